@@ -1,0 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
+"""oubli, the agent: what is flashed on a hotspot gateway (article L34-1 of the French CPCE)."""
+
+VERSION = "0.1.0"

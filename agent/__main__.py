@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command `oubli VERB ...`, the same on both interpreters; one small table of verbs."""
+
+import sys
+
+from agent import VERSION, canonical
+from agent.config import ConfigError, load
+from agent.paths import Paths
+from agent.runtime.clocks import DeviceTime
+from agent.runtime.files import exists
+
+HELP = """usage: oubli VERB [--config FILE] [--root DIR] [--json] [--fix]
+
+  recorder    the daemon that reads connection tracking and keeps the buffer
+  forwarder   the daemon that sends finished messages to the MQTT broker
+  status      what is kept, for how long, what was lost, what was published
+  doctor      what on this gateway makes records wrong, late or unlawful (run as root)
+
+  --config FILE   configuration (default: /etc/config/oubli below the root)
+  --root DIR      folder below which every path lies (default: /)
+  --json          machine-readable output (status, doctor)
+  --fix           set right what can do no harm, and say what was done (doctor)
+  --help, --version
+
+exit codes: 0 fine, 1 can't go on (doctor: something was found), 2 bad use or bad configuration"""
+
+
+class UsageError(Exception):
+    """A command line that can't be understood; its text is the one line to show."""
+
+
+def parse(words: "list[str]") -> "tuple[str, dict[str, str], list[str]]":
+    """Return (verb, options with a value, flags); UsageError names what was wrong and what is accepted."""
+    verb, options, flags = "", {}, []
+    rest = list(words)
+    while rest:
+        word = rest.pop(0)
+        if word in ("--config", "--root"):
+            if not rest:
+                raise UsageError(word + ": a value is missing")
+            options[word] = rest.pop(0)
+        elif word in ("--json", "--fix"):
+            flags.append(word)
+        elif word.startswith("-") or verb:
+            raise UsageError(word + ": not understood; accepted: VERB, --config FILE, --root DIR, --json, --fix, --help")
+        elif word in VERBS:
+            verb = word
+        else:
+            raise UsageError(word + ": unknown verb; accepted: " + ", ".join(sorted(VERBS)))
+    if not verb:
+        raise UsageError("a verb is missing; accepted: " + ", ".join(sorted(VERBS)))
+    if "--fix" in flags and verb != "doctor":
+        raise UsageError("--fix: not for " + verb + "; accepted: doctor --fix")
+    return verb, options, flags
+
+
+def _recorder(paths: Paths, config: str, _flags: "list[str]") -> int:
+    from agent import recorder
+
+    return recorder.run(load(config), paths.root, DeviceTime())
+
+
+def _forwarder(paths: Paths, config: str, _flags: "list[str]") -> int:
+    from agent import forwarder
+
+    settings = load(config)
+    settings.require_mqtt()
+    return forwarder.run(settings, paths.root, DeviceTime())
+
+
+def _status(paths: Paths, _config: str, flags: "list[str]") -> int:
+    from agent import status
+    from agent.control import client
+
+    try:
+        answer = client.ask(paths.socket, {"call": "status"})
+    except (OSError, ValueError):
+        sys.stderr.write("oubli: no answer at " + paths.socket + ": the recorder isn't running\n")
+        return 1
+    if "error" in answer:
+        sys.stderr.write("oubli: " + answer["error"] + "\n")
+        return 1
+    print(canonical.dumps(answer) if "--json" in flags else "\n".join(status.lines(answer)))
+    return 0
+
+
+def _doctor(paths: Paths, config: str, flags: "list[str]") -> int:
+    settings = load(config)
+    from agent.doctor import examination
+    from agent.doctor.gateway import Gateway
+    from agent.recorder import RECEIVE_BUFFER
+
+    gateway = Gateway(settings, paths.root, DeviceTime().wall, RECEIVE_BUFFER)
+    return examination.run(gateway, fix="--fix" in flags, as_json="--json" in flags)
+
+
+VERBS = {"recorder": _recorder, "forwarder": _forwarder, "status": _status, "doctor": _doctor}
+
+
+def main(words: "list[str] | None" = None) -> int:
+    """Run one command; returns its exit code."""
+    words = sys.argv[1:] if words is None else words
+    if "--help" in words or "-h" in words:
+        print(HELP)
+        return 0
+    if words == ["--version"]:
+        print("oubli " + VERSION)
+        return 0
+    try:
+        verb, options, flags = parse(words)
+        root = options.get("--root", "/")
+        if not exists(root):
+            raise UsageError("--root " + root + ": no such folder; accepted: an existing folder")
+        paths = Paths(root)
+        return VERBS[verb](paths, options.get("--config", paths.config), flags)
+    except (UsageError, ConfigError) as failure:
+        sys.stderr.write("oubli: " + str(failure) + "\n")
+        return 2
+    except OSError as failure:
+        # Never the exception's own text: it may carry a path or a name.
+        sys.stderr.write("oubli: can't go on (errno " + str(failure.errno) + ")\n")
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

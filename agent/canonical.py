@@ -1,0 +1,18 @@
+# SPDX-License-Identifier: Apache-2.0
+"""JSON with sorted keys, the same octets on both interpreters (MicroPython's dictionaries have no order)."""
+
+import json
+
+
+def dumps(value: "Any") -> str:
+    """Return JSON text for dictionaries with text keys, lists, tuples, ASCII texts, numbers, booleans and None."""
+    if isinstance(value, dict):
+        return "{" + ",".join(json.dumps(key) + ":" + dumps(value[key]) for key in sorted(value)) + "}"
+    if isinstance(value, (list, tuple)):
+        return "[" + ",".join(dumps(item) for item in value) + "]"
+    return json.dumps(value)
+
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any

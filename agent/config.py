@@ -1,0 +1,330 @@
+# SPDX-License-Identifier: Apache-2.0
+"""/etc/config/oubli (UCI syntax) into one validated Config that can't be wrong afterwards (L34-II-2).
+
+Everything that may be written is in the table OPTIONS; anything else is an error. Nothing is clamped or guessed. An error
+is one line: file, line, option, what was wrong, the requirement or paragraph that refuses it, what is accepted. Words are
+printable ASCII, so that both interpreters read them alike and an error shown on a terminal is only text; comments are free.
+"""
+
+from agent import canonical, law
+from agent.runtime.files import read_bounded
+from agent.summary.metrics import METRICS
+
+LIMIT = 65536  # octets of a configuration file
+EPSILON_LIMIT = 2000  # thousandths: the guarantee for an agent-day (ANON-5)
+_BASE32 = "abcdefghijklmnopqrstuvwxyz234567"
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": law.DAY}
+
+
+class ConfigError(Exception):
+    """A configuration that can't be used; its text is the one line to show."""
+
+
+def _text(value: str) -> str:
+    if not value:
+        raise ValueError("a text that isn't empty")
+    return value
+
+
+def _flag(value: str) -> bool:
+    if value in ("1", "yes", "on", "true"):
+        return True
+    if value in ("0", "no", "off", "false"):
+        return False
+    raise ValueError("0 or 1")
+
+
+def _between(low: int, high: int) -> "Callable[[str], int]":
+    def parse(value: str) -> int:
+        if value.isdigit() and len(value) < 10 and low <= int(value) <= high:
+            return int(value)
+        raise ValueError("a whole number from " + str(low) + " to " + str(high))
+
+    return parse
+
+
+def _choice(*words: str) -> "Callable[[str], str]":
+    def parse(value: str) -> str:
+        if value not in words:
+            raise ValueError(", ".join(words))
+        return value
+
+    return parse
+
+
+def _lifetime(value: str) -> int:
+    digits, unit = value[:-1], value[-1:]
+    if not digits.isdigit() or len(digits) > 9 or unit not in _UNITS:
+        raise ValueError("a number and s, m, h or d, such as 24h")
+    return int(digits) * _UNITS[unit]
+
+
+def _identity(value: str) -> str:
+    if len(value) != 16 or any(letter not in _BASE32 for letter in value):
+        raise ValueError("16 characters of a-z and 2-7")
+    return value
+
+
+def _ground(value: str) -> str:
+    if value == law.STRUCK_DOWN:
+        raise ValueError(", ".join(law.GROUNDS) + "; " + law.STRUCK_DOWN_REASON)
+    return _choice(*law.GROUNDS)(value)
+
+
+_BUDGET = (_between(262144, 999999999), 4194304)
+OPTIONS: "dict[str, dict[str, tuple[Callable[[str], Any], Any]]]" = {
+    "gateway": {
+        "id": (_identity, None),
+        "duty": (_choice(*law.DUTIES), "undeclared"),
+        "lan": (_text, ("lan",)),
+        "wan": (_text, ("wan",)),
+    },
+    "security": {
+        "enabled": (_flag, True),
+        "lifetime": (_lifetime, law.DAY),
+        "destination": (_choice("none"), "none"),
+        "budget": _BUDGET,
+    },
+    "attribution": {
+        "enabled": (_flag, False),
+        "ground": (_ground, None),
+        "reference": (_text, None),
+        "lifetime": (_lifetime, 365 * law.DAY),
+        "mode": (_choice("blocks", "connections"), "blocks"),
+        "block_size": (_between(64, 4096), 512),
+        "storage": (_text, None),
+        "upstream_nat": (_choice("acknowledged"), None),
+        "budget": _BUDGET,
+    },
+    "billing": {"enabled": (_flag, False), "lifetime": (_lifetime, None), "budget": _BUDGET},
+    "services": {"enabled": (_flag, False), "budget": _BUDGET},
+    "location": {"enabled": (_flag, False), "budget": _BUDGET},
+    "summary": {
+        "enabled": (_flag, True),
+        "epsilon": (_between(1, EPSILON_LIMIT), 1000),
+        "epsilon_ceiling": (_between(1, EPSILON_LIMIT), 2000),
+        "rows": (_between(64, 65536), 4096),
+    },
+    "metric": {"enabled": (_flag, True), "epsilon": (_between(1, EPSILON_LIMIT), None)},
+    "mqtt": {
+        "host": (_text, None),
+        "port": (_between(1, 65535), 8883),
+        "ca": (_text, None),
+        "certificate": (_text, None),
+        "key": (_text, None),
+        "username": (_text, None),
+        "password_file": (_text, None),
+        "insecure": (_flag, False),
+        "spool_days": (_between(1, 365), 7),
+        "spool_bytes": (_between(65536, 67108864), 1048576),
+    },
+}
+_LISTS = ("lan", "wan")
+
+
+class Section:
+    """Validated options of one section as attributes; `line` is where it began, 0 where it isn't in the file."""
+
+    def __init__(self, kind: str) -> None:
+        self.line = 0
+        self.given: "dict[str, str]" = {}  # option -> "option" or "list", as the file has it
+        self.values: "dict[str, Any]" = {}
+        for name in OPTIONS[kind]:
+            self.values[name] = OPTIONS[kind][name][1]
+
+    def __getattr__(self, name: str) -> "Any":
+        values = self.__dict__["values"]
+        if name not in values:
+            raise AttributeError(name)
+        return values[name]
+
+
+class Config:
+    """A configuration that passed every check.
+
+    gateway, summary, mqtt    sections
+    purposes                  name -> section, the enabled ones only
+    metrics                   name -> epsilon in thousandths, the enabled ones only
+    canonical                 every validated value as one text, without a secret, for the digest in `state`
+    """
+
+    def __init__(self, path: str, sections: "dict[str, Section]") -> None:
+        self.path = path
+        self.gateway = sections["gateway"]
+        self.summary = sections["summary"]
+        self.mqtt = sections["mqtt"]
+        self.purposes = {}
+        for name in law.CONFIGURABLE:
+            if sections[name].enabled:
+                self.purposes[name] = sections[name]
+        self.metrics = {}
+        for metric in METRICS:
+            section = sections["metric " + metric.name]
+            if self.summary.enabled and section.enabled:
+                self.metrics[metric.name] = section.epsilon or metric.epsilon
+        values = {}
+        for name in sections:
+            values[name] = sections[name].values
+        self.canonical = canonical.dumps(values)
+
+    def require_mqtt(self) -> None:
+        """Check what only the forwarder needs; ConfigError with the one line to show."""
+        if self.mqtt.host is None:
+            raise ConfigError(self.path + ": mqtt.host: missing (L34-II-2); accepted: a host name or address")
+        if not self.mqtt.insecure and self.mqtt.ca is None:
+            raise ConfigError(self.path + ": mqtt.ca: missing (L34-VI-2); accepted: a CA file, or insecure '1' for a lab")
+
+
+def _words(line: str) -> "list[str]":
+    """Split one line as uci does: words, single or double quotes, # begins a comment. ValueError: a quote left open."""
+    words, word, quote, open_word = [], "", "", False
+    for letter in line:
+        if quote:
+            if letter == quote:
+                quote = ""
+            else:
+                word += letter
+        elif letter in "'\"":
+            quote, open_word = letter, True
+        elif letter in " \t\r":
+            if open_word:
+                words.append(word)
+            word, open_word = "", False
+        elif letter == "#" and not open_word:
+            break
+        else:
+            word += letter
+            open_word = True
+    if quote:
+        raise ValueError("a closing quote")
+    if open_word:
+        words.append(word)
+    return words
+
+
+class _Reader:
+    """Reads one file into sections; every error names file and line."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.line = 0
+        self.sections = {}
+        for kind in OPTIONS:
+            if kind != "metric":
+                self.sections[kind] = Section(kind)
+        for metric in METRICS:
+            self.sections["metric " + metric.name] = Section("metric")
+
+    def fail(self, subject: str, wrong: str, accepted: str, requirement: str = "L34-II-2") -> "NoReturn":
+        """Raise the one line."""
+        place = self.path + (":" + str(self.line) if self.line else "")
+        raise ConfigError(place + ": " + subject + ": " + wrong + " (" + requirement + "); accepted: " + accepted)
+
+    def text(self) -> str:
+        """Return the file's text, each octet as one character."""
+        try:
+            data = read_bounded(self.path, LIMIT)
+        except OSError as failure:
+            if failure.errno == 27:
+                self.fail("file", "too large", "at most " + str(LIMIT) + " bytes")
+            self.fail("file", "can't be read (errno " + str(failure.errno) + ")", "a readable UCI file")
+        for at, octet in enumerate(data):
+            if octet < 32 and octet not in b"\t\r\n":
+                self.line = data[:at].count(b"\n") + 1
+                self.fail("byte " + str(at), "a control character", "text")
+        return "".join(chr(octet) for octet in data)
+
+    def read(self) -> "dict[str, Section]":
+        """Parse the whole file."""
+        kind, section = "", None
+        for line in self.text().split("\n"):
+            self.line += 1
+            try:
+                words = _words(line)
+            except ValueError as failure:
+                self.fail("line", "a quote left open", str(failure))
+            if not words:
+                continue
+            if any(not " " <= letter <= "~" for word in words for letter in word):
+                self.fail("line", "a character that isn't printable ASCII", "letters, digits and signs; comments may hold others")
+            if words[0] == "config" and len(words) in (2, 3):
+                kind, section = self._section(words[1], words[2] if len(words) == 3 else words[1])
+            elif words[0] in ("option", "list") and len(words) == 3 and section is not None:
+                self._option(kind, section, words[0], words[1], words[2])
+            else:
+                self.fail("line", "not UCI", "config TYPE 'NAME', option NAME 'VALUE', list NAME 'VALUE'")
+        self.line = 0
+        return self.sections
+
+    def _section(self, kind: str, name: str) -> "tuple[str, Section]":
+        if kind == "purpose":
+            if name not in law.CONFIGURABLE:
+                self.fail("purpose '" + name + "'", "unknown purpose", ", ".join(law.CONFIGURABLE))
+            kind = key = name
+        elif kind == "metric":
+            key = "metric " + name
+            if key not in self.sections:
+                self.fail("metric '" + name + "'", "unknown metric", ", ".join(metric.name for metric in METRICS))
+        elif kind in ("gateway", "summary", "mqtt"):
+            key = kind
+        else:
+            self.fail("section '" + kind + "'", "unknown", "gateway, purpose, summary, metric, mqtt")
+        section = self.sections[key]
+        if section.line:
+            self.fail(key, "a second section of this name (the first is in line " + str(section.line) + ")", "one")
+        section.line = self.line
+        return kind, section
+
+    def _option(self, kind: str, section: Section, form: str, name: str, value: str) -> None:
+        table = OPTIONS[kind]
+        subject = kind + "." + name
+        if name not in table:
+            self.fail(subject, "unknown option", ", ".join(sorted(table)))
+        try:
+            parsed = table[name][0](value)
+        except ValueError as failure:
+            self.fail(subject, "'" + value + "' isn't accepted", failure.args[0])
+        former = section.given.get(name)
+        if form == "list" and name not in _LISTS:
+            self.fail(subject, "not a list", "option " + name + " 'VALUE'")
+        if former is not None and (form, former) != ("list", "list"):
+            self.fail(subject, "given twice", "one" + (", or lines of list " + name if name in _LISTS else ""))
+        section.given[name] = form
+        if name in _LISTS:
+            section.values[name] = (section.values[name] if former else ()) + (parsed,)
+        else:
+            section.values[name] = parsed
+        if name == "lifetime":
+            row = law.purpose(kind)
+            wrong = law.refuse_lifetime(row, parsed)
+            if wrong:
+                accepted = law.duration(law.LIFETIME_FLOOR) + " to " + law.duration(row.ceiling)
+                self.fail(subject, "'" + value + "' is " + wrong, accepted, "L34-II-2, " + row.paragraph)
+
+
+def load(path: str) -> Config:
+    """Read and check a configuration file; ConfigError with the one line to show."""
+    reader = _Reader(path)
+    sections = reader.read()
+    for name in law.CONFIGURABLE:
+        row = law.purpose(name)
+        if sections[name].enabled and not row.available:
+            reader.line = sections[name].line
+            reader.fail(name + ".enabled", "this version doesn't keep that store", "enabled '0'", "L34-II-2, " + row.paragraph)
+    if sections["gateway"].id is None:
+        reader.fail("gateway.id", "missing", "16 characters of a-z and 2-7, made at first boot")
+    config = Config(path, sections)
+    summary = config.summary
+    reader.line = summary.line
+    if summary.epsilon > summary.epsilon_ceiling:
+        reader.fail("summary.epsilon", "above summary.epsilon_ceiling", "at most " + str(summary.epsilon_ceiling), "ANON-5")
+    total = sum(config.metrics.values())
+    if total > summary.epsilon:
+        accepted = "metrics whose epsilons sum to at most " + str(summary.epsilon)
+        reader.fail("summary.epsilon", "metrics need " + str(total) + " thousandths", accepted, "ANON-2")
+    return config
+
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Callable, NoReturn

@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Everything the doctor can find, as data: how grave it is, why it matters (with the requirement), how to set it right.
+
+error     what is recorded, kept or published is wrong or unlawful, or the agent can't work
+warning   it works, at a cost that the operator should know
+note      good to know; alone it doesn't make the gateway unwell
+"""
+
+ERROR, WARNING, NOTE = "error", "warning", "note"
+
+_LASTING = "; a line in /etc/sysctl.d makes it last"
+_OFFLOAD = "packets of offloaded connections pass connection tracking by: volumes and last packets are too small or too early"
+
+CATALOGUE = {
+    "conntrack": (
+        ERROR,
+        "the kernel's connection tracking is the only source of traffic data (L34-I-2)",
+        "load nf_conntrack and nf_conntrack_netlink (OpenWrt: kmod-nf-conntrack-netlink)",
+    ),
+    "events": (
+        ERROR,
+        "with 2 a connection born before any listener never reports its end, with 0 none does: neither recorded nor counted (L34-II-1)",
+        "sysctl -w net.netfilter.nf_conntrack_events=1 (oubli doctor --fix)" + _LASTING,
+    ),
+    "acct": (
+        ERROR,
+        "without it connections carry no bytes and no packets: records and the volume metric hold zeros (ANON-2)",
+        "sysctl -w net.netfilter.nf_conntrack_acct=1 (oubli doctor --fix); connections of before stay without" + _LASTING,
+    ),
+    "timestamp": (
+        ERROR,
+        "a record's deadline runs from its connection's end; one without times can't be kept and is lost (EXP-1)",
+        "sysctl -w net.netfilter.nf_conntrack_timestamp=1 (oubli doctor --fix); connections of before stay without" + _LASTING,
+    ),
+    "automatic-helpers": (
+        WARNING,
+        "the kernel then reads the payload of every connection on a helper's port, and opens what the payload asks for (L34-VI-1)",
+        "sysctl -w net.netfilter.nf_conntrack_helper=0 and `ct helper` rules where needed; not by --fix: FTP or SIP may depend on it",
+    ),
+    "helpers": (
+        NOTE,
+        "a helper reads the payload of control connections (FTP, SIP, ...) inside the kernel; none of it reaches oubli (L34-VI-1)",
+        "nothing to do where guests need them; else remove the modules and the rules",
+    ),
+    "table-size": (
+        WARNING,
+        "a full table would take the memory that the stores on tmpfs and the recorder live in (EXP-2)",
+        "lower net.netfilter.nf_conntrack_max; not by --fix: too low a value stops new connections",
+    ),
+    "receive-buffer": (
+        WARNING,
+        "a burst of ends doesn't fit the socket that the recorder gets: in its loss-counting mode they are lost (L34-II-1)",
+        "give the recorder CAP_NET_ADMIN, or raise net.core.rmem_max (oubli doctor --fix)" + _LASTING,
+    ),
+    "listeners": (
+        NOTE,
+        "what it keeps is outside oubli's purposes and deadlines (L34-II-1); one that asks for loss-free events and hangs fills the table",
+        "ask whether it is needed; ulogd2, nlbwmon and conntrack -E are the usual ones",
+    ),
+    "ruleset": (
+        WARNING,
+        "flow offload and full-cone NAT can't be looked for (ANON-2)",
+        "run oubli doctor as root",
+    ),
+    "offload": (
+        ERROR,
+        _OFFLOAD + " (ANON-2, EXP-1)",
+        "OpenWrt: flow_offloading '0' and flow_offloading_hw '0' in /etc/config/firewall, then restart the firewall",
+    ),
+    "counted-offload": (
+        WARNING,
+        "the flowtable hands its counts back, but states and time-outs of its connections move only when they leave it (EXP-1)",
+        "OpenWrt: flow_offloading '0' in /etc/config/firewall where the router is fast enough without",
+    ),
+    "fullcone": (
+        WARNING,
+        "connections from outside then reach a terminal, and who holds a public port can't be read off connection tracking (L34-II-4)",
+        "OpenWrt: fullcone '0' in /etc/config/firewall, then restart the firewall",
+    ),
+    "wan": (
+        WARNING,
+        "whether a second NAT lies between can't be told (L34-II-4)",
+        "let gateway.wan name the interface or OpenWrt network that leads to the internet, and connect it",
+    ),
+    "second-nat": (
+        WARNING,
+        "a second NAT lies between: public ports can't be matched here (L34-II-4)",
+        "put the provider's box into bridge mode, or ask for a public address; attribution starts only with upstream_nat 'acknowledged'",
+    ),
+    "clock-wrong": (
+        ERROR,
+        "kernel times are stamped with this clock, and deadlines run from them (EXP-1, EXP-5)",
+        "set the clock by NTP: on OpenWrt see /etc/config/system, timeserver 'ntp'",
+    ),
+    "clock-untrusted": (
+        WARNING,
+        "until two NTP confirmations ten minutes apart agree nothing is published (EXP-5, ANON-6)",
+        "wait ten minutes; if it stays, check that NTP servers can be reached",
+    ),
+    "tmpfs": (
+        ERROR,
+        "volatile stores and their keys must forget at power loss, which a disk doesn't (EXP-2)",
+        "mount a tmpfs at /var/run, or at the folder that it leads to",
+    ),
+    "swap": (
+        ERROR,
+        "swap writes keys and records of volatile stores to a disk, where they outlive their deadline (EXP-2)",
+        "swapoff -a and remove the entry that enables it; zram is fine",
+    ),
+    "libsodium": (
+        ERROR,
+        "nothing can be sealed: the recorder doesn't start (EXP-2)",
+        "install libsodium",
+    ),
+    "broker-missing": (
+        ERROR,
+        "no summary leaves the gateway: the forwarder doesn't start (L34-VI-2)",
+        "set mqtt.host and mqtt.port",
+    ),
+    "broker": (
+        WARNING,
+        "summaries wait in the spool, and the oldest are dropped when it is full (ANON-5)",
+        "check mqtt.host, mqtt.port, name resolution, the broker, and the firewall's output rules",
+    ),
+    "certificate": (
+        ERROR,
+        "the forwarder sends nothing but over verified TLS (L34-VI-2)",
+        "put a certificate that is valid now at that path",
+    ),
+    "certificate-ending": (
+        WARNING,
+        "after that day the forwarder sends nothing (L34-VI-2)",
+        "renew it now",
+    ),
+    "flash": (
+        WARNING,
+        "the ledger and the spool need it: without room no epsilon can be spent and summaries are dropped (ANON-5, EXP-6)",
+        "free space below /srv, or lower mqtt.spool_bytes",
+    ),
+}
+
+
+class Finding:
+    """One thing found. `repair` is (path below /proc/sys, value) where writing that can do no harm, else None."""
+
+    def __init__(self, name: str, what: str, repair: "tuple[str, int] | None" = None) -> None:
+        self.name = name
+        self.what = what
+        self.repair = repair
+        self.severity, self.why, self.fix = CATALOGUE[name]

@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The folder between the two processes: finished, noised messages, one file each, made by atomic rename.
+
+A name is `<due>-<metric>-<slot>`: twelve digits of seconds, so that names sort by time. Bounded by age and octets; the oldest is
+dropped first and counted. A message stays until the broker has acknowledged it and is sent again octet for octet.
+"""
+
+import os
+
+from agent.runtime import files
+
+
+class Spool:
+    """The folder at `path`, bounded to `octets` and to messages due at most `days` ago."""
+
+    def __init__(self, path: str, octets: int, days: int) -> None:
+        self.path = path
+        self.dropped = 0
+        self._octets = octets
+        self._seconds = days * 86400
+
+    def put(self, due: int, metric: str, slot: int, text: bytes) -> None:
+        """Add a message that is to be sent at `due` (seconds since the epoch); OSError where the folder refuses."""
+        files.write_atomic(self.path + "/" + ("%012d-%s-%02d" % (due, metric, slot)), text, 0o640)
+
+    def names(self) -> "list[str]":
+        """Return the messages, oldest first."""
+        return sorted(name for name in os.listdir(self.path) if _is_message(name))
+
+    def trim(self, now: int) -> None:
+        """Drop what is too old or too much, oldest first; `now` in seconds since the epoch, 0 where not trusted.
+
+        What a cut of power left unfinished goes too. The forwarder may remove a message meanwhile, or put what is none in its place.
+        """
+        sizes, total = [], 0
+        for name in sorted(os.listdir(self.path)):
+            try:
+                if name.startswith("."):
+                    files.remove(self.path + "/" + name)
+                elif _is_message(name):
+                    size = files.size_of(self.path + "/" + name)
+                    sizes.append((name, size))
+                    total += size
+            except OSError:
+                continue
+        for name, size in sizes:
+            if total <= self._octets and due(name) + self._seconds >= now:
+                break
+            try:
+                files.remove(self.path + "/" + name)
+            except OSError:
+                continue
+            total -= size
+            self.dropped += 1
+
+
+def _is_message(name: str) -> bool:
+    """Say whether a name is `<due>-<metric>-<slot>`."""
+    parts = name.split("-")
+    if len(parts) != 3 or (len(parts[0]), len(parts[2])) != (12, 2) or not parts[1]:
+        return False
+    digits, letters = parts[0] + parts[2], parts[1]
+    return all("0" <= digit <= "9" for digit in digits) and all("a" <= letter <= "z" for letter in letters)
+
+
+def due(name: str) -> int:
+    """Return when a message is to be sent, seconds since the epoch."""
+    return int(name[:12])
+
+
+def metric(name: str) -> str:
+    """Return the metric of a message by its file name."""
+    return name[13:-3]

@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Article L34-1 as data: the closed table of purposes (L34-II-1, L34-II-2).
+
+Nothing is stored without a purpose of this table, with the fields it names and for no longer than its ceiling. Configuration
+is checked against it and never clamped. A new purpose is a row here, argued in the article's words, not a branch elsewhere.
+"""
+
+DAY = 86400
+LIFETIME_FLOOR = 600  # seconds: a buffer that forgets faster than the kernel reports would hold nothing
+
+VOLATILE = "volatile"
+CUSTODIAN = "custodian"
+DEVICE = "device"
+
+# Which fields a packer may be asked for. No purpose has a destination, a name or a byte of content (L34-VI-1).
+SECURITY_FIELDS = (
+    "start",
+    "duration",
+    "protocol",
+    "mac",
+    "address",
+    "source_port",
+    "translated_port",
+    "service",
+    "bytes_up",
+    "bytes_down",
+    "packets_up",
+    "packets_down",
+)
+ATTRIBUTION_FIELDS = ("protocol", "public_address", "translated_port", "address", "mac", "portal_user", "start", "end")
+BILLING_FIELDS = ("portal_user", "mac", "start", "end", "bytes_up", "bytes_down")
+LOCATION_FIELDS = ("access_point", "start", "end", "mac")
+CONSENT_FIELDS = ("mac_hash", "categories", "purposes", "third_parties", "end", "text_hash", "state")
+
+# Grounds of a deferral (L34-III-1): the two of the wording implemented here, and the one in force since 31 July 2021.
+GROUNDS = ("L336-3", "STAD", "IIbis-3")
+STRUCK_DOWN = "penal"
+STRUCK_DOWN_REASON = "L34-1 III, NOTA: the words on criminal investigation were declared unconstitutional (2021-976/977 QPC)"
+
+DUTIES = ("portal", "radius", "nat-log", "oubli", "none", "undeclared")
+
+
+class Purpose:
+    """One row: name, paragraph of the article, fields, custody, default on or off, lifetime and ceiling in seconds.
+
+    `lifetime` 0 means that the operator must set it or that another document fixes it. `available` says whether this
+    version keeps such a store; one that is not available can't be switched on.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        paragraph: str,
+        fields: "tuple[str, ...]",
+        custody: str,
+        lifetime: int,
+        ceiling: int,
+        *,
+        enabled: bool = False,
+        available: bool = False,
+    ) -> None:
+        self.name = name
+        self.paragraph = paragraph
+        self.fields = fields
+        self.custody = custody
+        self.lifetime = lifetime
+        self.ceiling = ceiling
+        self.enabled = enabled
+        self.available = available
+
+
+PURPOSES = (
+    Purpose(
+        "security",
+        "L34-1 IV, 2nd par., last sentence",
+        SECURITY_FIELDS,
+        VOLATILE,
+        DAY,
+        90 * DAY,
+        enabled=True,
+        available=True,
+    ),
+    Purpose("attribution", "L34-1 III", ATTRIBUTION_FIELDS, CUSTODIAN, 365 * DAY, 365 * DAY),
+    Purpose("billing", "L34-1 IV, 1st par.", BILLING_FIELDS, CUSTODIAN, 0, 365 * DAY),
+    Purpose("services", "L34-1 IV, 2nd par.", SECURITY_FIELDS, VOLATILE, 0, 365 * DAY),
+    Purpose("location", "L34-1 V", LOCATION_FIELDS, VOLATILE, 0, 30 * DAY),
+    Purpose("consent", "L34-1 V and IV, 2nd par.", CONSENT_FIELDS, DEVICE, 0, 395 * DAY),
+    Purpose("freeze", "in force: L34-1 III bis", ATTRIBUTION_FIELDS, CUSTODIAN, 0, 365 * DAY),
+)
+
+# What configuration can name: the other two rows follow from these (consent) or happen at the custodian's (freeze).
+CONFIGURABLE = ("security", "attribution", "billing", "services", "location")
+
+
+def purpose(name: str) -> Purpose:
+    """Return a row of the table; KeyError for a name that isn't in it."""
+    return PURPOSES[number(name) - 1]
+
+
+def number(name: str) -> int:
+    """Return a purpose's number, as segments and keys carry it (1 for the first row)."""
+    for index, row in enumerate(PURPOSES):
+        if row.name == name:
+            return index + 1
+    raise KeyError
+
+
+def duration(seconds: int) -> str:
+    """Write seconds as configuration does: 90d, 24h, 10m, 45s."""
+    for unit, letter in ((DAY, "d"), (3600, "h"), (60, "m")):
+        if seconds % unit == 0 and seconds >= unit and not (unit == DAY and seconds == DAY):
+            return str(seconds // unit) + letter
+    return str(seconds) + "s"
+
+
+def refuse_lifetime(row: Purpose, seconds: int) -> "str | None":
+    """Return why this lifetime is unlawful or useless for a purpose, None where it is fine (L34-II-2)."""
+    if seconds > row.ceiling:
+        return "above the ceiling of " + duration(row.ceiling)
+    if seconds < LIFETIME_FLOOR:
+        return "below " + duration(LIFETIME_FLOOR)
+    return None

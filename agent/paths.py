@@ -1,0 +1,26 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where things lie, below a root folder ("" on a device): `srv` is flash, `var/run` is tmpfs."""
+
+CONFIG = "/etc/config/oubli"
+
+
+class Paths:
+    """Every path of the agent; `root` without a trailing slash."""
+
+    def __init__(self, root: str) -> None:
+        while root.endswith("/"):
+            root = root[:-1]
+        self.root = root
+        self.ledger = root + "/srv/oubli/ledger"
+        self.spool = root + "/srv/oubli/spool"
+        run = root + "/var/run/oubli"
+        self.vault = run + "/vault"
+        self.keys = run + "/keys"
+        self.terminals = run + "/terminals"
+        self.counters = run + "/counters"
+        self.live = run + "/live"
+        self.health = self.live + "/health"
+        self.forwarder = self.live + "/forwarder.json"
+        self.control = run + "/control"
+        self.socket = self.control + "/socket"
+        self.config = root + CONFIG

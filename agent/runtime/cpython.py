@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Foreign functions and buffers on CPython, through ctypes.
+
+The same few names as `agent.runtime.micropython`; everything else in the agent is written once on top of them.
+"""
+
+import ctypes
+import errno
+import os
+import time
+
+NAME = "cpython"
+
+_RESULTS = {"v": None, "i": ctypes.c_int, "I": ctypes.c_uint, "p": ctypes.c_void_p}
+_ARGUMENTS = {
+    "i": ctypes.c_int,
+    "I": ctypes.c_uint,
+    "Q": ctypes.c_uint64,
+    "B": ctypes.c_ubyte,
+    "z": ctypes.c_size_t,
+}
+
+
+class _Pointer:
+    """Argument code `p`: None, an address, bytes (read only) or a writable buffer."""
+
+    @classmethod
+    def from_param(cls, value: "int | bytes | bytearray | memoryview | None") -> object:
+        if value is None or isinstance(value, int):
+            return ctypes.c_void_p(value)
+        if isinstance(value, bytes):
+            return ctypes.c_char_p(value)
+        return (ctypes.c_char * len(value)).from_buffer(value)
+
+
+def library(name: str | None) -> ctypes.CDLL:
+    """Open a shared library by file name, None for what the process already holds; OSError where it is absent."""
+    return ctypes.CDLL(name, use_errno=True)
+
+
+def function(lib: ctypes.CDLL, result: str, name: str, arguments: str) -> "Callable[..., Any]":
+    """Return the C function `name`; AttributeError where the library lacks it."""
+    found = getattr(lib, name)
+    found.restype = _RESULTS[result]
+    found.argtypes = [_Pointer if code == "p" else _ARGUMENTS[code] for code in arguments]
+    return found
+
+
+def last_error() -> int:
+    """Return errno as the last foreign call left it."""
+    return ctypes.get_errno()
+
+
+def buffer_at(address: int, size: int) -> memoryview:
+    """Return a writable view of `size` octets of memory at `address`."""
+    return memoryview((ctypes.c_char * size).from_address(address)).cast("B")
+
+
+def address_of(buffer: bytearray) -> int:
+    """Return the address of a buffer's first octet; the caller keeps the buffer alive and its size fixed."""
+    return ctypes.addressof((ctypes.c_char * len(buffer)).from_buffer(buffer))
+
+
+def clock(number: int) -> int:
+    """Return a POSIX clock (1 MONOTONIC, 7 BOOTTIME) in nanoseconds."""
+    return time.clock_gettime_ns(number)
+
+
+def receive(descriptor: int, buffer: bytearray) -> int:
+    """Read one datagram into `buffer`; -errno where there is none. Non-blocking descriptors only."""
+    try:
+        return os.readv(descriptor, (buffer,))
+    except OSError as failure:
+        return -(failure.errno or errno.EIO)
+
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Callable

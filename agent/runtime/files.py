@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Files that survive a cut of power: written beside, synced, renamed, and the folder synced after them (EXP-6)."""
+
+import os
+
+from agent.runtime.libc import LIBC
+
+
+def _path(name: str) -> bytes:
+    return name.encode() + b"\0"
+
+
+def open_file(path: str, flags: "tuple[str, ...]", mode: int = 0o600) -> int:
+    """Open with O_RDWR and the named flags; never through a symbolic link. Returns a descriptor, raises OSError."""
+    bits = 2 | LIBC["O_CLOEXEC"] | LIBC["O_NOFOLLOW"]
+    for flag in flags:
+        bits |= LIBC[flag]
+    return LIBC.call("open", _path(path), bits, mode)
+
+
+def write_all(descriptor: int, data: "bytes | bytearray | memoryview | int", size: int) -> None:
+    """Write `size` octets from a buffer or an address; OSError where fewer could be written."""
+    written = LIBC.call("write", descriptor, data, size)
+    if written != size:
+        raise OSError(28, "")  # ENOSPC: a regular file takes less than asked only when it is full
+
+
+def sync_folder(path: str) -> None:
+    """Make names created, renamed or removed in a folder durable."""
+    descriptor = LIBC.call("open", _path(path), LIBC["O_DIRECTORY"] | LIBC["O_CLOEXEC"], 0)
+    try:
+        LIBC.call("fsync", descriptor)
+    finally:
+        LIBC.call("close", descriptor)
+
+
+def write_atomic(path: str, data: bytes, mode: int = 0o600, *, durable: bool = True) -> None:
+    """Replace a file by rename: readers see the former content or the new one, whole.
+
+    `durable` syncs file and folder (flash); files on tmpfs need neither.
+    """
+    folder, name = path.rsplit("/", 1)
+    # A leading dot keeps an unfinished file out of everybody's listing.
+    beside = folder + "/." + name + ".new"
+    remove(beside)
+    descriptor = open_file(beside, ("O_CREAT", "O_EXCL"), mode)
+    try:
+        write_all(descriptor, data, len(data))
+        LIBC.call("fchmod", descriptor, mode)
+        if durable:
+            LIBC.call("fsync", descriptor)
+        os.rename(beside, path)
+    except OSError:
+        remove(beside)
+        raise
+    finally:
+        LIBC.call("close", descriptor)
+    if durable:
+        sync_folder(folder)
+
+
+def remove(path: str) -> None:
+    """Remove a file if it is there."""
+    try:
+        os.remove(path)
+    except OSError as failure:
+        if failure.errno != 2:  # ENOENT
+            raise
+
+
+def exists(path: str) -> bool:
+    """Say whether something by this name is there."""
+    try:
+        os.stat(path)
+    except OSError:
+        return False
+    return True
+
+
+def size_of(path: str) -> int:
+    """Return a file's size in octets; OSError where it is absent."""
+    return os.stat(path)[6]
+
+
+def make_folder(path: str, mode: int) -> None:
+    """Make a folder and those above it where they are missing; a folder made here gets the mode, one that was there keeps its own."""
+    if exists(path):
+        return
+    at = 0
+    while at >= 0:
+        at = path.find("/", at + 1)
+        part = path if at < 0 else path[:at]
+        if not exists(part):
+            os.mkdir(part)
+    LIBC.call("chmod", _path(path), mode)
+
+
+def truncate(descriptor: int, size: int) -> None:
+    """Cut a file to `size` octets, or extend it with zeros."""
+    LIBC.call("ftruncate", descriptor, size)
+
+
+def read_bounded(path: str, limit: int) -> bytes:
+    """Read a file of at most `limit` octets; OSError (EFBIG) where it is larger. Never waits, not even at a named pipe."""
+    descriptor = LIBC.call("open", _path(path), LIBC["O_NONBLOCK"] | LIBC["O_CLOEXEC"], 0)
+    try:
+        data = bytearray(min(limit, size_of(path)) + 1)
+        size = LIBC.call("read", descriptor, data, len(data))
+    finally:
+        LIBC.call("close", descriptor)
+    if size > limit:
+        raise OSError(27, "")
+    return bytes(memoryview(data)[:size])

@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Memory outside the collected heap: mapped tmpfs files and locked scratch space.
+
+Keys, stream states and the terminal table live here, are passed by address and zeroed in place, so that no `bytes` object
+ever holds one and a collection never walks them (EXP-2, ANON-5).
+"""
+
+from agent.runtime import files
+from agent.runtime.libc import LIBC, buffer_at
+
+_READ, _READ_WRITE = 1, 3
+_SHARED, _PRIVATE = 1, 2
+
+
+def copy(target: int, source: int, size: int) -> None:
+    """Copy `size` octets between addresses, without a heap object in between."""
+    LIBC.function("memcpy")(target, source, size)
+
+
+class Region:
+    """`size` octets at a fixed `address`, with `view` as a writable buffer over them."""
+
+    def __init__(self, address: int, size: int) -> None:
+        self.address = address
+        self.size = size
+        self.view = buffer_at(address, size)
+
+    def lock(self) -> bool:
+        """Keep it out of swap; False where the limit on locked memory forbids that."""
+        return LIBC.function("mlock")(self.address, self.size) == 0
+
+    def close(self) -> None:
+        """Unmap. The view must not be used afterwards."""
+        self.view = bytearray(0)
+        LIBC.call("munmap", self.address, self.size)
+
+
+def map_file(path: str, size: int, *, create: bool = True) -> Region:
+    """Map a file, shared and writable, made (0600, zeros) or brought to `size` octets first. OSError where it can't be."""
+    descriptor = files.open_file(path, ("O_CREAT",) if create else ())
+    try:
+        if create:
+            files.truncate(descriptor, size)
+        address = LIBC.call("mmap", None, size, _READ_WRITE, _SHARED, descriptor, 0, 0, 0)
+    finally:
+        LIBC.call("close", descriptor)
+    return Region(address, size)
+
+
+def scratch(size: int) -> Region:
+    """Return private zeroed memory, for plaintext and stream states that must leave no copy on the heap."""
+    address = LIBC.call("mmap", None, size, _READ_WRITE, _PRIVATE | LIBC["MAP_ANONYMOUS"], -1, 0, 0, 0)
+    return Region(address, size)

@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Netlink and unix sockets as plain descriptors, and the loop's poll.
+
+Both interpreters get them from libc: MicroPython's own sockets gather several datagrams in one read and bind to packed
+addresses only. Peer credentials must come back whole (12 octets) from a buffer prefilled with ones: on MIPS the generic
+option number means something else, succeeds, and would leave "uid 0".
+"""
+
+import errno
+import select
+import struct
+
+from agent.runtime import files
+from agent.runtime.libc import LIBC, int32, last_error, native
+
+AF_UNIX, AF_NETLINK = 1, 16
+NETLINK_ROUTE, NETLINK_NETFILTER = 0, 12
+_SOCK_RAW = 3
+_MSG_NOSIGNAL = 0x4000
+
+receive = native.receive
+
+
+def netlink(protocol: int, groups: int, buffer_octets: int) -> int:
+    """Open a non-blocking netlink socket bound to multicast group bits; returns its descriptor.
+
+    The receive buffer is forced (needs CAP_NET_ADMIN) or, failing that, set as far as the system allows.
+    """
+    flags = _SOCK_RAW | LIBC["O_NONBLOCK"] | LIBC["O_CLOEXEC"]
+    descriptor = LIBC.call("socket", AF_NETLINK, flags, protocol)
+    level, size = LIBC["SOL_SOCKET"], int32(buffer_octets)
+    if LIBC.function("setsockopt")(descriptor, level, LIBC["SO_RCVBUFFORCE"], size, 4) != 0:
+        LIBC.call("setsockopt", descriptor, level, LIBC["SO_RCVBUF"], size, 4)
+    LIBC.call("bind", descriptor, struct.pack("HHII", AF_NETLINK, 0, 0, groups), 12)
+    return descriptor
+
+
+def request(descriptor: int, message: bytes) -> None:
+    """Send one netlink request to the kernel."""
+    kernel = struct.pack("HHII", AF_NETLINK, 0, 0, 0)
+    LIBC.call("sendto", descriptor, message, len(message), 0, kernel, 12)
+
+
+def _unix_address(path: str) -> bytes:
+    address = struct.pack("H", AF_UNIX) + path.encode() + b"\0"
+    if len(address) > 110:
+        raise OSError(errno.EINVAL, "")
+    return address
+
+
+def unix_server(path: str) -> int:
+    """Listen on a unix socket at `path` (a former one is replaced); returns a non-blocking descriptor."""
+    files.remove(path)
+    address = _unix_address(path)
+    flags = LIBC["SOCK_STREAM"] | LIBC["O_NONBLOCK"] | LIBC["O_CLOEXEC"]
+    descriptor = LIBC.call("socket", AF_UNIX, flags, 0)
+    LIBC.call("bind", descriptor, address, len(address))
+    LIBC.call("listen", descriptor, 8)
+    return descriptor
+
+
+def unix_client(path: str) -> int:
+    """Connect to a unix socket; returns a non-blocking descriptor. OSError where nobody listens or the queue is full."""
+    address = _unix_address(path)
+    descriptor = LIBC.call("socket", AF_UNIX, LIBC["SOCK_STREAM"] | LIBC["O_NONBLOCK"] | LIBC["O_CLOEXEC"], 0)
+    try:
+        LIBC.call("connect", descriptor, address, len(address))
+    except OSError:
+        close(descriptor)
+        raise
+    return descriptor
+
+
+def accept(descriptor: int) -> int:
+    """Return a waiting peer's non-blocking descriptor, or -1 where none waits."""
+    return LIBC.function("accept4")(descriptor, None, None, LIBC["O_NONBLOCK"] | LIBC["O_CLOEXEC"])
+
+
+def peer_user(descriptor: int) -> int:
+    """Return the uid at the other end of a unix socket; OSError where the kernel doesn't say."""
+    credentials = bytearray(b"\xff" * 12)
+    length = bytearray(int32(12))
+    LIBC.call("getsockopt", descriptor, LIBC["SOL_SOCKET"], LIBC["SO_PEERCRED"], credentials, length)
+    process, user, group = struct.unpack("iII", credentials)
+    if bytes(length) != int32(12) or process <= 0 or 0xFFFFFFFF in (user, group):
+        raise OSError(errno.EINVAL, "")
+    return user
+
+
+def read_some(descriptor: int, limit: int) -> "bytes | None":
+    """Read what is there, at most `limit` octets: b"" at the end of the stream, None where nothing is there yet."""
+    buffer = bytearray(limit)
+    size = LIBC.function("recv")(descriptor, buffer, limit, 0)
+    if size < 0:
+        number = last_error()
+        if number == errno.EAGAIN:
+            return None
+        raise OSError(number, "")
+    return bytes(buffer[:size])
+
+
+def send_some(descriptor: int, data: bytes) -> int:
+    """Send what fits, returns the number of octets taken (0: nothing now); OSError where the peer is gone."""
+    size = LIBC.function("send")(descriptor, data, len(data), _MSG_NOSIGNAL)
+    if size < 0:
+        number = last_error()
+        if number == errno.EAGAIN:
+            return 0
+        raise OSError(number, "")
+    return size
+
+
+def close(descriptor: int) -> None:
+    """Close a descriptor."""
+    LIBC.call("close", descriptor)
+
+
+class Poll:
+    """Wait for descriptors to become readable (or writable), for a bounded time."""
+
+    def __init__(self) -> None:
+        self._poll = select.poll()
+
+    def add(self, descriptor: int, *, writable: bool = False) -> None:
+        """Watch a descriptor."""
+        self._poll.register(descriptor, select.POLLOUT if writable else select.POLLIN)
+
+    def remove(self, descriptor: int) -> None:
+        """Stop watching a descriptor."""
+        self._poll.unregister(descriptor)
+
+    def wait(self, milliseconds: int) -> "list[int]":
+        """Return the descriptors that are ready or broken, after at most `milliseconds`."""
+        return [entry[0] for entry in self._poll.poll(milliseconds)]

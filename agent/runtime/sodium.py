@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: Apache-2.0
+"""libsodium, from one table of signatures. There is no cryptography of our own.
+
+Buffers are addresses wherever a key or a stream state is meant (agent.runtime.memory); message buffers may be anything.
+Sizes in octets: key 32, stream state 52, stream header 24, added by each stream message 17, short hash 8 with a key of 16.
+Source: libsodium's documentation of secretstream_xchacha20poly1305, shorthash, randombytes, memzero.
+"""
+
+import struct
+
+from agent.runtime.libc import native
+
+KEY, STATE, HEADER, OVERHEAD = 32, 52, 24, 17
+HASH, HASH_KEY = 8, 16
+MESSAGE, FINAL = 0, 3
+
+_NAMES = ("libsodium.so.23", "libsodium.so.26", "libsodium.so")
+_SIGNATURES = {
+    "sodium_init": ("i", ""),
+    "sodium_memzero": ("v", "pz"),
+    "randombytes_buf": ("v", "pz"),
+    "crypto_generichash": ("i", "pzpQpz"),
+    "crypto_shorthash": ("i", "ppQp"),
+    "crypto_secretstream_xchacha20poly1305_init_push": ("i", "ppp"),
+    "crypto_secretstream_xchacha20poly1305_push": ("i", "ppppQpQB"),
+    "crypto_secretstream_xchacha20poly1305_init_pull": ("i", "ppp"),
+    "crypto_secretstream_xchacha20poly1305_pull": ("i", "pppppQpQ"),
+}
+
+
+class SealError(Exception):
+    """A sealed chunk that doesn't open: damaged, out of order, or under another key."""
+
+
+class Sodium:
+    """The few functions oubli uses, bound when this object is made; OSError where libsodium is absent."""
+
+    def __init__(self) -> None:
+        lib = None
+        for name in _NAMES:
+            try:
+                lib = native.library(name)
+                break
+            except OSError:
+                continue
+        if lib is None:
+            raise OSError(2, "")
+        bound = {}
+        for name in _SIGNATURES:
+            result, arguments = _SIGNATURES[name]
+            bound[name] = native.function(lib, result, name, arguments)
+        if bound["sodium_init"]() < 0:
+            raise OSError(5, "")
+        self._zero = bound["sodium_memzero"]
+        self._random = bound["randombytes_buf"]
+        self._generichash = bound["crypto_generichash"]
+        self._shorthash = bound["crypto_shorthash"]
+        stream = "crypto_secretstream_xchacha20poly1305_"
+        self._init_push = bound[stream + "init_push"]
+        self._push = bound[stream + "push"]
+        self._init_pull = bound[stream + "init_pull"]
+        self._pull = bound[stream + "pull"]
+        self._length = bytearray(8)
+        self._tag = bytearray(1)
+
+    def zero(self, address: int, size: int) -> None:
+        """Overwrite memory with zeros in a way no compiler drops."""
+        self._zero(address, size)
+
+    def random(self, address: int, size: int) -> None:
+        """Fill memory with random octets, straight into place."""
+        self._random(address, size)
+
+    def digest(self, data: bytes, size: int = 32) -> bytes:
+        """Return the BLAKE2b hash of public data."""
+        out = bytearray(size)
+        self._generichash(out, size, data, len(data), None, 0)
+        return bytes(out)
+
+    def short_hash(self, out: "bytearray", data: bytes, key: "int | bytes") -> None:
+        """Put the 8-octet SipHash-2-4 of `data` under a 16-octet key into `out`."""
+        self._shorthash(out, data, len(data), key)
+
+    def stream_open(self, state: int, header: "bytearray | int", key: int) -> None:
+        """Begin a stream for writing: fills the 52-octet state and the 24-octet public header."""
+        self._init_push(state, header, key)
+
+    def stream_push(self, state: int, out: int, message: "int | bytes", size: int, data: bytes, tag: int) -> int:
+        """Seal `size` octets with associated `data` into memory at `out`; returns the octets written (size + 17)."""
+        self._push(state, out, self._length, message, size, data, len(data), tag)
+        return size + OVERHEAD
+
+    def stream_read(self, state: int, header: bytes, key: int) -> None:
+        """Begin a stream for reading; SealError for a header that can't be one."""
+        if self._init_pull(state, header, key) != 0:
+            raise SealError
+
+    def stream_pull(self, state: int, out: int, sealed: bytes, data: bytes) -> "tuple[int, int]":
+        """Open one chunk into memory at `out`; returns (octets, tag). SealError where it doesn't verify."""
+        if len(sealed) < OVERHEAD:
+            raise SealError
+        if self._pull(state, out, self._length, self._tag, sealed, len(sealed), data, len(data)) != 0:
+            raise SealError
+        return struct.unpack("Q", self._length)[0], self._tag[0]

@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`oubli status`: what the person at the gateway sees. Local only; nothing of it goes over the wire."""
+
+from agent import law
+
+
+def lines(status: "dict[str, Any]") -> "list[str]":
+    """Return the status as lines of text."""
+    summary, forwarder = status["summary"], status["forwarder"]
+    out = ["gateway " + status["gateway"] + ", clock " + status["clock"] + ", capture " + status["capture"]]
+    if status["duty"] == "undeclared":
+        out.append("!! DUTY UNDECLARED: set gateway.duty to say who answers authority requests (L34-II-3)")
+    if status["capture"] != "ok":
+        out.append("!! CAPTURE MISCONFIGURED: nf_conntrack_events, _acct and _timestamp must be 1")
+    for name in sorted(status["purposes"]):
+        row = status["purposes"][name]
+        out.append("purpose " + name + " (" + row["paragraph"] + ")")
+        fill = str(row["bytes"]) + " of " + str(row["budget"]) + " bytes in " + str(row["segments"]) + " segments"
+        out.append("  holds " + str(row["records"]) + " records, " + fill)
+        limit = law.duration(row["lifetime_seconds"])
+        out.append("  oldest " + str(row["oldest_seconds"]) + " s of at most " + limit)
+    if not status["purposes"]:
+        out.append("no purpose is on: no record is written (L34-II-1)")
+    counters = status["counters"]
+    shown = [name for name in sorted(counters) if counters[name] or name in ("connections", "kept")]
+    out.extend("  " + name + ": " + str(counters[name]) for name in shown)
+    spent = str(summary["spent"]) + " of " + str(summary["ceiling"]) + " thousandths of epsilon"
+    out.append("summary day " + (summary["day"] or "none open") + ", spent " + spent)
+    if summary["filled"]:
+        out.append("  the terminal table filled today: the day's bound is doubled (ANON-8)")
+    last = summary["last_slot"]
+    out.append("  last slot drawn: " + (last[0] + " slot " + str(last[1]) if last else "none"))
+    out.append("  waiting in the spool: " + str(summary["spooled"]))
+    if "unknown" in forwarder:
+        out.append("forwarder: has not reported")
+    else:
+        state = "connected" if forwarder["connected"] else "not connected"
+        out.append("forwarder " + state + ", published " + str(forwarder["published"]))
+    return out
+
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any

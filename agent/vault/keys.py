@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The key ring: every key and stream state of the vault, in one mapped 0600 tmpfs file (EXP-2).
+
+Keys are made straight into it, passed by address and zeroed in place; no `bytes` object ever holds one. A restart of the
+process finds them again, power loss forgets them all, another boot's ring is not read but erased.
+
+File, little-endian: header of 64 octets (magic 8, slots u32, next segment number u32, boot id 32 ASCII), then slots of 192:
+
+    0 state u8 (0 free, 1 open, 2 closed, 3 closed torn)   1 purpose u8   2 late u8   3 generation u8
+    4 chunk page u16   8 segment number u32   12 window start u32 (s)   16 records u32   20 lifetime u32 (s)
+    24 anchor i64 (ns since boot)
+    32 key 32   64 bank 0: octets written u32, pad, state 52   128 bank 1: the same
+
+The bank in force is generation & 1: a chunk's new state and length are put into the other bank, and one octet makes both
+valid at once, so that a process killed at any instant leaves a segment it can go on with.
+"""
+
+import struct
+
+from agent.runtime import files, memory
+
+FREE, OPEN, CLOSED, TORN = 0, 1, 2, 3
+SLOT, _HEADER = 192, 64
+_MAGIC = b"OUBLIKY1"
+_FIELDS = "<BBBBHxxIIIIq"
+_KEY, _BANK, _BANKS = 32, 64, 64  # offsets in a slot, octets between banks
+_BANK_STATE = 8
+
+
+class Slot:
+    """One segment's place in the ring; attributes are read from and written to the mapped file."""
+
+    def __init__(self, region: memory.Region, index: int) -> None:
+        self.index = index
+        self._view = region.view
+        self._at = _HEADER + index * SLOT
+        self.address = region.address + self._at
+        self.key = self.address + _KEY
+        self.load()
+
+    def load(self) -> None:
+        """Read the fields."""
+        (
+            self.state,
+            self.purpose,
+            self.late,
+            self.generation,
+            self.page,
+            self.number,
+            self.window,
+            self.records,
+            self.lifetime,
+            self.anchor,
+        ) = struct.unpack_from(_FIELDS, self._view, self._at)
+
+    def save(self) -> None:
+        """Write the fields."""
+        struct.pack_into(
+            _FIELDS,
+            self._view,
+            self._at,
+            self.state,
+            self.purpose,
+            self.late,
+            self.generation,
+            self.page,
+            self.number,
+            self.window,
+            self.records,
+            self.lifetime,
+            self.anchor,
+        )
+
+    def count(self, records: int) -> None:
+        """Write the number of records alone."""
+        self.records = records
+        struct.pack_into("<I", self._view, self._at + 16, records)
+
+    def bank(self, generation: int) -> int:
+        """Return the address of the stream state that is in force at a generation."""
+        return self.address + _BANK + (generation & 1) * _BANKS + _BANK_STATE
+
+    def written(self) -> int:
+        """Return how many octets of the segment's file are good."""
+        (octets,) = struct.unpack_from("<I", self._view, self._at + _BANK + (self.generation & 1) * _BANKS)
+        return octets
+
+    def prepare(self, generation: int, octets: int) -> None:
+        """Write a file length into the bank of a generation that is not yet in force."""
+        struct.pack_into("<I", self._view, self._at + _BANK + (generation & 1) * _BANKS, octets)
+
+    def commit(self, generation: int) -> None:
+        """Make the other bank valid, by one octet."""
+        self.generation = generation
+        self._view[self._at + 3] = generation
+
+
+class KeyRing:
+    """`count` slots in the file at `path`, for one boot.
+
+    `dropped` counts the records of a ring of this boot that had another size (the configuration changed): they are lost.
+    """
+
+    def __init__(self, path: str, count: int, boot: str, sodium: "Sodium") -> None:
+        size = _HEADER + count * SLOT
+        header = struct.pack("<8sI", _MAGIC, count)
+        former = b""
+        self.dropped = 0
+        if files.exists(path):
+            with open(path, "rb") as file:
+                former = file.read(48)
+            if former[:12] != header or former[16:48] != boot.encode():
+                # Another boot's, or of another size: its keys must not be readable a moment longer.
+                if former[:8] == _MAGIC and former[16:48] == boot.encode():
+                    resized = open_ring(path)
+                    self.dropped = sum(slot.records for slot in used(resized))
+                    resized.close()
+                region = memory.map_file(path, max(files.size_of(path), 1))
+                sodium.zero(region.address, region.size)
+                region.close()
+                files.remove(path)
+        self._region = memory.map_file(path, size)
+        self._region.lock()
+        self._sodium = sodium
+        self._region.view[0:12] = header
+        self._region.view[16:48] = boot.encode()
+
+    def take(self) -> "Slot | None":
+        """Return a free slot with a new segment number and a new random key, None where all are taken."""
+        for index in range((self._region.size - _HEADER) // SLOT):
+            if self._region.view[_HEADER + index * SLOT] == FREE:
+                slot = Slot(self._region, index)
+                (slot.number,) = struct.unpack_from("<I", self._region.view, 12)
+                struct.pack_into("<I", self._region.view, 12, slot.number + 1)
+                self._sodium.random(slot.key, 32)
+                return slot
+        return None
+
+    def used(self) -> "Iterator[Slot]":
+        """Yield the slots that hold a segment, made anew each time: thousands at once would fill a small heap."""
+        return used(self._region)
+
+    def destroy(self, slot: Slot) -> None:
+        """Overwrite a slot, its key and both its states."""
+        self._sodium.zero(slot.address, SLOT)
+        slot.load()
+
+    def close(self) -> None:
+        """Unmap; the keys stay in the file for the next process of this boot."""
+        self._region.close()
+
+
+def open_ring(path: str) -> memory.Region:
+    """Map an existing ring for reading; the caller closes it."""
+    return memory.map_file(path, files.size_of(path), create=False)
+
+
+def used(region: memory.Region) -> "Iterator[Slot]":
+    """Yield the slots of a mapped ring that hold a segment."""
+    for index in range((region.size - _HEADER) // SLOT):
+        if region.view[_HEADER + index * SLOT] != FREE:
+            yield Slot(region, index)
+
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Iterator
+
+    from agent.runtime.sodium import Sodium

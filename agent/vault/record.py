@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How a `security` record is packed, format 1; lossless on its fields at the stated resolution.
+
+A chunk is a run of records; a record never straddles chunks. Numbers are LEB128 varints unless said otherwise; `zigzag`
+maps 0, -1, 1, -2 to 0, 1, 2, 3. Times are in units of 100 ms. Dictionary and previous end live for one segment; a dictionary of
+256 terminals begins anew with the next one, so that made-up addresses can't fill the memory.
+
+    octet 0     service class (high 4 bits) | protocol code (3 bits) | 1 where the translated port differs
+                protocol codes: 0 TCP, 1 UDP, 2 ICMP, 3 ICMPv6, 4 any other (its IP number follows as one octet)
+    varint      terminal: 0 = a new one follows (octet 4 or 16, MAC 6 octets (zeros: unknown), address), which takes the
+                next number; else the number of one seen before in this segment, from 1
+    zigzag      end of the connection minus the previous record's end (first record: minus the window's start)
+    varint      duration
+    2 octets    source port, network order (ICMP: query id); 2 more for the translated port where it differs
+    varint x 4  packets up, packets down, bytes up, bytes down
+
+There is no place for a destination (L34-VI-1).
+"""
+
+LARGEST = 96  # octets: a new IPv6 terminal and every varint at its longest
+UNITS = 10  # a second
+TERMINALS = 256  # of a dictionary
+_CODES = {6: 0, 17: 1, 1: 2, 58: 3}
+_PROTOCOLS = (6, 17, 1, 58)
+_OTHER = 4
+UNKNOWN_MAC = b"\0\0\0\0\0\0"
+
+
+class Record:
+    """A record read back; fields as in `agent.law.SECURITY_FIELDS`, start and duration in units of 100 ms."""
+
+    __slots__ = (
+        "address",
+        "bytes_down",
+        "bytes_up",
+        "duration",
+        "mac",
+        "packets_down",
+        "packets_up",
+        "protocol",
+        "service",
+        "source_port",
+        "start",
+        "translated_port",
+    )
+
+    address: bytes
+    bytes_down: int
+    bytes_up: int
+    duration: int
+    mac: bytes
+    packets_down: int
+    packets_up: int
+    protocol: int
+    service: int
+    source_port: int
+    start: int
+    translated_port: int
+
+
+def _put(view: "bytearray | memoryview", at: int, value: int) -> int:
+    while value > 127:
+        view[at] = value & 127 | 128
+        value >>= 7
+        at += 1
+    view[at] = value
+    return at + 1
+
+
+class Packer:
+    """Packs one segment's records; holds its dictionary of terminals and the previous end."""
+
+    def __init__(self, window: int) -> None:
+        self._numbers: "dict[bytes, int]" = {}
+        self._end = window * UNITS
+
+    def pack(self, view: "bytearray | memoryview", at: int, connection: "Connection", mac: bytes, start: int, end: int) -> int:
+        """Write one record at `at` (LARGEST octets must be free); returns where it ends. start, end: units of 100 ms."""
+        code = _CODES.get(connection.protocol, _OTHER)
+        differs = connection.translated_port != connection.source_port
+        view[at] = connection.service << 4 | code << 1 | differs
+        at += 1
+        if code == _OTHER:
+            view[at] = connection.protocol
+            at += 1
+        source = connection.source
+        key = source + mac
+        number = self._numbers.get(key)
+        if number is None:
+            if len(self._numbers) == TERMINALS:
+                self._numbers = {}
+            self._numbers[key] = len(self._numbers) + 1
+            view[at] = 0
+            view[at + 1] = len(source)
+            at += 2
+            view[at : at + 6] = mac
+            at += 6
+            view[at : at + len(source)] = source
+            at += len(source)
+        else:
+            at = _put(view, at, number)
+        delta = end - self._end
+        self._end = end
+        at = _put(view, at, delta << 1 if delta >= 0 else (-delta << 1) - 1)
+        at = _put(view, at, end - start)
+        port = connection.source_port
+        view[at] = port >> 8
+        view[at + 1] = port & 255
+        at += 2
+        if differs:
+            port = connection.translated_port
+            view[at] = port >> 8
+            view[at + 1] = port & 255
+            at += 2
+        at = _put(view, at, connection.packets_up)
+        at = _put(view, at, connection.packets_down)
+        at = _put(view, at, connection.bytes_up)
+        return _put(view, at, connection.bytes_down)
+
+
+class Unpacker:
+    """Reads one segment's chunks back, in order."""
+
+    def __init__(self, window: int) -> None:
+        self._terminals: "list[tuple[bytes, bytes]]" = []
+        self._end = window * UNITS
+        self._view: "bytearray | memoryview" = bytearray(0)
+        self._at = 0
+
+    def _number(self) -> int:
+        value = shift = 0
+        while True:
+            octet = self._view[self._at]
+            self._at += 1
+            value |= (octet & 127) << shift
+            if octet < 128:
+                return value
+            shift += 7
+
+    def _octets(self, count: int) -> bytes:
+        self._at += count
+        return bytes(self._view[self._at - count : self._at])
+
+    def unpack(self, view: "bytearray | memoryview", size: int) -> "Iterator[Record]":
+        """Yield the records of one chunk of `size` octets."""
+        self._view, self._at = view, 0
+        while self._at < size:
+            record = Record()
+            first = self._octets(1)[0]
+            record.service = first >> 4
+            code = first >> 1 & 7
+            record.protocol = self._octets(1)[0] if code == _OTHER else _PROTOCOLS[code]
+            number = self._number()
+            if number == 0:
+                octets = self._octets(1)[0]
+                mac = self._octets(6)
+                if len(self._terminals) == TERMINALS:
+                    self._terminals = []
+                self._terminals.append((mac, self._octets(octets)))
+                number = len(self._terminals)
+            record.mac, record.address = self._terminals[number - 1]
+            delta = self._number()
+            self._end += -(delta + 1 >> 1) if delta & 1 else delta >> 1
+            record.duration = self._number()
+            record.start = self._end - record.duration
+            high, low = self._octets(2)
+            record.source_port = record.translated_port = high << 8 | low
+            if first & 1:
+                high, low = self._octets(2)
+                record.translated_port = high << 8 | low
+            record.packets_up = self._number()
+            record.packets_down = self._number()
+            record.bytes_up = self._number()
+            record.bytes_down = self._number()
+            yield record
+
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Iterator
+
+    from agent.capture.connections import Connection

@@ -1,0 +1,388 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One purpose's store: a ring of segments, each a window of connection ends, each due as a whole (EXP-1, EXP-4).
+
+A record goes to the segment of the window that holds its end; that segment stays open until 240 s after its window. Later
+records share a second segment, open until the window is three hours old; still later ones get one of their own. A segment
+is due at its window's start plus the lifetime, by trusted wall clock or by time since boot, whichever comes first: early by
+at most one window, never late. Due means: key overwritten, file overwritten, name removed. What no longer fits displaces
+the oldest segment, and its records are counted as lost.
+"""
+
+import os
+import struct
+
+from agent import law
+from agent.runtime import files, memory
+from agent.runtime import sodium as crypto
+from agent.runtime.libc import LIBC
+from agent.vault import keys, segment
+from agent.vault.record import LARGEST, Packer, Unpacker
+
+GRACE = 240  # seconds a segment stays open after its window
+LATE = 10800  # age of a window at which its second segment closes
+SEGMENT_LIMIT = 65536  # octets of a file at which a segment closes
+_SECOND = 1000000000
+_PER_UNIT = 100000000  # ns
+_NEVER = 1 << 62, 1 << 62
+
+
+def window_of(lifetime: int) -> int:
+    """Return the width of a window in seconds for a lifetime in seconds."""
+    return 60 if lifetime < 86400 else 3600
+
+
+def slots_for(lifetime: int, budget: int) -> int:
+    """Return how many segments may exist at once: two a window, those that filled up, and some for the very late."""
+    return 2 * (lifetime // window_of(lifetime) + 2) + budget // SEGMENT_LIMIT + 16
+
+
+def due(slot: keys.Slot, wall: "int | None", monotonic: int) -> bool:
+    """Say whether a segment's deadline has come; `wall` in ns, None while the clock isn't trusted."""
+    if wall is not None and wall >= (slot.window + slot.lifetime) * _SECOND:
+        return True
+    return monotonic >= slot.anchor + slot.lifetime * _SECOND
+
+
+class _Open:
+    """A segment that takes records: its slot, its page of the chunk file, its packer."""
+
+    def __init__(self, slot: keys.Slot, page: "memoryview | bytearray", page_address: int, header: bytes) -> None:
+        self.slot = slot
+        self.page = page
+        self.page_address = page_address
+        self.header = header
+        self.packer = Packer(slot.window)
+        self.used = 0
+        self.in_page = 0
+
+
+class Ring:
+    """The store of one purpose on tmpfs.
+
+    `folder` holds the segment files and the mapped chunk pages. `lose(cause, records)` is told of every loss.
+    """
+
+    def __init__(
+        self,
+        folder: str,
+        ring: keys.KeyRing,
+        sodium: crypto.Sodium,
+        purpose: int,
+        lifetime: int,
+        budget: int,
+        boot: str,
+        lose: "Callable[[str, int], None]",
+    ) -> None:
+        self.lifetime = lifetime
+        self.width = window_of(lifetime)
+        self.budget = budget
+        self.octets = 0
+        self._folder = folder
+        self._keys = ring
+        self._sodium = sodium
+        self._purpose = purpose
+        self._boot = boot
+        self._lose = lose
+        self._open: "dict[int, _Open]" = {}
+        self._soonest = (0, 0)  # before this wall time (s) and this time since boot (ns) no segment is due
+        # Pages for the windows that can be open at once, one for a record on its own, one spare.
+        count = (self.width + GRACE) // self.width + LATE // self.width + 4
+        self._pages = memory.map_file(folder + "/chunks", count * segment.PAGE)
+        self._free = list(range(count))
+        self._scratch = memory.scratch(2 * segment.PAGE)
+        self.torn = self._recover()
+
+    def _path(self, slot: keys.Slot) -> str:
+        return self._folder + "/" + ("%08x" % slot.number)
+
+    def _mine(self) -> "Iterator[keys.Slot]":
+        return (slot for slot in self._keys.used() if slot.purpose == self._purpose)
+
+    def _recover(self) -> int:
+        """Close what a former process left open; remove files that no key belongs to. Returns how many were open."""
+        torn = 0
+        owned = {"chunks"}
+        for slot in self._mine():
+            try:
+                if slot.state == keys.OPEN:
+                    self._close_torn(slot)
+                    torn += 1
+                self.octets += files.size_of(self._path(slot))
+                owned.add(self._path(slot).rsplit("/", 1)[1])
+            except OSError:
+                self._lose("store", slot.records)
+                self._keys.destroy(slot)
+        self._sodium.zero(self._pages.address, self._pages.size)
+        for name in os.listdir(self._folder):
+            if name not in owned:
+                files.remove(self._folder + "/" + name)
+        return torn
+
+    def _close_torn(self, slot: keys.Slot) -> None:
+        path = self._path(slot)
+        descriptor = files.open_file(path, ())
+        try:
+            files.truncate(descriptor, slot.written())
+        finally:
+            LIBC.call("close", descriptor)
+        with open(path, "rb") as file:
+            header = file.read(segment.HEADER)
+        at = slot.page * segment.PAGE
+        used, generation = struct.unpack_from("<HB", self._pages.view, at)
+        left = used if generation == slot.generation else 0
+        self._seal(slot, self._pages.address + at + segment.PAGE_HEADER, left, header, crypto.FINAL)
+        slot.state = keys.TORN
+        slot.save()
+
+    def append(self, connection: "Connection", mac: bytes, start: int, end: int, wall: int, monotonic: int) -> str:
+        """Keep one record; all times in ns, `wall` and `monotonic` of now. Returns "kept", "due on arrival" or "lost"."""
+        second = end // _SECOND
+        window = second - second % self.width
+        now = wall // _SECOND
+        if window + self.lifetime <= now:
+            return "due on arrival"
+        late = 0
+        if now >= window + self.width + GRACE:
+            late = 1 if now < window + LATE else 2
+        if self.octets + segment.PAGE > self.budget:
+            self._displace()
+        name = window * 4 + late
+        entry = self._open.get(name)
+        unwritten = 1
+        try:
+            if entry is None:
+                entry = self._begin(window, late, wall, monotonic)
+                if entry is None:
+                    self._lose("ring full", 1)
+                    return "lost"
+                self._open[name] = entry
+            if segment.PAGE - entry.used < LARGEST + segment.PAGE_HEADER:
+                self._flush(entry, crypto.MESSAGE)
+            at = segment.PAGE_HEADER + entry.used
+            at = entry.packer.pack(entry.page, at, connection, mac, start // _PER_UNIT, end // _PER_UNIT)
+            entry.used = at - segment.PAGE_HEADER
+            entry.in_page += 1
+            # The page's first octets make the record count: written last, so a killed process leaves whole records.
+            struct.pack_into("<HB", entry.page, 0, entry.used, entry.slot.generation)
+            entry.slot.count(entry.slot.records + 1)
+            unwritten = 0
+            if late == 2 or entry.slot.written() >= SEGMENT_LIMIT:
+                self._close(name)
+        except OSError:
+            self._give_up(entry, unwritten)
+            return "lost"
+        return "kept"
+
+    def _begin(self, window: int, late: int, wall: int, monotonic: int) -> "_Open | None":
+        slot = self._keys.take()
+        if slot is None:
+            if not self._displace():
+                return None
+            slot = self._keys.take()
+        if slot is None or not self._free:
+            return None
+        page = self._free.pop()
+        slot.state, slot.purpose, slot.late, slot.generation = keys.OPEN, self._purpose, late, 0
+        slot.page, slot.window, slot.records, slot.lifetime = page, window, 0, self.lifetime
+        # A window that lies in the future was named by a clock that has stepped back since: what arrives has ended by now.
+        slot.anchor = monotonic - max(wall - window * _SECOND, 0)
+        stream = bytearray(crypto.HEADER)
+        self._sodium.stream_open(slot.bank(0), stream, slot.key)
+        header = segment.header(self._purpose, 0, self._boot, window, self.lifetime, wall, monotonic, slot.number, bytes(stream))
+        slot.prepare(0, len(header))
+        self.octets += len(header)
+        try:
+            descriptor = files.open_file(self._path(slot), ("O_CREAT", "O_EXCL"))
+            try:
+                files.write_all(descriptor, header, len(header))
+            finally:
+                LIBC.call("close", descriptor)
+        except OSError:
+            self._free.append(page)
+            self._forget(slot)
+            raise
+        slot.save()
+        self._expect(slot)
+        at = page * segment.PAGE
+        view = memoryview(self._pages.view)[at : at + segment.PAGE]
+        return _Open(slot, view, self._pages.address + at, header)
+
+    def _seal(self, slot: keys.Slot, address: int, size: int, header: bytes, tag: int) -> None:
+        """Append one chunk to the file, then make it valid by one octet of the key ring."""
+        following = slot.generation + 1 & 255
+        state = slot.bank(following)
+        memory.copy(state, slot.bank(slot.generation), crypto.STATE)
+        sealed = self._sodium.stream_push(state, self._scratch.address + 2, address, size, header, tag)
+        struct.pack_into(">H", self._scratch.view, 0, sealed)
+        descriptor = files.open_file(self._path(slot), ("O_APPEND",))
+        try:
+            files.write_all(descriptor, self._scratch.address, sealed + 2)
+        finally:
+            LIBC.call("close", descriptor)
+        slot.prepare(following, slot.written() + sealed + 2)
+        slot.commit(following)
+        self.octets += sealed + 2
+
+    def _flush(self, entry: _Open, tag: int) -> None:
+        self._seal(entry.slot, entry.page_address + segment.PAGE_HEADER, entry.used, entry.header, tag)
+        self._sodium.zero(entry.page_address, segment.PAGE)
+        entry.used = entry.in_page = 0
+
+    def _close(self, name: int) -> None:
+        entry = self._open[name]
+        self._flush(entry, crypto.FINAL)
+        del self._open[name]
+        entry.slot.state = keys.CLOSED
+        entry.slot.save()
+        # Nothing is written any more: both states go, the key stays for reading until the deadline.
+        self._sodium.zero(entry.slot.bank(0), crypto.STATE)
+        self._sodium.zero(entry.slot.bank(1), crypto.STATE)
+        self._free.append(entry.slot.page)
+
+    def _give_up(self, entry: "_Open | None", unwritten: int) -> None:
+        """The file system refused: the segment can't be continued. What it held, and what was to be added, is counted as lost."""
+        if entry is None:
+            self._lose("store", unwritten)
+            return
+        self._lose("store", entry.slot.records + unwritten)
+        self._forget(entry.slot)
+
+    def _forget(self, slot: keys.Slot) -> None:
+        """Destroy the key, then overwrite and remove the file."""
+        path = self._path(slot)
+        for name in list(self._open):
+            if self._open[name].slot.index == slot.index:
+                entry = self._open.pop(name)
+                self._sodium.zero(entry.page_address, segment.PAGE)
+                self._free.append(slot.page)
+        self.octets -= slot.written()
+        self._keys.destroy(slot)
+        try:
+            size = files.size_of(path)
+            descriptor = files.open_file(path, ())
+            try:
+                self._sodium.zero(self._scratch.address, self._scratch.size)
+                while size > 0:
+                    part = min(size, self._scratch.size)
+                    files.write_all(descriptor, self._scratch.address, part)
+                    size -= part
+            finally:
+                LIBC.call("close", descriptor)
+            files.remove(path)
+        except OSError:
+            self._lose("unlink", 0)
+
+    def _displace(self) -> bool:
+        """Destroy the oldest segment to make room; its records are lost. False where there is none."""
+        oldest = None
+        for slot in self._mine():
+            if oldest is None or (slot.window, slot.number) < (oldest.window, oldest.number):
+                oldest = slot
+        if oldest is None:
+            return False
+        self._lose("ring full", oldest.records)
+        self._forget(oldest)
+        return True
+
+    def tick(self, wall: int, monotonic: int, *, trusted: bool) -> int:
+        """Close what is over, destroy what is due; returns how many segments were destroyed. Times in ns."""
+        now = wall // _SECOND
+        for name in list(self._open):
+            entry = self._open[name]
+            late = entry.slot.late
+            if now >= entry.slot.window + (LATE if late else self.width + GRACE):
+                try:
+                    self._close(name)
+                except OSError:
+                    self._give_up(entry, 0)
+        gone = 0
+        if (trusted and now >= self._soonest[0]) or monotonic >= self._soonest[1]:
+            self._soonest = _NEVER
+            for slot in self._mine():
+                if due(slot, wall if trusted else None, monotonic):
+                    self._forget(slot)
+                    gone += 1
+                else:
+                    self._expect(slot)
+        return gone
+
+    def _expect(self, slot: keys.Slot) -> None:
+        """Look at a segment's deadlines in `tick` no later than they come."""
+        wall, monotonic = self._soonest
+        self._soonest = min(wall, slot.window + slot.lifetime), min(monotonic, slot.anchor + slot.lifetime * _SECOND)
+
+    def late(self, wall: "int | None", monotonic: int) -> bool:
+        """Say whether any key outlived its deadline: must never be true."""
+        return any(due(slot, wall, monotonic) for slot in self._mine())
+
+    def status(self, monotonic: int) -> "dict[str, int]":
+        """Return segments, records, octets and the age of the oldest window in seconds (local use only)."""
+        segments = records = oldest = 0
+        for slot in self._mine():
+            segments += 1
+            records += slot.records
+            oldest = max(oldest, monotonic - slot.anchor)
+        return {
+            "segments": segments,
+            "records": records,
+            "bytes": self.octets,
+            "budget": self.budget,
+            "oldest_seconds": oldest // _SECOND,
+            "lifetime_seconds": self.lifetime,
+        }
+
+    def close(self) -> None:
+        """Close every open segment in order; the keys stay for the next process of this boot."""
+        for name in list(self._open):
+            self._close(name)
+        self._pages.close()
+        self._scratch.close()
+
+
+def read(root: str, purpose: str, wall: int, monotonic: int) -> "Iterator[Record]":
+    """Yield a purpose's readable records, oldest segment first; nothing that is past its deadline (EXP-1).
+
+    `root` is the folder above var/run/oubli; `wall` and `monotonic` are now, in ns. SealError at a segment that was damaged or cut.
+    """
+    sodium = crypto.Sodium()
+    base = root + "/var/run/oubli/"
+    folder = base + "vault/" + purpose
+    region = keys.open_ring(base + "keys")
+    scratch = memory.scratch(segment.PAGE * 2)
+    try:
+        found = [(slot.window, slot.number, slot.index) for slot in keys.used(region) if slot.purpose == law.number(purpose)]
+        for _, _, index in sorted(found):
+            slot = keys.Slot(region, index)
+            if due(slot, wall, monotonic):
+                continue
+            with open(folder + "/" + ("%08x" % slot.number), "rb") as file:
+                header = file.read(segment.HEADER)
+                _, window, _, _, stream = segment.parse(header)
+                unpacker = Unpacker(window)
+                sodium.stream_read(scratch.address, stream, slot.key)
+                ended = False
+                for chunk in segment.chunks(file, slot.written() - segment.HEADER):
+                    size, tag = sodium.stream_pull(scratch.address, scratch.address + 64, chunk, header)
+                    yield from unpacker.unpack(memoryview(scratch.view)[64:], size)
+                    ended = tag == crypto.FINAL
+            if slot.state == keys.OPEN:
+                with open(folder + "/chunks", "rb") as file:
+                    file.seek(slot.page * segment.PAGE)
+                    page = file.read(segment.PAGE)
+                used, generation = struct.unpack_from("<HB", page, 0)
+                if generation == slot.generation:
+                    yield from unpacker.unpack(memoryview(page)[segment.PAGE_HEADER :], used)
+            elif not ended:
+                raise crypto.SealError
+    finally:
+        sodium.zero(scratch.address, scratch.size)
+        scratch.close()
+        region.close()
+
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Callable, Iterator
+
+    from agent.capture.connections import Connection
+    from agent.vault.record import Record

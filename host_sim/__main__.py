@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`oubli-sim`: the gateway's days without hardware. `--json FILE` everywhere, `-` is standard output; bad input: exit 2, one line.
+
+Each command imports its room when it runs: a replay needs no broker, and the lab's needs (root, nftables) are the lab's alone.
+"""
+
+import json
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+from rich.console import Console
+from typer.core import TyperGroup
+
+from host_sim import scenario as scenarios
+from host_sim.interpreters import NoInterpreterError
+from host_sim.replay import ReplayError, replay
+from host_sim.replay import show as show_replay
+
+if TYPE_CHECKING:
+    from host_sim.simulation import Outcome
+
+WIDTH = 100  # columns, at most: what is printed is read in a page too
+
+
+class OneLine(TyperGroup):
+    """The commands, with every mistake of the command line told in one line (typer's own way is a box)."""
+
+    def main(self, *args: Any, **kwargs: Any) -> NoReturn:  # noqa: ANN401 (handed on as they are)
+        """Run a command and exit."""
+        try:
+            status = super().main(*args, **{**kwargs, "standalone_mode": False})
+        except typer.TyperException as failure:
+            command = getattr(getattr(failure, "ctx", None), "command_path", "oubli-sim")
+            _tell(f"{failure.format_message().rstrip('.')}; accepted: what {command} --help says")
+            status = 2
+        sys.exit(status)
+
+
+app = typer.Typer(
+    cls=OneLine,
+    help="Runs the agent without hardware: simulated days, recorded datagrams, a lab of network namespaces.",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+Interpreter = Annotated[str, typer.Option(help="cpython, micropython, or a command line such as 'qemu-mips -L DIR micropython'.")]
+Json = Annotated[str | None, typer.Option("--json", metavar="FILE", help="Write the figures as JSON; - is standard output.")]
+Seed = Annotated[int, typer.Option(min=0, help="Same seed, same world.")]
+Days = Annotated[int | None, typer.Option(min=1, max=400, help="Days with people; the scenario's own by default.")]
+
+
+def _tell(text: str) -> None:
+    typer.echo(text if text.startswith("oubli-sim: ") else f"oubli-sim: {text}", err=True)
+
+
+def _refuse(text: str, status: int = 2) -> NoReturn:
+    _tell(text)
+    raise typer.Exit(status)
+
+
+def _write(text: str, target: str) -> None:
+    if target == "-":
+        typer.echo(text, nl=False)
+        return
+    try:
+        Path(target).write_text(text)
+    except OSError as failure:
+        _refuse(f"--json: {target}: can't be written ({failure.strerror}); accepted: a file, or -")
+
+
+@app.command("list")
+def list_scenarios() -> None:
+    """The scenarios that `run` knows."""
+    for name in scenarios.names():
+        typer.echo(f"{name:16} {scenarios.load(name).description}")
+
+
+@app.command("replay")
+def replay_recording(recording: Path, json_file: Json = None, interpreter: Interpreter = "cpython") -> None:
+    """Play a recording of ctnetlink datagrams (u32 little-endian length and datagram, repeated) to the agent's decoder."""
+    try:
+        line = replay(recording, interpreter)
+    except (ReplayError, NoInterpreterError) as failure:
+        _refuse(str(failure))
+    if json_file:
+        _write(line, json_file)
+    else:
+        show_replay(line, Console())
+
+
+@app.command()
+def run(name: str, seed: Seed = 1, days: Days = None, interpreter: Interpreter = "cpython", json_file: Json = None) -> None:
+    """Run a scenario (a name of `list`, or a TOML file) through the real recorder, the real forwarder and a real broker."""
+    from host_sim.broker import BrokerError  # noqa: PLC0415
+    from host_sim.show import show  # noqa: PLC0415
+    from host_sim.simulation import SimulationError  # noqa: PLC0415
+
+    console = Console(stderr=json_file == "-")
+    console.width = min(console.width, WIDTH) if console.is_terminal else WIDTH
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # ended from outside, it still ends what it started
+        signal.signal(number, signal.default_int_handler)
+    try:
+        outcome = _simulate(scenarios.load(name), seed, days, interpreter, console)
+    except (scenarios.ScenarioError, NoInterpreterError, BrokerError) as failure:
+        _refuse(str(failure))
+    except SimulationError as failure:
+        _refuse(str(failure), 1)
+    except KeyboardInterrupt:
+        _refuse("interrupted; everything it made is removed", 130)
+    show(outcome, console)
+    if json_file:
+        _write(json.dumps(outcome.figures(), indent=1) + "\n", json_file)
+    if not outcome.passed:
+        _refuse(f"the auditor isn't content; again with: oubli-sim run {name} --seed {seed} --interpreter {interpreter}", 1)
+
+
+def _simulate(scenario: scenarios.Scenario, seed: int, days: int | None, interpreter: str, console: Console) -> "Outcome":
+    from host_sim.show import progress_bar  # noqa: PLC0415
+    from host_sim.simulation import Simulation  # noqa: PLC0415
+    from host_sim.world import clock_text  # noqa: PLC0415
+
+    def progress(wall: int, connections: int) -> None:
+        bar.update(task, completed=wall - world.start, clock=clock_text(wall), connections=connections)
+
+    simulation = Simulation(scenario, seed, interpreter, days, progress)
+    world = simulation.world
+    with progress_bar(console) as bar:
+        task = bar.add_task(scenario.name, total=world.end - world.start, clock=clock_text(world.start), connections=0)
+        return simulation.run()
+
+
+@app.command()
+def demo(interpreter: Interpreter = "cpython", seed: Seed = 1, json_file: Json = None) -> None:
+    """A café's day, ended by what was published beside the truth and what was forgotten; what tools/demo shows."""
+    run("cafe-day", seed, None, interpreter, json_file)
+
+
+@app.command()
+def lab(
+    connections: Annotated[int, typer.Option(min=1, help="Connections that the client makes.")] = 2000,
+    interpreter: Interpreter = "cpython",
+    json_file: Json = None,
+) -> None:
+    """The real kernel: namespaces client, gateway, internet; real traffic; conntrack as an independent witness. Needs root."""
+    from host_sim import lab as laboratory  # noqa: PLC0415
+
+    status, result = laboratory.lab(interpreter, connections)
+    if json_file and result:
+        _write(json.dumps(result, indent=1) + "\n", json_file)
+    raise typer.Exit(status)
+
+
+if __name__ == "__main__":
+    app()

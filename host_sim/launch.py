@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Starts one of the real daemons with shifted clocks, on either interpreter: the lab's way to jump over a lifetime.
+
+`launch.py recorder|forwarder --config FILE --root DIR --clock FILE [--variant NAME]`. The clocks are the device's own plus
+an offset in ns, a signed 64-bit little-endian number that is read from the clock file at each call. It moves wall clock
+and time since boot together, as waiting does. Time since boot is an hour more than it is, so that an offset below zero is
+still after a boot. The configuration knows nothing of all this, so no gateway can be told to. A variant is a daemon broken
+on purpose (see `variants`). Runs on MicroPython too.
+"""
+
+import struct
+import sys
+
+if __name__ == "__main__":
+    sys.path[0] = __file__.rsplit("/", 2)[0] if __file__.count("/") > 1 else "."
+
+from agent import config
+from agent.runtime.clocks import DeviceTime
+from host_sim import variants
+
+_EARLIER_BOOT = 3600 * 1000000000  # ns
+
+
+class ShiftedTime(DeviceTime):
+    """The device's clocks, moved by what the clock file says."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__()
+        self._path = path
+
+    def _offset(self) -> int:
+        with open(self._path, "rb") as file:
+            (offset,) = struct.unpack("<q", file.read(8))
+        return offset
+
+    def wall(self) -> int:
+        """Return shifted nanoseconds since the epoch."""
+        return super().wall() + self._offset()
+
+    def monotonic(self) -> int:
+        """Return shifted nanoseconds since boot."""
+        return super().monotonic() + self._offset() + _EARLIER_BOOT
+
+
+def main(arguments: "list[str]") -> int:
+    """Run the daemon until it is told to stop; returns its exit status."""
+    daemon = arguments[0]
+    options = {}
+    for at in range(1, len(arguments), 2):
+        options[arguments[at]] = arguments[at + 1]
+    source = ShiftedTime(options["--clock"])
+    settings = config.load(options["--config"])
+    if "--variant" in options:
+        variants.VARIANTS[options["--variant"]][1](options["--root"])
+    if daemon == "recorder":
+        from agent.recorder import run
+    else:
+        from agent.forwarder import run
+    return run(settings, options["--root"], source)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

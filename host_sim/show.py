@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A run's outcome for a person at a terminal: what was published beside the truth, what the vault held and forgot."""
+
+import math
+
+from rich import box
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+from host_sim.auditor import SUM_B
+from host_sim.simulation import Outcome
+from host_sim.world import clock_text
+
+_ROWS = 24  # slots that the table shows: the first day's
+_PICTURE = 36  # columns
+_SPARKS = " ▁▂▃▄▅▆▇█"
+
+
+def progress_bar(console: Console) -> Progress:
+    """Return the bar: simulated time, connections, real seconds."""
+    return Progress(
+        TextColumn("[bold]{task.description}"),
+        BarColumn(),
+        TextColumn("{task.fields[clock]}  {task.fields[connections]:>9,} connections"),
+        TimeElapsedColumn(),
+        console=console,
+    )
+
+
+def _arrivals(outcome: Outcome, console: Console) -> None:
+    slots = outcome.slots[:_ROWS]
+    if not slots:
+        return
+    half = slots[0].half_width
+    low = min(min(slot.value - half, slot.defined) for slot in slots)
+    high = max(max(slot.value + half, slot.defined) for slot in slots)
+
+    def at(number: int) -> int:
+        return (number - low) * (_PICTURE - 1) // (high - low)
+
+    table = Table(
+        title=f"arrivals of terminals, as published each hour, ± {half}", box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False
+    )
+    table.add_column("UTC")
+    for heading in ("published", "defined", "real", "error"):
+        table.add_column(heading, justify="right")
+    table.add_column(Text.from_markup("[cyan]├── ● ──┤[/] published, 95 %  [yellow]◆[/] defined"))
+    for slot in slots:
+        picture = Text(" " * at(slot.value - half) + "├")
+        picture.append("─" * (at(slot.value + half) - len(picture)) + "┤")
+        picture.append(" " * (_PICTURE - len(picture)))
+        cells = list(picture.plain)
+        cells[at(slot.value)] = "●"
+        cells[at(slot.defined)] = "◆" if at(slot.defined) != at(slot.value) else "◈"
+        drawn = Text("".join(cells), "cyan")
+        drawn.stylize("bold yellow", at(slot.defined), at(slot.defined) + 1)
+        error = Text(f"{slot.value - slot.defined:+d}", "" if slot.inside else "bold red")
+        table.add_row(clock_text(slot.start), f"{slot.value}", f"{slot.defined}", f"{slot.real}", error, drawn)
+    table.add_section()
+    sums = [sum(column) for column in zip(*((slot.value, slot.defined, slot.real) for slot in slots), strict=True)]
+    p = math.exp(-SUM_B[1] / SUM_B[0])
+    spread = 1.96 * math.sqrt(len(slots) * 2 * p) / (1 - p)  # of the sum: each draw has the variance 2p / (1 - p)^2
+    table.add_row("sum", *map(str, sums), f"{sums[0] - sums[1]:+d}", f"± {spread:.0f} with 95 %")
+    console.print(table)
+    inside = sum(slot.inside for slot in outcome.slots)
+    rest = len(outcome.slots) - len(slots)
+    console.print(
+        "defined: terminals whose first connection of the agent-day ended in that hour, as the recorder heard\n"
+        "real:    devices whose people walked in; a number below zero is published as it was drawn (ANON-3)\n"
+        f"within ± {half} of the defined truth: {inside} of {len(outcome.slots)} published numbers"
+        + (f" ({rest} more than shown)" if rest else "")
+        + "; 95 % is stated\n"
+    )
+    topic, payload = outcome.newest
+    text = payload.rstrip()
+    console.print(f"the last one as the broker gave it out, but for the {len(payload) - len(text)} spaces that make all of one length:")
+    console.print(f"{topic} {text}\n", highlight=False, markup=False)
+
+
+def _vault(outcome: Outcome, console: Console) -> None:
+    looks, fullest, final = outcome.looks, outcome.fullest, outcome.looks[-1]
+    most = max(fullest.records, 1)
+    sparks = "".join(_SPARKS[-(-look.records * (len(_SPARKS) - 1) // most)] for look in looks)
+    console.print(f"vault of 'security', kept {outcome.scenario.lifetime_text}, then its keys are destroyed")
+    console.print(f"{clock_text(looks[0].wall)} [magenta]{sparks}[/] {clock_text(final.wall)}   records that open, every 3 hours")
+    table = Table(box=None, show_header=False, pad_edge=False)
+    for justify in ("left", "right", "right", "left"):
+        table.add_column(justify=justify)
+    each = f"{fullest.octets / most:.1f} bytes a connection"
+    gone = f"{outcome.connections - final.records:,} of {outcome.connections:,} forgotten"
+    for what, look, note in (("at its fullest", fullest, each), ("at the end", final, gone)):
+        table.add_row(f"{what}, {clock_text(look.wall)}", f"{look.records:,} records", f"{look.octets:,} bytes", note)
+    console.print(table)
+    losses = ", ".join(f"{count} {name}" for name, count in outcome.losses.items() if count)
+    console.print(f"lost: {losses or 'nothing'}\n")
+
+
+def show(outcome: Outcome, console: Console) -> None:
+    """Print the whole outcome."""
+    kinds = ", ".join(f"{count:,} {name}" for name, count in outcome.by_protocol.items())
+    console.print(
+        f"\n[bold]{outcome.scenario.description}[/]\n"
+        f"{outcome.terminals} terminals made {outcome.connections:,} connections ({kinds})\n"
+        f"the agent ran on {outcome.interpreter}, with seed {outcome.seed}, for {outcome.seconds:.1f} s\n"
+    )
+    _arrivals(outcome, console)
+    _vault(outcome, console)
+    table = Table(title="the auditor", box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
+    for heading, justify in (("must hold", "left"), ("looked at", "right"), ("holds", "left")):
+        table.add_column(heading, justify=justify)  # type: ignore[arg-type]
+    for finding in outcome.findings:
+        table.add_row(finding.what, f"{finding.seen:,}", "[green]yes[/]" if finding.holds else "[bold red]NO[/]")
+        for wrong in finding.wrong[:5] or ([] if finding.seen else ["there was nothing to look at"]):
+            table.add_row(f"[red]  {wrong}[/]", "", "")
+    console.print(table)

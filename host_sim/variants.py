@@ -1,0 +1,170 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Daemons broken on purpose, one fault each: what the lab's checks must catch (negative controls).
+
+A check that has never failed proves nothing. Each variant puts in one thing that the law forbids, or that would make the
+numbers wrong, and the lab is expected to notice. A row names the daemon and the function that breaks it, which is called with
+the root folder before the daemon runs. Runs on MicroPython too.
+"""
+
+import socket
+
+from agent.runtime import sockets
+from agent.runtime.libc import LIBC
+
+_PACKET = 17  # AF_PACKET
+_held: "list[socket.socket]" = []
+
+
+def _swap(owner: "Any", name: str, make: "Callable[[Any], Any]") -> None:
+    """Put `make(former)` in the place of a function of a class or a module."""
+    setattr(owner, name, make(getattr(owner, name)))
+
+
+def _udp_socket(_root: str) -> None:
+    """Hold a network socket (L34-VI-2)."""
+    _held.append(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+
+
+def _brief_packet_socket(_root: str) -> None:
+    """Ask for a packet socket and let go of it at once: nothing for /proc to show (L34-I-2)."""
+    try:
+        sockets.close(LIBC.call("socket", _PACKET, 3, 0))
+    except OSError:
+        pass
+
+
+def _forwarder_netlink(_root: str) -> None:
+    """Let the process that holds the network socket listen to the kernel (L34-VI-2)."""
+    sockets.netlink(sockets.NETLINK_ROUTE, 0, 65536)
+
+
+def _log_mac(_root: str) -> None:
+    """Say on the log whom the recorder learned of (L34-II-5)."""
+    from agent.runtime import process
+    from agent.who import Who
+
+    def make(learn: "Any") -> "Any":
+        def say(self: "Any", address: bytes, mac: bytes) -> None:
+            process.log("oubli recorder: learned " + ":".join("%02x" % octet for octet in mac))
+            learn(self, address, mac)
+
+        return say
+
+    _swap(Who, "learn", make)
+
+
+def _keep_destination(root: str) -> None:
+    """Copy what a message says about the original direction, destination included, to a file (L34-VI-1)."""
+    from agent.capture.connections import Decoder
+
+    def make(original: "Any") -> "Any":
+        def keep(self: "Any", buffer: bytearray, at: int, end: int) -> int:
+            with open(root + "/var/run/oubli/live/notes", "ab") as file:
+                file.write(bytes(buffer[at:end]))
+            return original(self, buffer, at, end)
+
+        return keep
+
+    _swap(Decoder, "_original", make)
+
+
+def _stop_is_end(_root: str) -> None:
+    """Take the moment the entry timed out for the end of the connection (EXP-1)."""
+    from agent.capture.timeouts import Timeouts
+
+    _swap(Timeouts, "end", lambda _: lambda _self, connection: connection.stop)
+
+
+def _on_connection(change: "Callable[[Connection, int], bool]") -> None:
+    """Let `change(connection, number)` see each connection first; False drops it."""
+    from agent.recorder import Recorder
+
+    count = [0]
+
+    def make(handle: "Any") -> "Any":
+        def changed(self: "Any", connection: "Connection") -> None:
+            count[0] += 1
+            if change(connection, count[0]):
+                handle(self, connection)
+
+        return changed
+
+    _swap(Recorder, "_connection", make)
+
+
+def _lose_one(_root: str) -> None:
+    """Lose the fiftieth connection without counting it."""
+    _on_connection(lambda _connection, number: number != 50)
+
+
+def _port_before_translation(_root: str) -> None:
+    """Write the terminal's port where the public one belongs."""
+
+    def change(connection: "Connection", _number: int) -> bool:
+        connection.translated_port = connection.source_port
+        return True
+
+    _on_connection(change)
+
+
+def _keep_keys(_root: str) -> None:
+    """Remove the files at their deadline but leave the keys in the ring (EXP-2)."""
+    from agent.vault import keys
+
+    def make(_destroy: "Any") -> "Any":
+        def release(_self: "Any", slot: "keys.Slot") -> None:
+            slot.state = keys.FREE
+            slot.save()
+
+        return release
+
+    _swap(keys.KeyRing, "destroy", make)
+
+
+def _forget_nothing(_root: str) -> None:
+    """Let every deadline pass (EXP-4)."""
+    from agent.vault import ring
+
+    _swap(ring, "due", lambda _: lambda _slot, _wall, _monotonic: False)
+
+
+def _draw_again(_root: str) -> None:
+    """Draw a slot's noise anew each second: averages give the truth away (ANON-5)."""
+    from agent.summary.terminals import Terminals
+
+    _swap(Terminals, "drawn", lambda _: lambda _self, _cell: False)
+
+
+def _edit_messages(_root: str) -> None:
+    """Let the forwarder shorten what it sends (ANON-4)."""
+    from agent import forwarder
+
+    def make(publish: "Any") -> "Any":
+        def shorten(self: "Any", topic: str, payload: bytes, retain: bool = False) -> None:
+            publish(self, topic, payload.rstrip(), retain)
+
+        return shorten
+
+    _swap(forwarder.Client, "publish", make)  # type: ignore[attr-defined]
+
+
+VARIANTS: "dict[str, tuple[str, Callable[[str], None]]]" = {
+    "udp-socket": ("recorder", _udp_socket),
+    "brief-packet-socket": ("recorder", _brief_packet_socket),
+    "forwarder-netlink": ("forwarder", _forwarder_netlink),
+    "log-mac": ("recorder", _log_mac),
+    "keep-destination": ("recorder", _keep_destination),
+    "stop-is-end": ("recorder", _stop_is_end),
+    "lose-one": ("recorder", _lose_one),
+    "port-before-translation": ("recorder", _port_before_translation),
+    "keep-keys": ("recorder", _keep_keys),
+    "forget-nothing": ("recorder", _forget_nothing),
+    "draw-again": ("recorder", _draw_again),
+    "edit-messages": ("forwarder", _edit_messages),
+}
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Callable
+
+    from agent.capture.connections import Connection

@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What every test shares: the interpreters, what a test can't do without, and the seconds by room.
+
+A test names what it needs by its fixtures (`interpreter`, `any_interpreter`, `micropython`, `mips`) or by a mark:
+`@pytest.mark.needs("root", "nft", "mosquitto")`. In CI a thing that is missing fails the test. Elsewhere the test is left out,
+and the end of the run says in one line a missing thing how many tests that were.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import settings
+from hypothesis.configuration import set_hypothesis_home_dir
+
+from tests.interpreters import INTERPRETERS, MIPS, PROJECT, Interpreter, Remote
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+IN_CI = os.environ.get("CI", "").lower() in {"1", "true"}
+ROOMS = pytest.StashKey["Rooms"]()
+LEFT_OUT = pytest.StashKey[Counter[str]]()
+
+os.environ["PATH"] += ":/usr/local/sbin:/usr/sbin:/sbin"
+set_hypothesis_home_dir(PROJECT / ".cache" / "hypothesis")
+settings.register_profile("oubli", deadline=None, print_blob=True)
+settings.load_profile("oubli")
+
+
+@pytest.fixture(params=["cpython", "micropython"])
+def interpreter(request: pytest.FixtureRequest) -> Interpreter:
+    """Give CPython, then MicroPython."""
+    return INTERPRETERS[request.param]
+
+
+@pytest.fixture(params=["cpython", "micropython", "mips"])
+def any_interpreter(request: pytest.FixtureRequest) -> Interpreter:
+    """Give CPython, MicroPython, then MicroPython on big-endian MIPS."""
+    return INTERPRETERS[request.param]
+
+
+@pytest.fixture
+def cpython() -> Interpreter:
+    """Give the CPython of this run."""
+    return INTERPRETERS["cpython"]
+
+
+@pytest.fixture
+def micropython() -> Interpreter:
+    """Give MicroPython."""
+    return INTERPRETERS["micropython"]
+
+
+@pytest.fixture
+def mips() -> Interpreter:
+    """Give MicroPython on big-endian MIPS."""
+    return INTERPRETERS["mips"]
+
+
+@pytest.fixture(scope="module")
+def remotes() -> Iterator[Callable[[str], Remote]]:
+    """Give a function that returns the running interpreter of a name, started at its first use and kept for the file's tests."""
+    running: dict[str, Remote] = {}
+
+    def remote(name: str) -> Remote:
+        if name in running and running[name].process.poll() is not None:
+            running.pop(name).close()
+        if name not in running:
+            running[name] = Remote(INTERPRETERS[name])
+        return running[name]
+
+    yield remote
+    for one in running.values():
+        one.close()
+
+
+def needs(item: pytest.Item) -> Iterator[str]:
+    """Yield the names of what this test can't do without."""
+    for mark in item.iter_markers("needs"):
+        yield from mark.args
+    yield from {"micropython", "mips"}.intersection(getattr(item, "fixturenames", ()))
+    call = getattr(item, "callspec", None)
+    if call is not None:
+        yield from (call.params[name] for name in ("interpreter", "any_interpreter") if name in call.params)
+
+
+def is_there(name: str) -> bool:
+    """Tell whether a need is met: root rights, an interpreter, or a command."""
+    match name:
+        case "root":
+            return os.geteuid() == 0
+        case "cpython":
+            return True
+        case "mips":
+            return MIPS.exists() and shutil.which("qemu-mips") is not None
+        case _:
+            return shutil.which(name) is not None
+
+
+def missing(item: pytest.Item) -> list[str]:
+    """Return the names of what this test needs and this machine lacks."""
+    return sorted({name for name in needs(item) if not is_there(name)})
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Start the run's counts."""
+    config.stash[LEFT_OUT] = Counter()
+    config.stash[ROOMS] = Rooms()
+    config.pluginmanager.register(config.stash[ROOMS])
+
+
+@pytest.hookimpl(trylast=True)  # after -k and -m
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out, outside CI, the tests that this machine can't run."""
+    if IN_CI:
+        return
+    out = [item for item in items if missing(item)]
+    if out:
+        config.hook.pytest_deselected(items=out)
+        items[:] = [item for item in items if item not in out]
+    counts = Counter(name for item in out for name in missing(item))
+    config.stash[LEFT_OUT] = counts
+    worker = getattr(config, "workeroutput", None)
+    if worker is not None:
+        worker["left_out"] = dict(counts)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Fail, in CI, the tests that this machine can't run."""
+    if lacks := missing(item):
+        pytest.fail(f"missing on this machine: {', '.join(lacks)}", pytrace=False)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: object, error: object) -> None:  # noqa: ARG001 (the names are pytest-xdist's)
+    """Take over what a worker left out; all workers collect the same tests."""
+    output = getattr(node, "workeroutput", {})
+    node.config.stash[LEFT_OUT] |= Counter(output.get("left_out", {}))  # type: ignore[attr-defined]
+
+
+class Rooms:
+    """Adds up the seconds of each test's phases (set-up, call, tear-down) by the file it stands in."""
+
+    def __init__(self) -> None:
+        self.seconds: Counter[str] = Counter()
+        self.tests: dict[str, set[str]] = {}
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Count one phase; under pytest-xdist the main process hears of each one once."""
+        room = report.nodeid.split("::")[0]
+        self.seconds[room] += report.duration  # type: ignore[assignment]  # seconds are a float
+        self.tests.setdefault(room, set()).add(report.nodeid)
+
+    def lines(self) -> Iterator[str]:
+        """Yield a line a room, the slowest first, then the sum."""
+        for room, seconds in self.seconds.most_common():
+            yield f"{seconds:8.2f} s  {len(self.tests[room]):4} tests  {room}"
+        yield f"{sum(self.seconds.values()):8.2f} s  {sum(map(len, self.tests.values())):4} tests  in all"
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Print the seconds by room, and what was left out."""
+    terminalreporter.section("seconds by room")
+    for line in config.stash[ROOMS].lines():
+        terminalreporter.write_line(line)
+    for name, count in sorted(config.stash[LEFT_OUT].items()):
+        terminalreporter.write_line(f"left out: {count} tests, for want of {name}", red=True)

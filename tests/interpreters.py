@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The interpreters that the agent runs on: CPython, MicroPython, and MicroPython on big-endian MIPS under qemu-user.
+
+A test that takes the fixture `interpreter` (the first two) or `any_interpreter` (all three) runs once on each. The heap of
+MicroPython is stated, because a small router has one of about this size and because a small heap is also the faster one.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from host_sim import interpreters as host
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PROJECT = host.ROOT
+MIPS = PROJECT / ".cache" / "mips" / "micropython"
+HEAP = "512K"
+
+
+@dataclass(frozen=True)
+class Interpreter:
+    """One interpreter: its name and the words that start it."""
+
+    name: str
+    words: tuple[str, ...]
+
+    def command(self, *arguments: str | Path) -> list[str]:
+        """Return the words that run this interpreter with these arguments."""
+        return [*self.words, *map(str, arguments)]
+
+    def run(
+        self,
+        *arguments: str | Path,
+        input: bytes | str | None = None,  # noqa: A002 (the name that subprocess gives it)
+        timeout: float = 60,
+        check: bool = True,
+        env: dict[str, str] | None = None,
+    ) -> subprocess.CompletedProcess[bytes]:
+        """Run to the end in the project's folder and return the output as bytes.
+
+        `run("-m", "agent", "status")` runs a module, `run("-c", text)` a text, `run(path)` a file. `timeout` in seconds. With
+        `check`, an exit status other than 0 raises AssertionError with what was written to standard error.
+        """
+        done = subprocess.run(
+            self.command(*arguments),
+            input=input.encode() if isinstance(input, str) else input if input is not None else b"",
+            capture_output=True,
+            timeout=timeout,
+            check=False,
+            cwd=PROJECT,
+            env=host.environment() | (env or {}),
+        )
+        if check and done.returncode:
+            text = (done.stdout[-2000:] + done.stderr[-4000:]).decode(errors="replace")
+            message = f"{self.name} {' '.join(map(str, arguments))[:200]}: exit {done.returncode}\n{text}"
+            raise AssertionError(message)
+        return done
+
+
+class Remote:
+    """An interpreter that goes on running and answers calls of `tests.remote`: one JSON line each way."""
+
+    def __init__(self, interpreter: Interpreter) -> None:
+        self.name = interpreter.name
+        self.process = subprocess.Popen(
+            interpreter.command("-m", "tests.remote"), stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=PROJECT, env=host.environment()
+        )
+
+    def __call__(self, call: str, *arguments: object) -> Any:
+        """Make one call and return its answer; EOFError where the interpreter ended instead."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write(json.dumps([call, *arguments]).encode() + b"\n")
+        self.process.stdin.flush()
+        answer = self.process.stdout.readline()
+        if not answer:
+            raise EOFError
+        return json.loads(answer)
+
+    def close(self) -> int:
+        """End the interpreter; returns its exit status (negative: the signal that ended it)."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+        with suppress(BrokenPipeError):  # it may have ended before
+            self.process.stdin.close()
+        return self.process.wait(timeout=10)
+
+
+INTERPRETERS = {
+    "cpython": Interpreter("cpython", (sys.executable,)),
+    "micropython": Interpreter("micropython", ("micropython", "-X", f"heapsize={HEAP}")),
+    "mips": Interpreter("mips", (str(MIPS), "-X", f"heapsize={HEAP}")),
+}

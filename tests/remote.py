@@ -1,0 +1,378 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The agent's rooms behind a pipe: one JSON line in, `[call, argument, ...]`, one JSON line out.
+
+`tests.interpreters.Remote` runs it on CPython, MicroPython or MIPS, so that one test asks all of them the same. Octets travel as
+hex. A connection is a list in the order of ROW. `die` ends the process with SIGKILL inside a later call.
+"""
+
+import gc
+import json
+import sys
+
+from agent import config, law
+from agent.capture.connections import Connection
+from agent.forward import messages
+from agent.forward.spool import Spool
+from agent.recorder import Recorder
+from agent.runtime import files, memory
+from agent.runtime.libc import native
+from agent.runtime.sodium import SealError, Sodium
+from agent.summary import services
+from agent.summary.ledger import Ledger
+from agent.summary.metrics import METRICS
+from agent.summary.noise import Sampler
+from agent.summary.terminals import Terminals
+from agent.vault import ring
+from agent.vault.keys import KeyRing, Slot
+from agent.vault.record import LARGEST, Packer, Unpacker
+
+ROW = "protocol", "source", "source_port", "translated_port", "service", "packets_up", "packets_down", "bytes_up", "bytes_down"
+PAGE = 50  # records of one answer
+_SIGKILL = 9
+_held: "dict[str, Any]" = {}  # the rooms that are open, by name
+
+
+class _Exhausted(Exception):
+    pass
+
+
+class Tape:
+    """Randomness that is handed in."""
+
+    def __init__(self, octets: str) -> None:
+        self.octets = bytes(int(octets[at : at + 2], 16) for at in range(0, len(octets), 2))
+        self.at = 0
+
+    def __call__(self, count: int) -> bytes:
+        """Return the next octets."""
+        if self.at + count > len(self.octets):
+            raise _Exhausted
+        self.at += count
+        return self.octets[self.at - count : self.at]
+
+
+class _Time:
+    def __init__(self, boot: str) -> None:
+        self.boot = boot
+        self.now = self.since = 0
+
+    def wall(self) -> int:
+        return self.now
+
+    def monotonic(self) -> int:
+        return self.since
+
+
+def _octets(text: str) -> bytes:
+    return Tape(text).octets
+
+
+def _hex(data: "bytes | bytearray | memoryview") -> str:
+    return "".join("%02x" % octet for octet in data)
+
+
+def _connection(row: "list[Any]") -> Connection:
+    connection = Connection()
+    for name, value in zip(ROW, row):
+        setattr(connection, name, _octets(value) if name == "source" else value)
+    return connection
+
+
+def _plain(record: "Record") -> str:
+    """Return a record as text, in the order of a connection: a small heap holds some hundreds of these."""
+    row: "list[Any]" = [record.protocol, _hex(record.address), record.source_port, record.translated_port, record.service]
+    row += [record.packets_up, record.packets_down, record.bytes_up, record.bytes_down]
+    return " ".join(str(value) for value in row + [_hex(record.mac), record.start, record.start + record.duration])
+
+
+def laplace(numerator: int, denominator: int, octets: str) -> "list[int]":
+    """Draw until the octets are used up."""
+    tape, values = Tape(octets), []
+    sampler = Sampler(tape)
+    try:
+        while True:
+            values.append(sampler.laplace((numerator, denominator)))
+    except _Exhausted:
+        return values
+
+
+def classes(pairs: "list[list[int]]") -> "list[int]":
+    """Return the service class of each protocol and port."""
+    return [services.service_of(protocol, port) for protocol, port in pairs]
+
+
+def summary(day: int, slot: int, start: int, end: int, value: int) -> str:
+    """Return a summary message."""
+    return messages.summary("a" * 16, METRICS[0], day, slot, start, end, value, (4, 1)).decode()
+
+
+def settings(path: str) -> "dict[str, Any]":
+    """Return the canonical form of a configuration and its digest, or the line that refuses it."""
+    try:
+        read = config.load(path)
+    except config.ConfigError as refused:
+        return {"refused": str(refused)}
+    return {"canonical": read.canonical, "digest": _hex(Sodium().digest(read.canonical.encode(), 8))}
+
+
+def pack(window: int, rows: "list[list[Any]]") -> "list[str]":
+    """Pack records one by one; returns the octets of each."""
+    packer, page, packed = Packer(window), bytearray(LARGEST), []
+    for row in rows:
+        size = packer.pack(page, 0, _connection(row), _octets(row[9]), row[10], row[11])
+        packed.append(_hex(page[:size]))
+    return packed
+
+
+def unpack(window: "int | None", chunks: "list[str]") -> "list[str]":
+    """Unpack a segment's chunks; without a window they go on where the last call ended."""
+    unpacker = _held["unpacker"] = _held["unpacker"] if window is None else Unpacker(window)
+    rows = []
+    for text in chunks:
+        chunk = bytearray(_octets(text))
+        rows += [_plain(record) for record in unpacker.unpack(chunk, len(chunk))]
+    return rows
+
+
+def vault_open(root: str, lifetime: int, budget: int, boot: str) -> "dict[str, Any]":
+    """Open the ring of `security` below a root; losses are told by later calls."""
+    base = root + "/var/run/oubli"
+    files.make_folder(base + "/vault/security", 0o700)
+    lost: "list[list[Any]]" = []
+    sodium = Sodium()
+    keys = KeyRing(base + "/keys", ring.slots_for(lifetime, budget), boot, sodium)
+    number = law.number("security")
+    lose = lambda cause, records: lost.append([cause, records])  # noqa: E731 (one expression)
+    store = ring.Ring(base + "/vault/security", keys, sodium, number, lifetime, budget, boot, lose)
+    _held["vault"] = (store, keys, lost)
+    return {"torn": store.torn, "dropped": keys.dropped, "lost": lost}
+
+
+def vault_append(rows: "list[list[Any]]", wall: int, monotonic: int) -> "dict[str, Any]":
+    """Append connections (start and end in ns); returns each one's result and the losses."""
+    store, _, lost = _held["vault"]
+    results = [store.append(_connection(row), _octets(row[9]), row[10], row[11], wall, monotonic) for row in rows]
+    return {"results": results, "lost": _taken(lost)}
+
+
+def vault_tick(wall: int, monotonic: int, trusted: bool) -> "dict[str, Any]":
+    """Close and destroy what is due."""
+    store, _, lost = _held["vault"]
+    gone = store.tick(wall, monotonic, trusted=trusted)
+    late = store.late(wall if trusted else None, monotonic)
+    return {"gone": gone, "late": late, "lost": _taken(lost), "status": store.status(monotonic)}
+
+
+def vault_close() -> None:
+    """Close in order."""
+    store, keys, _ = _held.pop("vault")
+    store.close()
+    keys.close()
+
+
+def _taken(lost: "list[list[Any]]") -> "list[list[Any]]":
+    taken = list(lost)
+    lost[:] = []
+    return taken
+
+
+def read(root: str, wall: int, monotonic: int, skip: int) -> "dict[str, Any]":
+    """Read PAGE records of the vault from outside after the first `skip`; what was read before a SealError is told with it."""
+    rows: "list[str]" = []
+    count = 0
+    records: "Any" = ring.read(root, "security", wall, monotonic)
+    try:
+        for record in records:
+            count += 1
+            if count > skip + PAGE:
+                break
+            if count > skip:
+                rows.append(_plain(record))
+    except SealError:
+        return {"rows": rows, "refused": True, "more": False}
+    finally:
+        records.close()  # MicroPython doesn't end a generator that is given up
+    return {"rows": rows, "refused": False, "more": count > skip + PAGE}
+
+
+def terminals_open(path: str, rows: int, boot: str) -> int:
+    """Open the day's table; returns the day that is open in it."""
+    table = _held["terminals"] = Terminals(path, rows, boot, Sodium())
+    return table.day
+
+
+def terminals_day(day: int, first: int, end: int) -> None:
+    """Open a day."""
+    _held["terminals"].open_day(day, first, end)
+
+
+def terminals_see(sightings: "list[list[Any]]") -> "dict[str, Any]":
+    """Count terminals, each with its hour; returns the cells."""
+    table = _held["terminals"]
+    for mac, hour in sightings:
+        table.see(_octets(mac), hour)
+    return {"cells": [table.arrived(hour) for hour in range(24)], "used": table.used(), "filled": table.filled()}
+
+
+def terminals_mark(cells: "list[int]") -> "list[bool]":
+    """Mark cells; returns which are marked then."""
+    table = _held["terminals"]
+    for cell in cells:
+        table.mark(cell)
+    return [table.drawn(cell) for cell in range(24)]
+
+
+def terminals_erase() -> None:
+    """End the day."""
+    _held["terminals"].erase()
+
+
+def terminals_close() -> None:
+    """Unmap."""
+    _held.pop("terminals").close()
+
+
+def ledger(path: str, steps: "list[list[Any]]") -> "dict[str, Any]":
+    """Open the ledger at a path and take steps: ["start", day, epsilon, ceiling], ["hour", high water]."""
+    said: "list[str]" = []
+    book = Ledger(path, said.append)
+    results: "list[bool | None]" = []
+    for step in steps:
+        if step[0] == "start":
+            results.append(book.start(step[1], step[2], step[3]))
+        else:
+            book.hour(step[1])
+            results.append(None)
+    return {"results": results, "values": book.values, "log": said}
+
+
+def spool(path: str, octets: int, days: int, steps: "list[list[Any]]") -> "dict[str, Any]":
+    """Open a spool and take steps: ["put", due, slot, text], ["trim", now]; returns what each did, the names and the drops."""
+    room, failures = Spool(path, octets, days), []
+    for step in steps:
+        try:
+            if step[0] == "put":
+                room.put(step[1], "arrivals", step[2], step[3].encode())
+            else:
+                room.trim(step[1])
+        except OSError as failure:
+            failures.append(failure.errno)
+    return {"names": room.names(), "dropped": room.dropped, "failures": failures}
+
+
+def recorder_open(path: str, root: str, boot: str, wall: int, monotonic: int, octets: str) -> None:
+    """Start a recorder at a time, with the octets that its noise is drawn from ("": the system's)."""
+    source = _Time(boot)
+    said: "list[str]" = []
+    source.now, source.since = wall, monotonic
+    words: "dict[str, Any]" = {"log": said.append, "sysctl": {"events": 1, "acct": 1, "timestamp": 1}.get}
+    if octets:
+        words["random"] = Tape(octets)
+    _held["recorder"] = (Recorder(config.load(path), root, source, **words), source, said)
+
+
+def recorder(steps: "list[list[Any]]") -> "dict[str, Any]":
+    """Take steps: ["time", wall, monotonic] (the timers run), ["confirm"], ["datagram", octets], ["neighbour", octets]."""
+    agent, source, said = _held["recorder"]
+    for step in steps:
+        if step[0] == "time":
+            source.now, source.since = step[1], step[2]
+            agent.tick()
+        elif step[0] == "confirm":
+            agent.confirm_time()
+        else:
+            data = _octets(step[1])
+            (agent.datagram if step[0] == "datagram" else agent.neighbour)(data, len(data))
+    return {"status": agent.status(), "log": _taken(said)}
+
+
+def recorder_close() -> None:
+    """Stop it in order."""
+    _held.pop("recorder")[0].close()
+
+
+def die(instant: int, packing: bool = True) -> None:
+    """End by SIGKILL at an instant: before or after one of the steps that change a file or a mapped page, counted from 1.
+
+    Without `packing`, the steps of packing a record into an open page aren't counted.
+    """
+    count = [0]
+    process = native.library(None)
+    kill, own = native.function(process, "i", "kill", "ii"), native.function(process, "i", "getpid", "")
+
+    def pass_instant() -> None:
+        count[0] += 1
+        if count[0] == instant:
+            kill(own(), _SIGKILL)
+
+    def step(owner: "Any", name: str) -> None:
+        act = getattr(owner, name)
+
+        def acted(*arguments: "Any", **named: "Any") -> "Any":
+            pass_instant()
+            result = act(*arguments, **named)
+            pass_instant()
+            return result
+
+        setattr(owner, name, acted)
+
+    for owner, name in (
+        (files, "open_file"),
+        (files, "write_all"),
+        (files, "truncate"),
+        (files, "remove"),
+        (files, "write_atomic"),
+        (files, "sync_folder"),
+        (memory, "copy"),
+        (Slot, "save"),
+        (Slot, "prepare"),
+        (Slot, "commit"),
+        (Sodium, "zero"),
+        (Sodium, "random"),
+        (Sodium, "stream_push"),
+        (Terminals, "mark"),
+        (Terminals, "open_day"),
+        (Spool, "put"),
+        (Ledger, "save"),
+    ):
+        step(owner, name)
+    if packing:
+        step(Packer, "pack")
+        step(Slot, "count")
+
+
+CALLS = (
+    laplace, classes, summary, settings, pack, unpack, vault_open, vault_append, vault_tick, vault_close, read, terminals_open,
+    terminals_day, terminals_see, terminals_mark, terminals_erase, terminals_close, ledger, spool, recorder_open, recorder,
+    recorder_close, die,
+)  # fmt: skip
+
+
+def main() -> None:
+    """Answer until the pipe closes."""
+    native.function(native.library(None), "I", "umask", "I")(0o077)  # as the daemons do
+    calls = {}
+    for call in CALLS:
+        calls[call.__name__] = call
+    while True:
+        line = sys.stdin.readline()
+        if not line:
+            return
+        words = json.loads(line)
+        del line
+        answer = calls[words[0]](*words[1:])
+        json.dump(answer, sys.stdout)  # piece by piece: a small heap can't hold a long answer twice
+        print()
+        sys.stdout.flush()
+        del words, answer
+        gc.collect()
+
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from agent.vault.record import Record
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,188 @@
+# SPDX-License-Identifier: Apache-2.0
+"""An auditor that can't fail proves nothing: each of its checks of messages is shown a violation here.
+
+Its checks of the vault's records are shown theirs in test_demo.py, on a vault that a broken recorder wrote.
+"""
+
+import json
+import math
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from host_sim.auditor import Auditor, noise_bound, spread_chance
+from host_sim.people import HOUR, SECOND
+from host_sim.world import Truth
+
+START = 1_800_000_000 // 3600 * HOUR
+EXPECTED = range(START, START + 4 * HOUR, HOUR)
+MAC, ADDRESS, ADDRESS6 = bytes.fromhex("ae41f2c0ffee"), bytes((10, 20, 1, 7)), bytes.fromhex("20010db8ca4e00018899aabbccddeeff")
+PLACE = bytes((203, 0, 113, 9))
+
+
+Message = tuple[str, bytes]
+
+
+def message(start: int, value: int, **changed: object) -> Message:
+    fields = {"schema": "oubli/arrivals/1", "gateway": "a" * 16, "day": "2027-01-15", "slot": (start // HOUR - 3) % 24}
+    fields |= {"start": start // SECOND, "end": start // SECOND + 3600}
+    fields |= {"unit": "terminals", "value": value, "b": [4, 1], "half_width": 12}
+    return "oubli/1/x/summary/arrivals", json.dumps(fields | changed).encode().ljust(240)
+
+
+def truth() -> Truth:
+    known = Truth(86400, START)
+    for place, start in enumerate(EXPECTED):
+        known.learned[start] = 10 * place
+        known.arrived[start] = 10 * place + 1
+    known.terminals[MAC] = {ADDRESS, ADDRESS6}
+    known.places.add(PLACE)
+    return known
+
+
+def good() -> list[Message]:
+    return [message(start, 10 * place + 3) for place, start in enumerate(EXPECTED)]
+
+
+@pytest.fixture
+def auditor(tmp_path: Path) -> Auditor:
+    return Auditor(tmp_path, truth(), 86400)
+
+
+def test_messages_within_the_noise_are_accepted(auditor: Auditor) -> None:
+    """Four sums, each three away from the truth: both truths stand beside them."""
+    slots = auditor.look_at_messages(good(), EXPECTED)
+    assert auditor.delivered.holds
+    assert auditor.shape.holds
+    assert auditor.sums.holds
+    assert auditor.spread.holds
+    assert [(slot.value, slot.defined, slot.real, slot.inside) for slot in slots][1] == (13, 10, 11, True)
+
+
+@pytest.mark.parametrize(
+    ("messages", "finding"),
+    [
+        (good()[:3], "delivered"),
+        ([*good(), good()[2]], "delivered"),
+        ([*good(), message(START + 9 * HOUR, 1)], "delivered"),
+        ([*good()[:3], (good()[3][0], good()[3][1] + b" ")], "shape"),
+        ([*good(), ("oubli/1/x/summary/visits", b"{}")], "shape"),
+        ([*good(), ("oubli/1/x/health", b"{}"), ("oubli/1/x/health", b"{ }")], "shape"),
+        ([*good()[:3], message(EXPECTED[3], 33, gateway="b" * 16)], "shape"),
+        ([*good()[:3], message(EXPECTED[3], 30 + 90)], "sums"),
+        ([message(start, 10 * place, half_width=11) for place, start in enumerate(EXPECTED)], "sums"),
+        ([message(start, 10 * place, b=[2, 1], half_width=6) for place, start in enumerate(EXPECTED)], "sums"),
+        ([*good()[:3], message(EXPECTED[3], 30, slot=23)], "shape"),
+        ([*good()[:3], message(EXPECTED[3], 30, end=EXPECTED[3] // SECOND + 60)], "shape"),
+        ([], "delivered"),
+        ([], "sums"),
+        ([], "shape"),
+        ([message(start, 10 * place + 50) for place, start in enumerate(EXPECTED)], "spread"),
+        ([], "spread"),
+    ],
+)
+def test_a_message_missing_doubled_misshapen_or_far_off_is_found(messages: list[Message], finding: str, auditor: Auditor) -> None:
+    """ANON-3, ANON-4; one that looked at nothing doesn't hold either."""
+    auditor.look_at_messages(messages, EXPECTED)
+    assert not getattr(auditor, finding).holds
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        MAC,
+        MAC.hex(":").upper().encode(),
+        MAC.hex("-").encode(),
+        MAC.hex().encode(),
+        ADDRESS,
+        b"10.20.1.7",
+        b"0A140107",
+        ADDRESS6,
+        b"2001:db8:ca4e:1:8899:aabb:ccdd:eeff",
+        b"203.0.113.9",
+        b"CB007109",
+        PLACE,
+    ],
+)
+@pytest.mark.parametrize("place", ["spool", "live", "topic", "payload", "log"])
+def test_an_address_of_a_person_is_found_in_any_form_and_place(form: bytes, place: str, auditor: Auditor, tmp_path: Path) -> None:
+    """L34-II-5; the negative control of `look_for_people`."""
+    log = tmp_path / "recorder.log"
+    log.write_bytes(b"started")
+    (tmp_path / "srv/oubli/spool").mkdir(parents=True)
+    (tmp_path / "var/run/oubli/live").mkdir(parents=True)
+    auditor.look_for_people([log], [("oubli/1/x/health", b"{}")])
+    assert auditor.private.holds
+    messages = [("oubli/1/x", b"{}")]
+    match place:
+        case "spool":
+            (tmp_path / "srv/oubli/spool/000-arrivals-1").write_bytes(b"{" + form + b"}")
+        case "live":
+            (tmp_path / "var/run/oubli/live/health").write_bytes(form)
+        case "topic" if form.isascii():
+            messages = [("oubli/" + form.decode(), b"{}")]
+        case "log":
+            log.write_bytes(b"who: " + form)
+        case _:
+            messages = [("oubli/1/x", form)]
+    auditor.look_for_people([log], messages)
+    assert not auditor.private.holds
+
+
+def test_the_noise_bound_is_the_least_that_a_correct_agent_passes() -> None:
+    """Against the distribution summed by hand: P(|X| > n) over all draws is just below the stated chance."""
+    p = math.exp(-1 / 4)
+
+    def beyond(n: int) -> float:
+        return 1 - sum((1 - p) / (1 + p) * p ** abs(x) for x in range(-n, n + 1))
+
+    bound = noise_bound(50, 4, 1)
+    assert 50 * beyond(bound) < 1e-5 <= 50 * beyond(bound - 1)
+
+
+def test_errors_that_are_too_small_or_too_wide_for_the_noise_are_found(tmp_path: Path) -> None:
+    """ANON-2: publishing the truth itself, or with a quarter of the noise, or with four times of it, isn't the stated noise."""
+    day = range(START, START + 24 * HOUR, HOUR)
+    for scale, holds in ((0, False), (1, False), (4, True), (16, False)):
+        draw = Random(scale)
+        messages = [message(start, round((draw.expovariate(1) - draw.expovariate(1)) * scale)) for start in day]
+        auditor = Auditor(tmp_path, Truth(86400, START), 86400)
+        auditor.look_at_messages(messages, day)
+        assert auditor.spread.holds is holds
+
+
+def test_the_chance_of_a_spread_is_a_bound_on_the_exact_one() -> None:
+    """Against the distribution of five draws' sum of |X|, added up by hand, at both ends; and not a careless bound."""
+    p = math.exp(-1 / 4)
+    one = [(1 - p) / (1 + p)] + [2 * (1 - p) / (1 + p) * p**x for x in range(1, 400)]
+    five = [1.0]
+    for _ in range(5):
+        five = [sum(five[a] * one[s - a] for a in range(max(0, s - 399), min(s + 1, len(five)))) for s in range(400)]
+    for total, exact in ((1, sum(five[:2])), (3, sum(five[:4])), (60, 1 - sum(five[:60])), (90, 1 - sum(five[:90]))):
+        assert exact <= spread_chance(total, 5, 4, 1) < 20 * exact
+
+
+@pytest.mark.parametrize("left", ["security/0000002a", "security/chunks", "../keys"])
+def test_what_is_left_after_expiry_is_found(left: str, auditor: Auditor, tmp_path: Path) -> None:
+    """EXP-2: a segment file, an octet in the pages, an octet of a key."""
+    vault = tmp_path / "var/run/oubli/vault"
+    (vault / "security").mkdir(parents=True)
+    (vault / "security/chunks").write_bytes(bytes(4096))
+    (vault / "../keys").write_bytes(b"OUBLIKY1" + bytes(300))
+    auditor.look_after_expiry()
+    assert auditor.expired.holds
+    with (vault / left).open("ab") as file:
+        file.write(b"\1")
+    auditor.look_after_expiry()
+    assert not auditor.expired.holds
+
+
+@pytest.mark.parametrize(
+    ("counters", "holds"),
+    [({"lost: store": 0, "overruns": 0}, True), ({"lost: store": 3}, False), ({"overruns": 1}, False), ({"kept": 9}, False)],
+)
+def test_losses_that_the_agent_counts_are_told(counters: dict[str, int], holds: bool, auditor: Auditor) -> None:
+    """Counters that name no loss at all prove nothing."""
+    auditor.look_at_losses(counters)
+    assert auditor.losses.holds is holds

@@ -1,0 +1,503 @@
+# SPDX-License-Identifier: Apache-2.0
+"""agent/control: the socket of the person at the gateway, and `oubli status` asked of a recorder that runs.
+
+The server is driven by each interpreter with its clock five times as fast, which is what its caller hands in; the recorder is
+the real one, in a network namespace of its own, so that this machine's connections stay its own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from agent import law
+from host_sim.interpreters import environment
+from tests.interpreters import HEAP, INTERPRETERS, PROJECT, Interpreter
+from tests.test_runtime import CONNECT, line, running
+
+UNKNOWN = b'{"error":"unknown call; accepted: ntp, status"}\n'
+AS_NOBODY = ("setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups")
+
+
+@pytest.fixture
+def folder():
+    """Give an empty folder with a short name: a unix socket's path has at most 107 octets."""
+    with tempfile.TemporaryDirectory(prefix="oubli-") as path:
+        Path(path).chmod(0o755)
+        yield Path(path)
+
+
+SERVER = """
+import sys
+from agent.control.server import Server
+from agent.runtime import process, sockets
+from agent.runtime.clocks import DeviceTime
+from agent.runtime.libc import LIBC
+
+PATH, OWN_USER, SPEED = {path!r}, {user}, 5
+LIBC.function("umask")(0)
+stop, poll, clock = process.stop_descriptor(), sockets.Poll(), DeviceTime()
+poll.add(stop)
+calls = []
+
+def answer(request):
+    calls.append(request["call"])
+    if request.get("fail"):
+        raise OSError(5, "")
+    return {{"calls": len(calls), "a": [None, True, 1.5], "big": "x" * request.get("size", 0)}}
+
+server = Server(PATH, poll, OWN_USER, answer)
+print("listening")
+while True:
+    ready = poll.wait(20)
+    now = clock.monotonic() * SPEED
+    if stop in ready:
+        break
+    for descriptor in ready:
+        if not server.ready(descriptor, now):
+            print("not mine")
+    server.tick(now)
+server.close()
+print(len(calls), poll.wait(0) == [stop])
+"""
+
+
+@pytest.fixture
+def served(any_interpreter: Interpreter, folder: Path):
+    """Give the path of a served socket on each interpreter."""
+    with serving(any_interpreter, folder) as path:
+        yield path
+
+
+@contextlib.contextmanager
+def serving(interpreter: Interpreter, folder: Path):
+    """Run the server; give the path of its socket. It must end in order, whatever a test did to it."""
+    path = folder / "socket"
+    with running(interpreter.command("-c", SERVER.format(path=str(path), user=1))) as process:
+        assert line(process) == "listening"
+        yield path
+        assert ask(path, b'{"call":"status"}\n').startswith(b'{"a":[null,true,1.5],"big":"","calls":')
+        process.send_signal(signal.SIGTERM)
+        assert line(process).endswith(" True")
+        assert process.wait(20) == 0
+
+
+def connected(path: Path) -> socket.socket:
+    client = socket.socket(socket.AF_UNIX)
+    client.settimeout(20)
+    client.connect(str(path))
+    return client
+
+
+def rest(client: socket.socket) -> bytes:
+    """Return all that the server still says before it closes."""
+    data = b""
+    with contextlib.suppress(ConnectionResetError), client:
+        while part := client.recv(65536):
+            data += part
+    return data
+
+
+def refused(client: socket.socket, octets: bytes, pause: float) -> bool:
+    """Say the same again and again; True once the server has hung up, False after 20 s."""
+    limit = time.monotonic() + 20
+    try:
+        while time.monotonic() < limit:
+            client.sendall(octets)
+            time.sleep(pause)
+    except (BrokenPipeError, ConnectionResetError):
+        return True
+    return False
+
+
+def ask(path: Path, octets: bytes) -> bytes:
+    """Say something, then return all that the server answers before it closes."""
+    client = connected(path)
+    client.sendall(octets)
+    return rest(client)
+
+
+def test_a_request_is_a_line_and_so_is_the_answer_equal_on_every_interpreter(served: Path) -> None:
+    """Keys sorted, no spaces; the server closes behind its answer, and hears nothing that comes after the line."""
+    assert ask(served, b'{"call":"status","size":3}\n') == b'{"a":[null,true,1.5],"big":"xxx","calls":1}\n'
+    assert ask(served, b' { "call" : "ntp" } \n{"call":"ntp"}\n') == b'{"a":[null,true,1.5],"big":"","calls":2}\n'
+    client = connected(served)
+    for octet in b'{"call":"status"}\n':
+        client.sendall(bytes((octet,)))
+        time.sleep(0.002)
+    assert rest(client) == b'{"a":[null,true,1.5],"big":"","calls":3}\n'
+
+
+JUNK = {
+    "nothing": b"",
+    "nul": b"\0",
+    "not JSON": b"status",
+    "not UTF-8": b'{"call":"\xff\xfe"}',
+    "octets": bytes(range(11, 256)),
+    "number": b"1",
+    "huge number": b"9" * 4000,
+    "list": b'["status"]',
+    "no call": b"{}",
+    "unknown call": b'{"call":"erase"}',
+    "call that can't be a key": b'{"call":["status"]}',
+    "call that is nothing": b'{"call":null}',
+    "deep": b"[" * 4090,
+    "deep and closed": b"[" * 2000 + b"]" * 2000,
+    "deep call": b'{"call":' * 400 + b"1" + b"}" * 400,
+}
+
+
+def test_junk_is_answered_with_what_is_accepted_and_stops_nothing(served: Path) -> None:
+    """The same line for all of it, with nothing of the junk in it."""
+    assert {name: ask(served, octets + b"\n") for name, octets in JUNK.items()} == dict.fromkeys(JUNK, UNKNOWN)
+
+
+def test_a_line_has_at_most_4096_octets(served: Path) -> None:
+    """One octet more, or no end at all, and the server hangs up; how the octets arrive makes no difference."""
+    fits = b'{"call":"status","pad":"%s"}\n' % (b"x" * (4096 - 27))
+    assert len(fits) == 4096
+    assert ask(served, fits) == b'{"a":[null,true,1.5],"big":"","calls":1}\n'
+    assert ask(served, fits.replace(b"xx", b"xxx", 1)) == b""
+    client = connected(served)
+    client.sendall(b"x" * 4000)
+    time.sleep(0.1)
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+        client.sendall(b"y" * 97 + b"\n")
+    assert rest(client) == b""
+    begun = time.monotonic()
+    assert ask(served, b"z" * 4096) == b""
+    assert time.monotonic() - begun < 0.7, "what can't become a line isn't waited for"
+    endless = connected(served)
+    assert refused(endless, b"x" * 65536, 0)
+    endless.close()
+
+
+def test_slow_silent_and_half_open_clients_are_cut_after_five_seconds(served: Path) -> None:
+    """Of the clock that is handed in. A client that sends an octet now and then gains nothing by it."""
+    start = time.monotonic()
+    silent, half = connected(served), connected(served)
+    half.sendall(b'{"call":')
+    slow = connected(served)
+    assert refused(slow, b" ", 0.02)
+    took = time.monotonic() - start
+    assert 0.9 < took < 5, "5 s of a clock that runs five times as fast"
+    assert (rest(silent), rest(half)) == (b"", b"")
+    slow.close()
+    gone = connected(served)
+    gone.sendall(b'{"call":"stat')
+    gone.shutdown(socket.SHUT_WR)
+    begun = time.monotonic()
+    assert rest(gone) == b""
+    assert time.monotonic() - begun < 0.7, "an end of the stream isn't waited for"
+
+
+def test_a_big_answer_waits_for_its_reader_and_not_for_ever(interpreter: Interpreter, folder: Path) -> None:
+    """What a client doesn't read is kept for it until its time is over; a client that vanishes takes nothing with it."""
+    # An answer larger than the kernel's buffer for it, which the agent never gives, needs a larger heap.
+    roomy = Interpreter(interpreter.name, tuple(word.replace(HEAP, "4M") for word in interpreter.words))
+    big = b'{"call":"status","size":300000}\n'
+    with serving(roomy, folder) as path:
+        reader, lazy, gone = connected(path), connected(path), connected(path)
+        for client in (reader, lazy, gone):
+            client.sendall(big)
+        gone.close()
+        assert len(rest(reader)) == 300000 + len(b'{"a":[null,true,1.5],"big":"","calls":1}\n')
+        time.sleep(1.2)
+        assert 0 < len(rest(lazy)) < 300000
+
+
+def test_at_most_eight_clients_are_held_and_their_places_are_given_again(served: Path) -> None:
+    """The ninth is turned away at once."""
+    held = [connected(served) for _ in range(8)]
+    begun = time.monotonic()
+    assert rest(connected(served)) == b""
+    assert time.monotonic() - begun < 0.7
+    for client in held[:2]:
+        client.close()
+    held[2].sendall(b'{"call":"ntp"}\n')
+    assert rest(held[2]).endswith(b"}\n")
+    assert ask(served, b'{"call":"ntp"}\n').endswith(b"}\n")
+    for client in held[3:]:
+        client.close()
+
+
+def test_an_answer_that_fails_costs_its_client_only(served: Path) -> None:
+    assert ask(served, b'{"call":"status","fail":true}\n') == b""
+
+
+TALK = [*CONNECT[:-1], CONNECT[-1].replace("sleep 20", 'syswrite(S, "$ARGV[1]\\n"); print while <S>')]
+
+
+@pytest.mark.needs("root", "setpriv", "perl")
+@pytest.mark.parametrize(("own_user", "answered"), [(1, False), (65534, True)])
+def test_a_role_is_known_by_the_kernels_word(any_interpreter: Interpreter, folder: Path, own_user: int, *, answered: bool) -> None:
+    """L34-VI-2: only root and the recorder's own user are answered, whatever the request says; the others learn nothing."""
+    path = folder / "socket"
+    with running(any_interpreter.command("-c", SERVER.format(path=str(path), user=own_user))) as process:
+        assert line(process) == "listening"
+        for request in ('{"call":"status"}', '{"call":"ntp","user":0}'):
+            told = subprocess.run([*AS_NOBODY, *TALK, str(path), request], capture_output=True, check=True, timeout=20).stdout
+            assert told.startswith(b'{"a":') if answered else told == b'{"error":"not permitted for this user"}\n'
+        process.send_signal(signal.SIGTERM)
+        assert line(process) == ("2 True" if answered else "0 True")
+
+
+ASK = """
+import json, sys
+from agent.control import client
+client.PATIENCE = 200
+try:
+    print(json.dumps(client.ask({path!r}, {{"call": "status"}})))
+except (OSError, ValueError) as failure:
+    print("refused", isinstance(failure, ValueError) or failure.errno)
+"""
+ETIMEDOUT = {"cpython": 110, "micropython": 110, "mips": 145}
+
+
+@pytest.mark.parametrize("answer", [b"", b"junk\n", b"{", b"[" * 70000 + b"\n", b'{"a":1}\n{"b":2}\n', b'{"a":', None], ids=range(7))
+def test_a_client_waits_for_a_whole_answer_and_not_for_ever(any_interpreter: Interpreter, folder: Path, answer: bytes | None) -> None:
+    """A server that hangs up, talks nonsense, never ends its line, says half of it, or says nothing."""
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(folder / "socket"))
+        server.listen()
+        with running(any_interpreter.command("-c", ASK.format(path=str(folder / "socket")))) as process:
+            server.settimeout(20)
+            peer, _ = server.accept()
+            with peer:
+                assert peer.recv(100) == b'{"call":"status"}\n'
+                with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                    peer.sendall(answer or b"")
+                if answer is not None and answer != b'{"a":':
+                    peer.shutdown(socket.SHUT_WR)
+                silent = f"refused {ETIMEDOUT[any_interpreter.name]}"
+                assert line(process) == (silent if answer in (None, b'{"a":') else "refused True")
+
+
+CONFIG = """
+config gateway 'gateway'
+	option id 'oublicontroltest'
+{duty}
+config purpose 'security'
+	option lifetime '2h'
+"""
+DUTY = "\toption duty 'portal'"
+# In its own network namespace; a `ct` rule is what makes the kernel track connections there.
+NAMESPACE = """
+ip link set lo up
+nft add table inet t
+nft add chain inet t c '{ type filter hook output priority 0; }'
+nft add rule inet t c ct state new accept
+for name in events acct timestamp; do echo $VALUE > /proc/sys/net/netfilter/nf_conntrack_$name; done
+exec "$@"
+"""
+LIVE = pytest.mark.needs("root", "unshare", "nsenter", "ip", "nft", "conntrack", "perl")
+
+
+@dataclass
+class Device:
+    """A root folder with a configuration, and perhaps a recorder that runs on it."""
+
+    root: Path
+    process: subprocess.Popen | None = None
+
+    def oubli(self, interpreter: Interpreter, *words: str, before: tuple[str, ...] = ()) -> tuple[int, str, str]:
+        """Run the command on this root; returns exit status, output, errors."""
+        command = [*before, *interpreter.command("-m", "agent", *words, "--root", str(self.root))]
+        done = subprocess.run(command, cwd=PROJECT, env=environment(), capture_output=True, text=True, check=False, timeout=30)
+        return done.returncode, done.stdout, done.stderr
+
+    def status(self, interpreter: Interpreter) -> dict:
+        code, out, err = self.oubli(interpreter, "status", "--json")
+        assert (code, err) == (0, "")
+        return json.loads(out)
+
+    def inside(self, *words: str) -> None:
+        """Run a command in the recorder's network namespace."""
+        assert self.process is not None
+        subprocess.run(["nsenter", "-t", str(self.process.pid), "-n", *words], check=True, capture_output=True, timeout=20)
+
+    def stop(self) -> list[str]:
+        """Stop the recorder as procd does; returns its log."""
+        assert self.process is not None
+        self.process.terminate()
+        _, errors = self.process.communicate(timeout=20)
+        assert self.process.returncode == 0
+        return errors.decode().splitlines()
+
+
+@contextlib.contextmanager
+def device(folder: Path, interpreter: Interpreter | None, duty: str = "", value: str = "1"):
+    """Give a device; with an interpreter, its recorder listens."""
+    (folder / "etc/config").mkdir(parents=True)
+    (folder / "etc/config/oubli").write_text(CONFIG.format(duty=duty))
+    if interpreter is None:
+        yield Device(folder)
+        return
+    recorder = interpreter.command("-m", "agent", "recorder", "--root", str(folder))
+    words = ["unshare", "-n", "sh", "-ec", NAMESPACE, "sh", *recorder]
+    alive = environment() | {"VALUE": value}
+    with subprocess.Popen(words, cwd=PROJECT, env=alive, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        try:
+            limit = time.monotonic() + 20
+            while not (folder / "var/run/oubli/control/socket").exists():
+                assert process.poll() is None, process.stderr.read() if process.stderr else ""
+                assert time.monotonic() < limit, "the recorder doesn't listen"
+                time.sleep(0.01)
+            yield Device(folder, process)
+        finally:
+            process.kill()
+
+
+@LIVE
+def test_status_is_equal_on_both_interpreters_and_names_what_is_kept(interpreter: Interpreter, folder: Path) -> None:
+    """One real UDP exchange of an unknown terminal: counted, kept, and told with its limit, as JSON and as text."""
+    with device(folder, interpreter) as gateway:
+        gateway.inside("perl", "-MIO::Socket::INET", "-e", SEND)
+        gateway.inside("conntrack", "-D", "-p", "udp")
+        limit = time.monotonic() + 20
+        while not gateway.status(interpreter)["counters"]["connections"]:
+            assert time.monotonic() < limit, "the recorder saw nothing"
+            time.sleep(0.05)
+        status = gateway.status(interpreter)
+        counters = {name: count for name, count in status["counters"].items() if count}
+        assert counters == {"connections": 1, "kept": 1, "unknown terminal": 1, "starts": 1}
+        assert (status["gateway"], status["duty"], status["clock"], status["capture"]) == (
+            "oublicontroltest",
+            "undeclared",
+            "unknown",
+            "ok",
+        )
+        assert status["forwarder"] == {"connected": False, "unknown": True}
+        purpose = status["purposes"]["security"]
+        assert list(status["purposes"]) == ["security"]
+        assert (purpose["records"], purpose["lifetime_seconds"]) == (1, 7200)
+        assert 0 < purpose["bytes"] < purpose["budget"]
+        told = set()
+        for _ in range(10):  # an age in seconds may change between two calls
+            told = {gateway.oubli(one, "status", "--json")[1] for one in BOTH}
+            if len(told) == 1:
+                break
+        assert len(told) == 1
+        texts = {re.sub(r"oldest \d+ s", "oldest AGE s", gateway.oubli(one, "status")[1]) for one in BOTH}
+        assert len(texts) == 1
+        lines = texts.pop().splitlines()
+        assert lines[0] == "gateway oublicontroltest, clock unknown, capture ok"
+        assert lines[1].startswith("!! DUTY UNDECLARED: ")
+        assert "(L34-II-3)" in lines[1]
+        assert f"purpose security ({law.purpose('security').paragraph})" in lines
+        assert "  oldest AGE s of at most 2h" in lines
+        for name in ("127.0.0.1", "7f000001", "40999"):
+            assert name not in "".join(told) + "".join(lines)
+        log = gateway.stop()
+        assert log[-1] == "oubli recorder: stopped"
+        assert any("gateway.duty is undeclared" in entry for entry in log)
+        assert not (folder / "var/run/oubli/control/socket").exists()
+
+
+BOTH = (INTERPRETERS["cpython"], INTERPRETERS["micropython"])
+SEND = 'IO::Socket::INET->new(Proto => "udp", LocalPort => 40998, PeerAddr => "127.0.0.1:40999")->send("x") or die'
+
+
+@LIVE
+def test_what_is_in_order_is_not_loud_and_what_is_not_is(interpreter: Interpreter, folder: Path) -> None:
+    """L34-II-3: a declared duty is named without a cry. A kernel that doesn't tell of connections is cried out."""
+    with device(folder, interpreter, DUTY, "0") as gateway:
+        lines = gateway.oubli(interpreter, "status")[1].splitlines()
+        assert lines[0] == "gateway oublicontroltest, clock unknown, capture misconfigured"
+        assert [entry.split(":")[0] for entry in lines if entry.startswith("!!")] == ["!! CAPTURE MISCONFIGURED"]
+        assert not any("undeclared" in entry for entry in gateway.stop())
+
+
+@LIVE
+@pytest.mark.needs("setpriv")
+def test_only_root_reaches_a_recorder_and_junk_does_not_stop_it(interpreter: Interpreter, folder: Path) -> None:
+    """Another user isn't even let in; a trap in the forwarder's place holds nobody up."""
+    with device(folder, interpreter) as gateway:
+        path = folder / "var/run/oubli/control/socket"
+        assert path.parent.stat().st_mode & 0o077 == path.stat().st_mode & 0o077 == 0
+        shut_out = subprocess.run([*AS_NOBODY, *TALK, str(path), '{"call":"status"}'], capture_output=True, check=False, timeout=20)
+        assert (shut_out.returncode != 0, shut_out.stdout) == (True, b"")
+        for octets in JUNK.values():
+            assert ask(path, octets + b"\n") == UNKNOWN
+        word = folder / "var/run/oubli/live/forwarder.json"
+        said = {"connected": True, "published": 7, "failures": 1, "waiting": 2}
+        word.write_text(json.dumps(said))
+        assert gateway.status(interpreter)["forwarder"] == said
+        for lie in ("", "[]", "[" * 1000, json.dumps(said | {"published": "x"}), json.dumps(said).ljust(1025), '{"connected":true}'):
+            word.write_text(lie)
+            assert gateway.status(interpreter)["forwarder"] == {"connected": False, "unknown": True}
+        word.unlink()
+        os.mkfifo(word)
+        assert gateway.status(interpreter)["forwarder"] == {"connected": False, "unknown": True}
+        assert ask(path, b'{"call":"ntp"}\n') == b'{"clock":"unknown"}\n'
+        assert gateway.stop()[-1] == "oubli recorder: stopped"
+
+
+@LIVE
+def test_a_recorder_that_hangs_does_not_hold_its_person_up(interpreter: Interpreter, folder: Path) -> None:
+    """With the queue of the socket full the answer is immediate."""
+    with device(folder, interpreter) as gateway:
+        assert gateway.process is not None
+        gateway.process.send_signal(signal.SIGSTOP)
+        waiting = []
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                client = socket.socket(socket.AF_UNIX)
+                waiting.append(client)
+                client.setblocking(False)
+                client.connect(str(folder / "var/run/oubli/control/socket"))
+        begun = time.monotonic()
+        assert gateway.oubli(interpreter, "status")[0] == 1
+        assert time.monotonic() - begun < 5
+        gateway.process.send_signal(signal.SIGCONT)
+        for client in waiting:
+            client.close()
+        assert gateway.stop()[-1] == "oubli recorder: stopped"
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        ((), "a verb is missing"),
+        (("stat",), "stat: unknown verb"),
+        (("status", "--jsn"), "--jsn: not understood"),
+        (("status", "status"), "status: not understood"),
+        (("status", "--config"), "--config: a value is missing"),
+        (("status", "--root", "/no/such/folder"), "--root /no/such/folder: no such folder"),
+    ],
+)
+def test_bad_use_is_exit_2_and_one_line_that_says_what_is_accepted(
+    any_interpreter: Interpreter, words: tuple[str, ...], named: str
+) -> None:
+    done = any_interpreter.run("-m", "agent", *words, check=False)
+    assert (done.returncode, done.stdout, done.stderr.count(b"\n")) == (2, b"", 1)
+    assert done.stderr.decode().startswith(f"oubli: {named}")
+    assert b"accepted: " in done.stderr or b"a value is missing" in done.stderr
+
+
+def test_no_recorder_is_exit_1_and_one_line(any_interpreter: Interpreter, folder: Path) -> None:
+    """Whether nobody ever listened, or a former one left its socket behind."""
+    with device(folder, None) as gateway:
+        assert gateway.oubli(any_interpreter, "status") == (
+            1,
+            "",
+            f"oubli: no answer at {folder}/var/run/oubli/control/socket: the recorder isn't running\n",
+        )
+        (folder / "var/run/oubli/control").mkdir(parents=True)
+        with socket.socket(socket.AF_UNIX) as left:
+            left.bind(str(folder / "var/run/oubli/control/socket"))
+        assert gateway.oubli(any_interpreter, "status", "--json")[::2] == (
+            1,
+            f"oubli: no answer at {folder}/var/run/oubli/control/socket: the recorder isn't running\n",
+        )

@@ -1,0 +1,746 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Arrivals, from the terminal table to the message: one terminal counts once, the noise is exact, nothing is spent twice."""
+
+import json
+import math
+import random
+import struct
+from collections import Counter, defaultdict
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.forward import messages
+from agent.runtime.sodium import Sodium
+from agent.summary import metrics, services
+from agent.summary.day import SETTLE, day_of
+from agent.summary.ledger import OWED, TOKENS
+from agent.summary.noise import Sampler
+from agent.summary.terminals import HEADER, ROW, Terminals
+from host_sim import kernel
+from tests.remote import Tape
+
+SECOND, HOUR, DAY = 10**9, 3600, 86400
+TODAY = day_of(1795000000)
+OPENS = TODAY * DAY + 3 * HOUR  # 03:00 UTC
+BOOT, LATER_BOOT = "a1" * 16, "b2" * 16
+GATEWAY = "abcdefghijklmnop"
+MACS = [f"02000000{number:04x}" for number in range(200)]
+
+
+# Service classes
+
+
+def test_classes_are_few_and_fixed():
+    """L34-VI-1: at most 12, and a class says less than the port did."""
+    assert len(services.CLASSES) == len(set(services.CLASSES)) <= 12
+    tables = (services._BOTH, services._TCP_ONLY, services._UDP_ONLY, services._PROTOCOLS)
+    assert {number for table in tables for number in table.values()} == set(range(1, len(services.CLASSES)))
+    assert not set(services._BOTH) & (set(services._TCP_ONLY) | set(services._UDP_ONLY))
+
+
+CLASSES = {
+    (6, 443): "web", (17, 443): "web", (6, 53): "dns", (17, 53): "dns", (6, 853): "dns", (6, 993): "mail", (17, 993): "other",
+    (17, 3478): "calls", (17, 51820): "vpn", (6, 51820): "other", (47, 0): "vpn", (50, 0): "vpn", (6, 22): "remote", (17, 22): "other",
+    (6, 445): "files", (17, 123): "time", (6, 5223): "push", (1, 0): "icmp", (58, 0): "icmp", (2, 0): "other", (6, 0): "other",
+    (6, 31337): "other", (17, 65535): "other", (132, 443): "other",
+}  # fmt: skip
+
+
+def test_class_follows_from_protocol_and_port_alone(any_interpreter, remotes):
+    answer = remotes(any_interpreter.name)("classes", [list(pair) for pair in CLASSES])
+    assert [services.CLASSES[number] for number in answer] == list(CLASSES.values())
+
+
+# The terminal table
+
+
+@pytest.fixture
+def table(tmp_path):
+    """Give a table of 64 rows with a day open."""
+    made = Terminals(str(tmp_path / "terminals"), 64, BOOT, Sodium())
+    made.open_day(TODAY, 0, DAY * SECOND)
+    yield made
+    made.close()
+
+
+def cells(made: Terminals) -> list[int]:
+    return [made.arrived(hour) for hour in range(24)]
+
+
+def test_a_terminal_counts_once_in_the_hour_it_is_first_seen(tmp_path, any_interpreter, remotes):
+    """ANON-2: L1 = 1 a day, however often and under whatever addresses it comes."""
+    ask = remotes(any_interpreter.name)
+    ask("terminals_open", str(tmp_path / "terminals"), 256, BOOT)
+    ask("terminals_day", TODAY, 0, DAY * SECOND)
+    sightings = [[MACS[number % 50], number % 24] for number in range(400)]
+    answer = ask("terminals_see", sightings)
+    first = {mac: hour for mac, hour in reversed(sightings)}  # noqa: C416 (a list of two-item lists isn't one of pairs)
+    assert answer == {"cells": [Counter(first.values())[hour] for hour in range(24)], "used": 50, "filled": False}
+    ask("terminals_close")
+
+
+SIGHTINGS = st.lists(st.tuples(st.integers(0, 11), st.integers(0, 2)), max_size=60)
+
+
+@pytest.mark.parametrize("residents", [0, 54, 60])
+@given(sightings=SIGHTINGS, key=st.binary(min_size=16, max_size=16), left_out=st.integers(0, 11))
+def test_one_terminal_less_changes_the_cells_by_one_or_by_two_where_the_table_filled(tmp_path_factory, residents, sightings, key, left_out):
+    """ANON-2, ANON-8: over all cells together, for any order of comings; 64 rows, some or most of them taken before."""
+    path = tmp_path_factory.getbasetemp() / f"l1-{residents}"
+    results = []
+    for without in (None, left_out):
+        made = Terminals(str(path), 64, BOOT, Sodium())
+        made.open_day(TODAY, 0, DAY * SECOND)
+        made._view[64:80] = key
+        for number in range(residents):
+            made.see((1000 + number).to_bytes(6, "big"), 0)
+        hour, drawn = 0, []
+        for number, step in sightings:
+            for _ in range(min(step, 23 - hour)):
+                drawn.append(made.arrived(hour))  # as a slot is drawn: when it closes
+                hour += 1
+            if number != without:
+                made.see(number.to_bytes(6, "big"), hour)
+        results.append((drawn + cells(made)[hour:], made.filled()))
+        made.close()
+    (with_it, filled), (without_it, _) = results
+    distance = sum(abs(one - other) for one, other in zip(with_it, without_it, strict=True))
+    assert distance <= (2 if filled else 1)
+
+
+def test_a_full_table_is_said_locally_and_nobody_arrives_twice(table):
+    """ANON-8: two terminals that found no row can't take one from each other all day."""
+    for number in range(64):
+        table.see(number.to_bytes(6, "big"), 0)
+    assert not table.filled()
+    drawn = table.arrived(0)
+    for hour in range(1, 24):
+        for number in range(64, 70):
+            table.see(number.to_bytes(6, "big"), hour)
+        drawn += table.arrived(hour)
+    assert table.filled()
+    assert table.used() == drawn == 64
+
+
+def test_no_mac_stands_in_the_table_and_each_day_has_its_own_pseudonyms(tmp_path, table):
+    """ANON-7: a keyed hash whose key is new each day."""
+    path = tmp_path / "terminals"
+    assert path.stat().st_mode & 0o777 == 0o600
+    days = []
+    for day in (TODAY, TODAY + 1):
+        table.open_day(day, 0, DAY * SECOND)
+        for mac in MACS[:20]:
+            table.see(bytes.fromhex(mac), 3)
+        data = path.read_bytes()
+        assert not [mac for mac in MACS if bytes.fromhex(mac) in data or mac.encode() in data]
+        hashes = {data[at : at + 8] for at in range(HEADER, len(data), ROW)} - {bytes(8)}
+        assert len(hashes) == 20
+        days.append((data[64:80], hashes))
+    assert days[0][0] != days[1][0]
+    assert not days[0][1] & days[1][1]
+
+
+def test_the_end_of_the_day_overwrites_key_rows_and_marks(tmp_path, any_interpreter, remotes):
+    """ANON-7: nothing of the day is left in the mapped file but magic, rows and boot id."""
+    ask = remotes(any_interpreter.name)
+    path = tmp_path / "terminals"
+    ask("terminals_open", str(path), 64, BOOT)
+    ask("terminals_day", TODAY, 5, DAY * SECOND)
+    ask("terminals_see", [[mac, 7] for mac in MACS[:40]])
+    ask("terminals_mark", [5, 6])
+    assert any(path.read_bytes()[64:80])
+    ask("terminals_erase")
+    data = path.read_bytes()
+    assert data[:12] == struct.pack("<8sI", b"OUBLIDY1", 64)
+    assert not any(data[12:24] + data[56:])
+    ask("terminals_close")
+
+
+@pytest.mark.needs("micropython", "mips")
+@pytest.mark.parametrize("second", ["cpython", "micropython", "mips"])
+def test_a_restart_goes_on_with_the_day_whatever_interpreter_comes_next(tmp_path, interpreter, second, remotes):
+    """ANON-5: same rows, same marks, no terminal counted again; the file has one byte order."""
+    path = str(tmp_path / "terminals")
+    ask, then = remotes(interpreter.name), remotes(second)
+    ask("terminals_open", path, 64, BOOT)
+    ask("terminals_day", TODAY, 2, DAY * SECOND)
+    ask("terminals_see", [[mac, 3] for mac in MACS[:10]])
+    ask("terminals_mark", [9])
+    ask("terminals_close")
+    assert then("terminals_open", path, 64, BOOT) == TODAY
+    answer = then("terminals_see", [[mac, 4] for mac in MACS[5:12]])
+    assert answer["cells"][3:5] == [10, 2]
+    assert [cell for cell, marked in enumerate(then("terminals_mark", [])) if marked] == [0, 1, 9]
+    then("terminals_close")
+
+
+@pytest.mark.parametrize(("rows", "boot"), [(64, LATER_BOOT), (128, BOOT), (32, BOOT)])
+def test_another_boots_table_or_one_of_another_size_is_erased(tmp_path, interpreter, remotes, rows, boot):
+    """ANON-5: a state that can't be read is a new start."""
+    ask, path = remotes(interpreter.name), tmp_path / "terminals"
+    ask("terminals_open", str(path), 64, BOOT)
+    ask("terminals_day", TODAY, 0, DAY * SECOND)
+    ask("terminals_see", [[mac, 3] for mac in MACS[:10]])
+    key = path.read_bytes()[64:80]
+    ask("terminals_close")
+    assert ask("terminals_open", str(path), rows, boot) == 0
+    assert ask("terminals_see", []) == {"cells": [0] * 24, "used": 0, "filled": False}
+    ask("terminals_close")
+    assert key not in path.read_bytes()
+
+
+# Noise
+
+SCALES = [(4, 1), (5, 1), (10, 1), (40, 3), (1, 1), (1, 3), (7, 5), (2, 1)]
+
+
+@pytest.mark.parametrize("bound", [1, 2, 3, 7, 10, 40, 128, 200, 255, 256])
+def test_below_is_uniform_on_every_octet(bound):
+    """Each octet that isn't rejected gives a value, each value the same number of octets: no modulo bias."""
+    counts: Counter[int] = Counter()
+    for octet in range(256):
+        tape = Tape(f"{octet:02x}" + "00" * 3)
+        value = Sampler(tape).below(bound)
+        if tape.at == 1:
+            counts[value] += 1
+    assert sorted(counts) == list(range(bound))
+    assert set(counts.values()) == {256 // bound}
+
+
+@pytest.mark.parametrize("bound", [257, 300, 1000, 65535, 65536])
+def test_below_is_uniform_on_two_octets(bound):
+    counts: Counter[int] = Counter()
+    for octets in range(65536):
+        tape = Tape(f"{octets:04x}" + "0000")
+        value = Sampler(tape).below(bound)
+        if tape.at == 2:
+            counts[value] += 1
+    assert sorted(counts) == list(range(bound))
+    assert set(counts.values()) == {65536 // bound}
+
+
+class Scripted(Sampler):
+    """Takes the outcomes of `below` from a list and notes the bounds that were asked."""
+
+    def __init__(self, outcomes: list[int]) -> None:
+        super().__init__(Tape(""))
+        self.outcomes = list(outcomes)
+        self.bounds: list[int] = []
+
+    def below(self, bound: int) -> int:
+        self.bounds.append(bound)
+        value = self.outcomes.pop(0)
+        assert 0 <= value < bound
+        return value
+
+
+@pytest.mark.parametrize(("numerator", "denominator"), [(0, 1), (1, 1), (1, 4), (3, 4), (1, 40), (39, 40), (2, 3)])
+def test_exponential_coin_is_exact(numerator, denominator):
+    """Algorithm 1 of Canonne, Kamath, Steinke: its outcomes, weighed by the bounds it asks for, sum to exp(-n/d)."""
+    true, false, reached = 0.0, 0.0, 1.0
+    for tosses in range(1, 30):
+        if numerator >= denominator * tosses:  # the first toss of exp(-1) can't stop
+            reached *= 1.0
+            continue
+        sampler = Scripted([numerator - 1] * (tosses - 1) + [numerator])
+        result = sampler._exp_minus(numerator, denominator)
+        assert sampler.bounds == [denominator * toss for toss in range(1, tosses + 1)]
+        stops = reached * (1 - numerator / (denominator * tosses))
+        reached *= numerator / (denominator * tosses)
+        if result:
+            true += stops
+        else:
+            false += stops
+        if numerator == 0:
+            break
+    assert true == pytest.approx(math.exp(-numerator / denominator), abs=1e-14)
+    assert true + false == pytest.approx(1, abs=1e-14)
+
+
+class BranchError(Exception):
+    """The tree goes on below here: the probability of each branch."""
+
+    def __init__(self, *shares: float) -> None:
+        super().__init__()
+        self.shares = shares
+
+
+class Tree(Sampler):
+    """Follows one path: uniform integers and exponential coins by their probabilities; stops where a rejection begins anew."""
+
+    def __init__(self, path: tuple[int, ...]) -> None:
+        super().__init__(Tape(""))
+        self.path = list(path)
+        self.calls = 0
+        self.over = False
+
+    def branch(self, *shares: float) -> int:
+        if not self.path:
+            raise BranchError(*shares)
+        return self.path.pop(0)
+
+    def below(self, bound: int) -> int:
+        if self.over:
+            raise StopIteration
+        self.over = self.calls > 0  # the second integer is the sign: after it comes a result or a rejection
+        self.calls += 1
+        return self.branch(*[1 / bound] * bound)
+
+    def _exp_minus(self, numerator: int, denominator: int) -> bool:
+        first = (numerator, denominator) != (1, 1) or self.calls == 1
+        chance = math.exp(-numerator / denominator)
+        self.calls += 1
+        result = self.branch(1 - chance, chance) == 1
+        self.over = first and not result
+        return result
+
+
+def distribution(b: tuple[int, int], depth: float) -> tuple[dict[int, float], float]:
+    """Return the mass of each value, and the mass of the paths rarer than `depth` that were not followed."""
+    mass: dict[int, float] = defaultdict(float)
+    unfollowed = 0.0
+    paths: list[tuple[tuple[int, ...], float]] = [((), 1.0)]
+    while paths:
+        path, share = paths.pop()
+        if share < depth:
+            unfollowed += share
+            continue
+        try:
+            mass[Tree(path).laplace(b)] += share
+        except StopIteration:
+            pass
+        except BranchError as branch:
+            paths += [((*path, place), share * part) for place, part in enumerate(branch.shares) if part]
+    return mass, unfollowed
+
+
+@pytest.mark.parametrize("b", SCALES, ids=str)
+def test_noise_has_exactly_the_discrete_laplace_distribution(b):
+    """ANON-2: P(x) proportional to exp(-|x|/b), by following every path of the sampler down to 1e-12."""
+    mass, unfollowed = distribution(b, 1e-12)
+    assert unfollowed < 1e-9
+    total = sum(mass.values())
+    ratio = math.exp(-b[1] / b[0])
+    for value in range(-10 * b[0] // b[1], 10 * b[0] // b[1] + 1):
+        expected = (1 - ratio) / (1 + ratio) * ratio ** abs(value)
+        assert mass[value] / total == pytest.approx(expected, rel=1e-6, abs=1e-10), value
+
+
+def chi_square_limit(freedom: int, deviations: float) -> float:
+    """Return the chi-square value that many normal deviations out (Wilson, Hilferty 1931)."""
+    return freedom * (1 - 2 / (9 * freedom) + deviations * math.sqrt(2 / (9 * freedom))) ** 3
+
+
+@pytest.mark.parametrize("b", [(4, 1), (40, 3)], ids=str)
+def test_drawn_noise_fits_its_distribution(b):
+    """From octets to integers, 60,000 draws: chi-square within four deviations, no lean to a sign, zero as often as it should."""
+    draws = 60000
+    sampler = Sampler(random.Random(20261125).randbytes)
+    drawn = Counter(sampler.laplace(b) for _ in range(draws))
+    ratio = math.exp(-b[1] / b[0])
+    zero = (1 - ratio) / (1 + ratio)
+    edge = 5 * b[0] // b[1]
+    chi = 0.0
+    for value in range(-edge, edge + 1):
+        expected = draws * zero * ratio ** abs(value)
+        chi += (drawn[value] - expected) ** 2 / expected
+    tail = draws * zero * ratio ** (edge + 1) / (1 - ratio)
+    for sign in (-1, 1):
+        seen = sum(count for value, count in drawn.items() if value * sign > edge)
+        chi += (seen - tail) ** 2 / tail
+    assert chi < chi_square_limit(2 * edge + 2, 4)
+    positive = sum(count for value, count in drawn.items() if value > 0)
+    nonzero = draws - drawn[0]
+    assert abs(2 * positive - nonzero) < 4 * math.sqrt(nonzero)
+    assert abs(drawn[0] - draws * zero) < 4 * math.sqrt(draws * zero * (1 - zero))
+
+
+@pytest.mark.needs("micropython", "mips")
+@pytest.mark.parametrize("b", [*SCALES, (1000, 1), (1000, 251), (1, 1000)], ids=str)
+def test_the_same_octets_give_the_same_noise_on_every_interpreter(b, remotes):
+    octets = random.Random(str(b)).randbytes(4000).hex()
+    drawn = [remotes(name)("laplace", *b, octets) for name in ("cpython", "micropython", "mips")]
+    assert drawn[0] == drawn[1] == drawn[2]
+    assert len(drawn[0]) > 50
+
+
+def test_scale_is_a_fraction_in_lowest_terms():
+    """ANON-2's column b, and ANON-3's half-width."""
+    table = {(1, 250): (4, 1), (1, 200): (5, 1), (2, 150): (40, 3), (2, 200): (10, 1)}
+    assert {key: metrics.scale(*key) for key in table} == table
+    assert [metrics.half_width(b) for b in table.values()] == [12, 15, 40, 30]
+
+
+def test_arrivals_is_the_requirements_row():
+    """ANON-2: 24 slots of an hour, L1 = 1, epsilon 0.25."""
+    (row,) = metrics.METRICS
+    assert (row.name, row.slots, row.slot_seconds, row.l1, row.epsilon) == ("arrivals", 24, HOUR, 1, 250)
+
+
+# The ledger
+
+
+def book(remotes, name: str, path: Path, *steps: list) -> dict:
+    return remotes(name)("ledger", str(path), list(steps))
+
+
+def test_ledger_of_a_new_device_spends_its_one_token_and_writes_the_same_octets(tmp_path, any_interpreter, remotes):
+    """ANON-6: a new device has one token; ANON-5: what is spent is on flash when `start` says yes."""
+    path = tmp_path / "ledger"
+    answer = book(remotes, any_interpreter.name, path, ["start", TODAY, 1000, 2000])
+    assert answer["results"] == [True]
+    values = {"version": 1, "day": TODAY, "spent": 1000, "starts": 1, "tokens": 0, "hours": 0, "since_token": 0, "high_water": 0}
+    assert path.read_text() == json.dumps(values, separators=(",", ":")) + "\n"
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_further_starts_of_a_day_spend_up_to_the_ceiling_then_it_is_silent(tmp_path, interpreter, remotes):
+    """ANON-5; each in a new process."""
+    path = tmp_path / "ledger"
+    results = [book(remotes, interpreter.name, path, ["start", TODAY, 1000, 2000])["results"][0] for _ in range(4)]
+    assert results == [True, True, False, False]
+    assert book(remotes, interpreter.name, path)["values"]["spent"] == 2000
+    assert book(remotes, interpreter.name, tmp_path / "low", ["start", TODAY, 1000, 999])["results"] == [True]
+
+
+def test_days_open_in_order_once_and_for_a_token(tmp_path, interpreter, remotes):
+    """ANON-6: a token every six powered-on hours, at most two held; an earlier day never opens."""
+    path, hour = tmp_path / "ledger", ["hour", 0]
+    ask = [["start", TODAY + day, 1000, 1000] for day in range(9)]
+    answer = book(remotes, interpreter.name, path, ask[1], ask[2], *[hour] * 5, ask[2], hour, ask[2], ask[1], ask[0])
+    starts = [result for result in answer["results"] if result is not None]
+    assert starts == [True, False, False, True, False, False]
+    answer = book(remotes, interpreter.name, path, *[hour] * 60, ask[3], ask[4], ask[5])
+    assert answer["results"][60:] == [True, True, False]
+    assert (answer["values"]["tokens"], answer["values"]["hours"]) == (0, 66)
+    assert TOKENS == 2
+
+
+def test_forged_time_and_forced_reboots_open_at_most_five_days_in_a_day(tmp_path, remotes):
+    """ANON-6's own figure: whatever dates are claimed, one start an hour, two tokens held before."""
+    path = tmp_path / "ledger"
+    book(remotes, "cpython", path, *[["hour", 0]] * 30)
+    steps = [step for hour in range(24) for step in (["start", TODAY + hour, 1000, 2000], ["hour", 0])]
+    results = book(remotes, "cpython", path, *steps)["results"]
+    opened = [result for result in results if result]
+    assert len(opened) <= 5
+
+
+def test_high_water_mark_never_falls(tmp_path, interpreter, remotes):
+    """EXP-5: a step back moves nothing; untrusted time counts as none."""
+    path = tmp_path / "ledger"
+    values = [book(remotes, interpreter.name, path, ["hour", mark])["values"]["high_water"] for mark in (100, 0, 50, 200)]
+    assert values == [100, 100, 100, 200]
+
+
+BROKEN = {
+    "empty": b"",
+    "cut": b'{"version":1,"day":20',
+    "junk": bytes(range(256)),
+    "other JSON": b"[1,2,3]",
+    "missing field": b'{"version":1,"day":1}',
+    "negative": b'{"version":1,"day":1,"spent":-1000,"starts":1,"tokens":2,"hours":1,"since_token":0,"high_water":0}',
+    "text": b'{"version":1,"day":1,"spent":"0","starts":1,"tokens":2,"hours":1,"since_token":0,"high_water":0}',
+    "fraction": b'{"version":1,"day":1,"spent":0.5,"starts":1,"tokens":2,"hours":1,"since_token":0,"high_water":0}',
+    "another version": b'{"version":2,"day":1,"spent":0,"starts":1,"tokens":2,"hours":1,"since_token":0,"high_water":0}',
+    "nested": b"[" * 1024,
+    "too large": b'{"version":1' + b" " * 2000 + b"}",
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_ledger_that_cannot_be_read_never_gives_a_free_start(tmp_path, interpreter, remotes, name):
+    """ANON-5: what was spent on this agent-day is unknown, so nothing is counted before 24 powered-on hours have passed."""
+    path = tmp_path / "ledger"
+    path.write_bytes(BROKEN[name])
+    answer = book(remotes, interpreter.name, path, ["start", TODAY, 1000, 2000])
+    assert answer["results"] == [False]
+    assert answer["log"] == ["ledger can't be read: silent for 24 powered-on hours (ANON-5)"]
+    assert json.loads(path.read_text())["tokens"] == OWED
+    steps = [["hour", 0], ["start", TODAY + 1, 1000, 2000]] * 24
+    assert book(remotes, interpreter.name, path, *steps)["results"] == [None, False] * 23 + [None, True]
+
+
+def test_a_start_that_flash_refuses_is_no_start(tmp_path, interpreter, remotes):
+    """The folder can't be written: nothing is counted, and nothing is spent in memory either."""
+    folder = tmp_path / "gone"
+    answer = book(remotes, interpreter.name, folder / "ledger", ["start", TODAY, 1000, 2000], ["start", TODAY, 1000, 2000])
+    assert answer["results"] == [False, False]
+    assert (answer["values"]["spent"], answer["values"]["tokens"]) == (0, 1)
+
+
+# From the kernel's messages to the spool
+
+
+class Gateway:
+    """A recorder in another interpreter, at a virtual time; terminals come by real neighbour and connection messages."""
+
+    def __init__(
+        self, remotes, name: str, folder: Path, *, octets: str = "", boot: str = BOOT, second: int = OPENS, options: str = ""
+    ) -> None:
+        self.ask = remotes(name)
+        self.root = folder
+        self.order: kernel.ByteOrder = "big" if name == "mips" else "little"
+        self.second = second
+        config = folder / "config"
+        config.write_text(f"config gateway\n option id '{GATEWAY}'\nconfig summary\n option rows '256'\n{options}")
+        self.ask("recorder_open", str(config), str(folder), boot, second * SECOND, self.since(), octets)
+
+    def since(self) -> int:
+        return (self.second - OPENS + 10**6) * SECOND
+
+    def steps(self, *steps: list) -> dict:
+        return self.ask("recorder", list(steps))
+
+    def at(self, second: int) -> dict:
+        """Let the clocks show a second, as waiting does."""
+        self.second = second
+        return self.steps(["time", second * SECOND, self.since()])
+
+    def trust(self) -> list[str]:
+        """Confirm the clock twice, ten minutes apart; returns what was logged."""
+        self.steps(["confirm"])
+        self.at(self.second + 600)
+        return self.steps(["confirm"])["log"]
+
+    def come(self, *numbers: int) -> dict:
+        """Let terminals show themselves: a neighbour and an ended connection each."""
+        steps = []
+        for number in numbers:
+            address = bytes((192, 168, number >> 8, number & 255))
+            mac = bytes.fromhex(MACS[number])
+            steps.append(["neighbour", kernel.neighbour(kernel.Neighbour(address, mac), self.order).hex()])
+            now = self.second * SECOND
+            flow = kernel.Flow(
+                2, 17, address, b"\xc0\0\2\1", 40000, 443, b"\xc0\0\2\1", b"\xcb\0\x71\1", 443, 41000, kernel.SEEN_REPLY,
+                now - 90 * SECOND, packets_up=1, packets_down=1, bytes_up=80, bytes_down=80, stop=now,
+            )  # fmt: skip
+            steps.append(["datagram", kernel.conntrack("destroy", flow, self.order).hex()])
+        return self.steps(*steps)
+
+    def spooled(self) -> dict[str, bytes]:
+        return {path.name: path.read_bytes() for path in sorted((self.root / "srv/oubli/spool").iterdir())}
+
+    def close(self) -> None:
+        self.ask("recorder_close")
+
+
+def test_a_day_gives_twenty_four_messages_of_one_shape_with_truth_plus_noise(tmp_path, any_interpreter, remotes):
+    """ANON-3, ANON-4: same keys in the same order, one length, whether or not anybody came; same octets on every interpreter."""
+    octets = random.Random(7).randbytes(6000).hex()
+    gateway = Gateway(remotes, any_interpreter.name, tmp_path, octets=octets)
+    gateway.trust()
+    truth = [0] * 24
+    chance = random.Random(3)
+    met: set[int] = set()
+    for hour in range(24):
+        gateway.at(max(OPENS + hour * HOUR + 10, gateway.second))
+        guests = chance.sample(range(200), chance.choice([0, 0, 3, 12]))
+        gateway.come(*guests)
+        truth[hour] = len(set(guests) - met)
+        met |= set(guests)
+        assert len(gateway.spooled()) == hour
+    gateway.at(OPENS + DAY + 1)
+    spooled = gateway.spooled()
+    gateway.close()
+    sampler = Sampler(Tape(octets))
+    values = [count + sampler.laplace((4, 1)) for count in truth]
+    jitter = {int(name[:12]) - (OPENS + (slot + 1) * HOUR + SETTLE) for slot, name in enumerate(spooled)}
+    assert len(jitter) == 1
+    assert 0 <= jitter.pop() <= 600
+    assert len(spooled) == 24
+    for slot, (name, text) in enumerate(spooled.items()):
+        assert name.endswith(f"-arrivals-{slot:02d}")
+        start = OPENS + slot * HOUR
+        expected = {
+            "schema": "oubli/arrivals/1", "gateway": GATEWAY, "day": messages.date(TODAY), "slot": slot, "start": start,
+            "end": start + HOUR, "unit": "terminals", "value": values[slot], "b": [4, 1], "half_width": 12,
+        }  # fmt: skip
+        assert text == json.dumps(expected, separators=(",", ":")).ljust(messages.SUMMARY_OCTETS).encode()
+    assert min(values) < 0
+
+
+@pytest.mark.parametrize("second", [0, 1, 951782400, 1709164800, 1795000000, 4102444799])
+def test_date_is_the_calendars(second):
+    assert messages.date(second // DAY) == datetime.fromtimestamp(second, UTC).date().isoformat()
+
+
+@pytest.mark.parametrize(("value", "slot"), [(-(10**6), 0), (10**6, 23)])
+def test_message_length_is_the_same_for_the_largest_values(value, slot, interpreter, remotes):
+    text = remotes(interpreter.name)("summary", 10**5, slot, 10**10, 10**10, value)
+    assert len(text) == messages.SUMMARY_OCTETS
+
+
+def test_untrusted_time_publishes_nothing_and_counts_nothing(tmp_path, interpreter, remotes):
+    """ANON-6, EXP-5: no day opens, the ledger isn't touched, nothing is spooled, two days long."""
+    gateway = Gateway(remotes, interpreter.name, tmp_path)
+    gateway.steps(["confirm"])
+    for hour in range(48):
+        gateway.at(OPENS + hour * HOUR + 10)
+        answer = gateway.come(hour, hour + 60)
+    gateway.close()
+    assert answer["status"]["clock"] == "unknown"
+    assert gateway.spooled() == {}
+    assert answer["status"]["summary"]["spent"] == 0
+    assert not any((tmp_path / "var/run/oubli/terminals").read_bytes()[56:])
+
+
+def test_confirmations_that_disagree_do_not_make_the_time_trusted(tmp_path, interpreter, remotes):
+    """EXP-5: ten minutes by the device's own clock, ten minutes and three seconds by NTP."""
+    gateway = Gateway(remotes, interpreter.name, tmp_path)
+    gateway.steps(["confirm"])
+    answer = gateway.steps(["time", (OPENS + 603) * SECOND, gateway.since() + 600 * SECOND], ["confirm"])
+    assert answer["status"]["clock"] == "unknown"
+    answer = gateway.steps(["time", (OPENS + 1203) * SECOND, gateway.since() + 1200 * SECOND], ["confirm"])
+    assert answer["status"]["clock"] == "trusted"
+    gateway.close()
+
+
+def test_slots_before_the_start_stay_silent_and_the_next_are_drawn_when_they_close(tmp_path, interpreter, remotes):
+    """A start at 12:30 counts from slot 9 on; what is learned after a slot closed counts nowhere (ANON-1)."""
+    gateway = Gateway(remotes, interpreter.name, tmp_path, second=OPENS + 9 * HOUR + 1200)
+    gateway.trust()
+    gateway.come(1, 2, 3)
+    gateway.at(OPENS + 10 * HOUR - 1)
+    assert gateway.spooled() == {}
+    gateway.at(OPENS + 10 * HOUR)
+    assert [name[-2:] for name in gateway.spooled()] == ["09"]
+    gateway.close()
+
+
+def test_the_days_key_is_destroyed_at_its_end_by_either_clock(tmp_path, interpreter, remotes):
+    """ANON-7: by trusted wall time; and by time since boot after a restart that has not heard from NTP since."""
+    table = tmp_path / "var/run/oubli/terminals"
+    gateway = Gateway(remotes, interpreter.name, tmp_path)
+    gateway.trust()
+    gateway.come(*range(20))
+    key = table.read_bytes()[64:80]
+    assert any(key)
+    gateway.close()
+    gateway = Gateway(remotes, interpreter.name, tmp_path, second=OPENS + DAY - 5)
+    assert table.read_bytes()[64:80] == key
+    gateway.at(OPENS + DAY - 1)
+    assert table.read_bytes()[64:80] == key
+    gateway.at(OPENS + DAY)
+    assert key not in table.read_bytes()
+    assert not any(table.read_bytes()[56:])
+    gateway.trust()
+    next_key = table.read_bytes()[64:80]
+    assert next_key == bytes(16)  # the device's one token is spent: silent until six powered-on hours have passed
+    gateway.close()
+
+
+def test_the_days_key_is_destroyed_where_the_summary_was_switched_off(tmp_path, interpreter, remotes):
+    gateway = Gateway(remotes, interpreter.name, tmp_path)
+    gateway.trust()
+    gateway.come(*range(20))
+    gateway.close()
+    gateway = Gateway(remotes, interpreter.name, tmp_path, second=OPENS + HOUR, options=" option enabled '0'\n")
+    gateway.trust()
+    gateway.at(OPENS + DAY)
+    assert not any((tmp_path / "var/run/oubli/terminals").read_bytes()[56:])
+    assert gateway.spooled() == {}
+    gateway.close()
+
+
+def test_a_restart_of_the_process_costs_nothing_and_a_boot_costs_epsilon(tmp_path, interpreter, remotes):
+    """ANON-5: same boot: same day, nobody counted again; third boot of a day: silence."""
+    gateway = Gateway(remotes, interpreter.name, tmp_path)
+    gateway.trust()
+    gateway.come(*range(10))
+    gateway.close()
+    spent = []
+    for boot in (BOOT, LATER_BOOT, "c3" * 16):
+        gateway = Gateway(remotes, interpreter.name, tmp_path, second=gateway.second + 60, boot=boot)
+        log = gateway.trust()
+        answer = gateway.come(*range(12))
+        spent.append((answer["status"]["summary"]["spent"], answer["status"]["summary"]["day"] is not None))
+        gateway.close()
+    assert spent == [(1000, True), (2000, True), (2000, False)]
+    assert any("its epsilon is spent (ANON-5)" in line for line in log)
+
+
+def test_a_terminal_seen_while_a_restarted_recorder_waits_for_the_time_counts_when_the_time_is_known(tmp_path, interpreter, remotes):
+    """It counts in the hour it is first seen at a known time; it must not be taken for somebody of an hour that is over."""
+    gateway = Gateway(remotes, interpreter.name, tmp_path)
+    gateway.trust()
+    gateway.at(OPENS + HOUR + 60)
+    gateway.close()
+    gateway = Gateway(remotes, interpreter.name, tmp_path, second=OPENS + HOUR + 120)
+    gateway.come(5)
+    assert not any((tmp_path / "var/run/oubli/terminals").read_bytes()[HEADER:])
+    gateway.trust()
+    gateway.come(5)
+    table = (tmp_path / "var/run/oubli/terminals").read_bytes()
+    hours = [table[at + 26] for at in range(HEADER, len(table), ROW) if any(table[at : at + 8])]
+    assert hours == [1]
+    gateway.close()
+
+
+@pytest.mark.needs("micropython")
+@pytest.mark.parametrize("first", [1, 2])
+def test_a_kill_at_any_instant_never_counts_before_it_is_spent_and_never_draws_twice(first, tmp_path, remotes, micropython):
+    """SIGKILL before or after each step while a day opens and its first slot is drawn; then the recorder starts again."""
+    instant = first
+    while killed(instant, tmp_path / str(instant), remotes, micropython):
+        instant += 2
+    assert instant > 40
+
+
+def killed(instant: int, folder: Path, remotes, micropython) -> bool:
+    """Kill a recorder at an instant and look at what it left and at what its successor makes of it; False where it lived."""
+    folder.mkdir()
+    gateway = Gateway(remotes, "cpython", folder)
+    gateway.steps(["confirm"])
+    gateway.close()
+    lines = [
+        ["recorder_open", str(folder / "config"), str(folder), BOOT, OPENS * SECOND, gateway.since(), ""],
+        ["recorder", [["confirm"], ["time", (OPENS + 600) * SECOND, gateway.since() + 600 * SECOND]]],
+        ["die", instant],
+        ["recorder", [["confirm"], ["time", (OPENS + HOUR) * SECOND, gateway.since() + HOUR * SECOND]]],
+    ]
+    done = micropython.run("-m", "tests.remote", input="\n".join(map(json.dumps, lines)) + "\n", check=False)
+    if done.returncode == 0:
+        return False
+    assert done.returncode == -9
+    ledger, table = folder / "srv/oubli/ledger", folder / "var/run/oubli/terminals"
+    (day,) = struct.unpack_from("<I", table.read_bytes(), 12)
+    if day:
+        assert json.loads(ledger.read_text())["spent"] >= 1000
+    former = {name: text for name, text in gateway.spooled().items() if name[0] != "."}
+    drawn = table.read_bytes()[80] & 1 if day else 0
+    gateway = Gateway(remotes, "cpython", folder, second=OPENS + HOUR + 5)
+    gateway.trust()
+    answer = gateway.at(OPENS + 2 * HOUR)
+    assert answer["status"]["summary"]["spent"] in {1000, 2000}
+    spooled = {name: text for name, text in gateway.spooled().items() if name[0] != "."}
+    gateway.close()
+    assert {name: spooled[name] for name in former} == former
+    slots = [name for name in spooled if name.endswith("-00")]
+    assert len(slots) <= 1
+    if drawn:
+        assert slots == list(former)
+    return True
+
+
+def test_a_slot_that_could_not_be_spooled_is_lost_counted_and_never_drawn_again(tmp_path, interpreter, remotes):
+    """ANON-5: marked before its draw; the randomness after it is the next slot's."""
+    octets = random.Random(11).randbytes(3000).hex()
+    gateway = Gateway(remotes, interpreter.name, tmp_path, octets=octets)
+    gateway.trust()
+    gateway.at(OPENS + HOUR)
+    (name,) = gateway.spooled()
+    (tmp_path / "srv/oubli/spool" / f"{int(name[:12]) + HOUR:012d}-arrivals-01" / "in the way").mkdir(parents=True)
+    answer = gateway.at(OPENS + 2 * HOUR)
+    assert answer["status"]["counters"]["messages lost"] == 1
+    assert gateway.at(OPENS + 3 * HOUR - 1)["status"]["counters"]["messages lost"] == 1
+    gateway.at(OPENS + 3 * HOUR)
+    gateway.close()
+    sampler = Sampler(Tape(octets))
+    values = [sampler.laplace((4, 1)) for _ in range(3)]
+    sent = {path.name[-2:]: json.loads(path.read_bytes())["value"] for path in (tmp_path / "srv/oubli/spool").glob("0*") if path.is_file()}
+    assert sent == {"00": values[0], "02": values[2]}

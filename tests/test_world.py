@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The simulated world: deterministic from its seed, in time order, and its truth agrees with what it sends."""
+
+import hashlib
+import struct
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from agent.capture import connections, neighbours
+from agent.capture.timeouts import Timeouts
+from host_sim import scenario as scenarios
+from host_sim import tape
+from host_sim.people import HOUR, KINDS, MINUTE, SECOND
+from host_sim.scenario import ScenarioError
+from host_sim.world import DAY, LAZINESS, TRUSTED, Kept, Truth, World
+
+CAFE = scenarios.load("cafe-day")
+SMALL = replace(CAFE, crowd=replace(CAFE.crowd, visitors=12))
+
+
+def digest(world: World) -> str:
+    sha = hashlib.sha256()
+    for step in world.steps():
+        sha.update(step.encoded())
+    return sha.hexdigest()
+
+
+def test_same_seed_same_bytes_and_another_seed_another_day() -> None:
+    """Every byte of the tape follows from scenario and seed."""
+    assert digest(World(SMALL, 3)) == digest(World(SMALL, 3))
+    assert digest(World(SMALL, 3)) != digest(World(SMALL, 4))
+
+
+def test_time_never_goes_back_and_the_tape_ends_with_stop() -> None:
+    """One clock, one queue; two days of people and a lifetime of silence after them."""
+    world = World(SMALL, 5, days=2)
+    last, operations = 0, Counter[int]()
+    for step in world.steps():
+        assert step.wall >= last
+        last = step.wall
+        operations[step.operation] += 1
+    assert step.operation == tape.STOP
+    assert last == world.start + 2 * DAY + CAFE.lifetime * SECOND + 2 * HOUR
+    assert operations[tape.CLOCK] == operations[tape.STOP] == 1
+    assert operations[tape.REPORT] == (last - world.start) // HOUR
+
+
+def test_the_truth_is_what_the_datagrams_say() -> None:
+    """Read by the agent's decoders: each DESTROY has its terminal's MAC known before, the record's ports, counters and end."""
+    world = World(SMALL, 7)
+    macs: dict[bytes, bytes] = {}
+    seen: list[tuple[object, ...]] = []
+    decoder, neighbour = connections.Decoder(), neighbours.Decoder()
+    timeouts = Timeouts(CAFE.timeouts.get)
+
+    def connection(c: connections.Connection) -> None:
+        end = timeouts.end(c)
+        counts = (c.bytes_up, c.bytes_down, c.packets_up, c.packets_down)
+        seen.append((macs[c.source], c.source, c.protocol, c.source_port, c.translated_port, *counts, c.start, end))
+
+    for step in world.steps():
+        if step.operation == tape.NEIGHBOUR:
+            neighbour.feed(step.payload, len(step.payload), macs.__setitem__)
+        elif step.operation == tape.DATAGRAM:
+            decoder.feed(step.payload, len(step.payload), connection)
+            kept = world.truth.kept[-1]
+            assert kept[:11] == seen[-1]
+            assert kept.arrived == step.wall
+            (stop,) = struct.unpack(">Q", step.payload[-struct.calcsize(">4sQ") :][4:])
+            assert kept.end < stop
+    assert decoder.malformed == neighbour.malformed == 0
+    assert len(seen) == world.truth.connections.total() > 1000
+
+
+def test_destroy_comes_after_the_timeout_and_at_most_fifty_seconds_late() -> None:
+    """Lazy garbage collection, as measured on Linux 6.18."""
+    world = World(SMALL, 7)
+    delays = []
+    sink: list[connections.Connection] = []
+    decoder = connections.Decoder()
+    for step in world.steps():
+        if step.operation == tape.DATAGRAM:
+            decoder.feed(step.payload, len(step.payload), sink.append)
+            delays.append(step.wall - decoder.connection.stop)
+    assert min(delays) >= 0
+    assert LAZINESS * 0.9 < max(delays) <= LAZINESS
+
+
+def test_both_truths_count_every_terminal_once_a_day() -> None:
+    """Real: who walked in; defined: the hour of the first DESTROY, which is never before. One café day ends before 03:00 UTC."""
+    world = World(CAFE, 1)
+    for step in world.steps():
+        if step.wall > world.people_end:
+            break
+    truth = world.truth
+    assert truth.arrived.total() == truth.learned.total() == len(truth.terminals)
+    assert truth.arrived != truth.learned
+    earlier = 0
+    for hour in range(world.start, world.people_end, HOUR):
+        earlier += truth.arrived[hour] - truth.learned[hour]
+        assert earlier >= 0
+
+
+def test_everybody_has_left_when_the_days_are_over() -> None:
+    """So that a lifetime later everything must be forgotten: no connection of the last guests goes on longer."""
+    world = World(replace(SMALL, crowd=replace(CAFE.crowd, visitors=60)), 7, days=0.4)
+    for _ in world.steps():
+        pass
+    assert world.people_end - MINUTE < max(kept.end for kept in world.truth.kept) <= world.people_end
+
+
+def test_a_terminal_counts_from_when_the_clock_is_trusted_once_a_day() -> None:
+    """ANON-6: what is heard before counts nowhere; the next agent-day begins anew."""
+    truth = Truth(86400, CAFE.start + TRUSTED)
+    early = Kept(b"\2\0\0\0\0\1", b"", 6, 1, 1, 0, 0, 0, 0, CAFE.start, CAFE.start, CAFE.start + TRUSTED - 1)
+    truth.destroyed(early)
+    assert truth.learned.total() == 0
+    for later in (TRUSTED, TRUSTED + 5 * HOUR, DAY - 1, DAY, DAY + HOUR):
+        truth.destroyed(early._replace(arrived=CAFE.start + later))
+    assert truth.learned == {CAFE.start: 1, CAFE.start + DAY: 1}
+
+
+def test_a_cafe_day_has_the_size_that_the_scenario_promises() -> None:
+    """Over three seeds: about 200 terminals, 100,000 connections; both families, and a port that NAT had to change."""
+    terminals, total, six, changed = [], [], 0, 0
+    for seed in range(3):
+        world = World(CAFE, seed)
+        for step in world.steps():
+            six += step.operation == tape.DATAGRAM and step.payload[16] == 10
+        terminals.append(len(world.truth.terminals))
+        total.append(world.truth.connections.total())
+        changed += sum(kept.source_port != kept.translated_port for kept in world.truth.kept)
+    assert 180 < sum(terminals) / 3 < 220
+    assert 85_000 < sum(total) / 3 < 115_000
+    assert changed > 0
+    assert 0.1 < six / sum(total) < 0.5
+    assert sum(kind.share for kind in KINDS) == pytest.approx(1)
+
+
+def scenario_with(tmp_path: Path, old: str, new: str) -> str:
+    path = tmp_path / "venue.toml"
+    text = (scenarios.FOLDER / "cafe-day.toml").read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line"),
+    [
+        ("visitors = 200", "visitors = -1", ":{line}: people.visitors: -1 isn't accepted; accepted: a number from 0 to 100000"),
+        ("visitors = 200", "guests = 200", ":{line}: people.guests: unknown; accepted: visitors"),
+        ("addresses = 1000", "addresses = 1.5e2", ":{line}: network.addresses: 150.0 isn't accepted; accepted: a whole number"),
+        ("days = 1", "", ": time.days: missing"),
+        ("2026-11-25T03:00:00Z", '"tomorrow"', ":{line}: time.start: accepted: a date"),
+        ('"24h"', '"forever"', ":{line}: gateway.lifetime: 'forever' isn't accepted"),
+        ("udp_timeout = 60", "udp_timeout = 0", ":{line}: network.timeouts.udp_timeout: 0 isn't accepted"),
+        ("[people]", "[people", ": file: not TOML"),
+        ("[people]", "[crowd]", ":{line}: crowd: unknown"),
+    ],
+)
+def test_a_bad_scenario_is_refused_with_file_line_and_key(old: str, new: str, line: str, tmp_path: Path) -> None:
+    """Never clamped, never half-read."""
+    path = scenario_with(tmp_path, old, new)
+    number = next((n for n, text in enumerate(Path(path).read_text().splitlines(), 1) if new and new in text), 0)
+    with pytest.raises(ScenarioError) as refused:
+        scenarios.load(path)
+    assert path + line.format(line=number) in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_scenario_that_does_not_exist_or_is_too_large_is_refused(tmp_path: Path) -> None:
+    """The line says which there are."""
+    with pytest.raises(ScenarioError, match="cafe-day"):
+        scenarios.load("moon")
+    large = tmp_path / "large.toml"
+    large.write_bytes(b"#" * 100_000)
+    with pytest.raises(ScenarioError, match="at most 65536 bytes"):
+        scenarios.load(str(large))
