@@ -325,6 +325,28 @@ def load(path: str) -> Config:
     return config
 
 
+def devices(names: "Sequence[str]", path: str) -> "list[str]":
+    """Return the interfaces that names stand for; a name is an OpenWrt network of the file at `path`, else an interface."""
+    known = {}
+    try:
+        text = read_bounded(path, LIMIT).decode()
+    except (OSError, UnicodeError):
+        text = ""
+    section = ""
+    for line in text.split("\n"):
+        try:
+            parts = _words(line)
+        except ValueError:
+            continue
+        if parts[:2] == ["config", "interface"]:
+            section = parts[2] if len(parts) > 2 else ""
+        elif parts[:1] == ["config"]:
+            section = ""
+        elif section and len(parts) == 3 and parts[0] == "option" and parts[1] in ("device", "ifname"):
+            known[section] = parts[2].split()
+    return [device for name in names for device in known.get(name, [name])]
+
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Callable, NoReturn
+    from typing import Any, Callable, NoReturn, Sequence

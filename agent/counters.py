@@ -16,25 +16,41 @@ NAMES = (
     "due on arrival",
     "no purpose",
     "unknown terminal",
+    "excluded: own",
+    "excluded: outside",
+    "excluded: hairpin",
+    "excluded: broadcast",
     "lost: born before accounting",
     "lost: ring full",
     "lost: store",
     "lost: ring resized",
     "malformed",
     "overruns",
+    "neighbour overruns",
     "starts",
+    "gaps",
+    "gap seconds",
+    "addresses handed over",
+    "associations given up",
     "torn segments",
     "messages dropped",
     "messages lost",
 )
 
 
+_HEADER = 16  # how many names u64, monotonic ns of the last save u64
+
+
 class Counters:
-    """Named 64-bit counts in the file at `path`."""
+    """Named 64-bit counts in the file at `path`; `saved` is when a former process of this boot saved last (monotonic ns, 0: none)."""
 
     def __init__(self, path: str) -> None:
-        self._region = memory.map_file(path, 8 * len(NAMES))
-        read = struct.unpack_from("<" + "Q" * len(NAMES), self._region.view, 0)
+        self._region = memory.map_file(path, _HEADER + 8 * len(NAMES))
+        names, self.saved = struct.unpack_from("<QQ", self._region.view, 0)
+        read = struct.unpack_from("<" + "Q" * len(NAMES), self._region.view, _HEADER)
+        if names != len(NAMES):
+            # A new file, or another version's.
+            self.saved, read = 0, (0,) * len(NAMES)
         self.values = {}
         for name, value in zip(NAMES, read):
             self.values[name] = value
@@ -43,12 +59,12 @@ class Counters:
         """Count; durable for the next process after `save`."""
         self.values[name] += count
 
-    def save(self) -> None:
+    def save(self, monotonic: int) -> None:
         """Write all into the mapped file."""
+        struct.pack_into("<QQ", self._region.view, 0, len(NAMES), monotonic)
         for index, name in enumerate(NAMES):
-            struct.pack_into("<Q", self._region.view, index * 8, self.values[name])
+            struct.pack_into("<Q", self._region.view, _HEADER + index * 8, self.values[name])
 
     def close(self) -> None:
-        """Save and unmap."""
-        self.save()
+        """Unmap."""
         self._region.close()

@@ -18,9 +18,11 @@ class Paths:
         self.keys = run + "/keys"
         self.terminals = run + "/terminals"
         self.counters = run + "/counters"
+        self.heartbeat = run + "/heartbeat"
         self.live = run + "/live"
         self.health = self.live + "/health"
         self.forwarder = self.live + "/forwarder.json"
         self.control = run + "/control"
         self.socket = self.control + "/socket"
         self.config = root + CONFIG
+        self.network = root + "/etc/config/network"

@@ -11,14 +11,15 @@ import json
 import os
 
 from agent import law
-from agent.capture import connections, neighbours, timeouts
+from agent.capture import connections, lan, lossfree, neighbours, timeouts
 from agent.clock import Clock
+from agent.config import devices
 from agent.control.server import Server
 from agent.counters import Counters
 from agent.forward import messages
 from agent.forward.spool import Spool
 from agent.paths import Paths
-from agent.runtime import files, process, sockets
+from agent.runtime import files, memory, process, sockets
 from agent.runtime.libc import LIBC
 from agent.runtime.sodium import Sodium
 from agent.summary.day import JITTER, AgentDay
@@ -26,7 +27,6 @@ from agent.summary.ledger import Ledger
 from agent.summary.noise import Sampler
 from agent.summary.terminals import Terminals
 from agent.vault.keys import KeyRing
-from agent.vault.record import UNKNOWN_MAC
 from agent.vault.ring import Ring, slots_for
 from agent.who import Who
 
@@ -40,14 +40,26 @@ HOUR = 3600 * _SECOND
 ADDRESSES_A_ROW = 4  # a terminal has one IPv4 address and a few of IPv6
 FORWARDER_LIMIT = 1024
 
+DUMP = 300 * _SECOND  # how often the live table is listed
+
 BATCH = 64
+DUMP_BATCH = 2  # datagrams of a dump in one turn of the loop: events come first
 DATAGRAM = 32768
 RECEIVE_BUFFER = 4 << 20  # octets asked for; holds some 9,000 events of a burst
 GROUP_DESTROY = 4
+HANG = 30  # seconds after which a loop that doesn't turn is ended
+
+
+def _no_socket(_on: bool) -> None:
+    """Stand in for the socket whose loss-free mode is switched."""
 
 
 class Recorder:
-    """One gateway's recorder below `root`; `source` as in agent.clock, `random(n)` gives n octets, `log(text)` takes a line."""
+    """One gateway's recorder below `root`.
+
+    `source` as in agent.clock, `random(n)` gives n octets, `log(text)` takes a line, `sysctl(name)` reads a setting of
+    conntrack, `switch(on)` sets the loss-free mode of the event socket.
+    """
 
     def __init__(
         self,
@@ -58,6 +70,7 @@ class Recorder:
         random: "Callable[[int], bytes]" = os.urandom,
         log: "Callable[[str], None]" = print,
         sysctl: "Callable[[str], int | None]" = timeouts.read_sysctl,
+        switch: "Callable[[bool], None]" = _no_socket,
     ) -> None:
         self.config = config
         self.paths = paths = Paths(root)
@@ -77,10 +90,13 @@ class Recorder:
         self._ledger = Ledger(paths.ledger, log)
         self.clock = Clock(source, self._ledger["high_water"])
         self._decoder = connections.Decoder()
-        self._neighbours = neighbours.Decoder()
+        self._table = connections.Decoder(connections.NEW)
         self._timeouts = timeouts.Timeouts(sysctl)
         self._terminals = Terminals(paths.terminals, config.summary.rows, source.boot, sodium)
         self._who = Who(ADDRESSES_A_ROW * config.summary.rows)
+        self._lan = lan.Lan(devices(config.gateway.lan, paths.network), self._who, source.wall)
+        self._neighbours = neighbours.Neighbours(self._lan)
+        self._loss_free = lossfree.LossFree(sysctl, switch)
         security = config.purposes.get("security")
         lifetime, budget = (security.lifetime, security.budget) if security else (law.DAY, 0)
         self._keys = KeyRing(paths.keys, slots_for(lifetime, budget), source.boot, sodium)
@@ -95,10 +111,20 @@ class Recorder:
         self._day = AgentDay(config, self._terminals, self._ledger, Sampler(random), self._spool, jitter, log)
         self._wall = source.wall()
         self._monotonic = source.monotonic()
-        self._next_tick = self._monotonic
+        self.due = self._monotonic  # when `tick` wants to be called again, monotonic ns
         self._next_refresh = self._monotonic + REFRESH
         self._next_health = self._monotonic
         self._next_hour = self._monotonic + HOUR
+        self._next_dump = self._monotonic
+        self._dumping_until = 0  # one dump at a time: its end, or when it is given up
+        self._lan_seen = True
+        if self.counters.saved and self.counters.saved < self._monotonic:
+            # A former process of this boot: what ended in between can't be known.
+            gap = (self._monotonic - self.counters.saved) // _SECOND
+            self.counters.add("gaps")
+            self.counters.add("gap seconds", gap)
+            log("gap of " + str(gap) + " s since the former process")
+        self._neighbours.restart()
         log("started, clock " + self.clock.state + ", purposes: " + (", ".join(sorted(config.purposes)) or "none"))
         if self._ring.torn:
             log("closed " + str(self._ring.torn) + " segments that a former process left open")
@@ -110,36 +136,78 @@ class Recorder:
         self._log("lost " + str(records) + " records: " + cause)
 
     def datagram(self, buffer: "bytearray | bytes", length: int) -> None:
-        """Handle one ctnetlink datagram: `length` octets at the start of `buffer`."""
-        if self.clock.source.monotonic() >= self._next_tick:
-            self.tick()
+        """Handle one ctnetlink event: `length` octets at the start of `buffer`."""
         self._decoder.feed(buffer, length, self._connection)
 
     def neighbour(self, buffer: "bytearray | bytes", length: int) -> None:
         """Handle one rtnetlink datagram."""
-        self._neighbours.feed(buffer, length, self._who.learn)
+        self._neighbours.feed(buffer, length)
+
+    def neighbour_request(self) -> "bytes | None":
+        """Return what to ask rtnetlink next, None for nothing."""
+        return self._neighbours.request()
+
+    def live(self, buffer: "bytearray | bytes", length: int) -> None:
+        """Handle one datagram of a dump of the live table."""
+        self._table.feed(buffer, length, self._alive)
+
+    def live_request(self) -> "bytes | None":
+        """Return the request that lists the live table where that is due, None otherwise."""
+        if self._monotonic < self._next_dump or self._monotonic < self._dumping_until:
+            return None
+        self._next_dump = self._dumping_until = self._monotonic + DUMP
+        self._table.reader.interrupted = False
+        return connections.REQUEST
 
     def overrun(self) -> None:
-        """Count that the kernel dropped messages before they were read."""
+        """Note ENOBUFS: the kernel dropped messages before they were read, unless it keeps what it can't deliver."""
+        if not self._loss_free.on:
+            self._lost()
+
+    def live_overrun(self) -> None:
+        """Note that a part of a dump was dropped: it is repeated."""
+        self._table.reader.interrupted = True
+
+    def neighbour_overrun(self) -> None:
+        """Note that rtnetlink messages were dropped: everything is listed again."""
+        self.counters.add("neighbour overruns")
+        self._neighbours.restart()
+
+    def _lost(self) -> None:
         self.counters.add("overruns")
+        self._log("lost connections: the kernel dropped messages before they were read")
+        self._next_dump = self._monotonic
 
     def _connection(self, connection: "connections.Connection") -> None:
         counters = self.counters.values
         counters["connections"] += 1
-        mac = self._who.find(connection.source)
-        if mac is None:
+        start = connection.start
+        terminal = self._who.find(connection.word0, connection.word1, connection.word2, connection.word3, start)
+        kind = self._lan.stays(connection) if terminal is not None else self._lan.side(connection.source())
+        if kind:
+            counters["excluded: " + kind] += 1
+            return
+        if terminal is None:
             counters["unknown terminal"] += 1
+        else:
+            self._day.see(terminal.address)
         if not self._keeps:
             counters["no purpose"] += 1
-        elif not connection.stop:
+        elif not connection.stop or not connection.accounted:
             counters["lost: born before accounting"] += 1
         else:
             end = self._timeouts.end(connection)
-            result = self._ring.append(connection, mac or UNKNOWN_MAC, connection.start, end, self._wall + _AHEAD, self._monotonic)
+            result = self._ring.append(connection, terminal, start, end, self._wall + _AHEAD, self._monotonic)
             if result != "lost":
                 counters[result] += 1
-        if mac is not None:
-            self._day.see(mac)
+
+    def _alive(self, connection: "connections.Connection") -> None:
+        """Count the terminal of a connection that lasts, and keep its association (ANON-8)."""
+        terminal = self._who.find(connection.word0, connection.word1, connection.word2, connection.word3, connection.start)
+        if terminal is not None:
+            self._who.needed(terminal.row)
+            if not self._lan.stays(connection):
+                self._day.see(terminal.address)
 
     def tick(self) -> int:
         """Do what is due now; returns the ns until it wants to be called again."""
@@ -156,13 +224,37 @@ class Recorder:
         if monotonic >= self._next_health:
             self._health()
             self._next_health = monotonic + HEALTH
-        self.counters.values["malformed"] += self._decoder.malformed + self._neighbours.malformed
-        self._decoder.malformed = self._neighbours.malformed = 0
+        self._loss_free.tick(monotonic, self._decoder.connections)
+        self._streams()
         self.counters.values["messages lost"] += self._day.lost
         self._day.lost = 0
-        self.counters.save()
-        self._next_tick = monotonic + _TICK
+        self.counters.save(monotonic)
+        self.due = monotonic + _TICK
         return _TICK
+
+    def _streams(self) -> None:
+        """Gather what the netlink streams said about themselves; sweep associations once a dump is over."""
+        events, table = self._decoder.reader, self._table.reader
+        for reader in (events, table, self._neighbours.reader):
+            self.counters.values["malformed"] += reader.malformed
+            reader.malformed = 0
+        if events.overruns:
+            events.overruns = 0
+            self._lost()
+        if table.done:
+            table.done = False
+            self._dumping_until = 0
+            if table.interrupted:
+                # The table changed while it was listed: list it again, nothing is swept.
+                self._next_dump = self._monotonic
+            else:
+                self._who.sweep()
+        self.counters.values["addresses handed over"] += self._who.handed_over
+        self.counters.values["associations given up"] += self._who.given_up
+        self._who.handed_over = self._who.given_up = 0
+        if self._neighbours.complete and self._lan.present != self._lan_seen:
+            self._lan_seen = self._lan.present
+            self._log("no interface of gateway.lan is there" if not self._lan_seen else "an interface of gateway.lan is there again")
 
     def _hour(self) -> None:
         """Count a powered-on hour on flash; drop what the spool can't hold."""
@@ -260,6 +352,7 @@ class Recorder:
     def close(self) -> None:
         """Close segments in order and save; the keys stay for the next process of this boot."""
         self.tick()
+        self._who.close()
         self._ring.close()
         self._keys.close()
         self._terminals.close()
@@ -275,40 +368,56 @@ def run(config: "Config", root: str, source: "TimeSource") -> int:
 
     stop = process.stop_descriptor()
     events = sockets.netlink(sockets.NETLINK_NETFILTER, GROUP_DESTROY, RECEIVE_BUFFER)
-    routes = sockets.netlink(sockets.NETLINK_ROUTE, neighbours.GROUP, RECEIVE_BUFFER >> 2)
-    recorder = Recorder(config, root, source, log=log)
+    table = sockets.netlink(sockets.NETLINK_NETFILTER, 0, RECEIVE_BUFFER >> 4)
+    routes = sockets.netlink(sockets.NETLINK_ROUTE, neighbours.GROUPS, RECEIVE_BUFFER >> 2)
+
+    def switch(on: bool) -> None:
+        sockets.loss_free(events, on)
+        log("loss-free mode " + ("on" if on else "off: the connection table is too full for it"))
+
+    recorder = Recorder(config, root, source, log=log, switch=switch)
     poll = sockets.Poll()
-    for descriptor in (stop, events, routes):
+    for descriptor in (stop, events, routes, table):
         poll.add(descriptor)
     server = Server(recorder.paths.socket, poll, LIBC.call("geteuid"), recorder.call)
-    sockets.request(routes, neighbours.request())
-    buffer = bytearray(DATAGRAM)
+    heartbeat = process.Heartbeat(recorder.paths.heartbeat)
+    # Neighbours first: a terminal is learned before its connections end. The dump last: events come first.
+    streams = (
+        (routes, recorder.neighbour, recorder.neighbour_overrun, BATCH),
+        (events, recorder.datagram, recorder.overrun, BATCH),
+        (table, recorder.live, recorder.live_overrun, DUMP_BATCH),
+    )
+    buffer = memory.scratch(DATAGRAM).view
     wait = 0
     while True:
+        LIBC.call("alarm", HANG)
         ready = poll.wait(wait)
-        # Neighbours first: a terminal is learned before its connections end.
-        for descriptor, take in ((routes, recorder.neighbour), (events, recorder.datagram)):
-            if descriptor in ready and not _drain(descriptor, buffer, take):
-                recorder.overrun()
-                log("the kernel dropped messages before they were read")
-                if descriptor == routes:
-                    sockets.request(routes, neighbours.request())
+        for descriptor, take, overrun, batch in streams:
+            if descriptor in ready and not _drain(descriptor, buffer, take, batch):
+                overrun()
         now = source.monotonic()
         for descriptor in ready:
             if descriptor == stop:
                 recorder.close()
                 server.close()
                 files.remove(recorder.paths.socket)
+                files.remove(recorder.paths.heartbeat)
                 log("stopped")
                 return 0
             server.ready(descriptor, now)
         server.tick(now)
-        wait = recorder.tick() // 1000000
+        if now >= recorder.due:
+            recorder.tick()
+        wait = max(0, recorder.due - now) // 1000000
+        for descriptor, request in ((routes, recorder.neighbour_request()), (table, recorder.live_request())):
+            if request is not None:
+                sockets.request(descriptor, request)
+        heartbeat.beat(now)
 
 
-def _drain(descriptor: int, buffer: bytearray, take: "Callable[[bytearray, int], None]") -> bool:
-    """Hand on at most BATCH datagrams; False where the kernel reports that it dropped some."""
-    for _ in range(BATCH):
+def _drain(descriptor: int, buffer: "bytearray | memoryview", take: "Callable[[Any, int], None]", batch: int) -> bool:
+    """Hand on at most `batch` datagrams; False where the kernel reports that it dropped some."""
+    for _ in range(batch):
         size = sockets.receive(descriptor, buffer)
         if size > 0:
             take(buffer, size)

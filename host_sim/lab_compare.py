@@ -64,7 +64,7 @@ def _expected(one: Seen) -> dict[str, int]:
 def compare(seen: list[Seen], records: list[Record], terminals: list[Terminal]) -> Comparison:
     """Match every connection that the witness saw with the vault's records, each at most once.
 
-    The gateway's own (its MQTT connection, IGMP) are among them: they belong to no terminal, their MAC is zeros.
+    The gateway's own (its MQTT connection, IGMP) belong to no terminal: none of them may be in the vault.
     """
     macs = {
         ipaddress.ip_address(address).packed: terminal.mac for terminal in terminals for address in (terminal.address4, terminal.address6)
@@ -73,8 +73,9 @@ def compare(seen: list[Seen], records: list[Record], terminals: list[Terminal]) 
     for record in records:
         held[bytes(record.mac), bytes(record.address), record.protocol, record.source_port].append(record)
     result = Comparison(connections=len(seen))
-    for one in seen:
-        candidates = held[macs.get(one.source, bytes(6)), one.source, one.protocol, one.source_port]
+    ours = [one for one in seen if one.source in macs]
+    for one in ours:
+        candidates = held[macs[one.source], one.source, one.protocol, one.source_port]
         if not candidates:
             result.missing += 1
             result.note("missing", f"{_name(one.protocol)} {one.state} {one.source_port}")
@@ -94,7 +95,6 @@ def compare(seen: list[Seen], records: list[Record], terminals: list[Terminal]) 
     result.extra = len(left)
     for record in left:
         result.note("extra", f"protocol {record.protocol}, port {record.source_port}, start {record.start}")
-    ours = [one for one in seen if one.source in macs]
     result.terminals_connections = len(ours)
     result.rewritten_ports = sum(one.source_port != one.translated_port for one in ours)
     result.by_protocol = dict(Counter(_name(one.protocol) for one in ours))

@@ -7,6 +7,7 @@ of `agent/` is used here. (XML leaves ICMP's identifiers out: a second, plain, o
 timeout of the last state, less only what had run of it, and never below the start (the design's "Capture" says why).
 """
 
+import contextlib
 import ipaddress
 import re
 import socket
@@ -103,7 +104,10 @@ def parse(line: str, echoes: dict[int, tuple[int, int]]) -> Seen:
 
 def _listening(process: Path) -> int | None:
     """Return the descriptor of the netlink socket on which this process has joined a conntrack group."""
-    own = {str(handle.readlink()): int(handle.name) for handle in process.glob("fd/*") if handle.is_symlink()}
+    own = {}
+    for handle in (process / "fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # closed meanwhile: it is still starting
+            own[str(handle.readlink())] = int(handle.name)
     for row in (process / "net/netlink").read_text().splitlines()[1:]:
         _, family, _, groups, *_, inode = row.split()
         if int(family) == NETLINK_NETFILTER and int(groups, 16) and f"socket:[{inode}]" in own:

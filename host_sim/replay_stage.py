@@ -41,14 +41,14 @@ class Tally:
     def json(self, decoder: Decoder) -> str:
         """Return the one line of JSON."""
         keys = (
-            ("datagrams", decoder.datagrams),
+            ("datagrams", decoder.reader.datagrams),
             ("connections", decoder.connections),
             ("by_protocol", self.by_protocol),
             ("bytes_up", self.bytes_up),
             ("bytes_down", self.bytes_down),
             ("packets_up", self.packets_up),
             ("packets_down", self.packets_down),
-            ("malformed", decoder.malformed),
+            ("malformed", decoder.reader.malformed),
         )
         return json.dumps(OrderedDict(keys), separators=(",", ":"))
 

@@ -44,9 +44,9 @@ def _log_mac(_root: str) -> None:
     from agent.who import Who
 
     def make(learn: "Any") -> "Any":
-        def say(self: "Any", address: bytes, mac: bytes) -> None:
+        def say(self: "Any", address: bytes, mac: bytes, now: int) -> None:
             process.log("oubli recorder: learned " + ":".join("%02x" % octet for octet in mac))
-            learn(self, address, mac)
+            learn(self, address, mac, now)
 
         return say
 
@@ -57,15 +57,15 @@ def _keep_destination(root: str) -> None:
     """Copy what a message says about the original direction, destination included, to a file (L34-VI-1)."""
     from agent.capture.connections import Decoder
 
-    def make(original: "Any") -> "Any":
-        def keep(self: "Any", buffer: bytearray, at: int, end: int) -> int:
+    def make(take: "Any") -> "Any":
+        def keep(self: "Any", kind: int, buffer: bytearray, at: int, end: int) -> None:
             with open(root + "/var/run/oubli/live/notes", "ab") as file:
                 file.write(bytes(buffer[at:end]))
-            return original(self, buffer, at, end)
+            take(self, kind, buffer, at, end)
 
         return keep
 
-    _swap(Decoder, "_original", make)
+    _swap(Decoder, "_take", make)
 
 
 def _stop_is_end(_root: str) -> None:

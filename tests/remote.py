@@ -5,8 +5,10 @@
 hex. A connection is a list in the order of ROW. `die` ends the process with SIGKILL inside a later call.
 """
 
+import binascii
 import gc
 import json
+import struct
 import sys
 
 from agent import config, law
@@ -15,7 +17,7 @@ from agent.forward import messages
 from agent.forward.spool import Spool
 from agent.recorder import Recorder
 from agent.runtime import files, memory
-from agent.runtime.libc import native
+from agent.runtime.libc import native, words
 from agent.runtime.sodium import SealError, Sodium
 from agent.summary import services
 from agent.summary.ledger import Ledger
@@ -24,7 +26,7 @@ from agent.summary.noise import Sampler
 from agent.summary.terminals import Terminals
 from agent.vault import ring
 from agent.vault.keys import KeyRing, Slot
-from agent.vault.record import LARGEST, Packer, Unpacker
+from agent.vault.record import LARGEST, TERMINALS, Packer, Unpacker
 
 ROW = "protocol", "source", "source_port", "translated_port", "service", "packets_up", "packets_down", "bytes_up", "bytes_down"
 PAGE = 50  # records of one answer
@@ -71,11 +73,39 @@ def _hex(data: "bytes | bytearray | memoryview") -> str:
     return "".join("%02x" % octet for octet in data)
 
 
-def _connection(row: "list[Any]") -> Connection:
-    connection = Connection()
+class Holder:
+    """Who held an address, as `Who.find` answers: told apart by address and MAC."""
+
+    def __init__(self, address: bytes, mac: bytes) -> None:
+        self.key = binascii.crc32(address + mac) or 1
+        self._mac = mac
+
+    def mac(self) -> bytes:
+        """Return the MAC."""
+        return self._mac
+
+
+def connection(row: "list[Any]") -> Connection:
+    """Return a connection of a row."""
+    made = Connection()
     for name, value in zip(ROW, row):
-        setattr(connection, name, _octets(value) if name == "source" else value)
-    return connection
+        if name == "source":
+            made.family = 2 if len(value) == 8 else 10
+            words = struct.unpack(">4I", (bytes(10) + b"\xff\xff" if len(value) == 8 else b"") + _octets(value))
+            made.word0, made.word1, made.word2, made.word3 = words
+        else:
+            setattr(made, name, value)
+    return made
+
+
+def places() -> "Any":
+    """Return an empty dictionary of a packer."""
+    return words(memory.scratch(4 * TERMINALS).view, 4 * TERMINALS)
+
+
+def holder(row: "list[Any]") -> "Holder | None":
+    """Return the terminal of a row, None where its MAC is unknown."""
+    return Holder(_octets(row[1]), _octets(row[9])) if int(row[9], 16) else None
 
 
 def _plain(record: "Record") -> str:
@@ -117,9 +147,9 @@ def settings(path: str) -> "dict[str, Any]":
 
 def pack(window: int, rows: "list[list[Any]]") -> "list[str]":
     """Pack records one by one; returns the octets of each."""
-    packer, page, packed = Packer(window), bytearray(LARGEST), []
+    packer, page, packed = Packer(window, places()), bytearray(LARGEST), []
     for row in rows:
-        size = packer.pack(page, 0, _connection(row), _octets(row[9]), row[10], row[11])
+        size = packer.pack(page, 0, connection(row), holder(row), row[10], row[11])
         packed.append(_hex(page[:size]))
     return packed
 
@@ -151,7 +181,7 @@ def vault_open(root: str, lifetime: int, budget: int, boot: str) -> "dict[str, A
 def vault_append(rows: "list[list[Any]]", wall: int, monotonic: int) -> "dict[str, Any]":
     """Append connections (start and end in ns); returns each one's result and the losses."""
     store, _, lost = _held["vault"]
-    results = [store.append(_connection(row), _octets(row[9]), row[10], row[11], wall, monotonic) for row in rows]
+    results = [store.append(connection(row), holder(row), row[10], row[11], wall, monotonic) for row in rows]
     return {"results": results, "lost": _taken(lost)}
 
 
@@ -338,7 +368,6 @@ def die(instant: int, packing: bool = True) -> None:
         step(owner, name)
     if packing:
         step(Packer, "pack")
-        step(Slot, "count")
 
 
 CALLS = (

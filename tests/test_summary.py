@@ -28,7 +28,7 @@ TODAY = day_of(1795000000)
 OPENS = TODAY * DAY + 3 * HOUR  # 03:00 UTC
 BOOT, LATER_BOOT = "a1" * 16, "b2" * 16
 GATEWAY = "abcdefghijklmnop"
-MACS = [f"02000000{number:04x}" for number in range(200)]
+MACS = [f"0a5bc90d{number:04x}" for number in range(200)]
 
 
 # Service classes
@@ -489,6 +489,7 @@ class Gateway:
         config = folder / "config"
         config.write_text(f"config gateway\n option id '{GATEWAY}'\nconfig summary\n option rows '256'\n{options}")
         self.ask("recorder_open", str(config), str(folder), boot, second * SECOND, self.since(), octets)
+        self.steps(["neighbour", kernel.link("lan", self.order).hex()])
 
     def since(self) -> int:
         return (self.second - OPENS + 10**6) * SECOND

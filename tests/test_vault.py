@@ -17,10 +17,11 @@ from agent.capture import connections, neighbours
 from agent.capture.timeouts import Timeouts
 from agent.vault import ring, segment
 from agent.vault.keys import SLOT
-from agent.vault.record import LARGEST, TERMINALS, Packer, Record
+from agent.vault.record import LARGEST, Packer, Record
 from agent.vault.ring import GRACE, LATE, SEGMENT_LIMIT, slots_for, window_of
 from host_sim import scenario, tape
 from host_sim.world import World
+from tests import remote
 from tests.interpreters import Interpreter, Remote
 
 SECOND, UNIT = 10**9, 10**8
@@ -171,25 +172,16 @@ def test_records_pass_between_byte_orders(remotes):
 
 def test_largest_record_fits_the_room_that_is_kept_for_it():
     """A new IPv6 terminal, another protocol, every number at its longest."""
-    packer, page = Packer(0), bytearray(200)
-    connection = connections.Connection()
-    connection.source, connection.protocol, connection.source_port = bytes(16), 255, 1
-    connection.packets_up = connection.packets_down = connection.bytes_up = connection.bytes_down = 2**64 - 1
-    assert packer.pack(page, 0, connection, bytes(6), 0, 2**64 // UNIT) <= LARGEST
+    packer, page = Packer(0, remote.places()), bytearray(200)
+    one = [255, "20" * 16, 1, 2, 0, 2**64 - 1, 2**64 - 1, 2**64 - 1, 2**64 - 1, MAC]
+    assert packer.pack(page, 0, remote.connection(one), remote.holder(one), 0, 2**64 // UNIT) <= LARGEST
 
 
 def test_made_up_terminals_cannot_fill_the_memory(ask):
-    """A dictionary begins anew after TERMINALS; every record still comes back."""
+    """The dictionary has 256 places, whoever comes; every record still comes back."""
     rows = [[17, f"0a{number:06x}", 1, 1, 0, 1, 1, 1, 1, MAC, 10 * NOW, 10 * NOW + number] for number in (*range(300), *range(300), 3, 3)]
-    packed = []
-    packer = Packer(NOW)
-    page = bytearray(LARGEST)
-    for one in rows:
-        connection = connections.Connection()
-        connection.protocol, connection.source, connection.source_port, connection.translated_port = 17, bytes.fromhex(one[1]), 1, 1
-        connection.packets_up = connection.packets_down = connection.bytes_up = connection.bytes_down = 1
-        packed.append(page[: packer.pack(page, 0, connection, bytes.fromhex(MAC), one[10], one[11])].hex())
-        assert len(packer._numbers) <= TERMINALS
+    packer, page = Packer(NOW, remote.places()), bytearray(LARGEST)
+    packed = [page[: packer.pack(page, 0, remote.connection(one), remote.holder(one), one[10], one[11])].hex() for one in rows]
     read = ask("unpack", NOW, [])
     for place in range(0, len(packed), PIECE):
         read += ask("unpack", None, packed[place : place + PIECE])
@@ -208,19 +200,26 @@ COUNT = 1000
 @pytest.fixture(scope="module")
 def hours() -> dict[int, list]:
     """Give a simulated café's first connections as the recorder hears of them, by the hour they ended in, until one holds COUNT."""
-    decoder, neighbour, timeouts = connections.Decoder(), neighbours.Decoder(), Timeouts(scenario.load("cafe-day").timeouts.get)
+    decoder, timeouts = connections.Decoder(), Timeouts(scenario.load("cafe-day").timeouts.get)
     macs: dict[bytes, bytes] = {}
+
+    class Macs(neighbours.Listener):
+        def neighbour(self, index: int, address: bytes, mac: bytes) -> None:  # noqa: ARG002 (the listener's signature)
+            macs[address] = mac
+
+    neighbour = neighbours.Neighbours(Macs())
     found: dict[int, list] = {}
 
     def take(c: connections.Connection) -> None:
         end = timeouts.end(c)
         counts = [c.packets_up, c.packets_down, c.bytes_up, c.bytes_down]
-        one = [c.protocol, c.source.hex(), c.source_port, c.translated_port, c.service, *counts, macs[c.source].hex(), c.start, end]
+        source = c.source()
+        one = [c.protocol, source.hex(), c.source_port, c.translated_port, c.service, *counts, macs[source].hex(), c.start, end]
         found.setdefault(end // SECOND // 3600, []).append(one)
 
     for step in World(scenario.load("cafe-day"), 1).steps():
         if step.operation == tape.NEIGHBOUR:
-            neighbour.feed(step.payload, len(step.payload), macs.__setitem__)
+            neighbour.feed(step.payload, len(step.payload))
         elif step.operation == tape.DATAGRAM:
             decoder.feed(step.payload, len(step.payload), take)
             if max(map(len, found.values())) == COUNT:

@@ -53,17 +53,22 @@ def test_the_truth_is_what_the_datagrams_say() -> None:
     world = World(SMALL, 7)
     macs: dict[bytes, bytes] = {}
     seen: list[tuple[object, ...]] = []
-    decoder, neighbour = connections.Decoder(), neighbours.Decoder()
+
+    class Macs(neighbours.Listener):
+        def neighbour(self, index: int, address: bytes, mac: bytes) -> None:  # noqa: ARG002 (the listener's signature)
+            macs[address] = mac
+
+    decoder, neighbour = connections.Decoder(), neighbours.Neighbours(Macs())
     timeouts = Timeouts(CAFE.timeouts.get)
 
     def connection(c: connections.Connection) -> None:
         end = timeouts.end(c)
         counts = (c.bytes_up, c.bytes_down, c.packets_up, c.packets_down)
-        seen.append((macs[c.source], c.source, c.protocol, c.source_port, c.translated_port, *counts, c.start, end))
+        seen.append((macs[c.source()], c.source(), c.protocol, c.source_port, c.translated_port, *counts, c.start, end))
 
     for step in world.steps():
         if step.operation == tape.NEIGHBOUR:
-            neighbour.feed(step.payload, len(step.payload), macs.__setitem__)
+            neighbour.feed(step.payload, len(step.payload))
         elif step.operation == tape.DATAGRAM:
             decoder.feed(step.payload, len(step.payload), connection)
             kept = world.truth.kept[-1]
@@ -71,7 +76,7 @@ def test_the_truth_is_what_the_datagrams_say() -> None:
             assert kept.arrived == step.wall
             (stop,) = struct.unpack(">Q", step.payload[-struct.calcsize(">4sQ") :][4:])
             assert kept.end < stop
-    assert decoder.malformed == neighbour.malformed == 0
+    assert decoder.reader.malformed == neighbour.reader.malformed == 0
     assert len(seen) == world.truth.connections.total() > 1000
 
 

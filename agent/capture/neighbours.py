@@ -1,68 +1,128 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which terminal holds an address: the kernel's neighbour table over rtnetlink (L34-I-2).
+"""Links, addresses and neighbours: what the kernel says over rtnetlink about who is on which side (L34-I-2).
 
-Source: linux/neighbour.h (ndmsg: family u8, 3 pad, ifindex i32, state u16, flags u8, type u8; NDA_DST 1, NDA_LLADDR 2).
+Source: linux/if_link.h (ifinfomsg: 16 octets, index i32 at 4; IFLA_IFNAME 3), linux/if_addr.h (ifaddrmsg: family u8, prefix u8,
+2 more, index u32; IFA_ADDRESS 1, IFA_LOCAL 2), linux/neighbour.h (ndmsg: family u8, 3 pad, index i32, state u16, flags u8,
+type u8; NDA_DST 1, NDA_LLADDR 2).
 """
 
-from agent.capture.netlink import HEADER, Malformed, attribute, dump_request
-from agent.capture.netlink import _unpack_from as unpack_from
+from agent.capture.netlink import HEADER, Malformed, Reader, attributes, dump_request, unpack_from
 
-GROUP = 4  # RTMGRP_NEIGH
-NEW = 28  # RTM_NEWNEIGH
-_GET = 30  # RTM_GETNEIGH
-_NDMSG = 12
-_DST, _LLADDR = 1, 2
+GROUPS = 0x1 | 0x4 | 0x10 | 0x100  # RTMGRP_LINK, _NEIGH, _IPV4_IFADDR, _IPV6_IFADDR
+_NEW_LINK, _DELETE_LINK, _NEW_ADDRESS, _DELETE_ADDRESS, _NEW_NEIGHBOUR, _DELETE_NEIGHBOUR = 16, 17, 20, 21, 28, 29
 _OCTETS = {2: 4, 10: 16}
 
 
-def request() -> bytes:
-    """Return the request that lists every neighbour."""
-    return dump_request(_GET, bytes(_NDMSG))
+class Listener:
+    """What `Neighbours` tells of; addresses have 4 or 16 octets, MACs 6."""
+
+    def link(self, index: int, name: str) -> None:
+        """Tell of an interface, or of its new name."""
+
+    def no_link(self, index: int) -> None:
+        """Tell that an interface is gone."""
+
+    def address(self, index: int, address: bytes, prefix: int) -> None:
+        """Tell of an address of this device and the length of its prefix."""
+
+    def no_address(self, index: int, address: bytes, prefix: int) -> None:
+        """Tell that this device no longer has an address."""
+
+    def neighbour(self, index: int, address: bytes, mac: bytes) -> None:
+        """Tell who answers for an address on an interface."""
+
+    def no_neighbour(self, index: int, address: bytes) -> None:
+        """Tell that nobody does any more."""
 
 
-class Decoder:
-    """Calls a sink with (address, mac) for each neighbour that has both; counts what contradicts itself."""
+class Neighbours:
+    """Reads rtnetlink datagrams; keeps the three lists it was started with in order: links first, then addresses, then neighbours."""
 
-    def __init__(self) -> None:
-        self.malformed = 0
+    def __init__(self, listener: Listener) -> None:
+        self.reader = Reader(self._take)
+        self._listener = listener
+        self._dumps: "list[bytes]" = []
 
-    def feed(self, buffer: "bytearray | bytes", length: int, sink: "Callable[[bytes, bytes], None]") -> None:
-        """Read one datagram: `length` octets at the start of `buffer`. Addresses have 4 or 16 octets, MACs 6."""
-        at = 0
-        while at < length:
-            if length - at < HEADER:
-                self.malformed += 1
-                return
-            size, kind = unpack_from("IH", buffer, at)
-            if size < HEADER or size > length - at:
-                self.malformed += 1
-                return
-            if kind == NEW:
-                try:
-                    address, mac = self._message(buffer, at + HEADER, at + size)
-                except Malformed:
-                    self.malformed += 1
+    def restart(self) -> None:
+        """List everything, again where the kernel has dropped messages."""
+        self._dumps = [dump_request(kind + 2, bytes(size)) for kind, size in ((_NEW_LINK, 16), (_NEW_ADDRESS, 8), (_NEW_NEIGHBOUR, 12))]
+        self.reader.done = True
+
+    @property
+    def complete(self) -> bool:
+        """Say whether the last listing is over."""
+        return self.reader.done and not self._dumps
+
+    def request(self) -> "bytes | None":
+        """Return the next request to send, None while one runs or none is left: a socket lists one table at a time."""
+        if not self.reader.done or not self._dumps:
+            return None
+        self.reader.done = False
+        return self._dumps.pop(0)
+
+    def feed(self, buffer: "bytearray | bytes", length: int) -> None:
+        """Read one datagram: `length` octets at the start of `buffer`."""
+        self.reader.read(buffer, length)
+        if self.reader.interrupted:
+            self.reader.interrupted = False
+            self.restart()
+
+    def _take(self, kind: int, buffer: "bytearray | bytes", at: int, end: int) -> None:
+        at += HEADER
+        if kind in (_NEW_LINK, _DELETE_LINK):
+            self._link(kind, buffer, at, end)
+        elif kind in (_NEW_ADDRESS, _DELETE_ADDRESS):
+            self._address(kind, buffer, at, end)
+        elif kind in (_NEW_NEIGHBOUR, _DELETE_NEIGHBOUR):
+            self._neighbour(kind, buffer, at, end)
+
+    def _link(self, kind: int, buffer: "bytearray | bytes", at: int, end: int) -> None:
+        if end - at < 16:
+            raise Malformed
+        (index,) = unpack_from("i", buffer, at + 4)
+        if kind == _DELETE_LINK:
+            self._listener.no_link(index)
+            return
+        for number, value, stop in attributes(buffer, at + 16, end):
+            if number == 3:
+                if not 1 < stop - value <= 16:
+                    raise Malformed
+                octets = bytes(buffer[value : stop - 1])
+                if min(octets) > 32 and max(octets) < 127:
+                    self._listener.link(index, octets.decode())
+
+    def _address(self, kind: int, buffer: "bytearray | bytes", at: int, end: int) -> None:
+        if end - at < 8:
+            raise Malformed
+        octets, prefix = _OCTETS.get(buffer[at], 0), buffer[at + 1]
+        (index,) = unpack_from("I", buffer, at + 4)
+        address = local = b""
+        for number, value, stop in attributes(buffer, at + 8, end):
+            if number in (1, 2) and stop - value == octets:
+                if number == 1:
+                    address = bytes(buffer[value:stop])
                 else:
-                    if address and mac and mac != b"\0\0\0\0\0\0" and not mac[0] & 1:
-                        sink(address, mac)
-            at += (size + 3) & ~3
+                    local = bytes(buffer[value:stop])
+        # On a point-to-point link ADDRESS is the peer's; LOCAL, where there is one, is always our own.
+        address = local or address
+        if address and prefix <= octets * 8:
+            tell = self._listener.address if kind == _NEW_ADDRESS else self._listener.no_address
+            tell(index, address, prefix)
 
-    def _message(self, buffer: "bytearray | bytes", at: int, end: int) -> "tuple[bytes, bytes]":
-        if end - at < _NDMSG:
+    def _neighbour(self, kind: int, buffer: "bytearray | bytes", at: int, end: int) -> None:
+        if end - at < 12:
             raise Malformed
         octets = _OCTETS.get(buffer[at], 0)
+        (index,) = unpack_from("i", buffer, at + 4)
         address = mac = b""
-        at += _NDMSG
-        while at < end:
-            size, kind = attribute(buffer, at, end)
-            if kind == _DST and size == 4 + octets:
-                address = bytes(buffer[at + 4 : at + size])
-            elif kind == _LLADDR and size == 10:
-                mac = bytes(buffer[at + 4 : at + size])
-            at += (size + 3) & ~3
-        return address, mac
-
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Callable
+        for number, value, stop in attributes(buffer, at + 12, end):
+            if number == 1 and stop - value == octets:
+                address = bytes(buffer[value:stop])
+            elif number == 2 and stop - value == 6:
+                mac = bytes(buffer[value:stop])
+        if not address:
+            return
+        if kind == _DELETE_NEIGHBOUR:
+            self._listener.no_neighbour(index, address)
+        elif mac and mac != b"\0\0\0\0\0\0" and not mac[0] & 1:
+            self._listener.neighbour(index, address, mac)

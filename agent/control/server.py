@@ -47,7 +47,8 @@ class Server:
             return False
         try:
             self._serve(client)
-        except OSError:
+        except (OSError, MemoryError):
+            # A peer that went away, or an answer that the heap has no room for: the caller asks again.
             self._drop(client)
         return True
 
@@ -93,7 +94,7 @@ class Server:
             request = json.loads(client.inbox.split(b"\n")[0])
             call = request["call"]
             role = CALLS[call]
-        except (ValueError, KeyError, TypeError, RuntimeError):  # RuntimeError: nested deeper than the parser goes
+        except (ValueError, KeyError, TypeError, RuntimeError, MemoryError):  # the last two: nested deeper than the parser goes
             return {"error": "unknown call; accepted: " + ", ".join(sorted(CALLS))}
         if role == OPERATOR and client.user not in self._operators:
             return {"error": "not permitted for this user"}

@@ -7,7 +7,7 @@ NFTA_EXPR_NAME 1. The vendors' accelerators and full-cone modules have no place 
 
 import struct
 
-from agent.capture.netlink import Malformed, attribute
+from agent.capture.netlink import Malformed, attributes
 from agent.doctor import tracking
 from agent.doctor.catalogue import Finding
 from agent.runtime import sockets
@@ -70,7 +70,7 @@ def _listed(gateway: "Gateway", request: int, wanted: int) -> "list[int]":
 
     def take(buffer: bytearray, at: int, end: int) -> None:
         found = 0
-        for kind, inner, inner_end in _attributes(buffer, at + _GENERIC, end):
+        for kind, inner, inner_end in attributes(buffer, at + _GENERIC, end):
             if kind == wanted and inner_end - inner == 4:
                 (found,) = struct.unpack_from(">I", buffer, inner)
         values.append(found)
@@ -84,24 +84,16 @@ def expressions(gateway: "Gateway") -> "set[str]":
     names = set()
 
     def take(buffer: bytearray, at: int, end: int) -> None:
-        for kind, rule, rule_end in _attributes(buffer, at + _GENERIC, end):
+        for kind, rule, rule_end in attributes(buffer, at + _GENERIC, end):
             if kind == _EXPRESSIONS:
-                for element, inner, inner_end in _attributes(buffer, rule, rule_end):
+                for element, inner, inner_end in attributes(buffer, rule, rule_end):
                     if element == _ELEMENT:
-                        for name, text, text_end in _attributes(buffer, inner, inner_end):
+                        for name, text, text_end in attributes(buffer, inner, inner_end):
                             if name == _NAME:
                                 names.add(bytes(buffer[text : text_end - 1]).decode())
 
     gateway.dump(sockets.NETLINK_NETFILTER, _GET_RULE, bytes(_GENERIC), take)
     return names
-
-
-def _attributes(buffer: bytearray, at: int, end: int) -> "Iterator[tuple[int, int, int]]":
-    """Yield (type, beginning, end) of each attribute's value."""
-    while at < end:
-        size, kind = attribute(buffer, at, end)
-        yield kind, at + 4, at + size
-        at += (size + 3) & ~3
 
 
 TYPE_CHECKING = False

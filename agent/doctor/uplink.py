@@ -10,7 +10,8 @@ import select
 import socket
 import time
 
-from agent.capture.netlink import Malformed, attribute
+from agent import config
+from agent.capture.netlink import Malformed, attributes
 from agent.doctor import certificate
 from agent.doctor.catalogue import NOTE, Finding
 from agent.runtime import sockets
@@ -24,19 +25,16 @@ SOON = 30 * 86400  # seconds
 def second_nat(gateway: "Gateway") -> "Iterator[Finding]":
     """Tell whether the WAN address is one that the internet can't see. The address itself is told to nobody."""
     names = list(gateway.config.gateway.wan)
-    devices = names + _devices(gateway.paths.root + "/etc/config/network", names)
+    devices = names + config.devices(names, gateway.paths.network)
     found = []
 
     def take(buffer: bytearray, at: int, end: int) -> None:
         local = label = b""
-        at += _IFADDRMSG
-        while at < end:
-            size, kind = attribute(buffer, at, end)
-            if kind == _LOCAL and size == 8:
-                local = bytes(buffer[at + 4 : at + 8])
+        for kind, value, stop in attributes(buffer, at + _IFADDRMSG, end):
+            if kind == _LOCAL and stop - value == 4:
+                local = bytes(buffer[value:stop])
             elif kind == _LABEL:
-                label = bytes(buffer[at + 4 : at + size]).split(b"\0")[0].split(b":")[0]
-            at += (size + 3) & ~3
+                label = bytes(buffer[value:stop]).split(b"\0")[0].split(b":")[0]
         device = label.decode()
         # netifd calls the interface of a network with a protocol of its own pppoe-wan, l2tp-wan, 464-wan6.
         if local and (device in devices or any(device.endswith("-" + name) for name in names)):
@@ -66,22 +64,6 @@ def is_private(address: bytes) -> bool:
         or (first == 100 and second & 0xC0 == 64)
         or (address[:3] == b"\xc0\0\0" and address[3] < 8)
     )
-
-
-def _devices(path: str, networks: "list[str]") -> "list[str]":
-    """Return the interfaces that OpenWrt's network configuration gives to these networks, none where there is no such file."""
-    devices, section = [], ""
-    try:
-        with open(path) as file:
-            for line in file:
-                words = line.replace("'", " ").replace('"', " ").split()
-                if words[:1] == ["config"]:
-                    section = words[2] if words[1:2] == ["interface"] and len(words) > 2 else ""
-                elif section in networks and words[:1] == ["option"] and words[1:2] in (["device"], ["ifname"]):
-                    devices.extend(words[2:])
-    except OSError:
-        return []
-    return devices
 
 
 def broker(gateway: "Gateway") -> "Iterator[Finding]":

@@ -6,7 +6,10 @@ The same few names as `agent.runtime.micropython`; everything else in the agent 
 
 import ctypes
 import errno
+import operator
 import os
+import struct
+import sys
 import time
 
 NAME = "cpython"
@@ -61,12 +64,56 @@ def address_of(buffer: bytearray) -> int:
     return ctypes.addressof((ctypes.c_char * len(buffer)).from_buffer(buffer))
 
 
+def words(buffer: "bytearray | memoryview", size: int) -> "Any":
+    """Return the first `size` octets (a multiple of 4) as unsigned 32-bit little-endian words, to read and to write."""
+    if sys.byteorder == "little":
+        return memoryview(buffer)[:size].cast("I")
+    return (ctypes.c_uint32.__ctype_le__ * (size >> 2)).from_buffer(buffer)
+
+
+class Pattern:
+    """A message whose layout is known: `checks` are (offset, word in host order), `fields` offsets of words in network order.
+
+    Offsets count octets from the message's start and are multiples of 4.
+    """
+
+    def __init__(self, checks: "list[tuple[int, int]]", fields: "list[int]") -> None:
+        at, form = 0, "="
+        wanted: list[bytes] = []
+        for offset, word in sorted(checks):
+            if offset == at and wanted:
+                wanted[-1] += word.to_bytes(4, sys.byteorder)
+            else:
+                form += f"{offset - at}x%ds"
+                wanted.append(word.to_bytes(4, sys.byteorder))
+            at = offset + 4
+        self._heads = struct.Struct(form % tuple(len(run) for run in wanted)).unpack_from
+        self._wanted = tuple(wanted)
+        # Ascending offsets, each once; `fields` may name them in any order and repeat one.
+        order = sorted(set(fields))
+        form, at = ">", 0
+        for offset in order:
+            form += f"{offset - at}xI"
+            at = offset + 4
+        self._values = struct.Struct(form).unpack_from
+        self._pick = operator.itemgetter(*(order.index(offset) for offset in fields))
+
+    def read(self, buffer: "bytearray | bytes", at: int) -> "Sequence[int] | None":
+        """Return the fields' words, in the order they were given, of the message at `at`; None where a check fails.
+
+        The caller knows that the message lies wholly within the buffer.
+        """
+        if self._heads(buffer, at) != self._wanted:
+            return None
+        return self._pick(self._values(buffer, at))
+
+
 def clock(number: int) -> int:
     """Return a POSIX clock (1 MONOTONIC, 7 BOOTTIME) in nanoseconds."""
     return time.clock_gettime_ns(number)
 
 
-def receive(descriptor: int, buffer: bytearray) -> int:
+def receive(descriptor: int, buffer: "bytearray | memoryview") -> int:
     """Read one datagram into `buffer`; -errno where there is none. Non-blocking descriptors only."""
     try:
         return os.readv(descriptor, (buffer,))
@@ -76,4 +123,4 @@ def receive(descriptor: int, buffer: bytearray) -> int:
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Callable
+    from typing import Any, Callable, Sequence

@@ -17,6 +17,7 @@ except ImportError:
 
 _SIGNATURES = {
     "accept4": ("i", "ippi"),
+    "alarm": ("I", "I"),
     "bind": ("i", "ipI"),
     "chmod": ("i", "pI"),
     "close": ("i", "i"),
@@ -28,6 +29,7 @@ _SIGNATURES = {
     "kill": ("i", "ii"),
     "listen": ("i", "ii"),
     "memcpy": ("p", "ppz"),
+    "memset": ("p", "piz"),
     "mlock": ("i", "pz"),
     "mmap": ("p", "pziiiiii"),
     "munmap": ("i", "pz"),
@@ -133,6 +135,7 @@ BIG_ENDIAN = sys.byteorder == "big"
 NAME = native.NAME
 buffer_at = native.buffer_at
 address_of = native.address_of
+words = native.words
 last_error = native.last_error
 
 

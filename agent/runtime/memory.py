@@ -29,6 +29,10 @@ class Region:
         """Keep it out of swap; False where the limit on locked memory forbids that."""
         return LIBC.function("mlock")(self.address, self.size) == 0
 
+    def wipe(self) -> None:
+        """Overwrite with zeros."""
+        LIBC.function("memset")(self.address, 0, self.size)
+
     def close(self) -> None:
         """Unmap. The view must not be used afterwards."""
         self.view = bytearray(0)

@@ -42,6 +42,56 @@ def address_of(buffer: bytearray) -> int:
     return uctypes.addressof(buffer)
 
 
+def words(buffer: "bytearray | memoryview", size: int) -> "Any":
+    """Return the first `size` octets (a multiple of 4) as unsigned 32-bit little-endian words, to read and to write."""
+    return _array(buffer, size, uctypes.LITTLE_ENDIAN)
+
+
+def _array(buffer: "bytearray | memoryview | bytes", size: int, order: int) -> "Any":
+    # An element of such an array is read without touching the heap.
+    description = {"words": (uctypes.ARRAY, uctypes.UINT32 | size >> 2)}
+    return uctypes.struct(uctypes.addressof(buffer), description, order).words
+
+
+class Pattern:
+    """A message whose layout is known: `checks` are (offset, word in host order), `fields` offsets of words in network order.
+
+    Offsets count octets from the message's start and are multiples of 4.
+    """
+
+    _buffer = b""
+    _host: "Any" = None
+    _network: "Any" = None
+
+    def __init__(self, checks: "list[tuple[int, int]]", fields: "list[int]") -> None:
+        self._offsets = tuple([check[0] >> 2 for check in checks])
+        self._wanted = tuple([check[1] for check in checks])
+        self._fields = tuple([offset >> 2 for offset in fields])
+        self._checks = range(len(checks))
+        self._range = range(len(fields))
+        self._values = [0] * len(fields)
+
+    def read(self, buffer: "bytearray | bytes", at: int) -> "list[int] | None":
+        """Return the fields' words, in the order they were given, of the message at `at`; None where a check fails.
+
+        The caller knows that the message lies wholly within the buffer. The list is the same one each time.
+        """
+        if buffer is not Pattern._buffer:
+            size = len(buffer) & ~3
+            Pattern._buffer = buffer
+            Pattern._host = _array(buffer, size, uctypes.NATIVE)
+            Pattern._network = _array(buffer, size, uctypes.BIG_ENDIAN)
+        at >>= 2
+        host, offsets, wanted = Pattern._host, self._offsets, self._wanted
+        for index in self._checks:
+            if host[at + offsets[index]] != wanted[index]:
+                return None
+        network, values, fields = Pattern._network, self._values, self._fields
+        for index in self._range:
+            values[index] = network[at + fields[index]]
+        return values
+
+
 _libc = library(None)
 try:
     _gettime, _fields = function(_libc, "i", "__clock_gettime64", "ip"), "qq"
@@ -58,7 +108,7 @@ def clock(number: int) -> int:
     return seconds * 1000000000 + nanoseconds
 
 
-def receive(descriptor: int, buffer: bytearray) -> int:
+def receive(descriptor: int, buffer: "bytearray | memoryview") -> int:
     """Read one datagram into `buffer`; -errno where there is none. Non-blocking descriptors only."""
     size = _recv(descriptor, buffer, len(buffer), 0)
     return size if size >= 0 else -os.errno()  # pyright: ignore[reportAttributeAccessIssue]

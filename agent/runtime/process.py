@@ -4,11 +4,13 @@
 import struct
 import sys
 
+from agent.runtime import files
 from agent.runtime.libc import LIBC
 
 SIGINT, SIGPIPE, SIGTERM = 2, 13, 15
 _RLIMIT_CORE = 4
 _PR_SET_DUMPABLE = 4
+_BEAT = 5000000000  # ns
 
 
 def harden() -> None:
@@ -32,6 +34,30 @@ def stop_descriptor() -> int:
     LIBC.call("sigaddset", mask, SIGPIPE)
     LIBC.call("sigprocmask", LIBC["SIG_BLOCK"], mask, None)
     return descriptor
+
+
+class Heartbeat:
+    """A file on tmpfs that shows `oubli-watch` that the loop turns: process id, its start time, a count that moves."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._next = 0
+        self._count = 0
+        self._who = identity()
+
+    def beat(self, now: int) -> None:
+        """Write a new count every few seconds; `now` is monotonic ns."""
+        if now >= self._next:
+            self._next = now + _BEAT
+            self._count += 1
+            files.write_atomic(self._path, (self._who + " " + str(self._count) + "\n").encode(), 0o600, durable=False)
+
+
+def identity() -> str:
+    """Return this process's number and when it started, in clock ticks since boot (fields 1 and 22 of /proc/self/stat)."""
+    with open("/proc/self/stat") as file:
+        text = file.read()
+    return text.split(" ", 1)[0] + " " + text.rsplit(") ", 1)[1].split(" ")[19]
 
 
 def log(text: str) -> None:

@@ -10,15 +10,17 @@ import errno
 import select
 import struct
 
-from agent.runtime import files
+from agent.runtime import files, memory
 from agent.runtime.libc import LIBC, int32, last_error, native
 
 AF_UNIX, AF_NETLINK = 1, 16
 NETLINK_ROUTE, NETLINK_NETFILTER = 0, 12
 _SOCK_RAW = 3
 _MSG_NOSIGNAL = 0x4000
+_SOL_NETLINK, _BROADCAST_ERROR = 270, 4
 
 receive = native.receive
+_inbox = memory.scratch(4096)  # outside the heap: a small one has no run of that size left after a while
 
 
 def netlink(protocol: int, groups: int, buffer_octets: int) -> int:
@@ -33,6 +35,11 @@ def netlink(protocol: int, groups: int, buffer_octets: int) -> int:
         LIBC.call("setsockopt", descriptor, level, LIBC["SO_RCVBUF"], size, 4)
     LIBC.call("bind", descriptor, struct.pack("HHII", AF_NETLINK, 0, 0, groups), 12)
     return descriptor
+
+
+def loss_free(descriptor: int, on: bool) -> None:
+    """Make the kernel keep an event that this netlink socket couldn't take, and try again (or stop that)."""
+    LIBC.call("setsockopt", descriptor, _SOL_NETLINK, _BROADCAST_ERROR, int32(on), 4)
 
 
 def request(descriptor: int, message: bytes) -> None:
@@ -88,15 +95,14 @@ def peer_user(descriptor: int) -> int:
 
 
 def read_some(descriptor: int, limit: int) -> "bytes | None":
-    """Read what is there, at most `limit` octets: b"" at the end of the stream, None where nothing is there yet."""
-    buffer = bytearray(limit)
-    size = LIBC.function("recv")(descriptor, buffer, limit, 0)
+    """Read what is there, at most `limit` octets (4,096): b"" at the end of the stream, None where nothing is there yet."""
+    size = LIBC.function("recv")(descriptor, _inbox.address, min(limit, _inbox.size), 0)
     if size < 0:
         number = last_error()
         if number == errno.EAGAIN:
             return None
         raise OSError(number, "")
-    return bytes(buffer[:size])
+    return bytes(_inbox.view[:size])
 
 
 def send_some(descriptor: int, data: bytes) -> int:

@@ -77,9 +77,9 @@ class Sodium:
         self._generichash(out, size, data, len(data), None, 0)
         return bytes(out)
 
-    def short_hash(self, out: "bytearray", data: bytes, key: "int | bytes") -> None:
-        """Put the 8-octet SipHash-2-4 of `data` under a 16-octet key into `out`."""
-        self._shorthash(out, data, len(data), key)
+    def short_hash(self, out: "bytearray", data: "int | bytes", size: int, key: "int | bytes") -> None:
+        """Put the 8-octet SipHash-2-4 of `size` octets under a 16-octet key into `out`."""
+        self._shorthash(out, data, size, key)
 
     def stream_open(self, state: int, header: "bytearray | int", key: int) -> None:
         """Begin a stream for writing: fills the 52-octet state and the 24-octet public header."""

@@ -43,7 +43,7 @@ class AgentDay:
         self.lost = 0
         self._hour = -1  # not known before the first trusted tick
 
-    def see(self, mac: bytes) -> None:
+    def see(self, mac: "int | bytes") -> None:
         """Count a terminal in the hour that the last `tick` was in; nothing where no day is open."""
         if self._terminals.day and self._hour >= 0:
             self._terminals.see(mac, self._hour)

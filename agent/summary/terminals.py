@@ -8,12 +8,13 @@ table is personal data until the day ends (L34-II-1).
 File, little-endian: header of 128 octets: magic 8, rows u32, agent-day u32 (days since the epoch, 0: none), rows used u32,
 1 where the table filled u8, first slot counted u8, pad 2, boot id 32 ASCII at 24, day key 16 at 64, marks of drawn cells u32 at 80,
 end of the day i64 at 88 (ns since boot).
-Rows of 32 octets: hash 8 (zeros: free), first hour u8 at 26; the other octets are kept for the metrics to come.
+Rows of 32 octets: hash 8 (first word zero: free), first hour u8 at 26; the other octets are kept for the metrics to come.
 """
 
 import struct
 
 from agent.runtime import files, memory
+from agent.runtime.libc import words
 
 ROW, HEADER = 32, 128
 _MAGIC = b"OUBLIDY1"
@@ -30,11 +31,13 @@ class Terminals:
         self._boot = boot
         self._sodium = sodium
         self._hash = bytearray(8)
+        self._hashed = words(self._hash, 8)
         size = HEADER + rows * ROW
         fits = files.exists(path) and files.size_of(path) == size
         self._region = memory.map_file(path, size)
         self._region.lock()
         self._view = self._region.view
+        self._words = words(self._view, size)
         start = bytes(self._view[0:12]) + bytes(self._view[_BOOT : _BOOT + 32])
         if not fits or start != struct.pack("<8sI", _MAGIC, rows) + boot.encode():
             self.erase()
@@ -71,19 +74,21 @@ class Terminals:
         """Say whether the table filled today, which doubles the day's bound (ANON-8; local use only)."""
         return self._view[_FULL] == 1
 
-    def see(self, mac: bytes, hour: int) -> None:
-        """Count a terminal's sign of life in an hour of the day (0..23): the row keeps the first one."""
-        self._sodium.short_hash(self._hash, mac, self._region.address + _KEY)
-        low, high = struct.unpack_from("<II", self._hash, 0)
-        if low == 0 and high == 0:
-            low = 1  # zeros mean "free"
+    def see(self, mac: "int | bytes", hour: int) -> None:
+        """Count a terminal's sign of life in an hour of the day (0..23): the row keeps the first one.
+
+        `mac` is 6 octets or where they stand in memory.
+        """
+        self._sodium.short_hash(self._hash, mac, 6, self._region.address + _KEY)
+        table = self._words
+        low, high = self._hashed[0] or 1, self._hashed[1]  # zero means "free"
         row = low % self._rows
         for _ in range(_PROBES):
             at = HEADER + row * ROW
-            there_low, there_high = struct.unpack_from("<II", self._view, at)
-            if there_low == low and there_high == high:
+            there = table[at >> 2]
+            if there == low and table[(at >> 2) + 1] == high:
                 return
-            if there_low == 0 and there_high == 0:
+            if there == 0:
                 struct.pack_into("<I", self._view, _USED, self.used() + 1)
                 break
             row = (row + 1) % self._rows
@@ -93,17 +98,16 @@ class Terminals:
             self._view[_FULL] = 1
             return
         self._view[at + _HOUR] = hour
-        struct.pack_into("<II", self._view, at, low, high)
+        table[(at >> 2) + 1] = high
+        table[at >> 2] = low
 
     def arrived(self, hour: int) -> int:
         """Return how many rows were first seen in an hour of the day."""
         count = 0
         for row in range(self._rows):
             at = HEADER + row * ROW
-            if self._view[at + _HOUR] == hour:
-                low, high = struct.unpack_from("<II", self._view, at)
-                if low or high:
-                    count += 1
+            if self._view[at + _HOUR] == hour and self._words[at >> 2]:
+                count += 1
         return count
 
     def drawn(self, cell: int) -> bool:
@@ -118,7 +122,7 @@ class Terminals:
 
     def close(self) -> None:
         """Unmap; the day stays in the file for the next process of this boot."""
-        self._view = bytearray(0)
+        self._words = self._view = bytearray(0)
         self._region.close()
 
 

@@ -18,6 +18,7 @@ valid at once, so that a process killed at any instant leaves a segment it can g
 import struct
 
 from agent.runtime import files, memory
+from agent.runtime.libc import words
 
 FREE, OPEN, CLOSED, TORN = 0, 1, 2, 3
 SLOT, _HEADER = 192, 64
@@ -71,10 +72,9 @@ class Slot:
             self.anchor,
         )
 
-    def count(self, records: int) -> None:
-        """Write the number of records alone."""
-        self.records = records
-        struct.pack_into("<I", self._view, self._at + 16, records)
+    def counter(self) -> "Any":
+        """Return words of which the first is the number of records: it changes with each one."""
+        return words(memoryview(self._view)[self._at + 16 : self._at + 20], 4)
 
     def bank(self, generation: int) -> int:
         """Return the address of the stream state that is in force at a generation."""
@@ -164,6 +164,6 @@ def used(region: memory.Region) -> "Iterator[Slot]":
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Iterator
+    from typing import Any, Iterator
 
     from agent.runtime.sodium import Sodium

@@ -2,13 +2,13 @@
 """How a `security` record is packed, format 1; lossless on its fields at the stated resolution.
 
 A chunk is a run of records; a record never straddles chunks. Numbers are LEB128 varints unless said otherwise; `zigzag`
-maps 0, -1, 1, -2 to 0, 1, 2, 3. Times are in units of 100 ms. Dictionary and previous end live for one segment; a dictionary of
-256 terminals begins anew with the next one, so that made-up addresses can't fill the memory.
+maps 0, -1, 1, -2 to 0, 1, 2, 3. Times are in units of 100 ms. Dictionary and previous end live for one segment; the dictionary
+has 256 places, so that made-up addresses can't fill the memory.
 
-    octet 0     service class (high 4 bits) | protocol code (3 bits) | 1 where the translated port differs
+    octet 0     (service class * 5 + protocol code) * 4, + 2 where the translated port differs, + 1 where a terminal is told of
                 protocol codes: 0 TCP, 1 UDP, 2 ICMP, 3 ICMPv6, 4 any other (its IP number follows as one octet)
-    varint      terminal: 0 = a new one follows (octet 4 or 16, MAC 6 octets (zeros: unknown), address), which takes the
-                next number; else the number of one seen before in this segment, from 1
+    octet       the terminal's place in the dictionary; where it is told of, it takes that place from whoever had it:
+                octet 4 or 16, MAC 6 octets (zeros: unknown), address
     zigzag      end of the connection minus the previous record's end (first record: minus the window's start)
     varint      duration
     2 octets    source port, network order (ICMP: query id); 2 more for the translated port where it differs
@@ -19,7 +19,7 @@ There is no place for a destination (L34-VI-1).
 
 LARGEST = 96  # octets: a new IPv6 terminal and every varint at its longest
 UNITS = 10  # a second
-TERMINALS = 256  # of a dictionary
+TERMINALS = 256  # places of a dictionary
 _CODES = {6: 0, 17: 1, 1: 2, 58: 3}
 _PROTOCOLS = (6, 17, 1, 58)
 _OTHER = 4
@@ -67,42 +67,59 @@ def _put(view: "bytearray | memoryview", at: int, value: int) -> int:
     return at + 1
 
 
+def _tell(view: "bytearray | memoryview", at: int, address: bytes, mac: bytes) -> int:
+    view[at] = len(address)
+    view[at + 1 : at + 7] = mac
+    view[at + 7 : at + 7 + len(address)] = address
+    return at + 7 + len(address)
+
+
 class Packer:
-    """Packs one segment's records; holds its dictionary of terminals and the previous end."""
+    """Packs one segment's records. `places` are TERMINALS words: the key of the terminal in each place, 0: none."""
 
-    def __init__(self, window: int) -> None:
-        self._numbers: "dict[bytes, int]" = {}
+    def __init__(self, window: int, places: "Any") -> None:
+        self._places = places
         self._end = window * UNITS
+        for place in range(TERMINALS):
+            places[place] = 0
 
-    def pack(self, view: "bytearray | memoryview", at: int, connection: "Connection", mac: bytes, start: int, end: int) -> int:
-        """Write one record at `at` (LARGEST octets must be free); returns where it ends. start, end: units of 100 ms."""
+    def pack(
+        self, view: "bytearray | memoryview", at: int, connection: "Connection", terminal: "Holder | None", start: int, end: int
+    ) -> int:
+        """Write one record at `at` (LARGEST octets must be free); returns where it ends. start, end: units of 100 ms.
+
+        `terminal` None: unknown.
+        """
         code = _CODES.get(connection.protocol, _OTHER)
         differs = connection.translated_port != connection.source_port
-        view[at] = connection.service << 4 | code << 1 | differs
+        key = terminal.key if terminal is not None else 0
+        place = key % TERMINALS
+        new = key == 0 or self._places[place] != key
+        view[at] = connection.service * 5 + code << 2 | differs << 1 | new
         at += 1
         if code == _OTHER:
             view[at] = connection.protocol
             at += 1
-        source = connection.source
-        key = source + mac
-        number = self._numbers.get(key)
-        if number is None:
-            if len(self._numbers) == TERMINALS:
-                self._numbers = {}
-            self._numbers[key] = len(self._numbers) + 1
-            view[at] = 0
-            view[at + 1] = len(source)
-            at += 2
-            view[at : at + 6] = mac
-            at += 6
-            view[at : at + len(source)] = source
-            at += len(source)
-        else:
-            at = _put(view, at, number)
+        view[at] = place
+        at += 1
+        if new:
+            self._places[place] = key
+            at = _tell(view, at, connection.source(), terminal.mac() if terminal is not None else UNKNOWN_MAC)
         delta = end - self._end
         self._end = end
-        at = _put(view, at, delta << 1 if delta >= 0 else (-delta << 1) - 1)
-        at = _put(view, at, end - start)
+        # One octet is the usual case, written without a call.
+        delta = delta << 1 if delta >= 0 else (-delta << 1) - 1
+        if delta < 128:
+            view[at] = delta
+            at += 1
+        else:
+            at = _put(view, at, delta)
+        duration = end - start
+        if duration < 128:
+            view[at] = duration
+            at += 1
+        else:
+            at = _put(view, at, duration)
         port = connection.source_port
         view[at] = port >> 8
         view[at + 1] = port & 255
@@ -112,8 +129,18 @@ class Packer:
             view[at] = port >> 8
             view[at + 1] = port & 255
             at += 2
-        at = _put(view, at, connection.packets_up)
-        at = _put(view, at, connection.packets_down)
+        packets = connection.packets_up
+        if packets < 128:
+            view[at] = packets
+            at += 1
+        else:
+            at = _put(view, at, packets)
+        packets = connection.packets_down
+        if packets < 128:
+            view[at] = packets
+            at += 1
+        else:
+            at = _put(view, at, packets)
         at = _put(view, at, connection.bytes_up)
         return _put(view, at, connection.bytes_down)
 
@@ -122,7 +149,7 @@ class Unpacker:
     """Reads one segment's chunks back, in order."""
 
     def __init__(self, window: int) -> None:
-        self._terminals: "list[tuple[bytes, bytes]]" = []
+        self._terminals: "dict[int, tuple[bytes, bytes]]" = {}
         self._end = window * UNITS
         self._view: "bytearray | memoryview" = bytearray(0)
         self._at = 0
@@ -147,25 +174,21 @@ class Unpacker:
         while self._at < size:
             record = Record()
             first = self._octets(1)[0]
-            record.service = first >> 4
-            code = first >> 1 & 7
+            record.service, code = (first >> 2) // 5, (first >> 2) % 5
             record.protocol = self._octets(1)[0] if code == _OTHER else _PROTOCOLS[code]
-            number = self._number()
-            if number == 0:
+            place = self._octets(1)[0]
+            if first & 1:
                 octets = self._octets(1)[0]
                 mac = self._octets(6)
-                if len(self._terminals) == TERMINALS:
-                    self._terminals = []
-                self._terminals.append((mac, self._octets(octets)))
-                number = len(self._terminals)
-            record.mac, record.address = self._terminals[number - 1]
+                self._terminals[place] = mac, self._octets(octets)
+            record.mac, record.address = self._terminals[place]
             delta = self._number()
             self._end += -(delta + 1 >> 1) if delta & 1 else delta >> 1
             record.duration = self._number()
             record.start = self._end - record.duration
             high, low = self._octets(2)
             record.source_port = record.translated_port = high << 8 | low
-            if first & 1:
+            if first & 2:
                 high, low = self._octets(2)
                 record.translated_port = high << 8 | low
             record.packets_up = self._number()
@@ -177,6 +200,15 @@ class Unpacker:
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Iterator
+    from typing import Any, Iterator, Protocol
 
     from agent.capture.connections import Connection
+
+    class Holder(Protocol):
+        """Who held an address, such as `agent.who.Terminal`; `key` tells associations of an address with a MAC apart."""
+
+        key: int  # 1 to 2**32 - 1; another for another terminal, and for another address of it
+
+        def mac(self) -> bytes:
+            """Return the MAC, 6 octets."""
+            ...

@@ -14,9 +14,9 @@ import struct
 from agent import law
 from agent.runtime import files, memory
 from agent.runtime import sodium as crypto
-from agent.runtime.libc import LIBC
+from agent.runtime.libc import LIBC, words
 from agent.vault import keys, segment
-from agent.vault.record import LARGEST, Packer, Unpacker
+from agent.vault.record import LARGEST, TERMINALS, Packer, Unpacker
 
 GRACE = 240  # seconds a segment stays open after its window
 LATE = 10800  # age of a window at which its second segment closes
@@ -43,17 +43,25 @@ def due(slot: keys.Slot, wall: "int | None", monotonic: int) -> bool:
     return monotonic >= slot.anchor + slot.lifetime * _SECOND
 
 
+def _waiting(buffer: "bytes | bytearray | memoryview", at: int, slot: keys.Slot) -> int:
+    """Return how many octets a page holds for the chunk that follows a slot's last sealed one."""
+    (head,) = struct.unpack_from("<I", buffer, at)
+    return head & 0xFFFF if head >> 16 == slot.generation else 0
+
+
 class _Open:
     """A segment that takes records: its slot, its page of the chunk file, its packer."""
 
-    def __init__(self, slot: keys.Slot, page: "memoryview | bytearray", page_address: int, header: bytes) -> None:
+    def __init__(self, slot: keys.Slot, page: "memoryview | bytearray", page_address: int, header: bytes, places: "Any") -> None:
         self.slot = slot
         self.page = page
+        self.head = words(page, segment.PAGE_HEADER)
+        self.counter = slot.counter()
         self.page_address = page_address
         self.header = header
-        self.packer = Packer(slot.window)
+        self.packer = Packer(slot.window, places)
         self.used = 0
-        self.in_page = 0
+        self.full = False
 
 
 class Ring:
@@ -90,6 +98,7 @@ class Ring:
         self._pages = memory.map_file(folder + "/chunks", count * segment.PAGE)
         self._free = list(range(count))
         self._scratch = memory.scratch(2 * segment.PAGE)
+        self._places = memory.scratch(count * 4 * TERMINALS)  # a packer's dictionary for each page
         self.torn = self._recover()
 
     def _path(self, slot: keys.Slot) -> str:
@@ -128,13 +137,12 @@ class Ring:
         with open(path, "rb") as file:
             header = file.read(segment.HEADER)
         at = slot.page * segment.PAGE
-        used, generation = struct.unpack_from("<HB", self._pages.view, at)
-        left = used if generation == slot.generation else 0
+        left = _waiting(self._pages.view, at, slot)
         self._seal(slot, self._pages.address + at + segment.PAGE_HEADER, left, header, crypto.FINAL)
         slot.state = keys.TORN
         slot.save()
 
-    def append(self, connection: "Connection", mac: bytes, start: int, end: int, wall: int, monotonic: int) -> str:
+    def append(self, connection: "Connection", terminal: "Holder | None", start: int, end: int, wall: int, monotonic: int) -> str:
         """Keep one record; all times in ns, `wall` and `monotonic` of now. Returns "kept", "due on arrival" or "lost"."""
         second = end // _SECOND
         window = second - second % self.width
@@ -159,14 +167,14 @@ class Ring:
             if segment.PAGE - entry.used < LARGEST + segment.PAGE_HEADER:
                 self._flush(entry, crypto.MESSAGE)
             at = segment.PAGE_HEADER + entry.used
-            at = entry.packer.pack(entry.page, at, connection, mac, start // _PER_UNIT, end // _PER_UNIT)
+            at = entry.packer.pack(entry.page, at, connection, terminal, start // _PER_UNIT, end // _PER_UNIT)
             entry.used = at - segment.PAGE_HEADER
-            entry.in_page += 1
-            # The page's first octets make the record count: written last, so a killed process leaves whole records.
-            struct.pack_into("<HB", entry.page, 0, entry.used, entry.slot.generation)
-            entry.slot.count(entry.slot.records + 1)
+            # The page's first word makes the record valid: written after it, so a killed process leaves whole records.
+            entry.head[0] = entry.used | entry.slot.generation << 16
+            entry.slot.records += 1
+            entry.counter[0] = entry.slot.records
             unwritten = 0
-            if late == 2 or entry.slot.written() >= SEGMENT_LIMIT:
+            if late == 2 or entry.full:
                 self._close(name)
         except OSError:
             self._give_up(entry, unwritten)
@@ -205,7 +213,8 @@ class Ring:
         self._expect(slot)
         at = page * segment.PAGE
         view = memoryview(self._pages.view)[at : at + segment.PAGE]
-        return _Open(slot, view, self._pages.address + at, header)
+        places = memoryview(self._places.view)[page * 4 * TERMINALS : (page + 1) * 4 * TERMINALS]
+        return _Open(slot, view, self._pages.address + at, header, words(places, 4 * TERMINALS))
 
     def _seal(self, slot: keys.Slot, address: int, size: int, header: bytes, tag: int) -> None:
         """Append one chunk to the file, then make it valid by one octet of the key ring."""
@@ -226,7 +235,8 @@ class Ring:
     def _flush(self, entry: _Open, tag: int) -> None:
         self._seal(entry.slot, entry.page_address + segment.PAGE_HEADER, entry.used, entry.header, tag)
         self._sodium.zero(entry.page_address, segment.PAGE)
-        entry.used = entry.in_page = 0
+        entry.used = 0
+        entry.full = entry.slot.written() >= SEGMENT_LIMIT
 
     def _close(self, name: int) -> None:
         entry = self._open[name]
@@ -337,6 +347,7 @@ class Ring:
             self._close(name)
         self._pages.close()
         self._scratch.close()
+        self._places.close()
 
 
 def read(root: str, purpose: str, wall: int, monotonic: int) -> "Iterator[Record]":
@@ -369,9 +380,7 @@ def read(root: str, purpose: str, wall: int, monotonic: int) -> "Iterator[Record
                 with open(folder + "/chunks", "rb") as file:
                     file.seek(slot.page * segment.PAGE)
                     page = file.read(segment.PAGE)
-                used, generation = struct.unpack_from("<HB", page, 0)
-                if generation == slot.generation:
-                    yield from unpacker.unpack(memoryview(page)[segment.PAGE_HEADER :], used)
+                yield from unpacker.unpack(memoryview(page)[segment.PAGE_HEADER :], _waiting(page, 0, slot))
             elif not ended:
                 raise crypto.SealError
     finally:
@@ -382,7 +391,7 @@ def read(root: str, purpose: str, wall: int, monotonic: int) -> "Iterator[Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Callable, Iterator
+    from typing import Any, Callable, Iterator
 
     from agent.capture.connections import Connection
-    from agent.vault.record import Record
+    from agent.vault.record import Holder, Record

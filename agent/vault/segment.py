@@ -14,7 +14,7 @@ from agent.runtime import sodium as crypto
 
 HEADER = 80
 PAGE = 4096
-PAGE_HEADER = 4  # u16 octets used, u8 generation it belongs to, pad
+PAGE_HEADER = 4  # a little-endian word: octets used | generation it belongs to << 16
 ROOM = PAGE - PAGE_HEADER
 VERSION = 1
 VOLATILE = 0

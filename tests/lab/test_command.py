@@ -39,7 +39,7 @@ def test_lab_says_that_it_held_and_writes_its_figures(tmp_path: Path) -> None:
     told = json.loads(target.read_text())
     assert (told["ok"], told["wrong"], told["interpreter"]) == (True, [], "micropython")
     assert told["comparison"]["terminals_connections"] == told["asked_for"] == 123
-    assert told["comparison"]["equal"] == told["comparison"]["connections"]
+    assert told["comparison"]["equal"] == told["comparison"]["terminals_connections"]
     assert told["arrivals"][0]["schema"] == "oubli/arrivals/1"
     left = {name: count for name, count in told["forgotten"].items() if not name.endswith("_before")}
     assert set(left.values()) == {0}

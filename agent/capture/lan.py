@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which side a connection comes from: only what begins inside the LAN is a terminal's (L34-I-2).
+
+The interfaces come from the configuration (`gateway.lan`, as interface or as OpenWrt network), their prefixes and the router's
+own addresses from the kernel, followed live. Destinations are looked at in place, octet by octet, and only to tell what stays
+inside the venue (hairpin, broadcast) from what goes out; nothing of them is copied (L34-VI-1).
+"""
+
+from agent.capture.connections import INET, INET6
+from agent.capture.neighbours import Listener
+
+OWN, OUTSIDE, HAIRPIN, BROADCAST, TERMINAL = "own", "outside", "hairpin", "broadcast", ""
+_FORMER = 16  # prefixes remembered after they left: their connections may still be ending
+
+
+class Lan(Listener):
+    """Follows links, addresses and neighbours; tells `who` of the terminals. `wall` answers the present time in ns."""
+
+    def __init__(self, names: "Sequence[str]", who: "Who", wall: "Callable[[], int]") -> None:
+        self._names = names
+        self._who = who
+        self._wall = wall
+        self._links: "list[int]" = []  # of the LAN
+        self._own: "list[tuple[int, bytes, int]]" = []  # index, address, bits of its prefix: the router's own, everywhere
+        self._prefixes: "list[tuple[bytes, int]]" = []  # of the LAN
+        self._former: "list[tuple[bytes, int]]" = []
+        # First octets of destinations that deserve a second look, for each family.
+        self._local = {INET: bytearray(256), INET6: bytearray(256)}
+        self._rebuild()
+
+    @property
+    def present(self) -> bool:
+        """Say whether any of the configured interfaces exists."""
+        return bool(self._links)
+
+    def link(self, index: int, name: str) -> None:
+        """Take note of an interface, or of its new name."""
+        if (name in self._names) == (index in self._links):
+            return
+        if index in self._links:
+            self._links.remove(index)
+        else:
+            self._links.append(index)
+        self._rebuild()
+
+    def no_link(self, index: int) -> None:
+        """Forget an interface and its addresses; connections through it may still be ending."""
+        if index in self._links:
+            self._links.remove(index)
+        self._own = [entry for entry in self._own if entry[0] != index]
+        self._rebuild()
+
+    def address(self, index: int, address: bytes, prefix: int) -> None:
+        """Take note of an own address."""
+        if (index, address, prefix) not in self._own:
+            self._own.append((index, address, prefix))
+            self._rebuild()
+
+    def no_address(self, index: int, address: bytes, prefix: int) -> None:
+        """Forget an own address."""
+        if (index, address, prefix) in self._own:
+            self._own.remove((index, address, prefix))
+            self._rebuild()
+
+    def _rebuild(self) -> None:
+        """Work out the LAN's prefixes (link-local ones are on every side) and which first octets are near."""
+        before = self._prefixes
+        self._prefixes = [entry[1:] for entry in self._own if entry[0] in self._links and not _link_local(entry[1])]
+        left = [entry for entry in before if entry not in self._prefixes and entry not in self._former]
+        self._former = (self._former + left)[-_FORMER:]
+        for family, first in ((INET, 224), (INET6, 255)):
+            marks = self._local[family]
+            for octet in range(256):
+                marks[octet] = octet >= first
+            for address, _ in self._prefixes:
+                if len(address) == (4 if family == INET else 16):
+                    marks[address[0]] = 1
+
+    def neighbour(self, index: int, address: bytes, mac: bytes) -> None:
+        """Tell `who` of a terminal; a neighbour on another side is nobody's business."""
+        if index in self._links:
+            self._who.learn(address, mac, self._wall())
+
+    def no_neighbour(self, index: int, address: bytes) -> None:
+        """Tell `who` that a terminal left its address."""
+        if index in self._links:
+            self._who.leave(address)
+
+    def side(self, source: bytes) -> str:
+        """Say where an address lies that no terminal is known to hold: TERMINAL (inside the LAN), OWN or OUTSIDE."""
+        if any(entry[1] == source for entry in self._own) or (len(source) == 4 and source[0] == 127):
+            return OWN
+        for address, bits in self._prefixes + self._former:
+            if _within(source, 0, len(source), address, bits):
+                return TERMINAL
+        return OUTSIDE
+
+    def stays(self, connection: "Connection") -> str:
+        """Say whether a terminal's connection stays inside: BROADCAST, HAIRPIN, or TERMINAL where it goes out or to the router."""
+        buffer, at, layout = connection.buffer, connection.at, connection.layout
+        marks = self._local[connection.family]
+        destination, answers = at + layout.destination, at + layout.reply_source
+        if not marks[buffer[destination]] and not marks[buffer[answers]]:
+            return TERMINAL
+        return self._near(buffer, destination, answers, layout.octets)
+
+    def _near(self, buffer: "bytearray | bytes", destination: int, answers: int, octets: int) -> str:
+        if buffer[destination] == 255 or (octets == 4 and buffer[destination] >= 224):
+            return BROADCAST
+        for address, bits in self._prefixes:
+            if octets == 4 and bits < 31 and _within(buffer, destination, 4, address, bits) and _last(buffer, destination, bits):
+                return BROADCAST
+            if _within(buffer, answers, octets, address, bits):
+                for entry in self._own:
+                    if _within(buffer, answers, octets, entry[1], octets * 8):
+                        return TERMINAL
+                return HAIRPIN
+        return TERMINAL
+
+
+def _link_local(address: bytes) -> bool:
+    return len(address) == 16 and address[0] == 0xFE and address[1] & 0xC0 == 0x80
+
+
+def _within(buffer: "bytearray | bytes", at: int, octets: int, address: bytes, bits: int) -> bool:
+    """Say whether the address at `at` has the first `bits` bits of another; compared in place."""
+    if octets != len(address):
+        return False
+    for index in range(bits >> 3):
+        if buffer[at + index] != address[index]:
+            return False
+    left = bits & 7
+    return not left or (buffer[at + (bits >> 3)] ^ address[bits >> 3]) >> 8 - left == 0
+
+
+def _last(buffer: "bytearray | bytes", at: int, bits: int) -> bool:
+    """Say whether the IPv4 address at `at` is its prefix's broadcast address."""
+    for index in range(4):
+        host = 255 >> min(8, max(0, bits - index * 8))
+        if buffer[at + index] & host != host:
+            return False
+    return True
+
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Callable, Sequence
+
+    from agent.capture.connections import Connection
+    from agent.who import Who

@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`oubli-bench`: small runs of what the README's figures come from. No figure of speed is a test."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+
+import pytest
+
+from host_sim import kernel
+from tests.interpreters import PROJECT
+from tools.bench import flows
+
+FLOWS = 500
+ROW = {
+    "name", "case", "connections", "lost", "cpu_s_per_100k", "cpu_s_per_100k_least", "cpu_s_per_100k_most", "peak_mib", "pss_mib",
+}  # fmt: skip
+
+
+def start(*words: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "tools.bench", *words], cwd=PROJECT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def namespaces(bench: subprocess.Popen[str]) -> list[str]:
+    listed = subprocess.run(["ip", "netns", "list"], capture_output=True, text=True, check=True).stdout.splitlines()
+    return [line for line in listed if line.startswith(f"oubli-bench-{bench.pid}-")]
+
+
+@pytest.mark.needs("root", "ip", "nft", "conntrack", "micropython")
+def test_a_small_flush_loses_nothing_and_has_every_figure():
+    names = ["oubli CPython", "oubli MicroPython", "conntrack -E"]
+    words = ["--flows", str(FLOWS), "--terminals", "50", "--rounds", "1", "--case", "flush", "--json", "-"]
+    for name in names:
+        words += ["--peer", name]
+    bench = start("capture", *words)
+    out, complaint = bench.communicate(timeout=60)
+    assert bench.returncode == 0, complaint
+    result = json.loads(out)
+    assert [row["name"] for row in result["rows"]] == names
+    for row in result["rows"]:
+        assert set(row) == ROW
+        assert row["case"] == "flush"
+        assert row["connections"] + row["lost"] == FLOWS
+        assert row["lost"] == 0 or row["name"] == "conntrack -E"  # it has no loss-free mode, and a small buffer
+        assert 0 < row["cpu_s_per_100k_least"] <= row["cpu_s_per_100k"] <= row["cpu_s_per_100k_most"]
+        assert 0 < row["pss_mib"] <= row["peak_mib"]
+    assert (result["flows"], result["rounds"], result["terminals"]) == (FLOWS, 1, 50)
+    assert {"processor", "cores", "kernel", "versions"} <= set(result["machine"])
+    assert namespaces(bench) == []
+
+
+@pytest.mark.needs("root", "ip", "nft", "conntrack")
+def test_an_interrupted_run_leaves_nothing_behind():
+    bench = start("capture", "--flows", str(FLOWS), "--rounds", "99", "--case", "expiry", "--peer", "oubli CPython")
+    deadline = time.monotonic() + 30
+    while not namespaces(bench) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert namespaces(bench)
+    bench.send_signal(signal.SIGTERM)
+    _, complaint = bench.communicate(timeout=30)
+    assert (bench.returncode, complaint) == (130, "oubli-bench: interrupted; everything it made is removed\n")
+    assert namespaces(bench) == []
+
+
+@pytest.mark.needs("root", "ip", "nft", "conntrack")
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("capture", "--peer", "nobody"), "--peer: 'nobody' isn't known; accepted: oubli CPython"),
+        (("capture", "--case", "storm"), "--case: 'storm' isn't known; accepted: flush, expiry, steady"),
+        (("capture", "--peer", "conntrack -E", "--flows", "99999999"), "don't fit the kernel's table; accepted: at most"),
+        (("capture", "--rounds", "0"), "accepted: what oubli-bench capture --help says"),
+        (("nothing",), "accepted: what oubli-bench --help says"),
+    ],
+)
+def test_bad_use_is_told_in_one_line(words, said):
+    bench = start(*words)
+    out, complaint = bench.communicate(timeout=30)
+    assert (bench.returncode, out) == (2, "")
+    assert complaint.startswith("oubli-bench: ")
+    assert said in complaint
+    assert complaint.count("\n") == 1
+
+
+def test_flows_are_a_mix_and_the_same_every_time():
+    made = flows.make(5000, flows.terminals(200))
+    kinds = Counter((flow.family, flow.protocol) for flow in made)
+    assert set(kinds) == {(kernel.INET, number) for number in (6, 17, 1)} | {(kernel.INET6, number) for number in (6, 17, 58)}
+    assert min(kinds.values()) > len(made) // 100
+    translated = sum(flow.source_port != flow.reply_destination_port for flow in made)
+    assert len(made) // 20 < translated < len(made) // 5
+    assert flows.make(50, flows.terminals(20)) == flows.make(50, flows.terminals(20))
+
+
+@pytest.mark.needs("valgrind", "micropython")
+def test_instructions_are_counted_on_both_interpreters():
+    bench = start("instructions", "--times", "1", "--json", "-")
+    out, complaint = bench.communicate(timeout=60)
+    assert bench.returncode == 0, complaint
+    result = json.loads(out)
+    assert [row["name"] for row in result["rows"]] == ["CPython", "MicroPython"]
+    assert all(row["instructions"] > 1000 for row in result["rows"])

@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`oubli-bench`: measures. `--json FILE` everywhere, `-` is standard output; bad input: exit 2, one line."""
+
+import json
+import signal
+import sys
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+from rich.console import Console
+from typer.core import TyperGroup
+
+from host_sim.lab_network import LabError
+from tools.bench import capture as captures
+from tools.bench import instructions as instruction_counts
+from tools.bench.peers import PEERS
+
+WIDTH = 100  # columns, at most: what is printed is read in a page too
+
+
+class OneLine(TyperGroup):
+    """The commands, with every mistake of the command line told in one line (typer's own way is a box)."""
+
+    def main(self, *args: Any, **kwargs: Any) -> NoReturn:  # noqa: ANN401 (handed on as they are)
+        """Run a command and exit."""
+        try:
+            status = super().main(*args, **{**kwargs, "prog_name": "oubli-bench", "standalone_mode": False})
+        except typer.TyperException as failure:
+            command = getattr(getattr(failure, "ctx", None), "command_path", "oubli-bench")
+            _tell(f"{failure.format_message().rstrip('.')}; accepted: what {command} --help says")
+            status = 2
+        sys.exit(status)
+
+
+app = typer.Typer(
+    cls=OneLine,
+    help="Measures the agent beside its peers, here and now.",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+Json = Annotated[str | None, typer.Option("--json", metavar="FILE", help="Write the figures as JSON; - is standard output.")]
+
+
+def _tell(text: str) -> None:
+    typer.echo(f"oubli-bench: {text}", err=True)
+
+
+def _refuse(text: str, status: int = 2) -> NoReturn:
+    _tell(text)
+    raise typer.Exit(status)
+
+
+def _write(result: dict[str, Any], target: str) -> None:
+    text = json.dumps(result, indent=1) + "\n"
+    if target == "-":
+        typer.echo(text, nl=False)
+        return
+    try:
+        Path(target).write_text(text)
+    except OSError as failure:
+        _refuse(f"--json: {target}: can't be written ({failure.strerror}); accepted: a file, or -")
+
+
+def _console(json_file: str | None) -> Console:
+    """Return where the table goes: not between the JSON on standard output."""
+    console = Console(stderr=json_file == "-", highlight=False)
+    console.width = min(console.width, WIDTH) if console.is_terminal else WIDTH
+    return console
+
+
+@app.callback()
+def main() -> None:
+    """Measures the agent beside its peers, here and now."""
+    for number in (signal.SIGTERM, signal.SIGHUP):  # ended from outside, it still removes what it made
+        signal.signal(number, signal.default_int_handler)
+
+
+@app.command()
+def capture(
+    json_file: Json = None,
+    rounds: Annotated[int, typer.Option(min=1, help="How often everything is measured.")] = 5,
+    flows: Annotated[int, typer.Option(min=100, help="Connections in the table.")] = 150_000,
+    terminals: Annotated[
+        int, typer.Option(min=1, max=10_000, help="Clients of the hotspot, each with an IPv4 and an IPv6 address.")
+    ] = 1024,
+    case: Annotated[list[str] | None, typer.Option(help=f"Only this case; may be given again: {', '.join(captures.CASES)}.")] = None,
+    peer: Annotated[list[str] | None, typer.Option(help=f"Only this peer; may be given again: {', '.join(p.name for p in PEERS)}.")] = None,
+) -> None:
+    """CPU and memory for connections that ended, on the real kernel, beside ulogd2, conntrack and pyroute2. Needs root."""
+    names = [one.name for one in PEERS]
+    for option, given, known in (("--case", case, captures.CASES), ("--peer", peer, names)):
+        for word in given or ():
+            if word not in known:
+                _refuse(f"{option}: {word!r} isn't known; accepted: {', '.join(known)}")
+    peers = [one for one in PEERS if not peer or one.name in peer]
+    cases = tuple(one for one in captures.CASES if not case or one in case)
+    console = _console(json_file)
+    try:
+        captures.check(flows, peers)
+        with console.status("making flows") as status:
+            load = captures.Load(flows, terminals, cases)
+            result = captures.measure(load, rounds, peers, status.update)
+    except captures.CaptureError as failure:
+        _refuse(str(failure))
+    except LabError as failure:
+        _refuse(str(failure), 1)
+    except KeyboardInterrupt:
+        _refuse("interrupted; everything it made is removed", 130)
+    console.print(captures.table(result))
+    if json_file:
+        _write(result, json_file)
+
+
+@app.command()
+def instructions(
+    json_file: Json = None, times: Annotated[int, typer.Option(min=1, help="How often the 200 messages are played.")] = 20
+) -> None:
+    """Machine instructions that decoding one message takes, on CPython and MicroPython, counted by valgrind."""
+    if lacks := instruction_counts.missing():
+        _refuse(f"instructions: not on this machine: {', '.join(lacks)}")
+    try:
+        result = instruction_counts.measure(times)
+    except LabError as failure:
+        _refuse(str(failure), 1)
+    _console(json_file).print(instruction_counts.table(result))
+    if json_file:
+        _write(result, json_file)
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,278 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who is measured: the recorder on both interpreters, and what people use instead. Each listens to ended connections only.
+
+Every one asks for the same receive buffer as the recorder (conntrack 1.4.8 enlarges another socket than the one it listens
+on, and loses most of a burst). ulogd2 runs in its loss-free mode (`reliable=1`) and writes text; conntrack writes text with
+timestamps; both into a file on tmpfs, where the recorder's store is too. pyroute2 is asked for the attributes that the
+recorder reads, and nothing is done with them. The floor is a C program, compiled here, that only receives, loss-free.
+"""
+
+import contextlib
+import importlib.util
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from agent.control import client
+from host_sim.interpreters import environment
+from host_sim.lab_network import LabError
+
+BUFFER = 4 << 20  # octets asked for
+HEAP = "384k"  # MicroPython's
+
+_CONFIG = """
+config gateway 'gateway'
+	option id 'oublimeasurement'
+	option duty 'none'
+	list lan 'lan'
+"""
+
+_ULOGD = """
+[global]
+logfile="{folder}/log"
+loglevel=5
+{plugins}
+stack=ct1:NFCT,ip2str1:IP2STR,print1:PRINTFLOW,emu1:LOGEMU
+[ct1]
+hash_enable=0
+event_mask=0x00000004
+reliable=1
+netlink_socket_buffer_size={buffer}
+netlink_socket_buffer_maxsize={buffer}
+[emu1]
+file="{folder}/out"
+sync=0
+"""
+_ULOGD_PLUGINS = ("inpflow_NFCT", "filter_IP2STR", "filter_PRINTFLOW", "output_LOGEMU")
+
+_PYROUTE2 = """
+import signal, socket
+from pyroute2.netlink.nfnetlink.nfctsocket import nfct_msg
+
+READ = [(name, "CTA_TUPLE_PROTO", field) for name in ("CTA_TUPLE_ORIG", "CTA_TUPLE_REPLY") for field in (
+    "CTA_PROTO_NUM", "CTA_PROTO_SRC_PORT", "CTA_PROTO_DST_PORT")]
+READ += [(name, field) for name in ("CTA_COUNTERS_ORIG", "CTA_COUNTERS_REPLY") for field in ("CTA_COUNTERS_PACKETS", "CTA_COUNTERS_BYTES")]
+READ += [("CTA_TIMESTAMP", "CTA_TIMESTAMP_START"), ("CTA_TIMESTAMP", "CTA_TIMESTAMP_STOP")]
+READ += [("CTA_TUPLE_ORIG", "CTA_TUPLE_IP", field) for field in ("CTA_IP_V4_SRC", "CTA_IP_V6_SRC")]
+
+class Stop(Exception):
+    pass
+
+def stop(*_):
+    raise Stop
+
+def listen(count=0):
+    events = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 12)
+    events.setsockopt(socket.SOL_SOCKET, 33, {buffer})
+    events.bind((0, 4))
+    try:
+        while True:
+            try:
+                message = nfct_msg(events.recv(65536))
+            except OSError:
+                continue  # ENOBUFS: what was lost is seen from the count
+            message.decode()
+            for path in READ:
+                message.get_nested(*path)  # attributes are decoded when they are asked for
+            count += message["header"]["type"] == 0x102
+    except Stop:
+        print(count)
+
+signal.signal(signal.SIGTERM, stop)
+listen()
+"""
+
+_FLOOR = r"""
+#include <linux/netlink.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/socket.h>
+static volatile int stopped;
+static void stop(int number) { stopped = number; }
+int main(void) {
+    static char buffer[65536];
+    struct sockaddr_nl address = {.nl_family = AF_NETLINK, .nl_groups = 4};
+    struct sigaction action = {.sa_handler = stop};
+    int size = BUFFER, one = 1, events = socket(AF_NETLINK, SOCK_RAW, NETLINK_NETFILTER);
+    long count = 0;
+    sigaction(SIGTERM, &action, 0);
+    setsockopt(events, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof size);
+    setsockopt(events, SOL_NETLINK, NETLINK_BROADCAST_ERROR, &one, sizeof one);
+    if (bind(events, (struct sockaddr *)&address, sizeof address)) return 1;
+    while (!stopped)
+        if (recv(events, buffer, sizeof buffer, 0) > 0) count++;
+    printf("%ld\n", count);
+    return 0;
+}
+"""
+
+
+def _prepare_oubli(folder: Path) -> None:
+    (folder / "etc/config").mkdir(parents=True)
+    (folder / "etc/config/oubli").write_text(_CONFIG)
+
+
+def _oubli(*interpreter: str) -> Callable[[Path], list[str]]:
+    return lambda folder: [*interpreter, "-m", "agent", "recorder", "--root", str(folder)]
+
+
+def _kept(folder: Path) -> int:
+    answer = client.ask(str(folder / "var/run/oubli/control/socket"), {"call": "status"})
+    kept: int = answer["counters"]["kept"]
+    return kept
+
+
+def _ulogd_plugins() -> list[Path]:
+    return [path for name in _ULOGD_PLUGINS for path in Path("/usr/lib").glob(f"*/ulogd/ulogd_{name}.so")]
+
+
+def _prepare_ulogd(folder: Path) -> None:
+    plugins = "\n".join(f'plugin="{path}"' for path in _ulogd_plugins())
+    (folder / "ulogd.conf").write_text(_ULOGD.format(folder=folder, plugins=plugins, buffer=BUFFER))
+
+
+def _prepare_floor(folder: Path) -> None:
+    source = folder / "floor.c"
+    source.write_text(_FLOOR)
+    done = subprocess.run(["cc", "-O2", f"-DBUFFER={BUFFER}", "-o", folder / "floor", source], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise LabError(f"cc: {done.stderr.strip()[-400:]}")
+
+
+def _lines(name: str, pattern: bytes) -> Callable[[Path], int]:
+    """Count the lines of a file that match."""
+
+    def count(folder: Path) -> int:
+        with (folder / name).open("rb") as file:
+            return sum(re.search(pattern, line) is not None for line in file)
+
+    return count
+
+
+def _printed(folder: Path) -> int:
+    return int((folder / "stdout").read_text() or "0")
+
+
+def _nothing(folder: Path) -> None:
+    """Prepare nothing: this peer has no files."""
+
+
+@dataclass(frozen=True)
+class Peer:
+    """One row of the table.
+
+    `needs` are commands; `prepare` puts files into the peer's folder, `words` starts it there, `count` says how many connections
+    it knows of: while it runs (`asked`), or once it has ended.
+    """
+
+    name: str
+    needs: tuple[str, ...]
+    prepare: Callable[[Path], None]
+    words: Callable[[Path], list[str]]
+    count: Callable[[Path], int]
+    asked: bool = False
+
+
+PEERS = (
+    Peer("oubli CPython", (), _prepare_oubli, _oubli(sys.executable), _kept, asked=True),
+    Peer("oubli MicroPython", ("micropython",), _prepare_oubli, _oubli("micropython", "-X", f"heapsize={HEAP}"), _kept, asked=True),
+    Peer("ulogd2", ("ulogd",), _prepare_ulogd, lambda folder: ["ulogd", "-c", str(folder / "ulogd.conf")], _lines("out", rb"\[DESTROY\]")),
+    Peer(
+        "conntrack -E",
+        ("conntrack",),
+        _nothing,
+        lambda _: ["conntrack", "-E", "-e", "DESTROY", "-o", "ktimestamp", "-b", str(BUFFER)],
+        _lines("stdout", rb"\[DESTROY\]"),
+    ),
+    Peer("pyroute2", ("pyroute2",), _nothing, lambda _: [sys.executable, "-c", _PYROUTE2.format(buffer=BUFFER)], _printed),
+    Peer("recv only", ("cc",), _prepare_floor, lambda folder: [str(folder / "floor")], _printed),
+)
+_PACKAGES = {
+    "ulogd": "ulogd2",
+    "cc": "gcc and libc6-dev",
+    "ip": "iproute2",
+    "nft": "nftables",
+    "pyroute2": "python3-pyroute2",
+    "nsenter": "util-linux",
+}
+
+
+def _is_there(name: str) -> bool:
+    return shutil.which(name) is not None or (name == "pyroute2" and importlib.util.find_spec(name) is not None)
+
+
+def missing(chosen: list[Peer]) -> list[str]:
+    """Return what these peers need and this machine lacks, with the Debian package that brings it."""
+    wanted = dict.fromkeys(["ip", "nft", "nsenter", "conntrack", *(need for peer in chosen for need in peer.needs)])
+    return [f"{name} (Debian package {_PACKAGES.get(name, name)})" for name in wanted if not _is_there(name)]
+
+
+class Running:
+    """A peer at work in its folder; `start` is the command line that starts it (in its namespace)."""
+
+    def __init__(self, peer: Peer, folder: Path, start: Callable[..., list[str]]) -> None:
+        folder.mkdir()
+        peer.prepare(folder)
+        self.peer = peer
+        self._folder = folder
+        with (folder / "stdout").open("wb") as out, (folder / "stderr").open("wb") as errors:
+            self._process = subprocess.Popen(
+                start(*peer.words(folder)), stdin=subprocess.DEVNULL, stdout=out, stderr=errors, env=environment(), start_new_session=True
+            )
+
+    def cpu(self) -> float:
+        """Return the seconds of processor time used so far, by every thread; LabError where it has ended."""
+        with contextlib.suppress(OSError):  # it ends while it is looked at
+            tasks = list(Path(f"/proc/{self._process.pid}/task").iterdir())
+            used = sum(int((task / "schedstat").read_text().split()[0]) for task in tasks)
+            if self._process.poll() is None:
+                return used / 1e9
+        raise LabError(f"{self.peer.name} ended with {self._process.wait(30)}: {self._complaint()}")
+
+    def _complaint(self) -> str:
+        return (self._folder / "stderr").read_text(errors="replace").strip()[-400:]
+
+    def memory(self) -> tuple[float, float]:
+        """Return the most it ever held (VmHWM) and its present proportional share (PSS), in MiB."""
+        process = Path(f"/proc/{self._process.pid}")
+        values = []
+        for name, key in (("status", "VmHWM"), ("smaps_rollup", "Pss")):
+            found = re.search(rf"^{key}:\s+(\d+) kB", (process / name).read_text(), re.MULTILINE)
+            values.append(int(found[1]) / 1024 if found else 0.0)
+        return values[0], values[1]
+
+    def finish(self) -> int:
+        """End it; returns how many connections it knew of."""
+        try:
+            count = self.peer.count(self._folder) if self.peer.asked else 0
+        except OSError as failure:
+            raise LabError(f"{self.peer.name} doesn't answer (errno {failure.errno}): {self._complaint()}") from None
+        self._process.send_signal(signal.SIGTERM)
+        self._process.wait(30)
+        return count if self.peer.asked else self.peer.count(self._folder)
+
+    def kill(self) -> None:
+        """End it, whatever it does."""
+        self._process.kill()
+        self._process.wait(30)
+
+
+def versions() -> dict[str, str]:
+    """Return what the peers say of themselves; those that are not here say nothing."""
+    said = {}
+    for name, words in {
+        "micropython": ["micropython", "-c", "import sys; print(sys.version)"],
+        "ulogd2": ["ulogd", "--version"],
+        "conntrack": ["conntrack", "--version"],
+        "pyroute2": [sys.executable, "-c", "import importlib.metadata as m; print(m.version('pyroute2'))"],
+        "cc": ["cc", "--version"],
+    }.items():
+        if shutil.which(words[0]):
+            done = subprocess.run(words, capture_output=True, text=True, check=False)
+            said[name] = (done.stdout.strip().splitlines() or [""])[0]
+    return {"cpython": sys.version.split()[0], **said}
