@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The command `oubli VERB ...`, the same on both interpreters; one small table of verbs."""
 
+import os
 import sys
 
 from agent import VERSION, canonical
@@ -8,17 +9,21 @@ from agent.config import ConfigError, load
 from agent.paths import Paths
 from agent.runtime.clocks import DeviceTime
 from agent.runtime.files import exists
+from agent.summary.metrics import METRICS
 
-HELP = """usage: oubli VERB [--config FILE] [--root DIR] [--json] [--fix]
+HELP = """usage: oubli VERB [--config FILE] [--root DIR] [--json] [--fix] [--day D]
 
   recorder    the daemon that reads connection tracking and keeps the buffer
   forwarder   the daemon that sends finished messages to the MQTT broker
   status      what is kept, for how long, what was lost, what was published
+  summary     the sums that were published of a day, as they were: with their noise
+  explain METRIC   what a published figure means, what it hides and how sure it is (in French where LANG is)
   doctor      what on this gateway makes records wrong, late or unlawful (run as root)
 
   --config FILE   configuration (default: /etc/config/oubli below the root)
   --root DIR      folder below which every path lies (default: /)
-  --json          machine-readable output (status, doctor)
+  --json          machine-readable output (status, summary, doctor)
+  --day D         agent-day, as 2026-11-25 (summary; default: the newest)
   --fix           set right what can do no harm, and say what was done (doctor)
   --help, --version
 
@@ -35,14 +40,16 @@ def parse(words: "list[str]") -> "tuple[str, dict[str, str], list[str]]":
     rest = list(words)
     while rest:
         word = rest.pop(0)
-        if word in ("--config", "--root"):
+        if word in ("--config", "--root", "--day"):
             if not rest:
                 raise UsageError(word + ": a value is missing")
             options[word] = rest.pop(0)
         elif word in ("--json", "--fix"):
             flags.append(word)
+        elif verb == "explain" and word in [metric.name for metric in METRICS] and "METRIC" not in options:
+            options["METRIC"] = word
         elif word.startswith("-") or verb:
-            raise UsageError(word + ": not understood; accepted: VERB, --config FILE, --root DIR, --json, --fix, --help")
+            raise UsageError(word + ": not understood; accepted: VERB, --config FILE, --root DIR, --json, --fix, --day D, --help")
         elif word in VERBS:
             verb = word
         else:
@@ -51,24 +58,31 @@ def parse(words: "list[str]") -> "tuple[str, dict[str, str], list[str]]":
         raise UsageError("a verb is missing; accepted: " + ", ".join(sorted(VERBS)))
     if "--fix" in flags and verb != "doctor":
         raise UsageError("--fix: not for " + verb + "; accepted: doctor --fix")
+    if "--day" in options and verb != "summary":
+        raise UsageError("--day: not for " + verb + "; accepted: summary --day D")
+    parts = options.get("--day", "2026-11-25").split("-")
+    if [len(part) for part in parts] != [4, 2, 2] or not "".join(parts).isdigit():
+        raise UsageError("--day: not understood; accepted: a date such as 2026-11-25")
+    if verb == "explain" and "METRIC" not in options:
+        raise UsageError("explain: a metric is missing; accepted: " + ", ".join([metric.name for metric in METRICS]))
     return verb, options, flags
 
 
-def _recorder(paths: Paths, config: str, _flags: "list[str]") -> int:
+def _recorder(paths: Paths, options: "dict[str, str]", _flags: "list[str]") -> int:
     from agent import recorder
 
-    return recorder.run(load(config), paths.root, DeviceTime())
+    return recorder.run(load(options["--config"]), paths.root, DeviceTime())
 
 
-def _forwarder(paths: Paths, config: str, _flags: "list[str]") -> int:
+def _forwarder(paths: Paths, options: "dict[str, str]", _flags: "list[str]") -> int:
     from agent import forwarder
 
-    settings = load(config)
+    settings = load(options["--config"])
     settings.require_mqtt()
     return forwarder.run(settings, paths.root, DeviceTime())
 
 
-def _status(paths: Paths, _config: str, flags: "list[str]") -> int:
+def _status(paths: Paths, _options: "dict[str, str]", flags: "list[str]") -> int:
     from agent import status
     from agent.control import client
 
@@ -84,8 +98,30 @@ def _status(paths: Paths, _config: str, flags: "list[str]") -> int:
     return 0
 
 
-def _doctor(paths: Paths, config: str, flags: "list[str]") -> int:
-    settings = load(config)
+def _summary(paths: Paths, options: "dict[str, str]", flags: "list[str]") -> int:
+    from agent.summary import published
+
+    figures = published.Published(paths.published).day(options.get("--day"))
+    if "--json" in flags:
+        print(canonical.dumps([figure.data() for figure in figures]))
+    elif figures:
+        print(figures[0].day + ", as published\n" + "\n".join(published.lines(figures)))
+    else:
+        print("nothing was published " + ("on " + options["--day"] if "--day" in options else "yet"))
+    return 0
+
+
+def _explain(_paths: Paths, options: "dict[str, str]", _flags: "list[str]") -> int:
+    from agent.summary import explain
+
+    name = options["METRIC"]
+    language = os.getenv("LC_ALL") or os.getenv("LC_MESSAGES") or os.getenv("LANG") or ""
+    print("\n".join(explain.lines(name, load(options["--config"]).metrics.get(name), french=language.startswith("fr"))))
+    return 0
+
+
+def _doctor(paths: Paths, options: "dict[str, str]", flags: "list[str]") -> int:
+    settings = load(options["--config"])
     from agent.doctor import examination
     from agent.doctor.gateway import Gateway
     from agent.recorder import RECEIVE_BUFFER
@@ -94,7 +130,7 @@ def _doctor(paths: Paths, config: str, flags: "list[str]") -> int:
     return examination.run(gateway, fix="--fix" in flags, as_json="--json" in flags)
 
 
-VERBS = {"recorder": _recorder, "forwarder": _forwarder, "status": _status, "doctor": _doctor}
+VERBS = {"recorder": _recorder, "forwarder": _forwarder, "status": _status, "summary": _summary, "explain": _explain, "doctor": _doctor}
 
 
 def main(words: "list[str] | None" = None) -> int:
@@ -112,7 +148,8 @@ def main(words: "list[str] | None" = None) -> int:
         if not exists(root):
             raise UsageError("--root " + root + ": no such folder; accepted: an existing folder")
         paths = Paths(root)
-        return VERBS[verb](paths, options.get("--config", paths.config), flags)
+        options.setdefault("--config", paths.config)
+        return VERBS[verb](paths, options, flags)
     except (UsageError, ConfigError) as failure:
         sys.stderr.write("oubli: " + str(failure) + "\n")
         return 2

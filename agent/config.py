@@ -120,6 +120,7 @@ OPTIONS: "dict[str, dict[str, tuple[Callable[[str], Any], Any]]]" = {
     },
 }
 _LISTS = ("lan", "wan")
+_REQUIRED_BY = {"epsilon": "ANON-2", "epsilon_ceiling": "ANON-5"}
 
 
 class Section:
@@ -283,7 +284,7 @@ class _Reader:
         try:
             parsed = table[name][0](value)
         except ValueError as failure:
-            self.fail(subject, "'" + value + "' isn't accepted", failure.args[0])
+            self.fail(subject, "'" + value + "' isn't accepted", failure.args[0], _REQUIRED_BY.get(name, "L34-II-2"))
         former = section.given.get(name)
         if form == "list" and name not in _LISTS:
             self.fail(subject, "not a list", "option " + name + " 'VALUE'")

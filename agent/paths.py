@@ -13,6 +13,7 @@ class Paths:
         self.root = root
         self.ledger = root + "/srv/oubli/ledger"
         self.spool = root + "/srv/oubli/spool"
+        self.published = root + "/srv/oubli/published"
         run = root + "/var/run/oubli"
         self.vault = run + "/vault"
         self.keys = run + "/keys"

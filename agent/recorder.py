@@ -25,6 +25,7 @@ from agent.runtime.sodium import Sodium
 from agent.summary.day import JITTER, AgentDay
 from agent.summary.ledger import Ledger
 from agent.summary.noise import Sampler
+from agent.summary.published import Published
 from agent.summary.terminals import Terminals
 from agent.vault.keys import KeyRing
 from agent.vault.ring import Ring, slots_for
@@ -108,7 +109,8 @@ class Recorder:
         self._spool = Spool(paths.spool, config.mqtt.spool_bytes, config.mqtt.spool_days)
         gateway = sodium.digest(config.gateway.id.encode(), 8)
         jitter = int.from_bytes(gateway, "big") % JITTER
-        self._day = AgentDay(config, self._terminals, self._ledger, Sampler(random), self._spool, jitter, log)
+        self._published = Published(paths.published)
+        self._day = AgentDay(config, self._terminals, self._ledger, Sampler(random), self._spool, self._published, jitter, log)
         self._wall = source.wall()
         self._monotonic = source.monotonic()
         self.due = self._monotonic  # when `tick` wants to be called again, monotonic ns
@@ -187,27 +189,30 @@ class Recorder:
         if kind:
             counters["excluded: " + kind] += 1
             return
+        end = self._timeouts.end(connection) if connection.stop else self._wall
         if terminal is None:
             counters["unknown terminal"] += 1
         else:
-            self._day.see(terminal.address)
+            volume = connection.bytes_up + connection.bytes_down
+            self._day.see(terminal.address, start or end, end, connection.service, volume)
         if not self._keeps:
             counters["no purpose"] += 1
         elif not connection.stop or not connection.accounted:
             counters["lost: born before accounting"] += 1
         else:
-            end = self._timeouts.end(connection)
             result = self._ring.append(connection, terminal, start, end, self._wall + _AHEAD, self._monotonic)
             if result != "lost":
                 counters[result] += 1
 
     def _alive(self, connection: "connections.Connection") -> None:
-        """Count the terminal of a connection that lasts, and keep its association (ANON-8)."""
-        terminal = self._who.find(connection.word0, connection.word1, connection.word2, connection.word3, connection.start)
+        """Count a connection that lasts up to its last packet, without its volume yet, and keep its association (ANON-8)."""
+        start = connection.start
+        terminal = self._who.find(connection.word0, connection.word1, connection.word2, connection.word3, start)
         if terminal is not None:
             self._who.needed(terminal.row)
             if not self._lan.stays(connection):
-                self._day.see(terminal.address)
+                last = self._timeouts.last(connection, self._wall)
+                self._day.see(terminal.address, start or last, last, connection.service, 0)
 
     def tick(self) -> int:
         """Do what is due now; returns the ns until it wants to be called again."""
@@ -328,7 +333,6 @@ class Recorder:
             entry: "dict[str, Any]" = self._ring.status(self._monotonic)
             entry["paragraph"] = law.purpose(name).paragraph
             purposes[name] = entry
-        last = self._day.last
         return {
             "gateway": self.config.gateway.id,
             "duty": self.config.gateway.duty,
@@ -343,7 +347,7 @@ class Recorder:
                 "spent": self._ledger["spent"],
                 "ceiling": self.config.summary.epsilon_ceiling,
                 "tokens": self._ledger["tokens"],
-                "last_slot": [messages.date(last[0]), last[1]] if last else None,
+                "published": [figure.data() for figure in self._published.newest()],
                 "spooled": len(self._spool.names()),
             },
             "forwarder": self._forwarder(),

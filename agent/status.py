@@ -2,6 +2,7 @@
 """`oubli status`: what the person at the gateway sees. Local only; nothing of it goes over the wire."""
 
 from agent import law
+from agent.summary.published import shown
 
 
 def lines(status: "dict[str, Any]") -> "list[str]":
@@ -22,14 +23,16 @@ def lines(status: "dict[str, Any]") -> "list[str]":
     if not status["purposes"]:
         out.append("no purpose is on: no record is written (L34-II-1)")
     counters = status["counters"]
-    shown = [name for name in sorted(counters) if counters[name] or name in ("connections", "kept")]
-    out.extend("  " + name + ": " + str(counters[name]) for name in shown)
+    told = [name for name in sorted(counters) if counters[name] or name in ("connections", "kept")]
+    out.extend("  " + name + ": " + str(counters[name]) for name in told)
     spent = str(summary["spent"]) + " of " + str(summary["ceiling"]) + " thousandths of epsilon"
     out.append("summary day " + (summary["day"] or "none open") + ", spent " + spent)
     if summary["filled"]:
         out.append("  the terminal table filled today: the day's bound is doubled (ANON-8)")
-    last = summary["last_slot"]
-    out.append("  last slot drawn: " + (last[0] + " slot " + str(last[1]) if last else "none"))
+    for figure in summary["published"]:
+        cells = [label + ": " + shown(value, figure["below"]) for label, value in zip(figure["cells"], figure["values"])]
+        text = "  last " + figure["metric"] + ", " + figure["day"] + " slot " + str(figure["slot"]) + ", " + ", ".join(cells)
+        out.append(text + " (each ± " + str(figure["half_width"]) + " with 95 %)")
     out.append("  waiting in the spool: " + str(summary["spooled"]))
     if "unknown" in forwarder:
         out.append("forwarder: has not reported")

@@ -13,6 +13,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from fractions import Fraction
 from functools import cache
 from pathlib import Path
 
@@ -23,11 +24,12 @@ from host_sim.world import AGENT_DAY_STARTS, DAY, Truth
 
 UNIT = SECOND // 10  # a record's times are in tenths of a second
 SUM_B = (4, 1)  # ANON-2's table, arrivals: L1 = 1, epsilon = 0.25
+DAILY_B = {"presence": (5, 1), "volume": (5, 1), "active": (40, 3), "classes": (10, 1)}  # the same table
 CHANCE = 1e-5  # that a correct agent fails one of the checks of the noise
 KEYS_HEADER = 64  # octets of the key ring's file before its slots
 TMPFS, FLASH = "var/run/oubli", "srv/oubli"
 PURPOSE = "security"
-TOPICS = ("health", "state", "summary/arrivals")
+TOPICS = ("health", "state", "summary/arrivals", *(f"summary/{metric}" for metric in DAILY_B))
 
 
 @dataclass
@@ -58,6 +60,24 @@ class Slot:
     def inside(self) -> bool:
         """Whether the defined truth lies in the published band."""
         return abs(self.value - self.defined) <= self.half_width
+
+
+@dataclass(frozen=True)
+class Figures:
+    """A published message of one agent-day beside the defined truth of each cell, (least, most). `day` is its start, ns."""
+
+    metric: str
+    day: int
+    values: list[int]
+    half_width: int
+    truth: list[tuple[int, int]]
+
+    def errors(self) -> list[int]:
+        """Return how far each value is from what it may be, 0 where the noise could be any."""
+        return [
+            value - most if value > most else value - least if value < least else 0
+            for value, (least, most) in zip(self.values, self.truth, strict=True)
+        ]
 
 
 def noise_bound(count: int, numerator: int, denominator: int) -> int:
@@ -169,6 +189,42 @@ class Auditor:
         self.losses.wrong = [f"{name}: {count}" for name, count in losses.items() if count]
         return losses
 
+    def look_at_days(self, messages: list[tuple[str, bytes]], expected: Iterable[int]) -> list[Figures]:
+        """Compare what is published once an agent-day with the truth; `expected` are the starts of the days that are over.
+
+        To be called after `look_at_messages`.
+        """
+        figures, shapes = [], set()
+        for topic, payload in messages:
+            metric = topic.rsplit("/", 1)[-1]
+            if metric in DAILY_B:
+                message = json.loads(payload)
+                end = message["end"] * SECOND
+                if not 0 < message["end"] - message["start"] <= DAY // SECOND or (end - AGENT_DAY_STARTS) % DAY or message["slot"]:
+                    self.shape.wrong.append(f"{metric} has other times than an agent-day's")
+                shapes.add((metric, tuple(message), message["unit"], len(message["values"]), message["gateway"], message["schema"]))
+                if (tuple(message["b"]), message["half_width"]) != (DAILY_B[metric], math.ceil(3 * Fraction(*DAILY_B[metric]))):
+                    self.sums.wrong.append(f"{metric}: b isn't ANON-2's, or half_width isn't ceil(3b)")
+                truth = self.truth.daily.get(end - DAY, {}).get(metric, [])
+                if len(truth) == len(message["values"]):
+                    figures.append(Figures(metric, end - DAY, message["values"], message["half_width"], truth))
+                else:
+                    self.shape.wrong.append(f"{metric} has {len(message['values'])} values")
+        if len(shapes) > len({shape[0] for shape in shapes}):
+            self.shape.wrong.append("shapes of a daily summary change")
+        wanted = Counter((metric, day) for metric in DAILY_B for day in expected)
+        arrived = Counter((one.metric, one.day) for one in figures)
+        if never := (wanted - arrived).total():
+            self.delivered.wrong.append(f"{never} of {wanted.total()} daily messages never arrived")
+        if more := (arrived - wanted).total():
+            self.delivered.wrong.append(f"{more} daily messages came twice or weren't due")
+        self.delivered.seen += len(figures)
+        self.sums.seen += len(figures)
+        for metric, b in DAILY_B.items():
+            errors = [error for one in figures if one.metric == metric for error in one.errors()]
+            self._look_at_noise(errors, b, spread=metric != "classes")
+        return sorted(figures, key=lambda one: (one.day, TOPICS.index(f"summary/{one.metric}")))
+
     def look_at_messages(self, messages: list[tuple[str, bytes]], expected: range) -> list[Slot]:
         """Compare what was published with the truth. `expected` are the starts of the slots that must have been published."""
         self._look_at_lengths(messages)
@@ -178,7 +234,7 @@ class Auditor:
             start = message["start"] * SECOND
             if (message["end"] - message["start"], message["slot"]) != (3600, (start - AGENT_DAY_STARTS) % DAY // HOUR):
                 self.shape.wrong.append(f"slot {message['slot']} has other times than its number says")
-            slots.append(Slot(start, message["value"], message["half_width"], self.truth.learned[start], self.truth.arrived[start]))
+            slots.append(Slot(start, message["values"][0], message["half_width"], self.truth.learned[start], self.truth.arrived[start]))
         arrived, wanted = Counter(slot.start for slot in slots), Counter(expected)
         if never := (wanted - arrived).total():
             self.delivered.wrong.append(f"{never} of {len(expected)} never arrived")
@@ -190,7 +246,7 @@ class Auditor:
         if any((tuple(m["b"]), m["half_width"]) != (SUM_B, math.ceil(3 * SUM_B[0] / SUM_B[1])) for m in summaries):
             self.sums.wrong.append("b isn't ANON-2's, or half_width isn't ceil(3b)")
         self.delivered.seen = self.sums.seen = self.spread.seen = len(slots)
-        self._look_at_noise([slot.value - slot.defined for slot in slots])
+        self._look_at_noise([slot.value - slot.defined for slot in slots], SUM_B)
         return sorted(slots, key=lambda slot: slot.start)
 
     def _look_at_lengths(self, messages: list[tuple[str, bytes]]) -> None:
@@ -205,11 +261,11 @@ class Auditor:
                 lengths.setdefault(kind, set()).add(len(payload))
         self.shape.wrong += [f"{len(seen)} lengths of {kind}" for kind, seen in lengths.items() if len(seen) > 1]
 
-    def _look_at_noise(self, errors: list[int]) -> None:
-        bound = noise_bound(len(errors), *SUM_B)
+    def _look_at_noise(self, errors: list[int], b: tuple[int, int], *, spread: bool = True) -> None:
+        bound = noise_bound(len(errors), *b)
         self.sums.wrong += [f"an error of {error:+d}, where {bound} is the most" for error in errors if abs(error) > bound]
         total = sum(map(abs, errors))
-        if errors and spread_chance(total, len(errors), *SUM_B) < CHANCE:
+        if errors and spread and spread_chance(total, len(errors), *b) < CHANCE:
             self.spread.wrong.append(f"errors add up to {total} over {len(errors)} sums")
 
     def report(self) -> list[Finding]:

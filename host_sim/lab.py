@@ -250,7 +250,7 @@ def _run(lab: Lab, interpreter: str, connections: int) -> dict:
     status = lab.device.call({"call": "status"})
     message = lab.wait_for_arrivals()
     arrivals = json.loads(message.payload)
-    tell(f"published on {message.topic}: {arrivals['value']} (+-{arrivals['half_width']}) terminals, in truth {len(network.terminals)}")
+    tell(f"published on {message.topic}: {arrivals['values'][0]} (+-{arrivals['half_width']}) terminals, in truth {len(network.terminals)}")
     retained = {topic.rsplit("/", 1)[1] for topic in lab.broker.retained()}
     tell(f"the broker holds for newcomers: {', '.join(sorted(retained))}")
     forgotten = lab.forget()

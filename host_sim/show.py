@@ -11,7 +11,7 @@ from rich.text import Text
 
 from host_sim.auditor import SUM_B
 from host_sim.simulation import Outcome
-from host_sim.world import clock_text
+from host_sim.world import Daily, clock_text
 
 _ROWS = 24  # slots that the table shows: the first day's
 _PICTURE = 36  # columns
@@ -79,6 +79,22 @@ def _arrivals(outcome: Outcome, console: Console) -> None:
     console.print(f"{topic} {text}\n", highlight=False, markup=False)
 
 
+def _daily(outcome: Outcome, console: Console) -> None:
+    """The first agent-day's other messages, each cell beside its truth."""
+    figures = [one for one in outcome.daily if one.day == outcome.daily[0].day]
+    if not figures:
+        return
+    title = f"of the agent-day from {clock_text(figures[0].day)} UTC, as published at its end: value (defined)"
+    table = Table(title=title, box=None, show_header=False, title_justify="left", pad_edge=False)
+    for one in figures:
+        cells = []
+        for name, value, (least, most) in zip(Daily.CELLS[one.metric], one.values, one.truth, strict=True):
+            cells.append(f"{name}: {value} ({least if least == most else f'{least}-{most}'})".replace(" ", "\u00a0"))
+        table.add_row(f"[bold]{one.metric}[/]", f"±\u00a0{one.half_width}", "  ".join(cells))
+    console.print(table)
+    console.print("two of a terminal's service classes count, drawn by a secret of the day: its truth is a range\n")
+
+
 def _vault(outcome: Outcome, console: Console) -> None:
     looks, fullest, final = outcome.looks, outcome.fullest, outcome.looks[-1]
     most = max(fullest.records, 1)
@@ -106,6 +122,7 @@ def show(outcome: Outcome, console: Console) -> None:
         f"the agent ran on {outcome.interpreter}, with seed {outcome.seed}, for {outcome.seconds:.1f} s\n"
     )
     _arrivals(outcome, console)
+    _daily(outcome, console)
     _vault(outcome, console)
     table = Table(title="the auditor", box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
     for heading, justify in (("must hold", "left"), ("looked at", "right"), ("holds", "left")):

@@ -19,13 +19,13 @@ from pathlib import Path
 from typing import IO, cast
 
 from host_sim import tape
-from host_sim.auditor import Auditor, Finding, Slot
+from host_sim.auditor import DAILY_B, Auditor, Figures, Finding, Slot
 from host_sim.broker import Broker
 from host_sim.interpreters import ROOT, byteorder, command, environment
 from host_sim.people import HOUR, MINUTE, SECOND
 from host_sim.scenario import Scenario
 from host_sim.variants import VARIANTS
-from host_sim.world import TRUSTED, World
+from host_sim.world import DAY, TRUSTED, World
 
 _LOOK = 3 * HOUR  # between two full comparisons of the vault
 _LATEST = 11 * MINUTE  # after its slot a message is due: 60 s and a jitter of up to 600 s
@@ -78,6 +78,7 @@ class Outcome:
     by_protocol: dict[str, int]
     terminals: int
     slots: list[Slot]
+    daily: list[Figures]
     newest: tuple[str, str]
     looks: list[Vault]
     losses: dict[str, int]
@@ -114,6 +115,16 @@ class Outcome:
                     "inside": slot.inside,
                 }
                 for slot in self.slots
+            ],
+            "daily": [
+                {
+                    "metric": one.metric,
+                    "day": one.day // SECOND,
+                    "values": one.values,
+                    "half_width": one.half_width,
+                    "defined": one.truth,
+                }
+                for one in self.daily
             ],
             "vault": [{"at": look.wall // SECOND, "records": look.records, "bytes": look.octets} for look in self.looks],
             "losses": self.losses,
@@ -197,7 +208,7 @@ class Simulation:
         began = time.monotonic()
         with self._stage_set() as scene:
             self._feed(scene)
-            slots = self._collect(scene)
+            slots, daily = self._collect(scene)
             scene.auditor.look_for_people(scene.logs, scene.broker.messages)
         truth = self.world.truth
         return Outcome(
@@ -210,6 +221,7 @@ class Simulation:
             by_protocol=dict(sorted(truth.connections.items())),
             terminals=len(truth.terminals),
             slots=slots,
+            daily=daily,
             newest=next(((topic, text.decode()) for topic, text in reversed(scene.broker.messages) if "/summary/" in topic), ("", "")),
             looks=self._looks,
             losses=self._losses,
@@ -271,17 +283,20 @@ class Simulation:
             auditor.look_after_expiry()
         self._progress(wall, self.world.truth.connections.total())
 
-    def _collect(self, scene: _Scene) -> list[Slot]:
+    def _collect(self, scene: _Scene) -> tuple[list[Slot], list[Figures]]:
         """Let the last messages come due, wait for them, and compare them with the truth."""
         scene.offset.set(self.world.end + _LATEST)
         expected = range((self.world.start + TRUSTED) // HOUR * HOUR, self.world.end // HOUR * HOUR, HOUR)
+        days = [day for day in self.world.truth.daily if day + DAY > self.world.start + TRUSTED]
+        wanted = len(expected) + len(days) * len(DAILY_B)
         deadline = time.monotonic() + _ARRIVAL
-        while scene.broker.count("summary/arrivals") < len(expected) and time.monotonic() < deadline:
+        while scene.broker.count("/summary/") < wanted and time.monotonic() < deadline:
             if scene.forwarder.poll() is not None:
                 raise SimulationError(f"the forwarder ended with status {scene.forwarder.returncode}: {_last_line(scene.logs[1])}")
             time.sleep(0.05)
         time.sleep(0.3)  # a message too many would come now
-        return scene.auditor.look_at_messages(list(scene.broker.messages), expected)
+        messages = list(scene.broker.messages)
+        return scene.auditor.look_at_messages(messages, expected), scene.auditor.look_at_days(messages, days)
 
 
 def _last_line(log: Path) -> str:

@@ -11,9 +11,10 @@ import heapq
 import struct
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from random import Random
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 from host_sim import kernel, tape
 from host_sim.kernel import ICMP, ICMPV6, INET, INET6, TCP, UDP, Flow
@@ -30,6 +31,9 @@ TRUSTED = _CONFIRMATIONS[1]  # two that agree, at least ten minutes apart (EXP-5
 _WAN, _LAN = bytes((192, 0, 2, 77)), bytes((10, 20, 0, 1))
 _LAN6 = bytes.fromhex("20010db8ca4e0001")
 _OUTSIDE, _OUTSIDE6 = bytes((203, 0, 113)), bytes.fromhex("20010db8") + bytes(11)  # where people go, but for the last octet
+_CLASSES = {53: "dns", 80: "web", 443: "web", 123: "time", 5223: "push", 5228: "push"}  # of the ports that people use here
+_EVERYBODYS = {"web", "dns"}  # not published (ANON-2)
+_QUARTER = 15 * MINUTE
 _NAT_STATUS = kernel.SRC_NAT | kernel.SRC_NAT_DONE | kernel.DST_NAT_DONE
 _ROUTED_STATUS = kernel.SRC_NAT_DONE | kernel.DST_NAT_DONE
 
@@ -49,6 +53,65 @@ class Kept(NamedTuple):
     start: int
     end: int
     arrived: int
+    port: int = 0  # where the connection went to, for its class
+
+
+@dataclass
+class Seen:
+    """What one terminal did in an agent-day, as far as the recorder heard of it within the day."""
+
+    quarters: set[int] = field(default_factory=set)
+    octets: int = 0
+    classes: set[str] = field(default_factory=set)
+
+
+def _range(value: int, bounds: tuple[int, ...]) -> int:
+    return sum(value >= bound for bound in bounds)
+
+
+class Daily:
+    """ANON-2's second column, counted over one agent-day's terminals: metric -> cell -> (least, most).
+
+    Both are the same but for `classes`, where a secret of the device draws two of a terminal's classes.
+    """
+
+    CELLS: ClassVar = {
+        "presence": ("1", "2-4", "5-8", "9-16", ">16"),
+        "volume": ("<10", "<100", "<500", "<2000", ">=2000"),
+        "active": ("03-07", "07-11", "11-15", "15-19", "19-23", "23-03"),
+        "classes": ("other", "mail", "calls", "vpn", "remote", "files", "time", "push", "icmp"),
+    }
+
+    def __init__(self) -> None:
+        self.terminals: dict[bytes, Seen] = {}
+
+    def add(self, record: Kept, counted: int, day: int) -> bool:
+        """Count a record of the agent-day that begins at `day` and counts from `counted` on, in ns; True for a terminal's first."""
+        if record.end < counted:
+            return False
+        new = record.mac not in self.terminals
+        seen = self.terminals.setdefault(record.mac, Seen())
+        first, last = (max(record.start, counted) - day) // _QUARTER, (record.end - day) // _QUARTER
+        seen.quarters.update(range(first, min(last, 95) + 1))
+        seen.octets += record.bytes_up + record.bytes_down
+        seen.classes.add("icmp" if record.protocol in (ICMP, ICMPV6) else _CLASSES.get(record.port, "other"))
+        return new
+
+    def cells(self) -> dict[str, list[tuple[int, int]]]:
+        """Return the true counts, as (least, most) for each cell in its order."""
+        counts = {metric: [[0, 0] for _ in names] for metric, names in self.CELLS.items()}
+        for seen in self.terminals.values():
+            parts = sorted({quarter // 16 for quarter in seen.quarters})[:2]
+            classes = seen.classes - _EVERYBODYS
+            sure = len(classes) <= 2
+            hits = [("presence", _range(len(seen.quarters), (2, 5, 9, 17)), True)]
+            hits.append(("volume", _range(seen.octets >> 20, (10, 100, 500, 2000)), True))
+            hits += [("active", part, True) for part in parts]
+            hits += [("classes", self.CELLS["classes"].index(name), sure) for name in classes]
+            for metric, cell, certain in hits:
+                counts[metric][cell][0] += certain
+                counts[metric][cell][1] += 1
+        return {metric: [(least, most) for least, most in cells] for metric, cells in counts.items()}
 
 
 class Truth:
@@ -56,7 +119,9 @@ class Truth:
 
     arrived   start of an hour (ns) -> devices whose people came in that hour: the *real* truth
     learned   start of an hour (ns) -> terminals whose first DESTROY of the agent-day came in that hour: the *defined* truth;
-              nothing counts before `trusted`, when the clock is believed and the first agent-day opens (ANON-6)
+              nothing counts before `trusted`, when the clock is believed and the first agent-day opens (ANON-6), nor a
+              connection that ended before the hour in which its agent-day opened
+    daily     start of an agent-day (ns) -> metric -> true cells, of the days that are over
     kept      connections whose record may still be within its lifetime, in order of arrival
     """
 
@@ -68,17 +133,23 @@ class Truth:
         self.connections: Counter[str] = Counter()
         self.terminals: dict[bytes, set[bytes]] = {}  # mac -> its addresses
         self.places: set[bytes] = set()  # every destination
-        self._day = -1
-        self._seen: set[bytes] = set()
+        self.daily: dict[int, dict[str, list[tuple[int, int]]]] = {}
+        self._day = 0
+        self._now = Daily()
+
+    def reach(self, now: int) -> None:
+        """Let the time come to `now`: agent-days that are over are counted."""
+        day = (now - AGENT_DAY_STARTS) // DAY * DAY + AGENT_DAY_STARTS
+        while self._day and self._day < day:
+            self.daily[self._day] = self._now.cells()
+            self._now = Daily()
+            self._day += DAY
+        self._day = day
 
     def destroyed(self, record: Kept) -> None:
         """A DESTROY was handed to the recorder."""
-        day = (record.arrived - AGENT_DAY_STARTS) // DAY
-        if day != self._day:
-            self._day = day
-            self._seen.clear()
-        if record.mac not in self._seen and record.arrived >= self.trusted:
-            self._seen.add(record.mac)
+        self.reach(record.arrived)
+        if record.arrived >= self.trusted and self._now.add(record, max(self._day, self.trusted // HOUR * HOUR), self._day):
             self.learned[record.arrived // HOUR * HOUR] += 1
         self.connections[{TCP: "tcp", UDP: "udp"}.get(record.protocol, "icmp")] += 1
         self.kept.append(record)
@@ -138,6 +209,7 @@ class World:
             if time >= self.end:
                 break
             yield from event(time)
+        self.truth.reach(self.end)
         yield Step(self.end, tape.REPORT)
         yield Step(self.end, tape.STOP)
 
@@ -235,7 +307,7 @@ class World:
         def destroy(now: int) -> Iterator[Step]:
             self._tuples.discard(key)
             volumes = (flow.bytes_up, flow.bytes_down, flow.packets_up, flow.packets_down)
-            record = Kept(device.mac, source, protocol, port, seen_port, *volumes, flow.start, last, now)
+            record = Kept(device.mac, source, protocol, port, seen_port, *volumes, flow.start, last, now, talk.port)
             self.truth.destroyed(record)
             yield Step(now, tape.DATAGRAM, kernel.conntrack("destroy", flow, self.byteorder))
 

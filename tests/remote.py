@@ -21,7 +21,7 @@ from agent.runtime.libc import native, words
 from agent.runtime.sodium import SealError, Sodium
 from agent.summary import services
 from agent.summary.ledger import Ledger
-from agent.summary.metrics import METRICS
+from agent.summary.metrics import MESSAGES, METRICS
 from agent.summary.noise import Sampler
 from agent.summary.terminals import Terminals
 from agent.vault import ring
@@ -133,7 +133,8 @@ def classes(pairs: "list[list[int]]") -> "list[int]":
 
 def summary(day: int, slot: int, start: int, end: int, value: int) -> str:
     """Return a summary message."""
-    return messages.summary("a" * 16, METRICS[0], day, slot, start, end, value, (4, 1)).decode()
+    metric = METRICS[-1]
+    return messages.summary("a" * 16, metric, day, slot, start, end, [value] * len(metric.cells), (2000, 999)).decode()
 
 
 def settings(path: str) -> "dict[str, Any]":
@@ -231,17 +232,25 @@ def terminals_open(path: str, rows: int, boot: str) -> int:
     return table.day
 
 
-def terminals_day(day: int, first: int, end: int) -> None:
-    """Open a day."""
-    _held["terminals"].open_day(day, first, end)
+def terminals_day(day: int, first: int, end: int, key: str = "") -> None:
+    """Open a day, with a key that is given instead of a random one."""
+    table = _held["terminals"]
+    table.open_day(day, first, end, (1, 2, 3, 4, 5))
+    if key:
+        table._view[64:80] = _octets(key)
 
 
 def terminals_see(sightings: "list[list[Any]]") -> "dict[str, Any]":
-    """Count terminals, each with its hour; returns the cells."""
+    """Count connections, each [MAC, hour, first and last quarter-hour, service, octets]; returns the cells of every message."""
     table = _held["terminals"]
-    for mac, hour in sightings:
-        table.see(_octets(mac), hour)
-    return {"cells": [table.arrived(hour) for hour in range(24)], "used": table.used(), "filled": table.filled()}
+    for mac, hour, first, last, service, volume in sightings:
+        table.see(_octets(mac), hour, first, last, service, volume)
+    cells: "dict[str, list[int]]" = {}
+    for metric in METRICS:
+        cells[metric.name] = []
+        for slot in range(metric.slots):
+            cells[metric.name] += table.count(metric, slot)
+    return {"cells": cells, "used": table.used(), "filled": table.filled()}
 
 
 def terminals_mark(cells: "list[int]") -> "list[bool]":
@@ -249,7 +258,7 @@ def terminals_mark(cells: "list[int]") -> "list[bool]":
     table = _held["terminals"]
     for cell in cells:
         table.mark(cell)
-    return [table.drawn(cell) for cell in range(24)]
+    return [table.drawn(cell) for cell in range(MESSAGES)]
 
 
 def terminals_erase() -> None:
@@ -302,7 +311,7 @@ def recorder_open(path: str, root: str, boot: str, wall: int, monotonic: int, oc
 
 
 def recorder(steps: "list[list[Any]]") -> "dict[str, Any]":
-    """Take steps: ["time", wall, monotonic] (the timers run), ["confirm"], ["datagram", octets], ["neighbour", octets]."""
+    """Take steps: ["time", wall, monotonic] (the timers run), ["confirm"], ["datagram", octets], also "neighbour" and "live"."""
     agent, source, said = _held["recorder"]
     for step in steps:
         if step[0] == "time":
@@ -312,7 +321,7 @@ def recorder(steps: "list[list[Any]]") -> "dict[str, Any]":
             agent.confirm_time()
         else:
             data = _octets(step[1])
-            (agent.datagram if step[0] == "datagram" else agent.neighbour)(data, len(data))
+            getattr(agent, step[0])(data, len(data))
     return {"status": agent.status(), "log": _taken(said)}
 
 

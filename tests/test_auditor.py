@@ -27,7 +27,7 @@ Message = tuple[str, bytes]
 def message(start: int, value: int, **changed: object) -> Message:
     fields = {"schema": "oubli/arrivals/1", "gateway": "a" * 16, "day": "2027-01-15", "slot": (start // HOUR - 3) % 24}
     fields |= {"start": start // SECOND, "end": start // SECOND + 3600}
-    fields |= {"unit": "terminals", "value": value, "b": [4, 1], "half_width": 12}
+    fields |= {"unit": "terminals", "values": [value], "b": [4, 1], "half_width": 12}
     return "oubli/1/x/summary/arrivals", json.dumps(fields | changed).encode().ljust(240)
 
 

@@ -30,7 +30,7 @@ def test_defaults_are_those_of_the_law_and_the_design(tmp_path):
     assert list(read.purposes) == ["security"]
     assert read.purposes["security"].lifetime == 24 * 3600
     assert (read.summary.enabled, read.summary.epsilon, read.summary.epsilon_ceiling, read.summary.rows) == (True, 1000, 2000, 4096)
-    assert read.metrics == {"arrivals": 250}
+    assert read.metrics == {"arrivals": 250, "presence": 200, "volume": 200, "active": 150, "classes": 200}
     assert (read.mqtt.port, read.mqtt.insecure, read.mqtt.spool_days, read.mqtt.spool_bytes) == (8883, False, 7, 1048576)
     assert (read.gateway.duty, read.gateway.lan, read.gateway.wan) == ("undeclared", ("lan",), ("wan",))
 
@@ -118,7 +118,7 @@ def test_the_digest_follows_from_every_option(tmp_path):
         "duty": "none",
         "mode": "connections",
     }
-    numbers = {"epsilon": "251", "epsilon_ceiling": "1500", "port": "1883"}
+    numbers = {"epsilon": "1001", "metric.epsilon": "249", "epsilon_ceiling": "1500", "port": "1883"}
     seen = {load(tmp_path, GATEWAY).canonical}
     count = 1
     for kind, options in config.OPTIONS.items():
@@ -132,7 +132,7 @@ def test_the_digest_follows_from_every_option(tmp_path):
                 unavailable = kind in law.CONFIGURABLE and not law.purpose(kind).available
                 if name == "destination" or (name == "enabled" and unavailable):
                     continue  # this version takes one value only
-                value = other.get(name) or numbers.get(name) or accepted_value(parse, default)
+                value = other.get(name) or numbers.get(f"{kind}.{name}") or numbers.get(name) or accepted_value(parse, default)
                 text = (head if kind == "gateway" else GATEWAY + head) + f"option {name} {value}\n"
             seen.add(load(tmp_path, text).canonical)
             count += 1
@@ -213,7 +213,7 @@ REFUSED: dict[
     "epsilon ceiling above the guarantee": (
         GATEWAY + "config summary\n option epsilon_ceiling '2001'\n",
         ":4",
-        r"summary\.epsilon_ceiling: '2001'",
+        r"summary\.epsilon_ceiling: '2001' isn't accepted(?= \(ANON-5\))",
         "1 to 2000",
     ),
     "epsilon above its ceiling": (
@@ -222,7 +222,20 @@ REFUSED: dict[
         r"summary\.epsilon: above summary\.epsilon_ceiling",
         "1400",
     ),
-    "metrics above epsilon": (GATEWAY + "config summary\n option epsilon '249'\n", ":3", "metrics need 250 thousandths", "at most 249"),
+    "metrics above epsilon": (GATEWAY + "config summary\n option epsilon '999'\n", ":3", "metrics need 1000 thousandths", "at most 999"),
+    "metric above the guarantee": (
+        GATEWAY + "config metric 'volume'\n option epsilon '2001'\n",
+        ":4",
+        r"metric\.epsilon: '2001' isn't accepted(?= \(ANON-2\))",
+        "1 to 2000",
+    ),
+    "metric without noise": (GATEWAY + "config metric 'volume'\n option epsilon '0'\n", ":4", r"metric\.epsilon: '0'", "1 to 2000"),
+    "one metric above the sum": (
+        GATEWAY + "config metric 'volume'\n option epsilon '201'\n",
+        "",
+        r"summary\.epsilon: metrics need 1001 thousandths(?= \(ANON-2\))",
+        "at most 1000",
+    ),
     "identity": (
         "config gateway\n option id 'ABCDEFGHIJKLMNOP'\n",
         ":2",

@@ -6,6 +6,7 @@ import math
 import random
 import struct
 from collections import Counter, defaultdict
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from agent.summary.ledger import OWED, TOKENS
 from agent.summary.noise import Sampler
 from agent.summary.terminals import HEADER, ROW, Terminals
 from host_sim import kernel
+from host_sim.world import Daily, Kept
 from tests.remote import Tape
 
 SECOND, HOUR, DAY = 10**9, 3600, 86400
@@ -28,6 +30,8 @@ TODAY = day_of(1795000000)
 OPENS = TODAY * DAY + 3 * HOUR  # 03:00 UTC
 BOOT, LATER_BOOT = "a1" * 16, "b2" * 16
 GATEWAY = "abcdefghijklmnop"
+ARRIVALS = metrics.METRICS[0]
+TERMS = (250, 200, 200, 150, 200)
 MACS = [f"0a5bc90d{number:04x}" for number in range(200)]
 
 
@@ -62,13 +66,23 @@ def test_class_follows_from_protocol_and_port_alone(any_interpreter, remotes):
 def table(tmp_path):
     """Give a table of 64 rows with a day open."""
     made = Terminals(str(tmp_path / "terminals"), 64, BOOT, Sodium())
-    made.open_day(TODAY, 0, DAY * SECOND)
+    made.open_day(TODAY, 0, DAY * SECOND, TERMS)
     yield made
     made.close()
 
 
 def cells(made: Terminals) -> list[int]:
-    return [made.arrived(hour) for hour in range(24)]
+    return [count for hour in range(24) for count in made.count(ARRIVALS, hour)]
+
+
+def come(made: Terminals, mac: bytes, hour: int) -> None:
+    """Count a terminal that shows itself in an hour."""
+    made.see(mac, hour, 4 * hour, 4 * hour, services.WEB, 100)
+
+
+def sighting(mac: str, hour: int) -> list:
+    """Return the same as the remote takes it."""
+    return [mac, hour, 4 * hour, 4 * hour, services.WEB, 100]
 
 
 def test_a_terminal_counts_once_in_the_hour_it_is_first_seen(tmp_path, any_interpreter, remotes):
@@ -76,10 +90,11 @@ def test_a_terminal_counts_once_in_the_hour_it_is_first_seen(tmp_path, any_inter
     ask = remotes(any_interpreter.name)
     ask("terminals_open", str(tmp_path / "terminals"), 256, BOOT)
     ask("terminals_day", TODAY, 0, DAY * SECOND)
-    sightings = [[MACS[number % 50], number % 24] for number in range(400)]
-    answer = ask("terminals_see", sightings)
-    first = {mac: hour for mac, hour in reversed(sightings)}  # noqa: C416 (a list of two-item lists isn't one of pairs)
-    assert answer == {"cells": [Counter(first.values())[hour] for hour in range(24)], "used": 50, "filled": False}
+    sightings = [(MACS[number % 50], number % 24) for number in range(400)]
+    answer = ask("terminals_see", [sighting(*one) for one in sightings])
+    first = dict(reversed(sightings))
+    assert answer["cells"]["arrivals"] == [Counter(first.values())[hour] for hour in range(24)]
+    assert (answer["used"], answer["filled"]) == (50, False)
     ask("terminals_close")
 
 
@@ -94,17 +109,17 @@ def test_one_terminal_less_changes_the_cells_by_one_or_by_two_where_the_table_fi
     results = []
     for without in (None, left_out):
         made = Terminals(str(path), 64, BOOT, Sodium())
-        made.open_day(TODAY, 0, DAY * SECOND)
+        made.open_day(TODAY, 0, DAY * SECOND, TERMS)
         made._view[64:80] = key
         for number in range(residents):
-            made.see((1000 + number).to_bytes(6, "big"), 0)
+            come(made, (1000 + number).to_bytes(6, "big"), 0)
         hour, drawn = 0, []
         for number, step in sightings:
             for _ in range(min(step, 23 - hour)):
-                drawn.append(made.arrived(hour))  # as a slot is drawn: when it closes
+                drawn += made.count(ARRIVALS, hour)  # as a slot is drawn: when it closes
                 hour += 1
             if number != without:
-                made.see(number.to_bytes(6, "big"), hour)
+                come(made, number.to_bytes(6, "big"), hour)
         results.append((drawn + cells(made)[hour:], made.filled()))
         made.close()
     (with_it, filled), (without_it, _) = results
@@ -115,13 +130,13 @@ def test_one_terminal_less_changes_the_cells_by_one_or_by_two_where_the_table_fi
 def test_a_full_table_is_said_locally_and_nobody_arrives_twice(table):
     """ANON-8: two terminals that found no row can't take one from each other all day."""
     for number in range(64):
-        table.see(number.to_bytes(6, "big"), 0)
+        come(table, number.to_bytes(6, "big"), 0)
     assert not table.filled()
-    drawn = table.arrived(0)
+    (drawn,) = table.count(ARRIVALS, 0)
     for hour in range(1, 24):
         for number in range(64, 70):
-            table.see(number.to_bytes(6, "big"), hour)
-        drawn += table.arrived(hour)
+            come(table, number.to_bytes(6, "big"), hour)
+        drawn += table.count(ARRIVALS, hour)[0]
     assert table.filled()
     assert table.used() == drawn == 64
 
@@ -132,9 +147,9 @@ def test_no_mac_stands_in_the_table_and_each_day_has_its_own_pseudonyms(tmp_path
     assert path.stat().st_mode & 0o777 == 0o600
     days = []
     for day in (TODAY, TODAY + 1):
-        table.open_day(day, 0, DAY * SECOND)
+        table.open_day(day, 0, DAY * SECOND, TERMS)
         for mac in MACS[:20]:
-            table.see(bytes.fromhex(mac), 3)
+            come(table, bytes.fromhex(mac), 3)
         data = path.read_bytes()
         assert not [mac for mac in MACS if bytes.fromhex(mac) in data or mac.encode() in data]
         hashes = {data[at : at + 8] for at in range(HEADER, len(data), ROW)} - {bytes(8)}
@@ -150,7 +165,7 @@ def test_the_end_of_the_day_overwrites_key_rows_and_marks(tmp_path, any_interpre
     path = tmp_path / "terminals"
     ask("terminals_open", str(path), 64, BOOT)
     ask("terminals_day", TODAY, 5, DAY * SECOND)
-    ask("terminals_see", [[mac, 7] for mac in MACS[:40]])
+    ask("terminals_see", [sighting(mac, 7) for mac in MACS[:40]])
     ask("terminals_mark", [5, 6])
     assert any(path.read_bytes()[64:80])
     ask("terminals_erase")
@@ -168,12 +183,12 @@ def test_a_restart_goes_on_with_the_day_whatever_interpreter_comes_next(tmp_path
     ask, then = remotes(interpreter.name), remotes(second)
     ask("terminals_open", path, 64, BOOT)
     ask("terminals_day", TODAY, 2, DAY * SECOND)
-    ask("terminals_see", [[mac, 3] for mac in MACS[:10]])
+    ask("terminals_see", [sighting(mac, 3) for mac in MACS[:10]])
     ask("terminals_mark", [9])
     ask("terminals_close")
     assert then("terminals_open", path, 64, BOOT) == TODAY
-    answer = then("terminals_see", [[mac, 4] for mac in MACS[5:12]])
-    assert answer["cells"][3:5] == [10, 2]
+    answer = then("terminals_see", [sighting(mac, 4) for mac in MACS[5:12]])
+    assert answer["cells"]["arrivals"][3:5] == [10, 2]
     assert [cell for cell, marked in enumerate(then("terminals_mark", [])) if marked] == [0, 1, 9]
     then("terminals_close")
 
@@ -184,11 +199,11 @@ def test_another_boots_table_or_one_of_another_size_is_erased(tmp_path, interpre
     ask, path = remotes(interpreter.name), tmp_path / "terminals"
     ask("terminals_open", str(path), 64, BOOT)
     ask("terminals_day", TODAY, 0, DAY * SECOND)
-    ask("terminals_see", [[mac, 3] for mac in MACS[:10]])
+    ask("terminals_see", [sighting(mac, 3) for mac in MACS[:10]])
     key = path.read_bytes()[64:80]
     ask("terminals_close")
     assert ask("terminals_open", str(path), rows, boot) == 0
-    assert ask("terminals_see", []) == {"cells": [0] * 24, "used": 0, "filled": False}
+    assert ask("terminals_see", [])["used"] == 0
     ask("terminals_close")
     assert key not in path.read_bytes()
 
@@ -375,10 +390,23 @@ def test_scale_is_a_fraction_in_lowest_terms():
     assert [metrics.half_width(b) for b in table.values()] == [12, 15, 40, 30]
 
 
-def test_arrivals_is_the_requirements_row():
-    """ANON-2: 24 slots of an hour, L1 = 1, epsilon 0.25."""
-    (row,) = metrics.METRICS
-    assert (row.name, row.slots, row.slot_seconds, row.l1, row.epsilon) == ("arrivals", 24, HOUR, 1, 250)
+def test_the_metrics_are_the_requirements_table():
+    """ANON-2: schedule, cells, L1, epsilon, b of each; the sum is what an agent-day costs; each message has a place of its own."""
+    table = {
+        metric.name: (metric.slots, len(metric.cells), metric.l1, metric.epsilon, metrics.scale(metric.l1, metric.epsilon))
+        for metric in metrics.METRICS
+    }
+    assert table == {
+        "arrivals": (24, 1, 1, 250, (4, 1)),
+        "presence": (1, 5, 1, 200, (5, 1)),
+        "volume": (1, 5, 1, 200, (5, 1)),
+        "active": (1, 6, 2, 150, (40, 3)),
+        "classes": (1, len(services.CLASSES) - 2, 2, 200, (10, 1)),
+    }
+    assert sum(metric.epsilon for metric in metrics.METRICS) == 1000
+    places = [metric.place + slot for metric in metrics.METRICS for slot in range(metric.slots)]
+    assert places == list(range(metrics.MESSAGES))
+    assert all(metric.slots * metric.slot_seconds == DAY for metric in metrics.METRICS)
 
 
 # The ledger
@@ -476,6 +504,36 @@ def test_a_start_that_flash_refuses_is_no_start(tmp_path, interpreter, remotes):
 # From the kernel's messages to the spool
 
 
+IDLE = 30  # seconds from the last packet of UDP to the end of its entry: the kernel's default
+# what terminals use: never more than two classes that are published
+USES = ([(17, 443), (17, 53)], [(17, 123), (1, 0), (17, 53)], [(17, 31337), (17, 123), (17, 80)])
+VOLUMES = [80, 1500, 9 << 20, 20 << 20, 120 << 20, 600 << 20, 3000 << 20]
+
+
+def address_of(number: int) -> bytes:
+    return bytes((192, 168, number >> 8, number & 255))
+
+
+@dataclass
+class Talk:
+    """A connection of a terminal: how long before IDLE it began (`lasts`, seconds), its octets both ways."""
+
+    number: int
+    protocol: int = 17
+    port: int = 443
+    lasts: int = 60
+    octets: int = 160
+
+    def record(self, second: int) -> Kept:
+        """Return the truth of one that ends when the clock shows a second."""
+        last = (second - IDLE) * SECOND
+        octets = (self.octets - self.octets // 3, self.octets // 3)
+        return Kept(
+            bytes.fromhex(MACS[self.number]), b"", self.protocol, 0, 0, *octets, 1, 1, last - self.lasts * SECOND, last, second * SECOND,
+            self.port,
+        )  # fmt: skip
+
+
 class Gateway:
     """A recorder in another interpreter, at a virtual time; terminals come by real neighbour and connection messages."""
 
@@ -510,17 +568,24 @@ class Gateway:
 
     def come(self, *numbers: int) -> dict:
         """Let terminals show themselves: a neighbour and an ended connection each."""
-        steps = []
         for number in numbers:
-            address = bytes((192, 168, number >> 8, number & 255))
-            mac = bytes.fromhex(MACS[number])
-            steps.append(["neighbour", kernel.neighbour(kernel.Neighbour(address, mac), self.order).hex()])
-            now = self.second * SECOND
-            flow = kernel.Flow(
-                2, 17, address, b"\xc0\0\2\1", 40000, 443, b"\xc0\0\2\1", b"\xcb\0\x71\1", 443, 41000, kernel.SEEN_REPLY,
-                now - 90 * SECOND, packets_up=1, packets_down=1, bytes_up=80, bytes_down=80, stop=now,
-            )  # fmt: skip
-            steps.append(["datagram", kernel.conntrack("destroy", flow, self.order).hex()])
+            answer = self.end(Talk(number))
+        return answer if numbers else self.steps()
+
+    def flow(self, talk: "Talk", stop: int) -> kernel.Flow:
+        """Return the kernel's entry of a talk; `stop` in ns, 0 where it lasts."""
+        there = b"\xcb\0\x71\1"
+        return kernel.Flow(
+            2, talk.protocol, address_of(talk.number), there, 40000, talk.port, there, b"\xc0\0\2\1", talk.port, 41000,
+            kernel.SEEN_REPLY, max(self.second - IDLE - talk.lasts, 1) * SECOND, packets_up=1, packets_down=1,
+            bytes_up=talk.octets - talk.octets // 3, bytes_down=talk.octets // 3, stop=stop,
+        )  # fmt: skip
+
+    def end(self, talk: "Talk") -> dict:
+        """Let a terminal show itself, and a connection of its end whose last packet was IDLE seconds ago."""
+        flow = self.flow(talk, self.second * SECOND)
+        near = kernel.Neighbour(flow.source, bytes.fromhex(MACS[talk.number]))
+        steps = [["neighbour", kernel.neighbour(near, self.order).hex()], ["datagram", kernel.conntrack("destroy", flow, self.order).hex()]]
         return self.steps(*steps)
 
     def spooled(self) -> dict[str, bytes]:
@@ -530,39 +595,49 @@ class Gateway:
         self.ask("recorder_close")
 
 
-def test_a_day_gives_twenty_four_messages_of_one_shape_with_truth_plus_noise(tmp_path, any_interpreter, remotes):
-    """ANON-3, ANON-4: same keys in the same order, one length, whether or not anybody came; same octets on every interpreter."""
-    octets = random.Random(7).randbytes(6000).hex()
+def test_a_day_gives_its_messages_of_one_shape_with_truth_plus_noise(tmp_path, any_interpreter, remotes):
+    """ANON-2 to ANON-4: same keys in the same order, one length, whether or not anybody came; same octets on every interpreter."""
+    octets = random.Random(7).randbytes(12000).hex()
     gateway = Gateway(remotes, any_interpreter.name, tmp_path, octets=octets)
     gateway.trust()
-    truth = [0] * 24
+    arrived, truth = [0] * 24, Daily()
     chance = random.Random(3)
-    met: set[int] = set()
     for hour in range(24):
         gateway.at(max(OPENS + hour * HOUR + 10, gateway.second))
-        guests = chance.sample(range(200), chance.choice([0, 0, 3, 12]))
-        gateway.come(*guests)
-        truth[hour] = len(set(guests) - met)
-        met |= set(guests)
+        for guest in chance.sample(range(200), chance.choice([0, 0, 3, 12])):
+            talk = Talk(guest, *chance.choice(USES[guest % 3]), lasts=chance.choice([0, 7, 900, 20000]), octets=chance.choice(VOLUMES))
+            gateway.end(talk)
+            arrived[hour] += truth.add(talk.record(gateway.second), OPENS * SECOND, OPENS * SECOND)
         assert len(gateway.spooled()) == hour
     gateway.at(OPENS + DAY + 1)
     spooled = gateway.spooled()
     gateway.close()
     sampler = Sampler(Tape(octets))
-    values = [count + sampler.laplace((4, 1)) for count in truth]
-    jitter = {int(name[:12]) - (OPENS + (slot + 1) * HOUR + SETTLE) for slot, name in enumerate(spooled)}
-    assert len(jitter) == 1
-    assert 0 <= jitter.pop() <= 600
-    assert len(spooled) == 24
-    for slot, (name, text) in enumerate(spooled.items()):
-        assert name.endswith(f"-arrivals-{slot:02d}")
-        start = OPENS + slot * HOUR
-        expected = {
-            "schema": "oubli/arrivals/1", "gateway": GATEWAY, "day": messages.date(TODAY), "slot": slot, "start": start,
-            "end": start + HOUR, "unit": "terminals", "value": values[slot], "b": [4, 1], "half_width": 12,
+    expected = [("arrivals", slot, [count + sampler.laplace((4, 1))], [4, 1], 12) for slot, count in enumerate(arrived)]
+    cells = truth.cells()
+    for metric, b, half in (("presence", [5, 1], 15), ("volume", [5, 1], 15), ("active", [40, 3], 40), ("classes", [10, 1], 30)):
+        assert all(least == most for least, most in cells[metric])
+        assert sum(least for least, _ in cells[metric]) > 20
+        values = [least + sampler.laplace((b[0], b[1])) for least, _ in cells[metric]]
+        expected.append((metric, 0, values, b, half))
+    units = {
+        "arrivals": "terminals", "presence": "terminals by quarter-hours", "volume": "terminals by MiB up and down",
+        "active": "terminals by hours UTC", "classes": "terminals by service class",
+    }  # fmt: skip
+    read = []
+    for name, text in spooled.items():
+        due, metric, slot = name.split("-")
+        message = json.loads(text)
+        times = (OPENS + int(slot) * HOUR, OPENS + (int(slot) + 1) * HOUR) if metric == "arrivals" else (OPENS, OPENS + DAY)
+        assert int(due) - times[1] - SETTLE == int(next(iter(spooled))[:12]) - OPENS - HOUR - SETTLE in range(601)
+        again = {
+            "schema": f"oubli/{metric}/1", "gateway": GATEWAY, "day": messages.date(TODAY), "slot": int(slot), "start": times[0],
+            "end": times[1], "unit": units[metric], "values": message["values"], "b": message["b"], "half_width": message["half_width"],
         }  # fmt: skip
-        assert text == json.dumps(expected, separators=(",", ":")).ljust(messages.SUMMARY_OCTETS).encode()
-    assert min(values) < 0
+        assert text == json.dumps(again, separators=(",", ":")).ljust(messages.SUMMARY_OCTETS).encode()
+        read.append((metric, int(slot), message["values"], message["b"], message["half_width"]))
+    assert sorted(read) == sorted(expected)
+    assert min(value for message in read for value in message[2]) < 0
 
 
 @pytest.mark.parametrize("second", [0, 1, 951782400, 1709164800, 1795000000, 4102444799])
@@ -743,5 +818,7 @@ def test_a_slot_that_could_not_be_spooled_is_lost_counted_and_never_drawn_again(
     gateway.close()
     sampler = Sampler(Tape(octets))
     values = [sampler.laplace((4, 1)) for _ in range(3)]
-    sent = {path.name[-2:]: json.loads(path.read_bytes())["value"] for path in (tmp_path / "srv/oubli/spool").glob("0*") if path.is_file()}
+    sent = {
+        path.name[-2:]: json.loads(path.read_bytes())["values"][0] for path in (tmp_path / "srv/oubli/spool").glob("0*") if path.is_file()
+    }
     assert sent == {"00": values[0], "02": values[2]}

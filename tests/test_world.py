@@ -118,14 +118,20 @@ def test_everybody_has_left_when_the_days_are_over() -> None:
 
 
 def test_a_terminal_counts_from_when_the_clock_is_trusted_once_a_day() -> None:
-    """ANON-6: what is heard before counts nowhere; the next agent-day begins anew."""
+    """ANON-6: what is heard before counts nowhere, nor what ended before; the next agent-day begins anew, and what is over is summed."""
     truth = Truth(86400, CAFE.start + TRUSTED)
     early = Kept(b"\2\0\0\0\0\1", b"", 6, 1, 1, 0, 0, 0, 0, CAFE.start, CAFE.start, CAFE.start + TRUSTED - 1)
     truth.destroyed(early)
     assert truth.learned.total() == 0
     for later in (TRUSTED, TRUSTED + 5 * HOUR, DAY - 1, DAY, DAY + HOUR):
-        truth.destroyed(early._replace(arrived=CAFE.start + later))
+        truth.destroyed(early._replace(end=CAFE.start + later, arrived=CAFE.start + later, bytes_up=6 << 20))
+    truth.destroyed(early._replace(mac=b"\2\0\0\0\0\2", end=CAFE.start + DAY - 1, arrived=CAFE.start + DAY + HOUR))
     assert truth.learned == {CAFE.start: 1, CAFE.start + DAY: 1}
+    (cells,) = truth.daily.values()
+    assert cells["presence"] == [(0, 0)] * 4 + [(1, 1)]
+    assert cells["volume"] == [(0, 0), (1, 1), *[(0, 0)] * 3]
+    assert cells["active"] == [(1, 1), (1, 1), *[(0, 0)] * 4]
+    assert cells["classes"] == [(1, 1), *[(0, 0)] * 8]
 
 
 def test_a_cafe_day_has_the_size_that_the_scenario_promises() -> None:

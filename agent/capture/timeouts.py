@@ -102,6 +102,10 @@ class Timeouts:
 
     def end(self, connection: "Connection") -> int:
         """Return when the connection's last packet passed, in ns of the kernel's wall clock, at the latest."""
+        return self.last(connection, connection.stop)
+
+    def last(self, connection: "Connection", now: int) -> int:
+        """Return the same of a connection that the kernel tells of at `now`: its end, or its place in the live table."""
         name = name_of(connection)
         seconds = self._current[name]
         former = self._former.get(name)
@@ -110,8 +114,7 @@ class Timeouts:
                 if until >= connection.start and value > seconds:
                     seconds = value
         ran = seconds - connection.remaining
-        end = connection.stop - ran * _SECOND if ran > 0 else connection.stop
-        return max(end, connection.start)
+        return max(now - ran * _SECOND if ran > 0 else now, connection.start)
 
 
 TYPE_CHECKING = False

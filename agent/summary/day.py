@@ -2,13 +2,16 @@
 """The agent-day: opens it, counts, and draws each cell once (ANON-3 to ANON-6).
 
 An agent-day is a UTC date shifted to 03:00. While it is open every slot that has closed is marked, drawn and spooled, whether or
-not anybody came. What is learned after a slot or day has closed counts nowhere.
+not anybody came; what has one message a day follows at its close. What is learned after a slot or day has closed counts nowhere,
+and so does a connection that ended before the day's first counted hour.
 """
 
 from agent.forward import messages
-from agent.summary.metrics import METRICS, scale
+from agent.summary.metrics import DAY, METRICS, QUARTERS, scale
 
-SHIFT, DAY = 10800, 86400
+SHIFT = 10800
+_SECOND = 1000000000
+_QUARTER = 900 * _SECOND
 SETTLE = 60  # seconds after a slot's end
 JITTER = 601  # 0..600 s, fixed by the gateway's id
 
@@ -28,6 +31,7 @@ class AgentDay:
         ledger: "Ledger",
         sampler: "Sampler",
         spool: "Spool",
+        published: "Published",
         jitter: int,
         log: "Callable[[str], None]",
     ) -> None:
@@ -36,17 +40,27 @@ class AgentDay:
         self._ledger = ledger
         self._sampler = sampler
         self._spool = spool
+        self._published = published
         self._jitter = jitter
         self._log = log
         self._refused = 0
-        self.last: "tuple[int, int] | None" = None
         self.lost = 0
         self._hour = -1  # not known before the first trusted tick
+        self._opened = 0  # 03:00 of the present agent-day, ns since the epoch
+        self._terms = tuple([config.metrics.get(metric.name, 0) for metric in METRICS])
+        if terminals.day and terminals.terms(len(METRICS)) != self._terms:
+            # The day's start was spent for other epsilons: these need a start of their own.
+            terminals.erase()
 
-    def see(self, mac: "int | bytes") -> None:
-        """Count a terminal in the hour that the last `tick` was in; nothing where no day is open."""
-        if self._terminals.day and self._hour >= 0:
-            self._terminals.see(mac, self._hour)
+    def see(self, mac: "int | bytes", start: int, end: int, service: int, octets: int) -> None:
+        """Count a terminal's connection, from its first packet to its last (ns); nothing where no day is open."""
+        terminals = self._terminals
+        if terminals.day and self._hour >= 0:
+            counted = terminals.first_hour() << 2
+            first = max((start - self._opened) // _QUARTER, counted)
+            last = min((end - self._opened) // _QUARTER, QUARTERS - 1)
+            if first <= last:
+                terminals.see(mac, self._hour, first, last, service, octets)
 
     def tick(self, second: int, monotonic: int, *, trusted: bool) -> None:
         """Draw what has closed, close and open days; `second` is the wall clock, `monotonic` ns since boot."""
@@ -56,46 +70,50 @@ class AgentDay:
             if terminals.over(monotonic):
                 terminals.erase()
             return
-        today = day_of(second)
+        today, passed = day_of(second), (second - SHIFT) % DAY
         if terminals.day:
-            closed = 24 if today > terminals.day else (second - SHIFT) % DAY // 3600
             if today >= terminals.day:
-                self._draw(closed)
+                self._draw(DAY if today > terminals.day else passed)
             if today > terminals.day:
                 terminals.erase()
-        self._hour = (second - SHIFT) % DAY // 3600
+        self._hour = passed // 3600
+        self._opened = (second - passed) * _SECOND
         if not terminals.day and today != self._refused:
             summary = self._config.summary
             if self._ledger.start(today, summary.epsilon, summary.epsilon_ceiling):
-                left = DAY - (second - SHIFT) % DAY
-                terminals.open_day(today, self._hour, monotonic + left * 1000000000)
+                terminals.open_day(today, self._hour, monotonic + (DAY - passed) * _SECOND, self._terms)
             elif today == self._ledger["day"]:
                 self._refused = today
                 self._log("summary: silent until the next agent-day, its epsilon is spent (ANON-5)")
 
-    def _draw(self, closed: int) -> None:
-        terminals = self._terminals
+    def _draw(self, passed: int) -> None:
+        """Draw every message whose slot closed by `passed` seconds of the open day and that is not marked yet."""
         for metric in METRICS:
-            epsilon = self._config.metrics.get(metric.name)
-            if epsilon is None:
-                continue
-            b = scale(metric.l1, epsilon)
-            for slot in range(min(closed, metric.slots)):
-                if terminals.drawn(slot):
-                    continue
-                terminals.mark(slot)
-                value = terminals.arrived(slot) + self._sampler.laplace(b)
-                start = terminals.day * DAY + SHIFT + slot * metric.slot_seconds
-                end = start + metric.slot_seconds
-                text = messages.summary(self._config.gateway.id, metric, terminals.day, slot, start, end, value, b)
-                try:
-                    self._spool.put(end + SETTLE + self._jitter, metric.name, slot, text)
-                except OSError:
-                    # Marked and not spooled: lost for ever, never drawn again.
-                    self.lost += 1
-                    self._log("summary: a message could not be spooled and is lost")
-                else:
-                    self.last = (terminals.day, slot)
+            if metric.name in self._config.metrics:
+                for slot in range(passed // metric.slot_seconds):
+                    if not self._terminals.drawn(metric.place + slot):
+                        self._publish(metric, slot)
+
+    def _publish(self, metric: "Metric", slot: int) -> None:
+        terminals = self._terminals
+        terminals.mark(metric.place + slot)
+        b = scale(metric.l1, self._config.metrics[metric.name])
+        values = [count + self._sampler.laplace(b) for count in terminals.count(metric, slot)]
+        opened = terminals.day * DAY + SHIFT
+        end = opened + (slot + 1) * metric.slot_seconds
+        start = max(end - metric.slot_seconds, opened + terminals.first_hour() * 3600)
+        text = messages.summary(self._config.gateway.id, metric, terminals.day, slot, start, end, values, b)
+        try:
+            self._spool.put(end + SETTLE + self._jitter, metric.name, slot, text)
+        except OSError:
+            # Marked and not spooled: lost for ever, never drawn again.
+            self.lost += 1
+            self._log("summary: a message could not be spooled and is lost")
+            return
+        try:
+            self._published.put(terminals.day, metric.place + slot, text)
+        except OSError as failure:
+            self._log("summary: a message can't be shown here (errno " + str(failure.errno) + ")")
 
 
 TYPE_CHECKING = False
@@ -105,5 +123,7 @@ if TYPE_CHECKING:
     from agent.config import Config
     from agent.forward.spool import Spool
     from agent.summary.ledger import Ledger
+    from agent.summary.metrics import Metric
     from agent.summary.noise import Sampler
+    from agent.summary.published import Published
     from agent.summary.terminals import Terminals

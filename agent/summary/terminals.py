@@ -6,9 +6,10 @@ The marks of the cells already drawn stand beside, so that a restart of the proc
 table is personal data until the day ends (L34-II-1).
 
 File, little-endian: header of 128 octets: magic 8, rows u32, agent-day u32 (days since the epoch, 0: none), rows used u32,
-1 where the table filled u8, first slot counted u8, pad 2, boot id 32 ASCII at 24, day key 16 at 64, marks of drawn cells u32 at 80,
-end of the day i64 at 88 (ns since boot).
-Rows of 32 octets: hash 8 (first word zero: free), first hour u8 at 26; the other octets are kept for the metrics to come.
+1 where the table filled u8, first hour counted u8, pad 2, boot id 32 ASCII at 24, day key 16 at 64, marks of drawn messages u32 at
+80, end of the day i64 at 88 (ns since boot), epsilon of each metric u16 x 5 at 96.
+Rows of 32 octets: hash 8 (first word zero: free), quarter-hours with traffic as 96 bits at 8, KiB u32 at 20, service classes as
+bits u16 at 24, first hour u8 at 26, octets below a KiB u32 at 28.
 """
 
 import struct
@@ -18,8 +19,11 @@ from agent.runtime.libc import words
 
 ROW, HEADER = 32, 128
 _MAGIC = b"OUBLIDY1"
-_DAY, _USED, _FULL, _FIRST, _BOOT, _KEY, _MARKS, _END = 12, 16, 20, 21, 24, 64, 80, 88
-_HOUR = 26
+_DAY, _USED, _FULL, _FIRST, _BOOT, _KEY, _MARKS, _END, _TERMS = 12, 16, 20, 21, 24, 64, 80, 88, 96
+_QUARTERS, _CLASSES, _HOUR = 8, 24, 26
+_KIB, _OCTETS = 5, 7  # words of a row
+_MOST = 0xFFFFFFFF  # KiB: where a terminal's volume stops counting
+_BITS = bytes([bin(octet).count("1") for octet in range(256)])
 _PROBES = 64  # rows looked at before the table counts as full
 
 
@@ -50,14 +54,18 @@ class Terminals:
         self._view[_BOOT : _BOOT + 32] = self._boot.encode()
         self.day = 0
 
-    def open_day(self, day: int, first_slot: int, end: int) -> None:
-        """Begin an agent-day with a new random key; slots before `first_slot` were not counted and stay silent; `end` in ns since boot."""
+    def open_day(self, day: int, first_hour: int, end: int, terms: "tuple[int, ...]") -> None:
+        """Begin an agent-day with a new random key.
+
+        Hours before `first_hour` were not counted and stay silent; `end` in ns since boot; `terms` are the epsilons that the day's
+        start was spent for, one a metric.
+        """
         self.erase()
         self._sodium.random(self._region.address + _KEY, 16)
-        marks = (1 << first_slot) - 1
-        struct.pack_into("<I", self._view, _MARKS, marks)
-        self._view[_FIRST] = first_slot
+        struct.pack_into("<I", self._view, _MARKS, (1 << first_hour) - 1)
+        self._view[_FIRST] = first_hour
         struct.pack_into("<q", self._view, _END, end)
+        struct.pack_into("<" + "H" * len(terms), self._view, _TERMS, *terms)
         struct.pack_into("<I", self._view, _DAY, day)
         self.day = day
 
@@ -74,11 +82,35 @@ class Terminals:
         """Say whether the table filled today, which doubles the day's bound (ANON-8; local use only)."""
         return self._view[_FULL] == 1
 
-    def see(self, mac: "int | bytes", hour: int) -> None:
-        """Count a terminal's sign of life in an hour of the day (0..23): the row keeps the first one.
+    def first_hour(self) -> int:
+        """Return the first hour of the day that is counted."""
+        return self._view[_FIRST]
 
-        `mac` is 6 octets or where they stand in memory.
+    def terms(self, metrics: int) -> "tuple[int, ...]":
+        """Return the epsilons that the day was opened with, in thousandths."""
+        return struct.unpack_from("<" + "H" * metrics, self._view, _TERMS)
+
+    def see(self, mac: "int | bytes", hour: int, first: int, last: int, service: int, octets: int) -> None:
+        """Count a connection of a terminal, heard of in an hour of the day (0..23): its row keeps the first one.
+
+        `mac` is 6 octets or where they stand in memory; `first` to `last` are the quarter-hours of the day (0..95) that the
+        connection touched, `octets` what it carried both ways.
         """
+        at = self._row_of(mac, hour)
+        if not at:
+            return
+        view = self._view
+        for quarter in range(first, last + 1):
+            view[at + _QUARTERS + (quarter >> 3)] |= 1 << (quarter & 7)
+        view[at + _CLASSES + (service >> 3)] |= 1 << (service & 7)
+        if octets:
+            table, word = self._words, at >> 2
+            octets += table[word + _OCTETS]
+            table[word + _OCTETS] = octets & 1023
+            table[word + _KIB] = min(table[word + _KIB] + (octets >> 10), _MOST)
+
+    def _row_of(self, mac: "int | bytes", hour: int) -> int:
+        """Return where a terminal's row stands, made at its first sight; 0 where the table is full."""
         self._sodium.short_hash(self._hash, mac, 6, self._region.address + _KEY)
         table = self._words
         low, high = self._hashed[0] or 1, self._hashed[1]  # zero means "free"
@@ -87,7 +119,7 @@ class Terminals:
             at = HEADER + row * ROW
             there = table[at >> 2]
             if there == low and table[(at >> 2) + 1] == high:
-                return
+                return at
             if there == 0:
                 struct.pack_into("<I", self._view, _USED, self.used() + 1)
                 break
@@ -96,29 +128,37 @@ class Terminals:
             # Full: whoever comes now is not counted today. Were a row given away, two terminals could take it from each other all
             # day and arrive again each time; so one terminal more leaves at most one other out (ANON-8).
             self._view[_FULL] = 1
-            return
+            return 0
         self._view[at + _HOUR] = hour
         table[(at >> 2) + 1] = high
         table[at >> 2] = low
+        return at
 
-    def arrived(self, hour: int) -> int:
-        """Return how many rows were first seen in an hour of the day."""
-        count = 0
-        for row in range(self._rows):
-            at = HEADER + row * ROW
-            if self._view[at + _HOUR] == hour and self._words[at >> 2]:
-                count += 1
-        return count
+    def count(self, metric: "Metric", slot: int) -> "list[int]":
+        """Read a message's cells off the rows; a row adds 1 to at most L1 of them (ANON-2)."""
+        counts = [0] * len(metric.cells)
+        row = Row(self._view, self._words, self.rank)
+        for number in range(self._rows):
+            row.at = HEADER + number * ROW
+            if self._words[row.at >> 2]:
+                for cell in metric.cells_of(row, slot)[: metric.l1]:
+                    counts[cell] += 1
+        return counts
 
-    def drawn(self, cell: int) -> bool:
-        """Say whether a cell's noise was drawn, or is about to be."""
+    def rank(self, at: int, cell: int) -> int:
+        """Return a number that only the day's key knows before, for the row at a place and a cell."""
+        self._sodium.short_hash(self._hash, bytes(self._view[at : at + 8]) + bytes([cell]), 9, self._region.address + _KEY)
+        return self._hashed[0]
+
+    def drawn(self, place: int) -> bool:
+        """Say whether the noise of a message's cells was drawn, or is about to be; `place` among the day's messages."""
         (marks,) = struct.unpack_from("<I", self._view, _MARKS)
-        return marks >> cell & 1 == 1
+        return marks >> place & 1 == 1
 
-    def mark(self, cell: int) -> None:
-        """Mark a cell before its draw: whatever happens then, it is never drawn again."""
+    def mark(self, place: int) -> None:
+        """Mark a message's cells before their draw: whatever happens then, they are never drawn again."""
         (marks,) = struct.unpack_from("<I", self._view, _MARKS)
-        struct.pack_into("<I", self._view, _MARKS, marks | 1 << cell)
+        struct.pack_into("<I", self._view, _MARKS, marks | 1 << place)
 
     def close(self) -> None:
         """Unmap; the day stays in the file for the next process of this boot."""
@@ -126,6 +166,40 @@ class Terminals:
         self._region.close()
 
 
+class Row:
+    """A terminal's row, read where it stands; `at` moves it."""
+
+    def __init__(self, view: "bytearray | memoryview", table: "Any", rank: "Callable[[int, int], int]") -> None:
+        self._view = view
+        self._words = table
+        self._rank = rank
+        self.at = 0
+
+    def hour(self) -> int:
+        """Return the hour of the day in which the recorder first heard of it."""
+        return self._view[self.at + _HOUR]
+
+    def quarters(self, first: int, count: int) -> int:
+        """Return in how many of `count` quarter-hours it had traffic; both are multiples of 8."""
+        at = self.at + _QUARTERS + (first >> 3)
+        return sum([_BITS[octet] for octet in self._view[at : at + (count >> 3)]])
+
+    def kib(self) -> int:
+        """Return its volume, up and down, in KiB."""
+        return self._words[(self.at >> 2) + _KIB]
+
+    def uses(self, service: int) -> bool:
+        """Say whether it used a service class."""
+        return self._view[self.at + _CLASSES + (service >> 3)] >> (service & 7) & 1 == 1
+
+    def rank(self, cell: int) -> int:
+        """Return the place of a cell in this terminal's secret order of the day."""
+        return self._rank(self.at, cell)
+
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any, Callable
+
     from agent.runtime.sodium import Sodium
+    from agent.summary.metrics import Metric

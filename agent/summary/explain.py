@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`oubli explain METRIC`: in five lines what a figure means, what one terminal adds, what it hides, how sure it is, what to do."""
+
+from agent.summary.metrics import METRICS, display_threshold, half_width, scale
+
+# metric: (what it counts, what one terminal adds) in English and in French
+_MEANING = {
+    "arrivals": (
+        ("terminals of which the gateway first heard in that hour", "1, once a day, in the hour of its first connection that ended"),
+        ("les terminaux entendus pour la première fois dans l'heure", "1, une fois par jour, à l'heure de sa première connexion terminée"),
+    ),
+    "presence": (
+        ("terminals of the day by the number of quarter-hours in which they had traffic", "1 a day, in one of the five ranges"),
+        ("les terminaux du jour selon le nombre de quarts d'heure avec du trafic", "1 par jour, dans une des cinq tranches"),
+    ),
+    "volume": (
+        ("terminals of the day by what they sent and received, in MiB of ended connections", "1 a day, in one of the five ranges"),
+        ("les terminaux du jour selon leur volume, en Mio de connexions terminées", "1 par jour, dans une des cinq tranches"),
+    ),
+    "active": (
+        ("terminals with traffic in each slot of four hours", "1 in each of its first two slots, at most 2 a day"),
+        ("les terminaux avec du trafic dans chaque tranche de quatre heures", "1 dans ses deux premières tranches, au plus 2 par jour"),
+    ),
+    "classes": (
+        ("terminals that used a class of service; web and DNS, which everybody uses, are left out", "1 in at most two classes, by lot"),
+        ("les terminaux ayant utilisé une classe de service, sauf web et DNS", "1 dans au plus deux classes, tirées au sort"),
+    ),
+}
+_TEXTS = (
+    (
+        "%s: %s.",
+        "One terminal adds %s; one that changes its MAC counts as several.",
+        "Noise hides each terminal: whether it came changes the odds of any figure by a factor of at most e^%s.",
+        'A figure is within ± %d of the truth in 95 of 100 cases; below %d it is shown as "< %d"; it may be negative.',
+        "Compare sums and means over days or gateways, never two single figures that differ by less than their ±.",
+    ),
+    (
+        "%s : %s.",
+        "Un terminal ajoute %s ; s'il change de MAC, il compte pour plusieurs.",
+        "Un bruit cache chaque terminal : sa venue change les chances de tout chiffre d'un facteur e^%s au plus.",
+        "Un chiffre est à ± %d de la vérité dans 95 cas sur 100 ; sous %d il s'affiche « < %d » ; il peut être négatif.",
+        "Comparez des sommes ou des moyennes sur des jours ou des lieux, jamais deux chiffres plus proches que leur ±.",
+    ),
+)
+
+
+def lines(name: str, epsilon: "int | None", *, french: bool) -> "list[str]":
+    """Return five lines about a metric whose epsilon is set (thousandths; None: its default)."""
+    (metric,) = [one for one in METRICS if one.name == name]
+    epsilon = epsilon or metric.epsilon
+    b = scale(metric.l1, epsilon)
+    below = display_threshold(b)
+    counts, adds = _MEANING[name][french]
+    first, second, third, fourth, fifth = _TEXTS[french]
+    power = str(epsilon // 1000) + ("," if french else ".") + "%03d" % (epsilon % 1000)
+    return [first % (name, counts), second % adds, third % power, fourth % (half_width(b), below, below), fifth]
