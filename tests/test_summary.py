@@ -4,6 +4,7 @@
 import json
 import math
 import random
+import re
 import struct
 from collections import Counter, defaultdict
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from agent.summary import metrics, services
 from agent.summary.day import SETTLE, day_of
 from agent.summary.ledger import OWED, TOKENS
 from agent.summary.noise import Sampler
+from agent.summary.published import Published
 from agent.summary.terminals import HEADER, ROW, Terminals
 from host_sim import kernel
 from host_sim.world import Daily, Kept
@@ -822,3 +824,232 @@ def test_a_slot_that_could_not_be_spooled_is_lost_counted_and_never_drawn_again(
         path.name[-2:]: json.loads(path.read_bytes())["values"][0] for path in (tmp_path / "srv/oubli/spool").glob("0*") if path.is_file()
     }
     assert sent == {"00": values[0], "02": values[2]}
+
+
+def test_a_connection_that_lasts_sets_the_quarter_hours_it_touches_and_one_that_is_idle_does_not(tmp_path, interpreter, remotes):
+    """ANON-8: off the live table every five minutes, up to its last packet; its end sets the rest and brings its volume once."""
+    gateway = Gateway(remotes, interpreter.name, tmp_path, second=OPENS + HOUR)
+    gateway.trust()
+    gateway.come(1, 2)  # known from here on: one quarter-hour each
+    for second in range(OPENS + 2 * HOUR, OPENS + 4 * HOUR, 300):
+        gateway.at(second)
+        steps = []
+        for number, left in ((1, IDLE), (2, 0)):
+            flow = gateway.flow(Talk(number), 0)
+            flow.timeout = left  # of 30 s: a packet just now, and one 30 s ago at the earliest start of the table
+            steps.append(["live", kernel.conntrack("new", flow, gateway.order).hex()])
+        gateway.steps(*steps[: 1 if second > OPENS + 2 * HOUR else 2])
+    rows = quarters(tmp_path)
+    talk = Talk(1, lasts=3 * HOUR, octets=11 << 20)
+    gateway.at(OPENS + 5 * HOUR + 60)
+    gateway.end(talk)
+    ended = quarters(tmp_path)
+    gateway.close()
+    assert rows == [[4, 7], [4, *range(8, 16)]]
+    assert ended == [[4, 7], [4, *range(8, 21)]]
+
+
+def quarters(root: Path) -> list[list[int]]:
+    """Return the quarter-hours of each row of the day's table."""
+    data = (root / "var/run/oubli/terminals").read_bytes()
+    rows = [data[at + 8 : at + 20] for at in range(HEADER, len(data), ROW) if any(data[at : at + 8])]
+    return sorted([bit for bit in range(96) if row[bit >> 3] >> (bit & 7) & 1] for row in rows)
+
+
+def test_what_ended_before_the_day_or_the_hour_of_its_start_counts_nowhere(tmp_path, interpreter, remotes):
+    """ANON-1, ANON-6: a phone that left in the night doesn't arrive when the kernel forgets its connection."""
+    gateway = Gateway(remotes, interpreter.name, tmp_path, second=OPENS + 2 * HOUR + 60)
+    gateway.trust()
+    opened = gateway.second - gateway.second % HOUR
+    gateway.at(opened + 1200)
+    for number, stopped, began in ((1, 1300, 5 * HOUR), (2, 1100, 5 * HOUR), (3, 0, 0)):
+        flow = gateway.flow(Talk(number), (gateway.second - stopped) * SECOND)
+        flow.start = (gateway.second - began - stopped - IDLE) * SECOND
+        near = kernel.Neighbour(flow.source, bytes.fromhex(MACS[number]))
+        gateway.steps(
+            ["neighbour", kernel.neighbour(near, gateway.order).hex()], ["datagram", kernel.conntrack("destroy", flow, gateway.order).hex()]
+        )
+    assert quarters(tmp_path) == [[8], [9]]
+    gateway.close()
+
+
+def test_volume_adds_up_to_the_octet_and_stops_at_its_most(tmp_path, any_interpreter, remotes):
+    """No connection is too small to count; the KiB counter saturates and doesn't wrap."""
+    ask = remotes(any_interpreter.name)
+    ask("terminals_open", str(tmp_path / "terminals"), 64, BOOT)
+    ask("terminals_day", TODAY, 0, DAY * SECOND)
+    small = [[MACS[0], 0, 0, 0, services.WEB, 700]] * 14979  # 10 MiB less 460 octets
+    for at in range(0, len(small), 500):
+        answer = ask("terminals_see", small[at : at + 500])
+    assert answer["cells"]["volume"] == [1, 0, 0, 0, 0]
+    assert ask("terminals_see", [small[0]])["cells"]["volume"] == [0, 1, 0, 0, 0]
+    for _ in range(3):
+        assert ask("terminals_see", [[MACS[0], 0, 0, 0, services.WEB, 3 << 40]])["cells"]["volume"] == [0, 0, 0, 0, 1]
+    ask("terminals_close")
+    (at,) = [at for at in range(HEADER, HEADER + 64 * ROW, ROW) if any((tmp_path / "terminals").read_bytes()[at : at + 8])]
+    assert (tmp_path / "terminals").read_bytes()[at + 20 : at + 24] == b"\xff" * 4
+
+
+def test_which_two_classes_count_is_drawn_by_key_and_not_by_order(tmp_path, remotes):
+    """ANON-2: the same on every interpreter, whatever order they came in; each class as often as any other."""
+    used = [services.OTHER, services.MAIL, services.VPN, services.TIME, services.PUSH]
+    chance, answers = random.Random(5), []
+    for name in ("cpython", "micropython", "mips"):
+        ask = remotes(name)
+        ask("terminals_open", str(tmp_path / name), 1024, BOOT)
+        ask("terminals_day", TODAY, 0, DAY * SECOND, "5a" * 16)
+        for first in range(0, 600, 60):
+            rows = [[f"{number:012x}", 0, 0, 0, service, 1] for number in range(first, first + 60) for service in used]
+            chance.shuffle(rows)
+            answer = ask("terminals_see", rows)
+        ask("terminals_close")
+        answers.append(answer["cells"]["classes"])
+    assert answers[0] == answers[1] == answers[2]
+    assert sum(answers[0]) == 1200
+    counts = [count for count in answers[0] if count]
+    assert len(counts) == len(used)
+    assert sum((count - 240) ** 2 / 240 for count in counts) < chi_square_limit(4, 4)
+
+
+def test_epsilons_that_change_within_a_day_need_a_start_of_their_own(tmp_path, interpreter, remotes):
+    """ANON-5: what was counted under other epsilons is erased, and the new ones are spent for, up to the ceiling."""
+    gateway = Gateway(remotes, interpreter.name, tmp_path)
+    gateway.trust()
+    gateway.come(*range(10))
+    gateway.close()
+    spent = []
+    for volume in (200, 100, 200, 100):
+        options = f"config metric 'volume'\n option epsilon '{volume}'\n"
+        gateway = Gateway(remotes, interpreter.name, tmp_path, second=gateway.second + 60, options=options)
+        gateway.trust()
+        spent.append(gateway.steps()["status"]["summary"]["spent"])
+        gateway.close()
+    assert spent == [1000, 2000, 2000, 2000]
+    assert quarters(tmp_path) == []
+
+
+def test_a_metric_that_is_off_is_not_published_and_the_others_keep_their_noise(tmp_path, interpreter, remotes):
+    """Each metric's b follows from its own epsilon; no message, no draw for one that is off."""
+    octets = random.Random(9).randbytes(8000).hex()
+    gateway = Gateway(remotes, interpreter.name, tmp_path, octets=octets, options="config metric 'presence'\n option enabled '0'\n")
+    gateway.trust()
+    gateway.at(OPENS + DAY + 5)
+    gateway.close()
+    sampler = Sampler(Tape(octets))
+    for _ in range(24):
+        sampler.laplace((4, 1))
+    daily = {message["schema"]: message["values"] for message in map(json.loads, gateway.spooled().values())}
+    assert len(gateway.spooled()) == 27
+    assert "oubli/presence/1" not in daily
+    for name, b, cells in (("volume", (5, 1), 5), ("active", (40, 3), 6), ("classes", (10, 1), 9)):
+        assert daily[f"oubli/{name}/1"] == [sampler.laplace(b) for _ in range(cells)]
+
+
+# What a person reads
+
+
+def said(interpreter, root: Path, *words: str, env: dict[str, str] | None = None) -> str:
+    config = root / "config"
+    return interpreter.run(
+        "-m", "agent", *words, "--root", root, "--config", config, env={"LC_ALL": "C.UTF-8"} | (env or {})
+    ).stdout.decode()
+
+
+@pytest.mark.needs("micropython")
+def test_summary_shows_what_was_published_and_no_more_than_there_is_to_know(tmp_path, cpython, micropython, remotes):
+    """ANON-3: < ceil(2b) below that value, ± the half-width; `--json` has the noisy integers; both interpreters say the same."""
+    gateway = Gateway(remotes, "cpython", tmp_path)
+    assert said(cpython, tmp_path, "summary") == said(micropython, tmp_path, "summary") == "nothing was published yet\n"
+    gateway.trust()
+    gateway.come(*range(100))
+    gateway.at(OPENS + DAY + 5)
+    status = gateway.steps()["status"]["summary"]["published"]
+    gateway.close()
+    sent = [json.loads(text) for text in gateway.spooled().values()]
+    outputs = [(said(one, tmp_path, "summary"), said(one, tmp_path, "summary", "--json")) for one in (cpython, micropython)]
+    assert outputs[0] == outputs[1]
+    text, data = outputs[0][0], json.loads(outputs[0][1])
+    assert {(one["metric"], one["slot"]): one["values"] for one in data} == {
+        (one["schema"].split("/")[1], one["slot"]): one["values"] for one in sent
+    }
+    assert [one["metric"] for one in status] == [metric.name for metric in metrics.METRICS]
+    assert [one for one in data if one["metric"] != "arrivals" or one["slot"] == 23] == sorted(status, key=data.index)
+    assert text.splitlines()[0] == f"{messages.date(TODAY)}, as published"
+    figures = {"arrivals": (12, 8), "presence": (15, 10), "volume": (15, 10), "active": (40, 27), "classes": (30, 20)}
+    blocks = {block.split(",")[0]: block.splitlines() for block in re.split(r"\n(?=[a-z])", text)[1:]}
+    assert list(blocks) == list(figures)
+    for one in data:
+        half, below = figures[one["metric"]]
+        assert (one["half_width"], one["below"]) == (half, below)
+        assert blocks[one["metric"]][0].endswith(f", each ± {half} with 95 %")
+        for cell, value in enumerate(one["values"]):
+            line = blocks[one["metric"]][1 + one["slot"] + cell]
+            assert line.endswith(f"  {value}" if value >= below else f"  < {below}")
+    assert "< 8" in text
+    assert said(cpython, tmp_path, "summary", "--day", "2020-01-01") == "nothing was published on 2020-01-01\n"
+    assert said(micropython, tmp_path, "summary", "--day", messages.date(TODAY)) == text
+
+
+def test_what_was_published_is_kept_for_eight_days_in_a_file_that_does_not_grow(tmp_path, interpreter):
+    """Days of the broker's absence included; a part that a cut of power left is not shown."""
+    folder = tmp_path / "srv/oubli"
+    folder.mkdir(parents=True)
+    room = Published(str(folder / "published"))
+    sampler = Sampler(random.Random(2).randbytes)
+    for day in range(TODAY, TODAY + 12):
+        for metric in metrics.METRICS:
+            for slot in range(metric.slots):
+                values = [sampler.laplace((4, 1)) for _ in metric.cells]
+                room.put(day, metric.place + slot, messages.summary(GATEWAY, metric, day, slot, 1, 2, values, (4, 1)))
+    path = folder / "published"
+    assert path.stat().st_size == 8 * metrics.MESSAGES * messages.SUMMARY_OCTETS < 72000
+    assert {figure.day for figure in room.each()} == {messages.date(day) for day in range(TODAY + 4, TODAY + 12)}
+    data = bytearray(path.read_bytes())
+    place = (TODAY + 11) % 8 * metrics.MESSAGES * messages.SUMMARY_OCTETS
+    data[place + 20 : place + 320] = bytes(300)
+    path.write_bytes(data)
+    shown = json.loads(said(interpreter, tmp_path, "summary", "--json"))
+    assert {one["day"] for one in shown} == {messages.date(TODAY + 11)}
+    assert len(shown) == metrics.MESSAGES - 1
+
+
+@pytest.mark.needs("micropython")
+@pytest.mark.parametrize("language", ["C.UTF-8", "fr_FR.UTF-8"])
+@pytest.mark.parametrize("name", [metric.name for metric in metrics.METRICS])
+def test_explain_says_in_five_lines_what_a_figure_means_and_how_sure_it_is(tmp_path, cpython, micropython, name, language):
+    """With the epsilon that is set here; in French where LANG is."""
+    epsilon = {"arrivals": 125}.get(name)
+    option = f"config metric '{name}'\n option epsilon '{epsilon}'\n" if epsilon else ""
+    (tmp_path / "config").write_text(f"config gateway\n option id '{GATEWAY}'\n{option}")
+    texts = {said(one, tmp_path, "explain", name, env={"LC_ALL": language}) for one in (cpython, micropython)}
+    (text,) = texts
+    lines = text.splitlines()
+    assert len(lines) == 5
+    assert max(map(len, lines)) < 130
+    french = language.startswith("fr")
+    assert lines[0].startswith(name + (" : " if french else ": "))
+    metric = next(metric for metric in metrics.METRICS if metric.name == name)
+    b = metrics.scale(metric.l1, epsilon or metric.epsilon)
+    assert f"± {metrics.half_width(b)} " in lines[3]
+    assert f"< {metrics.display_threshold(b)}" in lines[3]
+    assert ("Un terminal ajoute" if french else "One terminal adds") in lines[1]
+    number = f"{(epsilon or metric.epsilon) / 1000:.3f}"
+    assert ("e^" + (number.replace(".", ",") if french else number)) in lines[2]
+
+
+@pytest.mark.parametrize(
+    ("words", "accepted"),
+    [
+        (["explain"], "accepted: arrivals, presence, volume, active, classes"),
+        (["explain", "visits"], "accepted: VERB"),
+        (["explain", "volume", "volume"], "accepted: VERB"),
+        (["summary", "--day"], "a value is missing"),
+        (["summary", "--day", "yesterday"], "accepted: a date such as"),
+        (["summary", "volume"], "accepted: VERB"),
+        (["status", "--day", "2026-11-25"], "accepted: summary --day D"),
+    ],
+)
+def test_bad_words_are_refused_in_one_line(words, accepted, interpreter):
+    done = interpreter.run("-m", "agent", *words, check=False)
+    assert (done.returncode, done.stdout, done.stderr.count(b"\n")) == (2, b"", 1)
+    assert accepted in done.stderr.decode()

@@ -7,7 +7,7 @@ from agent.summary.metrics import METRICS, display_threshold, half_width, scale
 _MEANING = {
     "arrivals": (
         ("terminals of which the gateway first heard in that hour", "1, once a day, in the hour of its first connection that ended"),
-        ("les terminaux entendus pour la première fois dans l'heure", "1, une fois par jour, à l'heure de sa première connexion terminée"),
+        ("les terminaux entendus pour la première fois dans l'heure", "1 par jour, à l'heure de sa première connexion terminée"),
     ),
     "presence": (
         ("terminals of the day by the number of quarter-hours in which they had traffic", "1 a day, in one of the five ranges"),
