@@ -58,8 +58,8 @@ def _no_socket(_on: bool) -> None:
 class Recorder:
     """One gateway's recorder below `root`.
 
-    `source` as in agent.clock, `random(n)` gives n octets, `log(text)` takes a line, `sysctl(name)` reads a setting of
-    conntrack, `switch(on)` sets the loss-free mode of the event socket.
+    `source` as in agent.clock, `sampler` draws the noise (None: from os.urandom), `log(text)` takes a line, `sysctl(name)` reads
+    a setting of conntrack, `switch(on)` sets the loss-free mode of the event socket.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class Recorder:
         root: str,
         source: "TimeSource",
         *,
-        random: "Callable[[int], bytes]" = os.urandom,
+        sampler: "Sampler | None" = None,
         log: "Callable[[str], None]" = print,
         sysctl: "Callable[[str], int | None]" = timeouts.read_sysctl,
         switch: "Callable[[bool], None]" = _no_socket,
@@ -110,7 +110,8 @@ class Recorder:
         gateway = sodium.digest(config.gateway.id.encode(), 8)
         jitter = int.from_bytes(gateway, "big") % JITTER
         self._published = Published(paths.published)
-        self._day = AgentDay(config, self._terminals, self._ledger, Sampler(random), self._spool, self._published, jitter, log)
+        sampler = sampler or Sampler(os.urandom)
+        self._day = AgentDay(config, self._terminals, self._ledger, sampler, self._spool, self._published, jitter, log)
         self._wall = source.wall()
         self._monotonic = source.monotonic()
         self.due = self._monotonic  # when `tick` wants to be called again, monotonic ns

@@ -19,6 +19,7 @@ from collections import OrderedDict
 
 from agent import config as configuration
 from agent.recorder import Recorder
+from agent.summary.noise import Sampler
 from host_sim import tape
 
 _LEAST = 1000000  # ns: a recorder that asks to be called at once is called a millisecond later
@@ -116,7 +117,7 @@ class Stage:
         (monotonic,) = struct.unpack_from("<Q", self._payload, 0)
         self.time.now, self.time.ahead = wall, wall - monotonic
         if self.recorder is None:
-            self.recorder = Recorder(self.config, self.root, self.time, random=self.random, log=_log, sysctl=self.sysctl.get)
+            self.recorder = Recorder(self.config, self.root, self.time, sampler=Sampler(self.random), log=_log, sysctl=self.sysctl.get)
         self._tick()
 
     def _advance(self, wall: int) -> None:

@@ -1,0 +1,184 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What one terminal can change, through the real pipeline (ANON-1, ANON-2, ANON-8): kernel messages in, messages out, noise off."""
+
+import os
+import tempfile
+from itertools import count
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from agent.runtime.sodium import Sodium
+from agent.summary import metrics
+from agent.summary.day import AgentDay
+from agent.summary.terminals import Terminals
+from tests.paired import DAY, HOUR, PORTS, TRUSTED, Device, Seen, Sign, Silence, crowd, distances
+
+L1 = {metric.name: metric.l1 for metric in metrics.METRICS}
+VICTIM = 0
+TMPFS = "/dev/shm"  # noqa: S108 (a folder of a random name is made there)
+SIGNS = st.lists(
+    st.builds(
+        Sign, st.integers(TRUSTED + 1, DAY - 1), st.just(VICTIM), st.integers(0, 2 * DAY), st.integers(0, 1 << 33),
+        st.sampled_from(PORTS), st.booleans(), st.booleans(),
+    ),
+    min_size=1, max_size=20,
+)  # fmt: skip
+NOBODY: list[Sign] = []
+
+
+@pytest.fixture(scope="module")
+def memory():
+    """Give a folder where a sync costs nothing."""
+    with tempfile.TemporaryDirectory(dir=TMPFS if os.access(TMPFS, os.W_OK) else None) as folder:
+        yield Path(folder)
+
+
+def day(root: Path, signs: list[Sign], restarts: list[int] = [], rows: int = 256) -> Seen:  # noqa: B006 (never changed)
+    return Device(root, Silence, b"\x5a" * 16, rows).play(signs, restarts)
+
+
+def allowed(one: Seen, other: Seen) -> int:
+    return 2 if one.filled or other.filled else 1
+
+
+@pytest.mark.parametrize("others", [0, 40, 60, 240])
+@settings(max_examples=30)
+@given(signs=SIGNS, seed=st.integers(0, 1 << 32), restarts=st.lists(st.integers(TRUSTED, DAY - 2 * TRUSTED), max_size=2, unique=True))
+def test_one_terminal_changes_each_metric_by_its_l1_at_most(memory, others, signs, seed, restarts):
+    """Restarts included. 64 rows: with 60 others the table is near full, with 240 it filled, which doubles the bound (ANON-8)."""
+    root = memory / f"l1-{others}"
+    background = crowd(seed, others)
+    one, other = (day(root, background + mine, restarts, 64) for mine in (signs, NOBODY))
+    assert len(one.spool) == len(other.spool) == metrics.MESSAGES
+    assert list(one.spool) == list(other.spool)
+    assert {len(text) for text in (*one.spool.values(), *other.spool.values())} == {320}
+    moved = distances(one, other)
+    assert all(moved[name] <= L1[name] * allowed(one, other) for name in L1), moved
+    if others < 40:
+        assert moved["presence"] == moved["volume"] == moved["arrivals"]
+
+
+def test_an_extreme_terminal_reaches_the_bound_of_each_metric(memory):
+    """The bound is no larger than it must be: all day, every class, terabytes."""
+    signs = [Sign(at, VICTIM, 1000, 1 << 40, PORTS[at % len(PORTS)], six=at % 2 == 1) for at in range(TRUSTED + 1, DAY, 601)]
+    assert distances(day(memory / "day", signs), day(memory / "day", NOBODY)) == L1
+
+
+def clip_after_counting(monkeypatch):
+    """Count every cell that a row touches, and bound the sum afterwards."""
+
+    def counted(self, metric, slot):
+        counts = [0] * len(metric.cells)
+        row = self_row(self)
+        for number in range(self._rows):
+            row.at = 128 + 32 * number
+            if self._words[row.at >> 2]:
+                for cell in metric.cells_of(row, slot):
+                    counts[cell] += 1
+        return [min(value, self._rows * metric.l1) for value in counts]
+
+    def self_row(table):
+        from agent.summary.terminals import Row  # noqa: PLC0415 (this variant's alone)
+
+        return Row(table._view, table._words, table.rank)
+
+    monkeypatch.setattr(Terminals, "count", counted)
+
+
+def bound_per_slot(monkeypatch):
+    """Let a terminal arrive once in each hour instead of once a day."""
+    former = Terminals._row_of
+
+    def row_of(self, mac, hour):
+        at = former(self, mac, hour)
+        self._view[at + 26] = hour
+        return at
+
+    monkeypatch.setattr(Terminals, "_row_of", row_of)
+
+
+def count_connections(monkeypatch):
+    """Give each connection a row of its own."""
+    former, numbers = Terminals.see, count()
+
+    def see(self, _mac, *rest):
+        former(self, next(numbers).to_bytes(6, "big"), *rest)
+
+    monkeypatch.setattr(Terminals, "see", see)
+
+
+def forget_at_a_restart(monkeypatch):
+    """Begin the day anew when the process does, marks kept."""
+    former = AgentDay.__init__
+
+    def begin(self, config, terminals, *rest):
+        for at in range(128, len(terminals._view)):
+            terminals._view[at] = 0
+        former(self, config, terminals, *rest)
+
+    monkeypatch.setattr(AgentDay, "__init__", begin)
+
+
+def volume_in_two_cells(monkeypatch):
+    """Count the volume up and the volume down in a cell each, without doubling L1."""
+    (metric,) = (metric for metric in metrics.METRICS if metric.name == "volume")
+    monkeypatch.setattr(metric, "cells_of", lambda row, _slot: (0, 4) if row.kib() > 1000 else (0,))
+    monkeypatch.setattr(metric, "l1", 2)
+
+
+@pytest.mark.parametrize(
+    ("broken", "metric"),
+    [
+        (clip_after_counting, "active"),
+        (bound_per_slot, "arrivals"),
+        (count_connections, "presence"),
+        (forget_at_a_restart, "arrivals"),
+        (volume_in_two_cells, "volume"),
+    ],
+)
+def test_a_count_whose_bound_does_not_hold_is_caught(memory, monkeypatch, broken, metric):
+    """The same check as above, on a day of a busy terminal: negative controls."""
+    signs = [Sign(at, VICTIM, 1000, 1 << 21, PORTS[at // HOUR % len(PORTS)]) for at in range(TRUSTED + 1, DAY, HOUR)]
+    background = crowd(1, 30)
+    restarts = [5 * HOUR + 7]
+    bound = dict(L1)
+    broken(monkeypatch)
+    one, other = (day(memory / "day", background + mine, restarts) for mine in (signs, NOBODY))
+    assert allowed(one, other) == 1
+    assert distances(one, other)[metric] > bound[metric]
+
+
+class Clash(Sodium):
+    """Hashes that agree for every terminal, in the first word or whole."""
+
+    def __init__(self, octets: int) -> None:
+        super().__init__()
+        self.octets = octets
+
+    def short_hash(self, out, data, size, key):
+        super().short_hash(out, data, size, key)
+        out[: self.octets] = b"\x07" * self.octets
+
+
+@pytest.mark.parametrize(("octets", "factor"), [(4, 1), (8, 2)])
+@given(signs=st.lists(st.tuples(st.integers(0, 3), st.integers(0, 23), st.sampled_from([2, 4, 5, 8])), max_size=30))
+def test_terminals_whose_hashes_clash(memory, octets, factor, signs):
+    """Half a hash that clashes costs time alone; two that clash whole share a row, which doubles the bound at a chance of 2^-64."""
+    results = []
+    for without in (None, 0):
+        table = Terminals(str(memory / "clash"), 64, "a1" * 16, Clash(octets))
+        table.open_day(1, 0, DAY, (0,) * 5)
+        table._view[64:80] = b"\x5a" * 16
+        for terminal, hour, service in sorted(signs, key=lambda sign: sign[1]):
+            if terminal != without:
+                table.see(terminal.to_bytes(6, "big"), hour, 4 * hour, 4 * hour + 3, service, 5 << 20)
+        results.append({m.name: [cell for slot in range(m.slots) for cell in table.count(m, slot)] for m in metrics.METRICS})
+        came = {terminal for terminal, _, _ in signs if terminal != without}
+        assert table.used() == (len(came) if octets == 4 else min(len(came), 1))
+        table.close()
+    for name, l1 in L1.items():
+        pairs = zip(results[0][name], results[1][name], strict=True)
+        assert sum(abs(a - b) for a, b in pairs) <= factor * l1
