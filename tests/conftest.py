@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
 from collections import Counter
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 IN_CI = os.environ.get("CI", "").lower() in {"1", "true"}
+TMPFS = "/dev/shm"  # noqa: S108 (a folder of a random name is made there)
 ROOMS = pytest.StashKey["Rooms"]()
 LEFT_OUT = pytest.StashKey[Counter[str]]()
 
@@ -77,6 +80,13 @@ def remotes() -> Iterator[Callable[[str], Remote]]:
     yield remote
     for one in running.values():
         one.close()
+
+
+@pytest.fixture(scope="module")
+def memory() -> Iterator[Path]:
+    """Give a folder in memory where there is one: a sync costs nothing there."""
+    with tempfile.TemporaryDirectory(dir=TMPFS if os.access(TMPFS, os.W_OK) else None) as folder:
+        yield Path(folder)
 
 
 def needs(item: pytest.Item) -> Iterator[str]:

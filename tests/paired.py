@@ -98,7 +98,7 @@ class Seen:
 class Device:
     """One device in a folder. `boot` and `restart` begin a recorder; `play` lets a day pass."""
 
-    def __init__(self, root: Path, sampler: Callable[[], Sampler], key: bytes | None = None, rows: int = 64) -> None:
+    def __init__(self, root: Path, sampler: Callable[[], Sampler] | None, key: bytes | None = None, rows: int = 64) -> None:
         self.root, self.sampler, self.key = root, sampler, key
         shutil.rmtree(root, ignore_errors=True)
         root.mkdir(parents=True)
@@ -123,7 +123,9 @@ class Device:
         """Begin a process of the same boot; its clock is trusted ten minutes later."""
         self.time.second = second
         log = self.seen.log.append
-        self.recorder = Recorder(self.config, str(self.root), self.time, sampler=self.sampler(), log=log, sysctl=ACCOUNTING.get)
+        self.recorder = Recorder(
+            self.config, str(self.root), self.time, sampler=self.sampler() if self.sampler else None, log=log, sysctl=ACCOUNTING.get
+        )
         for message in (
             kernel.link("lan"),
             kernel.address(b"\x0a\x14\0\1", 16),

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What one terminal can change, through the real pipeline (ANON-1, ANON-2, ANON-8): kernel messages in, messages out, noise off."""
 
-import os
-import tempfile
 from itertools import count
 from pathlib import Path
 
@@ -18,7 +16,6 @@ from tests.paired import DAY, HOUR, PORTS, TRUSTED, Device, Seen, Sign, Silence,
 
 L1 = {metric.name: metric.l1 for metric in metrics.METRICS}
 VICTIM = 0
-TMPFS = "/dev/shm"  # noqa: S108 (a folder of a random name is made there)
 SIGNS = st.lists(
     st.builds(
         Sign, st.integers(TRUSTED + 1, DAY - 1), st.just(VICTIM), st.integers(0, 2 * DAY), st.integers(0, 1 << 33),
@@ -27,13 +24,6 @@ SIGNS = st.lists(
     min_size=1, max_size=20,
 )  # fmt: skip
 NOBODY: list[Sign] = []
-
-
-@pytest.fixture(scope="module")
-def memory():
-    """Give a folder where a sync costs nothing."""
-    with tempfile.TemporaryDirectory(dir=TMPFS if os.access(TMPFS, os.W_OK) else None) as folder:
-        yield Path(folder)
 
 
 def day(root: Path, signs: list[Sign], restarts: list[int] = [], rows: int = 256) -> Seen:  # noqa: B006 (never changed)
