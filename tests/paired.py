@@ -88,8 +88,9 @@ class Time:
 class Seen:
     """Everything of a day that can be seen from outside the recorder."""
 
-    cells: dict[str, list[int]] = field(default_factory=dict)
-    spool: dict[str, bytes] = field(default_factory=dict)  # name -> octets
+    spool: dict[str, bytes] = field(default_factory=dict)  # name -> octets, at the end
+    sent: list[tuple[str, bytes]] = field(default_factory=list)  # every message that ever lay there, in order
+    table: bytes = b""  # the day's table as it is left
     health: list[bytes] = field(default_factory=list)
     log: list[str] = field(default_factory=list)
     filled: bool = False
@@ -98,14 +99,16 @@ class Seen:
 class Device:
     """One device in a folder. `boot` and `restart` begin a recorder; `play` lets a day pass."""
 
-    def __init__(self, root: Path, sampler: Callable[[], Sampler] | None, key: bytes | None = None, rows: int = 64) -> None:
+    def __init__(
+        self, root: Path, sampler: Callable[[], Sampler] | None, key: bytes | None = None, rows: int = 64, options: str = ""
+    ) -> None:
         self.root, self.sampler, self.key = root, sampler, key
         shutil.rmtree(root, ignore_errors=True)
         root.mkdir(parents=True)
         path = root / "config"
         path.write_text(
             f"config gateway\n option id '{GATEWAY}'\n option duty 'portal'\n"
-            f"config purpose 'security'\n option enabled '0'\nconfig summary\n option rows '{rows}'\n"
+            f"config purpose 'security'\n option enabled '0'\nconfig summary\n option rows '{rows}'\n{options}"
         )
         self.config = config.load(str(path))
         self.seen = Seen()
@@ -163,8 +166,14 @@ class Device:
             self._look()
 
     def _look(self) -> None:
-        """Take what leaves: the health message each time, each message of the spool once."""
+        """Take what leaves: the health message, and each message of the spool that wasn't there before."""
         self.seen.health.append((self.root / "var/run/oubli/live/health").read_bytes())
+        folder = self.root / "srv/oubli/spool"
+        for path in sorted(folder.iterdir()):
+            name, text = path.name, path.read_bytes()
+            if self.seen.spool.get(name) != text:
+                self.seen.spool[name] = text
+                self.seen.sent.append((name, text))
 
     def play(self, signs: Iterable[Sign], restarts: Iterable[int] = (), boots: Iterable[int] = (), end: int = DAY) -> Seen:
         """Let the signs come, then the day end; return what was seen."""
@@ -184,8 +193,8 @@ class Device:
             getattr(self.recorder, method)(event, len(event))
         self.pass_to(end + 1)
         self.recorder.close()
-        folder = self.root / "srv/oubli/spool"
-        self.seen.spool = {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+        self.seen.spool = dict(sorted(self.seen.spool.items()))
+        self.seen.table = (self.root / "var/run/oubli/terminals").read_bytes()
         return self.seen
 
 

@@ -1,17 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
 """What one terminal can change, through the real pipeline (ANON-1, ANON-2, ANON-8): kernel messages in, messages out, noise off."""
 
+import inspect
+import textwrap
+from collections.abc import Callable
 from itertools import count
 from pathlib import Path
+from random import Random
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agent.recorder import Recorder
 from agent.runtime.sodium import Sodium
 from agent.summary import metrics
 from agent.summary.day import AgentDay
+from agent.summary.ledger import Ledger
+from agent.summary.noise import Sampler
 from agent.summary.terminals import Terminals
+from tests import attack
 from tests.paired import DAY, HOUR, PORTS, TRUSTED, Device, Seen, Sign, Silence, crowd, distances
 
 L1 = {metric.name: metric.l1 for metric in metrics.METRICS}
@@ -172,3 +180,117 @@ def test_terminals_whose_hashes_clash(memory, octets, factor, signs):
     for name, l1 in L1.items():
         pairs = zip(results[0][name], results[1][name], strict=True)
         assert sum(abs(a - b) for a, b in pairs) <= factor * l1
+
+
+# An attacker who sees everything that leaves
+
+HONEST = [((), 1.0, 240), ((12 * HOUR,), 2.0, 120)]
+
+
+@pytest.mark.parametrize(("boots", "epsilon", "days"), HONEST, ids=["a day", "a day with a boot"])
+def test_no_attack_on_everything_that_leaves_beats_the_bound(memory, boots, epsilon, days):
+    """(e^eps - 1) / (e^eps + 1), within three deviations; the likelihood ratio does better than chance, so the attack is one."""
+    trial = attack.Trial(memory / "honest", boots)
+    seen, there = trial.play(days)
+    most = attack.bound(epsilon)
+    best, learned = trial.by_likelihood(seen, there), trial.by_trees(seen, there)
+    assert 0 < best.value < most + best.band
+    assert learned.value < most + learned.band
+    around = {(tuple(one.spool), tuple(one.health), tuple(one.log)) for one in seen}
+    assert len(around) == 1  # but for the values, nothing differs at all
+
+
+def edited(function, old: str, new: str):
+    """Return a function of the agent's with a line changed."""
+    text = textwrap.dedent(inspect.getsource(function))
+    assert text.count(old) == 1
+    scope = dict(function.__globals__)
+    exec(text.replace(old, new), scope)  # noqa: S102 (our own text)
+    return scope[function.__name__]
+
+
+def publish_with(old: str, new: str):
+    return lambda patch: patch.setattr(AgentDay, "_publish", edited(AgentDay._publish, old, new))
+
+
+def draw_again(patch):
+    patch.setattr(Terminals, "drawn", lambda _self, _place: False)
+
+
+def health_with(what: str):
+    """Let health tell something that follows terminals."""
+
+    def broken(patch):
+        new = f"messages.health(self.config.gateway.id, self._wall // _SECOND + 10**9 * {what}, facts)"
+        patch.setattr(
+            Recorder, "_health", edited(Recorder._health, "messages.health(self.config.gateway.id, self._wall // _SECOND, facts)", new)
+        )
+
+    return broken
+
+
+def keep_the_day(patch):
+    """Leave rows and key where they are when the day ends."""
+    former = Terminals.erase
+
+    def erase(self):
+        kept = bytes(self._view[64:])
+        former(self)
+        self._view[64:] = kept
+
+    patch.setattr(Terminals, "erase", erase)
+    draw = "self._sodium.random(self._region.address + _KEY, 16)"
+    patch.setattr(Terminals, "open_day", edited(Terminals.open_day, draw, f"any(self._view[64:80]) or {draw}"))
+
+
+def free_boots(patch):
+    patch.setattr(Ledger, "start", lambda _self, _day, _epsilon, _ceiling: True)
+
+
+def log_a_count(patch):
+    patch.setattr(
+        AgentDay,
+        "_publish",
+        edited(
+            AgentDay._publish,
+            "terminals.mark(metric.place + slot)",
+            "terminals.mark(metric.place + slot); self._log(str(terminals.used()))",
+        ),
+    )
+
+
+NO_NOISE_BELOW = "[count + self._sampler.laplace(b) if count else 0 for count in"
+DRAW = "[count + self._sampler.laplace(b) for count in"
+SCALE = "b = scale(metric.l1, self._config.metrics[metric.name])"
+PUT = "self._spool.put(end + SETTLE + self._jitter, metric.name, slot, text)"
+MANY_BOOTS = tuple(hour * HOUR + 1800 for hour in range(1, 23))
+ARRIVALS_ALONE = "config metric 'arrivals'\n option epsilon '1000'\n" + "".join(
+    f"config metric '{metric.name}'\n option enabled '0'\n" for metric in metrics.METRICS[1:]
+)
+SEEDED = lambda: Sampler(Random(1).randbytes)  # noqa: E731 (one expression)
+BROKEN: dict[str, tuple[Callable, str, tuple[int, ...], Callable[[], Sampler] | None, dict]] = {
+    "noise drawn again": (draw_again, "by_likelihood", (), None, {"options": ARRIVALS_ALONE}),
+    "no noise on the small": (publish_with(DRAW, NO_NOISE_BELOW), "by_trees", (), None, {}),
+    "no message when empty": (
+        publish_with(SCALE, f"{SCALE}\n    if not any(terminals.count(metric, slot)):\n        return"), "by_trees", (), None, {},
+    ),
+    "a length that follows": (publish_with(PUT, PUT.replace("text", "text + b' ' * terminals.used()")), "by_trees", (), None, {}),
+    "a time that follows": (publish_with(PUT, PUT.replace("SETTLE", "SETTLE + terminals.used()")), "by_trees", (), None, {}),
+    "health with an age": (health_with("(self.counters.values['connections'] % 7)"), "by_trees", (), None, {}),
+    "health with a loss class": (health_with("(self.counters.values['no purpose'] > 12)"), "by_trees", (), None, {}),
+    "a log line that counts": (log_a_count, "by_trees", (), None, {}),
+    "seeded noise": (lambda _patch: None, "by_trees", (), SEEDED, {}),
+    "the day's table is kept": (keep_the_day, "by_trees", (), None, {}),
+    "boots for nothing": (free_boots, "by_likelihood", MANY_BOOTS, None, {"options": ARRIVALS_ALONE}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_the_attack_tells_a_broken_agent_apart(memory, monkeypatch, name):
+    """Negative controls: each beats the bound by more than three deviations."""
+    broken, attacked, boots, noise, more = BROKEN[name]
+    broken(monkeypatch)
+    trial = attack.Trial(memory / "broken", boots, noise, more)
+    seen, there = trial.play(50)
+    reached = getattr(trial, attacked)(seen, there)
+    assert reached.value - reached.band > attack.bound(2 if boots else 1)

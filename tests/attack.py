@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: Apache-2.0
+"""An attacker who knows everything but whether one terminal was there, and sees everything that leaves the gateway.
+
+Paired days: the same people with and without the victim, whose behaviour is as extreme as can be. Two attacks: the likelihood ratio
+on the noise that is known (no test is better on the values, says Neyman and Pearson), and boosted trees on all else too: number,
+names and lengths of messages, what stands around the values, every health message, every log line, what is left of the table.
+The advantage of an attack is its share of true alarms less its share of false ones; (e^eps - 1) / (e^eps + 1) bounds it.
+"""
+
+import json
+import math
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from sklearn.ensemble import GradientBoostingClassifier
+
+from agent.runtime.sodium import Sodium
+from agent.summary.noise import Sampler
+from tests.paired import DAY, PORTS, Device, Seen, Sign, Silence, crowd
+
+VICTIM = 0
+_ABSENT = -1e6
+OTHERS = crowd(2, 3)
+EXTREME = [Sign(at, VICTIM, 1000, 1 << 40, PORTS[at % len(PORTS)]) for at in range(3000, DAY, 3607)]
+
+
+def bound(epsilon: float) -> float:
+    """Return the largest advantage that any attack on an epsilon-private outcome has."""
+    return (math.exp(epsilon) - 1) / (math.exp(epsilon) + 1)
+
+
+class Trial:
+    """Days of one kind in a folder: `boots` in each, `noise` makes the sampler, `more` as a device takes it."""
+
+    def __init__(
+        self, folder: Path, boots: tuple[int, ...] = (), noise: Callable[[], Sampler] | None = None, more: dict[str, Any] | None = None
+    ) -> None:
+        self.folder, self.boots, self.noise, self.more = folder, boots, noise, more or {}
+        self._sodium = Sodium()
+        self.truths = [self.day(there, Silence) for there in (False, True)]
+
+    def day(self, there: bool, noise: Callable[[], Sampler] | None) -> Seen:
+        """Play a day with or without the victim."""
+        return Device(self.folder / "day", noise, **self.more).play(OTHERS + EXTREME * there, boots=self.boots)
+
+    def play(self, days: int) -> tuple[list[Seen], list[bool]]:
+        """Play so many days of each kind, in turn."""
+        there = [number % 2 == 1 for number in range(2 * days)]
+        return [self.day(one, self.noise) for one in there], there
+
+    def likelihood_ratio(self, seen: Seen) -> float:
+        """Return the logarithm of P(what is seen | there) / P(what is seen | not there)."""
+        without, there = (dict(truth.spool) for truth in self.truths)
+        ratio = 0.0
+        for name, text in seen.sent:
+            if name in without:
+                message = json.loads(text)
+                b = message["b"][0] / message["b"][1]
+                counts = zip(message["values"], json.loads(without[name])["values"], json.loads(there[name])["values"], strict=True)
+                ratio += sum((abs(value - absent) - abs(value - present)) / b for value, absent, present in counts)
+        return ratio
+
+    def features(self, seen: Seen) -> list[float]:
+        """Return everything as numbers: the values as they are, all else by length and checksum."""
+        names = sorted(self.truths[0].spool)
+        values: list[float] = []
+        for name in names:
+            text = seen.spool.get(name)
+            cells = len(json.loads(self.truths[0].spool[name])["values"])
+            values += json.loads(text)["values"] if text else [_ABSENT] * cells
+        around = [b",".join(name.encode() for name in seen.spool), b",".join(name.encode() for name, _ in seen.sent)]
+        for name in names:
+            text = seen.spool.get(name, b"")
+            start, end = text.find(b"["), text.find(b"]")
+            around.append(text[:start] + text[end:].rstrip() + b"%d" % len(text))
+        around += seen.health
+        around.append("\n".join(seen.log).encode())
+        return [*values, *(number for octets in around for number in (len(octets), zlib.crc32(octets))), self._row_is_left(seen)]
+
+    def _row_is_left(self, seen: Seen) -> bool:
+        """Look the victim up in what is left of the table, with the key that is left there."""
+        hashed = bytearray(8)
+        self._sodium.short_hash(hashed, b"\x02\x11" + VICTIM.to_bytes(4, "big"), 6, seen.table[64:80])
+        return bytes(hashed) in seen.table
+
+    def by_likelihood(self, days: list[Seen], there: list[bool]) -> "Advantage":
+        """Return the advantage of the likelihood ratio."""
+        return Advantage([self.likelihood_ratio(seen) > 0 for seen in days], there)
+
+    def by_trees(self, days: list[Seen], there: list[bool]) -> "Advantage":
+        """Return the advantage of boosted trees that learned from the first half, on the second."""
+        rows, half = [self.features(seen) for seen in days], len(days) // 2
+        trees = GradientBoostingClassifier(n_estimators=60, max_depth=2, random_state=1)
+        trees.fit(rows[:half], there[:half])
+        return Advantage(trees.predict(rows[half:]).tolist(), there[half:])
+
+
+class Advantage:
+    """The share of true alarms less the share of false ones, and three deviations of it."""
+
+    def __init__(self, said: list[bool], there: list[bool]) -> None:
+        days = len(there) // 2
+        alarms = [sum(one for one, truth in zip(said, there, strict=True) if truth is kind) for kind in (True, False)]
+        self.value = (alarms[0] - alarms[1]) / days
+        shares = [(count + 0.5) / (days + 1) for count in alarms]
+        self.band = 3 * math.sqrt(sum(share * (1 - share) for share in shares) / days)
