@@ -12,6 +12,7 @@ from collections import Counter
 
 import pytest
 
+from agent.summary.metrics import METRICS
 from host_sim import kernel
 from tests.interpreters import PROJECT
 from tools.bench import flows
@@ -107,3 +108,22 @@ def test_instructions_are_counted_on_both_interpreters():
     result = json.loads(out)
     assert [row["name"] for row in result["rows"]] == ["CPython", "MicroPython"]
     assert all(row["instructions"] > 1000 for row in result["rows"])
+
+
+def test_errors_are_what_theory_says_and_less_than_naive_designs_give():
+    """Each metric, venue and scale; what is measured on the agent's own noise is near the computed band."""
+    bench = start("error", "--json", "-")
+    output, errors = bench.communicate(timeout=240)
+    assert bench.returncode == 0, errors
+    assert max(map(len, errors.splitlines())) <= 100
+    rows = json.loads(output)["rows"]
+    assert {(row["metric"], row["terminals"], row["gateways"], row["days"]) for row in rows} == {
+        (metric.name, venue, gateways, days)
+        for metric in METRICS
+        for venue in (20, 200, 2000)
+        for gateways, days in ((1, 1), (1, 7), (1, 28), (500, 1), (500, 28))
+    }
+    for row in rows:
+        assert row["measured"] == pytest.approx(row["theory"], rel=0.25, abs=0.02)
+        assert row["theory"] < row["by_event"]
+        assert row["theory"] < row["randomised"]

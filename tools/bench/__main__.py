@@ -13,6 +13,7 @@ from typer.core import TyperGroup
 
 from host_sim.lab_network import LabError
 from tools.bench import capture as captures
+from tools.bench import error as errors
 from tools.bench import instructions as instruction_counts
 from tools.bench.peers import PEERS
 
@@ -125,6 +126,17 @@ def instructions(
     except LabError as failure:
         _refuse(str(failure), 1)
     _console(json_file).print(instruction_counts.table(result))
+    if json_file:
+        _write(result, json_file)
+
+
+@app.command()
+def error(json_file: Json = None, seed: Annotated[int, typer.Option(help="Of the café day and of the noise.")] = 1) -> None:
+    """How far published figures are from the truth, by metric and size of venue, beside theory and what naive designs give."""
+    console = _console(json_file)
+    with console.status("drawing") as status:
+        result = errors.measure(seed, status.update)
+    console.print(errors.table(result))
     if json_file:
         _write(result, json_file)
 

@@ -17,7 +17,7 @@ from typing import Any
 from numpy import concatenate, convolve
 
 LEVEL = 0.95
-EXACT = 512  # terms that are convolved
+EXACT = 64  # terms that are convolved
 _NORMAL = 1.959963984540054  # P(|Z| <= this) = 0.95
 _TAIL = 1e-12  # mass left out at the ends of a distribution
 
