@@ -88,6 +88,48 @@ def test_a_message_missing_doubled_misshapen_or_far_off_is_found(messages: list[
     assert not getattr(auditor, finding).holds
 
 
+DAY_START = (START // HOUR - 3) // 24 * 24 * HOUR + 3 * HOUR
+CELLS = {"presence": 5, "volume": 5, "active": 6, "classes": 9}
+B = {"presence": [5, 1], "volume": [5, 1], "active": [40, 3], "classes": [10, 1]}
+
+
+def daily(metric: str, **changed: object) -> Message:
+    start = DAY_START // SECOND
+    fields = {"schema": f"oubli/{metric}/1", "gateway": "a" * 16, "day": "2027-01-15", "slot": 0, "start": start, "end": start + 86400}
+    fields |= {"unit": "terminals", "values": [9, *[3] * (CELLS[metric] - 1)], "b": B[metric]}
+    fields["half_width"] = math.ceil(3 * B[metric][0] / B[metric][1])
+    return f"oubli/1/x/summary/{metric}", json.dumps(fields | changed).encode().ljust(320)
+
+
+def days() -> list[Message]:
+    return [daily(metric) for metric in CELLS]
+
+
+@pytest.mark.parametrize(
+    ("messages", "finding"),
+    [
+        (days(), ""),
+        (days()[1:], "delivered"),
+        ([*days(), days()[0]], "delivered"),
+        ([*days()[1:], daily("presence", values=[9, 3, 3, 3])], "shape"),
+        ([*days()[1:], daily("presence", slot=1)], "shape"),
+        ([*days()[1:], daily("presence", end=DAY_START // SECOND + 3600)], "shape"),
+        ([*days()[1:], daily("presence", b=[4, 1], half_width=12)], "sums"),
+        ([*days()[1:], daily("presence", values=[9, 3, 3, 3, 120])], "sums"),
+        ([*days()[:3], daily("classes", values=[9, *[300] * 8])], "sums"),
+        ([*days()[1:], daily("presence", values=[50] * 5)], "spread"),
+    ],
+)
+def test_a_daily_message_that_is_missing_misshapen_or_far_off_is_found(messages: list[Message], finding: str, auditor: Auditor) -> None:
+    """Cells of the truth are ranges; what lies within one is no error."""
+    auditor.truth.daily[DAY_START] = {metric: [(4, 8), *[(0, 0)] * (cells - 1)] for metric, cells in CELLS.items()}
+    figures = auditor.look_at_days(messages, [DAY_START])
+    for name in ("delivered", "shape", "sums", "spread"):
+        assert bool(getattr(auditor, name).wrong) == (name == finding) or (name, finding) in {("spread", "sums"), ("delivered", "shape")}
+    if not finding:
+        assert [one.errors()[0] for one in figures] == [1] * 4
+
+
 @pytest.mark.parametrize(
     "form",
     [

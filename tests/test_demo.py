@@ -117,11 +117,17 @@ def test_the_demo_of_a_whole_day_ends_well_and_prints_what_its_figures_say(tmp_p
     figures = json.loads((tmp_path / "figures.json").read_text())
     assert figures["connections"] > 70_000
     assert len(figures["slots"]) == 50
+    assert [one["metric"] for one in figures["daily"]] == 2 * ["presence", "volume", "active", "classes"]
+    assert sum(least for least, _ in figures["daily"][0]["defined"]) == figures["terminals"]
     lines = output.splitlines()
     assert max(map(len, lines)) <= 100
     rows = [line.split() for line in lines if line.startswith((" Wed", " Thu"))]
     expected = [[str(slot["value"]), str(slot["defined"]), str(slot["real"])] for slot in figures["slots"][:24]]
     assert [row[2:5] for row in rows] == expected
+    for one in figures["daily"][:4]:
+        (first,) = [place for place, line in enumerate(lines) if line.startswith(f"{one['metric']} ")]
+        text = " ".join(" ".join(lines[first : first + 3]).replace("\u00a0", " ").split())
+        assert all(f": {value} ({least}" in text for value, (least, _) in zip(one["values"], one["defined"], strict=True))
     for number in (figures["connections"], max(look["records"] for look in figures["vault"])):
         assert f"{number:,}" in output
     assert leftovers(temporary) == []
