@@ -5,6 +5,8 @@ import os
 
 from agent.runtime.libc import LIBC
 
+_LOCK_EX, _LOCK_NB = 2, 4
+
 
 def _path(name: str) -> bytes:
     return name.encode() + b"\0"
@@ -83,21 +85,32 @@ def size_of(path: str) -> int:
 
 
 def make_folder(path: str, mode: int) -> None:
-    """Make a folder and those above it where they are missing; a folder made here gets the mode, one that was there keeps its own."""
-    if exists(path):
-        return
+    """Make a folder with this mode, whatever the umask is, and those above it (0755); one that was there keeps its own."""
     at = 0
     while at >= 0:
         at = path.find("/", at + 1)
         part = path if at < 0 else path[:at]
         if not exists(part):
             os.mkdir(part)
-    LIBC.call("chmod", _path(path), mode)
+            LIBC.call("chmod", _path(part), mode if at < 0 else 0o755)
+
+
+def hold_folder(path: str) -> bool:
+    """Hold a folder as long as this process lives; False where another one does. What forks inherits the hold."""
+    descriptor = LIBC.call("open", _path(path), LIBC["O_DIRECTORY"] | LIBC["O_CLOEXEC"], 0)
+    return LIBC.function("flock")(descriptor, _LOCK_EX | _LOCK_NB) == 0
 
 
 def truncate(descriptor: int, size: int) -> None:
     """Cut a file to `size` octets, or extend it with zeros."""
     LIBC.call("ftruncate", descriptor, size)
+
+
+def reserve(descriptor: int, size: int) -> None:
+    """Give a file all the room of its `size` octets now; OSError (ENOSPC) where there isn't so much."""
+    number = LIBC.function("posix_fallocate")(descriptor, 0, size)
+    if number:
+        raise OSError(number, "posix_fallocate")
 
 
 def read_bounded(path: str, limit: int) -> bytes:

@@ -4,7 +4,7 @@
 import struct
 import sys
 
-from agent.runtime import files
+from agent.runtime import memory
 from agent.runtime.libc import LIBC
 
 SIGINT, SIGPIPE, SIGTERM = 2, 13, 15
@@ -37,10 +37,13 @@ def stop_descriptor() -> int:
 
 
 class Heartbeat:
-    """A file on tmpfs that shows `oubli-watch` that the loop turns: process id, its start time, a count that moves."""
+    """A file on tmpfs that shows `oubli-watch` that the loop turns: process id, its start time, a count that moves.
+
+    Mapped, so that a beat can't fail on a full tmpfs; a line that is read half written differs too.
+    """
 
     def __init__(self, path: str) -> None:
-        self._path = path
+        self._view = memory.map_file(path, 64).view
         self._next = 0
         self._count = 0
         self._who = identity()
@@ -50,7 +53,8 @@ class Heartbeat:
         if now >= self._next:
             self._next = now + _BEAT
             self._count += 1
-            files.write_atomic(self._path, (self._who + " " + str(self._count) + "\n").encode(), 0o600, durable=False)
+            line = (self._who + " " + str(self._count) + "\n").encode()
+            self._view[: len(line)] = line
 
 
 def identity() -> str:
