@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The command `oubli VERB ...`, the same on both interpreters; one small table of verbs."""
 
+import errno
 import sys
 
 from agent import VERSION, canonical
@@ -8,6 +9,8 @@ from agent.config import ConfigError, load
 from agent.paths import Paths
 from agent.runtime.clocks import DeviceTime
 from agent.runtime.files import exists
+from agent.runtime.libc import LIBC
+from agent.runtime.sodium import LIBRARY
 
 HELP = """usage: oubli VERB [--config FILE] [--root DIR] [--json] [--fix]
 
@@ -74,8 +77,10 @@ def _status(paths: Paths, _config: str, flags: "list[str]") -> int:
 
     try:
         answer = client.ask(paths.socket, {"call": "status"})
-    except (OSError, ValueError):
-        sys.stderr.write("oubli: no answer at " + paths.socket + ": the recorder isn't running\n")
+    except (OSError, ValueError) as failure:
+        refused = isinstance(failure, OSError) and failure.errno == errno.EACCES
+        why = "not permitted for this user" if refused else "the recorder isn't running"
+        sys.stderr.write("oubli: no answer at " + paths.socket + ": " + why + "\n")
         return 1
     if "error" in answer:
         sys.stderr.write("oubli: " + answer["error"] + "\n")
@@ -109,7 +114,7 @@ def main(words: "list[str] | None" = None) -> int:
     try:
         verb, options, flags = parse(words)
         root = options.get("--root", "/")
-        if not exists(root):
+        if not exists(root + "/."):
             raise UsageError("--root " + root + ": no such folder; accepted: an existing folder")
         paths = Paths(root)
         return VERBS[verb](paths, options.get("--config", paths.config), flags)
@@ -117,8 +122,10 @@ def main(words: "list[str] | None" = None) -> int:
         sys.stderr.write("oubli: " + str(failure) + "\n")
         return 2
     except OSError as failure:
-        # Never the exception's own text: it may carry a path or a name.
-        sys.stderr.write("oubli: can't go on (errno " + str(failure.errno) + ")\n")
+        # Never the exception's own text, which may carry a path or a name, but which C function or library it came from.
+        word = failure.args[1] if len(failure.args) > 1 else ""
+        step = word + ", " if word == LIBRARY or LIBC.has(word) else ""
+        sys.stderr.write("oubli: can't go on (" + step + "errno " + str(failure.errno) + ")\n")
         return 1
 
 

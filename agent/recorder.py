@@ -50,6 +50,20 @@ GROUP_DESTROY = 4
 HANG = 30  # seconds after which a loop that doesn't turn is ended
 
 
+def make_folders(paths: Paths) -> None:
+    """Make what is missing of the folders, each open to whom it must be: the forwarder passes through two and works in two."""
+    for folder, mode in (
+        (paths.flash, 0o711),
+        (paths.spool, 0o2770),
+        (paths.run, 0o711),
+        (paths.live, 0o2770),
+        (paths.control, 0o700),
+        (paths.vault, 0o700),
+        (paths.vault + "/security", 0o700),
+    ):
+        files.make_folder(folder, mode)
+
+
 def _no_socket(_on: bool) -> None:
     """Stand in for the socket whose loss-free mode is switched."""
 
@@ -76,14 +90,7 @@ class Recorder:
         self.paths = paths = Paths(root)
         self._log = log
         self._sysctl = sysctl
-        for folder, mode in (
-            (root + "/srv/oubli", 0o755),
-            (paths.spool, 0o2770),
-            (paths.live, 0o2770),
-            (paths.control, 0o700),
-            (paths.vault + "/security", 0o700),
-        ):
-            files.make_folder(folder, mode)
+        make_folders(paths)
         sodium = Sodium()
         self.counters = Counters(paths.counters)
         self.counters.add("starts")
@@ -366,6 +373,12 @@ def run(config: "Config", root: str, source: "TimeSource") -> int:
     def log(text: str) -> None:
         process.log("oubli recorder: " + text)
 
+    paths = Paths(root)
+    make_folders(paths)
+    if not files.hold_folder(paths.run):
+        # It would close the other's open segments and take over its socket.
+        log("another recorder runs below this root")
+        return 1
     stop = process.stop_descriptor()
     events = sockets.netlink(sockets.NETLINK_NETFILTER, GROUP_DESTROY, RECEIVE_BUFFER)
     table = sockets.netlink(sockets.NETLINK_NETFILTER, 0, RECEIVE_BUFFER >> 4)
@@ -379,8 +392,8 @@ def run(config: "Config", root: str, source: "TimeSource") -> int:
     poll = sockets.Poll()
     for descriptor in (stop, events, routes, table):
         poll.add(descriptor)
-    server = Server(recorder.paths.socket, poll, LIBC.call("geteuid"), recorder.call)
-    heartbeat = process.Heartbeat(recorder.paths.heartbeat)
+    server = Server(paths.socket, poll, LIBC.call("geteuid"), recorder.call)
+    heartbeat = process.Heartbeat(paths.heartbeat)
     # Neighbours first: a terminal is learned before its connections end. The dump last: events come first.
     streams = (
         (routes, recorder.neighbour, recorder.neighbour_overrun, BATCH),
@@ -400,8 +413,8 @@ def run(config: "Config", root: str, source: "TimeSource") -> int:
             if descriptor == stop:
                 recorder.close()
                 server.close()
-                files.remove(recorder.paths.socket)
-                files.remove(recorder.paths.heartbeat)
+                files.remove(paths.socket)
+                files.remove(paths.heartbeat)
                 log("stopped")
                 return 0
             server.ready(descriptor, now)

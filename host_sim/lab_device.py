@@ -80,9 +80,7 @@ class Device:
         for name, mode, user in (
             ("etc/config", 0o755, 0),
             ("srv/oubli", 0o711, USERS["recorder"]),
-            ("srv/oubli/spool", 0o2770, USERS["recorder"]),
             ("var/run/oubli", 0o711, USERS["recorder"]),
-            ("var/run/oubli/live", 0o2770, USERS["recorder"]),
         ):
             (self.root / name).mkdir(parents=True)
             os.chown(self.root / name, user, GROUP)

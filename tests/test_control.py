@@ -11,6 +11,7 @@ import contextlib
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -448,6 +449,53 @@ def test_only_root_reaches_a_recorder_and_junk_does_not_stop_it(interpreter: Int
 
 
 @LIVE
+def test_a_second_recorder_is_refused_and_touches_nothing(interpreter: Interpreter, folder: Path) -> None:
+    """It would close the first one's open segments and take over its socket; after a kill the next may start at once."""
+    with device(folder, interpreter) as gateway:
+        before = gateway.status(interpreter)
+        for one in BOTH:
+            refused = (1, "", "oubli recorder: another recorder runs below this root\n")
+            assert gateway.oubli(one, "recorder", before=("timeout", "-s", "KILL", "10")) == refused
+        assert gateway.status(interpreter)["counters"] == before["counters"]
+        assert gateway.stop()[-1] == "oubli recorder: stopped"
+    shutil.rmtree(folder / "etc")
+    with device(folder, interpreter) as gateway:
+        assert gateway.status(interpreter)["counters"]["starts"] == 2
+
+
+@LIVE
+def test_folders_are_open_to_whom_they_must_be(interpreter: Interpreter, folder: Path) -> None:
+    """ "Who may read what": the recorder, whose umask is 077, lets its group to spool and health, and nobody to the rest."""
+    with device(folder, interpreter) as gateway:
+        gateway.status(interpreter)
+        modes = {str(path.relative_to(folder)): oct(path.stat().st_mode & 0o7777) for path in folder.rglob("*")}
+        for name, mode in MODES.items():
+            assert modes.pop(name) == mode, name
+        assert set(modes) == {"etc", "etc/config", "etc/config/oubli"}
+
+
+MODES = {
+    "srv": "0o755",
+    "srv/oubli": "0o711",
+    "srv/oubli/spool": "0o2770",
+    "var": "0o755",
+    "var/run": "0o755",
+    "var/run/oubli": "0o711",
+    "var/run/oubli/live": "0o2770",
+    "var/run/oubli/live/health": "0o640",
+    "var/run/oubli/control": "0o700",
+    "var/run/oubli/control/socket": "0o700",
+    "var/run/oubli/vault": "0o700",
+    "var/run/oubli/vault/security": "0o700",
+    "var/run/oubli/vault/security/chunks": "0o600",
+    "var/run/oubli/keys": "0o600",
+    "var/run/oubli/terminals": "0o600",
+    "var/run/oubli/counters": "0o600",
+    "var/run/oubli/heartbeat": "0o600",
+}
+
+
+@LIVE
 def test_a_recorder_that_hangs_does_not_hold_its_person_up(interpreter: Interpreter, folder: Path) -> None:
     """With the queue of the socket full the answer is immediate."""
     with device(folder, interpreter) as gateway:
@@ -478,6 +526,7 @@ def test_a_recorder_that_hangs_does_not_hold_its_person_up(interpreter: Interpre
         (("status", "status"), "status: not understood"),
         (("status", "--config"), "--config: a value is missing"),
         (("status", "--root", "/no/such/folder"), "--root /no/such/folder: no such folder"),
+        (("status", "--root", "/etc/passwd"), "--root /etc/passwd: no such folder"),
     ],
 )
 def test_bad_use_is_exit_2_and_one_line_that_says_what_is_accepted(
@@ -487,6 +536,26 @@ def test_bad_use_is_exit_2_and_one_line_that_says_what_is_accepted(
     assert (done.returncode, done.stdout, done.stderr.count(b"\n")) == (2, b"", 1)
     assert done.stderr.decode().startswith(f"oubli: {named}")
     assert b"accepted: " in done.stderr or b"a value is missing" in done.stderr
+
+
+@pytest.mark.needs("root", "setpriv")
+def test_who_may_not_ask_is_told_so(interpreter: Interpreter, folder: Path) -> None:
+    """Root without its capabilities stands for another user, who may not reach the interpreter itself."""
+    with device(folder, None) as gateway:
+        control = folder / "var/run/oubli/control"
+        control.mkdir(parents=True, mode=0o700)
+        os.chown(control, 65534, 65534)
+        powerless = ("setpriv", "--inh-caps=-all", "--bounding-set=-all")
+        told = (1, "", f"oubli: no answer at {control}/socket: not permitted for this user\n")
+        assert gateway.oubli(interpreter, "status", before=powerless) == told
+
+
+@pytest.mark.needs("root", "setpriv")
+def test_a_recorder_without_rights_says_what_was_refused(interpreter: Interpreter, folder: Path) -> None:
+    """The function that failed and its number; nothing of what it was asked."""
+    with device(folder, None) as gateway:
+        powerless = ("setpriv", "--inh-caps=-all", "--bounding-set=-all")
+        assert gateway.oubli(interpreter, "recorder", before=powerless) == (1, "", "oubli: can't go on (bind, errno 1)\n")
 
 
 def test_no_recorder_is_exit_1_and_one_line(any_interpreter: Interpreter, folder: Path) -> None:
