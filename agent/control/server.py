@@ -13,7 +13,7 @@ CLIENTS = 8
 LINE = 4096
 PATIENCE = 5000000000  # ns a client may take for its line and for reading the answer
 
-ANYONE, OPERATOR = "anyone", "operator"
+OPERATOR = "operator"
 CALLS = {"status": OPERATOR, "ntp": OPERATOR}
 
 
