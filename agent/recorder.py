@@ -351,7 +351,7 @@ class Recorder:
                 "ceiling": self.config.summary.epsilon_ceiling,
                 "tokens": self._ledger["tokens"],
                 "last_slot": [messages.date(last[0]), last[1]] if last else None,
-                "spooled": len(self._spool.names()),
+                "spooled": self._spool.waiting(),
             },
             "forwarder": self._forwarder(),
         }

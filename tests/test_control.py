@@ -465,7 +465,7 @@ def test_a_second_recorder_is_refused_and_touches_nothing(interpreter: Interpret
 
 @LIVE
 def test_folders_are_open_to_whom_they_must_be(interpreter: Interpreter, folder: Path) -> None:
-    """ "Who may read what": the recorder, whose umask is 077, lets its group to spool and health, and nobody to the rest."""
+    """Who may read what: the recorder, whose umask is 077, lets its group to spool and health, and nobody to the rest."""
     with device(folder, interpreter) as gateway:
         gateway.status(interpreter)
         modes = {str(path.relative_to(folder)): oct(path.stat().st_mode & 0o7777) for path in folder.rglob("*")}

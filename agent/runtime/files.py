@@ -3,9 +3,11 @@
 
 import os
 
-from agent.runtime.libc import LIBC
+from agent.runtime.libc import LIBC, native
 
 _LOCK_EX, _LOCK_NB = 2, 4
+
+names = native.names
 
 
 def _path(name: str) -> bytes:
