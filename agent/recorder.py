@@ -113,6 +113,7 @@ class Recorder:
         self._monotonic = source.monotonic()
         self.due = self._monotonic  # when `tick` wants to be called again, monotonic ns
         self._next_refresh = self._monotonic + REFRESH
+        self._next_policies = self._monotonic
         self._next_health = self._monotonic
         self._next_hour = self._monotonic + HOUR
         self._next_dump = self._monotonic
@@ -158,6 +159,23 @@ class Recorder:
         self._next_dump = self._dumping_until = self._monotonic + DUMP
         self._table.reader.interrupted = False
         return connections.REQUEST
+
+    def policy(self, buffer: "bytearray | bytes", length: int) -> None:
+        """Handle one datagram of the list of the ruleset's objects."""
+        self._timeouts.policies.reader.read(buffer, length)
+        self.due = 0  # what the list says counts for the next event
+
+    def policy_request(self) -> "bytes | None":
+        """Return the request that lists the ruleset's objects where that is due, None otherwise."""
+        if self._monotonic < self._next_policies:
+            return None
+        self._next_policies = self._monotonic + REFRESH
+        self._timeouts.policies.restart()
+        return timeouts.REQUEST
+
+    def policy_overrun(self) -> None:
+        """Note that a part of that list was dropped."""
+        self._timeouts.policies.reader.interrupted = True
 
     def overrun(self) -> None:
         """Note ENOBUFS: the kernel dropped messages before they were read, unless it keeps what it can't deliver."""
@@ -216,7 +234,7 @@ class Recorder:
         trusted = self.clock.trusted
         self._ring.tick(wall + _AHEAD, monotonic + _AHEAD, trusted=trusted)
         self._day.tick(wall // _SECOND, monotonic, trusted=trusted)
-        if monotonic >= self._next_refresh:
+        if self._timeouts.policies.finish() or monotonic >= self._next_refresh:
             self._timeouts.refresh(wall)
             self._next_refresh = monotonic + REFRESH
         while monotonic >= self._next_hour:
@@ -235,7 +253,7 @@ class Recorder:
     def _streams(self) -> None:
         """Gather what the netlink streams said about themselves; sweep associations once a dump is over."""
         events, table = self._decoder.reader, self._table.reader
-        for reader in (events, table, self._neighbours.reader):
+        for reader in (events, table, self._neighbours.reader, self._timeouts.policies.reader):
             self.counters.values["malformed"] += reader.malformed
             reader.malformed = 0
         if events.overruns:
@@ -369,6 +387,7 @@ def run(config: "Config", root: str, source: "TimeSource") -> int:
     stop = process.stop_descriptor()
     events = sockets.netlink(sockets.NETLINK_NETFILTER, GROUP_DESTROY, RECEIVE_BUFFER)
     table = sockets.netlink(sockets.NETLINK_NETFILTER, 0, RECEIVE_BUFFER >> 4)
+    ruleset = sockets.netlink(sockets.NETLINK_NETFILTER, 0, RECEIVE_BUFFER >> 4)
     routes = sockets.netlink(sockets.NETLINK_ROUTE, neighbours.GROUPS, RECEIVE_BUFFER >> 2)
 
     def switch(on: bool) -> None:
@@ -377,7 +396,7 @@ def run(config: "Config", root: str, source: "TimeSource") -> int:
 
     recorder = Recorder(config, root, source, log=log, switch=switch)
     poll = sockets.Poll()
-    for descriptor in (stop, events, routes, table):
+    for descriptor in (stop, events, routes, table, ruleset):
         poll.add(descriptor)
     server = Server(recorder.paths.socket, poll, LIBC.call("geteuid"), recorder.call)
     heartbeat = process.Heartbeat(recorder.paths.heartbeat)
@@ -386,6 +405,7 @@ def run(config: "Config", root: str, source: "TimeSource") -> int:
         (routes, recorder.neighbour, recorder.neighbour_overrun, BATCH),
         (events, recorder.datagram, recorder.overrun, BATCH),
         (table, recorder.live, recorder.live_overrun, DUMP_BATCH),
+        (ruleset, recorder.policy, recorder.policy_overrun, DUMP_BATCH),
     )
     buffer = memory.scratch(DATAGRAM).view
     wait = 0
@@ -409,7 +429,8 @@ def run(config: "Config", root: str, source: "TimeSource") -> int:
         if now >= recorder.due:
             recorder.tick()
         wait = max(0, recorder.due - now) // 1000000
-        for descriptor, request in ((routes, recorder.neighbour_request()), (table, recorder.live_request())):
+        requests = ((routes, recorder.neighbour_request()), (table, recorder.live_request()), (ruleset, recorder.policy_request()))
+        for descriptor, request in requests:
             if request is not None:
                 sockets.request(descriptor, request)
         heartbeat.beat(now)
