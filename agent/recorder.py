@@ -11,7 +11,7 @@ import json
 import os
 
 from agent import law
-from agent.capture import connections, lan, lossfree, neighbours, timeouts
+from agent.capture import connections, lan, lossfree, neighbours, timeouts, trouble
 from agent.clock import Clock
 from agent.config import devices
 from agent.control.server import Server
@@ -58,7 +58,7 @@ class Recorder:
     """One gateway's recorder below `root`.
 
     `source` as in agent.clock, `random(n)` gives n octets, `log(text)` takes a line, `sysctl(name)` reads a setting of
-    conntrack, `switch(on)` sets the loss-free mode of the event socket.
+    conntrack, `switch(on)` sets the loss-free mode of the event socket, `network()` says what the network suffered.
     """
 
     def __init__(
@@ -71,11 +71,13 @@ class Recorder:
         log: "Callable[[str], None]" = print,
         sysctl: "Callable[[str], int | None]" = timeouts.read_sysctl,
         switch: "Callable[[bool], None]" = _no_socket,
+        network: "Callable[[], dict[str, int] | None]" = trouble.read,
     ) -> None:
         self.config = config
         self.paths = paths = Paths(root)
         self._log = log
         self._sysctl = sysctl
+        self._network = network
         for folder, mode in (
             (root + "/srv/oubli", 0o755),
             (paths.spool, 0o2770),
@@ -147,6 +149,11 @@ class Recorder:
     def neighbour_request(self) -> "bytes | None":
         """Return what to ask rtnetlink next, None for nothing."""
         return self._neighbours.request()
+
+    @property
+    def oriented(self) -> bool:
+        """Say whether the LAN is known: only then a connection's side can be told."""
+        return self._neighbours.complete
 
     def live(self, buffer: "bytearray | bytes", length: int) -> None:
         """Handle one datagram of a dump of the live table."""
@@ -354,6 +361,7 @@ class Recorder:
             "capture": self._capture(),
             "purposes": purposes,
             "counters": dict(self.counters.values),
+            "network": self._network(),
             "summary": {
                 "metrics": sorted(self.config.metrics),
                 "day": messages.date(self._terminals.day) if self._terminals.day else None,
@@ -396,7 +404,7 @@ def run(config: "Config", root: str, source: "TimeSource") -> int:
 
     recorder = Recorder(config, root, source, log=log, switch=switch)
     poll = sockets.Poll()
-    for descriptor in (stop, events, routes, table, ruleset):
+    for descriptor in (stop, routes, table, ruleset):
         poll.add(descriptor)
     server = Server(recorder.paths.socket, poll, LIBC.call("geteuid"), recorder.call)
     heartbeat = process.Heartbeat(recorder.paths.heartbeat)
@@ -409,6 +417,7 @@ def run(config: "Config", root: str, source: "TimeSource") -> int:
     )
     buffer = memory.scratch(DATAGRAM).view
     wait = 0
+    deaf = True  # events wait in the kernel until the LAN is known
     while True:
         LIBC.call("alarm", HANG)
         ready = poll.wait(wait)
@@ -433,6 +442,9 @@ def run(config: "Config", root: str, source: "TimeSource") -> int:
         for descriptor, request in requests:
             if request is not None:
                 sockets.request(descriptor, request)
+        if deaf and recorder.oriented:
+            poll.add(events)
+            deaf = False
         heartbeat.beat(now)
 
 
