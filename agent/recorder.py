@@ -11,7 +11,7 @@ import json
 import os
 
 from agent import law
-from agent.capture import connections, lan, lossfree, neighbours, timeouts
+from agent.capture import connections, lan, lossfree, neighbours, timeouts, trouble
 from agent.clock import Clock
 from agent.config import devices
 from agent.control.server import Server
@@ -72,7 +72,7 @@ class Recorder:
     """One gateway's recorder below `root`.
 
     `source` as in agent.clock, `random(n)` gives n octets, `log(text)` takes a line, `sysctl(name)` reads a setting of
-    conntrack, `switch(on)` sets the loss-free mode of the event socket.
+    conntrack, `switch(on)` sets the loss-free mode of the event socket, `network()` says what the network suffered.
     """
 
     def __init__(
@@ -85,12 +85,14 @@ class Recorder:
         log: "Callable[[str], None]" = print,
         sysctl: "Callable[[str], int | None]" = timeouts.read_sysctl,
         switch: "Callable[[bool], None]" = _no_socket,
+        network: "Callable[[], dict[str, int] | None]" = trouble.read,
     ) -> None:
         self.config = config
         self.paths = paths = Paths(root)
         self._log = log
         self._sysctl = sysctl
         make_folders(paths)
+        self._network = network
         sodium = Sodium()
         self.counters = Counters(paths.counters)
         self.counters.add("starts")
@@ -120,6 +122,7 @@ class Recorder:
         self._monotonic = source.monotonic()
         self.due = self._monotonic  # when `tick` wants to be called again, monotonic ns
         self._next_refresh = self._monotonic + REFRESH
+        self._next_policies = self._monotonic
         self._next_health = self._monotonic
         self._next_hour = self._monotonic + HOUR
         self._next_dump = self._monotonic
@@ -154,6 +157,11 @@ class Recorder:
         """Return what to ask rtnetlink next, None for nothing."""
         return self._neighbours.request()
 
+    @property
+    def oriented(self) -> bool:
+        """Say whether the LAN is known: only then a connection's side can be told."""
+        return self._neighbours.complete
+
     def live(self, buffer: "bytearray | bytes", length: int) -> None:
         """Handle one datagram of a dump of the live table."""
         self._table.feed(buffer, length, self._alive)
@@ -165,6 +173,23 @@ class Recorder:
         self._next_dump = self._dumping_until = self._monotonic + DUMP
         self._table.reader.interrupted = False
         return connections.REQUEST
+
+    def policy(self, buffer: "bytearray | bytes", length: int) -> None:
+        """Handle one datagram of the list of the ruleset's objects."""
+        self._timeouts.policies.reader.read(buffer, length)
+        self.due = 0  # what the list says counts for the next event
+
+    def policy_request(self) -> "bytes | None":
+        """Return the request that lists the ruleset's objects where that is due, None otherwise."""
+        if self._monotonic < self._next_policies:
+            return None
+        self._next_policies = self._monotonic + REFRESH
+        self._timeouts.policies.restart()
+        return timeouts.REQUEST
+
+    def policy_overrun(self) -> None:
+        """Note that a part of that list was dropped."""
+        self._timeouts.policies.reader.interrupted = True
 
     def overrun(self) -> None:
         """Note ENOBUFS: the kernel dropped messages before they were read, unless it keeps what it can't deliver."""
@@ -223,7 +248,7 @@ class Recorder:
         trusted = self.clock.trusted
         self._ring.tick(wall + _AHEAD, monotonic + _AHEAD, trusted=trusted)
         self._day.tick(wall // _SECOND, monotonic, trusted=trusted)
-        if monotonic >= self._next_refresh:
+        if self._timeouts.policies.finish() or monotonic >= self._next_refresh:
             self._timeouts.refresh(wall)
             self._next_refresh = monotonic + REFRESH
         while monotonic >= self._next_hour:
@@ -242,7 +267,7 @@ class Recorder:
     def _streams(self) -> None:
         """Gather what the netlink streams said about themselves; sweep associations once a dump is over."""
         events, table = self._decoder.reader, self._table.reader
-        for reader in (events, table, self._neighbours.reader):
+        for reader in (events, table, self._neighbours.reader, self._timeouts.policies.reader):
             self.counters.values["malformed"] += reader.malformed
             reader.malformed = 0
         if events.overruns:
@@ -343,6 +368,7 @@ class Recorder:
             "capture": self._capture(),
             "purposes": purposes,
             "counters": dict(self.counters.values),
+            "network": self._network(),
             "summary": {
                 "metrics": sorted(self.config.metrics),
                 "day": messages.date(self._terminals.day) if self._terminals.day else None,
@@ -382,6 +408,7 @@ def run(config: "Config", root: str, source: "TimeSource") -> int:
     stop = process.stop_descriptor()
     events = sockets.netlink(sockets.NETLINK_NETFILTER, GROUP_DESTROY, RECEIVE_BUFFER)
     table = sockets.netlink(sockets.NETLINK_NETFILTER, 0, RECEIVE_BUFFER >> 4)
+    ruleset = sockets.netlink(sockets.NETLINK_NETFILTER, 0, RECEIVE_BUFFER >> 4)
     routes = sockets.netlink(sockets.NETLINK_ROUTE, neighbours.GROUPS, RECEIVE_BUFFER >> 2)
 
     def switch(on: bool) -> None:
@@ -390,7 +417,7 @@ def run(config: "Config", root: str, source: "TimeSource") -> int:
 
     recorder = Recorder(config, root, source, log=log, switch=switch)
     poll = sockets.Poll()
-    for descriptor in (stop, events, routes, table):
+    for descriptor in (stop, routes, table, ruleset):
         poll.add(descriptor)
     server = Server(paths.socket, poll, LIBC.call("geteuid"), recorder.call)
     heartbeat = process.Heartbeat(paths.heartbeat)
@@ -399,9 +426,11 @@ def run(config: "Config", root: str, source: "TimeSource") -> int:
         (routes, recorder.neighbour, recorder.neighbour_overrun, BATCH),
         (events, recorder.datagram, recorder.overrun, BATCH),
         (table, recorder.live, recorder.live_overrun, DUMP_BATCH),
+        (ruleset, recorder.policy, recorder.policy_overrun, DUMP_BATCH),
     )
     buffer = memory.scratch(DATAGRAM).view
     wait = 0
+    deaf = True  # events wait in the kernel until the LAN is known
     while True:
         LIBC.call("alarm", HANG)
         ready = poll.wait(wait)
@@ -422,9 +451,13 @@ def run(config: "Config", root: str, source: "TimeSource") -> int:
         if now >= recorder.due:
             recorder.tick()
         wait = max(0, recorder.due - now) // 1000000
-        for descriptor, request in ((routes, recorder.neighbour_request()), (table, recorder.live_request())):
+        requests = ((routes, recorder.neighbour_request()), (table, recorder.live_request()), (ruleset, recorder.policy_request()))
+        for descriptor, request in requests:
             if request is not None:
                 sockets.request(descriptor, request)
+        if deaf and recorder.oriented:
+            poll.add(events)
+            deaf = False
         heartbeat.beat(now)
 
 

@@ -295,7 +295,7 @@ def recorder_open(path: str, root: str, boot: str, wall: int, monotonic: int, oc
     source = _Time(boot)
     said: "list[str]" = []
     source.now, source.since = wall, monotonic
-    words: "dict[str, Any]" = {"log": said.append, "sysctl": {"events": 1, "acct": 1, "timestamp": 1}.get}
+    words: "dict[str, Any]" = {"log": said.append, "sysctl": {"events": 1, "acct": 1, "timestamp": 1}.get, "network": dict}
     if octets:
         words["random"] = Tape(octets)
     _held["recorder"] = (Recorder(config.load(path), root, source, **words), source, said)
