@@ -72,7 +72,7 @@ class Who:
     def _bucket(self, a: int, b: int, c: int, d: int) -> int:
         f = self._factors
         total = (d >> 16) * f[0] + (d & 0xFFFF) * f[1]
-        if a:
+        if a or b or c != _MAPPED:
             total += (c >> 16) * f[2] + (c & 0xFFFF) * f[3] + (b >> 16) * f[4] + (b & 0xFFFF) * f[5]
             total += (a >> 16) * f[6] + (a & 0xFFFF) * f[7]
         return total >> 16 & self._mask

@@ -307,7 +307,10 @@ def recorder_open(path: str, root: str, boot: str, wall: int, monotonic: int, oc
 
 
 def recorder(steps: "list[list[Any]]") -> "dict[str, Any]":
-    """Take steps: ["time", wall, monotonic] (the timers run), ["confirm"], ["datagram", octets], ["neighbour", octets]."""
+    """Take steps: ["time", wall, monotonic] (the timers run), ["confirm"], ["datagram", octets], ["neighbour", octets].
+
+    ["listed"] ends the listing of links, addresses and neighbours, ["call", name] makes a call of the control socket.
+    """
     agent, source, said = _held["recorder"]
     for step in steps:
         if step[0] == "time":
@@ -315,6 +318,11 @@ def recorder(steps: "list[list[Any]]") -> "dict[str, Any]":
             agent.tick()
         elif step[0] == "confirm":
             agent.confirm_time()
+        elif step[0] == "call":
+            agent.call({"call": step[1]})
+        elif step[0] == "listed":
+            while agent.neighbour_request():
+                agent.neighbour(struct.pack("IHHIIi", 20, 3, 2, 1, 0, 0), 20)
         else:
             data = _octets(step[1])
             (agent.datagram if step[0] == "datagram" else agent.neighbour)(data, len(data))
@@ -351,10 +359,10 @@ def who(steps: "list[list[Any]]") -> "dict[str, Any]":
 
 
 def who_flood(count: int, start: int) -> int:
-    """Let one terminal take `count` addresses of a /64; returns the length of the longest chain of a bucket."""
+    """Let one terminal take `count` addresses that differ from bit `start` on; returns the length of the longest chain of a bucket."""
     table = _held["who"]
     for number in range(count):
-        table.learn(bytes((0xFD,)) + bytes(7) + struct.pack(">Q", number << start), b"\2\0\0\0\0\1", 1)
+        table.learn((number << start).to_bytes(16, "big"), b"\2\0\0\0\0\1", 1)
     longest = 0
     for bucket in range(table._mask + 1):
         row, length = table._heads[bucket], 0
@@ -415,11 +423,18 @@ def devices(names: "list[str]", path: str) -> "list[Any]":
 
 
 def leases(paths: "list[str]", now: int) -> "dict[str, Any]":
-    """Read lease files at a time (s), anew at each call; returns what they tell, and whether a second look reads them again."""
+    """Read lease files at a time (s), anew at each call; returns how many leases they tell, and the last 500."""
     told: "list[str]" = []
-    room = Leases(paths, lambda: None, lambda address, mac: told.append(_hex(address) + " " + _hex(mac)))
-    read = room.refresh(now * 1000000000)
-    return {"told": told, "read": read}
+    count = [0]
+
+    def lease(address: bytes, mac: bytes) -> None:
+        count[0] += 1
+        told.append(_hex(address) + " " + _hex(mac))
+        if len(told) > 500:
+            told.pop(0)
+
+    Leases(paths, lambda: None, lease).refresh(now * 1000000000)
+    return {"told": told, "count": count[0]}
 
 
 def leases_open(paths: "list[str]") -> None:

@@ -11,7 +11,7 @@ from agent.capture.neighbours import Listener
 from agent.who import NEIGHBOUR
 
 OWN, OUTSIDE, HAIRPIN, BROADCAST, TERMINAL = "own", "outside", "hairpin", "broadcast", ""
-_FORMER = 16  # prefixes remembered after they left: their connections may still be ending
+_FORMER = 16  # prefixes and own addresses remembered after they left: their connections may still be ending
 
 
 class Lan(Listener):
@@ -25,6 +25,7 @@ class Lan(Listener):
         self._own: "list[tuple[int, bytes, int]]" = []  # index, address, bits of its prefix: the router's own, everywhere
         self.prefixes: "list[tuple[bytes, int]]" = []  # of the LAN
         self._former: "list[tuple[bytes, int]]" = []
+        self._left: "list[bytes]" = []  # former own addresses
         self._unseen: "tuple[list[int], list[tuple[int, bytes, int]]]" = ([], [])  # links, addresses not yet listed again
         # First octets of destinations that deserve a second look, for each family.
         self._local = {INET: bytearray(256), INET6: bytearray(256)}
@@ -64,8 +65,7 @@ class Lan(Listener):
         """Forget an interface and its addresses; connections through it may still be ending."""
         if index in self._links:
             self._links.remove(index)
-        self._own = [entry for entry in self._own if entry[0] != index]
-        self._rebuild()
+        self._leave([entry for entry in self._own if entry[0] == index])
 
     def address(self, index: int, address: bytes, prefix: int) -> None:
         """Take note of an own address."""
@@ -78,8 +78,12 @@ class Lan(Listener):
     def no_address(self, index: int, address: bytes, prefix: int) -> None:
         """Forget an own address."""
         if (index, address, prefix) in self._own:
-            self._own.remove((index, address, prefix))
-            self._rebuild()
+            self._leave([(index, address, prefix)])
+
+    def _leave(self, entries: "list[tuple[int, bytes, int]]") -> None:
+        self._own = [entry for entry in self._own if entry not in entries]
+        self._left = (self._left + [entry[1] for entry in entries])[-_FORMER:]
+        self._rebuild()
 
     def _rebuild(self) -> None:
         """Work out the LAN's prefixes (link-local ones are on every side) and which first octets are near."""
@@ -112,7 +116,7 @@ class Lan(Listener):
 
     def side(self, source: bytes) -> str:
         """Say where an address lies that no terminal is known to hold: TERMINAL (inside the LAN), OWN or OUTSIDE."""
-        if any(entry[1] == source for entry in self._own) or (len(source) == 4 and source[0] == 127):
+        if any(entry[1] == source for entry in self._own) or source in self._left or (len(source) == 4 and source[0] == 127):
             return OWN
         for address, bits in self.prefixes + self._former:
             if _within(source, 0, len(source), address, bits):

@@ -123,10 +123,10 @@ def _octets(word: bytes, between: bytes) -> bytes:
 
 
 def _from_duid(duid: bytes) -> bytes:
-    """Return the Ethernet MAC that a DUID is made of."""
-    if duid[:4] == b"\0\1\0\1" and len(duid) == 14:
+    """Return the Ethernet MAC that a DUID is made of, of whatever length that claims to be."""
+    if duid[:4] == b"\0\1\0\1":
         return duid[8:]
-    if duid[:4] == b"\0\3\0\1" and len(duid) == 10:
+    if duid[:4] == b"\0\3\0\1":
         return duid[4:]
     raise ValueError
 
