@@ -17,6 +17,7 @@ HELP = """usage: oubli VERB [--config FILE] [--root DIR] [--json] [--fix]
   recorder    the daemon that reads connection tracking and keeps the buffer
   forwarder   the daemon that sends finished messages to the MQTT broker
   status      what is kept, for how long, what was lost, what was published
+  leases      have the recorder read the DHCP leases now (called by hotplug.d/dhcp)
   doctor      what on this gateway makes records wrong, late or unlawful (run as root)
 
   --config FILE   configuration (default: /etc/config/oubli below the root)
@@ -71,22 +72,35 @@ def _forwarder(paths: Paths, config: str, _flags: "list[str]") -> int:
     return forwarder.run(settings, paths.root, DeviceTime())
 
 
-def _status(paths: Paths, _config: str, flags: "list[str]") -> int:
-    from agent import status
+def _ask(paths: Paths, call: str) -> "dict[str, Any] | None":
+    """Return the recorder's answer; None, and the reason on standard error, where it gave none."""
     from agent.control import client
 
     try:
-        answer = client.ask(paths.socket, {"call": "status"})
+        answer = client.ask(paths.socket, {"call": call})
     except (OSError, ValueError) as failure:
         refused = isinstance(failure, OSError) and failure.errno == errno.EACCES
         why = "not permitted for this user" if refused else "the recorder isn't running"
         sys.stderr.write("oubli: no answer at " + paths.socket + ": " + why + "\n")
-        return 1
+        return None
     if "error" in answer:
         sys.stderr.write("oubli: " + answer["error"] + "\n")
+        return None
+    return answer
+
+
+def _status(paths: Paths, _config: str, flags: "list[str]") -> int:
+    from agent import status
+
+    answer = _ask(paths, "status")
+    if answer is None:
         return 1
     print(canonical.dumps(answer) if "--json" in flags else "\n".join(status.lines(answer)))
     return 0
+
+
+def _leases(paths: Paths, _config: str, _flags: "list[str]") -> int:
+    return 1 if _ask(paths, "leases") is None else 0
 
 
 def _doctor(paths: Paths, config: str, flags: "list[str]") -> int:
@@ -99,7 +113,7 @@ def _doctor(paths: Paths, config: str, flags: "list[str]") -> int:
     return examination.run(gateway, fix="--fix" in flags, as_json="--json" in flags)
 
 
-VERBS = {"recorder": _recorder, "forwarder": _forwarder, "status": _status, "doctor": _doctor}
+VERBS = {"recorder": _recorder, "forwarder": _forwarder, "status": _status, "leases": _leases, "doctor": _doctor}
 
 
 def main(words: "list[str] | None" = None) -> int:
@@ -128,6 +142,10 @@ def main(words: "list[str] | None" = None) -> int:
         sys.stderr.write("oubli: can't go on (" + step + "errno " + str(failure.errno) + ")\n")
         return 1
 
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 if __name__ == "__main__":
     sys.exit(main())

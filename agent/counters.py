@@ -31,6 +31,7 @@ NAMES = (
     "gaps",
     "gap seconds",
     "addresses handed over",
+    "address conflicts",
     "associations given up",
     "torn segments",
     "messages dropped",

@@ -27,3 +27,4 @@ class Paths:
         self.socket = self.control + "/socket"
         self.config = root + CONFIG
         self.network = root + "/etc/config/network"
+        self.dhcp = root + "/etc/config/dhcp"

@@ -11,9 +11,9 @@ import json
 import os
 
 from agent import law
-from agent.capture import connections, lan, lossfree, neighbours, timeouts, trouble
+from agent.capture import connections, lan, leases, lossfree, neighbours, timeouts, trouble
 from agent.clock import Clock
-from agent.config import devices
+from agent.config import devices, lease_files
 from agent.control.server import Server
 from agent.counters import Counters
 from agent.forward import messages
@@ -28,7 +28,7 @@ from agent.summary.noise import Sampler
 from agent.summary.terminals import Terminals
 from agent.vault.keys import KeyRing
 from agent.vault.ring import Ring, slots_for
-from agent.who import Who
+from agent.who import LEASE, Who
 
 _SECOND = 1000000000
 _TICK = _SECOND
@@ -105,6 +105,8 @@ class Recorder:
         self._who = Who(ADDRESSES_A_ROW * config.summary.rows)
         self._lan = lan.Lan(devices(config.gateway.lan, paths.network), self._who, source.wall)
         self._neighbours = neighbours.Neighbours(self._lan)
+        lease_paths = [paths.root + path for path in lease_files(paths.dhcp)]
+        self._leases = leases.Leases(lease_paths, lambda: self._who.doubt(LEASE), self._lan.lease)
         self._loss_free = lossfree.LossFree(sysctl, switch)
         security = config.purposes.get("security")
         lifetime, budget = (security.lifetime, security.budget) if security else (law.DAY, 0)
@@ -123,6 +125,7 @@ class Recorder:
         self.due = self._monotonic  # when `tick` wants to be called again, monotonic ns
         self._next_refresh = self._monotonic + REFRESH
         self._next_policies = self._monotonic
+        self._next_leases = self._monotonic
         self._next_health = self._monotonic
         self._next_hour = self._monotonic + HOUR
         self._next_dump = self._monotonic
@@ -251,6 +254,8 @@ class Recorder:
         if self._timeouts.policies.finish() or monotonic >= self._next_refresh:
             self._timeouts.refresh(wall)
             self._next_refresh = monotonic + REFRESH
+        if monotonic >= self._next_leases and self._read_leases():
+            self._next_leases = monotonic + REFRESH
         while monotonic >= self._next_hour:
             self._hour()
         if monotonic >= self._next_health:
@@ -263,6 +268,14 @@ class Recorder:
         self.counters.save(monotonic)
         self.due = monotonic + _TICK
         return _TICK
+
+    def _read_leases(self) -> bool:
+        """Read the leases where anything has changed; False as long as the kernel hasn't said which side is the LAN."""
+        if self._neighbours.complete:
+            # Where an address changed hands, a lease may say otherwise.
+            cause = (self.counters.values["addresses handed over"], self._lan.prefixes)
+            self._leases.refresh(self._wall, cause)
+        return self._neighbours.complete
 
     def _streams(self) -> None:
         """Gather what the netlink streams said about themselves; sweep associations once a dump is over."""
@@ -279,11 +292,12 @@ class Recorder:
             if table.interrupted:
                 # The table changed while it was listed: list it again, nothing is swept.
                 self._next_dump = self._monotonic
-            else:
+            elif self._neighbours.complete:
                 self._who.sweep()
         self.counters.values["addresses handed over"] += self._who.handed_over
         self.counters.values["associations given up"] += self._who.given_up
-        self._who.handed_over = self._who.given_up = 0
+        self.counters.values["address conflicts"] += self._who.conflicts
+        self._who.handed_over = self._who.given_up = self._who.conflicts = 0
         if self._neighbours.complete and self._lan.present != self._lan_seen:
             self._lan_seen = self._lan.present
             self._log("no interface of gateway.lan is there" if not self._lan_seen else "an interface of gateway.lan is there again")
@@ -337,6 +351,9 @@ class Recorder:
         if request["call"] == "ntp":
             self.confirm_time()
             return {"clock": self.clock.state}
+        if request["call"] == "leases":
+            self._wall = self.clock.source.wall()
+            return {"read": self._read_leases()}
         return self.status()
 
     def _forwarder(self) -> "dict[str, Any]":

@@ -9,6 +9,8 @@ _LOCK_EX, _LOCK_NB = 2, 4
 
 names = native.names
 
+_CHUNK = 4096
+
 
 def _path(name: str) -> bytes:
     return name.encode() + b"\0"
@@ -126,3 +128,26 @@ def read_bounded(path: str, limit: int) -> bytes:
     if size > limit:
         raise OSError(27, "")
     return bytes(memoryview(data)[:size])
+
+
+def read_chunks(path: str, limit: int) -> "Iterator[bytes]":
+    """Yield a file's first `limit` octets in parts, nothing where it can't be read; never through a symbolic link, never waiting.
+
+    Take all of them: MicroPython doesn't end a generator that is given up.
+    """
+    flags = LIBC["O_NONBLOCK"] | LIBC["O_CLOEXEC"] | LIBC["O_NOFOLLOW"]
+    descriptor = LIBC.function("open")(_path(path), flags, 0)
+    if descriptor < 0:
+        return
+    data, size = bytearray(min(limit, _CHUNK)), 1
+    while size > 0 and limit > 0:
+        size = LIBC.function("read")(descriptor, data, min(limit, len(data)))
+        limit -= size
+        if size > 0:
+            yield bytes(memoryview(data)[:size])
+    LIBC.call("close", descriptor)
+
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Iterator

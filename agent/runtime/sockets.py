@@ -8,6 +8,7 @@ option number means something else, succeeds, and would leave "uid 0".
 
 import errno
 import select
+import socket
 import struct
 
 from agent.runtime import files, memory
@@ -18,6 +19,8 @@ NETLINK_ROUTE, NETLINK_NETFILTER = 0, 12
 _SOCK_RAW = 3
 _MSG_NOSIGNAL = 0x4000
 _SOL_NETLINK, _BROADCAST_ERROR = 270, 4
+
+_FAMILY_4, _FAMILY_6 = 2, 10
 
 receive = native.receive
 _inbox = memory.scratch(4096)  # outside the heap: a small one has no run of that size left after a while
@@ -119,6 +122,16 @@ def send_some(descriptor: int, data: bytes) -> int:
 def close(descriptor: int) -> None:
     """Close a descriptor."""
     LIBC.call("close", descriptor)
+
+
+def packed(text: bytes) -> bytes:
+    """Return the 4 or 16 octets of an address that is written out, b"" where it isn't one."""
+    if not text or len(text) > 45 or any(letter not in b"0123456789abcdefABCDEF:." for letter in text):
+        return b""
+    try:
+        return socket.inet_pton(_FAMILY_6 if b":" in text else _FAMILY_4, text.decode())
+    except OSError:
+        return b""
 
 
 class Poll:
