@@ -54,11 +54,16 @@ def _no_socket(_on: bool) -> None:
     """Stand in for the socket whose loss-free mode is switched."""
 
 
+def _no_drops() -> int:
+    """Stand in for the socket whose drops are counted."""
+    return 0
+
+
 class Recorder:
     """One gateway's recorder below `root`.
 
     `source` as in agent.clock, `random(n)` gives n octets, `log(text)` takes a line, `sysctl(name)` reads a setting of
-    conntrack, `switch(on)` sets the loss-free mode of the event socket.
+    conntrack, `switch(on)` sets the loss-free mode of the event socket, `drops()` counts what the kernel dropped for it.
     """
 
     def __init__(
@@ -71,6 +76,7 @@ class Recorder:
         log: "Callable[[str], None]" = print,
         sysctl: "Callable[[str], int | None]" = timeouts.read_sysctl,
         switch: "Callable[[bool], None]" = _no_socket,
+        drops: "Callable[[], int]" = _no_drops,
     ) -> None:
         self.config = config
         self.paths = paths = Paths(root)
@@ -96,7 +102,8 @@ class Recorder:
         self._who = Who(ADDRESSES_A_ROW * config.summary.rows)
         self._lan = lan.Lan(devices(config.gateway.lan, paths.network), self._who, source.wall)
         self._neighbours = neighbours.Neighbours(self._lan)
-        self._loss_free = lossfree.LossFree(sysctl, switch)
+        self._loss_free = lossfree.LossFree(sysctl, switch, drops)
+        self._dropped = 0  # of these, counted before
         security = config.purposes.get("security")
         lifetime, budget = (security.lifetime, security.budget) if security else (law.DAY, 0)
         self._keys = KeyRing(paths.keys, slots_for(lifetime, budget), source.boot, sodium)
@@ -112,15 +119,15 @@ class Recorder:
         self._wall = source.wall()
         self._monotonic = source.monotonic()
         self.due = self._monotonic  # when `tick` wants to be called again, monotonic ns
-        self._next_refresh = self._monotonic + REFRESH
+        self._next_refresh = self._patience = self._monotonic + REFRESH
         self._next_health = self._monotonic
         self._next_hour = self._monotonic + HOUR
         self._next_dump = self._monotonic
         self._dumping_until = 0  # one dump at a time: its end, or when it is given up
         self._lan_seen = True
         if self.counters.saved and self.counters.saved < self._monotonic:
-            # A former process of this boot: what ended in between can't be known.
-            gap = (self._monotonic - self.counters.saved) // _SECOND
+            # A former process of this boot: what ended in between can't be known. Never shorter than it was.
+            gap = -((self.counters.saved - self._monotonic) // _SECOND)
             self.counters.add("gaps")
             self.counters.add("gap seconds", gap)
             log("gap of " + str(gap) + " s since the former process")
@@ -143,6 +150,11 @@ class Recorder:
         """Handle one rtnetlink datagram."""
         self._neighbours.feed(buffer, length)
 
+    @property
+    def introduced(self) -> bool:
+        """Say whether the LAN's terminals have been listed, or are given up on: a connection that ends has its terminal then."""
+        return self._neighbours.complete or self._monotonic >= self._patience
+
     def neighbour_request(self) -> "bytes | None":
         """Return what to ask rtnetlink next, None for nothing."""
         return self._neighbours.request()
@@ -157,12 +169,14 @@ class Recorder:
             return None
         self._next_dump = self._dumping_until = self._monotonic + DUMP
         self._table.reader.interrupted = False
+        self._table.reader.refused = 0
         return connections.REQUEST
 
     def overrun(self) -> None:
-        """Note ENOBUFS: the kernel dropped messages before they were read, unless it keeps what it can't deliver."""
+        """Note ENOBUFS: the kernel dropped messages, for good unless the mode is loss-free; `tick` learns how many."""
         if not self._loss_free.on:
-            self._lost()
+            self.counters.add("overruns")
+            self._next_dump = self._monotonic
 
     def live_overrun(self) -> None:
         """Note that a part of a dump was dropped: it is repeated."""
@@ -172,11 +186,6 @@ class Recorder:
         """Note that rtnetlink messages were dropped: everything is listed again."""
         self.counters.add("neighbour overruns")
         self._neighbours.restart()
-
-    def _lost(self) -> None:
-        self.counters.add("overruns")
-        self._log("lost connections: the kernel dropped messages before they were read")
-        self._next_dump = self._monotonic
 
     def _connection(self, connection: "connections.Connection") -> None:
         counters = self.counters.values
@@ -235,18 +244,23 @@ class Recorder:
     def _streams(self) -> None:
         """Gather what the netlink streams said about themselves; sweep associations once a dump is over."""
         events, table = self._decoder.reader, self._table.reader
+        dropped = self._loss_free.lost - self._dropped
+        if dropped or events.overruns:
+            self._dropped += dropped
+            self.counters.values["lost: overrun"] += dropped
+            self.counters.values["overruns"] += events.overruns
+            events.overruns = 0
+            self._log("lost " + (str(dropped) + " " if dropped else "") + "connections: the kernel dropped them before they were read")
+            self._next_dump = self._monotonic
         for reader in (events, table, self._neighbours.reader):
             self.counters.values["malformed"] += reader.malformed
             reader.malformed = 0
-        if events.overruns:
-            events.overruns = 0
-            self._lost()
         if table.done:
             table.done = False
             self._dumping_until = 0
-            if table.interrupted:
-                # The table changed while it was listed: list it again, nothing is swept.
-                self._next_dump = self._monotonic
+            if table.interrupted or table.refused:
+                # Not the whole table: it is listed again soon, nothing is swept.
+                self._next_dump = self._monotonic + REFRESH
             else:
                 self._who.sweep()
         self.counters.values["addresses handed over"] += self._who.handed_over
@@ -334,6 +348,7 @@ class Recorder:
             "duty": self.config.gateway.duty,
             "clock": self.clock.state,
             "capture": self._capture(),
+            "table": {"fill": self._loss_free.fill, "loss_free": self._loss_free.on},
             "purposes": purposes,
             "counters": dict(self.counters.values),
             "summary": {
@@ -373,15 +388,15 @@ def run(config: "Config", root: str, source: "TimeSource") -> int:
 
     def switch(on: bool) -> None:
         sockets.loss_free(events, on)
-        log("loss-free mode " + ("on" if on else "off: the connection table is too full for it"))
+        log("loss-free mode " + ("on" if on else "off: the connection table has too little room for it"))
 
-    recorder = Recorder(config, root, source, log=log, switch=switch)
+    recorder = Recorder(config, root, source, log=log, switch=switch, drops=lambda: sockets.drops(events))
     poll = sockets.Poll()
     for descriptor in (stop, events, routes, table):
         poll.add(descriptor)
     server = Server(recorder.paths.socket, poll, LIBC.call("geteuid"), recorder.call)
     heartbeat = process.Heartbeat(recorder.paths.heartbeat)
-    # Neighbours first: a terminal is learned before its connections end. The dump last: events come first.
+    # Neighbours first: a terminal is learned before its connections end. The dump last, and only in a turn that left no event waiting.
     streams = (
         (routes, recorder.neighbour, recorder.neighbour_overrun, BATCH),
         (events, recorder.datagram, recorder.overrun, BATCH),
@@ -392,9 +407,12 @@ def run(config: "Config", root: str, source: "TimeSource") -> int:
     while True:
         LIBC.call("alarm", HANG)
         ready = poll.wait(wait)
+        behind = False
         for descriptor, take, overrun, batch in streams:
-            if descriptor in ready and not _drain(descriptor, buffer, take, batch):
-                overrun()
+            if (descriptor == table and behind) or (descriptor == events and not recorder.introduced):
+                continue
+            if descriptor in ready:
+                behind = _drain(descriptor, buffer, take, overrun, batch) or behind
         now = source.monotonic()
         for descriptor in ready:
             if descriptor == stop:
@@ -415,16 +433,18 @@ def run(config: "Config", root: str, source: "TimeSource") -> int:
         heartbeat.beat(now)
 
 
-def _drain(descriptor: int, buffer: "bytearray | memoryview", take: "Callable[[Any, int], None]", batch: int) -> bool:
-    """Hand on at most `batch` datagrams; False where the kernel reports that it dropped some."""
+def _drain(
+    descriptor: int, buffer: "bytearray | memoryview", take: "Callable[[Any, int], None]", overrun: "Callable[[], None]", batch: int
+) -> bool:
+    """Hand on at most `batch` datagrams, and whether the kernel says that it dropped some; True where more may wait."""
     for _ in range(batch):
         size = sockets.receive(descriptor, buffer)
         if size > 0:
             take(buffer, size)
         elif size == -errno.EAGAIN:
-            break
-        elif size == -errno.ENOBUFS:
             return False
+        elif size == -errno.ENOBUFS:
+            overrun()
         else:
             raise OSError(-size, "")
     return True
