@@ -21,6 +21,7 @@ NAMES = (
     "excluded: hairpin",
     "excluded: broadcast",
     "lost: born before accounting",
+    "lost: overrun",
     "lost: ring full",
     "lost: store",
     "lost: ring resized",

@@ -68,11 +68,17 @@ def _no_socket(_on: bool) -> None:
     """Stand in for the socket whose loss-free mode is switched."""
 
 
+def _no_drops() -> int:
+    """Stand in for the socket whose drops are counted."""
+    return 0
+
+
 class Recorder:
     """One gateway's recorder below `root`.
 
     `source` as in agent.clock, `random(n)` gives n octets, `log(text)` takes a line, `sysctl(name)` reads a setting of
-    conntrack, `switch(on)` sets the loss-free mode of the event socket, `network()` says what the network suffered.
+    conntrack, `switch(on)` sets the loss-free mode of the event socket, `drops()` counts what the kernel dropped for it,
+    `network()` says what the network suffered.
     """
 
     def __init__(
@@ -86,6 +92,7 @@ class Recorder:
         sysctl: "Callable[[str], int | None]" = timeouts.read_sysctl,
         switch: "Callable[[bool], None]" = _no_socket,
         network: "Callable[[], dict[str, int] | None]" = trouble.read,
+        drops: "Callable[[], int]" = _no_drops,
     ) -> None:
         self.config = config
         self.paths = paths = Paths(root)
@@ -107,7 +114,8 @@ class Recorder:
         self._neighbours = neighbours.Neighbours(self._lan)
         lease_paths = [paths.root + path for path in lease_files(paths.dhcp)]
         self._leases = leases.Leases(lease_paths, lambda: self._who.doubt(LEASE), self._lan.lease)
-        self._loss_free = lossfree.LossFree(sysctl, switch)
+        self._loss_free = lossfree.LossFree(sysctl, switch, drops)
+        self._dropped = 0  # of these, counted before
         security = config.purposes.get("security")
         lifetime, budget = (security.lifetime, security.budget) if security else (law.DAY, 0)
         self._keys = KeyRing(paths.keys, slots_for(lifetime, budget), source.boot, sodium)
@@ -123,7 +131,7 @@ class Recorder:
         self._wall = source.wall()
         self._monotonic = source.monotonic()
         self.due = self._monotonic  # when `tick` wants to be called again, monotonic ns
-        self._next_refresh = self._monotonic + REFRESH
+        self._next_refresh = self._patience = self._monotonic + REFRESH
         self._next_policies = self._monotonic
         self._next_leases = self._monotonic
         self._next_health = self._monotonic
@@ -132,8 +140,8 @@ class Recorder:
         self._dumping_until = 0  # one dump at a time: its end, or when it is given up
         self._lan_seen = True
         if self.counters.saved and self.counters.saved < self._monotonic:
-            # A former process of this boot: what ended in between can't be known.
-            gap = (self._monotonic - self.counters.saved) // _SECOND
+            # A former process of this boot: what ended in between can't be known. Never shorter than it was.
+            gap = -((self.counters.saved - self._monotonic) // _SECOND)
             self.counters.add("gaps")
             self.counters.add("gap seconds", gap)
             log("gap of " + str(gap) + " s since the former process")
@@ -156,14 +164,14 @@ class Recorder:
         """Handle one rtnetlink datagram."""
         self._neighbours.feed(buffer, length)
 
+    @property
+    def introduced(self) -> bool:
+        """Say whether the LAN's terminals have been listed, or are given up on: a connection that ends has its terminal then."""
+        return self._neighbours.complete or self._monotonic >= self._patience
+
     def neighbour_request(self) -> "bytes | None":
         """Return what to ask rtnetlink next, None for nothing."""
         return self._neighbours.request()
-
-    @property
-    def oriented(self) -> bool:
-        """Say whether the LAN is known: only then a connection's side can be told."""
-        return self._neighbours.complete
 
     def live(self, buffer: "bytearray | bytes", length: int) -> None:
         """Handle one datagram of a dump of the live table."""
@@ -175,6 +183,7 @@ class Recorder:
             return None
         self._next_dump = self._dumping_until = self._monotonic + DUMP
         self._table.reader.interrupted = False
+        self._table.reader.refused = 0
         return connections.REQUEST
 
     def policy(self, buffer: "bytearray | bytes", length: int) -> None:
@@ -195,9 +204,10 @@ class Recorder:
         self._timeouts.policies.reader.interrupted = True
 
     def overrun(self) -> None:
-        """Note ENOBUFS: the kernel dropped messages before they were read, unless it keeps what it can't deliver."""
+        """Note ENOBUFS: the kernel dropped messages, for good unless the mode is loss-free; `tick` learns how many."""
         if not self._loss_free.on:
-            self._lost()
+            self.counters.add("overruns")
+            self._next_dump = self._monotonic
 
     def live_overrun(self) -> None:
         """Note that a part of a dump was dropped: it is repeated."""
@@ -207,11 +217,6 @@ class Recorder:
         """Note that rtnetlink messages were dropped: everything is listed again."""
         self.counters.add("neighbour overruns")
         self._neighbours.restart()
-
-    def _lost(self) -> None:
-        self.counters.add("overruns")
-        self._log("lost connections: the kernel dropped messages before they were read")
-        self._next_dump = self._monotonic
 
     def _connection(self, connection: "connections.Connection") -> None:
         counters = self.counters.values
@@ -280,18 +285,23 @@ class Recorder:
     def _streams(self) -> None:
         """Gather what the netlink streams said about themselves; sweep associations once a dump is over."""
         events, table = self._decoder.reader, self._table.reader
+        dropped = self._loss_free.lost - self._dropped
+        if dropped or events.overruns:
+            self._dropped += dropped
+            self.counters.values["lost: overrun"] += dropped
+            self.counters.values["overruns"] += events.overruns
+            events.overruns = 0
+            self._log("lost " + (str(dropped) + " " if dropped else "") + "connections: the kernel dropped them before they were read")
+            self._next_dump = self._monotonic
         for reader in (events, table, self._neighbours.reader, self._timeouts.policies.reader):
             self.counters.values["malformed"] += reader.malformed
             reader.malformed = 0
-        if events.overruns:
-            events.overruns = 0
-            self._lost()
         if table.done:
             table.done = False
             self._dumping_until = 0
-            if table.interrupted:
-                # The table changed while it was listed: list it again, nothing is swept.
-                self._next_dump = self._monotonic
+            if table.interrupted or table.refused:
+                # Not the whole table: it is listed again soon, nothing is swept.
+                self._next_dump = self._monotonic + REFRESH
             elif self._neighbours.complete:
                 self._who.sweep()
         self.counters.values["addresses handed over"] += self._who.handed_over
@@ -383,6 +393,7 @@ class Recorder:
             "duty": self.config.gateway.duty,
             "clock": self.clock.state,
             "capture": self._capture(),
+            "table": {"fill": self._loss_free.fill, "loss_free": self._loss_free.on},
             "purposes": purposes,
             "counters": dict(self.counters.values),
             "network": self._network(),
@@ -430,15 +441,15 @@ def run(config: "Config", root: str, source: "TimeSource") -> int:
 
     def switch(on: bool) -> None:
         sockets.loss_free(events, on)
-        log("loss-free mode " + ("on" if on else "off: the connection table is too full for it"))
+        log("loss-free mode " + ("on" if on else "off: the connection table has too little room for it"))
 
-    recorder = Recorder(config, root, source, log=log, switch=switch)
+    recorder = Recorder(config, root, source, log=log, switch=switch, drops=lambda: sockets.drops(events))
     poll = sockets.Poll()
     for descriptor in (stop, routes, table, ruleset):
         poll.add(descriptor)
     server = Server(paths.socket, poll, LIBC.call("geteuid"), recorder.call)
     heartbeat = process.Heartbeat(paths.heartbeat)
-    # Neighbours first: a terminal is learned before its connections end. The dump last: events come first.
+    # Neighbours first: a terminal is learned before its connections end. The dump last, and only in a turn that left no event waiting.
     streams = (
         (routes, recorder.neighbour, recorder.neighbour_overrun, BATCH),
         (events, recorder.datagram, recorder.overrun, BATCH),
@@ -451,9 +462,10 @@ def run(config: "Config", root: str, source: "TimeSource") -> int:
     while True:
         LIBC.call("alarm", HANG)
         ready = poll.wait(wait)
+        behind = False
         for descriptor, take, overrun, batch in streams:
-            if descriptor in ready and not _drain(descriptor, buffer, take, batch):
-                overrun()
+            if descriptor in ready and not (descriptor == table and behind):
+                behind = _drain(descriptor, buffer, take, overrun, batch) or behind
         now = source.monotonic()
         for descriptor in ready:
             if descriptor == stop:
@@ -468,26 +480,32 @@ def run(config: "Config", root: str, source: "TimeSource") -> int:
         if now >= recorder.due:
             recorder.tick()
         wait = max(0, recorder.due - now) // 1000000
-        requests = ((routes, recorder.neighbour_request()), (table, recorder.live_request()), (ruleset, recorder.policy_request()))
-        for descriptor, request in requests:
-            if request is not None:
-                sockets.request(descriptor, request)
-        if deaf and recorder.oriented:
+        _ask((routes, recorder.neighbour_request()), (table, recorder.live_request()), (ruleset, recorder.policy_request()))
+        if deaf and recorder.introduced:
             poll.add(events)
             deaf = False
         heartbeat.beat(now)
 
 
-def _drain(descriptor: int, buffer: "bytearray | memoryview", take: "Callable[[Any, int], None]", batch: int) -> bool:
-    """Hand on at most `batch` datagrams; False where the kernel reports that it dropped some."""
+def _ask(*requests: "tuple[int, bytes | None]") -> None:
+    """Send what is due on each socket."""
+    for descriptor, request in requests:
+        if request is not None:
+            sockets.request(descriptor, request)
+
+
+def _drain(
+    descriptor: int, buffer: "bytearray | memoryview", take: "Callable[[Any, int], None]", overrun: "Callable[[], None]", batch: int
+) -> bool:
+    """Hand on at most `batch` datagrams, and whether the kernel says that it dropped some; True where more may wait."""
     for _ in range(batch):
         size = sockets.receive(descriptor, buffer)
         if size > 0:
             take(buffer, size)
         elif size == -errno.EAGAIN:
-            break
-        elif size == -errno.ENOBUFS:
             return False
+        elif size == -errno.ENOBUFS:
+            overrun()
         else:
             raise OSError(-size, "")
     return True

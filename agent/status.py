@@ -19,6 +19,9 @@ def lines(status: "dict[str, Any]") -> "list[str]":
         out.append("!! DUTY UNDECLARED: set gateway.duty to say who answers authority requests (L34-II-3)")
     if status["capture"] != "ok":
         out.append("!! CAPTURE MISCONFIGURED: nf_conntrack_events, _acct and _timestamp must be 1")
+    table = status["table"]
+    mode = "on" if table["loss_free"] else "off: what the kernel must drop is counted as lost"
+    out.append("connection table " + str(table["fill"]) + " % full, loss-free mode " + mode)
     for name in sorted(status["purposes"]):
         row = status["purposes"][name]
         out.append("purpose " + name + " (" + row["paragraph"] + ")")

@@ -381,7 +381,7 @@ def who_close() -> "list[bool]":
         empty.append(not any(region.view))
         unmap(region)
 
-    memory.Region.close = look  # type: ignore[method-assign]
+    memory.Region.close = look  # type: ignore[method-assign, assignment]
     table.close()
     memory.Region.close = unmap  # type: ignore[method-assign]
     return empty

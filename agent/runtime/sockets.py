@@ -19,6 +19,7 @@ NETLINK_ROUTE, NETLINK_NETFILTER = 0, 12
 _SOCK_RAW = 3
 _MSG_NOSIGNAL = 0x4000
 _SOL_NETLINK, _BROADCAST_ERROR = 270, 4
+_SO_MEMINFO = 55  # linux/sock_diag.h: nine words, of which the last counts drops
 
 _FAMILY_4, _FAMILY_6 = 2, 10
 
@@ -43,6 +44,14 @@ def netlink(protocol: int, groups: int, buffer_octets: int) -> int:
 def loss_free(descriptor: int, on: bool) -> None:
     """Make the kernel keep an event that this netlink socket couldn't take, and try again (or stop that)."""
     LIBC.call("setsockopt", descriptor, _SOL_NETLINK, _BROADCAST_ERROR, int32(on), 4)
+
+
+def drops(descriptor: int) -> int:
+    """Return how many messages the kernel has dropped because this socket's buffer was full (32 bits, then from 0 again)."""
+    values, length = bytearray(36), bytearray(int32(36))
+    LIBC.call("getsockopt", descriptor, LIBC["SOL_SOCKET"], _SO_MEMINFO, values, length)
+    (dropped,) = struct.unpack_from("I", values, 32)
+    return dropped
 
 
 def request(descriptor: int, message: bytes) -> None:
