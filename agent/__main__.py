@@ -59,8 +59,11 @@ def parse(words: "list[str]") -> "tuple[str, dict[str, str], list[str]]":
 
 def _recorder(paths: Paths, config: str, _flags: "list[str]") -> int:
     from agent import recorder
+    from agent.vault import expiry
 
-    return recorder.run(load(config), paths.root, DeviceTime())
+    source = DeviceTime()
+    expiry.destroy_due(paths.root, source.boot, source.monotonic())
+    return recorder.run(load(config), paths.root, source)
 
 
 def _forwarder(paths: Paths, config: str, _flags: "list[str]") -> int:
