@@ -94,9 +94,9 @@ def _status(paths: Paths, _config: str, flags: "list[str]") -> int:
 
 def _doctor(paths: Paths, config: str, flags: "list[str]") -> int:
     settings = load(config)
+    from agent.capture.netlink import RECEIVE_BUFFER
     from agent.doctor import examination
     from agent.doctor.gateway import Gateway
-    from agent.recorder import RECEIVE_BUFFER
 
     gateway = Gateway(settings, paths.root, DeviceTime().wall, RECEIVE_BUFFER)
     return examination.run(gateway, fix="--fix" in flags, as_json="--json" in flags)
