@@ -60,8 +60,11 @@ def parse(words: "list[str]") -> "tuple[str, dict[str, str], list[str]]":
 
 def _recorder(paths: Paths, config: str, _flags: "list[str]") -> int:
     from agent import recorder
+    from agent.vault import expiry
 
-    return recorder.run(load(config), paths.root, DeviceTime())
+    source = DeviceTime()
+    expiry.destroy_due(paths.root, source.boot, source.monotonic())
+    return recorder.run(load(config), paths.root, source)
 
 
 def _forwarder(paths: Paths, config: str, _flags: "list[str]") -> int:
@@ -105,9 +108,9 @@ def _leases(paths: Paths, _config: str, _flags: "list[str]") -> int:
 
 def _doctor(paths: Paths, config: str, flags: "list[str]") -> int:
     settings = load(config)
+    from agent.capture.netlink import RECEIVE_BUFFER
     from agent.doctor import examination
     from agent.doctor.gateway import Gateway
-    from agent.recorder import RECEIVE_BUFFER
 
     gateway = Gateway(settings, paths.root, DeviceTime().wall, RECEIVE_BUFFER)
     return examination.run(gateway, fix="--fix" in flags, as_json="--json" in flags)

@@ -12,6 +12,7 @@ import os
 
 from agent import law
 from agent.capture import connections, lan, leases, lossfree, neighbours, timeouts, trouble
+from agent.capture.netlink import RECEIVE_BUFFER
 from agent.clock import Clock
 from agent.config import devices, lease_files
 from agent.control.server import Server
@@ -45,7 +46,6 @@ DUMP = 300 * _SECOND  # how often the live table is listed
 BATCH = 64
 DUMP_BATCH = 2  # datagrams of a dump in one turn of the loop: events come first
 DATAGRAM = 32768
-RECEIVE_BUFFER = 4 << 20  # octets asked for; holds some 9,000 events of a burst
 GROUP_DESTROY = 4
 HANG = 30  # seconds after which a loop that doesn't turn is ended
 

@@ -28,7 +28,7 @@ from agent.summary.ledger import Ledger
 from agent.summary.metrics import METRICS
 from agent.summary.noise import Sampler
 from agent.summary.terminals import Terminals
-from agent.vault import ring
+from agent.vault import expiry, ring
 from agent.vault.keys import KeyRing, Slot
 from agent.vault.record import LARGEST, TERMINALS, Packer, Unpacker
 from agent.who import LEASE, Who
@@ -196,6 +196,11 @@ def vault_tick(wall: int, monotonic: int, trusted: bool) -> "dict[str, Any]":
     gone = store.tick(wall, monotonic, trusted=trusted)
     late = store.late(wall if trusted else None, monotonic)
     return {"gone": gone, "late": late, "lost": _taken(lost), "status": store.status(monotonic)}
+
+
+def vault_destroy_due(root: str, boot: str, monotonic: int) -> int:
+    """Destroy what is due below a root, as each start does; returns how many segments."""
+    return expiry.destroy_due(root, boot, monotonic)
 
 
 def vault_close() -> None:
@@ -498,9 +503,9 @@ def die(instant: int, packing: bool = True) -> None:
 
 
 CALLS = (
-    laplace, classes, summary, settings, pack, unpack, vault_open, vault_append, vault_tick, vault_close, read, terminals_open,
-    terminals_day, terminals_see, terminals_mark, terminals_erase, terminals_close, ledger, spool, recorder_open, recorder,
-    recorder_close, who_open, who, who_flood, who_close, lan, within, devices, leases, leases_open, leases_refresh, die,
+    laplace, classes, summary, settings, pack, unpack, vault_open, vault_append, vault_tick, vault_destroy_due, vault_close, read,
+    terminals_open, terminals_day, terminals_see, terminals_mark, terminals_erase, terminals_close, ledger, spool, recorder_open,
+    recorder, recorder_close, who_open, who, who_flood, who_close, lan, within, devices, leases, leases_open, leases_refresh, die,
 )  # fmt: skip
 
 
