@@ -272,8 +272,9 @@ class Recorder:
             if table.interrupted:
                 # The table changed while it was listed: list it again, nothing is swept.
                 self._next_dump = self._monotonic
-            else:
+            elif not table.refused:
                 self._who.sweep()
+            table.refused = 0
         self.counters.values["addresses handed over"] += self._who.handed_over
         self.counters.values["associations given up"] += self._who.given_up
         self._who.handed_over = self._who.given_up = 0
