@@ -109,12 +109,12 @@ def test_the_live_table_is_listed_every_five_minutes_one_list_at_a_time(streams:
 @pytest.mark.parametrize("how", ["in an entry", "at the end", "dropped"])
 def test_a_list_of_a_table_that_changed_meanwhile_is_repeated(streams: Streams, how: str) -> None:
     """NLM_F_DUMP_INTR, or ENOBUFS: the same request at once, and no loss."""
-    steps = {
+    changed: dict[str, list[tuple]] = {
         "in an entry": [("live", streams.word(0x100, flags=2 | INTERRUPTED)), ("live", streams.word(DONE))],
         "at the end": [("live", streams.word(DONE, flags=2 | INTERRUPTED))],
         "dropped": [("live_overrun",), ("live", streams.word(DONE))],
-    }[how]
-    answers = streams.run(ASKS, *steps, ASKS, ("live", streams.word(DONE)), ASKS, ("later", 300), ASKS)
+    }
+    answers = streams.run(ASKS, *changed[how], ASKS, ("live", streams.word(DONE)), ASKS, ("later", 300), ASKS)
     assert answers == [streams.request] * 2 + ["", streams.request, []]
 
 
@@ -127,15 +127,16 @@ def test_a_refused_list_is_asked_for_again_in_its_time_and_forgets_nobody(stream
     heard = [kernel.link("lan", order), kernel.address(bytes((192, 168, 7, 1)), 24, order), entry, bytes(gone)]
     known: list[tuple] = [*(("neighbour", datagram) for datagram in heard), HELD]
     for ending, held in ((streams.word(ERROR, -16), "1"), (streams.word(DONE), "0")):
-        lists: list[tuple] = [ASKS, ("live", ending), ("later", 300)] * 4
-        assert streams.run(*known, *lists, HELD) == ["1", *[streams.request] * 4, held, []]
+        lists: list[tuple] = [ASKS, ("live", ending), ("later", 300)]
+        assert streams.run(*known, *lists * 4, HELD) == ["1", *[streams.request] * 4, held, []]
 
 
 def test_what_the_kernel_dropped_is_counted_and_the_table_listed_anew(streams: Streams) -> None:
-    """NLMSG_OVERRUN in the stream of events, beside what can be read; ENOBUFS."""
-    listed = (ASKS, ("live", streams.word(DONE)), ASKS)
-    answers = streams.run(*listed, ("event", streams.word(OVERRUN) * 2 + streams.word(DONE)), COUNTS, ASKS, ("overrun",), COUNTS, table=1)
-    assert answers == [streams.request, "", ["overruns 1", "starts 1"], streams.request, ["overruns 2", "starts 1"], [LOST] * 2]
+    """NLMSG_OVERRUN in the stream of events, beside what can be read; ENOBUFS. A list that runs is heard to its end first."""
+    done, overrun = ("live", streams.word(DONE)), ("event", streams.word(OVERRUN) * 2 + streams.word(DONE))
+    answers = streams.run(ASKS, done, ASKS, overrun, COUNTS, ASKS, ("overrun",), COUNTS, ASKS, done, ASKS, table=1)
+    asked = streams.request
+    assert answers == [asked, "", ["overruns 1", "starts 1"], asked, ["overruns 2", "starts 1"], "", asked, [LOST] * 2]
 
 
 def test_in_loss_free_mode_enobufs_is_no_loss(streams: Streams) -> None:
