@@ -26,7 +26,7 @@ from tools.fuzz.mutations import mutated
 from tools.fuzz.stage import Reading
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
 STEPS = 3000
 
