@@ -304,6 +304,7 @@ class Recorder:
                 self._next_dump = self._monotonic + REFRESH
             elif self._neighbours.complete:
                 self._who.sweep()
+            table.refused = 0
         self.counters.values["addresses handed over"] += self._who.handed_over
         self.counters.values["associations given up"] += self._who.given_up
         self.counters.values["address conflicts"] += self._who.conflicts

@@ -26,7 +26,7 @@ from tools.fuzz.mutations import mutated
 from tools.fuzz.stage import Reading
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
 STEPS = 3000
 
@@ -96,13 +96,13 @@ def test_a_difference_between_the_interpreters_is_found(monkeypatch: pytest.Monk
     assert found(peer).startswith("another interpreter")
 
 
-POOL = 600
-MESSAGES = {"cpython": 6000, "micropython": 6000, "mips": 1500}
+POOL, COMMON = 600, 100  # messages; those that are drawn more often
+MESSAGES = {"cpython": 6000, "micropython": 6000, "mips": 1000}
 
 
 def pool(draw: random.Random, order: str) -> list[bytes]:
-    """Return recorded messages, others of the same layout, others that nearly have it, and broken ones."""
-    recorded = [message for message in capture.seeds() if message[4:6] in (b"\0\1", b"\2\1")]
+    """Return recorded messages as ends of connections, others of the same layout, others that nearly have it, and broken ones."""
+    recorded = [message[:4] + b"\2\1" + message[6:] for message in capture.seeds() if message[4:6] in (b"\0\1", b"\2\1")]
     if order == ">":
         recorded = [kernel.reencode(message) for message in recorded]
     made = list(recorded)
@@ -121,7 +121,7 @@ def test_learned_layouts_never_change_what_a_message_says(any_interpreter: Inter
     """Any order, far more layouts than are remembered: equal to fresh decoders each time, nothing read behind the message's end."""
     draw, order = random.Random(24), ">" if any_interpreter.name == "mips" else "<"
     made = pool(draw, order)
-    chosen = [draw.choice(made[:40] if draw.random() < 0.5 else made) for _ in range(MESSAGES[any_interpreter.name])]
+    chosen = [draw.choice(made[:COMMON] if draw.random() < 0.5 else made) for _ in range(MESSAGES[any_interpreter.name])]
     done = any_interpreter.run(*capture.STAGE, input=b"".join(struct.pack("<H", len(one)) + one for one in chosen), timeout=120)
     lines = done.stdout.decode().splitlines()
     assert len(lines) == len(chosen)
@@ -132,25 +132,23 @@ def test_learned_layouts_never_change_what_a_message_says(any_interpreter: Inter
 
 def test_that_many_layouts_are_learned_used_and_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     """The messages above do what they are for: layouts are learned anew once forgotten, and others are found again."""
-    learned, read = Counter[int](), Counter[int]()
-    remember, fill = connections.Decoder._remember, connections.Decoder._fill
+    learned = Counter[tuple[tuple[int, int], ...]]()
+    remember = connections.Decoder._remember
 
-    def counting_remember(decoder: connections.Decoder, size: int, layout: connections.Layout) -> None:
-        learned[size] += 1
+    def counting(decoder: connections.Decoder, size: int, layout: connections.Layout) -> None:
+        learned[tuple(layout.checks)] += 1
         remember(decoder, size, layout)
 
-    def counting_fill(decoder: connections.Decoder, layout: connections.Layout, values: Sequence[int]) -> None:
-        read[0] += 1
-        fill(decoder, layout, values)
-
-    monkeypatch.setattr(connections.Decoder, "_remember", counting_remember)
-    monkeypatch.setattr(connections.Decoder, "_fill", counting_fill)
+    monkeypatch.setattr(connections.Decoder, "_remember", counting)
     draw = random.Random(24)
-    made, reading = pool(draw, "<"), Reading()
+    made, reading, read = pool(draw, "<"), Reading(), 0
     for _ in range(2000):
-        one = draw.choice(made[:40])
+        one = draw.choice(made[:COMMON])
         reading.tell(one, len(one))
-    assert connections._LAYOUTS < len(made[:40]) < learned.total() < read.total() // 2
+        read += reading.events.connections
+        reading.events.connections = 0
+    assert sum(map(len, reading.events._layouts.values())) == connections._LAYOUTS
+    assert connections._LAYOUTS < len(learned) < learned.total() < read
 
 
 BEHIND = """
