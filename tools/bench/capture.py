@@ -93,7 +93,7 @@ def measure(load: Load, rounds: int, peers: list[Peer], progress: Callable[[str]
         "flows": load.count,
         "terminals": len(load.terminals),
         "rounds": rounds,
-        "machine": _machine(),
+        "machine": machine(),
     }
 
 
@@ -106,7 +106,7 @@ def _once(peer: Peer, gateway: Gateway, case: str, load: Load, folder: Path) -> 
     running = Running(peer, folder, gateway.command)
     try:
         _wait(gateway.listening, running)
-        _rest(gateway, running)
+        rest(gateway, running)
         before = running.cpu()
         gateway.fill(load.requests[case], load.frames, load.count)
         if case == "flush":
@@ -117,7 +117,7 @@ def _once(peer: Peer, gateway: Gateway, case: str, load: Load, folder: Path) -> 
                 gateway.pace(load.up, RATE)
             gateway.evict()
         _wait(lambda: gateway.tracked() == 0 and gateway.unread() == 0, running)
-        _rest(gateway, running)
+        rest(gateway, running)
         cpu = running.cpu() - before
         memory = running.memory()
         known = running.finish()
@@ -136,7 +136,7 @@ def _wait(happened: Callable[[], bool], running: Running) -> None:
         time.sleep(0.02)
 
 
-def _rest(gateway: Gateway, running: Running) -> None:
+def rest(gateway: Gateway, running: Running) -> None:
     """Wait until the peer has nothing to do."""
 
     def rests() -> bool:
@@ -162,7 +162,8 @@ def _row(name: str, case: str, samples: list[Sample]) -> dict[str, Any]:
     }
 
 
-def _machine() -> dict[str, Any]:
+def machine() -> dict[str, Any]:
+    """Return what the figures were taken on."""
     models = [line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
     return {
         "processor": models[0] if models else platform.machine(),
