@@ -286,6 +286,45 @@ def test_a_restart_is_one_gap_with_its_seconds(interpreter, tmp_path):
     assert record(interpreter, folder, boot=50)[1] == {"starts": 4, "gaps": 2, "gap seconds": 8}
 
 
+TURNS = """
+import struct
+from agent import recorder
+from agent.runtime.libc import LIBC, native
+
+pair = native.function(native.library(None), "i", "socketpair", "iiip")
+ends, taken = [], [0, 0, 0]
+for name in range(3):
+    both = bytearray(8)
+    pair(1, 2 | LIBC["O_NONBLOCK"], 0, both)
+    ends.append(struct.unpack("ii", both))
+
+class Counting:
+    introduced = False
+
+    def neighbour(self, buffer, length): taken[0] += 1
+    def datagram(self, buffer, length): taken[1] += 1
+    def live(self, buffer, length): taken[2] += 1
+
+counting = Counting()
+counting.overrun = counting.live_overrun = counting.neighbour_overrun = print
+streams = recorder._streams(counting, *[end[0] for end in ends])
+for index in (1, 2):
+    for _ in range((0, 2 * recorder.BATCH + 1, 5)[index]):
+        LIBC.call("send", ends[index][1], b"x", 1, 0)
+buffer = bytearray(64)
+for turn in range(6):
+    recorder._read(streams, [end[0] for end in ends], buffer)
+    print(*taken)
+    counting.introduced = True
+"""
+
+
+def test_a_dump_is_read_only_in_a_turn_that_leaves_no_event_waiting(interpreter):
+    """And events only once the LAN has been listed."""
+    said = interpreter.run("-c", TURNS).stdout.decode().splitlines()
+    assert said == ["0 0 2", "0 64 2", "0 128 2", "0 129 4", "0 129 5", "0 129 5"]
+
+
 REQUESTS = """
 from binascii import hexlify
 from agent.capture import connections, neighbours

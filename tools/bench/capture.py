@@ -105,7 +105,7 @@ def _turned(peers: list[Peer], number: int) -> list[Peer]:
 def _once(peer: Peer, gateway: Gateway, case: str, load: Load, folder: Path) -> Sample:
     running = Running(peer, folder, gateway.command)
     try:
-        _wait(gateway.listening, running)
+        wait(gateway.listening, running)
         rest(gateway, running)
         before = running.cpu()
         gateway.fill(load.requests[case], load.frames, load.count)
@@ -116,7 +116,7 @@ def _once(peer: Peer, gateway: Gateway, case: str, load: Load, folder: Path) -> 
             if case == "steady":
                 gateway.pace(load.up, RATE)
             gateway.evict()
-        _wait(lambda: gateway.tracked() == 0 and gateway.unread() == 0, running)
+        wait(lambda: gateway.tracked() == 0 and gateway.unread() == 0, running)
         rest(gateway, running)
         cpu = running.cpu() - before
         memory = running.memory()
@@ -127,7 +127,8 @@ def _once(peer: Peer, gateway: Gateway, case: str, load: Load, folder: Path) -> 
     return Sample(known, load.count - known, cpu * 100_000 / max(known, 1), *memory)
 
 
-def _wait(happened: Callable[[], bool], running: Running) -> None:
+def wait(happened: Callable[[], bool], running: Running) -> None:
+    """Wait until something happens, while the peer lives."""
     deadline = time.monotonic() + _PATIENCE
     while not happened():
         running.cpu()  # which also says that it lives
@@ -144,7 +145,7 @@ def rest(gateway: Gateway, running: Running) -> None:
         time.sleep(_REST)
         return gateway.unread() == 0 and running.cpu() - before < _RESTING * _REST
 
-    _wait(rests, running)
+    wait(rests, running)
 
 
 def _row(name: str, case: str, samples: list[Sample]) -> dict[str, Any]:

@@ -2,7 +2,8 @@
 """`oubli-bench dump`: what it costs to list the live table, which the recorder does every 5 minutes, and how long a turn then takes.
 
 The recorder runs on the real kernel beside a table of stated fill, and its clock is moved to the next dump. Processor time is
-its own, user and system, for all that is due after five minutes; the row without entries says how much of that isn't the dump.
+its own, user and system, for all that is due after five minutes; the row without entries says how much of that isn't an entry's:
+the kernel then walks every bucket of its table, the other namespaces' too, within one call.
 The kernel lists the table within the recorder's own calls, so its part is in it. An event waits for at most the turn that
 runs when it comes: the longest one, in processor time, is the most that a dump can delay it. Medians over the rounds; of the
 turns the longest of all.
@@ -22,7 +23,7 @@ from rich.table import Table
 from agent.recorder import DUMP
 from host_sim.interpreters import ROOT
 from tools.bench import flows
-from tools.bench.capture import machine, rest
+from tools.bench.capture import machine, rest, wait
 from tools.bench.gateway import Gateway
 from tools.bench.peers import HEAP, Peer, Running, prepare_oubli
 
@@ -77,7 +78,8 @@ def _once(name: str, gateway: Gateway, folder: Path) -> tuple[float, float]:
 
     running = Running(Peer(name, (), prepare, words, lambda _: 0), folder, gateway.command)
     try:
-        time.sleep(2)  # it starts, and lists the table for the first time
+        wait(gateway.listening, running)
+        wait((folder / "var/run/oubli/control/socket").exists, running)
         rest(gateway, running)
         before, begun = running.cpu(), time.monotonic_ns()
         beside = clock.with_suffix(".new")
