@@ -450,23 +450,14 @@ def run(config: "Config", root: str, source: "TimeSource") -> int:
         poll.add(descriptor)
     server = Server(paths.socket, poll, LIBC.call("geteuid"), recorder.call)
     heartbeat = process.Heartbeat(paths.heartbeat)
-    # Neighbours first: a terminal is learned before its connections end. The dump last, and only in a turn that left no event waiting.
-    streams = (
-        (routes, recorder.neighbour, recorder.neighbour_overrun, BATCH),
-        (events, recorder.datagram, recorder.overrun, BATCH),
-        (table, recorder.live, recorder.live_overrun, DUMP_BATCH),
-        (ruleset, recorder.policy, recorder.policy_overrun, DUMP_BATCH),
-    )
+    streams = _streams(recorder, routes, events, table, ruleset)
     buffer = memory.scratch(DATAGRAM).view
     wait = 0
     deaf = True  # events wait in the kernel until the LAN is known
     while True:
         LIBC.call("alarm", HANG)
         ready = poll.wait(wait)
-        behind = False
-        for descriptor, take, overrun, batch in streams:
-            if descriptor in ready and not (descriptor == table and behind):
-                behind = _drain(descriptor, buffer, take, overrun, batch) or behind
+        _read(streams, ready, buffer)
         now = source.monotonic()
         for descriptor in ready:
             if descriptor == stop:
@@ -495,6 +486,27 @@ def _ask(*requests: "tuple[int, bytes | None]") -> None:
             sockets.request(descriptor, request)
 
 
+def _streams(recorder: Recorder, routes: int, events: int, table: int, ruleset: int) -> "Sequence[Stream]":
+    """Return what is read, in order: neighbours, for a terminal is learned before its connections end; events; the two lists.
+
+    Events wait until the LAN is listed, the dump for a turn that has left no event waiting.
+    """
+    return (
+        (routes, recorder.neighbour, recorder.neighbour_overrun, BATCH, lambda _behind: True),
+        (events, recorder.datagram, recorder.overrun, BATCH, lambda _behind: recorder.introduced),
+        (table, recorder.live, recorder.live_overrun, DUMP_BATCH, lambda behind: not behind),
+        (ruleset, recorder.policy, recorder.policy_overrun, DUMP_BATCH, lambda behind: not behind),
+    )
+
+
+def _read(streams: "Sequence[Stream]", ready: "list[int]", buffer: "bytearray | memoryview") -> None:
+    """Read each stream that is ready, in their order; one says by itself whether it may be, where a former one is behind or not."""
+    behind = False
+    for descriptor, take, overrun, batch, may in streams:
+        if descriptor in ready and may(behind):
+            behind = _drain(descriptor, buffer, take, overrun, batch) or behind
+
+
 def _drain(
     descriptor: int, buffer: "bytearray | memoryview", take: "Callable[[Any, int], None]", overrun: "Callable[[], None]", batch: int
 ) -> bool:
@@ -514,7 +526,10 @@ def _drain(
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Callable
+    from typing import Any, Callable, Sequence
 
     from agent.clock import TimeSource
     from agent.config import Config
+
+    # Descriptor; what takes a datagram, what is told of ENOBUFS; datagrams in one turn; whether it may be read now.
+    Stream = tuple[int, Callable[[Any, int], None], Callable[[], None], int, Callable[[bool], bool]]

@@ -13,7 +13,7 @@ from agent.runtime import files, sockets
 from agent.runtime.libc import LIBC, native
 
 HANG = 3  # seconds
-_PROCESSOR = 2  # CLOCK_PROCESS_CPUTIME_ID
+_MONOTONIC, _PROCESSOR = 1, 2  # CLOCK_MONOTONIC, CLOCK_PROCESS_CPUTIME_ID
 _NAP = 2000000  # ns: a shorter sleep isn't worth its call
 _PACKET = 17  # AF_PACKET
 _held: "list[socket.socket]" = []
@@ -194,6 +194,25 @@ def _hang(root: str) -> None:
     _swap(recorder.Recorder, "tick", make)
 
 
+def _turns(root: str) -> None:
+    """Note each turn of the loop that takes a millisecond or more: when it began (CLOCK_MONOTONIC) and its processor time, in ns."""
+    began = [0, 0]
+
+    def make(wait: "Any") -> "Any":
+        def noted(self: "Any", milliseconds: int) -> "list[int]":
+            took = native.clock(_PROCESSOR) - began[1]
+            if began[0] and took >= 1000000:
+                with open(root + "/var/run/oubli/turns", "a") as file:
+                    file.write("%d %d\n" % (began[0], took))
+            ready: "list[int]" = wait(self, milliseconds)
+            began[0], began[1] = native.clock(_MONOTONIC), native.clock(_PROCESSOR)
+            return ready
+
+        return noted
+
+    _swap(sockets.Poll, "wait", make)
+
+
 VARIANTS: "dict[str, tuple[str, Callable[[str], None]]]" = {
     "udp-socket": ("recorder", _udp_socket),
     "brief-packet-socket": ("recorder", _brief_packet_socket),
@@ -208,8 +227,12 @@ VARIANTS: "dict[str, tuple[str, Callable[[str], None]]]" = {
     "draw-again": ("recorder", _draw_again),
     "edit-messages": ("forwarder", _edit_messages),
 }
-# Not faults that a check must find out, but what a device may come to; the lab looks at how the rest bears it.
-STRAINS: "dict[str, tuple[str, Callable[[str], None]]]" = {"slow": ("recorder", _slow), "hang": ("recorder", _hang)}
+# Not faults that a check must find out, but what a device may come to, and what is measured; the lab looks at how the rest bears it.
+STRAINS: "dict[str, tuple[str, Callable[[str], None]]]" = {
+    "slow": ("recorder", _slow),
+    "hang": ("recorder", _hang),
+    "turns": ("recorder", _turns),
+}
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

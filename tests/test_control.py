@@ -582,6 +582,7 @@ def test_a_recorder_that_hangs_does_not_hold_its_person_up(interpreter: Interpre
     """With the queue of the socket full the answer is immediate."""
     with device(folder, interpreter) as gateway:
         assert gateway.process is not None
+        gateway.status(interpreter)  # its socket has a name before it listens
         gateway.process.send_signal(signal.SIGSTOP)
         waiting = []
         with contextlib.suppress(BlockingIOError):
