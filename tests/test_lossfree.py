@@ -293,7 +293,7 @@ from agent.runtime.libc import LIBC, native
 
 pair = native.function(native.library(None), "i", "socketpair", "iiip")
 ends, taken = [], [0, 0, 0]
-for name in range(3):
+for name in range(4):
     both = bytearray(8)
     pair(1, 2 | LIBC["O_NONBLOCK"], 0, both)
     ends.append(struct.unpack("ii", both))
@@ -304,9 +304,10 @@ class Counting:
     def neighbour(self, buffer, length): taken[0] += 1
     def datagram(self, buffer, length): taken[1] += 1
     def live(self, buffer, length): taken[2] += 1
+    def policy(self, buffer, length): pass
 
 counting = Counting()
-counting.overrun = counting.live_overrun = counting.neighbour_overrun = print
+counting.overrun = counting.live_overrun = counting.neighbour_overrun = counting.policy_overrun = print
 streams = recorder._streams(counting, *[end[0] for end in ends])
 for index in (1, 2):
     for _ in range((0, 2 * recorder.BATCH + 1, 5)[index]):
