@@ -30,6 +30,7 @@ _CLONE_NEWNET = 0x40000000
 _STEP = 100  # connections made and ended at once at a pace
 _PORT = 7000
 _LIFETIME = 86400  # s
+_OWN = 20  # connections of the gateway's own, which may end meanwhile
 _libc = ctypes.CDLL(None, use_errno=True)
 _Result = TypeVar("_Result")
 
@@ -105,7 +106,7 @@ class Crowd:
             self._kernel.send(request)
             self._alive.append(request)
         made = self.setting("count") - before
-        if made < count:
+        if made < count - _OWN:
             raise LabError(f"the kernel made {made} of {count} entries")
 
     def end(self) -> None:

@@ -46,6 +46,7 @@ LIFETIME = 7200  # s, of the security purpose
 FLUSH = 150_000  # connections
 SPAN = 11  # s: one more than a rate is taken over
 LOOK = 1  # s from one look of oubli-watch to the next
+BUSY = 15  # s that a loaded machine may take longer
 PAUSE = 1  # s until the supervisor starts a recorder anew
 RATE = 4000  # connections a second while a recorder hangs
 ALIVE = 2  # s that each of them lives
@@ -200,7 +201,7 @@ def play_hang(interpreter: str) -> Hang:
                     procd.process.send_signal(signal.SIGSTOP)
                 on.wait_for_life(lives + 1)
                 answered.append(crowd.answered - former)
-            time.sleep(1.5)
+            on.wait(lambda: on.ended() > 2 * RATE)
             rest = crowd.fills[-1]
         return Hang(
             procd.ends, crowd.fills, crowd.setting("max"), rest, answered, crowd.failures, on.counters(), notes.read_text(), on.log()
@@ -336,7 +337,7 @@ def test_a_recorder_that_hangs_is_ended_and_replaced(hang: Hang) -> None:
 def test_the_hotspot_works_while_the_recorder_hangs(hang: Hang) -> None:
     """At 4,000 connections a second: what isn't read is kept in the table, which never fills, and is let go with the process."""
     assert hang.failures == []
-    assert min(hang.answered) > 20
+    assert min(hang.answered) > 5
     assert max(hang.fills) < hang.limit * 3 // 4
     steady = RATE * ALIVE
     assert max(hang.fills) > steady + EVENTS  # the kernel did keep what was not read
@@ -350,8 +351,8 @@ def test_a_hang_is_a_gap_with_its_seconds(hang: Hang) -> None:
     assert hang.counters["gaps"] == len(told) == 2
     assert hang.counters["gap seconds"] == sum(told)
     alarm, watched = told
-    assert HANG + PAUSE <= alarm <= HANG + PAUSE + 4
-    assert 5 * LOOK + PAUSE <= watched <= 7 * LOOK + PAUSE + 4
+    assert HANG + PAUSE <= alarm <= HANG + PAUSE + BUSY
+    assert 5 * LOOK + PAUSE <= watched <= 7 * LOOK + PAUSE + BUSY
     assert {name: count for name, count in hang.counters.items() if count and name.startswith(("lost", "overruns"))} == {}
 
 
