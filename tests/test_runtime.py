@@ -405,7 +405,7 @@ print(files.read_bounded(F + "/heartbeat", 64).split(b"\\n")[0].split()[2])
 """
     mount = f'mount -t tmpfs -o size=64k none {folder}; exec "$@"'
     small = Interpreter(any_interpreter.name, ("unshare", "-m", "sh", "-ec", mount, "sh", *any_interpreter.words))
-    assert printed(small, text, folder) == "28 0\n0 28\nb'2'\n"
+    assert printed(small, text, folder) == "28 0\n0 28\nb'0000000002'\n"
 
 
 def test_a_folder_is_held_by_one_process_until_it_ends(any_interpreter: Interpreter, folder: Path) -> None:

@@ -20,7 +20,7 @@ NUMBERS = (
     "stop", "state", "status", "remaining", "accounted",
 )  # fmt: skip
 _PROT_NONE = 0
-_LONG = 1024  # octets whose answer needs a large piece of a small heap
+_LONG = 256  # octets whose answer needs a large piece of a small heap
 _TIMES = timeouts.Timeouts(lambda _name: None)  # the kernel's defaults
 
 
