@@ -26,7 +26,7 @@ from host_sim.interpreters import environment
 from tests.interpreters import HEAP, INTERPRETERS, PROJECT, Interpreter
 from tests.test_runtime import CONNECT, line, running
 
-UNKNOWN = b'{"error":"unknown call; accepted: ntp, status"}\n'
+UNKNOWN = b'{"error":"unknown call; accepted: leases, ntp, status"}\n'
 AS_NOBODY = ("setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups")
 
 
