@@ -243,7 +243,7 @@ class Agent:
         (root / "etc/config/oubli").write_text(CONFIG)
         remote("recorder_open", str(root / "etc/config/oubli"), str(root), "ab" * 16, NOW * 10**9, 10**12, "")
 
-    def steps(self, *steps: tuple[str, object]) -> dict[str, int]:
+    def steps(self, *steps: tuple[object, ...]) -> dict[str, int]:
         """Take steps, then let ten seconds pass; returns the counters."""
         self.now += 10
         timed = [*steps, ("time", self.now * 10**9, 10**12 + (self.now - NOW) * 10**9)]

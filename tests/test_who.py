@@ -212,19 +212,19 @@ class Model:
         rows = self.rows.get(words[0], []) if words else []
         match call:
             case "learn":
-                self._hold(*words, NEIGHBOUR)
+                self._hold(words[0], words[1], words[2], NEIGHBOUR)
             case "lease" if rows and rows[-1].mac != words[1] and rows[-1].witness & NEIGHBOUR:
                 self.counts["conflicts"] += not rows[-1].disputed
                 rows[-1].disputed = True
             case "lease":
-                self._hold(*words, LEASE)
+                self._hold(words[0], words[1], words[2], LEASE)
             case "leave" if rows:
                 rows[-1].witness &= ~NEIGHBOUR
             case "doubt":
                 for row in (row for rows in self.rows.values() for row in rows):
                     row.witness &= ~words[0]
             case "needed":
-                if holder := self._holder(*words):
+                if holder := self._holder(words[0], words[1]):
                     holder.seen = self.serial
             case "sweep":
                 self._sweep()
