@@ -47,18 +47,23 @@ class Seen:
     assured: bool
     left: int | None
 
-    def timeout(self) -> int:
-        """Seconds that this connection's last state waits for another packet."""
+    @property
+    def timeout(self) -> str:
+        """The name of the timeout in which this connection's last state waits for another packet."""
         if self.protocol == TCP:
-            return TIMEOUTS[f"tcp_timeout_{self.state.lower()}"]
+            return f"tcp_timeout_{self.state.lower()}"
         if self.protocol == UDP:
-            return TIMEOUTS["udp_timeout_stream" if self.assured else "udp_timeout"]
-        return TIMEOUTS[{ICMP: "icmp_timeout", ICMPV6: "icmpv6_timeout"}.get(self.protocol, "generic_timeout")]
+            return "udp_timeout_stream" if self.assured else "udp_timeout"
+        return {ICMP: "icmp_timeout", ICMPV6: "icmpv6_timeout"}.get(self.protocol, "generic_timeout")
 
     @property
     def end(self) -> int:
-        """When the last packet passed, ns since the epoch."""
-        ran = self.timeout() if self.left is None else max(0, self.timeout() - self.left)
+        """When the last packet passed, ns since the epoch, by the timeouts that the lab begins with."""
+        return self.end_after(TIMEOUTS[self.timeout])
+
+    def end_after(self, timeout: int) -> int:
+        """When the last packet passed, if its state's timeout was so many seconds."""
+        ran = timeout if self.left is None else max(0, timeout - self.left)
         return max(self.start, self.stop - ran * SECOND)
 
 

@@ -386,9 +386,10 @@ def who_close() -> "list[bool]":
         empty.append(not any(region.view))
         unmap(region)
 
-    memory.Region.close = look  # type: ignore[method-assign, assignment]
+    owner: "Any" = memory.Region
+    owner.close = look
     table.close()
-    memory.Region.close = unmap  # type: ignore[method-assign]
+    owner.close = unmap
     return empty
 
 

@@ -224,7 +224,7 @@ class Model:
                 for row in (row for rows in self.rows.values() for row in rows):
                     row.witness &= ~words[0]
             case "needed":
-                if holder := self._holder(*words):
+                if holder := self._holder(words[0], words[1]):
                     holder.seen = self.serial
             case "sweep":
                 self._sweep()
