@@ -120,13 +120,18 @@ def _listening(process: Path) -> int | None:
     return None
 
 
-def _widen(pid: int, descriptor: int) -> None:
-    """Give a process's socket a buffer for every event of the lab.
+def widen(pid: int) -> bool:
+    """Give a listening process a buffer for every event of the lab; False where it doesn't listen yet.
 
-    conntrack 1.4.8 has `--buffer-size`, but sets it on its other socket (seen with strace); so it is done from outside.
+    conntrack 1.4.8 has `--buffer-size`, but sets it on its other socket (seen with strace); so it is done from outside. Beside
+    a second listener a loss-free one needs it too: what the kernel sends to one of them again, it sends again to all.
     """
+    descriptor = _listening(Path(f"/proc/{pid}"))
+    if descriptor is None:
+        return False
     with borrow(pid, descriptor) as shared:
         shared.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 256 << 20)
+    return True
 
 
 class Witness:
@@ -150,9 +155,7 @@ class Witness:
         self._processes.append(process)
         deadline = time.monotonic() + 10
         while time.monotonic() < deadline and process.poll() is None:
-            descriptor = _listening(Path(f"/proc/{process.pid}"))
-            if descriptor is not None:
-                _widen(process.pid, descriptor)
+            if widen(process.pid):
                 return
             time.sleep(0.01)
         raise LabError(f"the witness does not listen: {self._errors.read_text().strip()}")

@@ -27,6 +27,7 @@ from host_sim.lab_device import SECOND, Device
 from host_sim.lab_network import TIMEOUTS
 from host_sim.lab_network import run as run_command
 from host_sim.lab_reader import Reader
+from host_sim.lab_witness import widen
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -92,6 +93,7 @@ def _play(lab: Lab, devices: dict[str, Device], reader: Reader) -> Run:
     for device in devices.values():
         device.start("recorder")
         device.wait_for_recorder()
+        assert widen(device.pid("recorder"))
         device.call({"call": "ntp"})
         device.jump(CONFIRMATION)
         device.call({"call": "ntp"})
