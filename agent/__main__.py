@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The command `oubli VERB ...`, the same on both interpreters; one small table of verbs."""
 
+import errno
 import os
 import sys
 
@@ -9,6 +10,8 @@ from agent.config import ConfigError, load
 from agent.paths import Paths
 from agent.runtime.clocks import DeviceTime
 from agent.runtime.files import exists
+from agent.runtime.libc import LIBC
+from agent.runtime.sodium import LIBRARY
 from agent.summary.metrics import METRICS
 
 HELP = """usage: oubli VERB [--config FILE] [--root DIR] [--json] [--fix] [--day D]
@@ -18,6 +21,7 @@ HELP = """usage: oubli VERB [--config FILE] [--root DIR] [--json] [--fix] [--day
   status      what is kept, for how long, what was lost, what was published
   summary     the sums that were published of a day, as they were: with their noise
   explain METRIC   what a published figure means, what it hides and how sure it is (in French where LANG is)
+  leases      have the recorder read the DHCP leases now (called by hotplug.d/dhcp)
   doctor      what on this gateway makes records wrong, late or unlawful (run as root)
 
   --config FILE   configuration (default: /etc/config/oubli below the root)
@@ -70,8 +74,11 @@ def parse(words: "list[str]") -> "tuple[str, dict[str, str], list[str]]":
 
 def _recorder(paths: Paths, options: "dict[str, str]", _flags: "list[str]") -> int:
     from agent import recorder
+    from agent.vault import expiry
 
-    return recorder.run(load(options["--config"]), paths.root, DeviceTime())
+    source = DeviceTime()
+    expiry.destroy_due(paths.root, source.boot, source.monotonic())
+    return recorder.run(load(options["--config"]), paths.root, source)
 
 
 def _forwarder(paths: Paths, options: "dict[str, str]", _flags: "list[str]") -> int:
@@ -82,20 +89,35 @@ def _forwarder(paths: Paths, options: "dict[str, str]", _flags: "list[str]") -> 
     return forwarder.run(settings, paths.root, DeviceTime())
 
 
-def _status(paths: Paths, _options: "dict[str, str]", flags: "list[str]") -> int:
-    from agent import status
+def _ask(paths: Paths, call: str) -> "dict[str, Any] | None":
+    """Return the recorder's answer; None, and the reason on standard error, where it gave none."""
     from agent.control import client
 
     try:
-        answer = client.ask(paths.socket, {"call": "status"})
-    except (OSError, ValueError):
-        sys.stderr.write("oubli: no answer at " + paths.socket + ": the recorder isn't running\n")
-        return 1
+        answer = client.ask(paths.socket, {"call": call})
+    except (OSError, ValueError) as failure:
+        refused = isinstance(failure, OSError) and failure.errno == errno.EACCES
+        why = "not permitted for this user" if refused else "the recorder isn't running"
+        sys.stderr.write("oubli: no answer at " + paths.socket + ": " + why + "\n")
+        return None
     if "error" in answer:
         sys.stderr.write("oubli: " + answer["error"] + "\n")
+        return None
+    return answer
+
+
+def _status(paths: Paths, _options: "dict[str, str]", flags: "list[str]") -> int:
+    from agent import status
+
+    answer = _ask(paths, "status")
+    if answer is None:
         return 1
     print(canonical.dumps(answer) if "--json" in flags else "\n".join(status.lines(answer)))
     return 0
+
+
+def _leases(paths: Paths, _options: "dict[str, str]", _flags: "list[str]") -> int:
+    return 1 if _ask(paths, "leases") is None else 0
 
 
 def _summary(paths: Paths, options: "dict[str, str]", flags: "list[str]") -> int:
@@ -122,15 +144,23 @@ def _explain(_paths: Paths, options: "dict[str, str]", _flags: "list[str]") -> i
 
 def _doctor(paths: Paths, options: "dict[str, str]", flags: "list[str]") -> int:
     settings = load(options["--config"])
+    from agent.capture.netlink import RECEIVE_BUFFER
     from agent.doctor import examination
     from agent.doctor.gateway import Gateway
-    from agent.recorder import RECEIVE_BUFFER
 
     gateway = Gateway(settings, paths.root, DeviceTime().wall, RECEIVE_BUFFER)
     return examination.run(gateway, fix="--fix" in flags, as_json="--json" in flags)
 
 
-VERBS = {"recorder": _recorder, "forwarder": _forwarder, "status": _status, "summary": _summary, "explain": _explain, "doctor": _doctor}
+VERBS = {
+    "recorder": _recorder,
+    "forwarder": _forwarder,
+    "status": _status,
+    "summary": _summary,
+    "explain": _explain,
+    "leases": _leases,
+    "doctor": _doctor,
+}
 
 
 def main(words: "list[str] | None" = None) -> int:
@@ -145,7 +175,7 @@ def main(words: "list[str] | None" = None) -> int:
     try:
         verb, options, flags = parse(words)
         root = options.get("--root", "/")
-        if not exists(root):
+        if not exists(root + "/."):
             raise UsageError("--root " + root + ": no such folder; accepted: an existing folder")
         paths = Paths(root)
         options.setdefault("--config", paths.config)
@@ -154,10 +184,16 @@ def main(words: "list[str] | None" = None) -> int:
         sys.stderr.write("oubli: " + str(failure) + "\n")
         return 2
     except OSError as failure:
-        # Never the exception's own text: it may carry a path or a name.
-        sys.stderr.write("oubli: can't go on (errno " + str(failure.errno) + ")\n")
+        # Never the exception's own text, which may carry a path or a name, but which C function or library it came from.
+        word = failure.args[1] if len(failure.args) > 1 else ""
+        step = word + ", " if word == LIBRARY or LIBC.has(word) else ""
+        sys.stderr.write("oubli: can't go on (" + step + "errno " + str(failure.errno) + ")\n")
         return 1
 
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 if __name__ == "__main__":
     sys.exit(main())

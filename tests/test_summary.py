@@ -693,7 +693,7 @@ class Gateway:
 
 def test_a_day_gives_its_messages_of_one_shape_with_truth_plus_noise(tmp_path, any_interpreter, remotes):
     """ANON-2 to ANON-4: same keys in the same order, one length, whether or not anybody came; same octets on every interpreter."""
-    octets = random.Random(7).randbytes(12000).hex()
+    octets = random.Random(7).randbytes(4000).hex()
     gateway = Gateway(remotes, any_interpreter.name, tmp_path, octets=octets)
     gateway.trust()
     arrived, truth = [0] * 24, Daily()
@@ -1026,7 +1026,7 @@ def test_epsilons_that_change_within_a_day_need_a_start_of_their_own(tmp_path, i
 
 def test_a_metric_that_is_off_is_not_published_and_the_others_keep_their_noise(tmp_path, interpreter, remotes):
     """Each metric's b follows from its own epsilon; no message, no draw for one that is off."""
-    octets = random.Random(9).randbytes(8000).hex()
+    octets = random.Random(9).randbytes(4000).hex()
     gateway = Gateway(remotes, interpreter.name, tmp_path, octets=octets, options="config metric 'presence'\n option enabled '0'\n")
     gateway.trust()
     gateway.at(OPENS + DAY + 5)

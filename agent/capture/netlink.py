@@ -9,6 +9,7 @@ import struct
 
 from agent.runtime.libc import BIG_ENDIAN
 
+RECEIVE_BUFFER = 4 << 20  # octets asked for by the recorder; holds some 9,000 events of a burst
 HEADER = 16
 _ERROR, _DONE, _OVERRUN = 2, 3, 4
 _DUMP_INTERRUPTED = 0x10  # NLM_F_DUMP_INTR: the table changed while it was listed
@@ -44,7 +45,7 @@ class Reader:
     """Walks the messages of datagrams and hands each that isn't netlink's own to `take(kind, buffer, at, end)`.
 
     `datagrams` read, `malformed` messages that contradict themselves, `overruns` that the kernel reported inside the stream and
-    requests it `refused` are counts. `done` is set where a dump has ended, `interrupted` where it must be repeated.
+    requests it `refused`, or gave up, are counts. `done` is set where a dump has ended, `interrupted` where it must be repeated.
     """
 
     def __init__(self, take: "Callable[[int, bytearray | bytes, int, int], None]") -> None:
@@ -80,6 +81,8 @@ class Reader:
             self.overruns += 1
         elif kind == _DONE:
             self.done = True
+            # What a dump ended with: 0, or an error number below.
+            self.refused += end - at >= 4 and unpack_from("i", buffer, at)[0] < 0
         elif kind == _ERROR:
             if end - at < 4:
                 raise Malformed

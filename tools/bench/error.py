@@ -59,7 +59,7 @@ def measure(seed: int, tell: Callable[[str], None]) -> dict[str, Any]:
     tell("a café day")
     shares = cafe(seed)
     draw = np.random.default_rng(seed)
-    sampler = Sampler(Random(seed).randbytes)  # noqa: S311 (a measurement that can be had again)
+    sampler = Sampler(Random(seed).randbytes)
     rows = []
     for metric in METRICS:
         tell(metric.name)
