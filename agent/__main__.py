@@ -6,23 +6,29 @@ import sys
 from agent import VERSION, canonical
 from agent.config import ConfigError, load
 from agent.paths import Paths
+from agent.runtime import process
 from agent.runtime.clocks import DeviceTime
 from agent.runtime.files import exists
 
-HELP = """usage: oubli VERB [--config FILE] [--root DIR] [--json] [--fix]
+HELP = """usage: oubli VERB [--config FILE] [--root DIR] [--json] [--fix] [--purpose NAME | --all]
 
   recorder    the daemon that reads connection tracking and keeps the buffer
   forwarder   the daemon that sends finished messages to the MQTT broker
   status      what is kept, for how long, what was lost, what was published
   doctor      what on this gateway makes records wrong, late or unlawful (run as root)
+  erase       destroy what is kept, now: for --purpose NAME, or for --all of them
+  ntp         tell the recorder that the time service has just confirmed the time (its hook calls this)
 
   --config FILE   configuration (default: /etc/config/oubli below the root)
   --root DIR      folder below which every path lies (default: /)
-  --json          machine-readable output (status, doctor)
+  --json          machine-readable output
   --fix           set right what can do no harm, and say what was done (doctor)
   --help, --version
 
 exit codes: 0 fine, 1 can't go on (doctor: something was found), 2 bad use or bad configuration"""
+
+
+ACCEPTED = "VERB, --config FILE, --root DIR, --json, --fix, --purpose NAME, --all, --help"
 
 
 class UsageError(Exception):
@@ -35,66 +41,98 @@ def parse(words: "list[str]") -> "tuple[str, dict[str, str], list[str]]":
     rest = list(words)
     while rest:
         word = rest.pop(0)
-        if word in ("--config", "--root"):
+        if word in ("--config", "--root", "--purpose"):
             if not rest:
                 raise UsageError(word + ": a value is missing")
             options[word] = rest.pop(0)
-        elif word in ("--json", "--fix"):
+        elif word in ("--json", "--fix", "--all"):
             flags.append(word)
         elif word.startswith("-") or verb:
-            raise UsageError(word + ": not understood; accepted: VERB, --config FILE, --root DIR, --json, --fix, --help")
+            raise UsageError(word + ": not understood; accepted: " + ACCEPTED)
         elif word in VERBS:
             verb = word
         else:
             raise UsageError(word + ": unknown verb; accepted: " + ", ".join(sorted(VERBS)))
     if not verb:
         raise UsageError("a verb is missing; accepted: " + ", ".join(sorted(VERBS)))
-    if "--fix" in flags and verb != "doctor":
-        raise UsageError("--fix: not for " + verb + "; accepted: doctor --fix")
+    for option, only in (("--fix", "doctor"), ("--all", "erase"), ("--purpose", "erase")):
+        if (option in flags or option in options) and verb != only:
+            raise UsageError(option + ": not for " + verb + "; accepted: " + only + " " + option)
+    if verb == "erase" and ("--all" in flags) == ("--purpose" in options):
+        raise UsageError("erase: of which purpose isn't clear; accepted: erase --purpose NAME, erase --all")
     return verb, options, flags
 
 
-def _recorder(paths: Paths, config: str, _flags: "list[str]") -> int:
+def _recorder(paths: Paths, options: "dict[str, str]", _flags: "list[str]") -> int:
     from agent import recorder
 
-    return recorder.run(load(config), paths.root, DeviceTime())
+    settings = load(options["--config"])
+    if not paths.root and process.swaps_to_disk():
+        sys.stderr.write("oubli: swap on a disk is in use: memory could outlive its deadline there; accepted: none, or zram (EXP-2)\n")
+        return 1
+    return recorder.run(settings, paths.root, DeviceTime())
 
 
-def _forwarder(paths: Paths, config: str, _flags: "list[str]") -> int:
+def _forwarder(paths: Paths, options: "dict[str, str]", _flags: "list[str]") -> int:
     from agent import forwarder
 
-    settings = load(config)
+    settings = load(options["--config"])
     settings.require_mqtt()
     return forwarder.run(settings, paths.root, DeviceTime())
 
 
-def _status(paths: Paths, _config: str, flags: "list[str]") -> int:
-    from agent import status
+def _ask(paths: Paths, request: "dict[str, Any]") -> "dict[str, Any] | None":
+    """Return the recorder's answer; None, with the reason said, where it gave none."""
     from agent.control import client
 
     try:
-        answer = client.ask(paths.socket, {"call": "status"})
+        answer = client.ask(paths.socket, request)
     except (OSError, ValueError):
         sys.stderr.write("oubli: no answer at " + paths.socket + ": the recorder isn't running\n")
-        return 1
+        return None
     if "error" in answer:
         sys.stderr.write("oubli: " + answer["error"] + "\n")
+        return None
+    return answer
+
+
+def _status(paths: Paths, _options: "dict[str, str]", flags: "list[str]") -> int:
+    from agent import status
+
+    answer = _ask(paths, {"call": "status"})
+    if answer is None:
         return 1
     print(canonical.dumps(answer) if "--json" in flags else "\n".join(status.lines(answer)))
     return 0
 
 
-def _doctor(paths: Paths, config: str, flags: "list[str]") -> int:
-    settings = load(config)
+def _ntp(paths: Paths, _options: "dict[str, str]", flags: "list[str]") -> int:
+    answer = _ask(paths, {"call": "ntp"})
+    if answer is None:
+        return 1
+    print(canonical.dumps(answer) if "--json" in flags else "clock " + answer["clock"])
+    return 0
+
+
+def _erase(paths: Paths, options: "dict[str, str]", flags: "list[str]") -> int:
+    answer = _ask(paths, {"call": "erase", "purpose": options.get("--purpose", "all")})
+    if answer is None:
+        return 1
+    print(canonical.dumps(answer) if "--json" in flags else "erased " + str(answer["erased"]) + " records")
+    return 0
+
+
+def _doctor(paths: Paths, options: "dict[str, str]", flags: "list[str]") -> int:
+    settings = load(options["--config"])
+    from agent.capture.netlink import RECEIVE_BUFFER
     from agent.doctor import examination
     from agent.doctor.gateway import Gateway
-    from agent.recorder import RECEIVE_BUFFER
 
     gateway = Gateway(settings, paths.root, DeviceTime().wall, RECEIVE_BUFFER)
     return examination.run(gateway, fix="--fix" in flags, as_json="--json" in flags)
 
 
-VERBS = {"recorder": _recorder, "forwarder": _forwarder, "status": _status, "doctor": _doctor}
+VERBS = {"recorder": _recorder, "forwarder": _forwarder, "status": _status, "doctor": _doctor, "erase": _erase, "ntp": _ntp}
 
 
 def main(words: "list[str] | None" = None) -> int:
@@ -112,7 +150,8 @@ def main(words: "list[str] | None" = None) -> int:
         if not exists(root):
             raise UsageError("--root " + root + ": no such folder; accepted: an existing folder")
         paths = Paths(root)
-        return VERBS[verb](paths, options.get("--config", paths.config), flags)
+        options.setdefault("--config", paths.config)
+        return VERBS[verb](paths, options, flags)
     except (UsageError, ConfigError) as failure:
         sys.stderr.write("oubli: " + str(failure) + "\n")
         return 2
@@ -121,6 +160,10 @@ def main(words: "list[str] | None" = None) -> int:
         sys.stderr.write("oubli: can't go on (errno " + str(failure.errno) + ")\n")
         return 1
 
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 if __name__ == "__main__":
     sys.exit(main())

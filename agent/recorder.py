@@ -10,9 +10,10 @@ import errno
 import json
 import os
 
-from agent import law
+from agent import BUILT, law
 from agent.capture import connections, lan, lossfree, neighbours, timeouts
-from agent.clock import Clock
+from agent.capture.netlink import RECEIVE_BUFFER
+from agent.clock import Clock, newest
 from agent.config import devices
 from agent.control.server import Server
 from agent.counters import Counters
@@ -36,7 +37,6 @@ _TICK = _SECOND
 _AHEAD = 2 * _SECOND
 HEALTH = 300 * _SECOND
 REFRESH = 10 * _SECOND
-HOUR = 3600 * _SECOND
 ADDRESSES_A_ROW = 4  # a terminal has one IPv4 address and a few of IPv6
 FORWARDER_LIMIT = 1024
 
@@ -45,7 +45,6 @@ DUMP = 300 * _SECOND  # how often the live table is listed
 BATCH = 64
 DUMP_BATCH = 2  # datagrams of a dump in one turn of the loop: events come first
 DATAGRAM = 32768
-RECEIVE_BUFFER = 4 << 20  # octets asked for; holds some 9,000 events of a burst
 GROUP_DESTROY = 4
 HANG = 30  # seconds after which a loop that doesn't turn is ended
 
@@ -88,7 +87,8 @@ class Recorder:
         self.counters = Counters(paths.counters)
         self.counters.add("starts")
         self._ledger = Ledger(paths.ledger, log)
-        self.clock = Clock(source, self._ledger["high_water"])
+        floor = max(BUILT, newest(paths.config.rsplit("/", 1)[0]), self._ledger["high_water"])
+        self.clock = Clock(source, paths.clock, floor)
         self._decoder = connections.Decoder()
         self._table = connections.Decoder(connections.NEW)
         self._timeouts = timeouts.Timeouts(sysctl)
@@ -114,7 +114,6 @@ class Recorder:
         self.due = self._monotonic  # when `tick` wants to be called again, monotonic ns
         self._next_refresh = self._monotonic + REFRESH
         self._next_health = self._monotonic
-        self._next_hour = self._monotonic + HOUR
         self._next_dump = self._monotonic
         self._dumping_until = 0  # one dump at a time: its end, or when it is given up
         self._lan_seen = True
@@ -126,6 +125,8 @@ class Recorder:
             log("gap of " + str(gap) + " s since the former process")
         self._neighbours.restart()
         log("started, clock " + self.clock.state + ", purposes: " + (", ".join(sorted(config.purposes)) or "none"))
+        if self.clock.booted:
+            self._count(self._ledger.boot)
         if self._ring.torn:
             log("closed " + str(self._ring.torn) + " segments that a former process left open")
         if config.gateway.duty == "undeclared":
@@ -181,6 +182,8 @@ class Recorder:
     def _connection(self, connection: "connections.Connection") -> None:
         counters = self.counters.values
         counters["connections"] += 1
+        if self.clock.stepped and connection.stop:
+            connection.start, connection.stop = self.clock.restate(connection.start, connection.stop)
         start = connection.start
         terminal = self._who.find(connection.word0, connection.word1, connection.word2, connection.word3, start)
         kind = self._lan.stays(connection) if terminal is not None else self._lan.side(connection.source())
@@ -203,7 +206,10 @@ class Recorder:
 
     def _alive(self, connection: "connections.Connection") -> None:
         """Count the terminal of a connection that lasts, and keep its association (ANON-8)."""
-        terminal = self._who.find(connection.word0, connection.word1, connection.word2, connection.word3, connection.start)
+        start = connection.start
+        if self.clock.stepped:
+            start, _ = self.clock.restate(start, self._wall)
+        terminal = self._who.find(connection.word0, connection.word1, connection.word2, connection.word3, start)
         if terminal is not None:
             self._who.needed(terminal.row)
             if not self._lan.stays(connection):
@@ -212,6 +218,7 @@ class Recorder:
     def tick(self) -> int:
         """Do what is due now; returns the ns until it wants to be called again."""
         source = self.clock.source
+        self._watch_clock()
         self._wall, self._monotonic = wall, monotonic = source.wall(), source.monotonic()
         trusted = self.clock.trusted
         self._ring.tick(wall + _AHEAD, monotonic + _AHEAD, trusted=trusted)
@@ -219,7 +226,7 @@ class Recorder:
         if monotonic >= self._next_refresh:
             self._timeouts.refresh(wall)
             self._next_refresh = monotonic + REFRESH
-        while monotonic >= self._next_hour:
+        while self.clock.hour():
             self._hour()
         if monotonic >= self._next_health:
             self._health()
@@ -256,17 +263,31 @@ class Recorder:
             self._lan_seen = self._lan.present
             self._log("no interface of gateway.lan is there" if not self._lan_seen else "an interface of gateway.lan is there again")
 
+    def _watch_clock(self) -> None:
+        """Follow a step of the wall clock: what was stamped before it is restated, and trust may go (EXP-5)."""
+        before = self.clock.trusted
+        step = self.clock.tick()
+        if step:
+            self._log("the wall clock was stepped by " + str(step // _SECOND) + " s")
+            self._who.shift(step)
+            self._timeouts.shift(step)
+        if before and not self.clock.trusted:
+            self._log("clock " + self.clock.state + ": more than a day from what was confirmed")
+
     def _hour(self) -> None:
         """Count a powered-on hour on flash; drop what the spool can't hold."""
-        self._next_hour += HOUR
-        trusted = self.clock.trusted
-        try:
-            self._ledger.hour(self._wall // _SECOND if trusted else 0)
-            self._spool.trim(self._wall // _SECOND if trusted else 0)
-        except OSError as failure:
-            self._log("flash refused the hourly write (errno " + str(failure.errno) + ")")
+        now = self._wall // _SECOND if self.clock.trusted else 0
+        self.clock.floor = max(self.clock.floor, now)
+        self._count(self._ledger.hour, now)
+        self._count(self._spool.trim, now)
         self.counters.add("messages dropped", self._spool.dropped)
         self._spool.dropped = 0
+
+    def _count(self, write: "Callable[..., None]", *values: int) -> None:
+        try:
+            write(*values)
+        except OSError as failure:
+            self._log("flash refused a write (errno " + str(failure.errno) + ")")
 
     def _capture(self) -> str:
         for name in ("events", "acct", "timestamp"):
@@ -293,10 +314,13 @@ class Recorder:
 
     def confirm_time(self) -> bool:
         """Take one NTP confirmation; True once the clock is trusted (EXP-5)."""
+        self._watch_clock()
         before = self.clock.state
         trusted = self.clock.confirm()
         if self.clock.state != before:
             self._log("clock " + self.clock.state)
+        if self.clock.refused:
+            self._log("the time service tells a time that is over: not believed (EXP-5)")
         self.tick()
         return trusted
 
@@ -305,7 +329,19 @@ class Recorder:
         if request["call"] == "ntp":
             self.confirm_time()
             return {"clock": self.clock.state}
+        if request["call"] == "erase":
+            return self._erase(request.get("purpose"))
         return self.status()
+
+    def _erase(self, purpose: "object") -> "dict[str, Any]":
+        """Destroy what a purpose keeps, or "all" of them."""
+        if purpose != "all" and purpose not in self.config.purposes:
+            return {"error": "purpose isn't on; accepted: " + ", ".join(["all"] + sorted(self.config.purposes))}
+        records = self._ring.erase()
+        self.counters.add("erased", records)
+        self.tick()
+        self._log("erased " + str(records) + " records by order")
+        return {"erased": records}
 
     def _forwarder(self) -> "dict[str, Any]":
         """Read the forwarder's word about itself as hostile input."""
@@ -343,6 +379,7 @@ class Recorder:
                 "spent": self._ledger["spent"],
                 "ceiling": self.config.summary.epsilon_ceiling,
                 "tokens": self._ledger["tokens"],
+                "powered_on_hours": self._ledger.age,
                 "last_slot": [messages.date(last[0]), last[1]] if last else None,
                 "spooled": len(self._spool.names()),
             },

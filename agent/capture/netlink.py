@@ -9,6 +9,7 @@ import struct
 
 from agent.runtime.libc import BIG_ENDIAN
 
+RECEIVE_BUFFER = 4 << 20  # octets asked for by the recorder; holds some 9,000 events of a burst
 HEADER = 16
 _ERROR, _DONE, _OVERRUN = 2, 3, 4
 _DUMP_INTERRUPTED = 0x10  # NLM_F_DUMP_INTR: the table changed while it was listed

@@ -18,10 +18,11 @@ from agent.runtime.libc import LIBC, words
 from agent.vault import keys, segment
 from agent.vault.record import LARGEST, TERMINALS, Packer, Unpacker
 
+_SECOND = 1000000000
 GRACE = 240  # seconds a segment stays open after its window
 LATE = 10800  # age of a window at which its second segment closes
+EARLY = 60 * _SECOND  # a segment that goes earlier than this by the wall clock was named by a clock that was stepped since
 SEGMENT_LIMIT = 65536  # octets of a file at which a segment closes
-_SECOND = 1000000000
 _PER_UNIT = 100000000  # ns
 _NEVER = 1 << 62, 1 << 62
 
@@ -294,6 +295,14 @@ class Ring:
         self._forget(oldest)
         return True
 
+    def erase(self) -> int:
+        """Destroy every segment now, by order; returns how many records they held."""
+        records = 0
+        for slot in self._mine():
+            records += slot.records
+            self._forget(slot)
+        return records
+
     def tick(self, wall: int, monotonic: int, *, trusted: bool) -> int:
         """Close what is over, destroy what is due; returns how many segments were destroyed. Times in ns."""
         now = wall // _SECOND
@@ -310,6 +319,8 @@ class Ring:
             self._soonest = _NEVER
             for slot in self._mine():
                 if due(slot, wall if trusted else None, monotonic):
+                    if slot.anchor + slot.lifetime * _SECOND - monotonic > EARLY:
+                        self._lose("clock", slot.records)
                     self._forget(slot)
                     gone += 1
                 else:
