@@ -47,7 +47,7 @@ class Clock:
         self._first: "list[int] | None" = None  # wall, monotonic of a confirmation that waits for a second one
         wall, self._seen = source.wall(), source.monotonic()
         self._confirmed = wall - self._seen
-        self._hour = self._seen + HOUR  # when the next powered-on hour is full
+        self._hour = (self._seen // HOUR + 1) * HOUR  # when the next powered-on hour is full
         # Time lines, oldest first: since boot from, since boot to, wall clock minus time since boot.
         self._lines = [[0, _EVER, self._confirmed]]
         self.booted = not self._load()
@@ -153,13 +153,11 @@ class Clock:
                 if now - (stop - offset) <= DELIVERY:
                     break
         # Of no line that is remembered: by the oldest one. What ended has ended by now.
-        shift = present - lines[max(chosen, 0)][2]
-        stop = min(stop + shift, now + present)
+        since = min(stop - lines[max(chosen, 0)][2], now)
         for begin, over, offset in reversed(lines[: chosen + 1]):
-            if begin <= start - offset <= over:
-                shift = present - offset
-                break
-        return min(start + shift, stop), stop
+            if begin <= start - offset <= min(over, since):
+                return start - offset + present, since + present
+        return present, since + present  # as old as the boot: in doubt longer, never later
 
 
 def newest(folder: str) -> int:

@@ -13,7 +13,7 @@ import os
 from agent import BUILT, law
 from agent.capture import connections, lan, lossfree, neighbours, timeouts
 from agent.capture.netlink import RECEIVE_BUFFER
-from agent.clock import Clock, newest
+from agent.clock import HOUR, Clock, newest
 from agent.config import devices
 from agent.control.server import Server
 from agent.counters import Counters
@@ -35,6 +35,7 @@ _SECOND = 1000000000
 _TICK = _SECOND
 # Expiry runs this much ahead, so that one turn of the loop is never late.
 _AHEAD = 2 * _SECOND
+_LATEST = _SECOND << 32  # a segment's window has 32 bits of seconds since the epoch
 HEALTH = 300 * _SECOND
 REFRESH = 10 * _SECOND
 ADDRESSES_A_ROW = 4  # a terminal has one IPv4 address and a few of IPv6
@@ -126,7 +127,7 @@ class Recorder:
         self._neighbours.restart()
         log("started, clock " + self.clock.state + ", purposes: " + (", ".join(sorted(config.purposes)) or "none"))
         if self.clock.booted:
-            self._count(self._ledger.boot)
+            self._count(self._ledger.boot, self._monotonic // HOUR)
         if self._ring.torn:
             log("closed " + str(self._ring.torn) + " segments that a former process left open")
         if config.gateway.duty == "undeclared":
@@ -200,6 +201,9 @@ class Recorder:
             counters["lost: born before accounting"] += 1
         else:
             end = self._timeouts.end(connection)
+            if not 0 <= end < _LATEST:
+                counters["lost: clock"] += 1
+                return
             result = self._ring.append(connection, terminal, start, end, self._wall + _AHEAD, self._monotonic)
             if result != "lost":
                 counters[result] += 1

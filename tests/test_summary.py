@@ -393,7 +393,7 @@ def test_ledger_of_a_new_device_spends_its_one_token_and_writes_the_same_octets(
     path = tmp_path / "ledger"
     answer = book(remotes, any_interpreter.name, path, ["start", TODAY, 1000, 2000])
     assert answer["results"] == [True]
-    values = {"version": 1, "day": TODAY, "spent": 1000, "starts": 1, "tokens": 0, "hours": 0, "boots": 0}
+    values = {"version": 1, "day": TODAY, "spent": 1000, "starts": 1, "tokens": 0, "hours": 0, "uncounted": 0}
     values |= {"since_token": 0, "high_water": 0}
     assert path.read_text() == json.dumps(values, separators=(",", ":")) + "\n"
     assert path.stat().st_mode & 0o777 == 0o600

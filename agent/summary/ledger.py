@@ -15,15 +15,15 @@ HOURS_A_TOKEN = 6
 TOKENS = 2
 OWED = 1 - 24 // HOURS_A_TOKEN  # tokens of a device that doesn't know what it spent
 LIMIT = 1024
-_FIELDS = ("version", "day", "spent", "starts", "tokens", "hours", "boots", "since_token", "high_water")
+_FIELDS = ("version", "day", "spent", "starts", "tokens", "hours", "uncounted", "since_token", "high_water")
 
 
 class Ledger:
-    """day (agent-day last opened), spent (thousandths of epsilon on it), tokens, powered-on hours, boots, high-water mark (s)."""
+    """day (agent-day last opened), spent (thousandths of epsilon on it), tokens, powered-on hours, others, high-water mark (s)."""
 
     def __init__(self, path: str, log: "Callable[[str], None]") -> None:
         self._path = path
-        values = {"version": 1, "day": 0, "spent": 0, "starts": 0, "tokens": 1, "hours": 0, "boots": 0}
+        values = {"version": 1, "day": 0, "spent": 0, "starts": 0, "tokens": 1, "hours": 0, "uncounted": 0}
         values["since_token"] = values["high_water"] = 0
         self.values: "dict[str, int]" = values
         if not files.exists(path):
@@ -73,15 +73,15 @@ class Ledger:
             return False
         return True
 
-    def boot(self) -> None:
-        """Count a boot: what the former one ran past its last full hour is not known, and was less than an hour (EXP-4)."""
-        self.values["boots"] += 1
+    def boot(self, hours: int) -> None:
+        """Count a boot `hours` full hours after it: one more, for what the former one ran past its last full hour (EXP-4)."""
+        self.values["uncounted"] += 1 + hours
         self.save()
 
     @property
     def age(self) -> int:
         """Return the powered-on hours as expiry reads them: never fewer than there were (EXP-4). Tokens come with `hours`."""
-        return self.values["hours"] + self.values["boots"]
+        return self.values["hours"] + self.values["uncounted"]
 
     def hour(self, high_water: int) -> None:
         """Count one powered-on hour, and a token after six; `high_water` is trusted wall time in seconds, 0 if unknown."""
