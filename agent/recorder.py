@@ -428,7 +428,8 @@ def run(config: "Config", root: str, source: "TimeSource") -> int:
         (events, recorder.datagram, recorder.overrun, BATCH),
         (table, recorder.live, recorder.live_overrun, DUMP_BATCH),
     )
-    buffer = memory.scratch(DATAGRAM).view
+    datagram = memory.scratch(DATAGRAM)
+    buffer = datagram.view
     wait = 0
     while True:
         LIBC.call("alarm", HANG)
@@ -436,6 +437,8 @@ def run(config: "Config", root: str, source: "TimeSource") -> int:
         for descriptor, take, overrun, batch in streams:
             if descriptor in ready and not _drain(descriptor, buffer, take, batch):
                 overrun()
+        if ready:
+            datagram.wipe()  # nothing of a message stays once it is handled (EXP-2)
         now = source.monotonic()
         for descriptor in ready:
             if descriptor == stop:
