@@ -203,6 +203,68 @@ def test_an_address_of_a_past_connection_may_stand_in_the_interpreters_heap_only
         assert interpreter.name == "micropython" or held in ([], ADDRESSES[-1:])
 
 
+def oubli(interpreter, *words: str) -> tuple[int, str, str]:
+    done = interpreter.run("-m", "agent", *words, check=False)
+    return done.returncode, done.stdout.decode(), done.stderr.decode()
+
+
+@NEEDS
+@pytest.mark.parametrize("what", [("--all",), ("--purpose", "security")])
+def test_erase_destroys_at_once_what_is_kept(what, interpreter):
+    """By order of the operator: keys, states, pages and files go as at expiry; how many records these were is counted."""
+    with gateway(interpreter) as made:
+        made.connect()
+        secrets = secrets_of(made)
+        assert made.find(secrets) != set()
+        refused = oubli(interpreter, "erase", "--purpose", "billing", "--root", str(made.root))
+        assert refused == (1, "", "oubli: purpose isn't on; accepted: all, security\n")
+        assert made.find(secrets) != set()
+        records = 3 * len(ADDRESSES)
+        assert oubli(interpreter, "erase", *what, "--root", str(made.root)) == (0, f"erased {records} records\n", "")
+        assert made.find(secrets) == set()
+        made.wait(lambda status: (status["counters"]["erased"], status["purposes"]["security"]["records"]) == (records, 0))
+        assert oubli(interpreter, "erase", *what, "--root", str(made.root), "--json") == (0, '{"erased":0}\n', "")
+
+
+@pytest.mark.parametrize("words", [("erase",), ("erase", "--all", "--purpose", "security"), ("status", "--all"), ("ntp", "--purpose", "x")])
+def test_an_erase_that_is_not_clear_erases_nothing(words, interpreter, tmp_path):
+    code, out, complaint = oubli(interpreter, *words, "--root", str(tmp_path))
+    assert (code, out, complaint.count("\n")) == (2, "", 1)
+    assert "accepted: erase --" in complaint
+
+
+SWAPS = "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n"
+ON_A_DEVICE = """
+mount -t tmpfs none /srv
+mount -t tmpfs none /run
+mount --bind "$SWAPS" /proc/swaps
+exec timeout 20 "$@"
+"""
+
+
+@pytest.mark.needs("root", "unshare", "timeout")
+@pytest.mark.parametrize(("swap", "starts"), [("", True), ("/dev/zram0", True), ("/dev/sda3", False), ("/srv/swapfile", False)])
+def test_swap_on_a_disk_is_refused_at_start(swap, starts, interpreter, tmp_path):
+    """EXP-2: on the device's own root, in a mount namespace of its own; zram is memory."""
+    swaps, config = tmp_path / "swaps", tmp_path / "config"
+    swaps.write_text(SWAPS + (f"{swap} partition\t262140\t0\t-2\n" if swap else ""))
+    config.write_text(CONFIG)
+    recorder = interpreter.command("-m", "agent", "recorder", "--config", config)
+    words = ["unshare", "--mount", "--net", "sh", "-ec", ON_A_DEVICE, "sh", *recorder]
+    with subprocess.Popen(words, cwd=PROJECT, env=environment() | {"SWAPS": str(swaps)}, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        first = process.stderr.readline()
+        if starts:
+            process.terminate()
+        process.stderr.read()
+    if starts:
+        assert first.startswith("oubli recorder: started")
+    else:
+        assert first.startswith("oubli: swap on a disk is in use")
+        assert "accepted: none, or zram (EXP-2)" in first
+        assert process.returncode == 1
+
+
 # SIGKILL at any instant
 
 
