@@ -275,6 +275,7 @@ class Recorder:
             self._log("the wall clock was stepped by " + str(step // _SECOND) + " s")
             self._who.shift(step)
             self._timeouts.shift(step)
+            self._ring.stepped()
         if before and not self.clock.trusted:
             self._log("clock " + self.clock.state + ": more than a day from what was confirmed")
 

@@ -39,6 +39,7 @@ AHEAD = 2 * SECOND  # by which the recorder's timers run ahead
 AGREE, APART = 2 * SECOND, 600 * SECOND  # EXP-5
 DELIVERY = 600 * SECOND  # within which the recorder takes a stamp for the older of two
 LIFETIMES = {"20m": (20 * MINUTE, MINUTE), "2h": (2 * HOUR, MINUTE), "24h": (DAY, HOUR), "7d": (7 * DAY, HOUR)}  # lifetime, window
+AMOUNTS = [10 * SECOND, 2 * MINUTE, HOUR, 23 * HOUR, 10 * DAY, 5 * YEAR]  # of steps, at most
 STEPS = 20
 _ADDRESS, _SERVER, _WAN = b"\xc0\xa8\x01\x0a", b"\xc6\x12\x00\x01", b"\xcb\x00\x71\x01"
 
@@ -216,21 +217,22 @@ class History:
 
     def traffic(self) -> None:
         """Some connections end, and the kernel tells of them."""
-        steps = []
         for _ in range(self.draw.randint(1, 4)):
             end = self.t - TIMEOUT - self.draw.randrange(LAZINESS)
-            start = end - self.draw.choice([0, SECOND, 5 * MINUTE, 4 * HOUR])
-            if start < self.booted:
-                continue
-            number = len(self.ended) + 1
-            self.ended[number] = end
-            flow = kernel.Flow(
-                kernel.INET, kernel.UDP, _ADDRESS, _SERVER, 40000, 443, _SERVER, _WAN, 443, 40000, kernel.SEEN_REPLY,
-                self.wall(start), packets_up=1, packets_down=1, bytes_up=number, bytes_down=1, stop=self.wall(end + TIMEOUT),
-            )  # fmt: skip
-            steps.append(["datagram", kernel.conntrack("destroy", flow).hex()])
-        self.look(*steps)
+            self.end(end - self.draw.choice([0, SECOND, 5 * MINUTE, 4 * HOUR]), end)
         self.t += SECOND
+
+    def end(self, start: int, end: int) -> None:
+        """Let the kernel tell of a connection; of none that began before the boot."""
+        if start < self.booted:
+            return
+        number = len(self.ended) + 1
+        self.ended[number] = end
+        flow = kernel.Flow(
+            kernel.INET, kernel.UDP, _ADDRESS, _SERVER, 40000, 443, _SERVER, _WAN, 443, 40000, kernel.SEEN_REPLY,
+            self.wall(start), packets_up=1, packets_down=1, bytes_up=number, bytes_down=1, stop=self.wall(end + TIMEOUT),
+        )  # fmt: skip
+        self.look(["datagram", kernel.conntrack("destroy", flow).hex()])
 
     def confirm(self) -> None:
         """Let the time service say that the wall clock is right."""
@@ -264,7 +266,7 @@ class History:
 
     def amount(self) -> int:
         """Return a step, forward or back."""
-        return self.draw.choice([-1, 1]) * self.draw.randrange(self.draw.choice([10 * SECOND, HOUR, 23 * HOUR, 10 * DAY, 5 * YEAR]))
+        return self.draw.choice([-1, 1]) * self.draw.randrange(self.draw.choice(AMOUNTS))
 
     def move(self, wall: int) -> None:
         """Step the clock; where that is by more than a day since the last confirmation it destroys nothing by itself."""

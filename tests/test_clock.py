@@ -6,7 +6,8 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-from typing import TYPE_CHECKING
+import tempfile
+from pathlib import Path
 
 import pytest
 
@@ -15,9 +16,6 @@ from agent.summary.ledger import Ledger
 from agent.vault import ring
 from host_sim import histories
 from tests.interpreters import INTERPRETERS, PROJECT, Remote
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 SECOND, HOUR, DAY = 10**9, 3600 * 10**9, 86400 * 10**9
 NOW = 1_800_000_000
@@ -328,13 +326,41 @@ def test_the_verb_of_the_hook_confirms_the_time(interpreter, tmp_path):
 # Histories
 
 
+@pytest.fixture
+def in_memory(tmp_path):
+    """Give a folder that isn't there yet, on tmpfs where there is one: a history syncs its ledger often."""
+    memory = Path("/dev/shm")  # noqa: S108 (a folder of its own below)
+    with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else tmp_path) as folder:
+        yield Path(folder) / "device"
+
+
 @pytest.mark.parametrize("batch", range(BATCHES))
-def test_no_history_of_clocks_keeps_a_record_too_long_or_loses_one_in_silence(batch, tmp_path):
+def test_no_history_of_clocks_keeps_a_record_too_long_or_loses_one_in_silence(batch, in_memory):
     """EXP-1, EXP-4, EXP-5: never late against the record's true age; what goes early is counted; trust and hours are right."""
     looks = 0
     for number in range(HISTORIES // BATCHES):
-        looks += histories.live(batch * HISTORIES + number, histories.Here(), tmp_path / "device").looks
+        looks += histories.live(batch * HISTORIES + number, histories.Here(), in_memory).looks
     assert looks > HISTORIES // BATCHES * histories.STEPS
+
+
+def test_a_record_from_before_a_step_does_not_join_a_window_of_after_it(in_memory):
+    """The same name, two spans of time: the connection that ended 45 s earlier goes when it must, not with the other."""
+    in_memory.mkdir()
+    life = histories.History(0, in_memory, histories.Here())
+    life.text, (life.lifetime, life.width) = "20m", histories.LIFETIMES["20m"]
+    life.config.write_text(life.config.read_text().replace(life.config.read_text().split("lifetime ")[1].split("\n")[0], "'20m'"))
+    life.power_on(first=True)
+    life.pass_time(300 * SECOND)
+    life.pass_time(-life.wall(life.t) % (60 * SECOND) + 36 * SECOND)
+    first, second = life.t - 31 * SECOND, life.t - 76 * SECOND
+    life.end(first, first)
+    life.show(life.wall(life.t) + 50 * SECOND)
+    life.t += 2 * SECOND
+    life.look()
+    life.end(second, second)
+    assert life.readable() == {1, 2}
+    life.wait_for_deadlines()
+    life.device.close()
 
 
 class Remotely:
@@ -364,10 +390,10 @@ class Remotely:
 
 
 @pytest.mark.needs("micropython")
-def test_histories_hold_on_micropython_too(tmp_path):
+def test_histories_hold_on_micropython_too(in_memory):
     device = Remotely("micropython")
     for seed in range(6):
-        histories.live(seed, device, tmp_path / "device")
+        histories.live(seed, device, in_memory)
     device.kill()
 
 
@@ -426,11 +452,11 @@ BROKEN = (
 
 
 @pytest.mark.parametrize("broken", BROKEN)
-def test_a_broken_clock_is_found_out_by_a_history(broken, tmp_path, monkeypatch):
+def test_a_broken_clock_is_found_out_by_a_history(broken, in_memory, monkeypatch):
     """Each fault that a history must find; a check that never failed proves nothing."""
     broken(monkeypatch)
     with pytest.raises(histories.HistoryError):
-        lives(ENOUGH, tmp_path / "device")
+        lives(ENOUGH, in_memory)
 
 
 def lives(count: int, folder: Path) -> None:

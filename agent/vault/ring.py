@@ -250,6 +250,18 @@ class Ring:
         self._sodium.zero(entry.slot.bank(1), crypto.STATE)
         self._free.append(entry.slot.page)
 
+    def _end(self, name: int) -> None:
+        entry = self._open[name]
+        try:
+            self._close(name)
+        except OSError:
+            self._give_up(entry, 0)
+
+    def stepped(self) -> None:
+        """Close every open segment: after a step of the wall clock its window is another span of time than its anchor says."""
+        for name in list(self._open):
+            self._end(name)
+
     def _give_up(self, entry: "_Open | None", unwritten: int) -> None:
         """The file system refused: the segment can't be continued. What it held, and what was to be added, is counted as lost."""
         if entry is None:
@@ -307,13 +319,9 @@ class Ring:
         """Close what is over, destroy what is due; returns how many segments were destroyed. Times in ns."""
         now = wall // _SECOND
         for name in list(self._open):
-            entry = self._open[name]
-            late = entry.slot.late
-            if now >= entry.slot.window + (LATE if late else self.width + GRACE):
-                try:
-                    self._close(name)
-                except OSError:
-                    self._give_up(entry, 0)
+            slot = self._open[name].slot
+            if now >= slot.window + (LATE if slot.late else self.width + GRACE):
+                self._end(name)
         gone = 0
         if (trusted and now >= self._soonest[0]) or monotonic >= self._soonest[1]:
             self._soonest = _NEVER
