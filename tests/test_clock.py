@@ -297,7 +297,11 @@ def hook(path: Path, tmp_path: Path, **variables: str) -> list[str]:
     """Run a script with an `oubli` that writes down how it was called; returns the calls."""
     called = tmp_path / "called"
     called.write_text("")
-    for name, text in (("oubli", f'echo "$*" >> {called}'), ("sleep", "exit 9"), ("chronyc", "exit ${CHRONYC:-0}")):
+    for name, text in (
+        ("oubli", f'echo "$*" >> {called}'),
+        ("sleep", "kill $PPID"),
+        ("chronyc", 'test "$*" = "-n waitsync 1" && exit $SYNC'),
+    ):
         command = tmp_path / "bin" / name
         command.parent.mkdir(exist_ok=True)
         command.write_text(f"#!/bin/sh\n{text}\n")
@@ -314,6 +318,11 @@ def hook(path: Path, tmp_path: Path, **variables: str) -> list[str]:
 def test_ntpd_hotplug_confirms_only_what_ntpd_knows(action, stratum, calls, tmp_path):
     script = PROJECT / "boards/common/etc/hotplug.d/ntp/50-oubli"
     assert hook(script, tmp_path, ACTION=action, stratum=stratum) == ["ntp"] * calls
+
+
+@pytest.mark.parametrize(("found", "calls"), [("0", 1), ("1", 0)])
+def test_chrony_is_asked_whether_it_follows_a_source(found, calls, tmp_path):
+    assert hook(PROJECT / "boards/common/usr/sbin/oubli-chrony", tmp_path, SYNC=found) == ["ntp"] * calls
 
 
 def test_the_verb_of_the_hook_confirms_the_time(interpreter, tmp_path):
