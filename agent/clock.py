@@ -30,6 +30,7 @@ LINES = 8  # time lines remembered
 DELIVERY = 600 * _SECOND  # within which the kernel's word of an end arrives
 LIMIT = 2048
 _EVER = 1 << 62
+_TRIES = 10
 
 
 class Clock:
@@ -45,7 +46,7 @@ class Clock:
         self.refused = False  # the last confirmation told of a time before the floor
         self._path = path
         self._first: "list[int] | None" = None  # wall, monotonic of a confirmation that waits for a second one
-        wall, self._seen = source.wall(), source.monotonic()
+        wall, self._seen = self._now()
         self._confirmed = wall - self._seen
         self._hour = (self._seen // HOUR + 1) * HOUR  # when the next powered-on hour is full
         # Time lines, oldest first: since boot from, since boot to, wall clock minus time since boot.
@@ -95,9 +96,20 @@ class Clock:
         )
         files.write_atomic(self._path, text.encode(), durable=False)
 
+    def _now(self) -> "tuple[int, int]":
+        """Read both clocks at one moment: a process that had to wait between the two would take that for a step."""
+        source = self.source
+        wall = monotonic = 0
+        for _ in range(_TRIES):
+            monotonic = source.monotonic()
+            wall = source.wall()
+            if source.monotonic() - monotonic < STEP // 4:
+                break
+        return wall, monotonic
+
     def tick(self) -> int:
         """Look at the clocks; returns by how much the wall clock was stepped since the last look, 0 where it wasn't."""
-        wall, monotonic = self.source.wall(), self.source.monotonic()
+        wall, monotonic = self._now()
         offset = wall - monotonic
         line = self._lines[-1]
         step = offset - line[2]
@@ -117,7 +129,7 @@ class Clock:
 
     def confirm(self) -> bool:
         """Take one NTP confirmation of the present wall clock; True once the clock is trusted. Call `tick` before."""
-        wall, monotonic = self.source.wall(), self.source.monotonic()
+        wall, monotonic = self._now()
         self.refused = wall < self.floor * _SECOND
         if self.refused:
             return self.trusted

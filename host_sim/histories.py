@@ -237,7 +237,8 @@ class History:
     def confirm(self) -> None:
         """Let the time service say that the wall clock is right."""
         self.look()
-        self.confirmed.append((self.since(self.t), self.lines[-1][1]))
+        if self.wall(self.t) // SECOND >= self.high:  # a time that is over is refused
+            self.confirmed.append((self.since(self.t), self.lines[-1][1]))
         self.look(["confirm"])
 
     def honest(self) -> None:

@@ -276,6 +276,21 @@ def test_what_ended_has_ended_by_now(times):
     assert stop == source.now
 
 
+def test_a_process_that_had_to_wait_between_two_clocks_sees_no_step(times):
+    source, watch = times
+    read = source.wall
+
+    def waited() -> int:
+        source.wall = read
+        wall = read()
+        source.since, source.now = source.since + 3, source.now + 3
+        return wall
+
+    source.wall = waited
+    assert watch.tick() == 0
+    assert not watch.stepped
+
+
 def test_slewing_is_no_step(times):
     source, watch = times
     for _ in range(100):
