@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The command `oubli VERB ...`, the same on both interpreters; one small table of verbs."""
 
+import errno
 import sys
 
 from agent import VERSION, canonical
@@ -9,12 +10,15 @@ from agent.paths import Paths
 from agent.runtime import process
 from agent.runtime.clocks import DeviceTime
 from agent.runtime.files import exists
+from agent.runtime.libc import LIBC
+from agent.runtime.sodium import LIBRARY
 
 HELP = """usage: oubli VERB [--config FILE] [--root DIR] [--json] [--fix] [--purpose NAME | --all]
 
   recorder    the daemon that reads connection tracking and keeps the buffer
   forwarder   the daemon that sends finished messages to the MQTT broker
   status      what is kept, for how long, what was lost, what was published
+  leases      have the recorder read the DHCP leases now (called by hotplug.d/dhcp)
   doctor      what on this gateway makes records wrong, late or unlawful (run as root)
   erase       destroy what is kept, now: for --purpose NAME, or for --all of them
   ntp         tell the recorder that the time service has just confirmed the time (its hook calls this)
@@ -65,12 +69,15 @@ def parse(words: "list[str]") -> "tuple[str, dict[str, str], list[str]]":
 
 def _recorder(paths: Paths, options: "dict[str, str]", _flags: "list[str]") -> int:
     from agent import recorder
+    from agent.vault import expiry
 
+    source = DeviceTime()
+    expiry.destroy_due(paths.root, source.boot, source.monotonic())
     settings = load(options["--config"])
     if not paths.root and process.swaps_to_disk():
         sys.stderr.write("oubli: swap on a disk is in use: memory could outlive its deadline there; accepted: none, or zram (EXP-2)\n")
         return 1
-    return recorder.run(settings, paths.root, DeviceTime())
+    return recorder.run(settings, paths.root, source)
 
 
 def _forwarder(paths: Paths, options: "dict[str, str]", _flags: "list[str]") -> int:
@@ -82,13 +89,15 @@ def _forwarder(paths: Paths, options: "dict[str, str]", _flags: "list[str]") -> 
 
 
 def _ask(paths: Paths, request: "dict[str, Any]") -> "dict[str, Any] | None":
-    """Return the recorder's answer; None, with the reason said, where it gave none."""
+    """Return the recorder's answer; None, and the reason on standard error, where it gave none."""
     from agent.control import client
 
     try:
         answer = client.ask(paths.socket, request)
-    except (OSError, ValueError):
-        sys.stderr.write("oubli: no answer at " + paths.socket + ": the recorder isn't running\n")
+    except (OSError, ValueError) as failure:
+        refused = isinstance(failure, OSError) and failure.errno == errno.EACCES
+        why = "not permitted for this user" if refused else "the recorder isn't running"
+        sys.stderr.write("oubli: no answer at " + paths.socket + ": " + why + "\n")
         return None
     if "error" in answer:
         sys.stderr.write("oubli: " + answer["error"] + "\n")
@@ -104,6 +113,10 @@ def _status(paths: Paths, _options: "dict[str, str]", flags: "list[str]") -> int
         return 1
     print(canonical.dumps(answer) if "--json" in flags else "\n".join(status.lines(answer)))
     return 0
+
+
+def _leases(paths: Paths, _options: "dict[str, str]", _flags: "list[str]") -> int:
+    return 1 if _ask(paths, {"call": "leases"}) is None else 0
 
 
 def _ntp(paths: Paths, _options: "dict[str, str]", flags: "list[str]") -> int:
@@ -132,7 +145,15 @@ def _doctor(paths: Paths, options: "dict[str, str]", flags: "list[str]") -> int:
     return examination.run(gateway, fix="--fix" in flags, as_json="--json" in flags)
 
 
-VERBS = {"recorder": _recorder, "forwarder": _forwarder, "status": _status, "doctor": _doctor, "erase": _erase, "ntp": _ntp}
+VERBS = {
+    "recorder": _recorder,
+    "forwarder": _forwarder,
+    "status": _status,
+    "leases": _leases,
+    "doctor": _doctor,
+    "erase": _erase,
+    "ntp": _ntp,
+}
 
 
 def main(words: "list[str] | None" = None) -> int:
@@ -147,7 +168,7 @@ def main(words: "list[str] | None" = None) -> int:
     try:
         verb, options, flags = parse(words)
         root = options.get("--root", "/")
-        if not exists(root):
+        if not exists(root + "/."):
             raise UsageError("--root " + root + ": no such folder; accepted: an existing folder")
         paths = Paths(root)
         options.setdefault("--config", paths.config)
@@ -156,8 +177,10 @@ def main(words: "list[str] | None" = None) -> int:
         sys.stderr.write("oubli: " + str(failure) + "\n")
         return 2
     except OSError as failure:
-        # Never the exception's own text: it may carry a path or a name.
-        sys.stderr.write("oubli: can't go on (errno " + str(failure.errno) + ")\n")
+        # Never the exception's own text, which may carry a path or a name, but which C function or library it came from.
+        word = failure.args[1] if len(failure.args) > 1 else ""
+        step = word + ", " if word == LIBRARY or LIBC.has(word) else ""
+        sys.stderr.write("oubli: can't go on (" + step + "errno " + str(failure.errno) + ")\n")
         return 1
 
 

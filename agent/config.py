@@ -325,28 +325,42 @@ def load(path: str) -> Config:
     return config
 
 
-def devices(names: "Sequence[str]", path: str) -> "list[str]":
-    """Return the interfaces that names stand for; a name is an OpenWrt network of the file at `path`, else an interface."""
-    known = {}
+def _sections(path: str) -> "Iterator[tuple[str, str, list[str]]]":
+    """Yield type and name of the section, and the words, of each line of another package's UCI file; nothing where it can't be read."""
     try:
         text = read_bounded(path, LIMIT).decode()
     except (OSError, UnicodeError):
-        text = ""
-    section = ""
+        return
+    kind = name = ""
     for line in text.split("\n"):
         try:
-            parts = _words(line)
+            words = _words(line)
         except ValueError:
             continue
-        if parts[:2] == ["config", "interface"]:
-            section = parts[2] if len(parts) > 2 else ""
-        elif parts[:1] == ["config"]:
-            section = ""
-        elif section and len(parts) == 3 and parts[0] == "option" and parts[1] in ("device", "ifname"):
-            known[section] = parts[2].split()
+        if words[:1] == ["config"]:
+            kind, name = (words[1:] + ["", ""])[:2]
+        else:
+            yield kind, name, words
+
+
+def devices(names: "Sequence[str]", path: str) -> "list[str]":
+    """Return the interfaces that names stand for; a name is an OpenWrt network of the file at `path`, else an interface."""
+    known = {}
+    for kind, section, words in _sections(path):
+        if kind == "interface" and section and len(words) == 3 and words[0] == "option" and words[1] in ("device", "ifname"):
+            known[section] = words[2].split()
     return [device for name in names for device in known.get(name, [name])]
+
+
+def lease_files(path: str) -> "list[str]":
+    """Return the absolute paths of the lease files that the DHCP servers' file at `path` names, and of the usual ones."""
+    found = ["/tmp/dhcp.leases", "/tmp/hosts/odhcpd"]  # noqa: S108 (OpenWrt's places, which only root writes)
+    for kind, _, words in _sections(path):
+        if kind in ("dnsmasq", "odhcpd") and words[:2] == ["option", "leasefile"] and words[2:3] and words[2].startswith("/"):
+            found.append(words[2])
+    return sorted(set(found))
 
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Callable, NoReturn, Sequence
+    from typing import Any, Callable, Iterator, NoReturn, Sequence

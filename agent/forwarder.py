@@ -61,7 +61,7 @@ class Forwarder:
         self._log = log
         self._gateway = config.gateway.id
         self._spool = Spool(self._paths.spool, config.mqtt.spool_bytes, config.mqtt.spool_days)
-        self._seen: "dict[str, int]" = {}  # message -> when it was first seen, ns since boot
+        self._seen: "dict[str, int]" = {}  # of the oldest messages: when each was first seen, ns since boot
         self._client: "Any" = None
         self._backoff = BACKOFF_FIRST
         self._retry = 0

@@ -11,9 +11,10 @@ class Paths:
         while root.endswith("/"):
             root = root[:-1]
         self.root = root
-        self.ledger = root + "/srv/oubli/ledger"
-        self.spool = root + "/srv/oubli/spool"
-        run = root + "/var/run/oubli"
+        self.flash = root + "/srv/oubli"
+        self.ledger = self.flash + "/ledger"
+        self.spool = self.flash + "/spool"
+        self.run = run = root + "/var/run/oubli"
         self.vault = run + "/vault"
         self.keys = run + "/keys"
         self.terminals = run + "/terminals"
@@ -27,3 +28,4 @@ class Paths:
         self.socket = self.control + "/socket"
         self.config = root + CONFIG
         self.network = root + "/etc/config/network"
+        self.dhcp = root + "/etc/config/dhcp"

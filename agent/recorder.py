@@ -11,10 +11,10 @@ import json
 import os
 
 from agent import BUILT, law
-from agent.capture import connections, lan, lossfree, neighbours, timeouts
+from agent.capture import connections, lan, leases, lossfree, neighbours, timeouts, trouble
 from agent.capture.netlink import RECEIVE_BUFFER
 from agent.clock import HOUR, Clock, newest
-from agent.config import devices
+from agent.config import devices, lease_files
 from agent.control.server import Server
 from agent.counters import Counters
 from agent.forward import messages
@@ -29,7 +29,7 @@ from agent.summary.noise import Sampler
 from agent.summary.terminals import Terminals
 from agent.vault.keys import KeyRing
 from agent.vault.ring import Ring, slots_for
-from agent.who import Who
+from agent.who import LEASE, Who
 
 _SECOND = 1000000000
 _TICK = _SECOND
@@ -50,15 +50,35 @@ GROUP_DESTROY = 4
 HANG = 30  # seconds after which a loop that doesn't turn is ended
 
 
+def make_folders(paths: Paths) -> None:
+    """Make what is missing of the folders, each open to whom it must be: the forwarder passes through two and works in two."""
+    for folder, mode in (
+        (paths.flash, 0o711),
+        (paths.spool, 0o2770),
+        (paths.run, 0o711),
+        (paths.live, 0o2770),
+        (paths.control, 0o700),
+        (paths.vault, 0o700),
+        (paths.vault + "/security", 0o700),
+    ):
+        files.make_folder(folder, mode)
+
+
 def _no_socket(_on: bool) -> None:
     """Stand in for the socket whose loss-free mode is switched."""
+
+
+def _no_drops() -> int:
+    """Stand in for the socket whose drops are counted."""
+    return 0
 
 
 class Recorder:
     """One gateway's recorder below `root`.
 
     `source` as in agent.clock, `random(n)` gives n octets, `log(text)` takes a line, `sysctl(name)` reads a setting of
-    conntrack, `switch(on)` sets the loss-free mode of the event socket.
+    conntrack, `switch(on)` sets the loss-free mode of the event socket, `drops()` counts what the kernel dropped for it,
+    `network()` says what the network suffered.
     """
 
     def __init__(
@@ -71,19 +91,15 @@ class Recorder:
         log: "Callable[[str], None]" = print,
         sysctl: "Callable[[str], int | None]" = timeouts.read_sysctl,
         switch: "Callable[[bool], None]" = _no_socket,
+        network: "Callable[[], dict[str, int] | None]" = trouble.read,
+        drops: "Callable[[], int]" = _no_drops,
     ) -> None:
         self.config = config
         self.paths = paths = Paths(root)
         self._log = log
         self._sysctl = sysctl
-        for folder, mode in (
-            (root + "/srv/oubli", 0o755),
-            (paths.spool, 0o2770),
-            (paths.live, 0o2770),
-            (paths.control, 0o700),
-            (paths.vault + "/security", 0o700),
-        ):
-            files.make_folder(folder, mode)
+        make_folders(paths)
+        self._network = network
         sodium = Sodium()
         self.counters = Counters(paths.counters)
         self.counters.add("starts")
@@ -97,7 +113,10 @@ class Recorder:
         self._who = Who(ADDRESSES_A_ROW * config.summary.rows)
         self._lan = lan.Lan(devices(config.gateway.lan, paths.network), self._who, source.wall)
         self._neighbours = neighbours.Neighbours(self._lan)
-        self._loss_free = lossfree.LossFree(sysctl, switch)
+        lease_paths = [paths.root + path for path in lease_files(paths.dhcp)]
+        self._leases = leases.Leases(lease_paths, lambda: self._who.doubt(LEASE), self._lan.lease)
+        self._loss_free = lossfree.LossFree(sysctl, switch, drops)
+        self._dropped = 0  # of these, counted before
         security = config.purposes.get("security")
         lifetime, budget = (security.lifetime, security.budget) if security else (law.DAY, 0)
         self._keys = KeyRing(paths.keys, slots_for(lifetime, budget), source.boot, sodium)
@@ -113,14 +132,16 @@ class Recorder:
         self._wall = source.wall()
         self._monotonic = source.monotonic()
         self.due = self._monotonic  # when `tick` wants to be called again, monotonic ns
-        self._next_refresh = self._monotonic + REFRESH
+        self._next_refresh = self._patience = self._monotonic + REFRESH
+        self._next_policies = self._monotonic
+        self._next_leases = self._monotonic
         self._next_health = self._monotonic
         self._next_dump = self._monotonic
         self._dumping_until = 0  # one dump at a time: its end, or when it is given up
         self._lan_seen = True
         if self.counters.saved and self.counters.saved < self._monotonic:
-            # A former process of this boot: what ended in between can't be known.
-            gap = (self._monotonic - self.counters.saved) // _SECOND
+            # A former process of this boot: what ended in between can't be known. Never shorter than it was.
+            gap = -((self.counters.saved - self._monotonic) // _SECOND)
             self.counters.add("gaps")
             self.counters.add("gap seconds", gap)
             log("gap of " + str(gap) + " s since the former process")
@@ -145,6 +166,11 @@ class Recorder:
         """Handle one rtnetlink datagram."""
         self._neighbours.feed(buffer, length)
 
+    @property
+    def introduced(self) -> bool:
+        """Say whether the LAN's terminals have been listed, or are given up on: a connection that ends has its terminal then."""
+        return self._neighbours.complete or self._monotonic >= self._patience
+
     def neighbour_request(self) -> "bytes | None":
         """Return what to ask rtnetlink next, None for nothing."""
         return self._neighbours.request()
@@ -159,12 +185,31 @@ class Recorder:
             return None
         self._next_dump = self._dumping_until = self._monotonic + DUMP
         self._table.reader.interrupted = False
+        self._table.reader.refused = 0
         return connections.REQUEST
 
+    def policy(self, buffer: "bytearray | bytes", length: int) -> None:
+        """Handle one datagram of the list of the ruleset's objects."""
+        self._timeouts.policies.reader.read(buffer, length)
+        self.due = 0  # what the list says counts for the next event
+
+    def policy_request(self) -> "bytes | None":
+        """Return the request that lists the ruleset's objects where that is due, None otherwise."""
+        if self._monotonic < self._next_policies:
+            return None
+        self._next_policies = self._monotonic + REFRESH
+        self._timeouts.policies.restart()
+        return timeouts.REQUEST
+
+    def policy_overrun(self) -> None:
+        """Note that a part of that list was dropped."""
+        self._timeouts.policies.reader.interrupted = True
+
     def overrun(self) -> None:
-        """Note ENOBUFS: the kernel dropped messages before they were read, unless it keeps what it can't deliver."""
+        """Note ENOBUFS: the kernel dropped messages, for good unless the mode is loss-free; `tick` learns how many."""
         if not self._loss_free.on:
-            self._lost()
+            self.counters.add("overruns")
+            self._next_dump = self._monotonic
 
     def live_overrun(self) -> None:
         """Note that a part of a dump was dropped: it is repeated."""
@@ -174,11 +219,6 @@ class Recorder:
         """Note that rtnetlink messages were dropped: everything is listed again."""
         self.counters.add("neighbour overruns")
         self._neighbours.restart()
-
-    def _lost(self) -> None:
-        self.counters.add("overruns")
-        self._log("lost connections: the kernel dropped messages before they were read")
-        self._next_dump = self._monotonic
 
     def _connection(self, connection: "connections.Connection") -> None:
         counters = self.counters.values
@@ -227,9 +267,11 @@ class Recorder:
         trusted = self.clock.trusted
         self._ring.tick(wall + _AHEAD, monotonic + _AHEAD, trusted=trusted)
         self._day.tick(wall // _SECOND, monotonic, trusted=trusted)
-        if monotonic >= self._next_refresh:
+        if self._timeouts.policies.finish() or monotonic >= self._next_refresh:
             self._timeouts.refresh(wall)
             self._next_refresh = monotonic + REFRESH
+        if monotonic >= self._next_leases and self._read_leases():
+            self._next_leases = monotonic + REFRESH
         while self.clock.hour():
             self._hour()
         if monotonic >= self._next_health:
@@ -243,26 +285,41 @@ class Recorder:
         self.due = monotonic + _TICK
         return _TICK
 
+    def _read_leases(self) -> bool:
+        """Read the leases where anything has changed; False as long as the kernel hasn't said which side is the LAN."""
+        if self._neighbours.complete:
+            # Where an address changed hands, a lease may say otherwise.
+            cause = (self.counters.values["addresses handed over"], self._lan.prefixes)
+            self._leases.refresh(self._wall, cause)
+        return self._neighbours.complete
+
     def _streams(self) -> None:
         """Gather what the netlink streams said about themselves; sweep associations once a dump is over."""
         events, table = self._decoder.reader, self._table.reader
-        for reader in (events, table, self._neighbours.reader):
+        dropped = self._loss_free.lost - self._dropped
+        if dropped or events.overruns:
+            self._dropped += dropped
+            self.counters.values["lost: overrun"] += dropped
+            self.counters.values["overruns"] += events.overruns
+            events.overruns = 0
+            self._log("lost " + (str(dropped) + " " if dropped else "") + "connections: the kernel dropped them before they were read")
+            self._next_dump = self._monotonic
+        for reader in (events, table, self._neighbours.reader, self._timeouts.policies.reader):
             self.counters.values["malformed"] += reader.malformed
             reader.malformed = 0
-        if events.overruns:
-            events.overruns = 0
-            self._lost()
         if table.done:
             table.done = False
             self._dumping_until = 0
-            if table.interrupted:
-                # The table changed while it was listed: list it again, nothing is swept.
-                self._next_dump = self._monotonic
-            else:
+            if table.interrupted or table.refused:
+                # Not the whole table: it is listed again soon, nothing is swept.
+                self._next_dump = self._monotonic + REFRESH
+            elif self._neighbours.complete:
                 self._who.sweep()
+            table.refused = 0
         self.counters.values["addresses handed over"] += self._who.handed_over
         self.counters.values["associations given up"] += self._who.given_up
-        self._who.handed_over = self._who.given_up = 0
+        self.counters.values["address conflicts"] += self._who.conflicts
+        self._who.handed_over = self._who.given_up = self._who.conflicts = 0
         if self._neighbours.complete and self._lan.present != self._lan_seen:
             self._lan_seen = self._lan.present
             self._log("no interface of gateway.lan is there" if not self._lan_seen else "an interface of gateway.lan is there again")
@@ -336,6 +393,9 @@ class Recorder:
             return {"clock": self.clock.state}
         if request["call"] == "erase":
             return self._erase(request.get("purpose"))
+        if request["call"] == "leases":
+            self._wall = self.clock.source.wall()
+            return {"read": self._read_leases()}
         return self.status()
 
     def _erase(self, purpose: "object") -> "dict[str, Any]":
@@ -375,8 +435,10 @@ class Recorder:
             "duty": self.config.gateway.duty,
             "clock": self.clock.state,
             "capture": self._capture(),
+            "table": {"fill": self._loss_free.fill, "loss_free": self._loss_free.on},
             "purposes": purposes,
             "counters": dict(self.counters.values),
+            "network": self._network(),
             "summary": {
                 "metrics": sorted(self.config.metrics),
                 "day": messages.date(self._terminals.day) if self._terminals.day else None,
@@ -386,7 +448,7 @@ class Recorder:
                 "tokens": self._ledger["tokens"],
                 "powered_on_hours": self._ledger.age,
                 "last_slot": [messages.date(last[0]), last[1]] if last else None,
-                "spooled": len(self._spool.names()),
+                "spooled": self._spool.waiting(),
             },
             "forwarder": self._forwarder(),
         }
@@ -408,36 +470,37 @@ def run(config: "Config", root: str, source: "TimeSource") -> int:
     def log(text: str) -> None:
         process.log("oubli recorder: " + text)
 
+    paths = Paths(root)
+    make_folders(paths)
+    if not files.hold_folder(paths.run):
+        # It would close the other's open segments and take over its socket.
+        log("another recorder runs below this root")
+        return 1
     stop = process.stop_descriptor()
     events = sockets.netlink(sockets.NETLINK_NETFILTER, GROUP_DESTROY, RECEIVE_BUFFER)
     table = sockets.netlink(sockets.NETLINK_NETFILTER, 0, RECEIVE_BUFFER >> 4)
+    ruleset = sockets.netlink(sockets.NETLINK_NETFILTER, 0, RECEIVE_BUFFER >> 4)
     routes = sockets.netlink(sockets.NETLINK_ROUTE, neighbours.GROUPS, RECEIVE_BUFFER >> 2)
 
     def switch(on: bool) -> None:
         sockets.loss_free(events, on)
-        log("loss-free mode " + ("on" if on else "off: the connection table is too full for it"))
+        log("loss-free mode " + ("on" if on else "off: the connection table has too little room for it"))
 
-    recorder = Recorder(config, root, source, log=log, switch=switch)
+    recorder = Recorder(config, root, source, log=log, switch=switch, drops=lambda: sockets.drops(events))
     poll = sockets.Poll()
-    for descriptor in (stop, events, routes, table):
+    for descriptor in (stop, routes, table, ruleset):
         poll.add(descriptor)
-    server = Server(recorder.paths.socket, poll, LIBC.call("geteuid"), recorder.call)
-    heartbeat = process.Heartbeat(recorder.paths.heartbeat)
-    # Neighbours first: a terminal is learned before its connections end. The dump last: events come first.
-    streams = (
-        (routes, recorder.neighbour, recorder.neighbour_overrun, BATCH),
-        (events, recorder.datagram, recorder.overrun, BATCH),
-        (table, recorder.live, recorder.live_overrun, DUMP_BATCH),
-    )
+    server = Server(paths.socket, poll, LIBC.call("geteuid"), recorder.call)
+    heartbeat = process.Heartbeat(paths.heartbeat)
+    streams = _streams(recorder, routes, events, table, ruleset)
     datagram = memory.scratch(DATAGRAM)
     buffer = datagram.view
     wait = 0
+    deaf = True  # events wait in the kernel until the LAN is known
     while True:
         LIBC.call("alarm", HANG)
         ready = poll.wait(wait)
-        for descriptor, take, overrun, batch in streams:
-            if descriptor in ready and not _drain(descriptor, buffer, take, batch):
-                overrun()
+        _read(streams, ready, buffer)
         if ready:
             datagram.wipe()  # nothing of a message stays once it is handled (EXP-2)
         now = source.monotonic()
@@ -445,8 +508,8 @@ def run(config: "Config", root: str, source: "TimeSource") -> int:
             if descriptor == stop:
                 recorder.close()
                 server.close()
-                files.remove(recorder.paths.socket)
-                files.remove(recorder.paths.heartbeat)
+                files.remove(paths.socket)
+                files.remove(paths.heartbeat)
                 log("stopped")
                 return 0
             server.ready(descriptor, now)
@@ -454,22 +517,53 @@ def run(config: "Config", root: str, source: "TimeSource") -> int:
         if now >= recorder.due:
             recorder.tick()
         wait = max(0, recorder.due - now) // 1000000
-        for descriptor, request in ((routes, recorder.neighbour_request()), (table, recorder.live_request())):
-            if request is not None:
-                sockets.request(descriptor, request)
+        _ask((routes, recorder.neighbour_request()), (table, recorder.live_request()), (ruleset, recorder.policy_request()))
+        if deaf and recorder.introduced:
+            poll.add(events)
+            deaf = False
         heartbeat.beat(now)
 
 
-def _drain(descriptor: int, buffer: "bytearray | memoryview", take: "Callable[[Any, int], None]", batch: int) -> bool:
-    """Hand on at most `batch` datagrams; False where the kernel reports that it dropped some."""
+def _ask(*requests: "tuple[int, bytes | None]") -> None:
+    """Send what is due on each socket."""
+    for descriptor, request in requests:
+        if request is not None:
+            sockets.request(descriptor, request)
+
+
+def _streams(recorder: Recorder, routes: int, events: int, table: int, ruleset: int) -> "Sequence[Stream]":
+    """Return what is read, in order: neighbours, for a terminal is learned before its connections end; events; the two lists.
+
+    Events wait until the LAN is listed, the dump for a turn that has left no event waiting.
+    """
+    return (
+        (routes, recorder.neighbour, recorder.neighbour_overrun, BATCH, lambda _behind: True),
+        (events, recorder.datagram, recorder.overrun, BATCH, lambda _behind: recorder.introduced),
+        (table, recorder.live, recorder.live_overrun, DUMP_BATCH, lambda behind: not behind),
+        (ruleset, recorder.policy, recorder.policy_overrun, DUMP_BATCH, lambda behind: not behind),
+    )
+
+
+def _read(streams: "Sequence[Stream]", ready: "list[int]", buffer: "bytearray | memoryview") -> None:
+    """Read each stream that is ready, in their order; one says by itself whether it may be, where a former one is behind or not."""
+    behind = False
+    for descriptor, take, overrun, batch, may in streams:
+        if descriptor in ready and may(behind):
+            behind = _drain(descriptor, buffer, take, overrun, batch) or behind
+
+
+def _drain(
+    descriptor: int, buffer: "bytearray | memoryview", take: "Callable[[Any, int], None]", overrun: "Callable[[], None]", batch: int
+) -> bool:
+    """Hand on at most `batch` datagrams, and whether the kernel says that it dropped some; True where more may wait."""
     for _ in range(batch):
         size = sockets.receive(descriptor, buffer)
         if size > 0:
             take(buffer, size)
         elif size == -errno.EAGAIN:
-            break
-        elif size == -errno.ENOBUFS:
             return False
+        elif size == -errno.ENOBUFS:
+            overrun()
         else:
             raise OSError(-size, "")
     return True
@@ -477,7 +571,10 @@ def _drain(descriptor: int, buffer: "bytearray | memoryview", take: "Callable[[A
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Callable
+    from typing import Any, Callable, Sequence
 
     from agent.clock import TimeSource
     from agent.config import Config
+
+    # Descriptor; what takes a datagram, what is told of ENOBUFS; datagrams in one turn; whether it may be read now.
+    Stream = tuple[int, Callable[[Any, int], None], Callable[[], None], int, Callable[[bool], bool]]

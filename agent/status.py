@@ -3,6 +3,13 @@
 
 from agent import law
 
+_GAPS = "gaps", "gap seconds"
+_TROUBLE = {
+    "drop": "packets dropped because no entry could be made for them",
+    "early_drop": "entries that gave way to new ones in a full table",
+    "insert_failed": "packets dropped because their entry was there already",
+}
+
 
 def lines(status: "dict[str, Any]") -> "list[str]":
     """Return the status as lines of text."""
@@ -12,6 +19,9 @@ def lines(status: "dict[str, Any]") -> "list[str]":
         out.append("!! DUTY UNDECLARED: set gateway.duty to say who answers authority requests (L34-II-3)")
     if status["capture"] != "ok":
         out.append("!! CAPTURE MISCONFIGURED: nf_conntrack_events, _acct and _timestamp must be 1")
+    table = status["table"]
+    mode = "on" if table["loss_free"] else "off: what the kernel must drop is counted as lost"
+    out.append("connection table " + str(table["fill"]) + " % full, loss-free mode " + mode)
     for name in sorted(status["purposes"]):
         row = status["purposes"][name]
         out.append("purpose " + name + " (" + row["paragraph"] + ")")
@@ -22,8 +32,18 @@ def lines(status: "dict[str, Any]") -> "list[str]":
     if not status["purposes"]:
         out.append("no purpose is on: no record is written (L34-II-1)")
     counters = status["counters"]
-    shown = [name for name in sorted(counters) if counters[name] or name in ("connections", "kept")]
+    shown = [name for name in sorted(counters) if name not in _GAPS and (counters[name] or name in ("connections", "kept"))]
     out.extend("  " + name + ": " + str(counters[name]) for name in shown)
+    if counters["gaps"]:
+        which, there = ("gap", "in it") if counters["gaps"] == 1 else (str(counters["gaps"]) + " gaps", "in them")
+        seconds = which + " of " + str(counters["gap seconds"]) + " s"
+        out.append("  " + seconds + ": how many connections ended " + there + " can't be known")
+    network = status["network"]
+    if network is None:
+        out.append("network trouble: this kernel doesn't say")
+    elif any(network.values()):
+        out.append("network trouble since it came up; none of it is a record lost:")
+        out.extend("  " + _TROUBLE[name] + ": " + str(network[name]) for name in sorted(network) if network[name])
     spent = str(summary["spent"]) + " of " + str(summary["ceiling"]) + " thousandths of epsilon"
     out.append("summary day " + (summary["day"] or "none open") + ", spent " + spent)
     if summary["filled"]:

@@ -6,8 +6,13 @@ the terminal that held the address when the connection *started*, and the kernel
 association is needed as long as the live table shows connections from its address: `sweep`, after each dump, forgets those
 that no longer are. Nothing is written anywhere but inside a record under its purpose.
 
-The table lies outside the collected heap. Rows of 48 octets: address 16 (IPv4 mapped into IPv6), MAC 6, 1 where it is current,
-pad; then words: next row of the bucket, since (ns, two words), number of the association, serial of the last dump
+Two witnesses: the kernel's neighbour table, which is what it sends answers to, and the DHCP server's leases. The neighbour table
+goes first: a lease makes an association only for an address that no neighbour holds, and where the two disagree (somebody took
+an address that was leased to another, or claims it by forged ARP) the neighbour is recorded and the conflict is counted.
+So a forged neighbour entry is answered as the kernel itself treats it: what starts while it lasts is the forger's.
+
+The table lies outside the collected heap. Rows of 48 octets: address 16 (IPv4 mapped into IPv6), MAC 6, who says that it is
+current, marks; then words: next row of the bucket, since (ns, two words), number of the association, serial of the last dump
 that needed it. Buckets are chosen by a multilinear hash with random coefficients: a guest chooses its own IPv6 addresses.
 """
 
@@ -19,9 +24,13 @@ from agent.runtime.libc import words
 
 _ROW = 12  # words
 _MAC = 16  # octet of a row
-_CURRENT = 22
+_CURRENT, _MARKS = 22, 23
+NEIGHBOUR, LEASE = 1, 2  # who says that it is current
+_PRECEDED, _DISPUTED = 1, 2  # marks: its former holder is forgotten; a lease says otherwise
 _NEXT, _SINCE, _NUMBER, _SEEN = 6, 7, 9, 10  # words of a row
 _PROBES = 64  # rows looked at for one that may be given up
+_HOLDERS = 8  # of one address: who flips its MAC can't make a chain long
+_NOTICE = 1000000000  # ns in which a change is read after the kernel made it: the newcomer's first packets are its own
 _MAPPED = 0xFFFF
 
 
@@ -57,13 +66,13 @@ class Who:
         self._factors = struct.unpack("8I", os.urandom(32))
         self._used = self._free = self._number = self._hand = 0
         self.serial = 1
-        self.handed_over = self.given_up = 0
+        self.handed_over = self.given_up = self.conflicts = 0
         self._terminal = Terminal(self)
 
     def _bucket(self, a: int, b: int, c: int, d: int) -> int:
         f = self._factors
         total = (d >> 16) * f[0] + (d & 0xFFFF) * f[1]
-        if a:
+        if a or b or c != _MAPPED:
             total += (c >> 16) * f[2] + (c & 0xFFFF) * f[3] + (b >> 16) * f[4] + (b & 0xFFFF) * f[5]
             total += (a >> 16) * f[6] + (a & 0xFFFF) * f[7]
         return total >> 16 & self._mask
@@ -71,7 +80,8 @@ class Who:
     def find(self, a: int, b: int, c: int, d: int, start: int) -> "Terminal | None":
         """Return who held the address of these four words at `start`; None where nobody is known to have had it.
 
-        Where the first holder known came later than `start`, it is the answer: nothing says otherwise.
+        Where the first holder known came later than `start`, it is the answer as long as no former one was forgotten: nothing
+        says otherwise.
         """
         table = self._words
         row = self._heads[self._bucket(a, b, c, d)]
@@ -83,7 +93,7 @@ class Who:
                 if table[at + _SINCE] << 32 | table[at + _SINCE + 1] <= start:
                     break
             row = table[at + _NEXT]
-        if not found:
+        if not found or (not row and self._rows.view[found * _ROW * 4 + _MARKS] & _PRECEDED):
             return None
         terminal = self._terminal
         terminal.row = found
@@ -96,26 +106,42 @@ class Who:
         at = row * _ROW * 4 + _MAC
         return bytes(self._rows.view[at : at + 6])
 
+    def _same(self, row: int, four: "tuple[int, ...]") -> bool:
+        return tuple([self._words[row * _ROW + index] for index in range(4)]) == four
+
     def _newest(self, four: "tuple[int, ...]") -> int:
         """Return the newest row of an address, 0 where there is none."""
         row = self._heads[self._bucket(*four)]
-        while row:
-            at = row * _ROW
-            if tuple([self._words[at + index] for index in range(4)]) == four:
-                break
-            row = self._words[at + _NEXT]
+        while row and not self._same(row, four):
+            row = self._words[row * _ROW + _NEXT]
         return row
 
     def learn(self, address: bytes, mac: bytes, now: int) -> None:
-        """Take note that a terminal holds an address as of `now`."""
+        """Take note that the kernel has a terminal as the neighbour that holds an address as of `now`."""
+        self._hold(_four(address), mac, now, NEIGHBOUR)
+
+    def lease(self, address: bytes, mac: bytes, now: int) -> None:
+        """Take note that a terminal holds an address by a lease; what the neighbour table says goes first."""
         four = _four(address)
         row = self._newest(four)
+        view, at = self._rows.view, row * _ROW * 4
+        if not row or self.mac(row) == mac or not view[at + _CURRENT] & NEIGHBOUR:
+            self._hold(four, mac, now, LEASE)
+        elif not view[at + _MARKS] & _DISPUTED:
+            view[at + _MARKS] |= _DISPUTED
+            self.conflicts += 1
+
+    def _hold(self, four: "tuple[int, ...]", mac: bytes, now: int, witness: int) -> None:
+        row = self._newest(four)
         if row and self.mac(row) == mac:
-            self._rows.view[row * _ROW * 4 + _CURRENT] = 1
+            self._rows.view[row * _ROW * 4 + _CURRENT] |= witness
             return
+        former, number = row * _ROW + _NUMBER, 0
         if row:
             self._rows.view[row * _ROW * 4 + _CURRENT] = 0
             self.handed_over += 1
+            number = self._words[former]
+            self._bound(row, four)
         row = self._take()
         at = row * _ROW
         bucket = self._bucket(*four)
@@ -123,18 +149,37 @@ class Who:
         for index in range(4):
             table[at + index] = four[index]
         octet = at * 4 + _MAC
-        self._rows.view[octet : octet + 7] = mac + b"\1"
+        # A full table may have given up this very address's former holder to make room.
+        marks = _PRECEDED if number and self._words[former] != number else 0
+        self._rows.view[octet : octet + 8] = mac + bytes((witness, marks))
         self._number += 1
-        table[at + _SINCE], table[at + _SINCE + 1] = now >> 32, now & 0xFFFFFFFF
+        since = max(0, now - _NOTICE)
+        table[at + _SINCE], table[at + _SINCE + 1] = since >> 32, since & 0xFFFFFFFF
         table[at + _NUMBER], table[at + _SEEN] = self._number, self.serial
         table[at + _NEXT] = self._heads[bucket]
         self._heads[bucket] = row
 
+    def _bound(self, row: int, four: "tuple[int, ...]") -> None:
+        """Give the oldest holder of an address up where another one would be too many."""
+        count, oldest = 0, row
+        while row:
+            if self._same(row, four):
+                count, oldest = count + 1, row
+            row = self._words[row * _ROW + _NEXT]
+        if count == _HOLDERS:
+            self.given_up += 1
+            self._give_up(oldest)
+
     def leave(self, address: bytes) -> None:
-        """Take note that nobody holds an address any more."""
+        """Take note that the kernel no longer has anybody as the neighbour that holds an address."""
         row = self._newest(_four(address))
         if row:
-            self._rows.view[row * _ROW * 4 + _CURRENT] = 0
+            self._rows.view[row * _ROW * 4 + _CURRENT] &= ~NEIGHBOUR
+
+    def doubt(self, witness: int) -> None:
+        """Take back what NEIGHBOUR or LEASE has said: it is about to say all of it again."""
+        for row in range(1, self._used + 1):
+            self._rows.view[row * _ROW * 4 + _CURRENT] &= ~witness
 
     def needed(self, row: int) -> None:
         """Mark an association whose address a live connection has."""
@@ -176,13 +221,15 @@ class Who:
             if self._used < self._limit:
                 self._used += 1
                 return self._used
-            # Full: one that isn't current, among the next few, goes first.
-            chosen = self._hand % self._limit + 1
+            # Full: one that isn't current, among the next few, goes first; else the very next one.
+            chosen = first = self._hand % self._limit + 1
             for _ in range(_PROBES):
-                self._hand = self._hand % self._limit + 1
-                if not self._rows.view[self._hand * _ROW * 4 + _CURRENT]:
-                    chosen = self._hand
+                if not self._rows.view[chosen * _ROW * 4 + _CURRENT]:
                     break
+                chosen = chosen % self._limit + 1
+            else:
+                chosen = first
+            self._hand = chosen
             self.given_up += 1
             self._give_up(chosen)
         row = self._free
@@ -193,14 +240,20 @@ class Who:
         """Unlink a row from its bucket, overwrite it, put it on the free list."""
         table = self._words
         at = row * _ROW
-        bucket = self._bucket(table[at], table[at + 1], table[at + 2], table[at + 3])
-        before = self._heads[bucket]
-        if before == row:
-            self._heads[bucket] = table[at + _NEXT]
-        else:
-            while table[before * _ROW + _NEXT] != row:
-                before = table[before * _ROW + _NEXT]
+        four = (table[at], table[at + 1], table[at + 2], table[at + 3])
+        bucket = self._bucket(*four)
+        before, newer, place = 0, 0, self._heads[bucket]
+        while place != row:
+            if self._same(place, four):
+                # It comes after the one that is given up.
+                newer = place
+            before, place = place, table[place * _ROW + _NEXT]
+        if newer:
+            self._rows.view[newer * _ROW * 4 + _MARKS] |= _PRECEDED
+        if before:
             table[before * _ROW + _NEXT] = table[at + _NEXT]
+        else:
+            self._heads[bucket] = table[at + _NEXT]
         for index in range(_ROW):
             table[at + index] = 0
         table[at + _NEXT] = self._free

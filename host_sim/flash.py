@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A flash that loses power, under the agent's own file code (EXP-6): a model of a file system at its worst that POSIX allows.
 
-`mount` puts it in the place of the C library and of `os` in `agent.runtime.files` and the rooms above it, for every path below
+`mount` puts it in the place of the C library and of `os` in `agent.runtime.files`, for every path below
 /flash. What is written stays in a cache until it is synced. A cut of power may come before any write, sync, rename or unlink,
 and in the middle of a sync. It keeps of what wasn't synced any part, in any order: each page of a file old, new or torn in the
 middle; a file's length; each name made, renamed or removed in a folder, or not. A sync of a file says nothing about its name:
@@ -16,7 +16,6 @@ Runs on MicroPython too.
 
 import errno
 
-from agent.forward import spool
 from agent.runtime import files
 from agent.runtime.libc import LIBC
 
@@ -257,8 +256,8 @@ class Flash:
 
 def mount(flash: Flash) -> None:
     """Let the agent's file code work on this flash below PREFIX, instead of on the one before."""
-    for room, name in ((files, "LIBC"), (files, "os"), (spool, "os")):
-        setattr(room, name, flash)
+    for name, value in (("LIBC", flash), ("os", flash), ("names", flash.listdir)):
+        setattr(files, name, value)
 
 
 TYPE_CHECKING = False

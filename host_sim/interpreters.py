@@ -22,7 +22,10 @@ def command(interpreter: str) -> list[str]:
     """Return the words that start an interpreter: a name of NAMES, or a command line such as 'qemu-mips -L DIR micropython'."""
     if interpreter == "cpython":
         return [sys.executable]
-    words = ["micropython", "-X", f"heapsize={HEAP}"] if interpreter == "micropython" else shlex.split(interpreter)
+    try:
+        words = ["micropython", "-X", f"heapsize={HEAP}"] if interpreter == "micropython" else shlex.split(interpreter)
+    except ValueError:  # a quote left open
+        words = []
     found = shutil.which(words[0]) if words else None
     if found is None:
         raise NoInterpreterError(f"--interpreter: {interpreter!r} isn't on this machine; accepted: {', '.join(NAMES)}, or a command line")

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The vault against the witness, record by record: nothing missing, nothing extra, nothing that differs (EXP-1).
 
-Compared exactly: protocol, terminal's MAC and address, both ports, octets and packets each way, and at the record's own
+Compared exactly: protocol, terminal's MAC and address, both ports, service class, octets and packets each way, and at the record's own
 resolution of 100 ms start and duration, where the witness's duration is its stop - start - T(state). A third word comes from
 the terminals: when their programs began and ended each conversation, which no kernel clock is part of.
 """
@@ -10,6 +10,7 @@ import ipaddress
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 
+from agent.summary.services import service_of
 from agent.vault.record import Record
 from host_sim.lab_network import Terminal
 from host_sim.lab_witness import ICMP, ICMPV6, TCP, UDP, Seen
@@ -52,6 +53,7 @@ def _expected(one: Seen) -> dict[str, int]:
     """Return what a record of this connection must say, by the witness's word."""
     return {
         "translated_port": one.translated_port,
+        "service": service_of(one.protocol, one.destination_port),
         "packets_up": one.packets_up,
         "bytes_up": one.bytes_up,
         "packets_down": one.packets_down,

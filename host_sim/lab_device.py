@@ -80,9 +80,7 @@ class Device:
         for name, mode, user in (
             ("etc/config", 0o755, 0),
             ("srv/oubli", 0o711, USERS["recorder"]),
-            ("srv/oubli/spool", 0o2770, USERS["recorder"]),
             ("var/run/oubli", 0o711, USERS["recorder"]),
-            ("var/run/oubli/live", 0o2770, USERS["recorder"]),
         ):
             (self.root / name).mkdir(parents=True)
             os.chown(self.root / name, user, GROUP)
@@ -109,7 +107,7 @@ class Device:
         ]  # fmt: skip
 
     def start(self, daemon: str, variant: str | None = None, *, trace: bool = False) -> None:
-        """Start a daemon; with `trace`, strace notes each socket call of its life in a file of `traces`."""
+        """Start a daemon; with `trace`, strace notes the sockets it asks for and what it sends in its life in a file of `traces`."""
         words = [*self._rights(daemon), *self._interpreter, LAUNCH, daemon, "--config", str(self.config)]
         words += ["--root", str(self.root), "--clock", str(self._clock)]
         if variant is not None:
@@ -117,7 +115,7 @@ class Device:
         if trace:
             trace_file = self._folder / f"{daemon}{len(self.traces[daemon])}.strace"
             self.traces[daemon].append(trace_file)
-            watched = ["-e", "trace=socket,socketpair,execve", "-s", "4096", "-o", str(trace_file)]
+            watched = ["-e", "trace=socket,socketpair,execve,sendto", "-s", "4096", "-o", str(trace_file)]
             words = ["strace", "-D", "-f", "-qq", "--seccomp-bpf", *watched, *words]
         with self.log(daemon).open("ab") as log:
             self.processes[daemon] = subprocess.Popen(

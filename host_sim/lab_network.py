@@ -12,6 +12,7 @@ import ipaddress
 import os
 import secrets
 import subprocess
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -175,6 +176,14 @@ class Network:
     def _sysctl(self, namespace: str, values: dict[str, int]) -> None:
         script = "".join(f"echo {value} > /proc/sys/{key}\n" for key, value in values.items())
         run(*self.inside(namespace, "sh", "-e"), given=script)
+
+    def settle(self, neighbours: dict[str, bytes]) -> None:
+        """Tell the gateway who else is on its LAN: addresses and their MACs."""
+        self._batch(self.gateway, *(f"neigh add {ip} lladdr {mac.hex(':')} nud permanent dev lan" for ip, mac in neighbours.items()))
+
+    def leave(self, neighbours: Iterable[str]) -> None:
+        """Tell the gateway who isn't on its LAN any more: addresses."""
+        self._batch(self.gateway, *(f"neigh del {ip} dev lan" for ip in neighbours))
 
     def set_timeout(self, name: str, seconds: int) -> None:
         """Change one of the gateway's connection tracking timeouts while it runs."""

@@ -47,18 +47,23 @@ class Seen:
     assured: bool
     left: int | None
 
-    def timeout(self) -> int:
-        """Seconds that this connection's last state waits for another packet."""
+    @property
+    def timeout(self) -> str:
+        """The name of the timeout in which this connection's last state waits for another packet."""
         if self.protocol == TCP:
-            return TIMEOUTS[f"tcp_timeout_{self.state.lower()}"]
+            return f"tcp_timeout_{self.state.lower()}"
         if self.protocol == UDP:
-            return TIMEOUTS["udp_timeout_stream" if self.assured else "udp_timeout"]
-        return TIMEOUTS[{ICMP: "icmp_timeout", ICMPV6: "icmpv6_timeout"}.get(self.protocol, "generic_timeout")]
+            return "udp_timeout_stream" if self.assured else "udp_timeout"
+        return {ICMP: "icmp_timeout", ICMPV6: "icmpv6_timeout"}.get(self.protocol, "generic_timeout")
 
     @property
     def end(self) -> int:
-        """When the last packet passed, ns since the epoch."""
-        ran = self.timeout() if self.left is None else max(0, self.timeout() - self.left)
+        """When the last packet passed, ns since the epoch, by the timeouts that the lab begins with."""
+        return self.end_after(TIMEOUTS[self.timeout])
+
+    def end_after(self, timeout: int) -> int:
+        """When the last packet passed, if its state's timeout was so many seconds."""
+        ran = timeout if self.left is None else max(0, timeout - self.left)
         return max(self.start, self.stop - ran * SECOND)
 
 
@@ -115,13 +120,18 @@ def _listening(process: Path) -> int | None:
     return None
 
 
-def _widen(pid: int, descriptor: int) -> None:
-    """Give a process's socket a buffer for every event of the lab.
+def widen(pid: int) -> bool:
+    """Give a listening process a buffer for every event of the lab; False where it doesn't listen yet.
 
-    conntrack 1.4.8 has `--buffer-size`, but sets it on its other socket (seen with strace); so it is done from outside.
+    conntrack 1.4.8 has `--buffer-size`, but sets it on its other socket (seen with strace); so it is done from outside. Beside
+    a second listener a loss-free one needs it too: what the kernel sends to one of them again, it sends again to all.
     """
+    descriptor = _listening(Path(f"/proc/{pid}"))
+    if descriptor is None:
+        return False
     with borrow(pid, descriptor) as shared:
         shared.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 256 << 20)
+    return True
 
 
 class Witness:
@@ -145,9 +155,7 @@ class Witness:
         self._processes.append(process)
         deadline = time.monotonic() + 10
         while time.monotonic() < deadline and process.poll() is None:
-            descriptor = _listening(Path(f"/proc/{process.pid}"))
-            if descriptor is not None:
-                _widen(process.pid, descriptor)
+            if widen(process.pid):
                 return
             time.sleep(0.01)
         raise LabError(f"the witness does not listen: {self._errors.read_text().strip()}")

@@ -51,7 +51,8 @@ def main(arguments: "list[str]") -> int:
     source = ShiftedTime(options["--clock"])
     settings = config.load(options["--config"])
     if "--variant" in options:
-        variants.VARIANTS[options["--variant"]][1](options["--root"])
+        name = options["--variant"]
+        (variants.VARIANTS.get(name) or variants.STRAINS[name])[1](options["--root"])
     if daemon == "recorder":
         from agent.recorder import run
     else:

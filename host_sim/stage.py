@@ -116,7 +116,7 @@ class Stage:
         (monotonic,) = struct.unpack_from("<Q", self._payload, 0)
         self.time.now, self.time.ahead = wall, wall - monotonic
         if self.recorder is None:
-            self.recorder = Recorder(self.config, self.root, self.time, random=self.random, log=_log, sysctl=self.sysctl.get)
+            self.recorder = Recorder(self.config, self.root, self.time, random=self.random, log=_log, sysctl=self.sysctl.get, network=dict)
         self._tick()
 
     def _advance(self, wall: int) -> None:

@@ -3,14 +3,18 @@
 
 A check that has never failed proves nothing. Each variant puts in one thing that the law forbids, or that would make the
 numbers wrong, and the lab is expected to notice. A row names the daemon and the function that breaks it, which is called with
-the root folder before the daemon runs. Runs on MicroPython too.
+the root folder before the daemon runs. A strain is put in the same way, but is no fault. Runs on MicroPython too.
 """
 
 import socket
+import time
 
-from agent.runtime import sockets
-from agent.runtime.libc import LIBC
+from agent.runtime import files, sockets
+from agent.runtime.libc import LIBC, native
 
+HANG = 3  # seconds
+_MONOTONIC, _PROCESSOR = 1, 2  # CLOCK_MONOTONIC, CLOCK_PROCESS_CPUTIME_ID
+_NAP = 2000000  # ns: a shorter sleep isn't worth its call
 _PACKET = 17  # AF_PACKET
 _held: "list[socket.socket]" = []
 
@@ -148,6 +152,67 @@ def _edit_messages(_root: str) -> None:
     _swap(forwarder.Client, "publish", make)  # type: ignore[attr-defined]
 
 
+def _slow(_root: str) -> None:
+    """Take ten times as long for an event as the processor time that handling it takes."""
+    from agent.recorder import Recorder
+
+    debt = [0]
+
+    def make(handle: "Any") -> "Any":
+        def slowly(self: "Any", buffer: bytearray, length: int) -> None:
+            begun = native.clock(_PROCESSOR)
+            handle(self, buffer, length)
+            debt[0] += 9 * (native.clock(_PROCESSOR) - begun)
+            if debt[0] > _NAP:
+                time.sleep(debt[0] / 1000000000)
+                debt[0] = 0
+
+        return slowly
+
+    _swap(Recorder, "datagram", make)
+
+
+def _hang(root: str) -> None:
+    """Hang once the file `hang` is there, and be found out in seconds, where a device takes half a minute."""
+    from agent import recorder
+    from agent.runtime import process
+
+    recorder.HANG = HANG
+    process._BEAT = 200000000  # noqa: SLF001 (in ns; oubli-watch looks more often here)
+    mark = root + "/var/run/oubli/hang"
+
+    def make(tick: "Any") -> "Any":
+        def stuck(self: "Any") -> int:
+            if files.exists(mark):
+                files.remove(mark)
+                while True:
+                    pass
+            return tick(self)
+
+        return stuck
+
+    _swap(recorder.Recorder, "tick", make)
+
+
+def _turns(root: str) -> None:
+    """Note each turn of the loop that takes a millisecond or more: when it began (CLOCK_MONOTONIC) and its processor time, in ns."""
+    began = [0, 0]
+
+    def make(wait: "Any") -> "Any":
+        def noted(self: "Any", milliseconds: int) -> "list[int]":
+            took = native.clock(_PROCESSOR) - began[1]
+            if began[0] and took >= 1000000:
+                with open(root + "/var/run/oubli/turns", "a") as file:
+                    file.write("%d %d\n" % (began[0], took))
+            ready: "list[int]" = wait(self, milliseconds)
+            began[0], began[1] = native.clock(_MONOTONIC), native.clock(_PROCESSOR)
+            return ready
+
+        return noted
+
+    _swap(sockets.Poll, "wait", make)
+
+
 VARIANTS: "dict[str, tuple[str, Callable[[str], None]]]" = {
     "udp-socket": ("recorder", _udp_socket),
     "brief-packet-socket": ("recorder", _brief_packet_socket),
@@ -161,6 +226,12 @@ VARIANTS: "dict[str, tuple[str, Callable[[str], None]]]" = {
     "forget-nothing": ("recorder", _forget_nothing),
     "draw-again": ("recorder", _draw_again),
     "edit-messages": ("forwarder", _edit_messages),
+}
+# Not faults that a check must find out, but what a device may come to, and what is measured; the lab looks at how the rest bears it.
+STRAINS: "dict[str, tuple[str, Callable[[str], None]]]" = {
+    "slow": ("recorder", _slow),
+    "hang": ("recorder", _hang),
+    "turns": ("recorder", _turns),
 }
 
 TYPE_CHECKING = False

@@ -12,7 +12,11 @@ import struct
 import sys
 
 from agent import config, law
-from agent.capture.connections import Connection
+from agent.capture import lan as lan_room
+from agent.capture.connections import Connection, Decoder
+from agent.capture.lan import Lan
+from agent.capture.leases import Leases
+from agent.capture.neighbours import Neighbours
 from agent.forward import messages
 from agent.forward.spool import Spool
 from agent.recorder import Recorder
@@ -24,9 +28,10 @@ from agent.summary.ledger import Ledger
 from agent.summary.metrics import METRICS
 from agent.summary.noise import Sampler
 from agent.summary.terminals import Terminals
-from agent.vault import ring
+from agent.vault import expiry, ring
 from agent.vault.keys import KeyRing, Slot
 from agent.vault.record import LARGEST, TERMINALS, Packer, Unpacker
+from agent.who import LEASE, Who
 
 ROW = "protocol", "source", "source_port", "translated_port", "service", "packets_up", "packets_down", "bytes_up", "bytes_down"
 PAGE = 50  # records of one answer
@@ -193,6 +198,11 @@ def vault_tick(wall: int, monotonic: int, trusted: bool) -> "dict[str, Any]":
     return {"gone": gone, "late": late, "lost": _taken(lost), "status": store.status(monotonic)}
 
 
+def vault_destroy_due(root: str, boot: str, monotonic: int) -> int:
+    """Destroy what is due below a root, as each start does; returns how many segments."""
+    return expiry.destroy_due(root, boot, monotonic)
+
+
 def vault_close() -> None:
     """Close in order."""
     store, keys, _ = _held.pop("vault")
@@ -295,14 +305,17 @@ def recorder_open(path: str, root: str, boot: str, wall: int, monotonic: int, oc
     source = _Time(boot)
     said: "list[str]" = []
     source.now, source.since = wall, monotonic
-    words: "dict[str, Any]" = {"log": said.append, "sysctl": {"events": 1, "acct": 1, "timestamp": 1}.get}
+    words: "dict[str, Any]" = {"log": said.append, "sysctl": {"events": 1, "acct": 1, "timestamp": 1}.get, "network": dict}
     if octets:
         words["random"] = Tape(octets)
     _held["recorder"] = (Recorder(config.load(path), root, source, **words), source, said)
 
 
 def recorder(steps: "list[list[Any]]") -> "dict[str, Any]":
-    """Take steps: ["time", wall, monotonic] (the timers run), ["confirm"], ["datagram", octets], ["neighbour", octets]."""
+    """Take steps: ["time", wall, monotonic] (the timers run), ["confirm"], ["datagram", octets], ["neighbour", octets].
+
+    ["listed"] ends the listing of links, addresses and neighbours, ["call", name] makes a call of the control socket.
+    """
     agent, source, said = _held["recorder"]
     for step in steps:
         if step[0] == "time":
@@ -310,6 +323,11 @@ def recorder(steps: "list[list[Any]]") -> "dict[str, Any]":
             agent.tick()
         elif step[0] == "confirm":
             agent.confirm_time()
+        elif step[0] == "call":
+            agent.call({"call": step[1]})
+        elif step[0] == "listed":
+            while agent.neighbour_request():
+                agent.neighbour(struct.pack("IHHIIi", 20, 3, 2, 1, 0, 0), 20)
         else:
             data = _octets(step[1])
             (agent.datagram if step[0] == "datagram" else agent.neighbour)(data, len(data))
@@ -319,6 +337,121 @@ def recorder(steps: "list[list[Any]]") -> "dict[str, Any]":
 def recorder_close() -> None:
     """Stop it in order."""
     _held.pop("recorder")[0].close()
+
+
+def who_open(limit: int) -> None:
+    """Make a table of associations."""
+    _held["who"] = Who(limit)
+
+
+def who(steps: "list[list[Any]]") -> "dict[str, Any]":
+    """Take steps: ["find", address, start] answers the MAC or None, others are the table's own calls; returns answers and counts."""
+    table, answers = _held["who"], []
+    for step in steps:
+        call, rest = step[0], [_octets(word) if isinstance(word, str) else word for word in step[1:]]
+        if call in ("find", "needed"):
+            address = rest[0] if len(rest[0]) == 16 else bytes(10) + b"\xff\xff" + rest[0]
+            a, b, c, d = struct.unpack(">4I", address)
+            found = table.find(a, b, c, d, rest[1])
+            if call == "find":
+                answers.append(_hex(found.mac()) if found else None)
+            elif found:
+                table.needed(found.row)
+        else:
+            getattr(table, call)(*rest)
+    counts = {"handed_over": table.handed_over, "given_up": table.given_up, "conflicts": table.conflicts, "held": table.held()}
+    return {"answers": answers, "counts": counts}
+
+
+def who_flood(count: int, start: int) -> int:
+    """Let one terminal take `count` addresses that differ from bit `start` on; returns the length of the longest chain of a bucket."""
+    table = _held["who"]
+    for number in range(count):
+        table.learn((number << start).to_bytes(16, "big"), b"\2\0\0\0\0\1", 1)
+    longest = 0
+    for bucket in range(table._mask + 1):
+        row, length = table._heads[bucket], 0
+        while row:
+            row, length = table._words[row * 12 + 6], length + 1
+        longest = max(longest, length)
+    return longest
+
+
+def who_close() -> "list[bool]":
+    """Close it; says of each of its regions whether it holds nothing but zeros when it is unmapped."""
+    table, empty = _held.pop("who"), []
+    unmap = memory.Region.close
+
+    def look(region: memory.Region) -> None:
+        empty.append(not any(region.view))
+        unmap(region)
+
+    owner: "Any" = memory.Region
+    owner.close = look
+    table.close()
+    owner.close = unmap
+    return empty
+
+
+def lan(names: "list[str]", datagrams: "list[str]", events: "list[str]") -> "dict[str, Any]":
+    """Follow rtnetlink datagrams ("": a listing begins anew), then say of each connection where it comes from and whether it stays."""
+    table, told = Who(256), []
+    room = Lan(names, table, lambda: 5000000000)
+    follower = Neighbours(room)
+    for text in datagrams:
+        if text:
+            follower.feed(_octets(text), len(text) // 2)
+        else:
+            follower.restart()
+        while follower.request():
+            pass
+
+    def say(one: Connection) -> None:
+        found = table.find(one.word0, one.word1, one.word2, one.word3, one.start)
+        told.append([room.side(one.source()), room.stays(one), _hex(found.mac()) if found else None])
+
+    decoder = Decoder()
+    for text in events:
+        decoder.feed(_octets(text), len(text) // 2, say)
+    held = table.held()
+    table.close()
+    return {"told": told, "present": room.present, "held": held}
+
+
+def within(pairs: "list[list[Any]]") -> "list[bool]":
+    """Say of each address, prefix and number of bits whether it lies within; the address stands between other octets."""
+    return [lan_room._within(bytes((255,)) + _octets(one) + bytes((0,)), 1, len(one) // 2, _octets(of), bits) for one, of, bits in pairs]
+
+
+def devices(names: "list[str]", path: str) -> "list[Any]":
+    """Return the interfaces that names stand for by the network file at a path, and the lease files by a DHCP file there."""
+    return [config.devices(names, path), config.lease_files(path)]
+
+
+def leases(paths: "list[str]", now: int) -> "dict[str, Any]":
+    """Read lease files at a time (s), anew at each call; returns how many leases they tell, and the last 500."""
+    told: "list[str]" = []
+    count = [0]
+
+    def lease(address: bytes, mac: bytes) -> None:
+        count[0] += 1
+        told.append(_hex(address) + " " + _hex(mac))
+        if len(told) > 500:
+            told.pop(0)
+
+    Leases(paths, lambda: None, lease).refresh(now * 1000000000)
+    return {"told": told, "count": count[0]}
+
+
+def leases_open(paths: "list[str]") -> None:
+    """Keep a reader of lease files, and a table that it tells."""
+    table = _held["who"] = Who(256)
+    _held["leases"] = Leases(paths, lambda: table.doubt(LEASE), lambda address, mac: table.lease(address, mac, 9000000000))
+
+
+def leases_refresh(now: int, cause: int) -> bool:
+    """Look at the files; returns whether they were read."""
+    return _held["leases"].refresh(now * 1000000000, cause)
 
 
 def die(instant: int, packing: bool = True) -> None:
@@ -371,9 +504,9 @@ def die(instant: int, packing: bool = True) -> None:
 
 
 CALLS = (
-    laplace, classes, summary, settings, pack, unpack, vault_open, vault_append, vault_tick, vault_close, read, terminals_open,
-    terminals_day, terminals_see, terminals_mark, terminals_erase, terminals_close, ledger, spool, recorder_open, recorder,
-    recorder_close, die,
+    laplace, classes, summary, settings, pack, unpack, vault_open, vault_append, vault_tick, vault_destroy_due, vault_close, read,
+    terminals_open, terminals_day, terminals_see, terminals_mark, terminals_erase, terminals_close, ledger, spool, recorder_open,
+    recorder, recorder_close, who_open, who, who_flood, who_close, lan, within, devices, leases, leases_open, leases_refresh, die,
 )  # fmt: skip
 
 

@@ -77,6 +77,7 @@ def test_an_interrupted_run_leaves_nothing_behind():
         (("capture", "--case", "storm"), "--case: 'storm' isn't known; accepted: flush, expiry, steady"),
         (("capture", "--peer", "conntrack -E", "--flows", "99999999"), "don't fit the kernel's table; accepted: at most"),
         (("capture", "--rounds", "0"), "accepted: what oubli-bench capture --help says"),
+        (("dump", "--entries", "99999999"), "--entries: 99999999 don't fit the kernel's table; accepted: at most"),
         (("nothing",), "accepted: what oubli-bench --help says"),
     ],
 )
@@ -87,6 +88,17 @@ def test_bad_use_is_told_in_one_line(words, said):
     assert complaint.startswith("oubli-bench: ")
     assert said in complaint
     assert complaint.count("\n") == 1
+
+
+@pytest.mark.needs("root", "ip", "nft", "conntrack", "micropython")
+def test_a_dump_is_measured_on_both_interpreters():
+    bench = start("dump", "--entries", "2000", "--rounds", "1", "--json", "-")
+    out, complaint = bench.communicate(timeout=60)
+    assert bench.returncode == 0, complaint
+    rows = json.loads(out)["rows"]
+    assert [(row["name"], row["entries"]) for row in rows] == [("CPython", 2000), ("MicroPython", 2000)]
+    assert all(row["cpu_s"] > 0 and row["longest_turn_ms"] >= 0 for row in rows)
+    assert namespaces(bench) == []
 
 
 def test_flows_are_a_mix_and_the_same_every_time():

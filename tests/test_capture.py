@@ -28,6 +28,7 @@ from host_sim import kernel
 from host_sim.interpreters import environment
 from tests.interpreters import PROJECT, Interpreter
 from tests.test_runtime import writable_memory
+from tools.fuzz.mutations import mutated
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,6 +37,7 @@ VECTORS = Path(__file__).parent / "vectors"
 MIXED = list(kernel.records((VECTORS / "ctnetlink" / "mixed-873.bin").read_bytes()))
 VARIANTS = list(kernel.records((VECTORS / "ctnetlink" / "variants.bin").read_bytes()))
 DUMP = list(kernel.records((VECTORS / "ctnetlink" / "dump.bin").read_bytes()))
+ATTRIBUTES = list(kernel.records((VECTORS / "ctnetlink" / "attributes.bin").read_bytes()))
 NEIGHBOURS = list(kernel.records((VECTORS / "rtnetlink" / "neighbours.bin").read_bytes()))
 DESTROY = 0x102
 SECOND = 1_000_000_000
@@ -119,7 +121,8 @@ class Told:
 
 # The kernel's time-outs in seconds, nf_conntrack_proto_*.c.
 TCP_SECONDS = {1: 120, 2: 60, 3: 432000, 4: 120, 5: 60, 6: 30, 7: 120, 8: 10, 9: 120}
-OTHER_SECONDS = {1: 30, 58: 30, 33: 43200, 132: 432000}
+SCTP_SECONDS = {1: 10, 2: 3, 3: 3, 4: 432000, 5: 3, 6: 3, 7: 3, 8: 30}
+OTHER_SECONDS = {1: 30, 58: 30, 33: 43200}
 
 
 def seconds(told: Told) -> int:
@@ -127,7 +130,9 @@ def seconds(told: Told) -> int:
     match told.protocol:
         case 6:
             return TCP_SECONDS.get(told.state, 432000)
-        case 17:
+        case 132:
+            return SCTP_SECONDS.get(told.state, 432000)
+        case 17 | 136:
             return 120 if told.status & 4 else 30
         case 47:
             return 180 if told.status & 2 else 30
@@ -318,7 +323,7 @@ def is_destroy(datagram: bytes) -> bool:
 
 def test_every_recorded_datagram_is_read_as_this_files_reader_reads_it(any_interpreter: Interpreter) -> None:
     """Events, dump and neighbours: protocols, both families, translation, counters, times; only DESTROY counts."""
-    recorded = MIXED + VARIANTS + DUMP + NEIGHBOURS
+    recorded = MIXED + VARIANTS + DUMP + ATTRIBUTES + NEIGHBOURS
     lines = tell(any_interpreter, [for_processor(datagram, any_interpreter) for datagram in recorded])
     assert lines == [expected(datagram) for datagram in recorded]
     assert [line.split("|")[0] for line in lines] == [f"1 {int(is_destroy(datagram))} 0 0" for datagram in recorded]
@@ -471,37 +476,6 @@ def test_links_addresses_and_neighbours_are_listed_in_turn_and_again_where_the_t
     assert any_interpreter.run("-c", REQUESTS).stdout.decode().split("\n") == [f"{one.hex()} None" for one in wanted * 2] + ["None", ""]
 
 
-SIZES = (0, 1, 2, 3, 4, 5, 8, 0x7FFF, 0x8001, 0xFFFF)
-
-
-def mutated(draw: random.Random, seeds: list[bytes], order: str) -> bytes:
-    """Return a real datagram with one to three things wrong with it."""
-    data = bytearray(draw.choice(seeds))
-    for _ in range(draw.randint(1, 3)):
-        at, other = draw.randrange(len(data) + 1), draw.randrange(len(data) + 1)
-        word = min(at & ~3, max(len(data) - 4, 0))
-        match draw.randrange(9):
-            case 0:
-                data[at : at + 1] = bytes((draw.randrange(256),))
-            case 1:
-                del data[at:]
-            case 2:
-                del data[min(at, other) : max(at, other)]
-            case 3:
-                data[at:at] = data[min(at, other) : max(at, other)][:64]
-            case 4 if len(data) >= 16:
-                struct.pack_into(order + "I", data, 0, draw.choice((0, 15, 16, 17, 19, 20, len(data) - 1, len(data) + 1, 2**31, 2**32 - 1)))
-            case 5 if len(data) >= 16:  # the framing agrees again with what is left
-                struct.pack_into(order + "I", data, 0, len(data))
-            case 6 if len(data) >= 4:
-                struct.pack_into(order + "H", data, word, draw.choice((*SIZES, len(data) - word, len(data) - word + 1)))
-            case 7 if len(data) >= 4:
-                struct.pack_into(order + "H", data, word + 2, draw.choice((0, 1, 2, 3, 4, 7, 9, 20, 0x4001, 0x8002, 0xFFFF)))
-            case _:
-                data += draw.choice(seeds)[: draw.choice((1, 15, 16, 17, 300))]
-    return bytes(data)
-
-
 INVENTED = 2000
 MUTATED = {"cpython": 20000, "micropython": 20000, "mips": 2000}  # an emulated processor is some twenty times slower
 
@@ -509,7 +483,9 @@ MUTATED = {"cpython": 20000, "micropython": 20000, "mips": 2000}  # an emulated 
 def test_mutated_datagrams_are_told_alike_and_stop_nothing(any_interpreter: Interpreter) -> None:
     """Equal to this file's reader on each, in five buffers with other octets behind; no exception, no loop."""
     draw, order, count = random.Random(361), order_of(any_interpreter), MUTATED[any_interpreter.name]
-    seeds = [for_processor(datagram, any_interpreter) for datagram in [d for d in MIXED + VARIANTS if is_destroy(d)] + NEIGHBOURS]
+    seeds = [
+        for_processor(datagram, any_interpreter) for datagram in [d for d in MIXED + VARIANTS + ATTRIBUTES if is_destroy(d)] + NEIGHBOURS
+    ]
     corpus = [mutated(draw, seeds, order) for _ in range(count)]
     answers = tell(any_interpreter, corpus)
     assert answers == [expected(datagram, order) for datagram in corpus]

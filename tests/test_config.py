@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent import config, law
+from tests.interpreters import PROJECT
 
 GATEWAY = "config gateway\n option id 'abcdefghijklmnop'\n"
 LAST = "config purpose 'security'\n option lifetime '24h'\n"
@@ -22,6 +23,15 @@ def load(tmp_path: Path, text: str | bytes) -> config.Config:
     path = tmp_path / "oubli"
     path.write_bytes(text.encode() if isinstance(text, str) else text)
     return config.load(str(path))
+
+
+def test_the_readmes_sample_is_accepted(tmp_path):
+    """By both daemons; certificates are PEM, which both MQTT clients read."""
+    (sample,) = re.findall(r"^```\n(config .*?)^```", (PROJECT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
+    read = load(tmp_path, sample)
+    read.require_mqtt()
+    assert (read.gateway.duty, read.mqtt.host, read.mqtt.insecure) == ("portal", "broker.example.org", False)
+    assert read.mqtt.ca.endswith(".pem")
 
 
 def test_defaults_are_those_of_the_law_and_the_design(tmp_path):

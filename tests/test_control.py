@@ -11,6 +11,7 @@ import contextlib
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -26,7 +27,7 @@ from host_sim.interpreters import environment
 from tests.interpreters import HEAP, INTERPRETERS, PROJECT, Interpreter
 from tests.test_runtime import CONNECT, line, running
 
-UNKNOWN = b'{"error":"unknown call; accepted: erase, ntp, status"}\n'
+UNKNOWN = b'{"error":"unknown call; accepted: erase, leases, ntp, status"}\n'
 AS_NOBODY = ("setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups")
 
 
@@ -339,15 +340,15 @@ class Device:
 
 
 @contextlib.contextmanager
-def device(folder: Path, interpreter: Interpreter | None, duty: str = "", value: str = "1"):
-    """Give a device; with an interpreter, its recorder listens."""
+def device(folder: Path, interpreter: Interpreter | None, duty: str = "", value: str = "1", namespace: str = NAMESPACE):
+    """Give a device; with an interpreter, its recorder listens in a network namespace."""
     (folder / "etc/config").mkdir(parents=True)
     (folder / "etc/config/oubli").write_text(CONFIG.format(duty=duty))
     if interpreter is None:
         yield Device(folder)
         return
     recorder = interpreter.command("-m", "agent", "recorder", "--root", str(folder))
-    words = ["unshare", "-n", "sh", "-ec", NAMESPACE, "sh", *recorder]
+    words = ["unshare", "-n", "sh", "-ec", namespace, "sh", *recorder]
     alive = environment() | {"VALUE": value}
     with subprocess.Popen(words, cwd=PROJECT, env=alive, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         try:
@@ -381,6 +382,7 @@ def test_status_is_equal_on_both_interpreters_and_names_what_is_kept(interpreter
             "ok",
         )
         assert status["forwarder"] == {"connected": False, "unknown": True}
+        assert status["network"] == {"drop": 0, "early_drop": 0, "insert_failed": 0}  # of its own namespace, just made
         purpose = status["purposes"]["security"]
         assert list(status["purposes"]) == ["security"]
         assert (purpose["records"], purpose["lifetime_seconds"]) == (1, 7200)
@@ -410,6 +412,87 @@ def test_status_is_equal_on_both_interpreters_and_names_what_is_kept(interpreter
 BOTH = (INTERPRETERS["cpython"], INTERPRETERS["micropython"])
 SOURCE = "192.168.7.9"
 FLOW = ("-p", "udp", "--sport", "40999", "--dport", "53")
+
+
+TROUBLED = """
+import json
+from agent import config, status
+from agent.capture import trouble
+from agent.recorder import Recorder
+
+class Time:
+    boot = "0123456789abcdef" * 2
+    seconds = 1000
+    def wall(self):
+        return (1_800_000_000 + self.seconds) * 10**9
+    def monotonic(self):
+        return self.seconds * 10**9
+
+root, time, said = {root!r}, Time(), []
+print(json.dumps([trouble.read(root + "/" + name) for name in ("trouble", "calm", "broken", "junk", "absent")]))
+settings = config.load(root + "/etc/config/oubli")
+for pause, name in ((0, "trouble"), (30, "calm"), (0, "absent"), (12, "trouble")):
+    time.seconds += pause
+    recorder = Recorder(settings, root, time, log=said.append, network=lambda: trouble.read(root + "/" + name))
+    print(json.dumps(status.lines(recorder.status())))
+    time.seconds += 5
+    recorder.tick()
+print(json.dumps([line for line in said if "gap" in line]))
+"""
+# The names and widths are the kernel's (Linux 6.18); another one has the same names in other places.
+STAT = """\
+entries  clashres found new invalid ignore delete chainlength insert insert_failed drop early_drop icmp_error  search_restart
+00000005  00000002 00000003 00000004 00000005 00000006 00000007 00000008 00000009 0000000a 00000001 000000ff 00000000  00000077
+00000005  00000002 00000003 00000004 00000005 00000006 00000007 00000008 00000009 00000001 00000000 ffffffff 00000000  00000077
+"""
+OTHER = "drop insert_failed searched early_drop\n00000000 00000000 0000000c 00000000\n"
+NO_LOSS = "network trouble since it came up; none of it is a record lost:"
+
+
+def test_network_trouble_is_told_as_trouble_and_a_gap_as_what_it_is(any_interpreter: Interpreter, folder: Path) -> None:
+    """Hexadecimal figures, summed over processors. A restart's gap is told with its seconds, and that nobody knows what ended in it."""
+    (folder / "etc/config").mkdir(parents=True)
+    (folder / "etc/config/oubli").write_text(CONFIG.format(duty=DUTY))
+    for name, stat in {"trouble": STAT, "calm": OTHER, "broken": STAT.replace("early", "late"), "junk": OTHER + "x\n"}.items():
+        (folder / name).write_text(stat)
+    done = any_interpreter.run("-c", TROUBLED.format(root=str(folder)))
+    figures, *texts, log = [json.loads(line) for line in done.stdout.splitlines()]
+    summed = {"drop": 1, "early_drop": 2**32 + 254, "insert_failed": 11}
+    assert figures == [summed, dict.fromkeys(summed, 0), None, None, None]
+    for at in (0, 3):
+        start = texts[at].index(NO_LOSS)
+        assert texts[at][start + 1 : start + 4] == [
+            "  packets dropped because no entry could be made for them: 1",
+            "  entries that gave way to new ones in a full table: 4294967550",
+            "  packets dropped because their entry was there already: 11",
+        ]
+    assert [[line for line in text if "trouble" in line] for text in texts[1:3]] == [[], ["network trouble: this kernel doesn't say"]]
+    assert not [line for text in texts for line in text if "lost" in line and line != NO_LOSS]
+    known = ": how many connections ended in {} can't be known"
+    assert [[line for line in text if "gap" in line] for text in texts] == [
+        [],
+        ["  gap of 30 s" + known.format("it")],
+        ["  gap of 30 s" + known.format("it")],
+        ["  2 gaps of 42 s" + known.format("them")],
+    ]
+    assert log == ["gap of 30 s since the former process", "gap of 12 s since the former process"]
+
+
+@LIVE
+def test_a_connection_that_ends_before_the_lan_is_known_is_a_terminals_all_the_same(interpreter: Interpreter, folder: Path) -> None:
+    """Its event waits until the interfaces and their addresses are listed."""
+    with device(folder, interpreter) as gateway:
+        assert gateway.process is not None
+        gateway.process.send_signal(signal.SIGSTOP)  # it has just begun
+        gateway.inside("conntrack", "-I", *FLOW, "--timeout", "60", "--src", SOURCE, "--dst", "203.0.113.9")
+        gateway.inside("conntrack", "-D", "-p", "udp")
+        gateway.process.send_signal(signal.SIGCONT)
+        limit = time.monotonic() + 20
+        while not gateway.status(interpreter)["counters"]["connections"]:
+            assert time.monotonic() < limit, "the recorder saw nothing"
+        counters = gateway.status(interpreter)["counters"]
+        assert (counters["kept"], counters["excluded: outside"]) == (1, 0)
+        gateway.stop()
 
 
 @LIVE
@@ -448,10 +531,60 @@ def test_only_root_reaches_a_recorder_and_junk_does_not_stop_it(interpreter: Int
 
 
 @LIVE
+def test_a_second_recorder_is_refused_and_touches_nothing(interpreter: Interpreter, folder: Path) -> None:
+    """It would close the first one's open segments and take over its socket; after a kill the next may start at once."""
+    with device(folder, interpreter) as gateway:
+        before = gateway.status(interpreter)
+        for one in BOTH:
+            refused = (1, "", "oubli recorder: another recorder runs below this root\n")
+            assert gateway.oubli(one, "recorder", before=("timeout", "-s", "KILL", "10")) == refused
+        assert gateway.status(interpreter)["counters"] == before["counters"]
+        assert gateway.stop()[-1] == "oubli recorder: stopped"
+    shutil.rmtree(folder / "etc")
+    with device(folder, interpreter) as gateway:
+        assert gateway.status(interpreter)["counters"]["starts"] == 2
+
+
+@LIVE
+def test_folders_are_open_to_whom_they_must_be(interpreter: Interpreter, folder: Path) -> None:
+    """Who may read what: the recorder, whose umask is 077, lets its group to spool and health, and nobody to the rest."""
+    with device(folder, interpreter) as gateway:
+        gateway.status(interpreter)
+        modes = {str(path.relative_to(folder)): oct(path.stat().st_mode & 0o7777) for path in folder.rglob("*")}
+        for name, mode in MODES.items():
+            assert modes.pop(name) == mode, name
+        assert set(modes) == {"etc", "etc/config", "etc/config/oubli"}
+
+
+MODES = {
+    "srv": "0o755",
+    "srv/oubli": "0o711",
+    "srv/oubli/ledger": "0o600",
+    "srv/oubli/spool": "0o2770",
+    "var": "0o755",
+    "var/run": "0o755",
+    "var/run/oubli": "0o711",
+    "var/run/oubli/clock": "0o600",
+    "var/run/oubli/live": "0o2770",
+    "var/run/oubli/live/health": "0o640",
+    "var/run/oubli/control": "0o700",
+    "var/run/oubli/control/socket": "0o700",
+    "var/run/oubli/vault": "0o700",
+    "var/run/oubli/vault/security": "0o700",
+    "var/run/oubli/vault/security/chunks": "0o600",
+    "var/run/oubli/keys": "0o600",
+    "var/run/oubli/terminals": "0o600",
+    "var/run/oubli/counters": "0o600",
+    "var/run/oubli/heartbeat": "0o600",
+}
+
+
+@LIVE
 def test_a_recorder_that_hangs_does_not_hold_its_person_up(interpreter: Interpreter, folder: Path) -> None:
     """With the queue of the socket full the answer is immediate."""
     with device(folder, interpreter) as gateway:
         assert gateway.process is not None
+        gateway.status(interpreter)  # its socket has a name before it listens
         gateway.process.send_signal(signal.SIGSTOP)
         waiting = []
         with contextlib.suppress(BlockingIOError):
@@ -478,6 +611,7 @@ def test_a_recorder_that_hangs_does_not_hold_its_person_up(interpreter: Interpre
         (("status", "status"), "status: not understood"),
         (("status", "--config"), "--config: a value is missing"),
         (("status", "--root", "/no/such/folder"), "--root /no/such/folder: no such folder"),
+        (("status", "--root", "/etc/passwd"), "--root /etc/passwd: no such folder"),
     ],
 )
 def test_bad_use_is_exit_2_and_one_line_that_says_what_is_accepted(
@@ -487,6 +621,26 @@ def test_bad_use_is_exit_2_and_one_line_that_says_what_is_accepted(
     assert (done.returncode, done.stdout, done.stderr.count(b"\n")) == (2, b"", 1)
     assert done.stderr.decode().startswith(f"oubli: {named}")
     assert b"accepted: " in done.stderr or b"a value is missing" in done.stderr
+
+
+@pytest.mark.needs("root", "setpriv")
+def test_who_may_not_ask_is_told_so(interpreter: Interpreter, folder: Path) -> None:
+    """Root without its capabilities stands for another user, who may not reach the interpreter itself."""
+    with device(folder, None) as gateway:
+        control = folder / "var/run/oubli/control"
+        control.mkdir(parents=True, mode=0o700)
+        os.chown(control, 65534, 65534)
+        powerless = ("setpriv", "--inh-caps=-all", "--bounding-set=-all")
+        told = (1, "", f"oubli: no answer at {control}/socket: not permitted for this user\n")
+        assert gateway.oubli(interpreter, "status", before=powerless) == told
+
+
+@pytest.mark.needs("root", "setpriv")
+def test_a_recorder_without_rights_says_what_was_refused(interpreter: Interpreter, folder: Path) -> None:
+    """The function that failed and its number; nothing of what it was asked."""
+    with device(folder, None) as gateway:
+        powerless = ("setpriv", "--inh-caps=-all", "--bounding-set=-all")
+        assert gateway.oubli(interpreter, "recorder", before=powerless) == (1, "", "oubli: can't go on (bind, errno 1)\n")
 
 
 def test_no_recorder_is_exit_1_and_one_line(any_interpreter: Interpreter, folder: Path) -> None:

@@ -148,7 +148,7 @@ def test_absent_broker_is_tried_again_after_random_waits(interpreter: Interprete
     gateway = Gateway(tmp_path, port)
     gateway.put(60, b"text")
     with gateway.forwarder(interpreter):
-        gateway.until("next try")
+        until((gateway.live / "forwarder.json").exists)
         assert json.loads((gateway.live / "forwarder.json").read_text())["waiting"] == 1
         time.sleep(1)
         with broker(tmp_path, port=port) as real, Subscriber(real.port) as subscriber:

@@ -94,9 +94,10 @@ def test_a_bad_recording_is_refused_in_one_line_that_names_file_and_byte(
     assert "accepted" in done.stderr
 
 
-def test_an_interpreter_that_is_not_there_is_refused_in_one_line() -> None:
+@pytest.mark.parametrize("words", ["no-such-interpreter --fast", "", "micropython 'a quote left open"])
+def test_an_interpreter_that_is_not_there_is_refused_in_one_line(words: str) -> None:
     """The line says what is accepted."""
-    done = oubli_sim("replay", str(RECORDING), "--interpreter", "no-such-interpreter --fast")
+    done = oubli_sim("replay", str(RECORDING), "--interpreter", words)
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert "accepted: cpython, micropython, or a command line" in done.stderr
 

@@ -155,17 +155,18 @@ print(refused(files.remove, F) != 0, refused(files.size_of, F + "/a") == errno.E
 """,
         "True None False None\nTrue True\n",
     ),
-    "folders are made with those above them; one that is there keeps its mode": (
+    "folders are made with those above them, whatever the umask is; one that is there keeps its mode": (
         """
+LIBC.function("umask")(0o077)
 files.make_folder(F + "/a/b/c", 0o2770)
 files.make_folder(F + "/a/b/c", 0o700)
 files.make_folder(F + "/a/d", 0o700)
-print([oct(os.stat(F + path)[0] & 0o7777) for path in ("/a/b/c", "/a/d")], sorted(os.listdir(F + "/a")))
+print([oct(os.stat(F + path)[0] & 0o7777) for path in ("/a/b/c", "/a/b", "/a", "/a/d")], sorted(os.listdir(F + "/a")))
 print(files.sync_folder(F), refused(files.sync_folder, F + "/absent") == errno.ENOENT)
 files.write_atomic(F + "/file", b"")
 print(refused(files.sync_folder, F + "/file") != 0, refused(files.make_folder, F + "/file/x", 0o700) != 0)
 """,
-        "['0o2770', '0o700'] ['b', 'd']\nNone True\nTrue True\n",
+        "['0o2770', '0o755', '0o755', '0o700'] ['b', 'd']\nNone True\nTrue True\n",
     ),
     "mapped files are shared, sized, private to their owner and start as zeros": (
         """
@@ -314,7 +315,7 @@ print(poll.wait(5000) == [peer], sockets.read_some(peer, 1))
 """,
         "True\n[] True\nTrue\n[]\nTrue b'x'\nTrue b''\n",
     ),
-    "errors carry a number and no text": (
+    "errors carry a number and the function that failed, nothing of what it was asked": (
         """
 for path in ("/no/such/AA-BB-CC", "/proc/self/mem/x"):
     try:
@@ -322,7 +323,7 @@ for path in ("/no/such/AA-BB-CC", "/proc/self/mem/x"):
     except OSError as failure:
         print(failure.args)
 """,
-        "(2, '')\n(20, '')\n",
+        "(2, 'open')\n(20, 'open')\n",
     ),
 }
 
@@ -387,6 +388,33 @@ print(files.read_bounded(F + "/a", 99), sorted(os.listdir(F)))
 """
     limited = Interpreter(any_interpreter.name, ("sh", "-c", 'trap "" XFSZ; ulimit -f 1; exec "$@"', "sh", *any_interpreter.words))
     assert printed(limited, text, folder) == "28 28\nb'former' ['a', 'c']\n"  # ENOSPC
+
+
+@pytest.mark.needs("root", "unshare")
+def test_a_full_tmpfs_refuses_a_mapping_and_ends_nobody(any_interpreter: Interpreter, folder: Path) -> None:
+    """A page that is there can be written for ever, one that isn't there is refused at once: never a SIGBUS. A beat needs no room."""
+    text = """
+kept = memory.map_file(F + "/kept", 20480)
+heart = process.Heartbeat(F + "/heartbeat")
+print(refused(memory.map_file, F + "/more", 131072), refused(files.write_atomic, F + "/filler", bytes(24576)))
+print(refused(memory.map_file, F + "/kept", 20480), refused(files.write_atomic, F + "/b", bytes(20480)))
+kept.view[20479] = 1
+for now in (0, 6000000000):
+    heart.beat(now)
+print(files.read_bounded(F + "/heartbeat", 64).split(b"\\n")[0].split()[2])
+"""
+    mount = f'mount -t tmpfs -o size=64k none {folder}; exec "$@"'
+    small = Interpreter(any_interpreter.name, ("unshare", "-m", "sh", "-ec", mount, "sh", *any_interpreter.words))
+    assert printed(small, text, folder) == "28 0\n0 28\nb'0000000002'\n"
+
+
+def test_a_folder_is_held_by_one_process_until_it_ends(any_interpreter: Interpreter, folder: Path) -> None:
+    """What is killed holds nothing any more."""
+    text = "print(files.hold_folder(F))\nsys.stdin.readline()\n"
+    with running(any_interpreter.command("-c", script(text, folder))) as process:
+        assert line(process) == "True"
+        assert printed(any_interpreter, text, folder, b"\n") == "False\n"
+    assert printed(any_interpreter, text, folder, b"\n") == "True\n"
 
 
 def test_readers_and_a_kill_see_one_content_or_the_other(any_interpreter: Interpreter, folder: Path) -> None:

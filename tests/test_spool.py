@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.forward.spool import Spool, due, metric
+from agent.forward.spool import LISTED, Spool, due, metric
 
 DAY = 86400
 PLENTY = 1 << 20
@@ -162,6 +162,17 @@ def test_trimming_goes_on_past_what_is_no_message_under_a_messages_name(room, in
     files = [path for path in room.iterdir() if path.is_file() and not path.is_symlink()]
     assert sum(path.stat().st_size for path in files) <= 640
     assert answer["dropped"] == 8 - len(files)
+
+
+@pytest.mark.parametrize("form", ["%s", "junk-%s" + "x" * 200, "\udcff%s"], ids=["backlog", "long", "no text"])
+def test_any_number_of_files_of_any_name_fits_in_a_small_heap(form, room, interpreter, remotes):
+    """A year of backlog, or junk of a forwarder that is not trusted: the oldest are listed, the bound is reached step by step."""
+    for hour in range(8760):
+        (room / (form % f"{1700000000 + 3600 * hour:012}-arrivals-{hour % 24:02}")).write_text("x")
+    answer = remotes(interpreter.name)("spool", str(room), 100, 7, [["trim", 0]])
+    oldest = [1700000000 + 3600 * hour for hour in range(LISTED, 2 * LISTED)] if form == "%s" else []
+    assert ([due(name) for name in answer["names"]], answer["dropped"]) == (oldest, len(oldest))
+    assert Spool(str(room), 100, 7).waiting() == (8760 - LISTED if oldest else 0)
 
 
 def test_what_a_cut_of_power_left_unfinished_is_cleared(room, interpreter, remotes):

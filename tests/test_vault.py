@@ -816,3 +816,39 @@ def test_keys_are_random(ask, tmp_path):
         headers |= {data[52:76] for data in vault.files().values()}
         vault.close()
     assert len(keys) == len(headers) == 4
+
+
+def test_what_is_due_goes_at_a_start_before_anything_else(ask, tmp_path):
+    """EXP-1, EXP-4: by time since boot, the page of an open segment too; what isn't due stays and can be read."""
+    vault = Vault(ask, tmp_path)
+    vault.keep(row(NOW - 7200, mac="0200c0ffee02"), row(NOW + 1), at=2)
+    destroy = lambda at, boot=BOOT: ask("vault_destroy_due", str(tmp_path), boot, int((SINCE + at) * SECOND))  # noqa: E731 (one expression)
+    due = DAY - 7200
+    assert (destroy(due - 1), len(vault.read(due - 1))) == (0, 2)
+    assert (destroy(due), len(used_slots(tmp_path)), len(vault.files())) == (1, 1, 1)
+    kept = vault.everything()
+    assert (bytes.fromhex("0200c0ffee02") in kept, bytes.fromhex(MAC) in kept) == (False, True)
+    assert destroy(DAY) == 1
+    assert (used_slots(tmp_path), vault.files(), any((vault.folder / "chunks").read_bytes())) == ([], {}, False)
+
+
+def test_a_refused_configuration_does_not_stop_forgetting(any_interpreter: Interpreter, tmp_path):
+    """The recorder says what is wrong and ends; another boot's keys are destroyed, an empty or absent ring disturbs nobody."""
+    base = tmp_path / "var/run/oubli"
+
+    def refused() -> bool:
+        done = any_interpreter.run("-m", "agent", "recorder", "--root", tmp_path, check=False)
+        return (done.returncode, done.stderr.count(b"\n")) == (2, 1)
+
+    assert refused()
+    assert not base.exists()
+    remote.vault_open(str(tmp_path), DAY, BUDGET, BOOT)
+    remote.vault_append([row()], NOW * SECOND, SINCE * SECOND)
+    assert used_slots(tmp_path)
+    assert refused()
+    assert used_slots(tmp_path) == []
+    assert [path.name for path in (base / "vault/security").iterdir()] == ["chunks"]
+    assert not any((base / "vault/security/chunks").read_bytes())
+    remote._held.pop("vault")
+    (base / "keys").write_bytes(b"")
+    assert refused()

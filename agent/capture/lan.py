@@ -8,9 +8,10 @@ inside the venue (hairpin, broadcast) from what goes out; nothing of them is cop
 
 from agent.capture.connections import INET, INET6
 from agent.capture.neighbours import Listener
+from agent.who import NEIGHBOUR
 
 OWN, OUTSIDE, HAIRPIN, BROADCAST, TERMINAL = "own", "outside", "hairpin", "broadcast", ""
-_FORMER = 16  # prefixes remembered after they left: their connections may still be ending
+_FORMER = 16  # prefixes and own addresses remembered after they left: their connections may still be ending
 
 
 class Lan(Listener):
@@ -22,8 +23,10 @@ class Lan(Listener):
         self._wall = wall
         self._links: "list[int]" = []  # of the LAN
         self._own: "list[tuple[int, bytes, int]]" = []  # index, address, bits of its prefix: the router's own, everywhere
-        self._prefixes: "list[tuple[bytes, int]]" = []  # of the LAN
+        self.prefixes: "list[tuple[bytes, int]]" = []  # of the LAN
         self._former: "list[tuple[bytes, int]]" = []
+        self._left: "list[bytes]" = []  # former own addresses
+        self._unseen: "tuple[list[int], list[tuple[int, bytes, int]]]" = ([], [])  # links, addresses not yet listed again
         # First octets of destinations that deserve a second look, for each family.
         self._local = {INET: bytearray(256), INET6: bytearray(256)}
         self._rebuild()
@@ -33,8 +36,23 @@ class Lan(Listener):
         """Say whether any of the configured interfaces exists."""
         return bool(self._links)
 
+    def listing(self) -> None:
+        """Hold everything in doubt that isn't listed again."""
+        self._unseen = (list(self._links), list(self._own))
+        self._who.doubt(NEIGHBOUR)
+
+    def listed(self) -> None:
+        """Forget what has gone unnoticed."""
+        links, addresses = self._unseen
+        for index in links:
+            self.no_link(index)
+        for entry in addresses:
+            self.no_address(*entry)
+
     def link(self, index: int, name: str) -> None:
         """Take note of an interface, or of its new name."""
+        if index in self._unseen[0]:
+            self._unseen[0].remove(index)
         if (name in self._names) == (index in self._links):
             return
         if index in self._links:
@@ -47,11 +65,12 @@ class Lan(Listener):
         """Forget an interface and its addresses; connections through it may still be ending."""
         if index in self._links:
             self._links.remove(index)
-        self._own = [entry for entry in self._own if entry[0] != index]
-        self._rebuild()
+        self._leave([entry for entry in self._own if entry[0] == index])
 
     def address(self, index: int, address: bytes, prefix: int) -> None:
         """Take note of an own address."""
+        if (index, address, prefix) in self._unseen[1]:
+            self._unseen[1].remove((index, address, prefix))
         if (index, address, prefix) not in self._own:
             self._own.append((index, address, prefix))
             self._rebuild()
@@ -59,20 +78,24 @@ class Lan(Listener):
     def no_address(self, index: int, address: bytes, prefix: int) -> None:
         """Forget an own address."""
         if (index, address, prefix) in self._own:
-            self._own.remove((index, address, prefix))
-            self._rebuild()
+            self._leave([(index, address, prefix)])
+
+    def _leave(self, entries: "list[tuple[int, bytes, int]]") -> None:
+        self._own = [entry for entry in self._own if entry not in entries]
+        self._left = (self._left + [entry[1] for entry in entries])[-_FORMER:]
+        self._rebuild()
 
     def _rebuild(self) -> None:
         """Work out the LAN's prefixes (link-local ones are on every side) and which first octets are near."""
-        before = self._prefixes
-        self._prefixes = [entry[1:] for entry in self._own if entry[0] in self._links and not _link_local(entry[1])]
-        left = [entry for entry in before if entry not in self._prefixes and entry not in self._former]
+        before = self.prefixes
+        self.prefixes = [entry[1:] for entry in self._own if entry[0] in self._links and not _link_local(entry[1])]
+        left = [entry for entry in before if entry not in self.prefixes and entry not in self._former]
         self._former = (self._former + left)[-_FORMER:]
         for family, first in ((INET, 224), (INET6, 255)):
             marks = self._local[family]
             for octet in range(256):
                 marks[octet] = octet >= first
-            for address, _ in self._prefixes:
+            for address, _ in self.prefixes:
                 if len(address) == (4 if family == INET else 16):
                     marks[address[0]] = 1
 
@@ -86,11 +109,16 @@ class Lan(Listener):
         if index in self._links:
             self._who.leave(address)
 
+    def lease(self, address: bytes, mac: bytes) -> None:
+        """Tell `who` of a lease; one for an address outside the LAN is nobody's business."""
+        if any(_within(address, 0, len(address), prefix, bits) for prefix, bits in self.prefixes):
+            self._who.lease(address, mac, self._wall())
+
     def side(self, source: bytes) -> str:
         """Say where an address lies that no terminal is known to hold: TERMINAL (inside the LAN), OWN or OUTSIDE."""
-        if any(entry[1] == source for entry in self._own) or (len(source) == 4 and source[0] == 127):
+        if any(entry[1] == source for entry in self._own) or source in self._left or (len(source) == 4 and source[0] == 127):
             return OWN
-        for address, bits in self._prefixes + self._former:
+        for address, bits in self.prefixes + self._former:
             if _within(source, 0, len(source), address, bits):
                 return TERMINAL
         return OUTSIDE
@@ -107,7 +135,7 @@ class Lan(Listener):
     def _near(self, buffer: "bytearray | bytes", destination: int, answers: int, octets: int) -> str:
         if buffer[destination] == 255 or (octets == 4 and buffer[destination] >= 224):
             return BROADCAST
-        for address, bits in self._prefixes:
+        for address, bits in self.prefixes:
             if octets == 4 and bits < 31 and _within(buffer, destination, 4, address, bits) and _last(buffer, destination, bits):
                 return BROADCAST
             if _within(buffer, answers, octets, address, bits):

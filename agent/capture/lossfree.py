@@ -6,6 +6,9 @@ means nothing. The price: what is undelivered stays in the connection table. So 
 than three quarters full *and* its free entries exceed 40 s of the last hour's peak rate of new connections; it is taken up
 again at half that fill with twice that reserve. A recorder that hangs can't leave the mode itself: `alarm` ends it (main loop),
 `oubli-watch` does where it is stopped, and the kernel lets go.
+
+Outside the mode each message that the kernel drops is a connection lost, and the socket's drop counter says how many. ENOBUFS
+doesn't: it is said once, and not again before the buffer has been emptied.
 """
 
 _SECOND = 1000000000
@@ -15,16 +18,20 @@ _MINUTES = 60  # how long a peak counts
 
 
 class LossFree:
-    """Decides each second; `read(name)` returns a conntrack setting, `switch(on)` sets the mode of the socket.
+    """Decides each second.
 
-    `on` says whether ENOBUFS means nothing now.
+    `read(name)` returns a conntrack setting, `switch(on)` sets the mode of the socket, `drops()` returns how many messages the
+    kernel has dropped for it (32 bits). `on` says whether a dropped message comes again, `fill` how full the table is, in per cent,
+    `lost` how many messages were dropped for good.
     """
 
-    def __init__(self, read: "Callable[[str], int | None]", switch: "Callable[[bool], None]") -> None:
+    def __init__(self, read: "Callable[[str], int | None]", switch: "Callable[[bool], None]", drops: "Callable[[], int]") -> None:
         self._read = read
         self._switch = switch
+        self._drops = drops
         self.on = False
-        self.fill = 0  # per cent
+        self.fill = self.lost = 0
+        self._seen = 0  # dropped before
         self._peaks: "list[int]" = []  # connections in _SPAN seconds, the most in each of the last minutes
         self._next = self._span_end = self._minute_end = 0
         self._before = 0
@@ -34,26 +41,40 @@ class LossFree:
         if monotonic < self._next:
             return
         self._next = monotonic + _SECOND
+        keep = self._safe(monotonic, ended + self.lost)
+        # What is dropped while the mode changes counts as lost: the drops are read before it ends, and after it begins.
+        if self.on:
+            self._seen = self._drops()
+            if not keep:
+                self._switch(False)
+        else:
+            if keep:
+                self._switch(True)
+            dropped = self._drops()
+            self.lost += dropped - self._seen & 0xFFFFFFFF
+            self._seen = dropped
+        self.on = keep
+
+    def _safe(self, monotonic: int, ended: int) -> bool:
+        """Say whether the network can afford the mode; never where the table can't be read."""
         count, limit = self._read("count"), self._read("max")
-        if not count or not limit:
-            count, limit = count or 0, limit or 0
+        if count is None or not limit:
+            self.fill = 100
+            return False
+        # New connections of this span so far = ended ones + growth of the table.
+        made = max(0, ended + count - self._before) if self._peaks else 0
+        if monotonic >= self._minute_end:
+            self._minute_end = monotonic + 60 * _SECOND
+            self._peaks = self._peaks[1 - _MINUTES :] + [made]
+        elif made > self._peaks[-1]:
+            self._peaks[-1] = made
         if monotonic >= self._span_end:
-            # New connections = ended ones + growth of the table.
-            made = max(0, ended + count - self._before) if self._span_end else 0
-            self._before = ended + count
             self._span_end = monotonic + _SPAN * _SECOND
-            if monotonic >= self._minute_end:
-                self._minute_end = monotonic + 60 * _SECOND
-                self._peaks = self._peaks[1 - _MINUTES :] + [made]
-            elif made > self._peaks[-1]:
-                self._peaks[-1] = made
-        self.fill = 100 * count // limit if limit else 100
+            self._before = ended + count
+        self.fill = 100 * count // limit
         reserve = RESERVE * max(self._peaks) // _SPAN
         margin = 1 if self.on else 2
-        keep = margin * 4 * count < 3 * limit and limit - count > margin * reserve
-        if keep != self.on:
-            self.on = keep
-            self._switch(keep)
+        return margin * 4 * count < 3 * limit and limit - count > margin * reserve
 
 
 TYPE_CHECKING = False

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Links, addresses and neighbours: what the kernel says over rtnetlink about who is on which side (L34-I-2).
 
-Source: linux/if_link.h (ifinfomsg: 16 octets, index i32 at 4; IFLA_IFNAME 3), linux/if_addr.h (ifaddrmsg: family u8, prefix u8,
+Source: linux/if_link.h (ifinfomsg: 16 octets, family u8, index i32 at 4; IFLA_IFNAME 3), linux/if_addr.h (ifaddrmsg: family u8, prefix u8,
 2 more, index u32; IFA_ADDRESS 1, IFA_LOCAL 2), linux/neighbour.h (ndmsg: family u8, 3 pad, index i32, state u16, flags u8,
 type u8; NDA_DST 1, NDA_LLADDR 2).
 """
@@ -15,6 +15,12 @@ _OCTETS = {2: 4, 10: 16}
 
 class Listener:
     """What `Neighbours` tells of; addresses have 4 or 16 octets, MACs 6."""
+
+    def listing(self) -> None:
+        """Tell that everything is about to be listed, anew where messages were dropped."""
+
+    def listed(self) -> None:
+        """Tell that everything was: what wasn't told again since `listing` is gone."""
 
     def link(self, index: int, name: str) -> None:
         """Tell of an interface, or of its new name."""
@@ -42,11 +48,13 @@ class Neighbours:
         self.reader = Reader(self._take)
         self._listener = listener
         self._dumps: "list[bytes]" = []
+        self._listing = False
 
     def restart(self) -> None:
         """List everything, again where the kernel has dropped messages."""
         self._dumps = [dump_request(kind + 2, bytes(size)) for kind, size in ((_NEW_LINK, 16), (_NEW_ADDRESS, 8), (_NEW_NEIGHBOUR, 12))]
-        self.reader.done = True
+        self.reader.done = self._listing = True
+        self._listener.listing()
 
     @property
     def complete(self) -> bool:
@@ -66,6 +74,9 @@ class Neighbours:
         if self.reader.interrupted:
             self.reader.interrupted = False
             self.restart()
+        elif self._listing and self.complete:
+            self._listing = False
+            self._listener.listed()
 
     def _take(self, kind: int, buffer: "bytearray | bytes", at: int, end: int) -> None:
         at += HEADER
@@ -81,7 +92,9 @@ class Neighbours:
             raise Malformed
         (index,) = unpack_from("i", buffer, at + 4)
         if kind == _DELETE_LINK:
-            self._listener.no_link(index)
+            # A port that leaves a bridge is told of as a link of the bridge's family that is deleted: it is still there.
+            if not buffer[at]:
+                self._listener.no_link(index)
             return
         for number, value, stop in attributes(buffer, at + 16, end):
             if number == 3:

@@ -45,7 +45,7 @@ class Reader:
     """Walks the messages of datagrams and hands each that isn't netlink's own to `take(kind, buffer, at, end)`.
 
     `datagrams` read, `malformed` messages that contradict themselves, `overruns` that the kernel reported inside the stream and
-    requests it `refused` are counts. `done` is set where a dump has ended, `interrupted` where it must be repeated.
+    requests it `refused`, or gave up, are counts. `done` is set where a dump has ended, `interrupted` where it must be repeated.
     """
 
     def __init__(self, take: "Callable[[int, bytearray | bytes, int, int], None]") -> None:
@@ -81,6 +81,8 @@ class Reader:
             self.overruns += 1
         elif kind == _DONE:
             self.done = True
+            # What a dump ended with: 0, or an error number below.
+            self.refused += end - at >= 4 and unpack_from("i", buffer, at)[0] < 0
         elif kind == _ERROR:
             if end - at < 4:
                 raise Malformed

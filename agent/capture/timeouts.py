@@ -4,11 +4,14 @@
 TIMESTAMP_STOP is when the entry timed out, that is its last packet plus the timeout T of the state it died in. So
 `end = STOP - T`, where T is the largest value that timeout has had since the connection began; an entry deleted early says
 how much of T was left. `end` is thus never later than the last packet, and early by what the kernel had shortened (its
-`unacknowledged` and `max_retrans` timeouts).
-Source: net/netfilter/nf_conntrack_proto_*.c; values in seconds from /proc/sys/net/netfilter.
+`unacknowledged` and `max_retrans` timeouts). A rule may give a connection a `ct timeout` object instead of the setting: which
+connection had one can't be told afterwards, so the largest value of them all counts for every connection.
+Source: net/netfilter/nf_conntrack_proto_*.c; values in seconds from /proc/sys/net/netfilter. Objects: linux/netfilter/nf_tables.h
+(NFTA_OBJ_TYPE 3, NFTA_OBJ_DATA 4), nfnetlink_cttimeout.h (a state's number is its attribute's).
 """
 
-from agent.capture.connections import ASSURED, GRE, ICMP, ICMPV6, SEEN_REPLY, TCP, UDP
+from agent.capture.connections import ASSURED, GRE, ICMP, ICMPV6, SCTP, SEEN_REPLY, TCP, UDP, UDPLITE
+from agent.capture.netlink import HEADER, Malformed, Reader, attributes, dump_request, exactly, unpack_from
 
 FOLDER = "/proc/sys/net/netfilter/nf_conntrack_"
 _KEPT = 16  # former values remembered for each timeout
@@ -26,8 +29,32 @@ _TCP_STATES = (
     "tcp_timeout_close",
     "tcp_timeout_syn_sent2",
 )
-# SCTP and DCCP have states too; their longest time-out is never too short.
-_OTHERS = {ICMP: "icmp_timeout", ICMPV6: "icmpv6_timeout", 33: "dccp_timeout_open", 132: "sctp_timeout_established"}
+_SCTP_STATES = (
+    "",
+    "sctp_timeout_closed",
+    "sctp_timeout_cookie_wait",
+    "sctp_timeout_cookie_echoed",
+    "sctp_timeout_established",
+    "sctp_timeout_shutdown_sent",
+    "sctp_timeout_shutdown_recd",
+    "sctp_timeout_shutdown_ack_sent",
+    "sctp_timeout_heartbeat_sent",
+)
+_ONE_WAY, _BOTH_WAYS = 1, 2  # states of what has no state machine
+_UDP_STATES = ("", "udp_timeout", "udp_timeout_stream")
+_OTHER_STATES = ("", "generic_timeout")
+_ESTABLISHED = {TCP: 3, SCTP: 4}
+# protocol: names of its timeouts by state number
+_STATES = {
+    TCP: _TCP_STATES,
+    SCTP: _SCTP_STATES,
+    UDP: _UDP_STATES,
+    UDPLITE: _UDP_STATES,
+    GRE: ("", "gre_timeout", "gre_timeout_stream"),
+    ICMP: ("", "icmp_timeout"),
+    ICMPV6: ("", "icmpv6_timeout"),
+    33: ("",) + ("dccp_timeout_open",) * 7,  # DCCP has states too: its longest timeout is never too short
+}
 # The kernel's own defaults, used where a value can't be read.
 DEFAULTS = {
     "tcp_timeout_syn_sent": 120,
@@ -45,10 +72,23 @@ DEFAULTS = {
     "icmpv6_timeout": 30,
     "gre_timeout": 30,
     "gre_timeout_stream": 180,
-    "sctp_timeout_established": 432000,
+    "sctp_timeout_closed": 10,
+    "sctp_timeout_cookie_wait": 3,
+    "sctp_timeout_cookie_echoed": 3,
+    "sctp_timeout_established": 432000,  # 210 in newer kernels
+    "sctp_timeout_shutdown_sent": 3,
+    "sctp_timeout_shutdown_recd": 3,
+    "sctp_timeout_shutdown_ack_sent": 3,
+    "sctp_timeout_heartbeat_sent": 30,
     "dccp_timeout_open": 43200,
     "generic_timeout": 600,
 }
+
+_NEW_OBJECT, _GET_OBJECT = 0xA12, 0xA13  # of nftables
+_GENERIC = 4  # octets of nfgenmsg
+_OBJECT_TYPE, _OBJECT_DATA, _CT_TIMEOUT = 3, 4, 7
+_PROTOCOL, _POLICY = 2, 3
+REQUEST = dump_request(_GET_OBJECT, bytes(_GENERIC))
 
 
 def read_sysctl(name: str) -> "int | None":
@@ -63,15 +103,68 @@ def read_sysctl(name: str) -> "int | None":
 def name_of(connection: "Connection") -> str:
     """Return the timeout that ran when this connection's entry ended."""
     protocol = connection.protocol
-    if protocol == TCP and 0 < connection.state < len(_TCP_STATES):
-        return _TCP_STATES[connection.state]
-    if protocol == TCP:
-        return "tcp_timeout_established"
-    if protocol == UDP:
-        return "udp_timeout_stream" if connection.status & ASSURED else "udp_timeout"
+    names = _STATES.get(protocol, _OTHER_STATES)
+    if protocol in _ESTABLISHED:
+        return names[connection.state if 0 < connection.state < len(names) else _ESTABLISHED[protocol]]
+    if protocol in (UDP, UDPLITE):
+        return names[_BOTH_WAYS if connection.status & ASSURED else _ONE_WAY]
     if protocol == GRE:
-        return "gre_timeout_stream" if connection.status & SEEN_REPLY else "gre_timeout"
-    return _OTHERS.get(protocol, "generic_timeout")
+        return names[_BOTH_WAYS if connection.status & SEEN_REPLY else _ONE_WAY]
+    return names[1]
+
+
+class Policies:
+    """Reads the answer to REQUEST; `largest` has the seconds of each timeout that an object of the ruleset gives."""
+
+    def __init__(self) -> None:
+        self.reader = Reader(self._take)
+        self.largest: "dict[str, int]" = {}
+        self._found: "dict[str, int]" = {}
+
+    def restart(self) -> None:
+        """Begin to read a new list."""
+        self._found = {}
+        self.reader.refused = 0
+        self.reader.done = self.reader.interrupted = False
+
+    def finish(self) -> bool:
+        """Take the list where it has ended: True then. What was known stays where the list isn't whole."""
+        if not self.reader.done:
+            return False
+        self.reader.done = False
+        whole = not self.reader.interrupted and not self.reader.refused
+        for name, seconds in () if whole else self.largest.items():
+            self._found[name] = max(seconds, self._found.get(name, 0))
+        self.largest = self._found
+        return True
+
+    def _take(self, kind: int, buffer: "bytearray | bytes", at: int, end: int) -> None:
+        if kind != _NEW_OBJECT:
+            return
+        if end - at < HEADER + _GENERIC:
+            raise Malformed
+        which = 0
+        inner = inner_end = end
+        for number, value, stop in attributes(buffer, at + HEADER + _GENERIC, end):
+            if number == _OBJECT_TYPE:
+                (which,) = unpack_from(">I", buffer, exactly(4, value, stop))
+            elif number == _OBJECT_DATA:
+                inner, inner_end = value, stop
+        if which == _CT_TIMEOUT:
+            self._object(buffer, inner, inner_end)
+
+    def _object(self, buffer: "bytearray | bytes", at: int, end: int) -> None:
+        names: "Sequence[str]" = ()
+        policy = policy_end = end
+        for number, value, stop in attributes(buffer, at, end):
+            if number == _PROTOCOL:
+                names = _STATES.get(buffer[exactly(1, value, stop)], _OTHER_STATES)
+            elif number == _POLICY:
+                policy, policy_end = value, stop
+        for state, value, stop in attributes(buffer, policy, policy_end):
+            if 0 < state < len(names):
+                (seconds,) = unpack_from(">I", buffer, exactly(4, value, stop))
+                self._found[names[state]] = max(seconds, self._found.get(names[state], 0))
 
 
 class Timeouts:
@@ -79,18 +172,25 @@ class Timeouts:
 
     def __init__(self, read: "Callable[[str], int | None]" = read_sysctl) -> None:
         self._read = read
-        self._current = dict(DEFAULTS)
+        self.policies = Policies()
+        self._settings = dict(DEFAULTS)
+        self._current: "dict[str, int]" = {}
         self._former: "dict[str, list[tuple[int, int]]]" = {}
         for name in DEFAULTS:
-            value = read(name)
-            if value is not None:
-                self._current[name] = value
+            self._current[name] = self._value(name)
+
+    def _value(self, name: str) -> int:
+        setting = self._read(name)
+        if setting is not None:
+            self._settings[name] = setting
+        # What is shorter than a second reads as 0 (older kernels' SCTP).
+        return max(1, self._settings[name], self.policies.largest.get(name, 0))
 
     def refresh(self, now: int) -> None:
-        """Read every value again (every 10 s); `now` is the wall clock in ns."""
+        """Read every value again (every 10 s, and when the ruleset's objects were listed); `now` is the wall clock in ns."""
         for name in DEFAULTS:
-            value = self._read(name)
-            if value is None or value == self._current[name]:
+            value = self._value(name)
+            if value == self._current[name]:
                 continue
             former = self._former.setdefault(name, [])
             former.append((now, self._current[name]))
@@ -121,6 +221,6 @@ class Timeouts:
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Callable
+    from typing import Callable, Sequence
 
     from agent.capture.connections import Connection

@@ -13,8 +13,8 @@ CLIENTS = 8
 LINE = 4096
 PATIENCE = 5000000000  # ns a client may take for its line and for reading the answer
 
-ANYONE, OPERATOR = "anyone", "operator"
-CALLS = {"status": OPERATOR, "ntp": OPERATOR, "erase": OPERATOR}
+OPERATOR = "operator"
+CALLS = {"status": OPERATOR, "ntp": OPERATOR, "leases": OPERATOR, "erase": OPERATOR}
 
 
 class _Client:

@@ -56,7 +56,7 @@ def libsodium(_gateway: "Gateway") -> "Iterator[Finding]":
 def flash(gateway: "Gateway") -> "Iterator[Finding]":
     """Check that the spool can grow to its bound and the ledger be rewritten."""
     spool = gateway.paths.spool
-    held = sum(files.size_of(spool + "/" + name) for name in os.listdir(spool)) if files.exists(spool) else 0
+    held = sum(files.size_of(spool + "/" + name) for name in files.names(spool)) if files.exists(spool) else 0
     status = os.statvfs(gateway.nearest(spool))
     free, needed = status[1] * status[4], max(0, gateway.config.mqtt.spool_bytes - held) + RESERVE
     if free < needed:

@@ -5,6 +5,8 @@ Written out key by key, so that both interpreters make the same octets and no ke
 of closed lists: there is no place for terminal data.
 """
 
+from agent.summary.metrics import half_width
+
 SUMMARY_OCTETS = 320
 HEALTH_OCTETS = 512
 
@@ -31,7 +33,7 @@ def summary(gateway: str, metric: "Metric", day: int, slot: int, start: int, end
     """Return one summary message; start and end in seconds since the epoch, b as a fraction, 95 % half-width ceil(3b)."""
     text = (
         '{"schema":"oubli/%s/1","gateway":"%s","day":"%s","slot":%d,"start":%d,"end":%d,"unit":"%s","value":%d,"b":[%d,%d],"half_width":%d}'
-    ) % (metric.name, gateway, date(day), slot, start, end, metric.unit, value, b[0], b[1], -(-3 * b[0] // b[1]))
+    ) % (metric.name, gateway, date(day), slot, start, end, metric.unit, value, b[0], b[1], half_width(b))
     return _pad(text, SUMMARY_OCTETS)
 
 

@@ -2,12 +2,13 @@
 """The folder between the two processes: finished, noised messages, one file each, made by atomic rename.
 
 A name is `<due>-<metric>-<slot>`: twelve digits of seconds, so that names sort by time. Bounded by age and octets; the oldest is
-dropped first and counted. A message stays until the broker has acknowledged it and is sent again octet for octet.
+dropped first and counted. A message stays until the broker has acknowledged it and is sent again octet for octet. However many
+there are, a small heap holds a few names at a time.
 """
 
-import os
-
 from agent.runtime import files
+
+LISTED = 64  # names held at a time
 
 
 class Spool:
@@ -24,29 +25,40 @@ class Spool:
         files.write_atomic(self.path + "/" + ("%012d-%s-%02d" % (due, metric, slot)), text, 0o640)
 
     def names(self) -> "list[str]":
-        """Return the messages, oldest first."""
-        return sorted(name for name in os.listdir(self.path) if _is_message(name))
+        """Return the oldest messages, oldest first, at most LISTED."""
+        oldest: "list[str]" = []
+        for name in files.names(self.path):
+            full = len(oldest) == LISTED
+            if not (full and name > oldest[-1]) and _is_message(name):
+                if full:
+                    oldest.pop()
+                oldest.append(name)
+                oldest.sort()
+        return oldest
+
+    def waiting(self) -> int:
+        """Return how many messages there are."""
+        return sum(1 for name in files.names(self.path) if _is_message(name))
 
     def trim(self, now: int) -> None:
-        """Drop what is too old or too much, oldest first; `now` in seconds since the epoch, 0 where not trusted.
+        """Drop what is too old or too much, oldest first, at most LISTED; `now` in seconds since the epoch, 0 where not trusted.
 
         What a cut of power left unfinished goes too. The forwarder may remove a message meanwhile, or put what is none in its place.
         """
-        sizes, total = [], 0
-        for name in sorted(os.listdir(self.path)):
+        total = 0
+        for name in files.names(self.path):
             try:
                 if name.startswith("."):
                     files.remove(self.path + "/" + name)
                 elif _is_message(name):
-                    size = files.size_of(self.path + "/" + name)
-                    sizes.append((name, size))
-                    total += size
+                    total += files.size_of(self.path + "/" + name)
             except OSError:
                 continue
-        for name, size in sizes:
+        for name in self.names():
             if total <= self._octets and due(name) + self._seconds >= now:
                 break
             try:
+                size = files.size_of(self.path + "/" + name)
                 files.remove(self.path + "/" + name)
             except OSError:
                 continue

@@ -108,6 +108,13 @@ class Pattern:
         return self._pick(self._values(buffer, at))
 
 
+def names(path: str) -> "Iterator[str]":
+    """Yield the names in a folder, in no order, one at a time; OSError where it can't be read."""
+    with os.scandir(path) as entries:
+        for entry in entries:
+            yield entry.name
+
+
 def clock(number: int) -> int:
     """Return a POSIX clock (1 MONOTONIC, 7 BOOTTIME) in nanoseconds."""
     return time.clock_gettime_ns(number)
@@ -123,4 +130,4 @@ def receive(descriptor: int, buffer: "bytearray | memoryview") -> int:
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Callable, Sequence
+    from typing import Any, Callable, Iterator, Sequence

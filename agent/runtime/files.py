@@ -3,7 +3,13 @@
 
 import os
 
-from agent.runtime.libc import LIBC
+from agent.runtime.libc import LIBC, native
+
+_LOCK_EX, _LOCK_NB = 2, 4
+
+names = native.names
+
+_CHUNK = 4096
 
 
 def _path(name: str) -> bytes:
@@ -83,21 +89,32 @@ def size_of(path: str) -> int:
 
 
 def make_folder(path: str, mode: int) -> None:
-    """Make a folder and those above it where they are missing; a folder made here gets the mode, one that was there keeps its own."""
-    if exists(path):
-        return
+    """Make a folder with this mode, whatever the umask is, and those above it (0755); one that was there keeps its own."""
     at = 0
     while at >= 0:
         at = path.find("/", at + 1)
         part = path if at < 0 else path[:at]
         if not exists(part):
             os.mkdir(part)
-    LIBC.call("chmod", _path(path), mode)
+            LIBC.call("chmod", _path(part), mode if at < 0 else 0o755)
+
+
+def hold_folder(path: str) -> bool:
+    """Hold a folder as long as this process lives; False where another one does. What forks inherits the hold."""
+    descriptor = LIBC.call("open", _path(path), LIBC["O_DIRECTORY"] | LIBC["O_CLOEXEC"], 0)
+    return LIBC.function("flock")(descriptor, _LOCK_EX | _LOCK_NB) == 0
 
 
 def truncate(descriptor: int, size: int) -> None:
     """Cut a file to `size` octets, or extend it with zeros."""
     LIBC.call("ftruncate", descriptor, size)
+
+
+def reserve(descriptor: int, size: int) -> None:
+    """Give a file all the room of its `size` octets now; OSError (ENOSPC) where there isn't so much."""
+    number = LIBC.function("posix_fallocate")(descriptor, 0, size)
+    if number:
+        raise OSError(number, "posix_fallocate")
 
 
 def read_bounded(path: str, limit: int) -> bytes:
@@ -111,3 +128,26 @@ def read_bounded(path: str, limit: int) -> bytes:
     if size > limit:
         raise OSError(27, "")
     return bytes(memoryview(data)[:size])
+
+
+def read_chunks(path: str, limit: int) -> "Iterator[bytes]":
+    """Yield a file's first `limit` octets in parts, nothing where it can't be read; never through a symbolic link, never waiting.
+
+    Take all of them: MicroPython doesn't end a generator that is given up.
+    """
+    flags = LIBC["O_NONBLOCK"] | LIBC["O_CLOEXEC"] | LIBC["O_NOFOLLOW"]
+    descriptor = LIBC.function("open")(_path(path), flags, 0)
+    if descriptor < 0:
+        return
+    data, size = bytearray(min(limit, _CHUNK)), 1
+    while size > 0 and limit > 0:
+        size = LIBC.function("read")(descriptor, data, min(limit, len(data)))
+        limit -= size
+        if size > 0:
+            yield bytes(memoryview(data)[:size])
+    LIBC.call("close", descriptor)
+
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Iterator

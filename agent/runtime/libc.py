@@ -2,8 +2,8 @@
 """The C library: one table of signatures, one table of the constants that differ by processor.
 
 Codes: v nothing, i int, I unsigned, Q 64 bits unsigned, B octet, z size_t, p pointer (None, an address, bytes, a buffer).
-Offsets of mmap and ftruncate: both forms of a 32-bit libc (glibc's 32-bit off_t, musl's 64-bit one) read zeros where mmap
-gets spare zero arguments, and `ftruncate64` is used where it exists.
+Offsets: both forms of a 32-bit libc (glibc's 32-bit off_t, musl's 64-bit one) read zeros where mmap gets spare zero arguments;
+`ftruncate64` and `posix_fallocate64` are used where they exist.
 Sources: Linux UAPI headers asm-generic/{fcntl,socket,mman}.h and arch/{mips,arm,arm64}/include/uapi/asm.
 """
 
@@ -23,6 +23,7 @@ _SIGNATURES = {
     "close": ("i", "i"),
     "connect": ("i", "ipI"),
     "fchmod": ("i", "iI"),
+    "flock": ("i", "ii"),
     "fsync": ("i", "i"),
     "geteuid": ("i", ""),
     "getsockopt": ("i", "iiipp"),
@@ -98,10 +99,11 @@ class Libc:
         for name in _SIGNATURES:
             result, arguments = _SIGNATURES[name]
             self._functions[name] = native.function(lib, result, name, arguments)
-        try:
-            self._functions["ftruncate"] = native.function(lib, "i", "ftruncate64", "iQ")
-        except AttributeError:
-            self._functions["ftruncate"] = native.function(lib, "i", "ftruncate", "iQ")
+        for name, arguments in (("ftruncate", "iQ"), ("posix_fallocate", "iQQ")):
+            try:
+                self._functions[name] = native.function(lib, "i", name + "64", arguments)
+            except AttributeError:
+                self._functions[name] = native.function(lib, "i", name, arguments)
         uname = bytearray(390)
         self._functions["uname"](uname)
         self.machine = bytes(uname[260:325]).split(b"\0")[0].decode()
@@ -116,14 +118,15 @@ class Libc:
         return self.constants[name]
 
     def call(self, name: str, *arguments: "object") -> int:
-        """Call a function that answers -1 on failure; OSError with errno then, without any text of its own.
-
-        The empty text is needed: with a number alone CPython leaves `errno` empty.
-        """
+        """Call a function that answers -1 on failure; OSError with errno and the function's name then, nothing of its arguments."""
         result: int = self._functions[name](*arguments)
         if result in _FAILED:
-            raise OSError(native.last_error(), "")
+            raise OSError(native.last_error(), name)
         return result
+
+    def has(self, word: str) -> bool:
+        """Say whether a word is the name of one of these functions."""
+        return word in self._functions
 
     def function(self, name: str) -> "Callable[..., Any]":
         """Return the bare function, for callers that read errno themselves."""

@@ -8,7 +8,7 @@ ever holds one and a collection never walks them (EXP-2, ANON-5).
 from agent.runtime import files
 from agent.runtime.libc import LIBC, buffer_at
 
-_READ, _READ_WRITE = 1, 3
+_READ_WRITE = 3
 _SHARED, _PRIVATE = 1, 2
 
 
@@ -40,11 +40,15 @@ class Region:
 
 
 def map_file(path: str, size: int, *, create: bool = True) -> Region:
-    """Map a file, shared and writable, made (0600, zeros) or brought to `size` octets first. OSError where it can't be."""
+    """Map a file, shared and writable, made (0600, zeros) or brought to `size` octets first. OSError where it can't be.
+
+    Its room is reserved at once: touching a page that a full tmpfs can't give ends the process (SIGBUS).
+    """
     descriptor = files.open_file(path, ("O_CREAT",) if create else ())
     try:
         if create:
             files.truncate(descriptor, size)
+            files.reserve(descriptor, size)
         address = LIBC.call("mmap", None, size, _READ_WRITE, _SHARED, descriptor, 0, 0, 0)
     finally:
         LIBC.call("close", descriptor)

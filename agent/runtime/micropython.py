@@ -101,6 +101,18 @@ _timespec = bytearray(16)
 _recv = function(_libc, "i", "recv", "ipzi")
 
 
+def names(path: str) -> "Iterator[str]":
+    """Yield the names in a folder, in no order, one at a time; OSError where it can't be read."""
+    entries = os.ilistdir(path)
+    while True:
+        try:
+            yield next(entries)[0]
+        except StopIteration:
+            return
+        except UnicodeError:  # a name that isn't text
+            continue
+
+
 def clock(number: int) -> int:
     """Return a POSIX clock (1 MONOTONIC, 7 BOOTTIME) in nanoseconds."""
     _gettime(number, _timespec)
@@ -116,4 +128,4 @@ def receive(descriptor: int, buffer: "bytearray | memoryview") -> int:
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Callable
+    from typing import Any, Callable, Iterator

@@ -4,7 +4,7 @@
 import struct
 import sys
 
-from agent.runtime import files
+from agent.runtime import memory
 from agent.runtime.libc import LIBC
 
 SIGINT, SIGPIPE, SIGTERM = 2, 13, 15
@@ -47,20 +47,24 @@ def stop_descriptor() -> int:
 
 
 class Heartbeat:
-    """A file on tmpfs that shows `oubli-watch` that the loop turns: process id, its start time, a count that moves."""
+    """A file on tmpfs that shows `oubli-watch` that the loop turns: process id, its start time, a count that moves.
+
+    Mapped, so that no tmpfs that has filled up meanwhile can stop it. A count read while it is written is another count as well.
+    """
 
     def __init__(self, path: str) -> None:
-        self._path = path
-        self._next = 0
-        self._count = 0
-        self._who = identity()
+        self._next = self._count = 0
+        who = identity().encode() + b" "
+        self._at = len(who)
+        self._region = memory.map_file(path, self._at + 11)
+        self._region.view[: self._at] = who
 
     def beat(self, now: int) -> None:
         """Write a new count every few seconds; `now` is monotonic ns."""
         if now >= self._next:
             self._next = now + _BEAT
             self._count += 1
-            files.write_atomic(self._path, (self._who + " " + str(self._count) + "\n").encode(), 0o600, durable=False)
+            self._region.view[self._at : self._at + 11] = b"%010d\n" % self._count
 
 
 def identity() -> str:

@@ -8,6 +8,7 @@ option number means something else, succeeds, and would leave "uid 0".
 
 import errno
 import select
+import socket
 import struct
 
 from agent.runtime import files, memory
@@ -18,6 +19,9 @@ NETLINK_ROUTE, NETLINK_NETFILTER = 0, 12
 _SOCK_RAW = 3
 _MSG_NOSIGNAL = 0x4000
 _SOL_NETLINK, _BROADCAST_ERROR = 270, 4
+_SO_MEMINFO = 55  # linux/sock_diag.h: nine words, of which the last counts drops
+
+_FAMILY_4, _FAMILY_6 = 2, 10
 
 receive = native.receive
 _inbox = memory.scratch(4096)  # outside the heap: a small one has no run of that size left after a while
@@ -40,6 +44,14 @@ def netlink(protocol: int, groups: int, buffer_octets: int) -> int:
 def loss_free(descriptor: int, on: bool) -> None:
     """Make the kernel keep an event that this netlink socket couldn't take, and try again (or stop that)."""
     LIBC.call("setsockopt", descriptor, _SOL_NETLINK, _BROADCAST_ERROR, int32(on), 4)
+
+
+def drops(descriptor: int) -> int:
+    """Return how many messages the kernel has dropped because this socket's buffer was full (32 bits, then from 0 again)."""
+    values, length = bytearray(36), bytearray(int32(36))
+    LIBC.call("getsockopt", descriptor, LIBC["SOL_SOCKET"], _SO_MEMINFO, values, length)
+    (dropped,) = struct.unpack_from("I", values, 32)
+    return dropped
 
 
 def request(descriptor: int, message: bytes) -> None:
@@ -119,6 +131,16 @@ def send_some(descriptor: int, data: bytes) -> int:
 def close(descriptor: int) -> None:
     """Close a descriptor."""
     LIBC.call("close", descriptor)
+
+
+def packed(text: bytes) -> bytes:
+    """Return the 4 or 16 octets of an address that is written out, b"" where it isn't one."""
+    if not text or len(text) > 45 or any(letter not in b"0123456789abcdefABCDEF:." for letter in text):
+        return b""
+    try:
+        return socket.inet_pton(_FAMILY_6 if b":" in text else _FAMILY_4, text.decode())
+    except OSError:
+        return b""
 
 
 class Poll:

@@ -10,10 +10,10 @@ import struct
 
 from agent.runtime.libc import native
 
-KEY, STATE, HEADER, OVERHEAD = 32, 52, 24, 17
-HASH, HASH_KEY = 8, 16
+STATE, HEADER, OVERHEAD = 52, 24, 17
 MESSAGE, FINAL = 0, 3
 
+LIBRARY = "libsodium"
 _NAMES = ("libsodium.so.23", "libsodium.so.26", "libsodium.so")
 _SIGNATURES = {
     "sodium_init": ("i", ""),
@@ -44,13 +44,13 @@ class Sodium:
             except OSError:
                 continue
         if lib is None:
-            raise OSError(2, "")
+            raise OSError(2, LIBRARY)
         bound = {}
         for name in _SIGNATURES:
             result, arguments = _SIGNATURES[name]
             bound[name] = native.function(lib, result, name, arguments)
         if bound["sodium_init"]() < 0:
-            raise OSError(5, "")
+            raise OSError(5, LIBRARY)
         self._zero = bound["sodium_memzero"]
         self._random = bound["randombytes_buf"]
         self._generichash = bound["crypto_generichash"]

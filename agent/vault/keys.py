@@ -21,7 +21,7 @@ from agent.runtime import files, memory
 from agent.runtime.libc import words
 
 FREE, OPEN, CLOSED, TORN = 0, 1, 2, 3
-SLOT, _HEADER = 192, 64
+SLOT, HEADER = 192, 64
 _MAGIC = b"OUBLIKY1"
 _FIELDS = "<BBBBHxxIIIIq"
 _KEY, _BANK, _BANKS = 32, 64, 64  # offsets in a slot, octets between banks
@@ -34,7 +34,7 @@ class Slot:
     def __init__(self, region: memory.Region, index: int) -> None:
         self.index = index
         self._view = region.view
-        self._at = _HEADER + index * SLOT
+        self._at = HEADER + index * SLOT
         self.address = region.address + self._at
         self.key = self.address + _KEY
         self.load()
@@ -102,7 +102,7 @@ class KeyRing:
     """
 
     def __init__(self, path: str, count: int, boot: str, sodium: "Sodium") -> None:
-        size = _HEADER + count * SLOT
+        size = HEADER + count * SLOT
         header = struct.pack("<8sI", _MAGIC, count)
         former = b""
         self.dropped = 0
@@ -127,8 +127,8 @@ class KeyRing:
 
     def take(self) -> "Slot | None":
         """Return a free slot with a new segment number and a new random key, None where all are taken."""
-        for index in range((self._region.size - _HEADER) // SLOT):
-            if self._region.view[_HEADER + index * SLOT] == FREE:
+        for index in range((self._region.size - HEADER) // SLOT):
+            if self._region.view[HEADER + index * SLOT] == FREE:
                 slot = Slot(self._region, index)
                 (slot.number,) = struct.unpack_from("<I", self._region.view, 12)
                 struct.pack_into("<I", self._region.view, 12, slot.number + 1)
@@ -155,10 +155,15 @@ def open_ring(path: str) -> memory.Region:
     return memory.map_file(path, files.size_of(path), create=False)
 
 
+def boot_of(region: memory.Region) -> str:
+    """Return the boot that a mapped ring belongs to, as 32 hexadecimal digits; anything for a file that is none."""
+    return "".join(chr(octet) for octet in region.view[16:48])
+
+
 def used(region: memory.Region) -> "Iterator[Slot]":
     """Yield the slots of a mapped ring that hold a segment."""
-    for index in range((region.size - _HEADER) // SLOT):
-        if region.view[_HEADER + index * SLOT] != FREE:
+    for index in range((region.size - HEADER) // SLOT):
+        if region.view[HEADER + index * SLOT] != FREE:
             yield Slot(region, index)
 
 

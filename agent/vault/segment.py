@@ -15,7 +15,6 @@ from agent.runtime import sodium as crypto
 HEADER = 80
 PAGE = 4096
 PAGE_HEADER = 4  # a little-endian word: octets used | generation it belongs to << 16
-ROOM = PAGE - PAGE_HEADER
 VERSION = 2
 VOLATILE = 0
 _FORMAT = ">4sBBBB16sIIQQI24s4x"

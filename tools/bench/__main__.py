@@ -13,6 +13,7 @@ from typer.core import TyperGroup
 
 from host_sim.lab_network import LabError
 from tools.bench import capture as captures
+from tools.bench import dump as dumps
 from tools.bench import instructions as instruction_counts
 from tools.bench.peers import PEERS
 
@@ -109,6 +110,30 @@ def capture(
     except KeyboardInterrupt:
         _refuse("interrupted; everything it made is removed", 130)
     console.print(captures.table(result))
+    if json_file:
+        _write(result, json_file)
+
+
+@app.command()
+def dump(
+    json_file: Json = None,
+    rounds: Annotated[int, typer.Option(min=1, help="How often everything is measured.")] = 3,
+    entries: Annotated[list[int] | None, typer.Option(min=0, help="A fill of the table; may be given again: 0, 16384, 262144.")] = None,
+) -> None:
+    """CPU for one listing of the live table, and the longest that an event may have to wait for it. Needs root."""
+    console = _console(json_file)
+    known = dumps.sizes()
+    try:
+        captures.check(max(entries or [0]), list(PEERS[:2]))
+        with console.status("making flows") as status:
+            result = dumps.measure(entries or known, rounds, status.update)
+    except captures.CaptureError as failure:
+        _refuse(str(failure).replace("capture", "dump", 1).replace("--flows", "--entries"))
+    except LabError as failure:
+        _refuse(str(failure), 1)
+    except KeyboardInterrupt:
+        _refuse("interrupted; everything it made is removed", 130)
+    console.print(dumps.table(result))
     if json_file:
         _write(result, json_file)
 

@@ -93,7 +93,7 @@ def measure(load: Load, rounds: int, peers: list[Peer], progress: Callable[[str]
         "flows": load.count,
         "terminals": len(load.terminals),
         "rounds": rounds,
-        "machine": _machine(),
+        "machine": machine(),
     }
 
 
@@ -105,8 +105,8 @@ def _turned(peers: list[Peer], number: int) -> list[Peer]:
 def _once(peer: Peer, gateway: Gateway, case: str, load: Load, folder: Path) -> Sample:
     running = Running(peer, folder, gateway.command)
     try:
-        _wait(gateway.listening, running)
-        _rest(gateway, running)
+        wait(gateway.listening, running)
+        rest(gateway, running)
         before = running.cpu()
         gateway.fill(load.requests[case], load.frames, load.count)
         if case == "flush":
@@ -116,8 +116,8 @@ def _once(peer: Peer, gateway: Gateway, case: str, load: Load, folder: Path) -> 
             if case == "steady":
                 gateway.pace(load.up, RATE)
             gateway.evict()
-        _wait(lambda: gateway.tracked() == 0 and gateway.unread() == 0, running)
-        _rest(gateway, running)
+        wait(lambda: gateway.tracked() == 0 and gateway.unread() == 0, running)
+        rest(gateway, running)
         cpu = running.cpu() - before
         memory = running.memory()
         known = running.finish()
@@ -127,7 +127,8 @@ def _once(peer: Peer, gateway: Gateway, case: str, load: Load, folder: Path) -> 
     return Sample(known, load.count - known, cpu * 100_000 / max(known, 1), *memory)
 
 
-def _wait(happened: Callable[[], bool], running: Running) -> None:
+def wait(happened: Callable[[], bool], running: Running) -> None:
+    """Wait until something happens, while the peer lives."""
     deadline = time.monotonic() + _PATIENCE
     while not happened():
         running.cpu()  # which also says that it lives
@@ -136,7 +137,7 @@ def _wait(happened: Callable[[], bool], running: Running) -> None:
         time.sleep(0.02)
 
 
-def _rest(gateway: Gateway, running: Running) -> None:
+def rest(gateway: Gateway, running: Running) -> None:
     """Wait until the peer has nothing to do."""
 
     def rests() -> bool:
@@ -144,7 +145,7 @@ def _rest(gateway: Gateway, running: Running) -> None:
         time.sleep(_REST)
         return gateway.unread() == 0 and running.cpu() - before < _RESTING * _REST
 
-    _wait(rests, running)
+    wait(rests, running)
 
 
 def _row(name: str, case: str, samples: list[Sample]) -> dict[str, Any]:
@@ -162,7 +163,8 @@ def _row(name: str, case: str, samples: list[Sample]) -> dict[str, Any]:
     }
 
 
-def _machine() -> dict[str, Any]:
+def machine() -> dict[str, Any]:
+    """Return what the figures were taken on."""
     models = [line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
     return {
         "processor": models[0] if models else platform.machine(),

@@ -50,7 +50,7 @@ def terminals(count: int) -> list[Terminal]:
 
 def make(count: int, everyone: list[Terminal], seed: int = 1) -> list[kernel.Flow]:
     """Return `count` flows of these terminals whose tuples differ in both directions."""
-    draw = random.Random(seed)  # noqa: S311 (repeatable, not secret)
+    draw = random.Random(seed)
     weights = list(itertools.accumulate(1 / rank for rank in range(1, len(everyone) + 1)))
     tuples: set[tuple[int, bytes, int, bytes, int]] = set()
     flows: list[kernel.Flow] = []

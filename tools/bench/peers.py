@@ -112,7 +112,8 @@ int main(void) {
 """
 
 
-def _prepare_oubli(folder: Path) -> None:
+def prepare_oubli(folder: Path) -> None:
+    """Make a recorder's root folder."""
     (folder / "etc/config").mkdir(parents=True)
     (folder / "etc/config/oubli").write_text(_CONFIG)
 
@@ -179,8 +180,8 @@ class Peer:
 
 
 PEERS = (
-    Peer("oubli CPython", (), _prepare_oubli, _oubli(sys.executable), _kept, asked=True),
-    Peer("oubli MicroPython", ("micropython",), _prepare_oubli, _oubli("micropython", "-X", f"heapsize={HEAP}"), _kept, asked=True),
+    Peer("oubli CPython", (), prepare_oubli, _oubli(sys.executable), _kept, asked=True),
+    Peer("oubli MicroPython", ("micropython",), prepare_oubli, _oubli("micropython", "-X", f"heapsize={HEAP}"), _kept, asked=True),
     Peer("ulogd2", ("ulogd",), _prepare_ulogd, lambda folder: ["ulogd", "-c", str(folder / "ulogd.conf")], _lines("out", rb"\[DESTROY\]")),
     Peer(
         "conntrack -E",

@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`oubli-bench dump`: what it costs to list the live table, which the recorder does every 5 minutes, and how long a turn then takes.
+
+The recorder runs on the real kernel beside a table of stated fill, and its clock is moved to the next dump. Processor time is
+its own, user and system, for all that is due after five minutes; the row without entries says how much of that isn't an entry's:
+the kernel then walks every bucket of its table, the other namespaces' too, within one call.
+The kernel lists the table within the recorder's own calls, so its part is in it. An event waits for at most the turn that
+runs when it comes: the longest one, in processor time, is the most that a dump can delay it. Medians over the rounds; of the
+turns the longest of all.
+"""
+
+import struct
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from rich.table import Table
+
+from agent.recorder import DUMP
+from host_sim.interpreters import ROOT
+from tools.bench import flows
+from tools.bench.capture import machine, rest, wait
+from tools.bench.gateway import Gateway
+from tools.bench.peers import HEAP, Peer, Running, prepare_oubli
+
+ENTRIES = (0, 16_384, 262_144)  # a small router's table, and the default of a large one
+_SPARE = 64  # entries of the namespace's own
+_TERMINALS = 1024
+_LIFETIME = 86_400  # s
+_SECOND = 1_000_000_000
+INTERPRETERS = {"CPython": [sys.executable], "MicroPython": ["micropython", "-X", f"heapsize={HEAP}"]}
+
+
+def sizes() -> list[int]:
+    """Return the fills that this kernel's table can hold."""
+    limit = int(Path("/proc/sys/net/netfilter/nf_conntrack_max").read_text())
+    return [min(size, limit - _SPARE) for size in ENTRIES]
+
+
+def measure(entries: list[int], rounds: int, progress: Callable[[str], None]) -> dict[str, Any]:
+    """Measure each fill with each interpreter; `progress` is told of each step. LabError where something didn't happen."""
+    terminals = flows.terminals(_TERMINALS)
+    requests = {size: flows.requests(flows.make(size, terminals), _LIFETIME) for size in entries}
+    samples: dict[tuple[str, int], list[tuple[float, float]]] = {}
+    shm = Path("/dev/shm")  # noqa: S108 (a folder of its own is made there, as on a device)
+    with tempfile.TemporaryDirectory(prefix="oubli-bench-", dir=shm if shm.is_dir() else None) as folder:
+        for number in range(rounds):
+            for size in entries:
+                for name in INTERPRETERS:
+                    progress(f"round {number + 1} of {rounds}, {size} entries, {name}")
+                    with Gateway(terminals) as gateway:
+                        gateway.fill(requests[size], [], size)
+                        sample = _once(name, gateway, Path(folder, f"{name}-{size}-{number}"))
+                    samples.setdefault((name, size), []).append(sample)
+    rows = [
+        {"name": name, "entries": size, "cpu_s": round(median(cpus), 4), "longest_turn_ms": round(max(turns), 2)}
+        for (name, size), taken in samples.items()
+        for cpus, turns in [zip(*taken, strict=True)]
+    ]
+    return {"rows": rows, "rounds": rounds, "machine": machine()}
+
+
+def _once(name: str, gateway: Gateway, folder: Path) -> tuple[float, float]:
+    """Return the processor time of one dump in seconds, and the longest turn of the recorder's loop meanwhile in ms."""
+    clock = folder / "clock"
+
+    def prepare(folder: Path) -> None:
+        prepare_oubli(folder)
+        clock.write_bytes(bytes(8))
+
+    def words(folder: Path) -> list[str]:
+        files = ["--config", str(folder / "etc/config/oubli"), "--root", str(folder), "--clock", str(clock)]
+        return [*INTERPRETERS[name], str(ROOT / "host_sim/launch.py"), "recorder", *files, "--variant", "turns"]
+
+    running = Running(Peer(name, (), prepare, words, lambda _: 0), folder, gateway.command)
+    try:
+        wait(gateway.listening, running)
+        wait((folder / "var/run/oubli/control/socket").exists, running)
+        rest(gateway, running)
+        before, begun = running.cpu(), time.monotonic_ns()
+        beside = clock.with_suffix(".new")
+        beside.write_bytes(struct.pack("<q", DUMP + _SECOND))
+        beside.replace(clock)
+        time.sleep(1.5)  # its clock is looked at once a second
+        rest(gateway, running)
+        cpu = running.cpu() - before
+    finally:
+        running.kill()
+    turns = [line.split() for line in (folder / "var/run/oubli/turns").read_text().splitlines()]
+    return cpu, max((int(length) / 1e6 for at, length in turns if int(at) >= begun), default=0.0)
+
+
+def table(result: dict[str, Any]) -> Table:
+    """Return the result for a person."""
+    shown = Table(title=f"To list the live table once, {result['rounds']} rounds", title_justify="left")
+    shown.add_column("")
+    for name in ("entries", "CPU s", "longest turn, ms"):
+        shown.add_column(name, justify="right")
+    for row in sorted(result["rows"], key=lambda row: (row["name"], row["entries"])):
+        shown.add_row(row["name"], f"{row['entries']:,}", f"{row['cpu_s']:.3f}", f"{row['longest_turn_ms']:.1f}")
+    return shown

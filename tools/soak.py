@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`tools/soak`: the one long command. Fuzzes for hours; figures as JSON, exit 1 with findings; bad use: exit 2, one line."""
+
+import json
+import secrets
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+from host_sim.interpreters import NAMES, ROOT, NoInterpreterError
+from tools.fuzz import capture
+
+_BATCH = 256  # executions between two looks at the clock
+
+
+def fuzz_capture(seed: int, seconds: float) -> dict[str, Any]:
+    """Fuzz agent/capture on CPython, with MicroPython beside it."""
+    peer = capture.Peer(NAMES[1])
+    try:
+        fuzzer = capture.Fuzzer(seed, peer)
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            for _ in range(_BATCH):
+                fuzzer.step()
+    finally:
+        peer.close()
+    return fuzzer.report()
+
+
+ROOMS = {"capture": fuzz_capture}
+
+
+def _refuse(text: str) -> NoReturn:
+    typer.echo(f"tools/soak: {text}", err=True)
+    raise typer.Exit(2)
+
+
+def _commit() -> str:
+    """Return the commit that is checked out, with + where files differ from it; nothing outside a repository."""
+    words = ["git", "describe", "--always", "--abbrev=12", "--dirty=+", "--exclude=*"]
+    return subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip()
+
+
+def main(
+    room: Annotated[list[str] | None, typer.Option(help=f"Only this room; may be given again: {', '.join(ROOMS)}.")] = None,
+    hours: Annotated[float, typer.Option(min=0, help="How long, for all rooms together.")] = 1,
+    seed: Annotated[int | None, typer.Option(min=0, help="What everything is drawn from; another one each time.")] = None,
+    json_file: Annotated[str, typer.Option("--json", metavar="FILE", help="Where the figures go; - is standard output.")] = "-",
+) -> None:
+    """Tries what takes hours: fuzzes the rooms that read hostile bytes. Exit 1 when something was found."""
+    for name in room or ():
+        if name not in ROOMS:
+            _refuse(f"--room: {name!r} isn't known; accepted: {', '.join(ROOMS)}")
+    names = [name for name in ROOMS if not room or name in room]
+    seed = secrets.randbits(32) if seed is None else seed
+    result: dict[str, Any] = {"commit": _commit(), "seed": seed, "python": sys.version.split()[0], "rooms": {}}
+    try:
+        for name in names:
+            start = time.monotonic()
+            figures = ROOMS[name](seed, hours * 3600 / len(names))
+            result["rooms"][name] = {"seconds": round(time.monotonic() - start, 1), **figures}
+    except NoInterpreterError as failure:
+        _refuse(str(failure))
+    text = json.dumps(result, indent=1) + "\n"
+    if json_file == "-":
+        typer.echo(text, nl=False)
+    else:
+        try:
+            Path(json_file).write_text(text)
+        except OSError as failure:
+            _refuse(f"--json: {json_file}: can't be written ({failure.strerror}); accepted: a file, or -")
+    raise typer.Exit(any(figures["findings"] for figures in result["rooms"].values()))
+
+
+if __name__ == "__main__":
+    typer.run(main)
