@@ -8,13 +8,14 @@ import sys
 from agent import VERSION, canonical
 from agent.config import ConfigError, load
 from agent.paths import Paths
+from agent.runtime import process
 from agent.runtime.clocks import DeviceTime
 from agent.runtime.files import exists
 from agent.runtime.libc import LIBC
 from agent.runtime.sodium import LIBRARY
 from agent.summary.metrics import METRICS
 
-HELP = """usage: oubli VERB [--config FILE] [--root DIR] [--json] [--fix] [--day D]
+HELP = """usage: oubli VERB [--config FILE] [--root DIR] [--json] [--fix] [--day D] [--purpose NAME | --all]
 
   recorder    the daemon that reads connection tracking and keeps the buffer
   forwarder   the daemon that sends finished messages to the MQTT broker
@@ -23,15 +24,20 @@ HELP = """usage: oubli VERB [--config FILE] [--root DIR] [--json] [--fix] [--day
   explain METRIC   what a published figure means, what it hides and how sure it is (in French where LANG is)
   leases      have the recorder read the DHCP leases now (called by hotplug.d/dhcp)
   doctor      what on this gateway makes records wrong, late or unlawful (run as root)
+  erase       destroy what is kept, now: for --purpose NAME, or for --all of them
+  ntp         tell the recorder that the time service has just confirmed the time (its hook calls this)
 
   --config FILE   configuration (default: /etc/config/oubli below the root)
   --root DIR      folder below which every path lies (default: /)
-  --json          machine-readable output (status, summary, doctor)
+  --json          machine-readable output
   --day D         agent-day, as 2026-11-25 (summary; default: the newest)
   --fix           set right what can do no harm, and say what was done (doctor)
   --help, --version
 
 exit codes: 0 fine, 1 can't go on (doctor: something was found), 2 bad use or bad configuration"""
+
+
+ACCEPTED = "VERB, --config FILE, --root DIR, --json, --fix, --day D, --purpose NAME, --all, --help"
 
 
 class UsageError(Exception):
@@ -44,31 +50,32 @@ def parse(words: "list[str]") -> "tuple[str, dict[str, str], list[str]]":
     rest = list(words)
     while rest:
         word = rest.pop(0)
-        if word in ("--config", "--root", "--day"):
+        if word in ("--config", "--root", "--day", "--purpose"):
             if not rest:
                 raise UsageError(word + ": a value is missing")
             options[word] = rest.pop(0)
-        elif word in ("--json", "--fix"):
+        elif word in ("--json", "--fix", "--all"):
             flags.append(word)
         elif verb == "explain" and word in [metric.name for metric in METRICS] and "METRIC" not in options:
             options["METRIC"] = word
         elif word.startswith("-") or verb:
-            raise UsageError(word + ": not understood; accepted: VERB, --config FILE, --root DIR, --json, --fix, --day D, --help")
+            raise UsageError(word + ": not understood; accepted: " + ACCEPTED)
         elif word in VERBS:
             verb = word
         else:
             raise UsageError(word + ": unknown verb; accepted: " + ", ".join(sorted(VERBS)))
     if not verb:
         raise UsageError("a verb is missing; accepted: " + ", ".join(sorted(VERBS)))
-    if "--fix" in flags and verb != "doctor":
-        raise UsageError("--fix: not for " + verb + "; accepted: doctor --fix")
-    if "--day" in options and verb != "summary":
-        raise UsageError("--day: not for " + verb + "; accepted: summary --day D")
+    for option, only in (("--fix", "doctor"), ("--day", "summary"), ("--all", "erase"), ("--purpose", "erase")):
+        if (option in flags or option in options) and verb != only:
+            raise UsageError(option + ": not for " + verb + "; accepted: " + only + " " + option)
     parts = options.get("--day", "2026-11-25").split("-")
     if [len(part) for part in parts] != [4, 2, 2] or not "".join(parts).isdigit():
         raise UsageError("--day: not understood; accepted: a date such as 2026-11-25")
     if verb == "explain" and "METRIC" not in options:
         raise UsageError("explain: a metric is missing; accepted: " + ", ".join([metric.name for metric in METRICS]))
+    if verb == "erase" and ("--all" in flags) == ("--purpose" in options):
+        raise UsageError("erase: of which purpose isn't clear; accepted: erase --purpose NAME, erase --all")
     return verb, options, flags
 
 
@@ -78,7 +85,11 @@ def _recorder(paths: Paths, options: "dict[str, str]", _flags: "list[str]") -> i
 
     source = DeviceTime()
     expiry.destroy_due(paths.root, source.boot, source.monotonic())
-    return recorder.run(load(options["--config"]), paths.root, source)
+    settings = load(options["--config"])
+    if not paths.root and process.swaps_to_disk():
+        sys.stderr.write("oubli: swap on a disk is in use: memory could outlive its deadline there; accepted: none, or zram (EXP-2)\n")
+        return 1
+    return recorder.run(settings, paths.root, source)
 
 
 def _forwarder(paths: Paths, options: "dict[str, str]", _flags: "list[str]") -> int:
@@ -89,12 +100,12 @@ def _forwarder(paths: Paths, options: "dict[str, str]", _flags: "list[str]") -> 
     return forwarder.run(settings, paths.root, DeviceTime())
 
 
-def _ask(paths: Paths, call: str) -> "dict[str, Any] | None":
+def _ask(paths: Paths, request: "dict[str, Any]") -> "dict[str, Any] | None":
     """Return the recorder's answer; None, and the reason on standard error, where it gave none."""
     from agent.control import client
 
     try:
-        answer = client.ask(paths.socket, {"call": call})
+        answer = client.ask(paths.socket, request)
     except (OSError, ValueError) as failure:
         refused = isinstance(failure, OSError) and failure.errno == errno.EACCES
         why = "not permitted for this user" if refused else "the recorder isn't running"
@@ -109,7 +120,7 @@ def _ask(paths: Paths, call: str) -> "dict[str, Any] | None":
 def _status(paths: Paths, _options: "dict[str, str]", flags: "list[str]") -> int:
     from agent import status
 
-    answer = _ask(paths, "status")
+    answer = _ask(paths, {"call": "status"})
     if answer is None:
         return 1
     print(canonical.dumps(answer) if "--json" in flags else "\n".join(status.lines(answer)))
@@ -117,7 +128,7 @@ def _status(paths: Paths, _options: "dict[str, str]", flags: "list[str]") -> int
 
 
 def _leases(paths: Paths, _options: "dict[str, str]", _flags: "list[str]") -> int:
-    return 1 if _ask(paths, "leases") is None else 0
+    return 1 if _ask(paths, {"call": "leases"}) is None else 0
 
 
 def _summary(paths: Paths, options: "dict[str, str]", flags: "list[str]") -> int:
@@ -142,6 +153,22 @@ def _explain(_paths: Paths, options: "dict[str, str]", _flags: "list[str]") -> i
     return 0
 
 
+def _ntp(paths: Paths, _options: "dict[str, str]", flags: "list[str]") -> int:
+    answer = _ask(paths, {"call": "ntp"})
+    if answer is None:
+        return 1
+    print(canonical.dumps(answer) if "--json" in flags else "clock " + answer["clock"])
+    return 0
+
+
+def _erase(paths: Paths, options: "dict[str, str]", flags: "list[str]") -> int:
+    answer = _ask(paths, {"call": "erase", "purpose": options.get("--purpose", "all")})
+    if answer is None:
+        return 1
+    print(canonical.dumps(answer) if "--json" in flags else "erased " + str(answer["erased"]) + " records")
+    return 0
+
+
 def _doctor(paths: Paths, options: "dict[str, str]", flags: "list[str]") -> int:
     settings = load(options["--config"])
     from agent.capture.netlink import RECEIVE_BUFFER
@@ -160,6 +187,8 @@ VERBS = {
     "explain": _explain,
     "leases": _leases,
     "doctor": _doctor,
+    "erase": _erase,
+    "ntp": _ntp,
 }
 
 

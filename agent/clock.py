@@ -1,44 +1,191 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the device may believe about the time (EXP-5).
 
-unknown   since boot, nothing said so yet
-floor     nothing said so in this boot, but a former one trusted a time: it is at least the ledger's high-water mark
+unknown   since boot, nothing said so, and nothing is known that it must be later than
+floor     nothing said so yet; it is at least the latest of the build's date, the newest file of the configuration, and the
+          high-water mark that the ledger keeps of trusted times
 trusted   two confirmations at least ten minutes apart agreed with the device's own running
+
+The wall clock is held against the time since boot at each tick. A difference from the last confirmed time of more than a day,
+forward or back, takes the trust away until two confirmations agree anew: so a step of that size expires nothing by itself.
+A confirmation below the floor is refused: that time is over. What is known holds for the boot, in a file on tmpfs, so that a
+restart of the process keeps it.
+
+The kernel stamps a connection with the wall clock as it was then. After a step those stamps are of another time line:
+`restate` brings them to the present one by way of the time since boot, in doubt to the older of two (EXP-1: never late).
 """
+
+import json
+import os
+
+from agent.runtime import files
 
 _SECOND = 1000000000
 APART = 600 * _SECOND
 AGREE = 2 * _SECOND  # a quartz drifts 0.06 s in ten minutes; NTP steps smaller than this are slewed
+DAY = 86400 * _SECOND
+HOUR = 3600 * _SECOND
+STEP = _SECOND // 2  # less between two ticks is slewing
+LINES = 8  # time lines remembered
+DELIVERY = 600 * _SECOND  # within which the kernel's word of an end arrives
+LIMIT = 2048
+_EVER = 1 << 62
+_TRIES = 10
 
 
 class Clock:
-    """Wall and monotonic time from a source, and the state of trust. Times in ns."""
+    """Wall and monotonic time from a source, and the state of trust. Times in ns; `floor` in seconds.
 
-    def __init__(self, source: "TimeSource", high_water: int) -> None:
+    `path` is the state file. `booted`: this is the first process of its boot. `stepped`: the wall clock was stepped in this boot.
+    """
+
+    def __init__(self, source: "TimeSource", path: str, floor: int) -> None:
         self.source = source
-        self._floor = high_water
-        self._first: "tuple[int, int] | None" = None
+        self.floor = floor
         self.trusted = False
+        self.refused = False  # the last confirmation told of a time before the floor
+        self._path = path
+        self._first: "list[int] | None" = None  # wall, monotonic of a confirmation that waits for a second one
+        wall, self._seen = self._now()
+        self._confirmed = wall - self._seen
+        self._hour = (self._seen // HOUR + 1) * HOUR  # when the next powered-on hour is full
+        # Time lines, oldest first: since boot from, since boot to, wall clock minus time since boot.
+        self._lines = [[0, _EVER, self._confirmed]]
+        self.booted = not self._load()
+        self.tick()
+        self._save()
 
     @property
     def state(self) -> str:
         """Return unknown, floor or trusted."""
         if self.trusted:
             return "trusted"
-        return "floor" if self._floor else "unknown"
+        return "floor" if self.floor else "unknown"
+
+    @property
+    def stepped(self) -> bool:
+        """Say whether stamps may be of another time line than the present one."""
+        return len(self._lines) > 1
+
+    def _load(self) -> bool:
+        try:
+            read = json.loads(files.read_bounded(self._path, LIMIT))
+            if read["boot"] != self.source.boot:
+                return False
+            numbers = [read["confirmed"], read["hour"], read["seen"]] + (read["first"] or [0, 0])
+            for line in read["lines"]:
+                numbers += line
+            if len(numbers) != 5 + 3 * len(read["lines"]) or not read["lines"] or not all(isinstance(n, int) for n in numbers):
+                raise ValueError
+            self.trusted, self._first = read["trusted"] is True, read["first"]
+            self._confirmed, self._hour, self._seen = numbers[:3]
+            self._lines = read["lines"]
+        except (OSError, ValueError, KeyError, TypeError, RuntimeError):  # RuntimeError: nested deeper than the parser goes
+            return False
+        return True
+
+    def _save(self) -> None:
+        text = '{"boot":"%s","trusted":%s,"first":%s,"confirmed":%d,"hour":%d,"seen":%d,"lines":%s}\n' % (
+            self.source.boot,
+            "true" if self.trusted else "false",
+            json.dumps(self._first),
+            self._confirmed,
+            self._hour,
+            self._seen,
+            json.dumps(self._lines),
+        )
+        files.write_atomic(self._path, text.encode(), durable=False)
+
+    def _now(self) -> "tuple[int, int]":
+        """Read both clocks at one moment: a process that had to wait between the two would take that for a step."""
+        source = self.source
+        wall = monotonic = 0
+        for _ in range(_TRIES):
+            monotonic = source.monotonic()
+            wall = source.wall()
+            if source.monotonic() - monotonic < STEP // 4:
+                break
+        return wall, monotonic
+
+    def tick(self) -> int:
+        """Look at the clocks; returns by how much the wall clock was stepped since the last look, 0 where it wasn't."""
+        wall, monotonic = self._now()
+        offset = wall - monotonic
+        line = self._lines[-1]
+        step = offset - line[2]
+        if -STEP <= step <= STEP:
+            step, line[2] = 0, offset
+        else:
+            # It happened some time between two looks: both lines hold for that while.
+            line[1] = monotonic
+            self._lines = self._lines[1 - LINES :] + [[self._seen, _EVER, offset]]
+        self._seen = monotonic
+        strayed = self.trusted and not -DAY <= offset - self._confirmed <= DAY
+        if strayed:
+            self.trusted = False
+        if step or strayed:
+            self._save()
+        return step
 
     def confirm(self) -> bool:
-        """Take one NTP confirmation of the present wall clock; True once the clock is trusted."""
-        wall, monotonic = self.source.wall(), self.source.monotonic()
-        if self.trusted or wall < self._floor * _SECOND:
+        """Take one NTP confirmation of the present wall clock; True once the clock is trusted. Call `tick` before."""
+        wall, monotonic = self._now()
+        self.refused = wall < self.floor * _SECOND
+        if self.refused:
             return self.trusted
-        if self._first is not None and monotonic - self._first[1] >= APART:
+        if self.trusted:
+            self._confirmed = wall - monotonic
+        elif self._first is None:
+            self._first = [wall, monotonic]
+        elif monotonic - self._first[1] >= APART:
             drift = (wall - self._first[0]) - (monotonic - self._first[1])
             self.trusted = -AGREE <= drift <= AGREE
-        elif self._first is not None:
-            return False
-        self._first = (wall, monotonic)
+            self._first, self._confirmed = (None if self.trusted else [wall, monotonic]), wall - monotonic
+        self._save()
         return self.trusted
+
+    def hour(self) -> bool:
+        """Say whether another powered-on hour of this boot is full; each is told once, whatever process asks."""
+        if self._seen < self._hour:
+            return False
+        self._hour += HOUR
+        self._save()
+        return True
+
+    def restate(self, start: int, stop: int) -> "tuple[int, int]":
+        """Return the kernel's two stamps of a connection that has just ended as the present wall clock would have made them."""
+        now = self.source.monotonic()
+        lines = self._lines
+        present = lines[-1][2]
+        chosen = -1
+        for index in range(len(lines)):
+            begin, over, offset = lines[index]
+            if begin <= stop - offset <= min(over, now):
+                chosen = index
+                if now - (stop - offset) <= DELIVERY:
+                    break
+        # Of no line that is remembered: by the oldest one. What ended has ended by now.
+        since = min(stop - lines[max(chosen, 0)][2], now)
+        for begin, over, offset in reversed(lines[: chosen + 1]):
+            if begin <= start - offset <= min(over, since):
+                return start - offset + present, since + present
+        return present, since + present  # as old as the boot: in doubt longer, never later
+
+
+def newest(folder: str) -> int:
+    """Return when the youngest file below a folder was written, in seconds since the epoch; 0 where there is none."""
+    latest = 0
+    try:
+        names = os.listdir(folder)
+    except OSError:
+        return 0
+    for name in names:
+        try:
+            status = os.stat(folder + "/" + name)
+        except OSError:
+            continue
+        latest = max(latest, newest(folder + "/" + name) if status[0] & 0o170000 == 0o040000 else int(status[8]))
+    return latest
 
 
 TYPE_CHECKING = False

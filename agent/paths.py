@@ -20,6 +20,7 @@ class Paths:
         self.keys = run + "/keys"
         self.terminals = run + "/terminals"
         self.counters = run + "/counters"
+        self.clock = run + "/clock"
         self.heartbeat = run + "/heartbeat"
         self.live = run + "/live"
         self.health = self.live + "/health"

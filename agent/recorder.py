@@ -10,10 +10,10 @@ import errno
 import json
 import os
 
-from agent import law
+from agent import BUILT, law
 from agent.capture import connections, lan, leases, lossfree, neighbours, timeouts, trouble
 from agent.capture.netlink import RECEIVE_BUFFER
-from agent.clock import Clock
+from agent.clock import HOUR, Clock, newest
 from agent.config import devices, lease_files
 from agent.control.server import Server
 from agent.counters import Counters
@@ -36,9 +36,9 @@ _SECOND = 1000000000
 _TICK = _SECOND
 # Expiry runs this much ahead, so that one turn of the loop is never late.
 _AHEAD = 2 * _SECOND
+_LATEST = _SECOND << 32  # a segment's window has 32 bits of seconds since the epoch
 HEALTH = 300 * _SECOND
 REFRESH = 10 * _SECOND
-HOUR = 3600 * _SECOND
 ADDRESSES_A_ROW = 4  # a terminal has one IPv4 address and a few of IPv6
 FORWARDER_LIMIT = 1024
 
@@ -105,7 +105,8 @@ class Recorder:
         self.counters = Counters(paths.counters)
         self.counters.add("starts")
         self._ledger = Ledger(paths.ledger, log)
-        self.clock = Clock(source, self._ledger["high_water"])
+        floor = max(BUILT, newest(paths.config.rsplit("/", 1)[0]), self._ledger["high_water"])
+        self.clock = Clock(source, paths.clock, floor)
         self._decoder = connections.Decoder()
         self._table = connections.Decoder(connections.NEW)
         self._timeouts = timeouts.Timeouts(sysctl)
@@ -138,7 +139,6 @@ class Recorder:
         self._next_policies = self._monotonic
         self._next_leases = self._monotonic
         self._next_health = self._monotonic
-        self._next_hour = self._monotonic + HOUR
         self._next_dump = self._monotonic
         self._dumping_until = 0  # one dump at a time: its end, or when it is given up
         self._lan_seen = True
@@ -150,6 +150,8 @@ class Recorder:
             log("gap of " + str(gap) + " s since the former process")
         self._neighbours.restart()
         log("started, clock " + self.clock.state + ", purposes: " + (", ".join(sorted(config.purposes)) or "none"))
+        if self.clock.booted:
+            self._count(self._ledger.boot, self._monotonic // HOUR)
         if self._ring.torn:
             log("closed " + str(self._ring.torn) + " segments that a former process left open")
         if config.gateway.duty == "undeclared":
@@ -224,6 +226,8 @@ class Recorder:
     def _connection(self, connection: "connections.Connection") -> None:
         counters = self.counters.values
         counters["connections"] += 1
+        if self.clock.stepped and connection.stop:
+            connection.start, connection.stop = self.clock.restate(connection.start, connection.stop)
         start = connection.start
         terminal = self._who.find(connection.word0, connection.word1, connection.word2, connection.word3, start)
         kind = self._lan.stays(connection) if terminal is not None else self._lan.side(connection.source())
@@ -241,6 +245,9 @@ class Recorder:
         elif not connection.stop or not connection.accounted:
             counters["lost: born before accounting"] += 1
         else:
+            if not 0 <= end < _LATEST:
+                counters["lost: clock"] += 1
+                return
             result = self._ring.append(connection, terminal, start, end, self._wall + _AHEAD, self._monotonic)
             if result != "lost":
                 counters[result] += 1
@@ -248,6 +255,8 @@ class Recorder:
     def _alive(self, connection: "connections.Connection") -> None:
         """Count a connection that lasts up to its last packet, without its volume yet, and keep its association (ANON-8)."""
         start = connection.start
+        if self.clock.stepped:
+            start, _ = self.clock.restate(start, self._wall)
         terminal = self._who.find(connection.word0, connection.word1, connection.word2, connection.word3, start)
         if terminal is not None:
             self._who.needed(terminal.row)
@@ -258,6 +267,7 @@ class Recorder:
     def tick(self) -> int:
         """Do what is due now; returns the ns until it wants to be called again."""
         source = self.clock.source
+        self._watch_clock()
         self._wall, self._monotonic = wall, monotonic = source.wall(), source.monotonic()
         trusted = self.clock.trusted
         self._ring.tick(wall + _AHEAD, monotonic + _AHEAD, trusted=trusted)
@@ -267,7 +277,7 @@ class Recorder:
             self._next_refresh = monotonic + REFRESH
         if monotonic >= self._next_leases and self._read_leases():
             self._next_leases = monotonic + REFRESH
-        while monotonic >= self._next_hour:
+        while self.clock.hour():
             self._hour()
         if monotonic >= self._next_health:
             self._health()
@@ -319,17 +329,32 @@ class Recorder:
             self._lan_seen = self._lan.present
             self._log("no interface of gateway.lan is there" if not self._lan_seen else "an interface of gateway.lan is there again")
 
+    def _watch_clock(self) -> None:
+        """Follow a step of the wall clock: what was stamped before it is restated, and trust may go (EXP-5)."""
+        before = self.clock.trusted
+        step = self.clock.tick()
+        if step:
+            self._log("the wall clock was stepped by " + str(step // _SECOND) + " s")
+            self._who.shift(step)
+            self._timeouts.shift(step)
+            self._ring.stepped()
+        if before and not self.clock.trusted:
+            self._log("clock " + self.clock.state + ": more than a day from what was confirmed")
+
     def _hour(self) -> None:
         """Count a powered-on hour on flash; drop what the spool can't hold."""
-        self._next_hour += HOUR
-        trusted = self.clock.trusted
-        try:
-            self._ledger.hour(self._wall // _SECOND if trusted else 0)
-            self._spool.trim(self._wall // _SECOND if trusted else 0)
-        except OSError as failure:
-            self._log("flash refused the hourly write (errno " + str(failure.errno) + ")")
+        now = self._wall // _SECOND if self.clock.trusted else 0
+        self.clock.floor = max(self.clock.floor, now)
+        self._count(self._ledger.hour, now)
+        self._count(self._spool.trim, now)
         self.counters.add("messages dropped", self._spool.dropped)
         self._spool.dropped = 0
+
+    def _count(self, write: "Callable[..., None]", *values: int) -> None:
+        try:
+            write(*values)
+        except OSError as failure:
+            self._log("flash refused a write (errno " + str(failure.errno) + ")")
 
     def _capture(self) -> str:
         for name in ("events", "acct", "timestamp"):
@@ -356,10 +381,13 @@ class Recorder:
 
     def confirm_time(self) -> bool:
         """Take one NTP confirmation; True once the clock is trusted (EXP-5)."""
+        self._watch_clock()
         before = self.clock.state
         trusted = self.clock.confirm()
         if self.clock.state != before:
             self._log("clock " + self.clock.state)
+        if self.clock.refused:
+            self._log("the time service tells a time that is over: not believed (EXP-5)")
         self.tick()
         return trusted
 
@@ -368,10 +396,22 @@ class Recorder:
         if request["call"] == "ntp":
             self.confirm_time()
             return {"clock": self.clock.state}
+        if request["call"] == "erase":
+            return self._erase(request.get("purpose"))
         if request["call"] == "leases":
             self._wall = self.clock.source.wall()
             return {"read": self._read_leases()}
         return self.status()
+
+    def _erase(self, purpose: "object") -> "dict[str, Any]":
+        """Destroy what a purpose keeps, or "all" of them."""
+        if purpose != "all" and purpose not in self.config.purposes:
+            return {"error": "purpose isn't on; accepted: " + ", ".join(["all"] + sorted(self.config.purposes))}
+        records = self._ring.erase()
+        self.counters.add("erased", records)
+        self.tick()
+        self._log("erased " + str(records) + " records by order")
+        return {"erased": records}
 
     def _forwarder(self) -> "dict[str, Any]":
         """Read the forwarder's word about itself as hostile input."""
@@ -410,6 +450,7 @@ class Recorder:
                 "spent": self._ledger["spent"],
                 "ceiling": self.config.summary.epsilon_ceiling,
                 "tokens": self._ledger["tokens"],
+                "powered_on_hours": self._ledger.age,
                 "published": [figure.data() for figure in self._published.newest()],
                 "spooled": self._spool.waiting(),
             },
@@ -456,13 +497,16 @@ def run(config: "Config", root: str, source: "TimeSource") -> int:
     server = Server(paths.socket, poll, LIBC.call("geteuid"), recorder.call)
     heartbeat = process.Heartbeat(paths.heartbeat)
     streams = _streams(recorder, routes, events, table, ruleset)
-    buffer = memory.scratch(DATAGRAM).view
+    datagram = memory.scratch(DATAGRAM)
+    buffer = datagram.view
     wait = 0
     deaf = True  # events wait in the kernel until the LAN is known
     while True:
         LIBC.call("alarm", HANG)
         ready = poll.wait(wait)
         _read(streams, ready, buffer)
+        if ready:
+            datagram.wipe()  # nothing of a message stays once it is handled (EXP-2)
         now = source.monotonic()
         for descriptor in ready:
             if descriptor == stop:

@@ -185,6 +185,14 @@ class Who:
         """Mark an association whose address a live connection has."""
         self._words[row * _ROW + _SEEN] = self.serial
 
+    def shift(self, step: int) -> None:
+        """Take note that the wall clock was stepped by so many ns: what was learned before is restated."""
+        table = self._words
+        for row in range(1, self._used + 1):
+            at = row * _ROW + _SINCE
+            since = max((table[at] << 32 | table[at + 1]) + step, 0)
+            table[at], table[at + 1] = since >> 32, since & 0xFFFFFFFF
+
     def sweep(self) -> None:
         """Forget what isn't current and was not needed by the last two dumps; call it after each dump."""
         for row in range(1, self._used + 1):

@@ -87,6 +87,8 @@ class Device:
             (self.root / name).chmod(mode)
         folder.chmod(0o755)
         self.config.write_text(CONFIG.format(gateway=GATEWAY_ID, lifetime=lifetime, host=INTERNET_4, port=PORT))
+        written = int(self.time.wall() / SECOND) - 3600
+        os.utime(self.config, (written, written))  # on its own clock it was written before it started (EXP-5)
         self._doorway = _doorway(folder)
 
     def jump(self, seconds: int) -> None:

@@ -27,7 +27,7 @@ from host_sim.interpreters import environment
 from tests.interpreters import HEAP, INTERPRETERS, PROJECT, Interpreter
 from tests.test_runtime import CONNECT, line, running
 
-UNKNOWN = b'{"error":"unknown call; accepted: leases, ntp, status"}\n'
+UNKNOWN = b'{"error":"unknown call; accepted: erase, leases, ntp, status"}\n'
 AS_NOBODY = ("setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups")
 
 
@@ -150,7 +150,7 @@ JUNK = {
     "huge number": b"9" * 4000,
     "list": b'["status"]',
     "no call": b"{}",
-    "unknown call": b'{"call":"erase"}',
+    "unknown call": b'{"call":"forget"}',
     "call that can't be a key": b'{"call":["status"]}',
     "call that is nothing": b'{"call":null}',
     "deep": b"[" * 4090,
@@ -378,7 +378,7 @@ def test_status_is_equal_on_both_interpreters_and_names_what_is_kept(interpreter
         assert (status["gateway"], status["duty"], status["clock"], status["capture"]) == (
             "oublicontroltest",
             "undeclared",
-            "unknown",
+            "floor",
             "ok",
         )
         assert status["forwarder"] == {"connected": False, "unknown": True}
@@ -396,7 +396,7 @@ def test_status_is_equal_on_both_interpreters_and_names_what_is_kept(interpreter
         texts = {re.sub(r"oldest \d+ s", "oldest AGE s", gateway.oubli(one, "status")[1]) for one in BOTH}
         assert len(texts) == 1
         lines = texts.pop().splitlines()
-        assert lines[0] == "gateway oublicontroltest, clock unknown, capture ok"
+        assert lines[0] == "gateway oublicontroltest, clock floor, capture ok"
         assert lines[1].startswith("!! DUTY UNDECLARED: ")
         assert "(L34-II-3)" in lines[1]
         assert f"purpose security ({law.purpose('security').paragraph})" in lines
@@ -500,7 +500,7 @@ def test_what_is_in_order_is_not_loud_and_what_is_not_is(interpreter: Interprete
     """L34-II-3: a declared duty is named without a cry. A kernel that doesn't tell of connections is cried out."""
     with device(folder, interpreter, DUTY, "0") as gateway:
         lines = gateway.oubli(interpreter, "status")[1].splitlines()
-        assert lines[0] == "gateway oublicontroltest, clock unknown, capture misconfigured"
+        assert lines[0] == "gateway oublicontroltest, clock floor, capture misconfigured"
         assert [entry.split(":")[0] for entry in lines if entry.startswith("!!")] == ["!! CAPTURE MISCONFIGURED"]
         assert not any("undeclared" in entry for entry in gateway.stop())
 
@@ -526,7 +526,7 @@ def test_only_root_reaches_a_recorder_and_junk_does_not_stop_it(interpreter: Int
         word.unlink()
         os.mkfifo(word)
         assert gateway.status(interpreter)["forwarder"] == {"connected": False, "unknown": True}
-        assert ask(path, b'{"call":"ntp"}\n') == b'{"clock":"unknown"}\n'
+        assert ask(path, b'{"call":"ntp"}\n') == b'{"clock":"floor"}\n'
         assert gateway.stop()[-1] == "oubli recorder: stopped"
 
 
@@ -559,10 +559,12 @@ def test_folders_are_open_to_whom_they_must_be(interpreter: Interpreter, folder:
 MODES = {
     "srv": "0o755",
     "srv/oubli": "0o711",
+    "srv/oubli/ledger": "0o600",
     "srv/oubli/spool": "0o2770",
     "var": "0o755",
     "var/run": "0o755",
     "var/run/oubli": "0o711",
+    "var/run/oubli/clock": "0o600",
     "var/run/oubli/live": "0o2770",
     "var/run/oubli/live/health": "0o640",
     "var/run/oubli/control": "0o700",

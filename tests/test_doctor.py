@@ -515,7 +515,7 @@ def test_a_clock_that_the_recorder_does_not_trust_is_found(clinic):
         f"exec {clinic.oubli('doctor', '--json')}"
     )
     found = Report(1, (clinic.root / "before").read_text(), "").only("clock-untrusted", WARNING)
-    assert found["what"] == "the recorder doesn't trust the clock yet: unknown"
+    assert found["what"] == "the recorder doesn't trust the clock yet: floor"
     assert (report.status, report.ids, report.errors) == (0, [], "")
 
 

@@ -22,9 +22,10 @@ from agent.vault.ring import GRACE, LATE, SEGMENT_LIMIT, slots_for, window_of
 from host_sim import scenario, tape
 from host_sim.world import World
 from tests import remote
-from tests.interpreters import Interpreter, Remote
+from tests.interpreters import PROJECT, Interpreter, Remote
 
 SECOND, UNIT = 10**9, 10**8
+VECTORS = PROJECT / "tests/vectors/vault"
 BOOT, LATER_BOOT = "a1" * 16, "b2" * 16
 NOW = 1795003200  # a full hour
 SINCE = 10**6  # seconds since boot at NOW
@@ -168,6 +169,14 @@ def test_records_pass_between_byte_orders(remotes):
     packed = remotes("mips")("pack", NOW, rows)
     assert packed == remotes("cpython")("pack", NOW, rows)
     assert remotes("mips")("unpack", NOW, packed) == remotes("cpython")("unpack", NOW, packed) == list(map(text, rows))
+
+
+def test_records_have_the_octets_of_the_format(any_interpreter, remotes):
+    """tests/vectors/vault: what a decoder in another language must open, and what every later version must go on opening."""
+    for vector in json.loads((VECTORS / "records-2.json").read_text()):
+        ask = remotes(any_interpreter.name)
+        assert ask("pack", vector["window"], vector["rows"]) == vector["packed"]
+        assert ask("unpack", vector["window"], ["".join(vector["packed"])]) == [text(one) for one in vector["rows"]]
 
 
 def test_largest_record_fits_the_room_that_is_kept_for_it():

@@ -200,6 +200,11 @@ class Timeouts:
                 former[0:2] = [(next_oldest[0], max(oldest[1], next_oldest[1]))]
             self._current[name] = value
 
+    def shift(self, step: int) -> None:
+        """Take note that the wall clock was stepped by so many ns."""
+        for name, former in self._former.items():
+            self._former[name] = [(until + step, value) for until, value in former]
+
     def end(self, connection: "Connection") -> int:
         """Return when the connection's last packet passed, in ns of the kernel's wall clock, at the latest."""
         return self.last(connection, connection.stop)

@@ -14,7 +14,7 @@ LINE = 4096
 PATIENCE = 5000000000  # ns a client may take for its line and for reading the answer
 
 OPERATOR = "operator"
-CALLS = {"status": OPERATOR, "ntp": OPERATOR, "leases": OPERATOR}
+CALLS = {"status": OPERATOR, "ntp": OPERATOR, "leases": OPERATOR, "erase": OPERATOR}
 
 
 class _Client:

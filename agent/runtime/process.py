@@ -20,6 +20,16 @@ def harden() -> None:
     LIBC.function("umask")(0o077)
 
 
+def swaps_to_disk() -> bool:
+    """Say whether this machine swaps to anything but zram, which is memory too (EXP-2)."""
+    try:
+        with open("/proc/swaps") as file:
+            lines = file.read().split("\n")[1:]
+    except OSError:  # a kernel without swap
+        return False
+    return any(line and not line.startswith("/dev/zram") for line in lines)
+
+
 def stop_descriptor() -> int:
     """Return a descriptor that becomes readable on SIGTERM or SIGINT, which then end nothing by themselves.
 

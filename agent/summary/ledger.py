@@ -15,16 +15,16 @@ HOURS_A_TOKEN = 6
 TOKENS = 2
 OWED = 1 - 24 // HOURS_A_TOKEN  # tokens of a device that doesn't know what it spent
 LIMIT = 1024
-_FIELDS = ("version", "day", "spent", "starts", "tokens", "hours", "since_token", "high_water")
+_FIELDS = ("version", "day", "spent", "starts", "tokens", "hours", "uncounted", "since_token", "high_water")
 
 
 class Ledger:
-    """day (agent-day last opened), spent (thousandths of epsilon on it), tokens, powered-on hours, high-water mark (s)."""
+    """day (agent-day last opened), spent (thousandths of epsilon on it), tokens, powered-on hours, others, high-water mark (s)."""
 
     def __init__(self, path: str, log: "Callable[[str], None]") -> None:
         self._path = path
-        values = {"version": 1, "day": 0, "spent": 0, "starts": 0, "tokens": 1, "hours": 0, "since_token": 0}
-        values["high_water"] = 0
+        values = {"version": 1, "day": 0, "spent": 0, "starts": 0, "tokens": 1, "hours": 0, "uncounted": 0}
+        values["since_token"] = values["high_water"] = 0
         self.values: "dict[str, int]" = values
         if not files.exists(path):
             return
@@ -72,6 +72,16 @@ class Ledger:
             self.values = former
             return False
         return True
+
+    def boot(self, hours: int) -> None:
+        """Count a boot `hours` full hours after it: one more, for what the former one ran past its last full hour (EXP-4)."""
+        self.values["uncounted"] += 1 + hours
+        self.save()
+
+    @property
+    def age(self) -> int:
+        """Return the powered-on hours as expiry reads them: never fewer than there were (EXP-4). Tokens come with `hours`."""
+        return self.values["hours"] + self.values["uncounted"]
 
     def hour(self, high_water: int) -> None:
         """Count one powered-on hour, and a token after six; `high_water` is trusted wall time in seconds, 0 if unknown."""

@@ -18,10 +18,11 @@ from agent.runtime.libc import LIBC, words
 from agent.vault import keys, segment
 from agent.vault.record import LARGEST, TERMINALS, Packer, Unpacker
 
+_SECOND = 1000000000
 GRACE = 240  # seconds a segment stays open after its window
 LATE = 10800  # age of a window at which its second segment closes
+EARLY = 60 * _SECOND  # a segment that goes earlier than this by the wall clock was named by a clock that was stepped since
 SEGMENT_LIMIT = 65536  # octets of a file at which a segment closes
-_SECOND = 1000000000
 _PER_UNIT = 100000000  # ns
 _NEVER = 1 << 62, 1 << 62
 
@@ -249,6 +250,18 @@ class Ring:
         self._sodium.zero(entry.slot.bank(1), crypto.STATE)
         self._free.append(entry.slot.page)
 
+    def _end(self, name: int) -> None:
+        entry = self._open[name]
+        try:
+            self._close(name)
+        except OSError:
+            self._give_up(entry, 0)
+
+    def stepped(self) -> None:
+        """Close every open segment: after a step of the wall clock its window is another span of time than its anchor says."""
+        for name in list(self._open):
+            self._end(name)
+
     def _give_up(self, entry: "_Open | None", unwritten: int) -> None:
         """The file system refused: the segment can't be continued. What it held, and what was to be added, is counted as lost."""
         if entry is None:
@@ -294,22 +307,28 @@ class Ring:
         self._forget(oldest)
         return True
 
+    def erase(self) -> int:
+        """Destroy every segment now, by order; returns how many records they held."""
+        records = 0
+        for slot in self._mine():
+            records += slot.records
+            self._forget(slot)
+        return records
+
     def tick(self, wall: int, monotonic: int, *, trusted: bool) -> int:
         """Close what is over, destroy what is due; returns how many segments were destroyed. Times in ns."""
         now = wall // _SECOND
         for name in list(self._open):
-            entry = self._open[name]
-            late = entry.slot.late
-            if now >= entry.slot.window + (LATE if late else self.width + GRACE):
-                try:
-                    self._close(name)
-                except OSError:
-                    self._give_up(entry, 0)
+            slot = self._open[name].slot
+            if now >= slot.window + (LATE if slot.late else self.width + GRACE):
+                self._end(name)
         gone = 0
         if (trusted and now >= self._soonest[0]) or monotonic >= self._soonest[1]:
             self._soonest = _NEVER
             for slot in self._mine():
                 if due(slot, wall if trusted else None, monotonic):
+                    if slot.anchor + slot.lifetime * _SECOND - monotonic > EARLY:
+                        self._lose("clock", slot.records)
                     self._forget(slot)
                     gone += 1
                 else:

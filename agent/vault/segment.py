@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A segment file: clear header, then chunks sealed with libsodium's secretstream (EXP-1, EXP-2).
 
-Header, 80 octets, network order: magic "OUBL", version u8 = 1, purpose u8, custody u8 (0 volatile), clock state u8, boot id 16,
+Header, 80 octets, network order: magic "OUBL", version u8 = 2, purpose u8, custody u8 (0 volatile), clock state u8, boot id 16,
 window start u32 (s), lifetime u32 (s), wall time of opening u64 (ns), monotonic time of opening u64 (ns), segment number u32,
 secretstream header 24, 4 zeros. Then chunks: u16 length, sealed octets (plaintext + 17). Every chunk is sealed with the whole
 header as associated data, so a header can't be exchanged; the last chunk carries the tag "final". The plaintext is a run of
@@ -15,7 +15,7 @@ from agent.runtime import sodium as crypto
 HEADER = 80
 PAGE = 4096
 PAGE_HEADER = 4  # a little-endian word: octets used | generation it belongs to << 16
-VERSION = 1
+VERSION = 2
 VOLATILE = 0
 _FORMAT = ">4sBBBB16sIIQQI24s4x"
 

@@ -1,0 +1,265 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A flash that loses power, under the agent's own file code (EXP-6): a model of a file system at its worst that POSIX allows.
+
+`mount` puts it in the place of the C library and of `os` in `agent.runtime.files`, for every path below
+/flash. What is written stays in a cache until it is synced. A cut of power may come before any write, sync, rename or unlink,
+and in the middle of a sync. It keeps of what wasn't synced any part, in any order: each page of a file old, new or torn in the
+middle; a file's length; each name made, renamed or removed in a folder, or not. A sync of a file says nothing about its name:
+that takes a sync of its folder. Errors can be ordered: full, read-only, or EIO at the n-th operation.
+
+Nothing that was ever programmed is gone: `remnants` is what somebody finds who lifts the chip. `programmed` counts octets in
+pages, one more page for each sync's own metadata; divided by the size of an erase block it is how many of these a flash
+spends (log-structured file systems program what is new and erase whole blocks).
+
+Runs on MicroPython too.
+"""
+
+import errno
+
+from agent.runtime import files
+from agent.runtime.libc import LIBC
+
+PREFIX = "/flash"
+PAGE = 512  # octets that are programmed at once: SPI NOR 256, NAND 2048 or a quarter of it
+_ROFS = 30
+_DIRECTORY, _FILE = 0o040000, 0o100000
+
+
+class PowerCut(Exception):
+    """Power went away; nothing after this instant happened. Not an OSError, so that nothing handles it."""
+
+
+class Dice:
+    """Repeatable numbers that both interpreters agree on (a linear congruence of 48 bits, as drand48's)."""
+
+    def __init__(self, seed: int) -> None:
+        self._state = (seed << 16) + 0x330E
+
+    def __call__(self, bound: int) -> int:
+        """Return a number from 0 to bound - 1."""
+        self._state = (self._state * 0x5DEECE66D + 11) & 0xFFFFFFFFFFFF
+        return (self._state >> 17) % bound
+
+
+class _Node:
+    """A file: what the process sees, and what a cut of power would surely leave."""
+
+    def __init__(self) -> None:
+        self.seen = b""
+        self.safe = b""
+        self.mode = 0o600
+
+
+class Flash:
+    """One flash with one volume. `cut_at`: power goes before that operation, counted from 1; `fail_at`: EIO from that one on."""
+
+    def __init__(self, dice: Dice, capacity: int = 1 << 20) -> None:
+        self.dice = dice
+        self.capacity = capacity
+        self.read_only = False
+        self.cut_at = self.fail_at = 0
+        self.operations = self.programmed = self.syncs = 0
+        self.remnants: "list[bytes]" = []
+        # Names: what the process sees, what is safe, and for each folder the changes that aren't: (name, node or None).
+        self.names: "dict[str, _Node]" = {}
+        self.safe: "dict[str, _Node]" = {}
+        self.pending: "list[tuple[str, _Node | None]]" = []
+        self.folders = {PREFIX}
+        self._open: "dict[int, str | _Node]" = {}
+        self._appends: "list[int]" = []
+        self._next = 1000000
+
+    # What happens to the power
+
+    def _step(self, writes: bool = True) -> None:
+        self.operations += 1
+        if self.operations == self.cut_at:
+            raise PowerCut
+        if self.fail_at and self.operations >= self.fail_at:
+            raise OSError(errno.EIO, "")
+        if writes and self.read_only:
+            raise OSError(_ROFS, "")
+
+    def _program(self, octets: bytes) -> None:
+        """Count what is programmed, and never forget it."""
+        self.remnants.append(octets)
+        self.programmed += -(-len(octets) // PAGE) * PAGE
+
+    def _part(self, node: _Node) -> bytes:
+        """Return what a cut leaves of a file that wasn't synced: any pages of it, torn or not, at the old length or the new."""
+        old, new = node.safe, node.seen
+        size = len(new) if self.dice(2) else len(old)
+        result = bytearray(size)
+        for at in range(0, size, PAGE):
+            chosen, other = (new, old) if self.dice(2) else (old, new)
+            page = chosen[at : at + PAGE]
+            if self.dice(3) == 0:
+                tear = self.dice(PAGE)
+                page = page[:tear] + other[at + tear : at + PAGE] if self.dice(2) else page[:tear]
+            end = min(at + PAGE, size, at + len(page))
+            result[at:end] = page[: end - at]
+        return bytes(result)
+
+    def after_cut(self) -> "Flash":
+        """Return the flash as the next boot finds it."""
+        following = Flash(self.dice, self.capacity)
+        following.folders = set(self.folders)
+        following.remnants, following.programmed, following.syncs = self.remnants, self.programmed, self.syncs
+        names = dict(self.safe)
+        for name, node in self.pending:
+            if self.dice(2):
+                if node is None:
+                    names.pop(name, None)
+                else:
+                    names[name] = node
+        for name, node in names.items():
+            left = _Node()
+            left.mode = node.mode
+            left.seen = left.safe = self._part(node) if node.seen != node.safe else node.safe
+            if left.seen != node.safe:
+                self._program(left.seen)
+            following.names[name] = following.safe[name] = left
+        return following
+
+    # What the C library is asked
+
+    def __getitem__(self, name: str) -> int:
+        """Return a constant of this processor."""
+        return LIBC[name]
+
+    def function(self, name: str) -> "Any":
+        """Return a bare function of the real library."""
+        return LIBC.function(name)
+
+    def call(self, name: str, *arguments: "Any") -> int:
+        """Do what the C library would, for paths and descriptors of this flash."""
+        first = arguments[0]
+        if name in ("open", "chmod"):
+            path = bytes(first)[:-1].decode()
+            if path.startswith(PREFIX):
+                return self._open_path(path, arguments[1]) if name == "open" else 0
+        elif first in self._open:
+            return self._descriptor(name, self._open[first], arguments)
+        return LIBC.call(name, *arguments)
+
+    def _open_path(self, path: str, bits: int) -> int:
+        if path in self.folders:
+            target: "str | _Node" = path
+        elif path in self.names:
+            if bits & LIBC["O_EXCL"]:
+                raise OSError(errno.EEXIST, "")
+            target = self.names[path]
+        elif bits & LIBC["O_CREAT"]:
+            self._step()
+            self._room(PAGE)
+            target = _Node()
+            self._rename(path, target)
+        else:
+            raise OSError(errno.ENOENT, "")
+        self._next += 1
+        self._open[self._next] = target
+        return self._next
+
+    def _descriptor(self, name: str, target: "str | _Node", arguments: "tuple[Any, ...]") -> int:
+        if name == "close":
+            del self._open[arguments[0]]
+        elif name == "fsync":
+            self._sync(target)
+        elif isinstance(target, str):
+            raise OSError(errno.EISDIR, "")
+        elif name == "write":
+            self._step()
+            self._room(arguments[2])
+            target.seen += bytes(arguments[1][: arguments[2]])
+            return int(arguments[2])
+        elif name == "read":
+            size = min(arguments[2], len(target.seen))
+            arguments[1][:size] = target.seen[:size]
+            return size
+        elif name == "fchmod":
+            target.mode = arguments[1]
+        elif name == "ftruncate":
+            self._step()
+            target.seen = target.seen[: arguments[1]] + bytes(max(arguments[1] - len(target.seen), 0))
+        else:
+            raise ValueError(name)
+        return 0
+
+    def _room(self, octets: int) -> None:
+        if sum(max(len(node.seen), PAGE) for node in self.names.values()) + octets > self.capacity:
+            raise OSError(errno.ENOSPC, "")
+
+    def _sync(self, target: "str | _Node") -> None:
+        self._step()
+        self.operations += 1
+        half = self.operations == self.cut_at
+        self.syncs += 1
+        self.programmed += PAGE
+        if isinstance(target, str):
+            for change in list(self.pending):
+                if change[0].rsplit("/", 1)[0] == target and not (half and self.dice(2)):
+                    self.pending.remove(change)
+                    if change[1] is None:
+                        self.safe.pop(change[0], None)
+                    else:
+                        self.safe[change[0]] = change[1]
+        elif half:
+            target.safe = self._part(target)
+        else:
+            target.safe = target.seen
+            self._program(target.seen)
+        if half:
+            raise PowerCut
+
+    # What `os` is asked
+
+    def _rename(self, name: str, node: "_Node | None") -> None:
+        if node is None:
+            self.names.pop(name)
+        else:
+            self.names[name] = node
+        self.pending.append((name, node))
+
+    def rename(self, former: str, name: str) -> None:
+        """Rename over whatever has the name."""
+        self._step()
+        node = self._node(former)
+        self._rename(name, node)
+        self._rename(former, None)
+
+    def remove(self, name: str) -> None:
+        """Unlink."""
+        self._node(name)
+        self._step()
+        self._rename(name, None)
+
+    def _node(self, name: str) -> _Node:
+        if name not in self.names:
+            raise OSError(errno.ENOENT, "")
+        return self.names[name]
+
+    def stat(self, name: str) -> "tuple[int, ...]":
+        """Return what os.stat does, times left out."""
+        if name in self.folders:
+            return (_DIRECTORY | 0o755, 0, 0, 2, 0, 0, 0, 0, 0, 0)
+        node = self._node(name)
+        return (_FILE | node.mode, 0, 0, 1, 0, 0, len(node.seen), 0, 0, 0)
+
+    def mkdir(self, name: str) -> None:
+        """Make a folder; at once safe: the agent makes its folders once, before anything lies in them."""
+        self.folders.add(name)
+
+    def listdir(self, name: str) -> "list[str]":
+        """Return the names in a folder."""
+        return [path[len(name) + 1 :] for path in self.names if path.rsplit("/", 1)[0] == name]
+
+
+def mount(flash: Flash) -> None:
+    """Let the agent's file code work on this flash below PREFIX, instead of on the one before."""
+    for name, value in (("LIBC", flash), ("os", flash), ("names", flash.listdir)):
+        setattr(files, name, value)
+
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
