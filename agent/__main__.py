@@ -37,6 +37,7 @@ HELP = """usage: oubli VERB [--config FILE] [--root DIR] [--json] [--fix] [--day
 exit codes: 0 fine, 1 can't go on (doctor: something was found), 2 bad use or bad configuration"""
 
 
+_ONLY = (("--fix", "doctor", ""), ("--day", "summary", " D"), ("--all", "erase", ""), ("--purpose", "erase", " NAME"))
 ACCEPTED = "VERB, --config FILE, --root DIR, --json, --fix, --day D, --purpose NAME, --all, --help"
 
 
@@ -66,9 +67,9 @@ def parse(words: "list[str]") -> "tuple[str, dict[str, str], list[str]]":
             raise UsageError(word + ": unknown verb; accepted: " + ", ".join(sorted(VERBS)))
     if not verb:
         raise UsageError("a verb is missing; accepted: " + ", ".join(sorted(VERBS)))
-    for option, only in (("--fix", "doctor"), ("--day", "summary"), ("--all", "erase"), ("--purpose", "erase")):
+    for option, only, value in _ONLY:
         if (option in flags or option in options) and verb != only:
-            raise UsageError(option + ": not for " + verb + "; accepted: " + only + " " + option)
+            raise UsageError(option + ": not for " + verb + "; accepted: " + only + " " + option + value)
     parts = options.get("--day", "2026-11-25").split("-")
     if [len(part) for part in parts] != [4, 2, 2] or not "".join(parts).isdigit():
         raise UsageError("--day: not understood; accepted: a date such as 2026-11-25")

@@ -119,9 +119,12 @@ def reserve(descriptor: int, size: int) -> None:
 
 def read_bounded(path: str, limit: int) -> bytes:
     """Read a file of at most `limit` octets; OSError (EFBIG) where it is larger. Never waits, not even at a named pipe."""
+    expected = size_of(path)
+    if expected > limit:
+        raise OSError(27, "")
     descriptor = LIBC.call("open", _path(path), LIBC["O_NONBLOCK"] | LIBC["O_CLOEXEC"], 0)
     try:
-        data = bytearray(min(limit, size_of(path)) + 1)
+        data = bytearray((expected or limit) + 1)  # a file of /proc has no size
         size = LIBC.call("read", descriptor, data, len(data))
     finally:
         LIBC.call("close", descriptor)
