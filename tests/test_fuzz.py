@@ -152,12 +152,14 @@ def test_that_many_layouts_are_learned_used_and_forgotten(monkeypatch: pytest.Mo
 
 
 BEHIND = """
+import sys
 from agent.runtime import libc
 from tools.fuzz import stage
 guard = stage.Guard()
 message = guard.room(8)
 message[:] = bytes(range(8))
 print("%x" % libc.native.Pattern([(0, {word})], [4, 4]).read(message, 0)[0])
+sys.stdout.flush()
 longer = libc.buffer_at(guard.end - 8, 12)
 print(libc.native.Pattern([(0, {word})], [8, 8]).read(longer, 0))
 """
