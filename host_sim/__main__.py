@@ -6,15 +6,14 @@ Each command imports its room when it runs: a replay needs no broker, and the la
 
 import json
 import signal
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from typer.core import TyperGroup
 
 from host_sim import scenario as scenarios
+from host_sim.commands import Program
 from host_sim.interpreters import NoInterpreterError
 from host_sim.replay import ReplayError, replay
 from host_sim.replay import show as show_replay
@@ -25,22 +24,10 @@ if TYPE_CHECKING:
 WIDTH = 100  # columns, at most: what is printed is read in a page too
 
 
-class OneLine(TyperGroup):
-    """The commands, with every mistake of the command line told in one line (typer's own way is a box)."""
-
-    def main(self, *args: Any, **kwargs: Any) -> NoReturn:  # noqa: ANN401 (handed on as they are)
-        """Run a command and exit."""
-        try:
-            status = super().main(*args, **{**kwargs, "standalone_mode": False})
-        except typer.TyperException as failure:
-            command = getattr(getattr(failure, "ctx", None), "command_path", "oubli-sim")
-            _tell(f"{failure.format_message().rstrip('.')}; accepted: what {command} --help says")
-            status = 2
-        sys.exit(status)
-
+_program = Program("oubli-sim")
 
 app = typer.Typer(
-    cls=OneLine,
+    cls=_program.group,
     help="Runs the agent without hardware: simulated days, recorded datagrams, a lab of network namespaces.",
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -50,25 +37,6 @@ Interpreter = Annotated[str, typer.Option(help="cpython, micropython, or a comma
 Json = Annotated[str | None, typer.Option("--json", metavar="FILE", help="Write the figures as JSON; - is standard output.")]
 Seed = Annotated[int, typer.Option(min=0, help="Same seed, same world.")]
 Days = Annotated[int | None, typer.Option(min=1, max=400, help="Days with people; the scenario's own by default.")]
-
-
-def _tell(text: str) -> None:
-    typer.echo(text if text.startswith("oubli-sim: ") else f"oubli-sim: {text}", err=True)
-
-
-def _refuse(text: str, status: int = 2) -> NoReturn:
-    _tell(text)
-    raise typer.Exit(status)
-
-
-def _write(text: str, target: str) -> None:
-    if target == "-":
-        typer.echo(text, nl=False)
-        return
-    try:
-        Path(target).write_text(text)
-    except OSError as failure:
-        _refuse(f"--json: {target}: can't be written ({failure.strerror}); accepted: a file, or -")
 
 
 @app.command("list")
@@ -84,9 +52,9 @@ def replay_recording(recording: Path, json_file: Json = None, interpreter: Inter
     try:
         line = replay(recording, interpreter)
     except (ReplayError, NoInterpreterError) as failure:
-        _refuse(str(failure))
+        _program.refuse(str(failure))
     if json_file:
-        _write(line, json_file)
+        _program.write(line, json_file)
     else:
         show_replay(line, Console())
 
@@ -105,16 +73,16 @@ def run(name: str, seed: Seed = 1, days: Days = None, interpreter: Interpreter =
     try:
         outcome = _simulate(scenarios.load(name), seed, days, interpreter, console)
     except (scenarios.ScenarioError, NoInterpreterError, BrokerError) as failure:
-        _refuse(str(failure))
+        _program.refuse(str(failure))
     except SimulationError as failure:
-        _refuse(str(failure), 1)
+        _program.refuse(str(failure), 1)
     except KeyboardInterrupt:
-        _refuse("interrupted; everything it made is removed", 130)
+        _program.refuse("interrupted; everything it made is removed", 130)
     show(outcome, console)
     if json_file:
-        _write(json.dumps(outcome.figures(), indent=1) + "\n", json_file)
+        _program.write(json.dumps(outcome.figures(), indent=1) + "\n", json_file)
     if not outcome.passed:
-        _refuse(f"the auditor isn't content; again with: oubli-sim run {name} --seed {seed} --interpreter {interpreter}", 1)
+        _program.refuse(f"the auditor isn't content; again with: oubli-sim run {name} --seed {seed} --interpreter {interpreter}", 1)
 
 
 def _simulate(scenario: scenarios.Scenario, seed: int, days: int | None, interpreter: str, console: Console) -> "Outcome":
@@ -149,7 +117,7 @@ def lab(
 
     status, result = laboratory.lab(interpreter, connections)
     if json_file and result:
-        _write(json.dumps(result, indent=1) + "\n", json_file)
+        _program.write(json.dumps(result, indent=1) + "\n", json_file)
     raise typer.Exit(status)
 
 

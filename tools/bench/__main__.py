@@ -3,14 +3,12 @@
 
 import json
 import signal
-import sys
-from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from typer.core import TyperGroup
 
+from host_sim.commands import Program
 from host_sim.lab_network import LabError
 from tools.bench import capture as captures
 from tools.bench import dump as dumps
@@ -21,22 +19,10 @@ from tools.bench.peers import PEERS
 WIDTH = 100  # columns, at most: what is printed is read in a page too
 
 
-class OneLine(TyperGroup):
-    """The commands, with every mistake of the command line told in one line (typer's own way is a box)."""
-
-    def main(self, *args: Any, **kwargs: Any) -> NoReturn:  # noqa: ANN401 (handed on as they are)
-        """Run a command and exit."""
-        try:
-            status = super().main(*args, **{**kwargs, "prog_name": "oubli-bench", "standalone_mode": False})
-        except typer.TyperException as failure:
-            command = getattr(getattr(failure, "ctx", None), "command_path", "oubli-bench")
-            _tell(f"{failure.format_message().rstrip('.')}; accepted: what {command} --help says")
-            status = 2
-        sys.exit(status)
-
+_program = Program("oubli-bench")
 
 app = typer.Typer(
-    cls=OneLine,
+    cls=_program.group,
     help="Measures the agent beside its peers, here and now.",
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -45,24 +31,8 @@ app = typer.Typer(
 Json = Annotated[str | None, typer.Option("--json", metavar="FILE", help="Write the figures as JSON; - is standard output.")]
 
 
-def _tell(text: str) -> None:
-    typer.echo(f"oubli-bench: {text}", err=True)
-
-
-def _refuse(text: str, status: int = 2) -> NoReturn:
-    _tell(text)
-    raise typer.Exit(status)
-
-
 def _write(result: dict[str, Any], target: str) -> None:
-    text = json.dumps(result, indent=1) + "\n"
-    if target == "-":
-        typer.echo(text, nl=False)
-        return
-    try:
-        Path(target).write_text(text)
-    except OSError as failure:
-        _refuse(f"--json: {target}: can't be written ({failure.strerror}); accepted: a file, or -")
+    _program.write(json.dumps(result, indent=1) + "\n", target)
 
 
 def _console(json_file: str | None) -> Console:
@@ -95,7 +65,7 @@ def capture(
     for option, given, known in (("--case", case, captures.CASES), ("--peer", peer, names)):
         for word in given or ():
             if word not in known:
-                _refuse(f"{option}: {word!r} isn't known; accepted: {', '.join(known)}")
+                _program.refuse(f"{option}: {word!r} isn't known; accepted: {', '.join(known)}")
     peers = [one for one in PEERS if not peer or one.name in peer]
     cases = tuple(one for one in captures.CASES if not case or one in case)
     console = _console(json_file)
@@ -105,11 +75,11 @@ def capture(
             load = captures.Load(flows, terminals, cases)
             result = captures.measure(load, rounds, peers, status.update)
     except captures.CaptureError as failure:
-        _refuse(str(failure))
+        _program.refuse(str(failure))
     except LabError as failure:
-        _refuse(str(failure), 1)
+        _program.refuse(str(failure), 1)
     except KeyboardInterrupt:
-        _refuse("interrupted; everything it made is removed", 130)
+        _program.refuse("interrupted; everything it made is removed", 130)
     console.print(captures.table(result))
     if json_file:
         _write(result, json_file)
@@ -129,11 +99,11 @@ def dump(
         with console.status("making flows") as status:
             result = dumps.measure(entries or known, rounds, status.update)
     except captures.CaptureError as failure:
-        _refuse(str(failure).replace("capture", "dump", 1).replace("--flows", "--entries"))
+        _program.refuse(str(failure).replace("capture", "dump", 1).replace("--flows", "--entries"))
     except LabError as failure:
-        _refuse(str(failure), 1)
+        _program.refuse(str(failure), 1)
     except KeyboardInterrupt:
-        _refuse("interrupted; everything it made is removed", 130)
+        _program.refuse("interrupted; everything it made is removed", 130)
     console.print(dumps.table(result))
     if json_file:
         _write(result, json_file)
@@ -145,11 +115,11 @@ def instructions(
 ) -> None:
     """Machine instructions that decoding one message takes, on CPython and MicroPython, counted by valgrind."""
     if lacks := instruction_counts.missing():
-        _refuse(f"instructions: not on this machine: {', '.join(lacks)}")
+        _program.refuse(f"instructions: not on this machine: {', '.join(lacks)}")
     try:
         result = instruction_counts.measure(times)
     except LabError as failure:
-        _refuse(str(failure), 1)
+        _program.refuse(str(failure), 1)
     _console(json_file).print(instruction_counts.table(result))
     if json_file:
         _write(result, json_file)
