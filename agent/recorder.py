@@ -15,6 +15,7 @@ from agent.capture import connections, lan, leases, lossfree, neighbours, timeou
 from agent.capture.netlink import RECEIVE_BUFFER
 from agent.clock import HOUR, Clock, newest
 from agent.config import devices, lease_files
+from agent.control import calls
 from agent.control.server import Server
 from agent.counters import Counters
 from agent.forward import messages
@@ -58,7 +59,7 @@ def make_folders(paths: Paths) -> None:
         (paths.spool, 0o2770),
         (paths.run, 0o711),
         (paths.live, 0o2770),
-        (paths.control, 0o700),
+        (paths.control, 0o711),
         (paths.vault, 0o700),
         (paths.vault + "/security", 0o700),
     ):
@@ -379,34 +380,27 @@ class Recorder:
         except OSError as failure:
             self._log("health can't be written (errno " + str(failure.errno) + ")")
 
-    def confirm_time(self) -> bool:
-        """Take one NTP confirmation; True once the clock is trusted (EXP-5)."""
+    def confirm_time(self) -> "dict[str, Any]":
+        """Take one NTP confirmation; returns what the clock is then (EXP-5)."""
         self._watch_clock()
         before = self.clock.state
-        trusted = self.clock.confirm()
+        self.clock.confirm()
         if self.clock.state != before:
             self._log("clock " + self.clock.state)
         if self.clock.refused:
             self._log("the time service tells a time that is over: not believed (EXP-5)")
         self.tick()
-        return trusted
+        return {"clock": self.clock.state}
 
-    def call(self, request: "dict[str, Any]") -> "dict[str, Any]":
-        """Answer one call of the control socket whose role was checked before."""
-        if request["call"] == "ntp":
-            self.confirm_time()
-            return {"clock": self.clock.state}
-        if request["call"] == "erase":
-            return self._erase(request.get("purpose"))
-        if request["call"] == "leases":
-            self._wall = self.clock.source.wall()
-            return {"read": self._read_leases()}
-        return self.status()
+    def read_leases(self) -> "dict[str, Any]":
+        """Read the DHCP leases now."""
+        self._wall = self.clock.source.wall()
+        return {"read": self._read_leases()}
 
-    def _erase(self, purpose: "object") -> "dict[str, Any]":
+    def erase(self, purpose: str) -> "dict[str, Any]":
         """Destroy what a purpose keeps, or "all" of them."""
         if purpose != "all" and purpose not in self.config.purposes:
-            return {"error": "purpose isn't on; accepted: " + ", ".join(["all"] + sorted(self.config.purposes))}
+            raise calls.Refused("purpose isn't on; accepted: " + ", ".join(["all"] + sorted(self.config.purposes)))
         records = self._ring.erase()
         self.counters.add("erased", records)
         self.tick()
@@ -494,7 +488,8 @@ def run(config: "Config", root: str, source: "TimeSource") -> int:
     poll = sockets.Poll()
     for descriptor in (stop, routes, table, ruleset):
         poll.add(descriptor)
-    server = Server(paths.socket, poll, LIBC.call("geteuid"), recorder.call)
+    peers = calls.Peers(LIBC.call("geteuid"), paths.root + "/etc")
+    server = Server(paths.socket, poll, peers, lambda line, roles: calls.answer(recorder, line, roles))
     heartbeat = process.Heartbeat(paths.heartbeat)
     streams = _streams(recorder, routes, events, table, ruleset)
     datagram = memory.scratch(DATAGRAM)

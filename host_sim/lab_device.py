@@ -145,9 +145,12 @@ class Device:
         with socket.socket(socket.AF_UNIX) as peer:
             peer.settimeout(20)
             peer.connect(str(self.root / "var/run/oubli/control/socket"))
-            peer.sendall(json.dumps(request).encode() + b"\n")
-            with peer.makefile("rb") as answer:
-                return json.loads(answer.readline())
+            peer.sendall(json.dumps({"v": 1} | request).encode() + b"\n")
+            with peer.makefile("rb") as stream:
+                answer = json.loads(stream.readline())
+        if answer.pop("v") != 1:
+            raise LabError("an answer of the control socket is of another version")
+        return answer
 
     def wait_for_recorder(self) -> None:
         """Wait until the recorder answers: its netlink sockets are open then."""

@@ -17,6 +17,7 @@ from agent.capture.connections import Connection, Decoder
 from agent.capture.lan import Lan
 from agent.capture.leases import Leases
 from agent.capture.neighbours import Neighbours
+from agent.control import calls
 from agent.forward import messages
 from agent.forward.spool import Spool
 from agent.recorder import Recorder
@@ -333,7 +334,7 @@ def recorder(steps: "list[list[Any]]") -> "dict[str, Any]":
         elif step[0] == "confirm":
             agent.confirm_time()
         elif step[0] == "call":
-            agent.call({"call": step[1]})
+            calls.answer(agent, json.dumps({"v": 1, "call": step[1]}).encode(), (calls.ROOT,))
         elif step[0] == "listed":
             while agent.neighbour_request():
                 agent.neighbour(struct.pack("IHHIIi", 20, 3, 2, 1, 0, 0), 20)

@@ -505,7 +505,7 @@ def test_a_clock_that_the_recorder_does_not_trust_is_found(clinic):
     launch = clinic.interpreter.command(
         "host_sim/launch.py", "recorder", "--config", clinic.config, "--root", clinic.root, "--clock", clock
     )
-    ask = f"from agent.control.client import ask\nfrom agent.paths import Paths\nask(Paths('{clinic.root}').socket, {{'call': 'ntp'}})"
+    ask = f"from agent.control.client import ask\nfrom agent.paths import Paths\nask(Paths('{clinic.root}').socket, 'ntp')"
     confirm = clinic.shell(clinic.interpreter.command("-c", ask))
     report = clinic.run(
         f"{clinic.shell(launch)} > $ROOT/log 2>&1 &\n"

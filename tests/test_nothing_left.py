@@ -86,7 +86,7 @@ class Gateway:
         subprocess.run(words, check=True, capture_output=True, timeout=30)
 
     def status(self) -> dict:
-        return client.ask(str(self.root / "var/run/oubli/control/socket"), {"call": "status"})
+        return client.ask(str(self.root / "var/run/oubli/control/socket"), "status")
 
     def wait(self, holds) -> None:
         limit = time.monotonic() + 20

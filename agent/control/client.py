@@ -3,19 +3,36 @@
 
 import errno
 import json
+import time
 
 from agent import canonical
+from agent.control.calls import VERSION
 from agent.runtime import sockets
 
 LIMIT = 65536
 PATIENCE = 10000  # milliseconds
+_TRIES = 40  # to be let in where others queue, 50 ms apart
+_PAUSE = 0.05
 
 
-def ask(path: str, request: "dict[str, Any]") -> "dict[str, Any]":
-    """Return the answer to one request; OSError where nobody answers in time, ValueError where it isn't an answer."""
-    descriptor = sockets.unix_client(path)
+def _connect(path: str) -> int:
+    """Return a descriptor connected to the socket; others who queue there are waited for a while."""
+    for _ in range(_TRIES):
+        try:
+            return sockets.unix_client(path)
+        except OSError as failure:
+            if failure.errno != errno.EAGAIN:
+                raise
+        time.sleep(_PAUSE)
+    return sockets.unix_client(path)
+
+
+def ask(path: str, call: str, **fields: "object") -> "dict[str, Any]":
+    """Return the answer to one call; OSError where nobody answers in time, ValueError where it isn't an answer."""
+    descriptor = _connect(path)
     try:
-        sockets.send_some(descriptor, (canonical.dumps(request) + "\n").encode())
+        fields["v"], fields["call"] = VERSION, call
+        sockets.send_some(descriptor, (canonical.dumps(fields) + "\n").encode())
         poll = sockets.Poll()
         poll.add(descriptor)
         data = b""
@@ -32,7 +49,7 @@ def ask(path: str, request: "dict[str, Any]") -> "dict[str, Any]":
             answer = json.loads(data)
         except RuntimeError:  # nested deeper than the parser goes
             raise ValueError
-        if not isinstance(answer, dict):
+        if not isinstance(answer, dict) or answer.pop("v", None) != VERSION:
             raise ValueError
         return answer
     finally:

@@ -1,40 +1,47 @@
 # SPDX-License-Identifier: Apache-2.0
-"""AF_UNIX server: one JSON line in, one out, then closed. Bounded in clients, octets and time.
+"""AF_UNIX server: one JSON line in, one out, then closed. Bounded in clients, octets, time and rate.
 
-Who may call what is in CALLS; the caller is known by the kernel's word (SO_PEERCRED), never by his own.
+The caller is known by the kernel's word (SO_PEERCRED), never by his own; what he may ask is in agent.control.calls. Places are
+few: somebody who isn't root holds two at most, and all of them together half of them, so that root finds one.
 """
 
-import json
-
 from agent import canonical
+from agent.control import calls
 from agent.runtime import sockets
 
 CLIENTS = 8
+OTHERS = 4  # of these, for those who aren't root
+EACH = 2  # of these, for one user
 LINE = 4096
 PATIENCE = 5000000000  # ns a client may take for its line and for reading the answer
-
-OPERATOR = "operator"
-CALLS = {"status": OPERATOR, "ntp": OPERATOR, "leases": OPERATOR, "erase": OPERATOR}
+RATE = 20  # calls a second of a user who isn't root
+_SECOND = 1000000000
+_MODE = 0o666  # everybody may knock: a suspension of consent needs no account (L34-V-4)
 
 
 class _Client:
-    def __init__(self, descriptor: int, user: int, deadline: int) -> None:
+    def __init__(self, descriptor: int, user: int, roles: "calls.Roles", deadline: int) -> None:
         self.descriptor = descriptor
         self.user = user
+        self.roles = roles
         self.deadline = deadline
         self.inbox = b""
         self.outbox = b""
 
 
 class Server:
-    """Serves `answer(request) -> dict` on a socket at `path`, inside somebody else's poll loop."""
+    """Serves `answer(line, roles) -> dict` on a socket at `path`, inside somebody else's poll loop; `peers` gives the roles."""
 
-    def __init__(self, path: str, poll: sockets.Poll, own_user: int, answer: "Callable[[dict[str, Any]], dict[str, Any]]") -> None:
-        self.listener = sockets.unix_server(path)
+    def __init__(
+        self, path: str, poll: sockets.Poll, peers: "calls.Peers", answer: "Callable[[bytes, calls.Roles], dict[str, Any]]"
+    ) -> None:
+        self.listener = sockets.unix_server(path, _MODE)
         self._poll = poll
-        self._operators = (0, own_user)
+        self._peers = peers
         self._answer = answer
         self._clients: "dict[int, _Client]" = {}
+        self._second = 0
+        self._calls: "dict[int, int]" = {}  # user -> calls in this second
         poll.add(self.listener)
 
     def ready(self, descriptor: int, now: int) -> bool:
@@ -46,7 +53,7 @@ class Server:
         if client is None:
             return False
         try:
-            self._serve(client)
+            self._serve(client, now)
         except (OSError, MemoryError):
             # A peer that went away, or an answer that the heap has no room for: the caller asks again.
             self._drop(client)
@@ -56,6 +63,8 @@ class Server:
         """Close clients that took too long."""
         for client in list(self._clients.values()):
             if now >= client.deadline:
+                if not client.outbox:
+                    _refuse(client.descriptor, "too slow; accepted: a line within " + str(PATIENCE // _SECOND) + " s")
                 self._drop(client)
 
     def _accept(self, now: int) -> None:
@@ -63,42 +72,52 @@ class Server:
         if descriptor < 0:
             return
         try:
-            user = sockets.peer_user(descriptor)
-        except OSError:
-            user = -1
-        if user < 0 or len(self._clients) >= CLIENTS:
+            user, groups = sockets.peer(descriptor)
+            roles = self._peers.roles(user, groups)
+        except (OSError, MemoryError):
             sockets.close(descriptor)
             return
-        self._clients[descriptor] = _Client(descriptor, user, now + PATIENCE)
+        others = [client.user for client in self._clients.values() if calls.ROOT not in client.roles]
+        full = len(self._clients) >= CLIENTS
+        if calls.ROOT not in roles:
+            full = full or len(others) >= OTHERS or others.count(user) >= EACH
+        if full:
+            _refuse(descriptor, "too many at once; accepted: " + str(EACH) + " of a user, " + str(CLIENTS) + " in all")
+            sockets.close(descriptor)
+            return
+        self._clients[descriptor] = _Client(descriptor, user, roles, now + PATIENCE)
         self._poll.add(descriptor)
 
-    def _serve(self, client: _Client) -> None:
+    def _serve(self, client: _Client, now: int) -> None:
         if not client.outbox:
             data = sockets.read_some(client.descriptor, LINE - len(client.inbox))
             if data is None:
                 return
             client.inbox += data
             if b"\n" not in client.inbox:
-                if not data or len(client.inbox) >= LINE:
-                    self._drop(client)
+                if data and len(client.inbox) < LINE:
+                    return
+                if data:
+                    _refuse(client.descriptor, "too long; accepted: a line of at most " + str(LINE) + " octets")
+                self._drop(client)
                 return
-            client.outbox = (canonical.dumps(self._reply(client)) + "\n").encode()
+            answer = self._reply(client, now)
+            answer["v"] = calls.VERSION
+            client.outbox = (canonical.dumps(answer) + "\n").encode()
             self._poll.remove(client.descriptor)
             self._poll.add(client.descriptor, writable=True)
         client.outbox = client.outbox[sockets.send_some(client.descriptor, client.outbox) :]
         if not client.outbox:
             self._drop(client)
 
-    def _reply(self, client: _Client) -> "dict[str, Any]":
-        try:
-            request = json.loads(client.inbox.split(b"\n")[0])
-            call = request["call"]
-            role = CALLS[call]
-        except (ValueError, KeyError, TypeError, RuntimeError, MemoryError):  # the last two: nested deeper than the parser goes
-            return {"error": "unknown call; accepted: " + ", ".join(sorted(CALLS))}
-        if role == OPERATOR and client.user not in self._operators:
-            return {"error": "not permitted for this user"}
-        return self._answer(request)
+    def _reply(self, client: _Client, now: int) -> "dict[str, Any]":
+        if calls.ROOT not in client.roles:
+            if now - self._second >= _SECOND:
+                self._second, self._calls = now, {}
+            count = self._calls[client.user] = self._calls.get(client.user, 0) + 1
+            if count > RATE:
+                return {"error": "too many calls; accepted: " + str(RATE) + " a second"}
+        return self._answer(client.inbox.split(b"\n")[0], client.roles)
 
     def _drop(self, client: _Client) -> None:
         del self._clients[client.descriptor]
@@ -111,6 +130,14 @@ class Server:
             self._drop(client)
         self._poll.remove(self.listener)
         sockets.close(self.listener)
+
+
+def _refuse(descriptor: int, why: str) -> None:
+    """Say one line to somebody who is turned away, if he listens."""
+    try:
+        sockets.send_some(descriptor, ('{"error":"' + why + '","v":' + str(calls.VERSION) + "}\n").encode())
+    except OSError:
+        pass  # he went away by himself
 
 
 TYPE_CHECKING = False

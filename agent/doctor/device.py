@@ -22,7 +22,7 @@ def clock(gateway: "Gateway") -> "Iterator[Finding]":
     if gateway.wall() // 1000000000 < floor:
         yield Finding("clock-wrong", "the clock shows a time before the program or its configuration was written")
     try:
-        state = client.ask(gateway.paths.socket, {"call": "status"})["clock"]
+        state = client.ask(gateway.paths.socket, "status")["clock"]
     except (OSError, ValueError, KeyError, TypeError):
         return
     if state != "trusted":

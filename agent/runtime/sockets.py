@@ -18,7 +18,9 @@ AF_UNIX, AF_NETLINK = 1, 16
 NETLINK_ROUTE, NETLINK_NETFILTER = 0, 12
 _SOCK_RAW = 3
 _MSG_NOSIGNAL = 0x4000
+_QUEUE = 32  # who may wait to be accepted
 _SOL_NETLINK, _BROADCAST_ERROR = 270, 4
+_SO_PEERGROUPS, _GROUPS = 59, 64  # asm-generic/socket.h and MIPS's alike
 _SO_MEMINFO = 55  # linux/sock_diag.h: nine words, of which the last counts drops
 
 _FAMILY_4, _FAMILY_6 = 2, 10
@@ -67,14 +69,15 @@ def _unix_address(path: str) -> bytes:
     return address
 
 
-def unix_server(path: str) -> int:
-    """Listen on a unix socket at `path` (a former one is replaced); returns a non-blocking descriptor."""
+def unix_server(path: str, mode: int = 0o600) -> int:
+    """Listen on a unix socket at `path` (a former one is replaced) with this mode; returns a non-blocking descriptor."""
     files.remove(path)
     address = _unix_address(path)
     flags = LIBC["SOCK_STREAM"] | LIBC["O_NONBLOCK"] | LIBC["O_CLOEXEC"]
     descriptor = LIBC.call("socket", AF_UNIX, flags, 0)
     LIBC.call("bind", descriptor, address, len(address))
-    LIBC.call("listen", descriptor, 8)
+    LIBC.call("chmod", path.encode() + b"\0", mode)
+    LIBC.call("listen", descriptor, _QUEUE)
     return descriptor
 
 
@@ -95,15 +98,22 @@ def accept(descriptor: int) -> int:
     return LIBC.function("accept4")(descriptor, None, None, LIBC["O_NONBLOCK"] | LIBC["O_CLOEXEC"])
 
 
-def peer_user(descriptor: int) -> int:
-    """Return the uid at the other end of a unix socket; OSError where the kernel doesn't say."""
+def peer(descriptor: int) -> "tuple[int, tuple[int, ...]]":
+    """Return the uid at the other end of a unix socket, and its gids; OSError where the kernel doesn't say.
+
+    A caller of more than 64 groups, or a kernel that doesn't tell of them, has the first one only.
+    """
     credentials = bytearray(b"\xff" * 12)
     length = bytearray(int32(12))
     LIBC.call("getsockopt", descriptor, LIBC["SOL_SOCKET"], LIBC["SO_PEERCRED"], credentials, length)
     process, user, group = struct.unpack("iII", credentials)
     if bytes(length) != int32(12) or process <= 0 or 0xFFFFFFFF in (user, group):
         raise OSError(errno.EINVAL, "")
-    return user
+    others, length = bytearray(4 * _GROUPS), bytearray(int32(4 * _GROUPS))
+    count = 0
+    if LIBC.function("getsockopt")(descriptor, LIBC["SOL_SOCKET"], _SO_PEERGROUPS, others, length) == 0:
+        count = min(struct.unpack("i", length)[0], len(others)) // 4
+    return user, (group,) + struct.unpack_from("I" * count, others)
 
 
 def read_some(descriptor: int, limit: int) -> "bytes | None":

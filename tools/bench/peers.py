@@ -123,7 +123,7 @@ def _oubli(*interpreter: str) -> Callable[[Path], list[str]]:
 
 
 def _kept(folder: Path) -> int:
-    answer = client.ask(str(folder / "var/run/oubli/control/socket"), {"call": "status"})
+    answer = client.ask(str(folder / "var/run/oubli/control/socket"), "status")
     kept: int = answer["counters"]["kept"]
     return kept
 

@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What may be asked over the control socket, and by whom: one table of calls, each with its roles, fields and handler.
+
+The socket itself is open to every process on the gateway; this table is what protects (L34-VI-2). A caller's roles follow from the
+kernel's word about him (SO_PEERCRED, SO_PEERGROUPS), never from his own:
+
+root       root, and the recorder's own user
+operator   members of the group `oubli-op`
+portal     the user `oubli-portal`
+anyone     every process on this gateway
+
+A request is `{"v":1,"call":NAME,...}` with the fields of the call's row and no other; each is held against its kind and bound before
+a handler sees it. An answer carries `"v":1`, and `"error"` where it is a refusal: what was wrong and what is accepted, never a value.
+"""
+
+import json
+
+from agent.runtime.files import read_bounded
+
+VERSION = 1
+ROOT, OPERATOR, PORTAL, ANYONE = "root", "operator", "portal", "anyone"
+OPERATOR_GROUP, PORTAL_USER = "oubli-op", "oubli-portal"
+STAFF = (ROOT, OPERATOR)
+_ACCOUNTS = 16384  # octets of /etc/passwd and /etc/group
+_MAC = "0123456789abcdefABCDEF:"
+
+
+class Refused(Exception):
+    """A request that isn't answered; its text says what was wrong and what is accepted."""
+
+
+def text(limit: int) -> "Check":
+    """Accept 1 to `limit` printable ASCII characters."""
+
+    def check(value: "object") -> "object":
+        if isinstance(value, str) and 0 < len(value) <= limit and all(" " <= letter <= "~" for letter in value):
+            return value
+        raise ValueError("a text of 1 to " + str(limit) + " printable ASCII characters")
+
+    return check
+
+
+def number(low: int, high: int) -> "Check":
+    """Accept a whole number between two, both included."""
+
+    def check(value: "object") -> "object":
+        if isinstance(value, int) and not isinstance(value, bool) and low <= value <= high:
+            return value
+        raise ValueError("a whole number from " + str(low) + " to " + str(high))
+
+    return check
+
+
+def one_of(*words: str) -> "Check":
+    """Accept one of these words."""
+
+    def check(value: "object") -> "object":
+        if isinstance(value, str) and value in words:
+            return value
+        raise ValueError(", ".join(words))
+
+    return check
+
+
+def some_of(*words: str) -> "Check":
+    """Accept a list of some of these words, none of them twice."""
+
+    def check(value: "object") -> "object":
+        if isinstance(value, list) and value and all(isinstance(word, str) and word in words and value.count(word) == 1 for word in value):
+            return value
+        raise ValueError("a list of " + ", ".join(words))
+
+    return check
+
+
+def terminal(value: "object") -> "object":
+    """Accept a MAC as aa:bb:cc:dd:ee:ff; the handler gets its 6 octets."""
+    if isinstance(value, str) and [len(part) for part in value.split(":")] == [2] * 6 and all(letter in _MAC for letter in value):
+        octets = bytes([int(part, 16) for part in value.split(":")])
+        if not octets[0] & 1:  # a group's address is nobody's
+            return octets
+    raise ValueError("a terminal's MAC such as 02:00:00:00:00:01")
+
+
+class Call:
+    """One row: who may, which fields (name -> check; a name that ends in "?" may be left out), and `run(recorder, fields, roles)`.
+
+    The handler gets every field of the row, None for what was left out, and returns the answer or raises Refused.
+    """
+
+    def __init__(self, roles: "tuple[str, ...]", fields: "dict[str, Check]", run: "Callable[[Any, dict[str, Any], Roles], Answer]") -> None:
+        self.roles = roles
+        self.fields = fields
+        self.run = run
+
+
+CALLS = {
+    "status": Call(STAFF, {}, lambda recorder, _fields, _roles: recorder.status()),
+    "ntp": Call((ROOT,), {}, lambda recorder, _fields, _roles: recorder.confirm_time()),
+    "leases": Call((ROOT,), {}, lambda recorder, _fields, _roles: recorder.read_leases()),
+    "erase": Call(STAFF, {"purpose": text(16)}, lambda recorder, fields, _roles: recorder.erase(fields["purpose"])),
+}
+
+
+class Peers:
+    """Whose roles are whose: `own` is the recorder's uid, `etc` the folder of passwd and group, read anew for each caller.
+
+    A file that can't be read gives nobody a role.
+    """
+
+    def __init__(self, own: int, etc: str) -> None:
+        self._own = own
+        self._etc = etc
+
+    def roles(self, user: int, groups: "Sequence[int]") -> "Roles":
+        """Return the roles of a caller with this uid and these gids."""
+        if user in (0, self._own):
+            return (ROOT, ANYONE)
+        found = [ANYONE]
+        if self._number("group", OPERATOR_GROUP) in groups:
+            found.append(OPERATOR)
+        if user == self._number("passwd", PORTAL_USER):
+            found.append(PORTAL)
+        return tuple(found)
+
+    def _number(self, file: str, name: str) -> int:
+        """Return the uid or gid of a name, -1 where it has none."""
+        try:
+            lines = read_bounded(self._etc + "/" + file, _ACCOUNTS).split(b"\n")
+        except OSError:
+            return -1
+        for line in lines:
+            parts = line.split(b":")
+            if parts[0] == name.encode() and len(parts) > 2 and parts[2].isdigit() and parts[2] != b"0":
+                return int(parts[2])
+        return -1
+
+
+def answer(recorder: "Any", line: bytes, roles: "Roles", table: "dict[str, Call]" = CALLS) -> "Answer":
+    """Answer one line of a caller with these roles."""
+    try:
+        return _answer(recorder, line, roles, table)
+    except Refused as failure:
+        return {"error": failure.args[0]}
+
+
+def _answer(recorder: "Any", line: bytes, roles: "Roles", table: "dict[str, Call]") -> "Answer":
+    try:
+        request = json.loads(line)
+        name, version = request.pop("call"), request.pop("v")
+    except (ValueError, KeyError, TypeError, AttributeError, RuntimeError, MemoryError):  # the last two: nested deeper than the parser goes
+        raise Refused('not a request; accepted: {"v":1,"call":NAME,...}')
+    if version != VERSION or isinstance(version, bool):
+        raise Refused("v: unknown version; accepted: " + str(VERSION))
+    mine = sorted(call for call in table if any(role in table[call].roles for role in roles))
+    if not isinstance(name, str) or name not in table:
+        raise Refused("call: unknown; accepted: " + (", ".join(mine) or "nothing"))
+    if name not in mine:
+        raise Refused("not permitted for this user; accepted: " + (", ".join(mine) or "nothing"))
+    row = table[name]
+    values = {}
+    for field in row.fields:
+        plain = field.rstrip("?")
+        values[plain] = request.pop(plain, None)
+        if values[plain] is None and plain != field:
+            continue
+        try:
+            values[plain] = row.fields[field](values[plain])
+        except ValueError as failure:
+            raise Refused(name + "." + plain + ": not understood; accepted: " + failure.args[0])
+    if request:
+        raise Refused(name + ": an unknown field; accepted: " + (", ".join(sorted(row.fields)) or "none"))
+    return row.run(recorder, values, roles)
+
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Callable, Sequence
+
+    Roles = tuple[str, ...]
+    Answer = dict[str, Any]
+    Check = Callable[[object], object]

@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the plain verbs of `oubli` do; each takes the line as it was understood and returns an exit code.
+
+Rooms are imported where they are used: a router's small heap holds the one verb that runs, not all of them.
+"""
+
+import os
+import sys
+
+from agent.config import load
+from agent.runtime import process
+from agent.runtime.clocks import DeviceTime
+
+
+def recorder(line: "Line") -> int:
+    """Run the daemon that sees terminals, once what is due is destroyed."""
+    from agent import recorder as room
+    from agent.vault import expiry
+
+    source = DeviceTime()
+    expiry.destroy_due(line.paths.root, source.boot, source.monotonic())
+    settings = load(line.config)
+    if not line.paths.root and process.swaps_to_disk():
+        sys.stderr.write("oubli: swap on a disk is in use: memory could outlive its deadline there; accepted: none, or zram (EXP-2)\n")
+        return 1
+    return room.run(settings, line.paths.root, source)
+
+
+def forwarder(line: "Line") -> int:
+    """Run the daemon that sends."""
+    from agent import forwarder as room
+
+    settings = load(line.config)
+    settings.require_mqtt()
+    return room.run(settings, line.paths.root, DeviceTime())
+
+
+def status(line: "Line") -> int:
+    """Show what is kept, lost and published."""
+    from agent import status as room
+
+    answer = line.ask("status")
+    return 1 if answer is None else line.show(answer, room.lines(answer))
+
+
+def leases(line: "Line") -> int:
+    """Have the leases read now."""
+    return 1 if line.ask("leases") is None else 0
+
+
+def summary(line: "Line") -> int:
+    """Show what was published of a day."""
+    from agent.summary import published
+
+    figures = published.Published(line.paths.published).day(line.get("--day"))
+    lines = ["nothing was published " + ("on " + line["--day"] if "--day" in line else "yet")]
+    if figures:
+        lines = [figures[0].day + ", as published"] + published.lines(figures)
+    return line.show([figure.data() for figure in figures], lines)
+
+
+def explain(line: "Line") -> int:
+    """Explain a metric."""
+    from agent.summary import explain as room
+
+    language = os.getenv("LC_ALL") or os.getenv("LC_MESSAGES") or os.getenv("LANG") or ""
+    print("\n".join(room.lines(line.word, load(line.config).metrics.get(line.word), french=language.startswith("fr"))))
+    return 0
+
+
+def ntp(line: "Line") -> int:
+    """Tell the recorder that the time was confirmed."""
+    answer = line.ask("ntp")
+    return 1 if answer is None else line.show(answer, ["clock " + answer["clock"]])
+
+
+def erase(line: "Line") -> int:
+    """Destroy what is kept."""
+    answer = line.ask("erase", purpose=line.get("--purpose") or "all")
+    return 1 if answer is None else line.show(answer, ["erased " + str(answer["erased"]) + " records"])
+
+
+def doctor(line: "Line") -> int:
+    """Examine this gateway."""
+    settings = load(line.config)
+    from agent.capture.netlink import RECEIVE_BUFFER
+    from agent.doctor import examination
+    from agent.doctor.gateway import Gateway
+
+    gateway = Gateway(settings, line.paths.root, DeviceTime().wall, RECEIVE_BUFFER)
+    return examination.run(gateway, fix="--fix" in line, as_json="--json" in line)
+
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from agent.command import Line

@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: Apache-2.0
+"""agent/command: the command line made of two tables, and the tables of `oubli` itself."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from agent.__main__ import OPTIONS, TABLE, VERBS
+
+if TYPE_CHECKING:
+    from tests.interpreters import Interpreter
+
+ASK = """
+import json, sys
+from agent.command import Option, Table, UsageError, Verb
+
+def two(value):
+    if value != "2":
+        raise ValueError("2")
+
+OPTIONS = {
+    "--config": Option("FILE", "c"), "--root": Option("DIR", "r"), "--json": Option("", "j"),
+    "--mac": Option("MAC", "m"), "--end": Option("2", "e", two), "--all": Option("", "a"), "--text": Option("T", "t"),
+}
+VERBS = (
+    Verb("plain", "x.plain", "p", ("--json",)),
+    Verb("some", "x.some", "s", one_of=("--all", "--mac")),
+    Verb("run", "x.run", "r", word="FILE"),
+    Verb("pick", "x.pick", "k", ("--text",), word="COLOUR", choices=("red", "blue")),
+    Verb("consent grant", "x.grant", "g", ("--text",), needs=("--mac", "--end")),
+    Verb("consent list", "x.list", "l", ("--json",)),
+)
+table = Table(VERBS, OPTIONS, "the end")
+for words in json.loads(sys.stdin.readline()):
+    try:
+        line = table.parse(words)
+        print(json.dumps([line.verb.name, line.word, sorted(line.options.items())]))
+    except UsageError as failure:
+        print(json.dumps(str(failure)))
+print(table.help("consent"))
+"""
+UNDERSTOOD: dict[str, list] = {
+    "plain": ["plain", "", []],
+    "--json plain --root /": ["plain", "", [["--json", ""], ["--root", "/"]]],
+    "some --mac plain": ["some", "", [["--mac", "plain"]]],
+    "run plain": ["run", "plain", []],
+    "pick --text x red": ["pick", "red", [["--text", "x"]]],
+    "consent grant --end 2 --mac x": ["consent grant", "", [["--end", "2"], ["--mac", "x"]]],
+    "consent --json list": ["consent list", "", [["--json", ""]]],
+}
+ALL = "VERB, --all, --config FILE, --end 2, --json, --mac MAC, --root DIR, --text T, --help"
+NAMES = "consent grant, consent list, pick, plain, run, some"
+WRONG = {
+    "": "a verb is missing; accepted: " + NAMES,
+    "--json": "a verb is missing; accepted: " + NAMES,
+    "plan": "plan: unknown verb; accepted: " + NAMES,
+    "consent": "consent: a second word is missing; accepted: consent grant, consent list",
+    "consent give": "consent give: unknown verb; accepted: consent grant, consent list",
+    "plain grant": "grant: not understood; accepted: plain, --config FILE, --root DIR, --help",
+    "plain --jsn": "--jsn: not understood; accepted: " + ALL,
+    "plain --root": "--root: a value is missing; accepted: --root DIR",
+    "plain --json --json": "--json: given twice; accepted: once",
+    "plain --text x": "--text: not for plain; accepted: pick --text T, consent grant --text T",
+    "plain --root /no/such": "--root /no/such: no such folder; accepted: an existing folder",
+    "some": "some: exactly one of these is needed; accepted: some --all, some --mac MAC",
+    "some --all --mac x": "some: exactly one of these is needed; accepted: some --all, some --mac MAC",
+    "run": "run: FILE is missing; accepted: run FILE",
+    "run a b": "b: not understood; accepted: run FILE, --config FILE, --root DIR, --help",
+    "pick": "pick: COLOUR is missing; accepted: red, blue",
+    "pick green": "green: not understood; accepted: red, blue",
+    "consent grant --mac x": "consent grant: --end is missing; accepted: consent grant --mac MAC --end 2 [--text T]",
+    "consent grant --mac x --end 3": "--end: not understood; accepted: 2",
+}
+HELP = """usage: oubli VERB [--config FILE] [--root DIR] [--json] ...
+
+  consent grant --mac MAC --end 2 [--text T]
+                            g
+  consent list              l
+
+  --config FILE             c
+  --end 2                   e
+  --json                    j
+  --mac MAC                 m
+  --root DIR                r
+  --text T                  t
+  --help, --version
+
+the end
+"""
+
+
+def test_a_line_is_what_the_tables_say_and_nothing_else(any_interpreter: Interpreter) -> None:
+    """Verbs of one and of two words, options before and behind; a mistake is one line that says what is accepted."""
+    lines = [words.split() for words in (*UNDERSTOOD, *WRONG)]
+    out = any_interpreter.run("-c", ASK, input=json.dumps(lines) + "\n").stdout.decode()
+    told = [json.loads(line) for line in out.splitlines()[: len(lines)]]
+    assert told == [*UNDERSTOOD.values(), *WRONG.values()]
+    assert out.endswith(HELP)
+
+
+@pytest.mark.parametrize("verb", VERBS, ids=lambda verb: verb.name)
+def test_every_verb_of_oubli_has_a_room_that_runs_it_and_a_line_of_help(verb) -> None:
+    room, name = verb.run.rsplit(".", 1)
+    assert getattr(importlib.import_module(f"agent.{room}"), name).__doc__
+    assert verb.text in TABLE.help()
+    for option in (*verb.options, *verb.needs, *verb.one_of):
+        assert OPTIONS[option].text in TABLE.help(verb.name.split()[0])
