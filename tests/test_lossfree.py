@@ -248,8 +248,11 @@ def test_one_dump_at_a_time_and_another_once_it_is_given_up(interpreter, tmp_pat
     assert record(interpreter, tmp_path / "root", *steps)[0] == [True, False, False, True]
 
 
-def test_a_loss_is_counted_told_and_followed_by_a_dump(interpreter, tmp_path):
-    """ENOBUFS and the kernel's count, outside the mode only; what a full buffer hides from ENOBUFS is counted as well."""
+def test_a_loss_is_counted_and_followed_by_a_dump(interpreter, tmp_path):
+    """ENOBUFS and the kernel's count, outside the mode only; what a full buffer hides from ENOBUFS is counted as well.
+
+    Nothing of it is said on the log, which may leave the gateway (ANON-4).
+    """
     quiet = [("wait", 1), ("asked", 0), ("live", DONE), ("wait", 1), ("asked", 0)]
     lossy = [
         ("count", LIMIT),
@@ -268,9 +271,7 @@ def test_a_loss_is_counted_told_and_followed_by_a_dump(interpreter, tmp_path):
     )
     assert printed == [True, False, False, True, True]
     assert counters == {"starts": 1, "overruns": 1, "lost: overrun": 10}
-    assert [line for line in said if line.startswith("lost")] == [
-        f"lost {count} connections: the kernel dropped them before they were read" for count in (7, 3)
-    ]
+    assert not [line for line in said if "lost" in line]
 
 
 def test_a_restart_is_one_gap_with_its_seconds(interpreter, tmp_path):

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agent import recorder as recorder_room
 from agent.recorder import Recorder
 from agent.runtime.sodium import Sodium
 from agent.summary import metrics
@@ -21,9 +22,10 @@ from agent.summary.day import AgentDay
 from agent.summary.ledger import Ledger
 from agent.summary.noise import Sampler
 from agent.summary.terminals import Terminals
+from host_sim import kernel
 from host_sim.world import Daily, Kept
 from tests import attack
-from tests.paired import DAY, HOUR, OPENS, PORTS, SECOND, TRUSTED, Device, Seen, Sign, Silence, crowd, distances
+from tests.paired import ACCOUNTING, DAY, HOUR, OPENS, PORTS, SECOND, TRUSTED, Device, Seen, Sign, Silence, Time, crowd, distances
 
 L1 = {metric.name: metric.l1 for metric in metrics.METRICS}
 VICTIM = 0
@@ -238,6 +240,77 @@ def test_no_attack_on_everything_that_leaves_beats_the_bound(memory, boots, epsi
     assert len(around) == 1  # but for the values, nothing differs at all
 
 
+COST = 80_000_000  # ns that this slow processor takes for a connection
+
+
+class Slow(Time):
+    """Clocks in ns, on a processor that takes a while for each connection."""
+
+    now = 0
+
+    def wall(self) -> int:
+        return OPENS * SECOND + self.now
+
+    def monotonic(self) -> int:
+        return 10**15 + self.now
+
+
+def beats(folder: Path, signs: list[Sign]) -> list[bytes]:
+    """Let the recorder's loop turn for twenty minutes while a terminal's connections keep it busy; return each health message."""
+    device = Device(folder, Silence)
+    device.recorder.close()
+    time = device.time = Slow("c" * 32)
+    recorder = Recorder(device.config, str(folder), time, sampler=Silence(), log=lambda _: None, sysctl=ACCOUNTING.get)
+    for message in (kernel.link("lan"), kernel.address(b"\x0a\x14\0\1", 16)):
+        recorder.neighbour(message, len(message))
+    told: list[bytes] = []
+    waiting = [(sign.at * SECOND // 10, sign) for sign in reversed(signs)]
+    while time.now < LONG * SECOND:
+        if waiting and waiting[-1][0] <= time.now:
+            near, event, _ = waiting.pop()[1].messages()
+            recorder.neighbour(near, len(near))
+            recorder.datagram(event, len(event))
+            time.now += COST
+        else:
+            time.now = max(time.now, min([recorder.due - 10**15, LONG * SECOND, *(at for at, _ in waiting[-1:])]))
+        if time.monotonic() >= recorder.due:
+            recorder.tick()
+            health = (folder / "var/run/oubli/live/health").read_bytes()
+            if health != (told or [b""])[-1]:
+                told.append(health)
+    recorder.close()
+    return told
+
+
+LONG = 1200
+BUSY = [Sign(at, VICTIM) for at in range(10 * LONG)]  # tenths of a second
+
+
+def test_no_terminal_however_busy_moves_the_time_of_health(memory):
+    """ANON-4: timers keep to a grid; were each turn counted from the last one, what a terminal delays would add up on the wire."""
+    assert beats(memory / "beats", BUSY) == beats(memory / "beats", [])
+    assert len(beats(memory / "beats", [])) == LONG // 300 + 1
+
+
+def timers_that_drift(monkeypatch):
+    """Count each turn and each health message from the one before."""
+    monkeypatch.setattr(recorder_room, "_next", lambda monotonic, period: monotonic + period)
+    exact_health(monkeypatch)
+
+
+def exact_health(monkeypatch):
+    """Tell when health was made, and not when it was due."""
+    broken = edited(Recorder._health, "(self._wall - self._monotonic % _TICK) // _SECOND", "self._wall * 1000 // _SECOND")
+    monkeypatch.setattr(Recorder, "_health", broken)
+
+
+@pytest.mark.parametrize("broken", [timers_that_drift, exact_health])
+def test_a_timer_that_traffic_delays_is_seen(memory, monkeypatch, broken):
+    """Negative controls."""
+    broken(monkeypatch)
+    assert beats(memory / "beats", BUSY) != beats(memory / "beats", [])
+
+
 def edited(function, old: str, new: str):
     """Return a function of the agent's with a line changed."""
     text = textwrap.dedent(inspect.getsource(function))
@@ -259,10 +332,8 @@ def health_with(what: str):
     """Let health tell something that follows terminals."""
 
     def broken(patch):
-        new = f"messages.health(self.config.gateway.id, self._wall // _SECOND + 10**9 * {what}, facts)"
-        patch.setattr(
-            Recorder, "_health", edited(Recorder._health, "messages.health(self.config.gateway.id, self._wall // _SECOND, facts)", new)
-        )
+        sent = "messages.health(self.config.gateway.id, second, facts)"
+        patch.setattr(Recorder, "_health", edited(Recorder._health, sent, sent.replace("second", f"second + 10**9 * {what}")))
 
     return broken
 

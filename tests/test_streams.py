@@ -62,7 +62,6 @@ for row in sys.stdin:
 print(json.dumps([line for line in said if "lost" in line]))
 """
 DONE, ERROR, OVERRUN, INTERRUPTED = 3, 2, 4, 0x10
-LOST = "lost connections: the kernel dropped them before they were read"
 
 
 def word(order: str, kind: int, number: int = 0, flags: int = 2) -> bytes:
@@ -132,17 +131,20 @@ def test_a_refused_list_is_asked_for_again_in_its_time_and_forgets_nobody(stream
 
 
 def test_what_the_kernel_dropped_is_counted_and_the_table_listed_anew(streams: Streams) -> None:
-    """NLMSG_OVERRUN in the stream of events, beside what can be read; ENOBUFS. A list that runs is heard to its end first."""
+    """NLMSG_OVERRUN in the stream of events, beside what can be read; ENOBUFS. A list that runs is heard to its end first.
+
+    Nothing of it is said on the log, which may leave the gateway (ANON-4).
+    """
     done, overrun = ("live", streams.word(DONE)), ("event", streams.word(OVERRUN) * 2 + streams.word(DONE))
     answers = streams.run(ASKS, done, ASKS, overrun, COUNTS, ASKS, ("overrun",), COUNTS, ASKS, done, ASKS, table=1)
     asked = streams.request
-    assert answers == [asked, "", ["overruns 2", "starts 1"], asked, ["overruns 3", "starts 1"], "", asked, [LOST]]
+    assert answers == [asked, "", ["overruns 2", "starts 1"], asked, ["overruns 3", "starts 1"], "", asked, []]
 
 
 def test_in_loss_free_mode_enobufs_is_no_loss(streams: Streams) -> None:
     """What the kernel couldn't deliver it keeps. NLMSG_OVERRUN would still be one."""
     answers = streams.run(("overrun",), COUNTS, ("event", streams.word(OVERRUN)), COUNTS, table=1000)
-    assert answers == [["starts 1"], ["overruns 1", "starts 1"], [LOST]]
+    assert answers == [["starts 1"], ["overruns 1", "starts 1"], []]
 
 
 def test_every_entry_of_a_recorded_list_is_read(any_interpreter: Interpreter) -> None:

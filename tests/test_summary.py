@@ -840,6 +840,32 @@ def test_a_restart_of_the_process_costs_nothing_and_a_boot_costs_epsilon(tmp_pat
     assert any("its epsilon is spent (ANON-5)" in line for line in log)
 
 
+@pytest.mark.parametrize("way", ["boot", "step"])
+def test_a_slot_that_was_drawn_is_never_drawn_again_whatever_a_clock_that_is_set_back_says(tmp_path, interpreter, remotes, way):
+    """ANON-5: over a boot, when the marks are gone, with a forged time service; after the day's end, with a step of the clock."""
+    end = OPENS + (HOUR if way == "boot" else DAY)
+    gateway = Gateway(remotes, interpreter.name, tmp_path, second=end - HOUR)  # of a day's end before another token has come
+    gateway.trust()
+    gateway.come(*range(10))
+    gateway.at(end - HOUR + 1000)  # a powered-on hour is full: the last mark before the slot's end
+    gateway.at(end)
+    former = gateway.spooled()
+    assert len(former) == (1 if way == "boot" else 5)
+    if way == "boot":
+        gateway.close()
+        gateway = Gateway(remotes, interpreter.name, tmp_path, second=end - 1500, boot=LATER_BOOT)
+        gateway.trust()
+        gateway.at(end + 5)
+    else:
+        since = gateway.since()
+        for passed in (-1800, 5):
+            gateway.steps(["time", (end + passed) * SECOND, since + 1800 * SECOND + passed * SECOND])
+    status = gateway.steps()["status"]
+    gateway.close()
+    assert gateway.spooled() == former
+    assert (status["summary"]["spent"], status["summary"]["day"]) == (1000, None)
+
+
 def test_a_terminal_seen_while_a_restarted_recorder_waits_for_the_time_counts_when_the_time_is_known(tmp_path, interpreter, remotes):
     """It counts in the hour it is first seen at a known time; it must not be taken for somebody of an hour that is over."""
     gateway = Gateway(remotes, interpreter.name, tmp_path)

@@ -16,7 +16,8 @@ off a row and not on what happened: no behaviour, however extreme, no restart an
 **Noise.** Each cell gets discrete Laplace noise of scale b = L1 / epsilon of its metric: P(x) falls by e^(-1/b) a step. A terminal
 moves a metric's cells by L1 steps in all, so the odds of its messages change by at most e^(L1/b) = e^epsilon. `noise` samples that
 distribution exactly, in integers, from the system's random octets: there is no rounding to see through, no seed to guess. A draw
-is never repeated: a cell is marked before it, and a message is kept and sent again octet for octet.
+is never repeated: a cell is marked before it, the ledger has its slot's end on flash before it (no boot and no clock that is set back
+comes there again), and a message is kept and sent again octet for octet.
 
 **Composition.** Epsilons add up over the metrics (0.25 + 0.20 + 0.20 + 0.15 + 0.20 = 1.00 by default, `summary.epsilon` at most).
 A boot forgets the table and starts the day anew, which spends epsilon once more: the `ledger` has that on flash before anything is
@@ -25,7 +26,8 @@ epsilons that change within a day are a start of their own. The guarantee for an
 epsilon. An agent-day opens at most once, so a forged or repaired clock buys no second one.
 
 **Nothing else follows terminals.** Messages have one shape, one length and fixed times, and are sent whether or not anybody came;
-health says only what is true of the device. What a person reads (`published`) is made of the noised messages.
+health says only what is true of the device, at times of a grid that no load
+moves; the log has no line that guests can cause. What a person reads (`published`) is made of the noised messages.
 
 **Not covered.** A phone that changes its MAC is several terminals, and so are several devices of one person: k of them cost k
 epsilon. Days add up: n days with the same phone cost n epsilon. On a day on which the table filled, one terminal more can leave

@@ -78,7 +78,7 @@ class AgentDay:
                 terminals.erase()
         self._hour = passed // 3600
         self._opened = (second - passed) * _SECOND
-        if not terminals.day and today != self._refused:
+        if not terminals.day and today != self._refused and second >= self._ledger["high_water"]:
             summary = self._config.summary
             if self._ledger.start(today, summary.epsilon, summary.epsilon_ceiling):
                 terminals.open_day(today, self._hour, monotonic + (DAY - passed) * _SECOND, self._terms)
@@ -97,13 +97,15 @@ class AgentDay:
     def _publish(self, metric: "Metric", slot: int) -> None:
         terminals = self._terminals
         terminals.mark(metric.place + slot)
-        b = scale(metric.l1, self._config.metrics[metric.name])
-        values = [count + self._sampler.laplace(b) for count in terminals.count(metric, slot)]
         opened = terminals.day * DAY + SHIFT
         end = opened + (slot + 1) * metric.slot_seconds
-        start = max(end - metric.slot_seconds, opened + terminals.first_hour() * 3600)
-        text = messages.summary(self._config.gateway.id, metric, terminals.day, slot, start, end, values, b)
+        b = scale(metric.l1, self._config.metrics[metric.name])
         try:
+            # After a boot the marks are gone: this keeps a clock that is set back from coming to the slot's end again.
+            self._ledger.reach(end)
+            values = [count + self._sampler.laplace(b) for count in terminals.count(metric, slot)]
+            start = max(end - metric.slot_seconds, opened + terminals.first_hour() * 3600)
+            text = messages.summary(self._config.gateway.id, metric, terminals.day, slot, start, end, values, b)
             self._spool.put(end + SETTLE + self._jitter, metric.name, slot, text)
         except OSError:
             # Marked and not spooled: lost for ever, never drawn again.

@@ -73,6 +73,17 @@ class Ledger:
             return False
         return True
 
+    def reach(self, second: int) -> None:
+        """Note that trusted time has come to a second, synced: a slot that ended by then is never drawn again; OSError as `save`."""
+        former = self.values["high_water"]
+        if second > former:
+            self.values["high_water"] = second
+            try:
+                self.save()
+            except OSError:
+                self.values["high_water"] = former
+                raise
+
     def boot(self, hours: int) -> None:
         """Count a boot `hours` full hours after it: one more, for what the former one ran past its last full hour (EXP-4)."""
         self.values["uncounted"] += 1 + hours

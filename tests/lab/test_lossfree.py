@@ -315,16 +315,13 @@ def test_a_flush_of_150_000_arrives_whole_at_a_recorder_that_takes_ten_times_as_
 
 
 def test_a_table_three_quarters_full_ends_the_mode_and_each_loss_is_then_counted(flush: Flush) -> None:
-    """Said on the log; the kernel's own count of what it dropped makes the sum right to the connection."""
+    """The kernel's own count of what it dropped makes the sum right to the connection; the log says nothing of it (ANON-4)."""
     assert flush.full["table"] == {"fill": 75, "loss_free": False}
     lost = flush.after["lost: overrun"]
     assert lost > flush.second // 2
     assert flush.after["kept"] + lost == FLUSH + flush.second
     assert flush.after["overruns"] > 0
-    said = [line for line in flush.log if line.startswith(("loss-free", "lost"))]
-    assert said[:2] == ["loss-free mode on", "loss-free mode off: the connection table has too little room for it"]
-    told = [int(re.fullmatch(r"lost (\d+) connections: the kernel dropped them before they were read", line)[1]) for line in said[2:]]  # type: ignore[index]
-    assert sum(told) == lost
+    assert not [line for line in flush.log if "loss" in line or "lost" in line]
 
 
 def test_a_recorder_that_hangs_is_ended_and_replaced(hang: Hang) -> None:
