@@ -65,12 +65,12 @@ class Interpreter:
 
 
 class Remote:
-    """An interpreter that goes on running and answers calls of `tests.remote`: one JSON line each way."""
+    """An interpreter that goes on running and answers the calls of a stage: one JSON line each way."""
 
-    def __init__(self, interpreter: Interpreter) -> None:
+    def __init__(self, interpreter: Interpreter, stage: str = "tests.remote") -> None:
         self.name = interpreter.name
         self.process = subprocess.Popen(
-            interpreter.command("-m", "tests.remote"), stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=PROJECT, env=host.environment()
+            interpreter.command("-m", stage), stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=PROJECT, env=host.environment()
         )
 
     def __call__(self, call: str, *arguments: object) -> Any:

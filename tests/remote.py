@@ -6,10 +6,7 @@ hex. A connection is a list in the order of ROW. `die` ends the process with SIG
 """
 
 import binascii
-import gc
-import json
 import struct
-import sys
 
 from agent import config, law
 from agent.capture import lan as lan_room
@@ -33,6 +30,7 @@ from agent.vault import expiry, ring
 from agent.vault.keys import KeyRing, Slot
 from agent.vault.record import LARGEST, TERMINALS, Packer, Unpacker
 from agent.who import LEASE, Who
+from tests.pipe import serve
 
 ROW = "protocol", "source", "source_port", "translated_port", "service", "packets_up", "packets_down", "bytes_up", "bytes_down"
 PAGE = 50  # records of one answer
@@ -522,22 +520,7 @@ CALLS = (
 
 def main() -> None:
     """Answer until the pipe closes."""
-    native.function(native.library(None), "I", "umask", "I")(0o077)  # as the daemons do
-    calls = {}
-    for call in CALLS:
-        calls[call.__name__] = call
-    while True:
-        line = sys.stdin.readline()
-        if not line:
-            return
-        words = json.loads(line)
-        del line
-        answer = calls[words[0]](*words[1:])
-        json.dump(answer, sys.stdout)  # piece by piece: a small heap can't hold a long answer twice
-        print()
-        sys.stdout.flush()
-        del words, answer
-        gc.collect()
+    serve(CALLS)
 
 
 TYPE_CHECKING = False

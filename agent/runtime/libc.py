@@ -35,6 +35,12 @@ _SIGNATURES = {
     "mmap": ("p", "pziiiiii"),
     "munmap": ("i", "pz"),
     "open": ("i", "piI"),
+    "pipe2": ("i", "pi"),
+    "posix_spawn": ("i", "pppppp"),
+    "posix_spawn_file_actions_adddup2": ("i", "pii"),
+    "posix_spawn_file_actions_addopen": ("i", "pipiI"),
+    "posix_spawn_file_actions_destroy": ("i", "p"),
+    "posix_spawn_file_actions_init": ("i", "p"),
     "prctl": ("i", "iIIII"),
     "read": ("i", "ipz"),
     "recv": ("i", "ipzi"),
@@ -50,6 +56,7 @@ _SIGNATURES = {
     "statfs": ("i", "pp"),
     "umask": ("I", "I"),
     "uname": ("i", "p"),
+    "waitpid": ("i", "ipi"),
     "write": ("i", "ipz"),
 }
 

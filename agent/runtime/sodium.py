@@ -2,8 +2,9 @@
 """libsodium, from one table of signatures. There is no cryptography of our own.
 
 Buffers are addresses wherever a key or a stream state is meant (agent.runtime.memory); message buffers may be anything.
-Sizes in octets: key 32, stream state 52, stream header 24, added by each stream message 17, short hash 8 with a key of 16.
-Source: libsodium's documentation of secretstream_xchacha20poly1305, shorthash, randombytes, memzero.
+Sizes in octets: key 32, stream state 52, stream header 24, added by each stream message 17, short hash 8 with a key of 16,
+added by a sealed box 48, signature 64.
+Source: libsodium's documentation of secretstream_xchacha20poly1305, box_seal, sign_detached, shorthash, randombytes, memzero.
 """
 
 import struct
@@ -11,7 +12,8 @@ import struct
 from agent.runtime.libc import native
 
 STATE, HEADER, OVERHEAD = 52, 24, 17
-MESSAGE, FINAL = 0, 3
+MESSAGE, REKEY, FINAL = 0, 2, 3
+BOX, SIGNATURE = 48, 64
 
 LIBRARY = "libsodium"
 _NAMES = ("libsodium.so.23", "libsodium.so.26", "libsodium.so")
@@ -19,8 +21,10 @@ _SIGNATURES = {
     "sodium_init": ("i", ""),
     "sodium_memzero": ("v", "pz"),
     "randombytes_buf": ("v", "pz"),
+    "crypto_box_seal": ("i", "ppQp"),
     "crypto_generichash": ("i", "pzpQpz"),
     "crypto_shorthash": ("i", "ppQp"),
+    "crypto_sign_verify_detached": ("i", "ppQp"),
     "crypto_secretstream_xchacha20poly1305_init_push": ("i", "ppp"),
     "crypto_secretstream_xchacha20poly1305_push": ("i", "ppppQpQB"),
     "crypto_secretstream_xchacha20poly1305_init_pull": ("i", "ppp"),
@@ -55,6 +59,8 @@ class Sodium:
         self._random = bound["randombytes_buf"]
         self._generichash = bound["crypto_generichash"]
         self._shorthash = bound["crypto_shorthash"]
+        self._seal = bound["crypto_box_seal"]
+        self._verify = bound["crypto_sign_verify_detached"]
         stream = "crypto_secretstream_xchacha20poly1305_"
         self._init_push = bound[stream + "init_push"]
         self._push = bound[stream + "push"]
@@ -80,6 +86,15 @@ class Sodium:
     def short_hash(self, out: "bytearray", data: "int | bytes", size: int, key: "int | bytes") -> None:
         """Put the 8-octet SipHash-2-4 of `size` octets under a 16-octet key into `out`."""
         self._shorthash(out, data, size, key)
+
+    def seal(self, out: "bytearray", address: int, size: int, public: bytes) -> None:
+        """Seal `size` octets at an address to a public key: only who holds its private half opens `out` (size + 48 octets)."""
+        if self._seal(out, address, size, public) != 0:
+            raise SealError  # not a point of the curve, or one of small order
+
+    def signed(self, signature: bytes, data: bytes, public: bytes) -> bool:
+        """Say whether an Ed25519 signature of `data` is by the holder of a public signing key."""
+        return self._verify(signature, data, len(data), public) == 0
 
     def stream_open(self, state: int, header: "bytearray | int", key: int) -> None:
         """Begin a stream for writing: fills the 52-octet state and the 24-octet public header."""
