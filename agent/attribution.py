@@ -6,7 +6,6 @@ by the terminal's own address (IPv6 without translation), which one row an addre
 a custodian's store, which this device can't read back (EXP-3).
 """
 
-from agent.capture.connections import INET
 from agent.vault.attribution import UNKNOWN_MAC, Record, pack
 
 _SECOND = 1000000000
@@ -26,7 +25,7 @@ class _Own:
 
 
 class Attribution:
-    """`append(day, octets) -> str` is the custodian's store's; `blocks` is None in mode `connections`; `user(mac)` the portal's word."""
+    """`append(begins, octets) -> str` is the custodian's store's; `blocks` is None in mode `connections`; `user(mac)` the portal's word."""
 
     def __init__(self, append: "Callable[[int, bytes], str]", user: "Callable[[bytes], bytes]") -> None:
         self.blocks: "Blocks | None" = None
@@ -37,36 +36,30 @@ class Attribution:
         self._own: "dict[bytes, _Own]" = {}
 
     def write(self, record: Record) -> str:
-        """Hand a record to the store, under the key of the day that its deadline runs from: its start (L34-III-2)."""
-        return self._append(record.start // _DAY, pack(record))
+        """Hand a record to the store; its deadline runs from its start (L34-III-2)."""
+        return self._append(record.start, pack(record))
 
-    def connection(self, connection: "Connection", terminal: "Holder | None", start: int, end: int, now: int) -> str:
-        """Keep a connection that has ended; start and end in ns of the wall clock, `now` in s since boot.
+    def connection(self, connection: "Connection", source: bytes, public: bytes, terminal: "Holder | None", end: int, now: int) -> str:
+        """Keep a connection that has ended, from `source` and for the world from `public` (4 or 16 octets).
 
-        Returns what the store says, or COVERED where a holding answers for it.
+        `end` in ns of the wall clock, `now` in s since boot. Returns what the store says, or COVERED where a holding answers for it.
         """
         mac = terminal.mac() if terminal is not None else UNKNOWN_MAC
-        if self._covered(connection, mac, start, end, now):
+        start = connection.start // _SECOND
+        end = -(-end // _SECOND)
+        if self.covers(source, public, connection.translated_port, mac, start, end, now):
             self.covered += 1
             return COVERED
-        port = connection.translated_port
-        record = Record(
-            connection.protocol, connection.public(), port, port, connection.source(), mac,
-            start // _SECOND, -(-end // _SECOND), self._user(mac), confirmed=self.confirmed,
-        )  # fmt: skip
-        return self.write(record)
+        port, user = connection.translated_port, self._user(mac)
+        return self.write(Record(connection.protocol, public, port, port, source, mac, start, end, user, confirmed=self.confirmed))
 
-    def alive(self, connection: "Connection", mac: bytes, start: int, wall: int, now: int) -> None:
-        """Take note of a connection that lasts: its block isn't free, its address's row is today's."""
-        self._covered(connection, mac, start, wall, now)
-
-    def _covered(self, connection: "Connection", mac: bytes, start: int, end: int, now: int) -> bool:
+    def covers(self, source: bytes, public: bytes, port: int, mac: bytes, start: int, end: int, now: int) -> bool:
+        """Say whether a holding answers for a connection, which may last; it isn't idle then. Times in s."""
         if self.blocks is None:
             return False
-        source = connection.source()
-        if connection.family == INET:
-            return self.blocks.covers(source, connection.translated_port, start // _SECOND, now)
-        return mac != UNKNOWN_MAC and connection.public() == source and self._leaves(source, mac, start // _SECOND, end // _SECOND)
+        if len(source) == 4:
+            return self.blocks.covers(source, port, start, now)
+        return mac != UNKNOWN_MAC and public == source and self._leaves(source, mac, start, end)
 
     def _leaves(self, address: bytes, mac: bytes, start: int, end: int) -> bool:
         """Make sure that rows say that a terminal left by its own address from `start` to `end`, on each day of it."""

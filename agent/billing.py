@@ -21,7 +21,7 @@ IDLE = 1800  # seconds
 
 
 class Billing:
-    """The open sessions, in the file at `path`; `append(day, octets) -> str` is the custodian's store's; `user(mac)` the portal's word."""
+    """The open sessions, in the file at `path`; `append(begins, octets) -> str` is the custodian's, `user(mac)` the portal's word."""
 
     def __init__(self, path: str, append: "Callable[[int, bytes], str]", user: "Callable[[bytes], bytes]") -> None:
         self.confirmed = False
@@ -77,13 +77,13 @@ class Billing:
         return result
 
     def _write(self, mac: bytes) -> str:
-        """Write a session that is over, under the key of the day it ended: its deadline runs from there (EXP-1)."""
+        """Write a session that is over; its deadline runs from its end (EXP-1)."""
         place = self._places.pop(mac)
         _, size, start, last, up, down, user = self._row(place)
         self._put(place, bytes(6), b"", 0, 0, 0, 0)
         self._free.append(place)
         record = Record(user[:size], b"" if size else mac, start, last, up, down, confirmed=self.confirmed)
-        return self._append(last // _DAY, pack(record))
+        return self._append(last, pack(record))
 
     def tick(self, wall: int) -> None:
         """Write what is over; `wall` in s since the epoch."""

@@ -5,9 +5,8 @@ import binascii
 
 from agent import attribution, billing, blocks, sessions
 from agent.capture import opennds
-from agent.capture.connections import Connection
 from agent.capture.nftables import Refused, Table
-from agent.control import requests
+from agent.control import desk, requests
 from agent.runtime import sockets
 from agent.runtime.child import Child
 from agent.runtime.clocks import DeviceTime
@@ -149,8 +148,8 @@ def own_addresses(steps: "list[list[Any]]") -> "list[Any]":
     """Hand connections of IPv6, (source, public, MAC, start, end in s), to a purpose in mode blocks; returns answers, then rows."""
     rows: "list[Any]" = []
 
-    def append(day: int, data: bytes) -> str:
-        rows.append([day] + _row(attribution_records.unpack(data)))
+    def append(begins: int, data: bytes) -> str:
+        rows.append([begins // 86400] + _row(attribution_records.unpack(data)))
         return "kept"
 
     room = attribution.Attribution(append, lambda _mac: b"")
@@ -160,8 +159,8 @@ def own_addresses(steps: "list[list[Any]]") -> "list[Any]":
         if source is None:
             room.tick(start, start, lambda _address: b"")
             continue
-        connection = _Made(_octets(source), _octets(public))
-        answers.append(room.connection(connection, _Holder(_octets(mac)), start * 1000000000, end * 1000000000, end))
+        connection, holder = _Made(start * 1000000000), _Holder(_octets(mac))
+        answers.append(room.connection(connection, _octets(source), _octets(public), holder, end * 1000000000, end))  # type: ignore[arg-type]
     return answers + rows
 
 
@@ -183,29 +182,21 @@ class _Holder:
         return self._mac
 
 
-class _Made(Connection):
+class _Made:
     """A connection that no kernel made."""
 
-    def __init__(self, source: bytes, public: bytes) -> None:
-        Connection.__init__(self)
-        self.family, self.protocol, self.source_port, self.translated_port = 10, 6, 50000, 50000
-        self._source, self._public = source, public
+    family, protocol, translated_port = 10, 6, 50000
 
-    def source(self) -> bytes:
-        """Return the terminal's address."""
-        return self._source
-
-    def public(self) -> bytes:
-        """Return the address that the world sees."""
-        return self._public
+    def __init__(self, start: int) -> None:
+        self.start = start
 
 
 def bill(folder: str, steps: "list[list[Any]]") -> "list[Any]":
     """Open the sessions of a folder, do steps, close; returns the records that came of them, and the number held."""
     rows: "list[Any]" = []
 
-    def append(day: int, data: bytes) -> str:
-        rows.append([day] + (unpack_billing(_hex(data)) or []))
+    def append(begins: int, data: bytes) -> str:
+        rows.append([begins // 86400] + (unpack_billing(_hex(data)) or []))
         return "kept"
 
     users: "dict[str, str]" = {}
@@ -305,9 +296,30 @@ def judge(text: str, agents: str) -> "list[Any]":
     return ["ok", names, scope + [_hex(value) for value in (request.number, request.public, request.user, request.mac)]]
 
 
+def desk_run(folder: str, text: str, now: int, trusted: bool, grounds: "dict[str, str | None]", segments: "list[str]") -> "list[Any]":
+    """Run a request at the desk of the gateway `abcdefgh23456777` whose flash is `folder`; returns what it says, or reason and text."""
+    room = desk.Desk(folder + "/etc/agents", folder + "/requests", "abcdefgh23456777", grounds, Sodium().signed)
+    try:
+        request = room.check(text, now, trusted=trusted)
+        return ["ok", room.export(request, segments, {"gateway": "abcdefgh23456777", "second_nat": False}, now)]
+    except requests.Refused as refusal:
+        return [refusal.reason, refusal.args[0]]
+    except OSError as failure:
+        return ["errno", failure.errno]
+
+
+def enrol(path: str, line: str) -> bool:
+    """Enrol an agent; False where the line isn't accepted."""
+    try:
+        desk.enrol(path, line)
+    except ValueError:
+        return False
+    return True
+
+
 CALLS = (
     pack_attribution, unpack_attribution, pack_billing, unpack_billing, blocks_open, blocks_do, own_addresses, bill, portal,
-    ask_portal, child, kernel_table, judge,
+    ask_portal, child, kernel_table, judge, desk_run, enrol,
 )  # fmt: skip
 
 TYPE_CHECKING = False

@@ -6,6 +6,7 @@ hex. A connection is a list in the order of ROW. `die` ends the process with SIG
 """
 
 import binascii
+import json
 import struct
 
 from agent import config, law

@@ -31,6 +31,23 @@ def write_all(descriptor: int, data: "bytes | bytearray | memoryview | int", siz
         raise OSError(28, "")  # ENOSPC: a regular file takes less than asked only when it is full
 
 
+def sync(descriptor: int) -> None:
+    """Make what was written to a file durable; its name takes `sync_folder` besides."""
+    LIBC.call("fsync", descriptor)
+
+
+def close(descriptor: int) -> None:
+    """Close a file."""
+    LIBC.call("close", descriptor)
+
+
+def read_at(path: str, offset: int, size: int) -> bytes:
+    """Return up to `size` octets of a file from an offset on, fewer at its end."""
+    with open(path, "rb") as file:
+        file.seek(offset)
+        return file.read(size)
+
+
 def sync_folder(path: str) -> None:
     """Make names created, renamed or removed in a folder durable."""
     descriptor = LIBC.call("open", _path(path), LIBC["O_DIRECTORY"] | LIBC["O_CLOEXEC"], 0)
@@ -86,6 +103,11 @@ def exists(path: str) -> bool:
 def size_of(path: str) -> int:
     """Return a file's size in octets; OSError where it is absent."""
     return os.stat(path)[6]
+
+
+def is_mount(path: str) -> bool:
+    """Say whether a file system is mounted at a folder: it lies on another device than the folder above."""
+    return exists(path) and os.stat(path)[2] != os.stat(path + "/..")[2]
 
 
 def make_folder(path: str, mode: int) -> None:
