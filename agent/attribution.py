@@ -35,7 +35,7 @@ class Attribution:
         self._user = user
         self._own: "dict[bytes, _Own]" = {}
 
-    def write(self, record: Record) -> str:
+    def keep(self, record: Record) -> str:
         """Hand a record to the store; its deadline runs from its start (L34-III-2)."""
         return self._append(record.start, pack(record))
 
@@ -51,7 +51,7 @@ class Attribution:
             self.covered += 1
             return COVERED
         port, user = connection.translated_port, self._user(mac)
-        return self.write(Record(connection.protocol, public, port, port, source, mac, start, end, user, confirmed=self.confirmed))
+        return self.keep(Record(connection.protocol, public, port, port, source, mac, start, end, user, confirmed=self.confirmed))
 
     def covers(self, source: bytes, public: bytes, port: int, mac: bytes, start: int, end: int, now: int) -> bool:
         """Say whether a holding answers for a connection, which may last; it isn't idle then. Times in s."""
@@ -93,10 +93,10 @@ class Attribution:
         return Record(None, address, 0, 65535, address, known.mac, known.part, end, known.user, confirmed=self.confirmed)
 
     def _begin(self, address: bytes, known: _Own) -> bool:
-        return self.write(self._row(address, known, None)) == "kept"
+        return self.keep(self._row(address, known, None)) == "kept"
 
     def _end(self, address: bytes, known: _Own, end: int) -> None:
-        self.write(self._row(address, known, max(known.part, end)))
+        self.keep(self._row(address, known, max(known.part, end)))
 
     def tick(self, wall: int, now: int, holder: "Callable[[bytes], bytes]") -> None:
         """Do what is due; `wall` in s since the epoch, `now` in s since boot."""
