@@ -66,17 +66,17 @@ class Billing:
                 # Who logs in during a session is whose it is.
                 self._put(place, mac, user, min(begun, start), max(last, end), former_up + up, former_down + down)
                 return "kept"
-            self._write(mac)
+            self._end(mac)
         result = "kept"
         if not self._free:
             oldest = min(self._places, key=lambda known: self._row(self._places[known])[3])
             self.early += 1
-            result = self._write(oldest)
+            result = self._end(oldest)
         place = self._places[mac] = self._free.pop()
         self._put(place, mac, user, start, max(end, 1), up, down)
         return result
 
-    def _write(self, mac: bytes) -> str:
+    def _end(self, mac: bytes) -> str:
         """Write a session that is over; its deadline runs from its end (EXP-1)."""
         place = self._places.pop(mac)
         _, size, start, last, up, down, user = self._row(place)
@@ -90,12 +90,12 @@ class Billing:
         for mac in sorted(self._places):
             last = self._row(self._places[mac])[3]
             if wall - last >= IDLE or last // _DAY < wall // _DAY:
-                self._write(mac)
+                self._end(mac)
 
     def finish(self) -> None:
         """Write every session as it stands: a request is being run, or the clock was stepped."""
         for mac in sorted(self._places):
-            self._write(mac)
+            self._end(mac)
 
     def erase(self) -> None:
         """Forget every open session."""

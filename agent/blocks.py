@@ -41,7 +41,7 @@ WAITING = 1024  # addresses that are remembered to have got none
 class Blocks:
     """The blocks of one public address.
 
-    `table` is agent.capture.nftables.Table; `write(record) -> bool` hands a row to the store; `user(mac)` answers the portal user id.
+    `table` is agent.capture.nftables.Table; `keep(record) -> bool` hands a row to the store; `user(mac)` answers the portal user id.
     Times: `wall` in s since the epoch, `now` in s since boot. `confirmed`: whether the clock is trusted.
     """
 
@@ -51,7 +51,7 @@ class Blocks:
         flash: str,
         size: int,
         table: "Table",
-        write: "Callable[[Record], bool]",
+        keep: "Callable[[Record], bool]",
         user: "Callable[[bytes], bytes]",
         now: int,
     ) -> None:
@@ -60,7 +60,7 @@ class Blocks:
         self.confirmed = False
         self.conflicts = 0
         self._table = table
-        self._write = write
+        self._keep = keep
         self._user = user
         self._flash = flash
         self._hand = 0
@@ -209,7 +209,7 @@ class Blocks:
             self._users[block] = self._user(mac)
         first, last = self.ports(block)
         user = self._users.get(block, b"")
-        return self._write(Record(None, self.public, first, last, address, mac, part, end, user, confirmed=self.confirmed))
+        return self._keep(Record(None, self.public, first, last, address, mac, part, end, user, confirmed=self.confirmed))
 
     def _again(self, block: int, wall: int, *, ended: bool = True) -> None:
         """End a block's row and begin another, now."""
