@@ -4,7 +4,7 @@
 unknown   since boot, nothing said so, and nothing is known that it must be later than
 floor     nothing said so yet; it is at least the latest of the build's date, the newest file of the configuration, and the
           high-water mark that the ledger keeps of trusted times
-trusted   two confirmations at least ten minutes apart agreed with the device's own running
+trusted   two confirmations at least ten minutes apart agreed with the device's own running, or the board declares a hardware clock
 
 The wall clock is held against the time since boot at each tick. A difference from the last confirmed time of more than a day,
 forward or back, takes the trust away until two confirmations agree anew: so a step of that size expires nothing by itself.
@@ -36,10 +36,12 @@ _TRIES = 10
 class Clock:
     """Wall and monotonic time from a source, and the state of trust. Times in ns; `floor` in seconds.
 
-    `path` is the state file. `booted`: this is the first process of its boot. `stepped`: the wall clock was stepped in this boot.
+    `path` is the state file. `hardware`: the board declares a clock with a battery, which is believed from the boot on unless it
+    tells of a time before the floor. `booted`: this is the first process of its boot. `stepped`: the wall clock was stepped in
+    this boot.
     """
 
-    def __init__(self, source: "TimeSource", path: str, floor: int) -> None:
+    def __init__(self, source: "TimeSource", path: str, floor: int, *, hardware: bool = False) -> None:
         self.source = source
         self.floor = floor
         self.trusted = False
@@ -52,6 +54,8 @@ class Clock:
         # Time lines, oldest first: since boot from, since boot to, wall clock minus time since boot.
         self._lines = [[0, _EVER, self._confirmed]]
         self.booted = not self._load()
+        if self.booted:
+            self.trusted = hardware and wall >= floor * _SECOND
         self.tick()
         self._save()
 

@@ -78,6 +78,7 @@ OPTIONS: "dict[str, dict[str, tuple[Callable[[str], Any], Any]]]" = {
         "duty": (_choice(*law.DUTIES), "undeclared"),
         "lan": (_text, ("lan",)),
         "wan": (_text, ("wan",)),
+        "hardware_clock": (_flag, False),
     },
     "security": {
         "enabled": (_flag, True),

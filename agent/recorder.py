@@ -112,7 +112,7 @@ class Recorder:
         self.counters.add("starts")
         self._ledger = Ledger(paths.ledger, log)
         floor = max(BUILT, newest(paths.config.rsplit("/", 1)[0]), self._ledger["high_water"])
-        self.clock = Clock(source, paths.clock, floor)
+        self.clock = Clock(source, paths.clock, floor, hardware=config.gateway.hardware_clock)
         self._decoder = connections.Decoder()
         self._table = connections.Decoder(connections.NEW)
         self._timeouts = timeouts.Timeouts(sysctl)

