@@ -83,6 +83,12 @@ def test_shell_scripts_are_clean():
     assert done.returncode == 0, done.stdout
 
 
+@pytest.mark.needs("shfmt")
+def test_what_lands_on_a_gateway_is_formatted_as_openwrt_does():
+    done = subprocess.run(["shfmt", "-d", "boards", "tests/openwrt/root"], cwd=PROJECT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+
+
 def is_shell(path: Path) -> bool:
     """Tell a shell script by its first lines."""
     with path.open("rb") as file:

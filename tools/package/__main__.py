@@ -39,7 +39,7 @@ def _when() -> int:
     text = os.environ.get("SOURCE_DATE_EPOCH", "")
     if text and not text.isdigit():
         _program.refuse(f"SOURCE_DATE_EPOCH: {text!r} isn't understood; accepted: seconds since the epoch")
-    return int(text) if text else BUILT // 1_000_000_000
+    return int(text) if text else BUILT
 
 
 def _board(name: str) -> Board:
@@ -61,7 +61,9 @@ def boards(json_file: Json = None) -> None:
         flash = f"{row['flash']['size_mib']} MiB {row['flash']['kind']}"
         clock = "hardware" if row["clock"]["hardware"] else "network"
         order = row["processor"]["endianness"]
-        table.add_row(name, row["name"], row["openwrt"]["architecture"], order, str(row["memory"]["ram_mib"]), flash, row["interpreter"], clock)
+        table.add_row(
+            name, row["name"], row["openwrt"]["architecture"], order, str(row["memory"]["ram_mib"]), flash, row["interpreter"], clock
+        )
     console = Console()
     console.width = max(console.width, 130)
     console.print(table)
@@ -84,11 +86,11 @@ def build(
     try:
         key = signing.apk_key(keys) if keys else None
         for item in chosen:
-            content = files(item)
+            content = files(item, when)
             installed = check_size(item, content)
             for name in form:
                 data = ipk.build(item, content, when) if name == "ipk" else apk.build(item, content, when, key)
-                rows.append(_keep(out / item.key / FORMATS[name].file_name(item), data, item, name, installed))  # type: ignore[attr-defined]
+                rows.append(_keep(out / item.key / FORMATS[name].file_name(item), data, item, name, installed))
     except (BuildError, signing.KeyFileError) as failure:
         _program.refuse(str(failure), 1 if isinstance(failure, BuildError) else 2)
     _show(rows, json_file)

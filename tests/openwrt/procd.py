@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: Apache-2.0
+"""procd's half of the fake peer: the JSON of `service set` from what was recorded, and the processes of its instances."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+TABLES, ARRAYS, BOOLEANS = (
+    ("env", "data", "limits"),
+    ("command", "netdev", "file", "respawn", "watch"),
+    ("stdout", "stderr", "no_new_privs"),
+)
+
+
+def service(recorded: str) -> dict[str, Any]:
+    """Return the message that procd.sh would send for the newest service in a record; ValueError for a call it doesn't know."""
+    message: dict[str, Any] = {}
+    instance: dict[str, Any] = {}
+    for line in recorded.splitlines():
+        call, *words = line.split("\x1f")
+        match call:
+            case "open_service":
+                message = {"name": words[0], "script": words[1], "instances": {}, "triggers": []}
+            case "open_instance":
+                instance = message["instances"].setdefault(words[0], {})
+            case "set_param" if words[0] in TABLES:
+                instance[words[0]] = dict(word.partition("=")[::2] for word in words[1:])
+            case "set_param" if words[0] in ARRAYS:
+                instance[words[0]] = words[1:]
+            case "append_param" if words[0] in ARRAYS:
+                instance.setdefault(words[0], []).extend(words[1:])
+            case "set_param" if words[0] in BOOLEANS:
+                instance[words[0]] = words[1] == "1"
+            case "set_param":
+                instance[words[0]] = words[1]
+            case "add_jail":
+                instance["jail"] = {"name": words[0], **dict.fromkeys(words[1:], True), "mount": {}}
+            case "add_jail_mount" | "add_jail_mount_rw":
+                instance["jail"]["mount"] |= dict.fromkeys(words, "1" if call.endswith("rw") else "0")
+            case "add_reload_trigger":
+                script = message["script"]
+                message["triggers"] += [
+                    ["config.change", ["if", ["eq", "package", word], ["run_script", script, "reload"]], 1000] for word in words
+                ]
+            case "kill":
+                message = {"name": words[0], "instances": {}, "triggers": []}
+            case "close_instance" | "close_service":
+                pass
+            case _:
+                raise ValueError(call)
+    return message
+
+
+class Procd:
+    """Runs a service's instances: `start(instance)` returns the process of one; what ends by itself is started again.
+
+    Of a jail, only the user and the capabilities are real here: a mount namespace of its own is ujail's, which isn't to be had.
+    """
+
+    def __init__(self, message: dict[str, Any], start: Callable[[dict[str, Any]], subprocess.Popen[bytes]]) -> None:
+        self.instances: dict[str, dict[str, Any]] = message["instances"]
+        self._start = start
+        self.running = {name: start(instance) for name, instance in self.instances.items()}
+        self.respawns = dict.fromkeys(self.running, 0)
+
+    def look(self) -> None:
+        """Start anew what has ended, as `respawn THRESHOLD TIMEOUT RETRY` says; RETRY 0 means for ever."""
+        for name, process in self.running.items():
+            retry = int(self.instances[name].get("respawn", ["0", "0", "1"])[2])
+            if process.poll() is not None and (retry == 0 or self.respawns[name] < retry):
+                self.respawns[name] += 1
+                self.running[name] = self._start(self.instances[name])
+
+    def kill(self, name: str) -> None:
+        """End one instance as a crash would."""
+        os.kill(self.running[name].pid, signal.SIGKILL)
+        self.running[name].wait(timeout=10)
+
+    def stop(self, patience: float = 10) -> dict[str, int]:
+        """End all, politely first; returns the exit statuses."""
+        for process in self.running.values():
+            process.terminate()
+        until = time.monotonic() + patience
+        for process in self.running.values():
+            try:
+                process.wait(timeout=max(0.1, until - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait(timeout=10)
+        return {name: process.returncode for name, process in self.running.items()}

@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=sh
+# Stands in for OpenWrt's functions.sh: what the scripts of a package call, on a running system and on an offline root.
+_lists() { cat "$1/lib/apk/packages/oubli.list" "$1/usr/lib/opkg/info/oubli.list" 2>/dev/null; }
+_users() {
+	cat "$1/lib/apk/packages/oubli.rusers" 2>/dev/null || sed -n 's/^Require-User: *//p' "$1/usr/lib/opkg/info/oubli.control"
+}
+add_group_and_user() {
+	_root=${IPKG_INSTROOT:-}
+	for _tuple in $(_users "$_root"); do
+		_user=${_tuple%%:*} _group=${_tuple#*:}
+		for _name in "$_group" "$_user"; do
+			grep -q "^$_name:" "$_root/etc/group" || echo "$_name:x:$((32768 + $(wc -l <"$_root/etc/group"))):" >>"$_root/etc/group"
+		done
+		_gid=$(sed -n "s/^$_group:x:\([0-9]*\):.*/\1/p" "$_root/etc/group")
+		_uid=$((32768 + $(wc -l <"$_root/etc/passwd")))
+		grep -q "^$_user:" "$_root/etc/passwd" || echo "$_user:x:$_uid:$_gid:$_user:/var/run/$_user:/bin/false" >>"$_root/etc/passwd"
+	done
+}
+default_postinst() {
+	_root=${IPKG_INSTROOT:-}
+	add_group_and_user
+	if [ -z "$_root" ]; then
+		for _file in $(_lists "" | grep '^/etc/uci-defaults/'); do
+			# shellcheck disable=SC1090
+			[ ! -f "$_file" ] || { (. "$_file") && rm -f "$_file"; }
+		done
+	fi
+	for _file in $(_lists "$_root" | grep '^/etc/init.d/'); do
+		/bin/sh "$_root/etc/rc.common" "$_root$_file" enable
+		[ -n "$_root" ] || /bin/sh /etc/rc.common "$_file" start
+	done
+}
+default_prerm() {
+	_root=${IPKG_INSTROOT:-}
+	for _file in $(_lists "$_root" | grep '^/etc/init.d/'); do
+		[ -n "$_root" ] || [ "${PKG_UPGRADE:-}" = 1 ] || /bin/sh /etc/rc.common "$_file" stop
+		[ "${PKG_UPGRADE:-}" = 1 ] || /bin/sh "$_root/etc/rc.common" "$_root$_file" disable
+	done
+}

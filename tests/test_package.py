@@ -1,0 +1,696 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Boards and packages: built the same by whoever builds, read by independent readers, run in a gateway's root with busybox."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+import time
+import zlib
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
+
+from agent import config
+from agent.summary.metrics import METRICS
+from tests.interpreters import PROJECT
+from tests.openwrt import gateway as roots
+from tests.openwrt import procd
+from tools.package import adb, apk, board, contents, ipk, signing
+
+WHEN = 1_790_000_000
+COMMON = PROJECT / "boards/common"
+
+
+def oubli_package(*words: str | Path, cwd: Path = PROJECT, **env: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "tools.package", *map(str, words)]
+    variables = os.environ | {"PYTHONPATH": str(PROJECT), "PYTHONDONTWRITEBYTECODE": "1"} | env
+    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=cwd, env=variables, timeout=120)
+
+
+@pytest.fixture(scope="module")
+def built() -> dict[str, tuple[bytes, bytes]]:
+    """Give the ipk and the apk of each board."""
+    made = {}
+    for name in board.names():
+        one = board.load(name)
+        content = contents.files(one, WHEN)
+        made[name] = ipk.build(one, content, WHEN), apk.build(one, content, WHEN)
+    return made
+
+
+# Boards
+
+
+def test_six_boards_say_what_they_have_and_where_that_is_written():
+    assert board.names() == ["archer-c7-v5", "gl-mt300n-v2", "gl-mt6000", "raspberry-pi-4", "wrt3200acm", "x86-64"]
+    loaded = [board.load(name) for name in board.names()]
+    assert {one.data["processor"]["endianness"] for one in loaded} == {"little", "big"}
+    assert len({one.architecture for one in loaded}) == len(loaded)
+    assert all(len(one.data["sources"]["figures"]) >= 3 for one in loaded)
+    listed = json.loads(oubli_package("boards", "--json", "-").stdout)
+    assert {name: row["openwrt"]["architecture"] for name, row in listed.items()} == {one.key: one.architecture for one in loaded}
+
+
+@pytest.mark.parametrize(
+    ("change", "key", "accepted"),
+    [
+        (("bits = 32", "bits = 16"), "processor.bits", "32, 64"),
+        (('"mipsel_24kc"', '"mipsle_24kc"'), "openwrt.architecture", "mipsel_24kc"),
+        (("[clock]\nhardware = false", ""), "the file", "clock"),
+        (("ram_mib = 128", "ram_mib = 128\nrom_mib = 1"), "memory", "ram_mib"),
+        (("ram_mib = 128", "ram_mib = "), "", "TOML"),
+    ],
+)
+def test_a_broken_board_is_refused_in_one_line(tmp_path, change, key, accepted):
+    text = (PROJECT / "boards/gl-mt300n-v2/board.toml").read_text()
+    assert change[0] in text
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/board.toml").write_text(text.replace(*change))
+    with pytest.raises(board.BoardError) as caught:
+        board.load("mine", tmp_path)
+    said = str(caught.value)
+    assert said.startswith(f"{tmp_path}/mine/board.toml: {key}")
+    assert accepted in said.partition("accepted: ")[2]
+    assert "\n" not in said
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["build", "--board", "nokia", "--format", "ipk"], "--board: 'nokia' unknown; accepted: archer-c7-v5,"),
+        (["build", "--board", "x86-64", "--format", "deb"], "--format: 'deb' unknown; accepted: ipk, apk"),
+        (["build", "--board", "x86-64", "--format", "apk", "--keys", "/nowhere"], "/nowhere/oubli-feed-apk.pem: not a private key"),
+        (["build", "--board", "x86-64", "--format", "ipk", "--out", "/proc/none"], "--out: /proc/none"),
+        (["index", "/proc/self/task"], "/proc/self/task: no package there"),
+        (["keys", "/proc/none"], "/proc/none: "),
+        (["sing"], "No such command 'sing'"),
+    ],
+)
+def test_bad_use_is_one_line_and_exit_2(words, said):
+    done = oubli_package(*words)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1), done
+    assert done.stderr.startswith("oubli-package: ")
+    assert said in done.stderr
+    assert "accepted: " in done.stderr
+
+
+def test_a_time_that_is_none_is_refused():
+    done = oubli_package("build", "--board", "x86-64", "--format", "ipk", SOURCE_DATE_EPOCH="yesterday")
+    assert (done.returncode, done.stderr) == (
+        2,
+        "oubli-package: SOURCE_DATE_EPOCH: 'yesterday' isn't understood; accepted: seconds since the epoch\n",
+    )
+
+
+def test_a_package_over_its_budget_is_refused_with_the_five_largest_files():
+    one = board.load("gl-mt300n-v2")
+    content = contents.files(one, WHEN)
+    assert contents.check_size(one, content) == sum(len(file.octets) for file in content)
+    one.data["budget"]["package_bytes"] = 1000
+    with pytest.raises(contents.BuildError) as caught:
+        contents.check_size(one, content)
+    lines = str(caught.value).splitlines()
+    assert lines[0].startswith("boards/gl-mt300n-v2/board.toml: budget.package_bytes: ")
+    sizes = [int(line.split()[0]) for line in lines[1:]]
+    assert sizes == sorted((len(file.octets) for file in content), reverse=True)[:5]
+
+
+# What is in a package
+
+
+def test_packages_are_the_same_whoever_builds_them(tmp_path):
+    """Other folders, times, locales, masks and users: the same octets, all boards, both formats."""
+    copy = tmp_path / "another folder"
+    for name in ("agent", "boards", "tools", "host_sim"):
+        shutil.copytree(PROJECT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__", ".*"))
+    places = []
+    for number, (where, env) in enumerate(((PROJECT, {}), (copy, {"LC_ALL": "C.UTF-8", "TZ": "Asia/Tokyo", "PYTHONHASHSEED": "7"}))):
+        out = tmp_path / str(number)
+        words = ["build", "--board", "all", "--format", "ipk", "--format", "apk", "--out", str(out)]
+        command = ["sh", "-c", f'umask {"077" if number else "022"} && exec "$0" "$@"', sys.executable, "-m", "tools.package", *words]
+        variables = os.environ | {"PYTHONPATH": str(where), "SOURCE_DATE_EPOCH": str(WHEN), "PYTHONDONTWRITEBYTECODE": "1"} | env
+        subprocess.run(command, check=True, capture_output=True, cwd=where, env=variables, timeout=120)
+        places.append({path.relative_to(out): hashlib.sha256(path.read_bytes()).hexdigest() for path in out.rglob("*.?pk")})
+    assert len(places[0]) == 12
+    assert places[0] == places[1]
+
+
+def test_a_package_holds_what_is_meant_owned_by_root_and_nothing_of_the_machine(built):
+    data: dict[str, tuple[tarfile.TarInfo, bytes | None]] = {}
+    control: dict[str, tuple[tarfile.TarInfo, bytes | None]] = {}
+    with tarfile.open(fileobj=io.BytesIO(built["gl-mt300n-v2"][0]), mode="r:gz") as tar:
+        assert tar.getnames() == ["./debian-binary", "./data.tar.gz", "./control.tar.gz"]
+        parts = {name: roots.octets_of(tar, name) for name in tar.getnames()}
+    assert parts["./debian-binary"] == b"2.0\n"
+    for name, into in (("./data.tar.gz", data), ("./control.tar.gz", control)):
+        with tarfile.open(fileobj=io.BytesIO(parts[name]), mode="r:gz") as tar:
+            for member in tar.getmembers():
+                assert (member.uid, member.gid, member.uname, member.gname, member.mtime) == (0, 0, "", "", WHEN)
+                assert member.name == "." or member.name.startswith("./")
+                into[member.name[1:]] = member, roots.octets_of(tar, member.name) if member.isfile() else None
+    files = {path: octets for path, (_, octets) in data.items() if octets is not None}
+    agents = {path for path in files if path.startswith("/usr/lib/oubli/agent/")}
+    assert all(path.endswith(".mpy") for path in agents)
+    assert "/usr/lib/oubli/agent/__main__.mpy" in agents
+    assert not {path for path in agents if "cpython" in path or "paho" in path}
+    assert set(files) - agents == {"/" + path.relative_to(COMMON).as_posix() for path in COMMON.rglob("*") if path.is_file()}
+    modes = {path: member.mode for path, (member, octets) in data.items() if octets is not None}
+    assert {path for path, mode in modes.items() if mode == 0o755} == {
+        path for path, octets in files.items() if octets.startswith(b"#!")
+    } - {"/etc/uci-defaults/50-oubli"}
+    assert set(modes.values()) == {0o644, 0o755}
+    assert set(control) == {"", "/control", "/conffiles", "/postinst", "/prerm"}
+    assert control["/conffiles"][1] == b"/etc/config/oubli\n"
+    told = dict(line.split(": ", 1) for line in (control["/control"][1] or b"").decode().splitlines())
+    assert (told["Package"], told["Architecture"], told["Depends"].split(", ")) == (
+        "oubli",
+        "mipsel_24kc",
+        ["micropython-mbedtls", "libsodium", "kmod-nf-conntrack-netlink", "procd-ujail"],
+    )
+    everything = b"".join(files.values())
+    for trace in (str(PROJECT).encode(), b"__pycache__", os.uname().nodename.encode() + b".", b"/root/", b"/home/"):
+        assert trace not in everything
+
+
+def test_apk_and_ipk_hold_the_same(built, tmp_path):
+    """Read by a reader written from the format, and by apk itself where it is on the path."""
+    for package, image in built.values():
+        if shutil.which("apk"):
+            (tmp_path / "oubli.apk").write_bytes(image)
+            subprocess.run(["apk", "verify", "--allow-untrusted", tmp_path / "oubli.apk"], check=True, capture_output=True)
+        with tarfile.open(fileobj=io.BytesIO(package), mode="r:gz") as tar:
+            inner = roots.octets_of(tar, "./data.tar.gz")
+        with tarfile.open(fileobj=io.BytesIO(inner), mode="r:gz") as tar:
+            there = {member.name[2:]: (member.mode, roots.octets_of(tar, member.name)) for member in tar.getmembers() if member.isfile()}
+        read = adb.read(image)
+        assert (read.schema, read.signatures) == (adb.PACKAGE, [])
+        paths = read.root[apk.PKG_PATHS]
+        names = [folder.get(apk.DI_NAME, b"").decode() for folder in paths]
+        assert names == sorted(names)
+        found, octets = {}, {(path, index): data for path, index, data in read.files}
+        for at, folder in enumerate(paths, 1):
+            assert folder[apk.DI_ACL] == {apk.ACL_MODE: 0o755, apk.ACL_USER: b"root", apk.ACL_GROUP: b"root"}
+            for index, entry in enumerate(folder.get(apk.DI_FILES, []), 1):
+                data = octets.get((at, index), b"")
+                assert hashlib.sha256(data).digest() == entry[apk.FI_HASHES]
+                assert (entry.get(apk.FI_SIZE, 0), entry[apk.FI_MTIME]) == (len(data), WHEN)
+                found[f"{names[at - 1]}/{entry[apk.FI_NAME].decode()}"] = entry[apk.FI_ACL][apk.ACL_MODE], data
+        assert {path: value for path, value in found.items() if not path.startswith("lib/apk/packages/")} == there
+        listed = found["lib/apk/packages/oubli.list"][1].decode().split()
+        assert {f"/{path}" for path in there} <= set(listed)
+
+
+@pytest.mark.needs("dpkg-deb")
+def test_dpkg_reads_the_tarballs_of_an_ipk(built, tmp_path):
+    """An ipk is a tar where a deb is an ar: with the same parts in an ar, Debian's own tool reads the rest."""
+    with tarfile.open(fileobj=io.BytesIO(built["x86-64"][0]), mode="r:gz") as tar:
+        tar.extractall(tmp_path, filter="data")
+    subprocess.run(["ar", "rcD", "oubli.deb", "debian-binary", "control.tar.gz", "data.tar.gz"], cwd=tmp_path, check=True)
+    said = subprocess.run(["dpkg-deb", "--field", "oubli.deb"], cwd=tmp_path, check=True, capture_output=True, text=True).stdout
+    assert "Package: oubli\n" in said
+    listed = subprocess.run(["dpkg-deb", "--contents", "oubli.deb"], cwd=tmp_path, check=True, capture_output=True, text=True).stdout
+    assert re.search(r"-rwxr-xr-x (root/root|0/0) .* \./etc/init\.d/oubli\n", listed)
+
+
+def test_a_damaged_apk_is_not_read(built):
+    """Octets all over the value block flipped: refused, or the file's identity tells."""
+    whole = zlib.decompress(built["x86-64"][1][4:], -15)
+    good = adb.read(whole)
+    start, refused = 12, 0
+    for at in range(0, start + len(good.block), 29):
+        damaged = bytearray(whole)
+        damaged[at] ^= 0x41
+        try:
+            read = adb.read(bytes(damaged))
+        except (adb.FormatError, UnicodeDecodeError):
+            refused += 1
+            continue
+        assert read.block != good.block or read.schema != good.schema, at
+    assert refused > 20
+    for cut in (0, 3, 9, 100, len(whole) - 1):
+        with pytest.raises(adb.FormatError):
+            adb.read(whole[:cut])
+
+
+def test_a_file_that_isnt_apks_is_refused_with_its_offset():
+    with pytest.raises(adb.FormatError, match="octet 0: b'PK"):
+        adb.read(b"PK\x03\x04" + bytes(20))
+
+
+# Feed
+
+
+def test_feed_is_indexed_and_signed_and_others_can_check_it(tmp_path):
+    assert oubli_package("keys", tmp_path / "keys").returncode == 0
+    again = oubli_package("keys", tmp_path / "keys")
+    assert (again.returncode, "exists already" in again.stderr) == (2, True)
+    assert {path.name: path.stat().st_mode & 0o777 for path in (tmp_path / "keys").iterdir()} == {
+        signing.FEED_SECRET: 0o600,
+        signing.FEED_PUBLIC: 0o644,
+        signing.APK_SECRET: 0o600,
+        signing.APK_PUBLIC: 0o644,
+    }
+    words = ["--board", "x86-64", "--format", "ipk", "--format", "apk", "--out", tmp_path, "--keys", tmp_path / "keys"]
+    assert oubli_package("build", *words).returncode == 0
+    feed = tmp_path / "x86-64"
+    done = oubli_package("index", feed, "--keys", tmp_path / "keys")
+    assert done.returncode == 0, done
+    text = (feed / "Packages").read_text()
+    assert gzip.decompress((feed / "Packages.gz").read_bytes()).decode() == text
+    package = next(feed.glob("*.ipk"))
+    assert (
+        f"Filename: {package.name}\nSize: {package.stat().st_size}\nSHA256sum: {hashlib.sha256(package.read_bytes()).hexdigest()}\n" in text
+    )
+    key = load_pem_public_key((tmp_path / "keys" / signing.APK_PUBLIC).read_bytes())
+    assert isinstance(key, ec.EllipticCurvePublicKey)
+    for path in (next(feed.glob("*.apk")), feed / "packages.adb"):
+        read = adb.read(path.read_bytes())
+        assert adb.signed_by(read, key)
+        touched = adb.Contents(read.schema, read.root, read.files, read.signatures, read.block[:-1] + b"\1")
+        assert not adb.signed_by(touched, key)
+    (info,) = adb.read((feed / "packages.adb").read_bytes()).root[apk.NDX_PACKAGES]
+    assert info[apk.PI_NAME] == b"oubli"
+    assert info[apk.PI_FILE_SIZE] == next(feed.glob("*.apk")).stat().st_size
+    assert info[apk.PI_HASHES] == hashlib.sha256(adb.read(next(feed.glob("*.apk")).read_bytes()).block).digest()
+    check = ["signify-openbsd", "-V", "-p", tmp_path / "keys" / signing.FEED_PUBLIC, "-m", feed / "Packages", "-x", feed / "Packages.sig"]
+    if shutil.which(check[0]):
+        assert subprocess.run(check, check=False, capture_output=True).returncode == 0
+        (feed / "Packages").write_text(text.replace("oubli", "oublj", 1))
+        assert subprocess.run(check, check=False, capture_output=True).returncode != 0
+    else:
+        assert os.environ.get("CI") != "true"
+
+
+# Configuration
+
+
+def options(text: str) -> dict[tuple[str, str], str]:
+    """Return the commented and the set options of the shipped file, strictly: uci's form, in quotes, behind a tab."""
+    found, section = {}, ""
+    for number, line in enumerate(text.splitlines(), 1):
+        if re.fullmatch(r"config \w+ '\w+'", line):
+            section = line.split("'")[1]
+        elif match := re.fullmatch(r"#?\t(option|list) (\w+) '([^']*)'", line):
+            assert (section, match[2]) not in found, number
+            found[section, match[2]] = match[3]
+        else:
+            assert re.fullmatch(r"(\t?# .*)?", line), (number, line)
+    return found
+
+
+def test_shipped_configuration_shows_every_option_with_its_default(tmp_path):
+    text = (COMMON / "etc/config/oubli").read_text()
+    shown = options(text)
+    known: dict[tuple[str, str], object] = {}
+    for kind, table in config.OPTIONS.items():
+        if kind != "metric":
+            known |= {(kind, name): default for name, (_, default) in table.items()}
+    for metric in METRICS:
+        known |= {(metric.name, "enabled"): True, (metric.name, "epsilon"): metric.epsilon}
+    assert set(shown) == set(known)
+    for key, default in known.items():
+        parse = config.OPTIONS[key[0] if key[0] in config.OPTIONS else "metric"][key[1]][0]
+        if shown[key] == "":
+            assert default in (None, ""), key
+        else:
+            parsed = parse(shown[key])
+            assert (parsed,) == default if isinstance(default, tuple) else parsed == default, key
+    on = re.sub(r"(?m)^#\t(option|list)", r"\t\1", re.sub(r"(?m)^#\toption \w+ ''\n", "", text))
+    (tmp_path / "oubli").write_text(on.replace("config gateway 'gateway'", "config gateway 'gateway'\n\toption id 'aaaaaaaaaaaaaaaa'"))
+    config.load(str(tmp_path / "oubli"))
+
+
+@pytest.mark.parametrize("name", board.names())
+def test_a_boards_configuration_is_valid_and_carries_its_figures(name, tmp_path):
+    one = board.load(name)
+    text = contents.configuration((COMMON / "etc/config/oubli").read_text(), one)
+    options(text)
+    (tmp_path / "oubli").write_text(text.replace("#\toption id ''", "\toption id 'aaaaaaaaaaaaaaaa'"))
+    loaded = config.load(str(tmp_path / "oubli"))
+    assert loaded.purposes["security"].budget == one.budget["security_bytes"]
+    assert loaded.summary.rows == one.budget["rows"]
+    assert loaded.gateway.hardware_clock == one.data["clock"]["hardware"]
+
+
+def test_a_figure_without_a_line_fails_the_build():
+    text = (COMMON / "etc/config/oubli").read_text().replace("option rows", "option lines")
+    with pytest.raises(contents.BuildError, match="summary 'summary': rows"):
+        contents.configuration(text, board.load("x86-64"))
+
+
+# Images
+
+
+def oubli_image(*words: str | Path, **env: str) -> subprocess.CompletedProcess[str]:
+    variables = os.environ | {"PYTHONPATH": str(PROJECT), "PYTHONDONTWRITEBYTECODE": "1"} | env
+    command = [sys.executable, "-m", "tools.image", *map(str, words)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=variables, timeout=120)
+
+
+def test_image_without_a_builder_says_exactly_what_to_run(tmp_path):
+    done = oubli_image("--board", "archer-c7-v5", "--out", tmp_path / "image")
+    assert done.returncode == 0, done
+    assert {path.suffix for path in (tmp_path / "image/packages").iterdir()} == {".ipk", ".apk"}
+    assert f"make image PROFILE=tplink_archer-c7-v5 PACKAGES=oubli FILES={tmp_path}/image/files\n" in done.stdout
+    assert "an image builder for ath79/generic" in done.stdout
+
+
+def test_image_builder_is_called_with_package_overlay_and_profile(tmp_path):
+    """A builder is a Makefile that takes PROFILE, PACKAGES and FILES: this one writes them down."""
+    builder = tmp_path / "builder"
+    builder.mkdir()
+    (builder / "Makefile").write_text("image:\n\t@echo '$(PROFILE)|$(PACKAGES)|$(FILES)' >called; exit 3\n")
+    (tmp_path / "mine").write_text("config gateway 'gateway'\n\toption id 'aaaaaaaaaaaaaaaa'\n")
+    done = oubli_image("--board", "gl-mt6000", "--builder", builder, "--config", tmp_path / "mine", "--out", tmp_path / "image")
+    assert done.returncode == 2  # make's own status for a failed target
+    assert (builder / "called").read_text() == f"glinet_gl-mt6000|oubli|{tmp_path}/image/files\n"
+    assert [path.suffix for path in (builder / "packages").iterdir()] == [".ipk"]
+    assert (tmp_path / "image/files/etc/config/oubli").read_text() == (tmp_path / "mine").read_text()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--board", "nokia"], "--board: 'nokia' unknown"),
+        (["--board", "x86-64", "--builder", "/proc/self"], "--builder: /proc/self: no image builder there"),
+        (["--board", "x86-64", "--config", "/dev/null"], "--config: /dev/null: gateway.id: missing"),
+        (["--board", "x86-64", "--out", "/proc/none"], "/proc/none"),
+        ([], "Missing option '--board'"),
+    ],
+)
+def test_bad_use_of_the_image_command_is_one_line(words, said):
+    done = oubli_image(*words)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1), done
+    assert said in done.stderr
+
+
+# The scripts, in a gateway's root with busybox
+
+
+@pytest.fixture
+def root(tmp_path):
+    roots.make(tmp_path / "root")
+    return tmp_path / "root"
+
+
+INSTALLED = pytest.mark.parametrize("form", ["ipk", "apk"])
+
+
+def install(root: Path, package: tuple[bytes, bytes], form: str) -> dict[str, str]:
+    return roots.unpack_ipk(package[0], root) if form == "ipk" else roots.unpack_apk(package[1], root)
+
+
+@pytest.mark.needs("root", "busybox", "micropython")
+@INSTALLED
+def test_postinst_on_an_offline_root_makes_users_and_enables_and_starts_nothing(root, built, form):
+    scripts = install(root, built["x86-64"], form)
+    (root / "tmp/postinst").write_text(scripts["postinst" if form == "ipk" else "post-install"])
+    subprocess.run(
+        [root / "bin/busybox", "ash", root / "tmp/postinst"], check=True, env={"IPKG_INSTROOT": str(root), "PATH": os.environ["PATH"]}
+    )
+    assert {line.split(":")[0] for line in (root / "etc/passwd").read_text().splitlines()} == {"root", "oubli-rec", "oubli-fwd"}
+    assert (root / "etc/rc.d/S96oubli").readlink() == Path("../init.d/oubli")
+    assert not (root / "tmp/procd.calls").exists()
+    assert (root / "etc/uci-defaults/50-oubli").exists()
+    assert "#\toption id ''" in (root / "etc/config/oubli").read_text()
+
+
+@pytest.mark.needs("root", "busybox", "micropython")
+def test_first_boot_gives_an_id_once_and_keeps_the_comments(root, built):
+    install(root, built["x86-64"], "ipk")
+    before = (root / "etc/config/oubli").read_text()
+    texts = []
+    for _ in range(2):
+        script = [root / "bin/busybox", "ash", root / "etc/uci-defaults/50-oubli"]
+        subprocess.run(script, check=True, env={"IPKG_INSTROOT": str(root), "PATH": os.environ["PATH"]})
+        texts.append((root / "etc/config/oubli").read_text())
+    assert texts[0] == texts[1]
+    assert re.sub(r"\toption id '[a-z2-7]{16}'", "#\toption id ''", texts[0]) == before
+    config.load(str(root / "etc/config/oubli"))
+
+
+LAN = "10.77.1"
+
+
+@pytest.fixture
+def device(root, built):
+    """Give a gateway where the package was installed on the running system, its LAN a veth pair to a client's namespace."""
+    scripts = install(root, built["x86-64"], "apk")
+    (root / "etc/config/network").write_text("config interface 'lan'\n\toption device 'lan0'\n")
+    with roots.running(root) as gateway:
+        gateway.host("ip", "link", "add", "lan0", "type", "veth", "peer", "name", "client0")
+        for command in (f"addr add {LAN}.1/24 dev lan0", "link set lan0 up", "link set client0 up"):
+            gateway.host("ip", *command.split())
+        gateway.host("nft", "add table ip t; add chain ip t c { type filter hook input priority 0; }; add rule ip t c ct state new accept")
+        gateway.host("sysctl", "-q", "-p", str(root / "etc/sysctl.d/50-oubli.conf"))
+        yield gateway, scripts
+
+
+def installed(gateway: roots.Gateway, scripts: dict[str, str], name: str, *env: str) -> None:
+    (gateway.path / "script").write_text(scripts[name])
+    gateway.run("/bin/sh", "/script", env=env)
+    (gateway.path / "script").unlink()
+
+
+def recorded(gateway: roots.Gateway) -> str:
+    """Return what procd was told, and forget it."""
+    return gateway.run("/bin/sh", "-c", "cd /tmp && cat procd.calls && rm procd.calls").stdout
+
+
+def wait_for(condition, seconds: float = 30) -> float:
+    """Wait until a condition holds; returns the seconds that took."""
+    began = time.monotonic()
+    while not condition():
+        assert time.monotonic() - began < seconds
+        time.sleep(0.05)
+    return time.monotonic() - began
+
+
+def status(gateway: roots.Gateway) -> dict:
+    done = gateway.run("/usr/bin/oubli", "status", "--json", check=False)
+    return json.loads(done.stdout) if done.returncode == 0 else {}
+
+
+NETWORK = pytest.mark.needs("root", "busybox", "micropython", "nft", "ip", "conntrack", "setpriv", "nsenter")
+
+
+@NETWORK
+def test_init_script_asks_procd_for_three_instances_under_their_users(device):
+    gateway, scripts = device
+    installed(gateway, scripts, "post-install")
+    message = procd.service(recorded(gateway))
+    assert message["name"] == "oubli"
+    assert message["triggers"] == [
+        ["config.change", ["if", ["eq", "package", "oubli"], ["run_script", "/etc/init.d/oubli", "reload"]], 1000]
+    ]
+    assert set(message["instances"]) == {"recorder", "watch"}  # nothing to send to yet
+    (gateway.path / "sbin/ujail").symlink_to("../bin/busybox")
+    with (gateway.path / "etc/config/oubli").open("a") as file:
+        file.write("\toption host 'broker.example.org'\n\toption ca '/etc/ssl/ca.pem'\n")
+    gateway.run("/bin/sh", "/etc/rc.common", "/etc/init.d/oubli", "reload")
+    instances = procd.service(recorded(gateway))["instances"]
+    assert {name: (one["user"], one["group"], one["command"]) for name, one in instances.items()} == {
+        "recorder": ("oubli-rec", "oubli-spool", ["/usr/bin/oubli", "recorder"]),
+        "forwarder": ("oubli-fwd", "oubli-spool", ["/usr/bin/oubli", "forwarder"]),
+        "watch": ("oubli-rec", "oubli-spool", ["/usr/sbin/oubli-watch"]),
+    }
+    for name, one in instances.items():
+        assert one["respawn"] == ["3600", "5", "0"]
+        assert (one["no_new_privs"], one["stdout"], one["stderr"], one["limits"]["core"]) == (True, True, True, "0 0")
+        held = json.loads((gateway.path / one["capabilities"].lstrip("/")).read_text())
+        assert all(set(names) == ({"CAP_NET_ADMIN"} if name == "recorder" else set()) for names in held.values())
+    writable = {name: {path for path, rw in one["jail"]["mount"].items() if rw == "1"} for name, one in instances.items()}
+    assert writable == {
+        "recorder": {"/srv/oubli", "/var/run/oubli"},
+        "forwarder": {"/srv/oubli/spool", "/var/run/oubli/live"},
+        "watch": set(),
+    }
+    gateway.run("/bin/sh", "/etc/rc.common", "/etc/init.d/oubli", "stop")
+    assert procd.service(recorded(gateway)) == {"name": "oubli", "instances": {}, "triggers": []}
+
+
+@NETWORK
+def test_package_is_installed_started_killed_upgraded_and_removed_without_residue(device, built):
+    """From the package to the first captured connection, through a crash, an upgrade and a sysupgrade, to nothing left."""
+    gateway, scripts = device
+
+    def files() -> set[Path]:
+        skip = {"proc", "dev", "tmp"}
+        return {
+            path.relative_to(gateway.path)
+            for top in gateway.path.iterdir()
+            if top.name not in skip
+            for path in ([top] if not top.is_dir() else top.rglob("*"))
+            if not path.is_dir() or path.is_symlink()
+        }
+
+    shipped = {Path(path.lstrip("/")) for path in (gateway.path / "lib/apk/packages/oubli.list").read_text().split()}
+    before = files() - shipped - {Path(f"lib/apk/packages/oubli.{ending}") for ending in ("conffiles", "conffiles_static", "list")}
+    (gateway.path / "sbin/ujail").symlink_to("../bin/busybox")
+    installed(gateway, scripts, "post-install")
+    message = procd.service(recorded(gateway))
+    began = time.monotonic()
+    service = procd.Procd(message, gateway.start)
+    try:
+        one = "import socket; socket.socket(2, 2).sendto(b'x', ('127.0.0.1', 9))"
+
+        def captured() -> bool:
+            gateway.host(sys.executable, "-c", one)
+            gateway.host("conntrack", "-F")
+            return status(gateway).get("counters", {}).get("connections", 0) > 0
+
+        wait_for(captured)
+        assert time.monotonic() - began < 10  # 2 s on an idle machine
+        running = Path(f"/proc/{service.running['recorder'].pid}/status").read_text()
+        uid, _ = gateway.ids("oubli-rec")
+        assert re.search(rf"(?m)^Uid:\t{uid}\t{uid}\t{uid}\t{uid}$", running)
+        assert re.search(r"(?m)^CapEff:\t0000000000001000$", running)
+        assert re.search(r"(?m)^NoNewPrivs:\t1$", running)
+        service.kill("recorder")
+        service.look()
+        assert service.respawns == {"recorder": 1, "watch": 0}
+        wait_for(lambda: status(gateway).get("counters", {}).get("gaps") == 1)
+        settings = (gateway.path / "etc/config/oubli").read_text()
+        assert (gateway.path / "srv/oubli/ledger").exists()
+        # An upgrade keeps what the operator has set; a sysupgrade keeps what keep.d names.
+        kept = (gateway.path / "lib/upgrade/keep.d/oubli").read_text().split()
+        assert "/srv/oubli/" in kept
+        statuses = service.stop()
+        assert statuses["recorder"] == 0
+        (gateway.path / "etc/config/oubli").rename(gateway.path / "etc/config/oubli.kept")
+        fresh = roots.unpack_apk(built["x86-64"][1], gateway.path)
+        (gateway.path / "etc/config/oubli.kept").rename(gateway.path / "etc/config/oubli")
+        installed(gateway, fresh, "post-upgrade")
+        assert (gateway.path / "etc/config/oubli").read_text() == settings
+        service = procd.Procd(procd.service(recorded(gateway)), gateway.start)
+        wait_for(lambda: status(gateway).get("capture") is not None)
+    finally:
+        service.stop()
+    installed(gateway, scripts, "pre-deinstall")
+    for path in (gateway.path / "lib/apk/packages/oubli.list").read_text().split():
+        if path not in contents.CONFFILES:
+            (gateway.path / path.lstrip("/")).unlink(missing_ok=True)
+    database = {f"lib/apk/packages/oubli.{ending}" for ending in ("conffiles", "conffiles_static", "list")}  # apk removes its own
+    assert {path.as_posix() for path in files() - before} == database | {"etc/config/oubli", "sbin/ujail"}  # an operator's settings stay
+    assert not (gateway.path / "srv/oubli").exists()
+
+
+@NETWORK
+@pytest.mark.needs("mosquitto")
+def test_both_daemons_together_stay_within_the_boards_memory(device):
+    """On MicroPython from .mpy: proportional set size, in a root whose libraries nobody else shares: more than a device would count."""
+    gateway, scripts = device
+    (gateway.path / "sbin/ujail").symlink_to("../bin/busybox")
+    (gateway.path / "etc/config/oubli").write_text(
+        (gateway.path / "etc/config/oubli").read_text() + "\toption host '127.0.0.1'\n\toption port '1'\n\toption insecure '1'\n"
+    )
+    installed(gateway, scripts, "post-install")
+    service = procd.Procd(procd.service(recorded(gateway)), gateway.start)
+    try:
+        wait_for(lambda: status(gateway).get("capture") is not None)
+        sizes = {}
+        for name in ("recorder", "forwarder"):
+            text = Path(f"/proc/{service.running[name].pid}/smaps_rollup").read_text()
+            (size,) = re.findall(r"(?m)^Pss: +(\d+) kB", text)
+            sizes[name] = int(size)
+        assert 2000 < sum(sizes.values()) <= board.load("gl-mt300n-v2").budget["memory_kib"], sizes
+    finally:
+        service.stop()
+
+
+@NETWORK
+@pytest.mark.parametrize(("action", "asked"), [("ifup", True), ("ifdown", False), ("ifupdate", False), ("", False)])
+def test_interface_hotplug_reads_the_leases_when_one_comes_up(root, action, asked):
+    (root / "etc/hotplug").write_text((COMMON / "etc/hotplug.d/iface/50-oubli").read_text())
+    (root / "usr/bin/oubli").write_text('#!/bin/sh\necho "$@" >/asked\n')
+    (root / "usr/bin/oubli").chmod(0o755)
+    with roots.running(root) as gateway:
+        gateway.run("/bin/sh", "-c", ". /etc/hotplug; wait", env=(f"ACTION={action}", "INTERFACE=lan"))
+    assert (root / "asked").exists() == asked
+    assert not asked or (root / "asked").read_text() == "leases\n"
+
+
+@NETWORK
+def test_rpcd_plugin_answers_by_its_contract(device):
+    gateway, scripts = device
+    plugin = "/usr/libexec/rpcd/oubli"
+    methods = json.loads(gateway.run(plugin, "list").stdout)
+    allowed = json.loads((gateway.path / "usr/share/rpcd/acl.d/oubli.json").read_text())["luci-app-oubli"]["read"]["ubus"]["oubli"]
+    assert set(allowed) <= set(methods)
+    assert json.loads(gateway.run(plugin, "call", "status", stdin="{}").stdout) == {"error": "the recorder gave no answer"}
+    assert json.loads(gateway.run(plugin, "call", "format", stdin="{}").stdout) == {"error": "no such method"}
+    assert gateway.run(plugin, check=False).returncode == 2
+    installed(gateway, scripts, "post-install")
+    service = procd.Procd(procd.service(recorded(gateway)), gateway.start)
+    try:
+        wait_for(lambda: "error" not in json.loads(gateway.run(plugin, "call", "status", stdin="{}").stdout))
+        assert json.loads(gateway.run(plugin, "call", "status", stdin="{}").stdout)["capture"] in ("ok", "misconfigured")
+        findings = json.loads(gateway.run(plugin, "call", "doctor", stdin="{}").stdout)["findings"]
+        assert any("mqtt.host" in finding["what"] for finding in findings)
+        shown = (gateway.path / "www/luci-static/resources/view/oubli/overview.js").read_text()
+        assert set(re.findall(r"finding\.(\w+)", shown)) <= set(findings[0])
+    finally:
+        service.stop()
+
+
+# The fake peer itself
+
+
+def test_fake_procd_makes_the_message_that_procd_would():
+    lines = [
+        ["open_service", "thing", "/etc/init.d/thing"],
+        ["open_instance", "one"],
+        ["set_param", "command", "/bin/thing", "a word", "-v"],
+        ["append_param", "command", "more"],
+        ["set_param", "limits", "core=0 0"],
+        ["set_param", "stdout", "1"],
+        ["set_param", "user", "nobody"],
+        ["add_jail", "thing", "log", "procfs"],
+        ["add_jail_mount", "/lib"],
+        ["add_jail_mount_rw", "/srv"],
+        ["close_instance"],
+        ["add_reload_trigger", "thing"],
+        ["close_service"],
+    ]
+    assert procd.service("\n".join("\x1f".join(line) for line in lines)) == {
+        "name": "thing",
+        "script": "/etc/init.d/thing",
+        "instances": {
+            "one": {
+                "command": ["/bin/thing", "a word", "-v", "more"],
+                "limits": {"core": "0 0"},
+                "stdout": True,
+                "user": "nobody",
+                "jail": {"name": "thing", "log": True, "procfs": True, "mount": {"/lib": "0", "/srv": "1"}},
+            }
+        },
+        "triggers": [["config.change", ["if", ["eq", "package", "thing"], ["run_script", "/etc/init.d/thing", "reload"]], 1000]],
+    }
+    with pytest.raises(ValueError, match="fly"):
+        procd.service("fly\x1faway")
+
+
+def test_fake_procd_respawns_for_ever_where_retry_is_0_and_gives_up_elsewhere():
+    def start(_instance):
+        return subprocess.Popen(["sleep", "100"])
+
+    message = {"instances": {"ever": {"respawn": ["3600", "5", "0"]}, "once": {"respawn": ["3600", "5", "1"]}}}
+    service = procd.Procd(message, start)
+    for _ in range(3):
+        for name in list(service.running):
+            if service.running[name].poll() is None:
+                service.kill(name)
+        service.look()
+    assert service.respawns == {"ever": 3, "once": 1}
+    assert set(service.stop().values()) <= {-9, -15}
