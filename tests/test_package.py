@@ -564,7 +564,7 @@ def test_package_is_installed_started_killed_upgraded_and_removed_without_residu
         settings = (gateway.path / "etc/config/oubli").read_text()
         assert (gateway.path / "srv/oubli/ledger").exists()
         # An upgrade keeps what the operator has set; a sysupgrade keeps what keep.d names.
-        kept = (gateway.path / "lib/upgrade/keep.d/oubli").read_text().split()
+        kept = (gateway.path / "lib/upgrade/keep.d/oubli").read_text().splitlines()
         assert "/srv/oubli/" in kept
         statuses = service.stop()
         assert statuses["recorder"] == 0

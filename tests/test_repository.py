@@ -108,7 +108,8 @@ def test_every_source_file_names_its_licence():
         if path.name in NO_HEADER or path.suffix in DATA:
             continue
         start = path.read_text().split("\n", 2)[:2]
-        assert "# SPDX-License-Identifier: Apache-2.0" in start, path.relative_to(PROJECT)
+        marks = {"# SPDX-License-Identifier: Apache-2.0", "// SPDX-License-Identifier: Apache-2.0"}
+        assert marks & set(start), path.relative_to(PROJECT)
 
 
 def test_licence_is_apache_2():

@@ -1,9 +1,9 @@
+// SPDX-License-Identifier: Apache-2.0
 'use strict';
 'require view';
 'require rpc';
 'require poll';
 
-// SPDX-License-Identifier: Apache-2.0
 // Status, doctor's findings and the table of purposes, read through ubus; nothing is set here. Every text goes in as text.
 
 var callStatus = rpc.declare({ object: 'oubli', method: 'status' });
