@@ -26,6 +26,12 @@ def _text(value: str) -> str:
     return value
 
 
+def _path(value: str) -> str:
+    if value.startswith("/") and not value.endswith("/") and "//" not in value:
+        return value
+    raise ValueError("an absolute path without a slash at its end")
+
+
 def _flag(value: str) -> bool:
     if value in ("1", "yes", "on", "true"):
         return True
@@ -93,7 +99,7 @@ OPTIONS: "dict[str, dict[str, tuple[Callable[[str], Any], Any]]]" = {
         "lifetime": (_lifetime, 365 * law.DAY),
         "mode": (_choice("blocks", "connections"), "blocks"),
         "block_size": (_between(64, 4096), 512),
-        "storage": (_text, None),
+        "storage": (_path, None),
         "upstream_nat": (_choice("acknowledged"), None),
         "budget": _BUDGET,
     },
@@ -106,6 +112,7 @@ OPTIONS: "dict[str, dict[str, tuple[Callable[[str], Any], Any]]]" = {
         "epsilon_ceiling": (_between(1, EPSILON_LIMIT), 2000),
         "rows": (_between(64, 65536), 4096),
     },
+    "vault": {"sync_minutes": (_between(1, 1440), 15), "path": (_path, None)},
     "metric": {"enabled": (_flag, True), "epsilon": (_between(1, EPSILON_LIMIT), None)},
     "mqtt": {
         "host": (_text, None),
@@ -144,7 +151,8 @@ class Section:
 class Config:
     """A configuration that passed every check.
 
-    gateway, summary, mqtt    sections
+    gateway, summary, mqtt, vault    sections
+    sections                  every section by its name, the disabled ones too
     purposes                  name -> section, the enabled ones only
     metrics                   name -> epsilon in thousandths, the enabled ones only
     canonical                 every validated value as one text, without a secret, for the digest in `state`
@@ -155,6 +163,8 @@ class Config:
         self.gateway = sections["gateway"]
         self.summary = sections["summary"]
         self.mqtt = sections["mqtt"]
+        self.vault = sections["vault"]
+        self.sections = sections
         self.purposes = {}
         for name in law.CONFIGURABLE:
             if sections[name].enabled:
@@ -267,10 +277,10 @@ class _Reader:
             key = "metric " + name
             if key not in self.sections:
                 self.fail("metric '" + name + "'", "unknown metric", ", ".join(metric.name for metric in METRICS))
-        elif kind in ("gateway", "summary", "mqtt"):
+        elif kind in ("gateway", "summary", "mqtt", "vault"):
             key = kind
         else:
-            self.fail("section '" + kind + "'", "unknown", "gateway, purpose, summary, metric, mqtt")
+            self.fail("section '" + kind + "'", "unknown", "gateway, purpose, summary, metric, mqtt, vault")
         section = self.sections[key]
         if section.line:
             self.fail(key, "a second section of this name (the first is in line " + str(section.line) + ")", "one")

@@ -18,6 +18,7 @@ from agent.config import devices, lease_files
 from agent.control import calls
 from agent.control.server import Server
 from agent.counters import Counters
+from agent.dates import date
 from agent.forward import messages
 from agent.forward.spool import Spool
 from agent.paths import Paths
@@ -29,6 +30,7 @@ from agent.summary.ledger import Ledger
 from agent.summary.noise import Sampler
 from agent.summary.published import Published
 from agent.summary.terminals import Terminals
+from agent.vault import stores
 from agent.vault.keys import KeyRing
 from agent.vault.ring import Ring, slots_for
 from agent.who import LEASE, Who
@@ -124,14 +126,7 @@ class Recorder:
         self._leases = leases.Leases(lease_paths, lambda: self._who.doubt(LEASE), self._lan.lease)
         self._loss_free = lossfree.LossFree(sysctl, switch, drops)
         self._dropped = 0  # of these, counted before
-        security = config.purposes.get("security")
-        lifetime, budget = (security.lifetime, security.budget) if security else (law.DAY, 0)
-        self._keys = KeyRing(paths.keys, slots_for(lifetime, budget), source.boot, sodium)
-        self.counters.add("lost: ring resized", self._keys.dropped)
-        number = law.number("security")
-        self._ring = Ring(paths.vault + "/security", self._keys, sodium, number, lifetime, budget, source.boot, self._lose)
-        self._keeps = security is not None
-        self.counters.add("torn segments", self._ring.torn)
+        self._open_stores(sodium, source.boot)
         self._spool = Spool(paths.spool, config.mqtt.spool_bytes, config.mqtt.spool_days)
         gateway = sodium.digest(config.gateway.id.encode(), 8)
         jitter = int.from_bytes(gateway, "big") % JITTER
@@ -160,6 +155,23 @@ class Recorder:
             self._count(self._ledger.boot, self._monotonic // HOUR)
         if config.gateway.duty == "undeclared":
             log("gateway.duty is undeclared: say who answers authority requests (L34-II-3)")
+
+    def _open_stores(self, sodium: Sodium, boot: str) -> None:
+        """Open a store for each purpose, also where one is off now and what it kept must still go in time."""
+        config, paths = self.config, self.paths
+        security = config.purposes.get("security")
+        lifetime, budget = (security.lifetime, security.budget) if security else (law.DAY, 0)
+        self._keys = KeyRing(paths.keys, slots_for(lifetime, budget) + stores.PAGES * len(stores.needed(config, paths)), boot, sodium)
+        self.counters.add("lost: ring resized", self._keys.dropped)
+        number = law.number("security")
+        self._ring = Ring(paths.vault + "/security", self._keys, sodium, number, lifetime, budget, boot, self._lose)
+        self._keeps = security is not None
+        self.counters.add("torn segments", self._ring.torn)
+        self.stores: "dict[str, Store]" = {"security": self._ring}
+        hours, floor = lambda: self._ledger.age, lambda: self.clock.floor
+        for name, store in stores.custodians(config, paths, self._keys, sodium, boot, hours, floor, self._lose).items():
+            self.stores[name] = store
+            self.counters.add("torn segments", len(store.torn))
 
     def _lose(self, cause: str, records: int) -> None:
         # Not on the log, which may leave the gateway: guests cause losses (ANON-4). `oubli status` has them.
@@ -274,7 +286,8 @@ class Recorder:
         self._watch_clock()
         self._wall, self._monotonic = wall, monotonic = source.wall(), source.monotonic()
         trusted = self.clock.trusted
-        self._ring.tick(wall + _AHEAD, monotonic + _AHEAD, trusted=trusted)
+        for store in self.stores.values():
+            store.tick(wall + _AHEAD, monotonic + _AHEAD, trusted=trusted)
         self._day.tick(wall // _SECOND, monotonic, trusted=trusted)
         self.clock.floor = max(self.clock.floor, self._ledger["high_water"])
         if self._timeouts.policies.finish() or monotonic >= self._next_refresh:
@@ -341,7 +354,8 @@ class Recorder:
             self._log("the wall clock was stepped by " + str(step // _SECOND) + " s")
             self._who.shift(step)
             self._timeouts.shift(step)
-            self._ring.stepped()
+            for store in self.stores.values():
+                store.stepped()
         if before and not self.clock.trusted:
             self._log("clock " + self.clock.state + ": more than a day from what was confirmed")
 
@@ -369,7 +383,7 @@ class Recorder:
     def _health(self) -> None:
         facts = {
             "security": self._keeps,
-            "late": self._ring.late(self._wall if self.clock.trusted else None, self._monotonic),
+            "late": any(store.late(self._wall if self.clock.trusted else None, self._monotonic) for store in self.stores.values()),
             "capture": self._capture(),
             "clock": self.clock.state,
             "day": self._ledger["day"],
@@ -405,7 +419,12 @@ class Recorder:
         """Destroy what a purpose keeps, or "all" of them."""
         if purpose != "all" and purpose not in self.config.purposes:
             raise calls.Refused("purpose isn't on; accepted: " + ", ".join(["all"] + sorted(self.config.purposes)))
-        records = self._ring.erase()
+        records = 0
+        for name in self.stores if purpose == "all" else (purpose,):
+            try:
+                records += self.stores[name].erase()
+            except OSError:
+                raise calls.Refused(name + ": flash refuses, not everything is erased; accepted: once more when it is writable")
         self.counters.add("erased", records)
         self.tick()
         self._log("erased by order")
@@ -429,7 +448,7 @@ class Recorder:
         self.tick()
         purposes = {}
         for name in sorted(self.config.purposes):
-            entry: "dict[str, Any]" = self._ring.status(self._monotonic)
+            entry: "dict[str, Any]" = self.stores[name].status(self._monotonic)
             entry["paragraph"] = law.purpose(name).paragraph
             purposes[name] = entry
         return {
@@ -443,7 +462,7 @@ class Recorder:
             "network": self._network(),
             "summary": {
                 "metrics": sorted(self.config.metrics),
-                "day": messages.date(self._terminals.day) if self._terminals.day else None,
+                "day": date(self._terminals.day) if self._terminals.day else None,
                 "filled": self._terminals.filled(),
                 "spent": self._ledger["spent"],
                 "ceiling": self.config.summary.epsilon_ceiling,
@@ -459,7 +478,8 @@ class Recorder:
         """Close segments in order and save; the keys stay for the next process of this boot."""
         self.tick()
         self._who.close()
-        self._ring.close()
+        for store in self.stores.values():
+            store.close()
         self._keys.close()
         self._terminals.close()
         self.counters.close()
@@ -569,10 +589,37 @@ def _drain(
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Callable, Sequence
+    from typing import Any, Callable, Protocol, Sequence
 
     from agent.clock import TimeSource
     from agent.config import Config
 
     # Descriptor; what takes a datagram, what is told of ENOBUFS; datagrams in one turn; whether it may be read now.
     Stream = tuple[int, Callable[[Any, int], None], Callable[[], None], int, Callable[[bool], bool]]
+
+    class Store(Protocol):
+        """What keeps the records of one purpose. Times in ns; each has its own `append`, which says what became of a record."""
+
+        def tick(self, wall: int, monotonic: int, *, trusted: bool) -> int:
+            """Do what is due; returns how many segments were destroyed."""
+            ...
+
+        def stepped(self) -> None:
+            """Note that the wall clock was stepped."""
+            ...
+
+        def late(self, wall: "int | None", monotonic: int) -> bool:
+            """Say whether anything outlived its deadline."""
+            ...
+
+        def erase(self) -> int:
+            """Destroy everything; returns how many records that were."""
+            ...
+
+        def status(self, monotonic: int) -> "dict[str, Any]":
+            """Return what is kept, against its limits."""
+            ...
+
+        def close(self) -> None:
+            """Stop in order."""
+            ...

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 PROJECT = host.ROOT
 MIPS = PROJECT / ".cache" / "mips" / "micropython"
 HEAP = "512K"
+STAGE_HEAP = "1M"  # a stage holds every room of the agent at once, and the test's own rows: what no daemon does
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,11 @@ class Remote:
     def __init__(self, interpreter: Interpreter, stage: str = "tests.remote") -> None:
         self.name = interpreter.name
         self.process = subprocess.Popen(
-            interpreter.command("-m", stage), stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=PROJECT, env=host.environment()
+            [word.replace(HEAP, STAGE_HEAP) for word in interpreter.command("-m", stage)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            cwd=PROJECT,
+            env=host.environment(),
         )
 
     def __call__(self, call: str, *arguments: object) -> Any:

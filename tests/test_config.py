@@ -123,6 +123,8 @@ def test_the_digest_follows_from_every_option(tmp_path):
     other = {
         "id": "ponmlkjihgfedcba",
         "lifetime": "48h",
+        "path": "/mnt/stick",
+        "storage": "/mnt/stick",
         "ground": "STAD",
         "upstream_nat": "acknowledged",
         "duty": "none",

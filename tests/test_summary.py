@@ -20,6 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from opendp import prelude as dp
 
+from agent.dates import date
 from agent.forward import messages
 from agent.runtime.sodium import Sodium
 from agent.summary import metrics, services
@@ -730,7 +731,7 @@ def test_a_day_gives_its_messages_of_one_shape_with_truth_plus_noise(tmp_path, a
         times = (OPENS + int(slot) * HOUR, OPENS + (int(slot) + 1) * HOUR) if metric == "arrivals" else (OPENS, OPENS + DAY)
         assert int(due) - times[1] - SETTLE == int(next(iter(spooled))[:12]) - OPENS - HOUR - SETTLE in range(601)
         again = {
-            "schema": f"oubli/{metric}/1", "gateway": GATEWAY, "day": messages.date(TODAY), "slot": int(slot), "start": times[0],
+            "schema": f"oubli/{metric}/1", "gateway": GATEWAY, "day": date(TODAY), "slot": int(slot), "start": times[0],
             "end": times[1], "unit": units[metric], "values": message["values"], "b": message["b"], "half_width": message["half_width"],
         }  # fmt: skip
         assert text == json.dumps(again, separators=(",", ":")).ljust(messages.SUMMARY_OCTETS).encode()
@@ -741,7 +742,7 @@ def test_a_day_gives_its_messages_of_one_shape_with_truth_plus_noise(tmp_path, a
 
 @pytest.mark.parametrize("second", [0, 1, 951782400, 1709164800, 1795000000, 4102444799])
 def test_date_is_the_calendars(second):
-    assert messages.date(second // DAY) == datetime.fromtimestamp(second, UTC).date().isoformat()
+    assert date(second // DAY) == datetime.fromtimestamp(second, UTC).date().isoformat()
 
 
 @pytest.mark.parametrize(("value", "slot"), [(-(10**6), 0), (10**6, 23)])
@@ -1099,7 +1100,7 @@ def test_summary_shows_what_was_published_and_no_more_than_there_is_to_know(tmp_
     }
     assert [one["metric"] for one in status] == [metric.name for metric in metrics.METRICS]
     assert [one for one in data if one["metric"] != "arrivals" or one["slot"] == 23] == sorted(status, key=data.index)
-    assert text.splitlines()[0] == f"{messages.date(TODAY)}, as published"
+    assert text.splitlines()[0] == f"{date(TODAY)}, as published"
     figures = {"arrivals": (12, 8), "presence": (15, 10), "volume": (15, 10), "active": (40, 27), "classes": (30, 20)}
     blocks = {block.split(",")[0]: block.splitlines() for block in re.split(r"\n(?=[a-z])", text)[1:]}
     assert list(blocks) == list(figures)
@@ -1112,7 +1113,7 @@ def test_summary_shows_what_was_published_and_no_more_than_there_is_to_know(tmp_
             assert line.endswith(f"  {value}" if value >= below else f"  < {below}")
     assert "< 8" in text
     assert said(cpython, tmp_path, "summary", "--day", "2020-01-01") == "nothing was published on 2020-01-01\n"
-    assert said(micropython, tmp_path, "summary", "--day", messages.date(TODAY)) == text
+    assert said(micropython, tmp_path, "summary", "--day", date(TODAY)) == text
 
 
 def test_what_was_published_is_kept_for_eight_days_in_a_file_that_does_not_grow(tmp_path, interpreter):
@@ -1128,13 +1129,13 @@ def test_what_was_published_is_kept_for_eight_days_in_a_file_that_does_not_grow(
                 room.put(day, metric.place + slot, messages.summary(GATEWAY, metric, day, slot, 1, 2, values, (4, 1)))
     path = folder / "published"
     assert path.stat().st_size == 8 * metrics.MESSAGES * messages.SUMMARY_OCTETS < 72000
-    assert {figure.day for figure in room.each()} == {messages.date(day) for day in range(TODAY + 4, TODAY + 12)}
+    assert {figure.day for figure in room.each()} == {date(day) for day in range(TODAY + 4, TODAY + 12)}
     data = bytearray(path.read_bytes())
     place = (TODAY + 11) % 8 * metrics.MESSAGES * messages.SUMMARY_OCTETS
     data[place + 20 : place + 320] = bytes(300)
     path.write_bytes(data)
     shown = json.loads(said(interpreter, tmp_path, "summary", "--json"))
-    assert {one["day"] for one in shown} == {messages.date(TODAY + 11)}
+    assert {one["day"] for one in shown} == {date(TODAY + 11)}
     assert len(shown) == metrics.MESSAGES - 1
 
 

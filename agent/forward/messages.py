@@ -5,6 +5,7 @@ Written out key by key, so that both interpreters make the same octets and no ke
 of closed lists: there is no place for terminal data.
 """
 
+from agent.dates import date
 from agent.summary.metrics import half_width
 
 SUMMARY_OCTETS = 320
@@ -15,18 +16,6 @@ def _pad(text: str, octets: int) -> bytes:
     if len(text) > octets:
         raise ValueError("message longer than its fixed length")
     return (text + " " * (octets - len(text))).encode()
-
-
-def date(day: int) -> str:
-    """Return days since the epoch as YYYY-MM-DD (proleptic Gregorian, Howard Hinnant's civil_from_days)."""
-    z = day + 719468
-    era, doe = z // 146097, z % 146097
-    yoe = (doe - doe // 1460 + doe // 36524 - doe // 146096) // 365
-    doy = doe - (365 * yoe + yoe // 4 - yoe // 100)
-    mp = (5 * doy + 2) // 153
-    month = mp + 3 if mp < 10 else mp - 9
-    year = yoe + era * 400 + (1 if month <= 2 else 0)
-    return "%04d-%02d-%02d" % (year, month, doy - (153 * mp + 2) // 5 + 1)
 
 
 def summary(gateway: str, metric: "Metric", day: int, slot: int, start: int, end: int, values: "list[int]", b: "tuple[int, int]") -> bytes:

@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Headers, frames and trailers of custodian segments, as the page in agent/vault/segment.py has them (EXP-3)."""
+
+import binascii
+import struct
+
+from agent.runtime import sodium as crypto
+
+CUSTODIAN = 1
+VERSION = 1
+SEALED_KEY = 80
+HEADER = 160
+FRAME = 8
+TRAILER = 16
+DONE, TORN = b"DONE", b"TORN"
+CLOCK_STATES = ("unknown", "floor", "trusted")
+_SEALED = ">4sBBBB16sIIqiQI24s80s"
+
+
+class Sealed:
+    """The clear header of a custodian segment, as fields; `pack` and `unpack` are each other's inverse."""
+
+    def __init__(
+        self, purpose: int, clock: int, boot: str, day: int, destroy: int, anchor: int, hours: int, wall: int, number: int
+    ) -> None:
+        self.purpose = purpose
+        self.clock = clock
+        self.boot = boot
+        self.day = day
+        self.destroy = destroy
+        self.anchor = anchor
+        self.hours = hours
+        self.wall = wall
+        self.number = number
+
+    def pack(self, stream: bytes, sealed_key: bytes) -> bytes:
+        """Return the 160 octets, with the stream's public header and its sealed key."""
+        return struct.pack(
+            _SEALED,
+            b"OUBL",
+            VERSION,
+            self.purpose,
+            CUSTODIAN,
+            self.clock,
+            binascii.unhexlify(self.boot),
+            self.day,
+            self.destroy,
+            self.anchor,
+            self.hours,
+            self.wall,
+            self.number,
+            stream,
+            sealed_key,
+        )
+
+
+def unpack(data: bytes) -> "tuple[Sealed, bytes, bytes]":
+    """Return (fields, stream header, sealed key) of a custodian segment's header; SealError for anything else."""
+    if len(data) != HEADER:
+        raise crypto.SealError
+    magic, version, purpose, custody, clock, boot, day, destroy, anchor, hours, wall, number, stream, key = struct.unpack(_SEALED, data)
+    if (magic, version, custody) != (b"OUBL", VERSION, CUSTODIAN) or clock >= len(CLOCK_STATES):
+        raise crypto.SealError
+    boot_id = binascii.hexlify(boot).decode()
+    return Sealed(purpose, clock, boot_id, day, destroy, anchor, hours, wall, number), stream, key
+
+
+def frame(view: "bytearray | memoryview", size: int, records: int) -> None:
+    """Fill in the 8 octets before a sealed chunk of `size` octets that stands behind them in `view`."""
+    struct.pack_into(">HH", view, 0, size, records)
+    check = binascii.crc32(memoryview(view)[FRAME : FRAME + size], binascii.crc32(memoryview(view)[:4]))
+    struct.pack_into(">I", view, 4, check)
+
+
+def whole(data: "bytes | memoryview") -> int:
+    """Return how many octets the frame at the start of `data` has, with its chunk; 0 where it isn't whole."""
+    if len(data) < FRAME:
+        return 0
+    size, _, check = struct.unpack_from(">HHI", data, 0)
+    if size < crypto.OVERHEAD or len(data) < FRAME + size:
+        return 0
+    view = memoryview(data)
+    return FRAME + size if binascii.crc32(view[FRAME : FRAME + size], binascii.crc32(view[:4])) == check else 0
+
+
+def records_in(data: "bytes | memoryview") -> int:
+    """Return how many records the frame at the start of `data` says it has."""
+    return struct.unpack_from(">HH", data, 0)[1]
+
+
+def trailer(kind: bytes, records: int, octets: int) -> bytes:
+    """Return the 16 octets that end a file of `octets` octets before them."""
+    said = struct.pack(">4sII", kind, records, octets)
+    return said + struct.pack(">I", binascii.crc32(said))
+
+
+def ending(data: bytes, octets: int) -> "tuple[bytes, int] | None":
+    """Return (kind, records) of the trailer of a file with `octets` before it; None for anything else."""
+    if len(data) != TRAILER:
+        return None
+    kind, records, before, check = struct.unpack(">4sIII", data)
+    if kind not in (DONE, TORN) or before != octets or binascii.crc32(data[:12]) != check:
+        return None
+    return kind, records

@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which purposes keep a store on flash, and where; the rooms that write it are read only where one does, for they cost heap."""
+
+from agent import law
+from agent.runtime import files
+
+PAGES = 4  # days that records of one purpose can wait for at once: so many slots of the key ring
+
+
+def needed(config: "Config", paths: "Paths") -> "list[str]":
+    """Return the purposes of custodian custody that are on, or whose segments are still there and must go in time."""
+    names = [name for name in law.CONFIGURABLE if law.purpose(name).custody == law.CUSTODIAN]
+    return [name for name in names if name in config.purposes or files.exists(place(name, config, paths)[0])]
+
+
+def place(name: str, config: "Config", paths: "Paths") -> "tuple[str, str]":
+    """Return where a purpose's segments lie, and what must be mounted there ("": nothing)."""
+    own = config.sections[name].values.get("storage")
+    path = own or config.vault.path
+    return (paths.root + path if path else paths.sealed) + "/" + name, paths.root + own if own else ""
+
+
+def custodians(
+    config: "Config",
+    paths: "Paths",
+    ring: "KeyRing",
+    sodium: "Sodium",
+    boot: str,
+    hours: "Callable[[], int]",
+    floor: "Callable[[], int]",
+    lose: "Callable[[str, int], None]",
+) -> "dict[str, Custodian]":
+    """Open the store of each of these purposes; parameters as of `agent.vault.custodian.Custodian`."""
+    names = needed(config, paths)
+    opened: "dict[str, Custodian]" = {}
+    if not names:
+        return opened
+    from agent.vault.bundle import Bundle
+    from agent.vault.custodian import Custodian
+
+    bundle = Bundle(paths.bundles, paths.anchor, sodium)
+    for name in names:
+        folder, mount = place(name, config, paths)
+        section = config.sections[name]
+        lifetime = section.lifetime or law.purpose(name).ceiling
+        sync = config.vault.sync_minutes * 60
+        pages = paths.vault + "/" + name
+        opened[name] = Custodian(name, folder, pages, ring, sodium, bundle, lifetime, section.budget, sync, boot, hours, floor, lose, mount)
+    return opened
+
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Callable
+
+    from agent.config import Config
+    from agent.paths import Paths
+    from agent.runtime.sodium import Sodium
+    from agent.vault.custodian import Custodian
+    from agent.vault.keys import KeyRing
