@@ -51,10 +51,14 @@ class _Node:
 
 
 class Flash:
-    """One flash with one volume. `cut_at`: power goes before that operation, counted from 1; `fail_at`: EIO from that one on."""
+    """One flash with one volume, mounted at `prefix`.
 
-    def __init__(self, dice: Dice, capacity: int = 1 << 20) -> None:
+    `cut_at`: power goes before that operation, counted from 1; `fail_at`: EIO from that one on.
+    """
+
+    def __init__(self, dice: Dice, capacity: int = 1 << 20, prefix: str = PREFIX) -> None:
         self.dice = dice
+        self.prefix = prefix
         self.capacity = capacity
         self.read_only = False
         self.cut_at = self.fail_at = 0
@@ -64,7 +68,7 @@ class Flash:
         self.names: "dict[str, _Node]" = {}
         self.safe: "dict[str, _Node]" = {}
         self.pending: "list[tuple[str, _Node | None]]" = []
-        self.folders = {PREFIX}
+        self.folders = {prefix}
         self._open: "dict[int, str | _Node]" = {}
         self._appends: "list[int]" = []
         self._next = 1000000
@@ -102,7 +106,7 @@ class Flash:
 
     def after_cut(self) -> "Flash":
         """Return the flash as the next boot finds it."""
-        following = Flash(self.dice, self.capacity)
+        following = Flash(self.dice, self.capacity, self.prefix)
         following.folders = set(self.folders)
         following.remnants, following.programmed, following.syncs = self.remnants, self.programmed, self.syncs
         names = dict(self.safe)
@@ -136,7 +140,7 @@ class Flash:
         first = arguments[0]
         if name in ("open", "chmod"):
             path = bytes(first)[:-1].decode()
-            if path.startswith(PREFIX):
+            if path.startswith(self.prefix):
                 return self._open_path(path, arguments[1]) if name == "open" else 0
         elif first in self._open:
             return self._descriptor(name, self._open[first], arguments)

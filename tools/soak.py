@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`tools/soak`: the one long command: fuzzing and histories of clocks; figures as JSON, exit 1 with findings; bad use: exit 2, one line."""
+"""`tools/soak`: the one long command: fuzzing, histories, attacks; figures as JSON, exit 1 with findings; bad use: exit 2, one line."""
 
 import json
 import secrets
@@ -11,7 +11,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from host_sim import histories
+from host_sim import attack, bands, histories, spending
 from host_sim.interpreters import NAMES, ROOT, NoInterpreterError
 from tools.fuzz import capture
 
@@ -32,7 +32,13 @@ def fuzz_capture(seed: int, seconds: float) -> dict[str, Any]:
     return fuzzer.report()
 
 
-ROOMS = {"capture": fuzz_capture, "vault": histories.soak}
+def try_summary(seed: int, seconds: float) -> dict[str, Any]:
+    """Attack paired days; live histories of power and time; hold a thousand café days and more against their bands."""
+    parts = {"attack": attack.soak(seconds / 2), "spending": spending.soak(seed, seconds / 4), "bands": bands.soak(seed, seconds / 4)}
+    return {**parts, "findings": [finding for part in parts.values() for finding in part.pop("findings")]}
+
+
+ROOMS = {"capture": fuzz_capture, "vault": histories.soak, "summary": try_summary}
 
 
 def _refuse(text: str) -> NoReturn:
@@ -52,7 +58,7 @@ def main(
     seed: Annotated[int | None, typer.Option(min=0, help="What everything is drawn from; another one each time.")] = None,
     json_file: Annotated[str, typer.Option("--json", metavar="FILE", help="Where the figures go; - is standard output.")] = "-",
 ) -> None:
-    """Tries what takes hours: fuzzes the rooms that read hostile bytes, lives histories of clocks. Exit 1 with findings."""
+    """Tries what takes hours: fuzzes what reads hostile bytes, lives histories of clocks, attacks the figures. Exit 1 with findings."""
     for name in room or ():
         if name not in ROOMS:
             _refuse(f"--room: {name!r} isn't known; accepted: {', '.join(ROOMS)}")

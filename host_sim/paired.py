@@ -100,7 +100,13 @@ class Device:
     """One device in a folder. `boot` and `restart` begin a recorder; `play` lets a day pass."""
 
     def __init__(
-        self, root: Path, sampler: Callable[[], Sampler] | None, key: bytes | None = None, rows: int = 64, options: str = ""
+        self,
+        root: Path,
+        sampler: Callable[[], Sampler] | None,
+        key: bytes | None = None,
+        rows: int = 64,
+        options: str = "",
+        security: str = "option enabled '0'",
     ) -> None:
         self.root, self.sampler, self.key = root, sampler, key
         shutil.rmtree(root, ignore_errors=True)
@@ -108,7 +114,7 @@ class Device:
         path = root / "config"
         path.write_text(
             f"config gateway\n option id '{GATEWAY}'\n option duty 'portal'\n"
-            f"config purpose 'security'\n option enabled '0'\nconfig summary\n option rows '{rows}'\n{options}"
+            f"config purpose 'security'\n {security}\nconfig summary\n option rows '{rows}'\n{options}"
         )
         self.config = config.load(str(path))
         self.seen = Seen()
@@ -158,9 +164,9 @@ class Device:
                 self.recorder.confirm_time()
             else:
                 self.recorder.tick()
-            table = self.recorder._terminals
+            table = self.recorder._terminals  # noqa: SLF001 (the day that is looked into)
             if table.day and self.key and not self._keyed:
-                table._view[64:80] = self.key
+                table._view[64:80] = self.key  # noqa: SLF001 (as above)
             self._keyed = bool(table.day)
             self.seen.filled |= table.filled()
             self._look()

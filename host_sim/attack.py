@@ -1,14 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """An attacker who knows everything but whether one terminal was there, and sees everything that leaves the gateway.
 
-Paired days: the same people with and without the victim, whose behaviour is as extreme as can be. Two attacks: the likelihood ratio
-on the noise that is known (no test is better on the values, says Neyman and Pearson), and boosted trees on all else too: number,
-names and lengths of messages, what stands around the values, every health message, every log line, what is left of the table.
+Paired days: the same people with and without the victim, whose behaviour is as extreme as can be. Three attacks: the likelihood ratio
+on the noise that is known (no test is better on the values, says Neyman and Pearson); boosted trees on all else too: number,
+names and lengths of messages, what stands around the values, every health message, every log line, what is left of the table; and
+the low bits of noise that was made of floats (Mironov 2012): a value that its sampler can't reach from one of the two truths.
 The advantage of an attack is its share of true alarms less its share of false ones; (e^eps - 1) / (e^eps + 1) bounds it.
 """
 
 import json
 import math
+import tempfile
+import time
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -18,7 +21,7 @@ from sklearn.ensemble import GradientBoostingClassifier
 
 from agent.runtime.sodium import Sodium
 from agent.summary.noise import Sampler
-from tests.paired import DAY, PORTS, Device, Seen, Sign, Silence, crowd
+from host_sim.paired import DAY, HOUR, PORTS, Device, Seen, Sign, Silence, crowd
 
 VICTIM = 0
 _ABSENT = -1e6
@@ -91,10 +94,23 @@ class Trial:
 
     def by_trees(self, days: list[Seen], there: list[bool]) -> "Advantage":
         """Return the advantage of boosted trees that learned from the first half, on the second."""
-        rows, half = [self.features(seen) for seen in days], len(days) // 2
-        trees = GradientBoostingClassifier(n_estimators=60, max_depth=2, random_state=1)
-        trees.fit(rows[:half], there[:half])
-        return Advantage(trees.predict(rows[half:]).tolist(), there[half:])
+        return learned([self.features(seen) for seen in days], there)
+
+    def by_low_bits(self, days: list[Seen], there: list[bool]) -> "Advantage":
+        """Return the advantage of whoever looks for values that one of the two truths can't give."""
+        return Advantage([self._reaches(seen, 0) < self._reaches(seen, 1) for seen in days], there)
+
+    def _reaches(self, seen: Seen, truth: int) -> int:
+        """Return how many values naive noise, b ln(k / 2^53), can give on a truth; of integers exact noise gives any on both."""
+        reached = 0
+        for name, text in seen.spool.items():
+            message = json.loads(text)
+            b = message["b"][0] / message["b"][1]
+            for value, count in zip(message["values"], json.loads(self.truths[truth].spool[name])["values"], strict=True):
+                near = round(math.exp(-abs(value - count) / b) * 2**53)
+                ks = [k for k in range(near - 4, near + 5) if 0 < k <= 2**53]
+                reached += isinstance(value, int) or value in [count + sign * (b * math.log(k / 2**53)) for k in ks for sign in (-1, 1)]
+        return reached
 
 
 class Advantage:
@@ -106,3 +122,39 @@ class Advantage:
         self.value = (alarms[0] - alarms[1]) / days
         shares = [(count + 0.5) / (days + 1) for count in alarms]
         self.band = 3 * math.sqrt(sum(share * (1 - share) for share in shares) / days)
+
+
+def learned(rows: list[list[float]], there: list[bool]) -> Advantage:
+    """Return the advantage of boosted trees that learned from the first half of the days, on the second."""
+    half = len(rows) // 4 * 2
+    trees = GradientBoostingClassifier(n_estimators=60, max_depth=2, random_state=1)
+    trees.fit(rows[:half], there[:half])
+    return Advantage(trees.predict(rows[half:]).tolist(), there[half:])
+
+
+KINDS: dict[str, tuple[tuple[int, ...], float]] = {"a day": ((), 1.0), "a day with a boot": ((12 * HOUR,), 2.0)}  # boots, epsilon
+
+
+def soak(seconds: float) -> dict[str, Any]:
+    """Play paired days of each kind for so long; returns the advantages beside their bounds, and a finding where one is beaten."""
+    figures: dict[str, Any] = {"findings": []}
+    memory = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108 (files of a device)
+    for kind, (boots, epsilon) in KINDS.items():
+        end = time.monotonic() + seconds / len(KINDS)
+        with tempfile.TemporaryDirectory(dir=memory) as folder:
+            trial = Trial(Path(folder), boots)
+            there: list[bool] = []
+            guesses: list[bool] = []
+            rows: list[list[float]] = []
+            while time.monotonic() < end or len(rows) < 8:
+                for one in (False, True):
+                    seen = trial.day(one, None)
+                    there.append(one)
+                    guesses.append(trial.likelihood_ratio(seen) > 0)
+                    rows.append(trial.features(seen))
+        found = {"likelihood": Advantage(guesses, there), "trees": learned(rows, there)}
+        shown = {name: {"advantage": round(one.value, 4), "band": round(one.band, 4)} for name, one in found.items()}
+        figures[kind] = {"pairs": len(rows) // 2, "bound": round(bound(epsilon), 4), **shown}
+        beaten = [name for name, one in found.items() if one.value - one.band > bound(epsilon)]
+        figures["findings"] += [f"{kind}: {name} beats the bound" for name in beaten]
+    return figures

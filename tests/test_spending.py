@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Power and time in an attacker's hands: the auditor's own count of what was spent, and one outcome a cell (ANON-5, ANON-6)."""
+
+from __future__ import annotations
+
+import pytest
+
+from agent.summary.day import AgentDay
+from agent.summary.ledger import Ledger
+from host_sim import spending
+
+HISTORIES = 15
+
+
+def lives(folder, seeds) -> list[spending.History]:
+    return [spending.live(seed, folder / "device") for seed in seeds]
+
+
+@pytest.mark.parametrize("part", range(2))
+def test_no_history_of_power_and_time_spends_more_than_the_ceiling_or_draws_a_cell_twice(memory, part):
+    """Cuts at writes and while the next boot recovers, forged NTP over boots, clocks back a week, forty boots a day."""
+    histories = lives(memory, range(1000 * part, 1000 * part + HISTORIES))
+    assert sum(history.cuts for history in histories) > HISTORIES
+    assert sum(history.boots for history in histories) > 40 * HISTORIES
+    assert sum(len(history.cells) for history in histories) > 4 * HISTORIES
+    assert sum(len(starts) > 1 for history in histories for starts in history.drawn.values())
+
+
+def free_boots(patch):
+    """Let a further start of a day cost nothing."""
+    start = Ledger.start
+
+    def started(self, *words):
+        self.values["spent"] = 0
+        return start(self, *words)
+
+    patch.setattr(Ledger, "start", started)
+
+
+def free_days(patch):
+    """Open a day without a token."""
+    start = Ledger.start
+
+    def started(self, *words):
+        self.values["tokens"] = 2
+        return start(self, *words)
+
+    patch.setattr(Ledger, "start", started)
+
+
+def spent_in_memory(patch):
+    """Say that it is spent, and leave the writing to the next hour."""
+    start, save = Ledger.start, Ledger.save
+
+    def started(self, *words):
+        patch.setattr(Ledger, "save", lambda _self: None)
+        done = start(self, *words)
+        patch.setattr(Ledger, "save", save)
+        return done
+
+    patch.setattr(Ledger, "start", started)
+    patch.setattr(Ledger, "reach", lambda _self, _second: None)
+
+
+def slots_come_again(patch):
+    patch.setattr(Ledger, "reach", lambda _self, _second: None)
+
+
+def no_marks(patch):
+    """Draw what has closed again in each process."""
+    begin = AgentDay.__init__
+
+    def begun(self, config, terminals, *rest):
+        begin(self, config, terminals, *rest)
+        if terminals.day:
+            terminals._view[80:84] = bytes(4)
+
+    patch.setattr(AgentDay, "__init__", begun)
+
+
+BROKEN = {  # and the first history that shows it
+    "boot for free": (free_boots, "thousandths of epsilon were drawn for", 30),
+    "days without a token": (free_days, "agent-days in", 0),
+    "spent in memory": (spent_in_memory, "thousandths of epsilon were drawn for|two outcomes of", 4),
+    "slots come again": (slots_come_again, "two outcomes of", 26),
+    "no marks": (no_marks, "two outcomes of", 26),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_an_agent_that_is_careless_with_its_budget_is_caught(memory, monkeypatch, name):
+    """Negative controls."""
+    broken, said, first = BROKEN[name]
+    broken(monkeypatch)
+    with pytest.raises(spending.SpendingError, match=said):
+        lives(memory, range(first, first + 100))
