@@ -6,6 +6,8 @@ Each command imports its room when it runs: a replay needs no broker, and the la
 
 import json
 import signal
+import time
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -43,7 +45,7 @@ Days = Annotated[int | None, typer.Option(min=1, max=400, help="Days with people
 def list_scenarios() -> None:
     """The scenarios that `run` knows."""
     for name in scenarios.names():
-        typer.echo(f"{name:16} {scenarios.load(name).description}")
+        typer.echo(f"{name:19} {scenarios.load(name).description}")
 
 
 @app.command("replay")
@@ -60,18 +62,42 @@ def replay_recording(recording: Path, json_file: Json = None, interpreter: Inter
 
 
 @app.command()
-def run(name: str, seed: Seed = 1, days: Days = None, interpreter: Interpreter = "cpython", json_file: Json = None) -> None:
+def new(name: Annotated[str, typer.Argument(help="A name for the venue; NAME.toml is written.")]) -> None:
+    """Write a commented scenario of one's own, NAME.toml, that `run NAME.toml` runs as it stands."""
+    target = Path(name if name.endswith(".toml") else f"{name}.toml")
+    if not target.stem.replace("-", "").replace("_", "").isalnum():
+        _program.refuse(f"{name}: accepted: letters, digits and -")
+    try:
+        with target.open("x") as file:
+            file.write(scenarios.template(target.stem))
+    except OSError as failure:
+        _program.refuse(f"{target}: can't be written ({failure.strerror}); accepted: a name that isn't there yet")
+    typer.echo(f"{target} is written; run it: oubli-sim run {target}")
+
+
+@app.command()
+def run(
+    name: str,
+    seed: Seed = 1,
+    days: Days = None,
+    interpreter: Interpreter = "cpython",
+    record: Annotated[str | None, typer.Option(metavar="FILE.bin", help="Keep the kernel's datagrams, for `replay`.")] = None,
+    until: Annotated[int | None, typer.Option(min=1, metavar="STEP", help="End after so many of the auditor's steps.")] = None,
+    json_file: Json = None,
+) -> None:
     """Run a scenario (a name of `list`, or a TOML file) through the real recorder, the real forwarder and a real broker."""
     from host_sim.broker import BrokerError  # noqa: PLC0415
-    from host_sim.show import show  # noqa: PLC0415
+    from host_sim.show import show, violation  # noqa: PLC0415
     from host_sim.simulation import SimulationError  # noqa: PLC0415
 
     console = Console(stderr=json_file == "-")
     console.width = min(console.width, WIDTH) if console.is_terminal else WIDTH
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # ended from outside, it still ends what it started
         signal.signal(number, signal.default_int_handler)
+    for option, target in (("--json", json_file), ("--record", record)):
+        _program.reserve(option, target)
     try:
-        outcome = _simulate(scenarios.load(name), seed, days, interpreter, console)
+        outcome = _simulate(scenarios.load(name), seed, days, interpreter, console, until, record)
     except (scenarios.ScenarioError, NoInterpreterError, BrokerError) as failure:
         _program.refuse(str(failure))
     except SimulationError as failure:
@@ -81,29 +107,43 @@ def run(name: str, seed: Seed = 1, days: Days = None, interpreter: Interpreter =
     show(outcome, console)
     if json_file:
         _program.write(json.dumps(outcome.figures(), indent=1) + "\n", json_file)
-    if not outcome.passed:
-        _program.refuse(f"the auditor isn't content; again with: oubli-sim run {name} --seed {seed} --interpreter {interpreter}", 1)
+    if outcome.violation:
+        again = f"oubli-sim run {name} --seed {seed} --interpreter {interpreter}" + (f" --days {days}" if days else "")
+        console.print(violation(outcome, again), highlight=False, markup=False)
+        _program.refuse(f"the auditor isn't content: {outcome.violation.wrong}; again with: {again} --until {outcome.violation.step}", 1)
+    if not outcome.passed and not until:
+        _program.refuse("the auditor isn't content: there was nothing to look at", 1)
 
 
-def _simulate(scenario: scenarios.Scenario, seed: int, days: int | None, interpreter: str, console: Console) -> "Outcome":
+def _simulate(
+    scenario: scenarios.Scenario, seed: int, days: int | None, interpreter: str, console: Console, until: int | None, record: str | None
+) -> "Outcome":
     from host_sim.show import progress_bar  # noqa: PLC0415
     from host_sim.simulation import Simulation  # noqa: PLC0415
     from host_sim.world import clock_text  # noqa: PLC0415
 
-    def progress(wall: int, connections: int) -> None:
-        bar.update(task, completed=wall - world.start, clock=clock_text(wall), connections=connections)
+    began = time.monotonic()
 
-    simulation = Simulation(scenario, seed, interpreter, days, progress)
-    world = simulation.world
-    with progress_bar(console) as bar:
-        task = bar.add_task(scenario.name, total=world.end - world.start, clock=clock_text(world.start), connections=0)
+    def progress(wall: int, connections: int) -> None:
+        rate = (wall - world.start) / 1e9 / max(time.monotonic() - began, 1e-3)
+        found = int(simulation.violation is not None)
+        bar.update(task, completed=wall - world.start, clock=clock_text(wall), connections=connections, rate=rate, violations=found)
+
+    with ExitStack() as stack:
+        recording = stack.enter_context(Path(record).open("wb")) if record else None
+        simulation = Simulation(scenario, seed, interpreter, days, progress, until=until, recording=recording)
+        world = simulation.world
+        bar = stack.enter_context(progress_bar(console))
+        task = bar.add_task(
+            scenario.name, total=world.end - world.start, clock=clock_text(world.start), connections=0, rate=0.0, violations=0
+        )
         return simulation.run()
 
 
 @app.command()
 def demo(interpreter: Interpreter = "cpython", seed: Seed = 1, json_file: Json = None) -> None:
     """A café's day, ended by what was published beside the truth and what was forgotten; what tools/demo shows."""
-    run("cafe-day", seed, None, interpreter, json_file)
+    run("cafe-day", seed, None, interpreter, json_file=json_file)
 
 
 @app.command()

@@ -1,34 +1,46 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The auditor: compares what the agent did with the world's truth, and says each thing that isn't so.
+"""The auditor: after every step, what must never be false; at the end, what was published beside the truth.
 
-It takes nobody's word: it opens the vault as a thief with the files and any clock could, reads spool, logs and the broker's
-messages, and holds them against the ground truth; only for losses it reads the agent's own counters. Every check is a row of
-the report, with what it looked at; one that looked at nothing fails. Requirements: EXP-1, EXP-2 (readable until, not after),
-ANON-2 to ANON-4 (sums, shape), L34-II-5 (no terminal data outside the sealed store).
+It looks at the device as a thief, an operator and a broker would: the files, the logs, the messages, and the agent's own
+counters, and holds them against the world's truth. Each thing that must hold is a row with how much was looked at; one that
+looked at nothing fails. Requirements: EXP-1, EXP-2 (readable until, not after: `vault_auditor`), ANON-2 to ANON-6 (sums, shape,
+one message for each cell, the ledger), L34-II-5 and L34-VI-2 (no terminal data outside the sealed store, none at the forwarder).
 """
 
+import contextlib
 import ipaddress
 import json
 import math
+import os
+import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
-from functools import cache
 from pathlib import Path
 
-from agent.vault import ring
-from host_sim.lab_canary import Needle, address_forms, hits, mac_forms
-from host_sim.people import HOUR, SECOND
-from host_sim.world import AGENT_DAY_STARTS, DAY, Truth
+from host_sim.device_clock import SECOND
+from host_sim.lab_canary import Needle, address_forms, mac_forms
+from host_sim.truth import AGENT_DAY_STARTS, DAY, HOUR
+from host_sim.vault_auditor import Vault
+from host_sim.world import World, clock_text
 
-UNIT = SECOND // 10  # a record's times are in tenths of a second
 SUM_B = (4, 1)  # ANON-2's table, arrivals: L1 = 1, epsilon = 0.25
 DAILY_B = {"presence": (5, 1), "volume": (5, 1), "active": (40, 3), "classes": (10, 1)}  # the same table
 CHANCE = 1e-5  # that a correct agent fails one of the checks of the noise
+CERTAIN = 1e-10  # the same, of one figure, so that a run may stop at the first that is far off
 KEYS_HEADER = 64  # octets of the key ring's file before its slots
 TMPFS, FLASH = "var/run/oubli", "srv/oubli"
 PURPOSE = "security"
+MOST_FILES = 4000  # below a device's root, messages that wait for the broker included
+MOST_OCTETS = 64 << 20  # of them, tmpfs and flash together
+GROWTH = 48 << 20  # octets by which the recorder's resident memory may grow after its first hours
+_RUNS = re.compile(rb"\0{16,}| {16,}")
+_PIECE, _LONGEST = 512, 80  # octets of a text searched at once; of the longest form of an address
+_WARM = 4  # full looks until the recorder has its size
+_ACCOUNTS = ("ledger", "published")  # on flash beside the spool
+_RECORDERS = ("vault", "keys", "terminals", "clock", "control")
+_KINDS = ("netlink", "unix", "tcp", "tcp6", "udp", "udp6", "raw", "raw6", "packet")
 TOPICS = ("health", "state", "summary/arrivals", *(f"summary/{metric}" for metric in DAILY_B))
 
 
@@ -80,13 +92,13 @@ class Figures:
         ]
 
 
-def noise_bound(count: int, numerator: int, denominator: int) -> int:
-    """Return the least n for which `count` draws of a discrete Laplace with scale b all stay within n but for CHANCE.
+def noise_bound(count: int, numerator: int, denominator: int, chance: float = CHANCE) -> int:
+    """Return the least n for which `count` draws of a discrete Laplace with scale b all stay within n but for `chance`.
 
     P(|X| > n) = 2 p^(n+1) / (1 + p) with p = exp(-1/b) (Inusah and Kozubowski 2006); the union bound over `count` draws.
     """
     p = math.exp(-denominator / numerator)
-    return max(0, math.ceil(math.log(CHANCE * (1 + p) / (2 * max(count, 1))) / math.log(p)) - 1)
+    return max(0, math.ceil(math.log(chance * (1 + p) / (2 * max(count, 1))) / math.log(p)) - 1)
 
 
 def spread_chance(total: int, count: int, numerator: int, denominator: int) -> float:
@@ -108,52 +120,174 @@ def spread_chance(total: int, count: int, numerator: int, denominator: int) -> f
 
 
 class Auditor:
-    """Collects findings along a run; `report` ends it. `root` is the device's file system, all times ns since the epoch."""
+    """Collects findings along a run. `root` is the device's file system, all times true ns since the epoch."""
 
-    def __init__(self, root: Path, truth: Truth, lifetime: int) -> None:
-        self.root, self.truth = root, truth
-        self.lifetime = lifetime * SECOND
-        self.early = HOUR if lifetime >= 86400 else 60 * SECOND  # W of EXP-1
+    def __init__(self, root: Path, world: World) -> None:
+        self.root, self.world, self.truth = root, world, world.truth
+        self.vault = Vault(root, world.scenario.lifetime, world.scenario.drift)
+        self.spooled: dict[str, bytes] = {}  # every message that was ever seen in the spool, by its name
+        self.dropped = 0  # messages that the agent says its spool couldn't hold
         self.records = Finding("every record in the vault equals a connection, and every connection has one")
         self.expired = Finding("past its deadline nothing opens, whatever the clock is set to")
-        self.private = Finding("no address of a person, or of where they went, in spool, message or log")
-        self.delivered = Finding("every message arrived, exactly once")
+        self.counted = Finding("every connection that the kernel told of is kept, excluded or counted as lost")
+        self.losses = Finding("nothing is lost but what the kernel dropped, and that is counted")
+        self.ledger = Finding("agent-days open and spend as ANON-5 and ANON-6 say, never more than the ceiling")
+        self.cells = Finding("each cell is drawn at most once, and every cell that is due")
+        self.delivered = Finding("every message that was spooled arrived, exactly once")
         self.shape = Finding("every message has its kind's topic, shape and length")
         self.sums = Finding("every published sum is within its noise of the truth")
         self.spread = Finding("together the errors are as wide as the noise that is stated")
-        self.losses = Finding("the agent counts no loss, from any cause")
+        self.private = Finding("no address of a person, or of where they went, in spool, message, name or log")
+        self.apart = Finding("the forwarder holds nothing of the vault and no netlink socket, the recorder no network socket")
+        self.bounded = Finding("files and memory stay within their bounds")
+        self._needles: dict[int, dict[bytes, str]] = {}  # by length
+        self._known: set[bytes] = set()
+        self._searched: set[int] = set()  # hashes of pieces of text
+        self._read: dict[Path, int] = {}  # logs: how far
+        self._memory: list[int] = []
+        self.resident = 0  # the recorder's, at most
+        self._spent = (0, 0)
+
+    # After every step
+
+    def step(self, now: int, status: dict, daemons: dict[str, int], logs: Iterable[Path], *, full: bool, search: bool) -> bool:
+        """Look at everything at a true time; False where something is wrong. `daemons`: name to process id."""
+        self._look_into_vault(now, status["counters"], full=full)
+        self.look_at_counters(status["counters"])
+        self.look_at_ledger()
+        self.look_into_spool()
+        if full:
+            self._look_at_processes(daemons)
+            self._look_at_bounds(daemons["recorder"])
+        if search:
+            self._look_for_people(logs)
+        return not any(finding.wrong for finding in self.report())
+
+    def forget(self) -> None:
+        """A cut of power."""
+        self.vault.forget()
+
+    def _look_into_vault(self, now: int, counters: dict[str, int], *, full: bool) -> None:
+        self.vault.tell(self.truth.kept)
+        self.truth.kept.clear()
+        lost = sum(count for name, count in counters.items() if name.startswith("lost: ") and name != "lost: overrun")
+        lost += counters["erased"] + counters["due on arrival"] + counters["no purpose"]
+        lost += sum(count for name, count in counters.items() if name.startswith("excluded: "))
+        before = self.vault.seen
+        self.vault.look(now, full=full, stepped=self.world.clock.stepped, lost=lost)
+        nobody = not self.world.scenario.crowd.visitors and not self.world.truth.connections
+        self.records.seen += self.vault.seen - before + nobody  # that nothing is there is something too
+        self.records.wrong += self.vault.wrong
+        self.expired.seen += 1
+        self.expired.wrong += self.vault.expired
+
+    def look_at_counters(self, counters: dict[str, int]) -> None:
+        """Every connection has one fate, and no loss goes uncounted or is made up."""
+        told, heard = self.world.told_since_boot - self.world.dropped_since_boot, counters["connections"]
+        self.counted.seen += 1
+        if told != heard:
+            self.counted.wrong.append(f"the kernel told of {told} connections, the agent counts {heard}")
+        kept = counters["kept"] + counters["due on arrival"] + counters["no purpose"]
+        kept += sum(count for name, count in counters.items() if name.startswith("excluded: "))
+        lost = {name: count for name, count in counters.items() if name.startswith("lost: ") and count}
+        of_these = sum(count for name, count in lost.items() if name != "lost: overrun")
+        if not 0 <= heard - kept <= of_these:
+            self.counted.wrong.append(f"of {heard} connections {kept} are kept or excluded, {of_these} lost")
+        self.losses.seen += 1
+        if counters["lost: overrun"] != self.world.dropped_since_boot:
+            self.losses.wrong.append(f"the kernel dropped {self.world.dropped_since_boot}, the agent counts {counters['lost: overrun']}")
+        allowed = {"lost: overrun"} | ({"lost: clock"} if self.world.clock.stepped else set())
+        others = ("malformed", "neighbour overruns", "messages lost")
+        self.losses.wrong += [f"{name}: {count}" for name, count in lost.items() if name not in allowed]
+        self.losses.wrong += [f"{name}: {counters[name]}" for name in others if counters[name]]
+        if counters["gaps"] != self.world.crashes:
+            self.losses.wrong.append(f"nobody listened {self.world.crashes} times, the agent counts {counters['gaps']} gaps")
+        if counters["messages dropped"] and not self.world.outages:
+            self.losses.wrong.append(f"messages dropped: {counters['messages dropped']}")
+
+    def look_at_ledger(self) -> None:
+        """What the ledger says is what the agent-days that were opened cost."""
+        days, values = self.world.days, json.loads((self.root / FLASH / "ledger").read_text())
+        self.ledger.seen += 1
+        said = (values["day"], values["spent"], values["tokens"], values["hours"])
+        due = ((days.ledger_day - AGENT_DAY_STARTS) // DAY if days.ledger_day else 0, days.spent, days.tokens, days.hours)
+        if said != due:
+            self.ledger.wrong.append(f"the ledger says (day, spent, tokens, hours) {said}, by ANON-5 and ANON-6 it is {due}")
+        if values["spent"] > 2000 or (values["day"], values["spent"]) < self._spent:
+            self.ledger.wrong.append("more is spent than the ceiling, or something is given back")
+        self._spent = (values["day"], values["spent"])
+
+    def look_into_spool(self) -> None:
+        """Keep what is new; a name that is drawn again with other figures gives the truth away."""
+        for path in (self.root / FLASH / "spool").glob("[0-9]*"):
+            try:
+                payload = path.read_bytes()
+            except FileNotFoundError:  # the forwarder has just removed what it delivered
+                continue
+            former = self.spooled.get(path.name)
+            self.cells.seen += former is None
+            if former is None:
+                self.spooled[path.name] = payload
+                self._look_at_one(path.name.split("-")[1], payload)
+            elif former != payload:
+                self.cells.wrong.append(f"a message of {path.name.split('-')[1]} is there again with other figures")
+
+    def _look_at_one(self, metric: str, payload: bytes) -> None:
+        """One message as soon as it is there: an error that no noise explains."""
+        message = json.loads(payload)
+        end = message["end"] * SECOND
+        day = _agent_day(end - 1)
+        if day in self.truth.muddled:
+            return
+        if metric == "arrivals":
+            value, truth = message["values"][0], self.truth.learned[end - HOUR]
+            errors, b = [value - truth], SUM_B
+        else:
+            truths = self.truth.daily.get(day, {}).get(metric, [])
+            values = message["values"][: len(truths)]
+            errors, b = Figures(metric, day, values, 0, truths[: len(values)]).errors(), DAILY_B[metric]
+        bound = noise_bound(1, *b, chance=CERTAIN)
+        self.sums.wrong += [f"{metric}: an error of {error:+d}, where {bound} is the most" for error in errors if abs(error) > bound]
+
+    def _look_at_processes(self, daemons: dict[str, int]) -> None:
+        """Who holds what: the forwarder nothing of the recorder's, neither what isn't its own (L34-VI-2)."""
+        for name, pid in daemons.items():
+            held = _held(pid)
+            self.apart.seen += len(held)
+            if name == "forwarder" and any(f"{TMPFS}/{part}" in one for one in held for part in _RECORDERS):
+                self.apart.wrong.append("the forwarder has a file of the recorder open")
+            families = _families(held)
+            if name == "forwarder" and "netlink" in families:
+                self.apart.wrong.append("the forwarder has a netlink socket")
+            if name == "recorder" and families - {"netlink", "unix"}:
+                self.apart.wrong.append("the recorder has a network socket")
+
+    def _look_at_bounds(self, recorder: int) -> None:
+        files = octets = waiting = 0
+        for path in self.root.rglob("*"):
+            try:
+                size = path.stat().st_size if path.is_file() else 0
+            except FileNotFoundError:
+                continue
+            files += 1
+            octets += size
+            waiting += size if path.parent.name == "spool" else 0
+        self.bounded.seen += files
+        if files > MOST_FILES or octets > MOST_OCTETS:
+            self.bounded.wrong.append(f"{files} files of {octets} octets")
+        # the recorder trims on the hour: what an agent-day's end adds within one is allowed
+        if waiting > self.world.scenario.spool_bytes + 28 * 320:
+            self.bounded.wrong.append(f"{waiting} octets wait in the spool, {self.world.scenario.spool_bytes} are allowed")
+        resident = int(Path(f"/proc/{recorder}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        if len(self._memory) < _WARM:
+            self._memory.append(resident)
+        elif resident > max(self._memory) + GROWTH:
+            self.bounded.wrong.append(f"the recorder grew by {(resident - max(self._memory)) >> 20} MiB")
+        self.resident = max(self.resident, resident)
 
     def vault_files(self) -> list[Path]:
         """Return the vault's segment files (the pages that wait to be sealed are a fixed area beside them)."""
         return list((self.root / TMPFS / "vault").glob("*/" + "[0-9a-f]" * 8))
-
-    def look_into_vault(self, wall: int) -> int:
-        """Compare whatever opens when both clocks are turned back to zero with the truth at `wall`; returns the count."""
-        found: Counter[tuple[object, ...]] = Counter()
-        overdue = 0
-        for record in ring.read(str(self.root), PURPOSE, 0, 0):
-            end = record.start + record.duration
-            found[
-                record.mac, record.address, record.protocol, record.source_port, record.translated_port,
-                record.bytes_up, record.bytes_down, record.packets_up, record.packets_down, record.start, end,
-            ] += 1  # fmt: skip
-            overdue += end * UNIT + self.lifetime <= wall
-        possible, due = Counter[tuple[object, ...]](), Counter[tuple[object, ...]]()
-        for kept in self.truth.kept:
-            left = kept.end + self.lifetime - wall
-            record_of = (*kept[:9], kept.start // UNIT, kept.end // UNIT)
-            possible[record_of] += left > 0
-            due[record_of] += left > self.early  # a segment goes up to W before the last of its records must
-        invented, missing = (found - possible).total() - overdue, (due - found).total()
-        if overdue:
-            self.expired.wrong.append(f"{overdue} records open past their deadline")
-        if invented > 0:
-            self.records.wrong.append(f"{invented} records that no connection made")
-        if missing:
-            self.records.wrong.append(f"{missing} connections without their record")
-        self.expired.seen += 1
-        self.records.seen += found.total()
-        return found.total()
 
     def look_after_expiry(self) -> None:
         """When every deadline has passed: no segment file is left, and no octet of a key or of a page that waited."""
@@ -165,29 +299,87 @@ class Auditor:
         if any((self.root / TMPFS / "vault" / PURPOSE / "chunks").read_bytes()):
             self.expired.wrong.append("octets of records are left in the pages")
 
-    def look_for_people(self, logs: Iterable[Path], messages: Iterable[tuple[str, bytes]]) -> None:
-        """Search all that may be seen outside the sealed stores for every person's addresses and where they went, in all forms."""
-        places = [path for path in (self.root / FLASH).rglob("*") if path.is_file()]
+    def _look_for_people(self, logs: Iterable[Path]) -> None:
+        """Search what is new of all that may be seen outside the sealed stores."""
+        texts = []
+        for path in logs:
+            with path.open("rb") as file:
+                file.seek(self._read.get(path, 0))
+                texts.append(file.read())
+                self._read[path] = file.tell()
+        self.look_for_people(texts)
+
+    def look_for_people(self, texts: Iterable[bytes]) -> None:
+        """Search texts, what lies open on the device, and its files' names for everybody's addresses and where they went, in all forms."""
+        places = [self.root / FLASH / name for name in _ACCOUNTS]
+        places += [path for path in (self.root / FLASH / "spool").rglob("*") if path.is_file()]
         places += [path for path in (self.root / TMPFS / "live").rglob("*") if path.is_file()]
-        texts = [topic.encode() + b" " + payload for topic, payload in messages]
-        for path in (*places, *logs):
+        found = list(texts)
+        for path in places:
             try:
-                texts.append(path.name.encode() + b" " + path.read_bytes())
+                found.append(path.name.encode() + b" " + path.read_bytes())
             except FileNotFoundError:  # the forwarder unlinks what it has delivered
                 continue
-        canaries = self.truth.places.union(self.truth.terminals, *self.truth.terminals.values())
-        needles = [needle for canary in canaries for needle in _forms(canary)]
-        found = {f"{needle.kind}, {'as text' if needle.text else 'raw'}" for needle in hits(b"\n".join(texts), needles)}
-        self.private.wrong += sorted(found)
-        self.private.seen += len(texts)
+        found += [str(path.relative_to(self.root)).encode() for path in self.root.rglob("*")]
+        self.private.seen += len(found)
+        new = b"\n".join(piece for text in found for piece in self._unseen(text))
+        self.private.wrong += sorted(self._people_in(new))
 
-    def look_at_losses(self, counters: dict[str, int]) -> dict[str, int]:
-        """Note the newest state of the agent's counters of losses; returns them."""
-        named = ("unknown terminal", "malformed", "overruns", "torn segments", "messages dropped", "messages lost")
-        losses = {name: count for name, count in counters.items() if name.startswith("lost: ") or name in named}
-        self.losses.seen = len(losses)
-        self.losses.wrong = [f"{name}: {count}" for name, count in losses.items() if count]
-        return losses
+    def _unseen(self, text: bytes) -> Iterator[bytes]:
+        """Yield the pieces of a text that were not searched before, each a little into the next one; most of what lies about stays."""
+        text = _RUNS.sub(bytes(1), text)
+        for at in range(0, len(text), _PIECE):
+            piece = text[at : at + _PIECE + _LONGEST]
+            if hash(piece) not in self._searched:
+                self._searched.add(hash(piece))
+                yield piece
+
+    def _people_in(self, text: bytes) -> set[str]:
+        """Return the kinds of canaries that stand in a text: every window of it is looked up among the forms of that length."""
+        canaries = self.truth.places.union(self.truth.terminals, *self.truth.terminals.values())
+        for canary in canaries - self._known:
+            for needle in _forms(canary):
+                kind = f"{needle.kind}, {'as text' if needle.text else 'raw'}"
+                self._needles.setdefault(len(needle.data), {})[needle.data] = kind
+        self._known |= canaries
+        found = set()
+        for version in {text, text.lower()}:
+            for length, needles in self._needles.items():
+                windows = (version[at : at + length] for at in range(len(version) - length + 1))
+                found |= {needles[window] for window in windows if window in needles}
+        return found
+
+    # At the end
+
+    def look_at_delivery(self, messages: list[tuple[str, bytes]]) -> None:
+        """What the broker gave out is what was spooled; where the way was cut, a message may come twice, the very same."""
+        arrived = Counter((topic.rsplit("/", 1)[-1], payload) for topic, payload in messages if "/summary/" in topic)
+        wanted = Counter((name.split("-")[1], payload) for name, payload in self.spooled.items())
+        self.delivered.seen += arrived.total()
+        if (never := (wanted - arrived).total()) > self.dropped:
+            self.delivered.wrong.append(f"{never} of {wanted.total()} never arrived, {self.dropped} are said to have been dropped")
+        if strange := len(arrived.keys() - wanted.keys()):
+            self.delivered.wrong.append(f"{strange} that nobody spooled")
+        if not self.world.outages and (more := (arrived - wanted).total()):
+            self.delivered.wrong.append(f"{more} came twice")
+
+    def history(self, now: int) -> list[str]:
+        """Return the history of the connection that the vault's first finding is about, in a few lines; none where it is about none."""
+        one = self.vault.suspect
+        if one is None:
+            return []
+        lines = [
+            (one.start, f"a connection of protocol {one.protocol} to port {one.port} begins, by the gateway's clock"),
+            (one.ended, "its last packet"),
+            (one.arrived, f"the kernel tells the recorder of its end; datagram {one.number}"),
+            (one.ended + self.vault.lifetime, "its record must be gone"),
+            (now, "this step"),
+        ]
+        return list(self.world.story)[-5:] + [f"{clock_text(at)} {what}" for at, what in sorted(lines)]
+
+    def messages(self) -> list[tuple[str, bytes]]:
+        """Return every message that was spooled, as (metric's topic, payload), in order of its name."""
+        return [("summary/" + name.split("-")[1], payload) for name, payload in sorted(self.spooled.items())]
 
     def look_at_days(self, messages: list[tuple[str, bytes]], expected: Iterable[int]) -> list[Figures]:
         """Compare what is published once an agent-day with the truth; `expected` are the starts of the days that are over.
@@ -215,43 +407,45 @@ class Auditor:
         wanted = Counter((metric, day) for metric in DAILY_B for day in expected)
         arrived = Counter((one.metric, one.day) for one in figures)
         if never := (wanted - arrived).total():
-            self.delivered.wrong.append(f"{never} of {wanted.total()} daily messages never arrived")
+            self.cells.wrong.append(f"{never} of {wanted.total()} daily messages never came")
         if more := (arrived - wanted).total():
-            self.delivered.wrong.append(f"{more} daily messages came twice or weren't due")
-        self.delivered.seen += len(figures)
+            self.cells.wrong.append(f"{more} daily messages came twice or weren't due")
+        self.cells.seen += len(figures)
         self.sums.seen += len(figures)
         for metric, b in DAILY_B.items():
-            errors = [error for one in figures if one.metric == metric for error in one.errors()]
+            clear = [one for one in figures if one.metric == metric and one.day not in self.truth.muddled]
+            errors = [error for one in clear for error in one.errors()]
             self._look_at_noise(errors, b, spread=metric != "classes")
         return sorted(figures, key=lambda one: (one.day, TOPICS.index(f"summary/{one.metric}")))
 
-    def look_at_messages(self, messages: list[tuple[str, bytes]], expected: range) -> list[Slot]:
+    def look_at_messages(self, messages: list[tuple[str, bytes]], expected: Iterable[int]) -> list[Slot]:
         """Compare what was published with the truth. `expected` are the starts of the slots that must have been published."""
-        self._look_at_lengths(messages)
         summaries = [json.loads(payload) for topic, payload in messages if topic.endswith(TOPICS[2])]
         slots = []
         for message in summaries:
-            start = message["start"] * SECOND
+            start = message["end"] * SECOND - HOUR
             if (message["end"] - message["start"], message["slot"]) != (3600, (start - AGENT_DAY_STARTS) % DAY // HOUR):
                 self.shape.wrong.append(f"slot {message['slot']} has other times than its number says")
             slots.append(Slot(start, message["values"][0], message["half_width"], self.truth.learned[start], self.truth.arrived[start]))
         arrived, wanted = Counter(slot.start for slot in slots), Counter(expected)
         if never := (wanted - arrived).total():
-            self.delivered.wrong.append(f"{never} of {len(expected)} never arrived")
+            self.cells.wrong.append(f"{never} of {wanted.total()} that are due never came")
         if more := (arrived - wanted).total():
-            self.delivered.wrong.append(f"{more} came twice or weren't due")
+            self.cells.wrong.append(f"{more} came twice or weren't due")
         shapes = {(tuple(m), m["unit"], tuple(m["b"]), m["half_width"], m["gateway"], m["schema"]) for m in summaries}
         if len(shapes) > 1:
             self.shape.wrong.append(f"{len(shapes)} shapes of summaries")
         if any((tuple(m["b"]), m["half_width"]) != (SUM_B, math.ceil(3 * SUM_B[0] / SUM_B[1])) for m in summaries):
             self.sums.wrong.append("b isn't ANON-2's, or half_width isn't ceil(3b)")
-        self.delivered.seen = self.sums.seen = self.spread.seen = len(slots)
-        self._look_at_noise([slot.value - slot.defined for slot in slots], SUM_B)
+        self.cells.seen += len(slots)
+        self.sums.seen = self.spread.seen = len(slots)
+        clear = [slot for slot in slots if _agent_day(slot.start) not in self.truth.muddled]
+        self._look_at_noise([slot.value - slot.defined for slot in clear], SUM_B)
         return sorted(slots, key=lambda slot: slot.start)
 
-    def _look_at_lengths(self, messages: list[tuple[str, bytes]]) -> None:
+    def look_at_lengths(self, messages: list[tuple[str, bytes]]) -> None:
         """ANON-4: no other door than the three topics, and one length each (`state` tells what it is by its length)."""
-        self.shape.seen = len(messages)
+        self.shape.seen += len(messages)
         lengths: dict[str, set[int]] = {}
         for topic, payload in messages:
             kind = topic.split("/", 3)[-1]
@@ -270,10 +464,37 @@ class Auditor:
 
     def report(self) -> list[Finding]:
         """Return every finding."""
-        return [self.records, self.expired, self.delivered, self.shape, self.sums, self.spread, self.losses, self.private]
+        return [
+            self.records, self.expired, self.counted, self.losses, self.ledger, self.cells, self.delivered, self.shape, self.sums,
+            self.spread, self.private, self.apart, self.bounded,
+        ]  # fmt: skip
 
 
-@cache
+def _agent_day(time: int) -> int:
+    return (time - AGENT_DAY_STARTS) // DAY * DAY + AGENT_DAY_STARTS
+
+
+def _held(pid: int) -> list[str]:
+    """Return what a process has open."""
+    held = []
+    for handle in Path(f"/proc/{pid}/fd").glob("*"):
+        with contextlib.suppress(OSError):
+            held.append(str(handle.readlink()))
+    return held
+
+
+def _families(held: list[str]) -> set[str]:
+    """Return the families of the sockets among what a process has open."""
+    inodes = {one[8:-1] for one in held if one.startswith("socket:[")}
+    found = set()
+    for kind in _KINDS if inodes else ():
+        with contextlib.suppress(OSError):
+            for row in Path(f"/proc/net/{kind}").read_text().splitlines()[1:]:
+                if inodes.intersection(row.split()):
+                    found.add(kind)
+    return found
+
+
 def _forms(canary: bytes) -> list[Needle]:
     """Return the forms in which a MAC (6 octets) or an IP address would be told."""
     return mac_forms("a MAC", canary) if len(canary) == 6 else address_forms("an address", str(ipaddress.ip_address(canary)))

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """How often the defined truth lies in the printed 95 % band: a recorder's own days, with its own noise (ANON-3).
 
-The truth is the world's count (`host_sim.world.Daily`: ANON-2's second column at the moment the recorder learns of a terminal), made
+The truth is the world's count (`host_sim.truth.Daily`: ANON-2's second column at the moment the recorder learns of a terminal), made
 without the agent; a cell whose truth hangs on the day's lot of classes is left out.
 """
 
@@ -15,7 +15,7 @@ from typing import Any
 
 from agent.summary.metrics import METRICS
 from host_sim.paired import HOUR, OPENS, SECOND, Device, crowd
-from host_sim.world import Daily, Kept
+from host_sim.truth import Daily, Kept
 
 PEOPLE = 40  # of a small café
 MOST = 443  # ports whose classes the world knows

@@ -40,6 +40,20 @@ class Program:
         self.tell(text)
         raise typer.Exit(status)
 
+    def reserve(self, option: str, target: str | None) -> None:
+        """Say before a long run, not after it, that what an option asks for can't be written."""
+        if target in {None, "-"} and (target is None or option == "--json"):
+            return
+        path = Path(str(target))
+        try:
+            new = not path.exists()
+            path.open("ab").close()
+            if new:
+                path.unlink()  # nothing half-written where the run fails
+        except OSError as failure:
+            accepted = "a file, or -" if option == "--json" else "a file"
+            self.refuse(f"{option}: {target}: can't be written ({failure.strerror}); accepted: {accepted}")
+
     def write(self, text: str, target: str) -> None:
         """Write what `--json` asks for; `-` is standard output."""
         if target == "-":

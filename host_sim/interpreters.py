@@ -39,7 +39,7 @@ def byteorder(interpreter: str) -> Literal["little", "big"]:
     return "big" if said.strip() == "big" else "little"
 
 
-def environment() -> dict[str, str]:
-    """Return an environment in which both interpreters find `agent` and `host_sim`, and write no caches beside them."""
-    paths = {"PYTHONPATH": str(ROOT), "MICROPYPATH": f"{ROOT}:.frozen:/usr/lib/micropython", "PYTHONDONTWRITEBYTECODE": "1"}
+def environment(root: Path = ROOT) -> dict[str, str]:
+    """Return an environment in which both interpreters find `agent` and `host_sim` below `root`, and write no caches beside them."""
+    paths = {"PYTHONPATH": str(root), "MICROPYPATH": f"{root}:.frozen:/usr/lib/micropython", "PYTHONDONTWRITEBYTECODE": "1"}
     return {**os.environ, **paths}

@@ -16,7 +16,7 @@ from operator import attrgetter
 from typing import Literal, NamedTuple
 
 ByteOrder = Literal["little", "big"]
-Event = Literal["new", "update", "destroy"]
+Event = Literal["new", "update", "destroy", "entry"]
 
 TCP, UDP, ICMP, ICMPV6, GRE = 6, 17, 1, 58, 47
 INET, INET6 = 2, 10
@@ -27,7 +27,8 @@ SEEN_REPLY, ASSURED, CONFIRMED, SRC_NAT, SRC_NAT_DONE, DST_NAT_DONE, DYING = 2, 
 # nf_conntrack_tcp.h: states of a TCP connection
 SYN_SENT, ESTABLISHED, TIME_WAIT, CLOSE = 1, 3, 7, 8
 
-_EVENTS = {"new": (0x100, 0x600), "update": (0x100, 0), "destroy": (0x102, 0)}
+# kind of message, flags, sequence number: "entry" is a line of a table that is listed (NLM_F_MULTI), for request 1
+_EVENTS = {"new": (0x100, 0x600, 0), "update": (0x100, 0, 0), "destroy": (0x102, 0, 0), "entry": (0x100, 2, 1)}
 _NEWLINK, _DELLINK, _NEWADDR, _DELADDR, _NEWNEIGH = 16, 17, 20, 21, 28
 _REACHABLE, _UNICAST = 2, 1
 
@@ -83,6 +84,7 @@ class Flow:
     scale_down: int = 10
     flags_up: bytes = b"\x23\x00"
     flags_down: bytes = b"\x23\x00"
+    use: int = 1
 
 
 def _tuple(number: int, family: int, protocol: int, side: str) -> Nest:
@@ -114,6 +116,11 @@ _TCP_RUNNING = Nest(
 
 def _conntrack_shape(event: Event, family: int, protocol: int, *, timeout: bool, mark: bool) -> list[Leaf | Nest]:
     shape: list[Leaf | Nest] = [_tuple(1, family, protocol, ""), _tuple(2, family, protocol, "reply_")]
+    if event == "entry":
+        marked = [Leaf(8, "mark", "I")] if mark else []
+        shape += [Leaf(3, "status", "I"), *marked, Leaf(12, "id", "I"), Leaf(11, "use", "I"), Leaf(7, "timeout", "I")]
+        shape += [Nest(4, (_TCP_RUNNING,))] if protocol == TCP else []
+        return [*shape, _counters(9, "up"), _counters(10, "down"), Nest(20, (Leaf(1, "start", "Q"),))]
     shape += [Leaf(12, "id", "I"), Leaf(3, "status", "I")]
     if timeout:
         shape.append(Leaf(7, "timeout", "I"))
@@ -130,13 +137,13 @@ def _conntrack_shape(event: Event, family: int, protocol: int, *, timeout: bool,
 class Layout:
     """A message kind compiled: `pack(thing)` reads the named attributes of `thing` and returns the datagram."""
 
-    def __init__(self, kind: int, flags: int, prefix: bytes, shape: list[Leaf | Nest], byteorder: ByteOrder) -> None:
+    def __init__(self, kind: int, flags: int, prefix: bytes, shape: list[Leaf | Nest], byteorder: ByteOrder, sequence: int = 0) -> None:
         self._order = "<" if byteorder == "little" else ">"
         self._fixed: list[bytes | None] = []
         self._names: list[str] = []
         form, size = self._compile(shape)
         size += 16 + len(prefix)
-        self._fixed.insert(0, struct.pack(self._order + "IHHII", size, kind, flags, 0, 0) + prefix)
+        self._fixed.insert(0, struct.pack(self._order + "IHHII", size, kind, flags, sequence, 0) + prefix)
         self._struct = struct.Struct(f">{16 + len(prefix)}s{form}")
         self._places = [place for place, part in enumerate(self._fixed) if part is None]
         self._values = attrgetter(*self._names)
@@ -169,18 +176,24 @@ class Layout:
 
 @cache
 def _conntrack_layout(event: Event, family: int, protocol: int, timeout: bool, mark: bool, byteorder: ByteOrder) -> Layout:
-    kind, flags = _EVENTS[event]
+    kind, flags, sequence = _EVENTS[event]
     shape = _conntrack_shape(event, family, protocol, timeout=timeout, mark=mark)
-    return Layout(kind, flags, bytes((family, 0, 0, 0)), shape, byteorder)
+    return Layout(kind, flags, bytes((family, 0, 0, 0)), shape, byteorder, sequence)
 
 
 def conntrack(event: Event, flow: Flow, byteorder: ByteOrder = "little") -> bytes:
     """Returns the ctnetlink datagram of an event of `flow`.
 
-    A running flow (`new`, `update`) always carries TIMEOUT; a destroyed one only when it ended early (`flow.timeout` set).
+    A running flow (`new`, `update`, `entry`: a line of a listing) always carries TIMEOUT; a destroyed one only when it ended
+    early (`flow.timeout` set).
     """
     timeout = flow.timeout is not None
     return _conntrack_layout(event, flow.family, flow.protocol, timeout, flow.mark is not None, byteorder).pack(flow)
+
+
+def done(byteorder: ByteOrder = "little") -> bytes:
+    """Returns what ends a listing: NLMSG_DONE with the result 0."""
+    return struct.pack(("<" if byteorder == "little" else ">") + "IHHIIi", 20, 3, 2, 1, 0, 0)
 
 
 @dataclass(slots=True)

@@ -11,7 +11,8 @@ from rich.text import Text
 
 from host_sim.auditor import SUM_B
 from host_sim.simulation import Outcome
-from host_sim.world import Daily, clock_text
+from host_sim.truth import Daily
+from host_sim.world import clock_text
 
 _ROWS = 24  # slots that the table shows: the first day's
 _PICTURE = 36  # columns
@@ -19,11 +20,12 @@ _SPARKS = " ▁▂▃▄▅▆▇█"
 
 
 def progress_bar(console: Console) -> Progress:
-    """Return the bar: simulated time, connections, real seconds."""
+    """Return the bar: simulated time, connections, how much faster than life, violations, real seconds."""
     return Progress(
         TextColumn("[bold]{task.description}"),
         BarColumn(),
         TextColumn("{task.fields[clock]}  {task.fields[connections]:>9,} connections"),
+        TextColumn("{task.fields[rate]:>6,.0f} x  {task.fields[violations]} violations"),
         TimeElapsedColumn(),
         console=console,
     )
@@ -81,9 +83,9 @@ def _arrivals(outcome: Outcome, console: Console) -> None:
 
 def _daily(outcome: Outcome, console: Console) -> None:
     """The first agent-day's other messages, each cell beside its truth."""
-    figures = [one for one in outcome.daily if one.day == outcome.daily[0].day]
-    if not figures:
+    if not outcome.daily:
         return
+    figures = [one for one in outcome.daily if one.day == outcome.daily[0].day]
     title = f"of the agent-day from {clock_text(figures[0].day)} UTC, as published at its end: value (defined)"
     table = Table(title=title, box=None, show_header=False, title_justify="left", pad_edge=False)
     for one in figures:
@@ -96,6 +98,8 @@ def _daily(outcome: Outcome, console: Console) -> None:
 
 
 def _vault(outcome: Outcome, console: Console) -> None:
+    if not outcome.looks:
+        return
     looks, fullest, final = outcome.looks, outcome.fullest, outcome.looks[-1]
     most = max(fullest.records, 1)
     sparks = "".join(_SPARKS[-(-look.records * (len(_SPARKS) - 1) // most)] for look in looks)
@@ -113,6 +117,31 @@ def _vault(outcome: Outcome, console: Console) -> None:
     console.print(f"lost: {losses or 'nothing'}\n")
 
 
+def _happened(outcome: Outcome, console: Console) -> None:
+    """What happened to the gateway, where that was more than a boot and a confirmed clock."""
+    if len(outcome.events) > 2:
+        lines = [f"{clock_text(at)} {what}" for at, what in outcome.events]
+        more = [f"... {len(lines) - 12} more ..."] if len(lines) > 12 else []
+        console.print("\n".join(["what happened", *lines[:8], *more, *lines[8:][-4:], ""]), highlight=False)
+        fates = ", ".join(f"{count:,} {name}" for name, count in outcome.fates.items() if count)
+        console.print(f"of the connections: {fates}\n", highlight=False)
+
+
+def violation(outcome: Outcome, again: str) -> str:
+    """Return the first violation for a person: seed, step, history, and the command that shows it again."""
+    found = outcome.violation
+    if found is None:
+        return ""
+    lines = [
+        f"violation at step {found.step} ({clock_text(found.wall, date=True)} UTC) of seed {outcome.seed}:",
+        f"  must hold: {found.check}",
+        f"  found:     {found.wrong}",
+        *(f"    {line}" for line in found.story),
+        f"again, up to there: {again} --until {found.step}",
+    ]
+    return "\n".join(lines)
+
+
 def show(outcome: Outcome, console: Console) -> None:
     """Print the whole outcome."""
     kinds = ", ".join(f"{count:,} {name}" for name, count in outcome.by_protocol.items())
@@ -121,6 +150,7 @@ def show(outcome: Outcome, console: Console) -> None:
         f"{outcome.terminals} terminals made {outcome.connections:,} connections ({kinds})\n"
         f"the agent ran on {outcome.interpreter}, with seed {outcome.seed}, for {outcome.seconds:.1f} s\n"
     )
+    _happened(outcome, console)
     _arrivals(outcome, console)
     _daily(outcome, console)
     _vault(outcome, console)
@@ -129,6 +159,6 @@ def show(outcome: Outcome, console: Console) -> None:
         table.add_column(heading, justify=justify)  # type: ignore[arg-type]
     for finding in outcome.findings:
         table.add_row(finding.what, f"{finding.seen:,}", "[green]yes[/]" if finding.holds else "[bold red]NO[/]")
-        for wrong in finding.wrong[:5] or ([] if finding.seen else ["there was nothing to look at"]):
+        for wrong in finding.wrong[:3] or ([] if finding.seen else ["there was nothing to look at"]):
             table.add_row(f"[red]  {wrong}[/]", "", "")
     console.print(table)

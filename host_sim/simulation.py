@@ -2,10 +2,11 @@
 """A simulated gateway: the world's tape through the real recorder, the real forwarder and a real broker, with the auditor beside.
 
 The recorder runs on the stage (virtual clock, either interpreter). The forwarder is the daemon itself: its clocks are the
-machine's plus an offset in a mapped file, moved on after each simulated hour, so that it holds each message until its time
-as it would on a device.
+machine's plus an offset in a mapped file, moved on after each simulated quarter of an hour, so that it holds each message until
+its time as it would on a device; its way to the broker is a relay that the world cuts (`host_sim.link`).
 """
 
+import hashlib
 import json
 import mmap
 import struct
@@ -14,23 +15,26 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, cast
 
-from host_sim import tape
-from host_sim.auditor import DAILY_B, Auditor, Figures, Finding, Slot
+from host_sim import kernel, tape
+from host_sim.auditor import Auditor, Figures, Finding, Slot
 from host_sim.broker import Broker
 from host_sim.interpreters import ROOT, byteorder, command, environment
+from host_sim.link import Link
 from host_sim.people import HOUR, MINUTE, SECOND
 from host_sim.scenario import Scenario
 from host_sim.variants import VARIANTS
-from host_sim.world import DAY, TRUSTED, World
+from host_sim.world import Step, World
 
-_LOOK = 3 * HOUR  # between two full comparisons of the vault
+_LOOK = HOUR  # between two full looks
+_SHOWN = 3 * HOUR  # between two looks that the demo shows
 _LATEST = 11 * MINUTE  # after its slot a message is due: 60 s and a jitter of up to 600 s
 _ARRIVAL = 120  # real seconds that the last messages may take
 
+_TROUBLE = ("unknown terminal", "malformed", "overruns", "gaps", "torn segments", "messages dropped", "messages lost")
 _BASE32 = "abcdefghijklmnopqrstuvwxyz234567"
 _ACCOUNTING = {"events": 1, "acct": 1, "timestamp": 1}  # what a gateway must have set, besides the scenario's time-outs
 
@@ -42,10 +46,14 @@ config gateway 'gateway'
 config purpose 'security'
 	option lifetime '{lifetime}'
 
+config summary 'summary'
+	option rows '{rows}'
+
 config mqtt 'mqtt'
 	option host '127.0.0.1'
 	option port '{port}'
 	option insecure '1'
+	option spool_bytes '{spool}'
 """
 
 
@@ -60,13 +68,28 @@ class Vault:
     wall: int
     records: int
     octets: int
+    fill: int = 0  # of the connection table, in per cent
+    people: int = 0  # devices present
+    connections: int = 0  # that had ended by then
+
+
+@dataclass(frozen=True)
+class Violation:
+    """The first thing that must never be so and was: `step` counts the auditor's looks, `story` is its history, ten lines at most."""
+
+    step: int
+    wall: int
+    check: str
+    wrong: str
+    story: list[str]
 
 
 @dataclass(frozen=True)
 class Outcome:
     """What a run showed. `newest` is a summary's topic and text, `seconds` are real ones.
 
-    `looks` into the vault are in order of time, the last one after every deadline.
+    `looks` into the vault are in order of time, the last one after every deadline. `digests` are equal for the same seed on each
+    interpreter: of the messages as spooled, of the records as opened, of the events.
     """
 
     scenario: Scenario
@@ -83,6 +106,12 @@ class Outcome:
     looks: list[Vault]
     losses: dict[str, int]
     findings: list[Finding]
+    fates: dict[str, int] = field(default_factory=dict)
+    digests: dict[str, str] = field(default_factory=dict)
+    events: list[tuple[int, str]] = field(default_factory=list)
+    steps: int = 0
+    memory: int = 0
+    violation: Violation | None = None
 
     @property
     def passed(self) -> bool:
@@ -102,9 +131,12 @@ class Outcome:
             "interpreter": self.interpreter,
             "days": self.days,
             "seconds": round(self.seconds, 1),
+            "steps": self.steps,
             "terminals": self.terminals,
             "connections": self.connections,
             "by_protocol": self.by_protocol,
+            "fates": self.fates,
+            "digests": self.digests,
             "slots": [
                 {
                     "start": slot.start // SECOND,
@@ -128,7 +160,9 @@ class Outcome:
             ],
             "vault": [{"at": look.wall // SECOND, "records": look.records, "bytes": look.octets} for look in self.looks],
             "losses": self.losses,
+            "events": [{"at": at // SECOND, "what": what} for at, what in self.events],
             "findings": [{"what": f.what, "seen": f.seen, "holds": f.holds, "wrong": f.wrong[:10]} for f in self.findings],
+            "violation": self.violation and {**vars(self.violation), "wall": self.violation.wall // SECOND},
             "passed": self.passed,
         }
 
@@ -151,11 +185,13 @@ class _Offset:
 
 
 @contextmanager
-def _process(words: list[str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a program of ours in the project's environment, and end it."""
+def _process(words: list[str], log: Path, agent: Path | None) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a program of ours in the project's environment, or with the `agent` of another folder, and end it."""
     pipe = subprocess.PIPE
     with log.open("wb") as errors:
-        started = subprocess.Popen(words, cwd=ROOT, env=environment(), stdin=pipe, stdout=pipe, stderr=errors, start_new_session=True)
+        started = subprocess.Popen(
+            words, cwd=agent or ROOT, env=environment(agent or ROOT), stdin=pipe, stdout=pipe, stderr=errors, start_new_session=True
+        )
     try:
         yield started
     finally:
@@ -168,12 +204,13 @@ def _process(words: list[str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
             started.communicate()
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Scene:
     """What runs at once; `logs` are the two daemons', in their order."""
 
     auditor: Auditor
     broker: Broker
+    link: Link
     offset: _Offset
     recorder: subprocess.Popen[bytes]
     forwarder: subprocess.Popen[bytes]
@@ -181,9 +218,10 @@ class _Scene:
 
 
 class Simulation:
-    """One run. `progress(virtual time, connections so far)` is called on each simulated hour.
+    """One run. `progress(virtual time, connections so far)` is called after each step.
 
-    `variant` names a daemon broken on purpose (host_sim.variants), to see that the auditor finds it out.
+    `variant` names a daemon broken on purpose (host_sim.variants), `agent` a folder with another `agent` package (host_sim.mutants):
+    to see that the auditor finds it out. `until` ends it after so many steps, `recording` gets the datagrams.
     """
 
     def __init__(
@@ -192,30 +230,41 @@ class Simulation:
         seed: int,
         interpreter: str,
         days: int | None,
-        progress: Callable[[int, int], None],
+        progress: Callable[[int, int], None] = lambda _wall, _connections: None,
         variant: str | None = None,
+        *,
+        agent: Path | None = None,
+        until: int | None = None,
+        recording: IO[bytes] | None = None,
     ) -> None:
         self.world = World(scenario, seed, days, byteorder(interpreter))
         self.scenario, self.seed, self.interpreter = scenario, seed, interpreter
+        self.violation: Violation | None = None
         self._words = command(interpreter)
         self._progress = progress
-        self._variant = variant
+        self._variant, self._agent, self._until, self._recording = variant, agent, until, recording
         self._looks: list[Vault] = []
         self._losses: dict[str, int] = {}
+        self._full = self._shown = self._steps = 0
+        self._opened, self._told = hashlib.sha256(), hashlib.sha256()
 
     def run(self) -> Outcome:
-        """Run to the end and return what was found; SimulationError when a process ended before its time."""
+        """Run to the end or to the first violation; SimulationError when a process ended before its time."""
         began = time.monotonic()
+        slots: list[Slot] = []
+        daily: list[Figures] = []
         with self._stage_set() as scene:
-            self._feed(scene)
-            slots, daily = self._collect(scene)
-            scene.auditor.look_for_people(scene.logs, scene.broker.messages)
-        truth = self.world.truth
+            over = self._feed(scene)
+            if over and not self.violation:
+                slots, daily = self._collect(scene)
+                self._judge(scene.auditor, self.world.end)
+        truth, auditor = self.world.truth, scene.auditor
+        summaries = auditor.messages()
         return Outcome(
             scenario=self.scenario,
             seed=self.seed,
             interpreter=self.interpreter,
-            days=self.world.days,
+            days=self.world.length,
             seconds=time.monotonic() - began,
             connections=truth.connections.total(),
             by_protocol=dict(sorted(truth.connections.items())),
@@ -225,7 +274,17 @@ class Simulation:
             newest=next(((topic, text.decode()) for topic, text in reversed(scene.broker.messages) if "/summary/" in topic), ("", "")),
             looks=self._looks,
             losses=self._losses,
-            findings=scene.auditor.report(),
+            findings=auditor.report() if over else [finding for finding in auditor.report() if finding.seen or finding.wrong],
+            fates={**truth.fates, "refused": self.world.refused, "ended early": self.world.early},
+            digests={
+                "messages": hashlib.sha256(b"\n".join(topic.encode() + b" " + text for topic, text in summaries)).hexdigest(),
+                "records": auditor.vault.digest,
+                "events": self._told.hexdigest(),
+            },
+            events=list(self.world.busy),
+            steps=self._steps,
+            memory=auditor.resident,
+            violation=self.violation,
         )
 
     @contextmanager
@@ -237,13 +296,19 @@ class Simulation:
             root.mkdir()
             broker = Broker(folder)
             stack.callback(broker.close)
+            link = Link(broker.port)
+            stack.callback(link.close)
             identity = "".join(_BASE32[self.seed >> shift & 31] for shift in range(0, 80, 5))
-            config.write_text(_CONFIG.format(identity=identity, lifetime=self.scenario.lifetime_text, port=broker.port))
+            one = self.scenario
+            config.write_text(
+                _CONFIG.format(identity=identity, lifetime=one.lifetime_text, rows=one.rows, port=link.port, spool=one.spool_bytes)
+            )
             offset = _Offset(clock)
             stack.callback(offset.close)
             offset.set(self.world.start)
+            sysctl = json.dumps({**one.timeouts, **_ACCOUNTING})
             given = {
-                "stage": ["--sysctl", json.dumps({**self.scenario.timeouts, **_ACCOUNTING}), "--seed", str(self.seed)],
+                "stage": ["--sysctl", sysctl, "--seed", str(self.seed), "--rate", str(int(one.rate))],
                 "launch": ["forwarder", "--clock", str(clock)],
             }
             broken, fault = VARIANTS[self._variant][0] if self._variant else "", ["--variant", self._variant or ""]
@@ -251,12 +316,12 @@ class Simulation:
             for daemon, module in (("recorder", "stage"), ("forwarder", "launch")):
                 words = [*self._words, "-m", f"host_sim.{module}", *given[module], "--config", str(config), "--root", str(root)]
                 logs.append(folder / f"{daemon}.log")
-                started.append(stack.enter_context(_process([*words, *(fault if broken == daemon else ())], logs[-1])))
-            auditor = Auditor(root, self.world.truth, self.scenario.lifetime)
-            yield _Scene(auditor, broker, offset, started[0], started[1], logs)
+                words += fault if broken == daemon else ()
+                started.append(stack.enter_context(_process(words, logs[-1], self._agent)))
+            yield _Scene(Auditor(root, self.world), broker, link, offset, started[0], started[1], logs)
 
-    def _feed(self, scene: _Scene) -> None:
-        """Hand the tape to the recorder; on each REPORT hold it back and look."""
+    def _feed(self, scene: _Scene) -> bool:
+        """Hand the tape to the recorder; on each REPORT hold it back and look. False where it ended before its time, as asked."""
         source, sink = cast("IO[bytes]", scene.recorder.stdout), cast("IO[bytes]", scene.recorder.stdin)
         with suppress(BrokenPipeError):
             for step in self.world.steps():
@@ -266,29 +331,67 @@ class Simulation:
                     line = source.readline()
                     if not line:
                         break
-                    self._losses = scene.auditor.look_at_losses(json.loads(line)["status"]["counters"])
-                    self._look(step.wall, scene)
-                    scene.offset.set(step.wall)
+                    self._step(step.wall, json.loads(line), scene)
+                    if self.violation or self._steps == self._until:
+                        return False
+                elif step.operation == tape.KILL:
+                    self._killed(step, scene)
+                elif step.operation == tape.DATAGRAM and self._recording:
+                    self._recording.write(kernel.recording([step.payload]))
             sink.flush()
         if scene.recorder.wait(20) != 0:
             raise SimulationError(f"the recorder ended with status {scene.recorder.returncode}: {_last_line(scene.logs[0])}")
+        return True
 
-    def _look(self, wall: int, scene: _Scene) -> None:
-        auditor, ended = scene.auditor, wall >= self.world.end
-        if ended or (wall - self.world.start) % _LOOK == 0:
-            records = auditor.look_into_vault(wall)
-            self._looks.append(Vault(wall, records, sum(path.stat().st_size for path in auditor.vault_files())))
-            auditor.look_for_people(scene.logs, scene.broker.messages[-1:])
+    def _killed(self, _step: Step, scene: _Scene) -> None:
+        """With the power tmpfs goes too; a recorder that is only killed finds its files again."""
+        if not self.world.on:
+            scene.auditor.forget()
+            scene.auditor.dropped += self._losses.get("messages dropped", 0)
+            self._losses = {}
+
+    def _step(self, now: int, report: dict, scene: _Scene) -> None:
+        """One step of the world is over: settle the truth, look at everything."""
+        world, auditor = self.world, scene.auditor
+        self._steps += 1
+        world.settle(report["dropped"])
+        status = report["status"]
+        ended = now >= world.end
+        full = ended or now - self._full >= _LOOK
+        self._full = now if full else self._full
+        self._losses = {name: count for name, count in status["counters"].items() if name.startswith("lost: ") or name in _TROUBLE}
+        pids = {"recorder": scene.recorder.pid, "forwarder": scene.forwarder.pid}
+        shown = ended or now - self._shown >= _SHOWN or not self._looks
+        auditor.step(now, status, pids, scene.logs, full=full, search=shown)
         if ended:
             auditor.look_after_expiry()
-        self._progress(wall, self.world.truth.connections.total())
+        if shown:
+            self._shown = now
+            known = auditor.vault
+            self._looks.append(
+                Vault(now, known.records, known.octets, status["table"]["fill"], world.present, world.truth.connections.total())
+            )
+        said = (self._steps, now, sorted(status["counters"].items()), status["clock"], status["summary"]["spent"])
+        self._told.update(f"{said}\n".encode())
+        self._judge(auditor, now)
+        scene.link.set(up=not any(begins <= now < ends for begins, ends in world.outages))
+        scene.offset.set(now)
+        self._progress(now, world.truth.connections.total())
+
+    def _judge(self, auditor: Auditor, now: int) -> None:
+        """Keep the first violation, with its history."""
+        for finding in auditor.report():
+            if finding.wrong and not self.violation:
+                story = auditor.history(now) or list(self.world.story)
+                self.violation = Violation(self._steps, now, finding.what, finding.wrong[0], story[-10:])
 
     def _collect(self, scene: _Scene) -> tuple[list[Slot], list[Figures]]:
         """Let the last messages come due, wait for them, and compare them with the truth."""
+        scene.link.set(up=True)
         scene.offset.set(self.world.end + _LATEST)
-        expected = range((self.world.start + TRUSTED) // HOUR * HOUR, self.world.end // HOUR * HOUR, HOUR)
-        days = [day for day in self.world.truth.daily if day + DAY > self.world.start + TRUSTED]
-        wanted = len(expected) + len(days) * len(DAILY_B)
+        auditor = scene.auditor
+        auditor.dropped += self._losses.get("messages dropped", 0)
+        wanted = len(auditor.spooled) - auditor.dropped
         deadline = time.monotonic() + _ARRIVAL
         while scene.broker.count("/summary/") < wanted and time.monotonic() < deadline:
             if scene.forwarder.poll() is not None:
@@ -296,7 +399,11 @@ class Simulation:
             time.sleep(0.05)
         time.sleep(0.3)  # a message too many would come now
         messages = list(scene.broker.messages)
-        return scene.auditor.look_at_messages(messages, expected), scene.auditor.look_at_days(messages, days)
+        auditor.look_at_delivery(messages)
+        auditor.look_at_lengths(messages)
+        auditor.look_for_people([topic.encode() + b" " + payload for topic, payload in messages])
+        days = self.world.days
+        return auditor.look_at_messages(auditor.messages(), days.slots), auditor.look_at_days(auditor.messages(), days.closed)
 
 
 def _last_line(log: Path) -> str:

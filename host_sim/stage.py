@@ -6,40 +6,108 @@ Between two entries the clock stops wherever the recorder asked to be called, as
 run at the very times they would on a device. A REPORT entry prints one line of JSON and waits for nothing: whoever feeds the
 tape may hold the next entry back while looking at the files.
 
-    python|micropython -m host_sim.stage --config FILE --root DIR --sysctl JSON --seed N [--variant NAME] < TAPE
+    python|micropython -m host_sim.stage --config FILE --root DIR --sysctl JSON --seed N --rate EVENTS [--variant NAME] < TAPE
 
 A variant is a recorder broken on purpose (host_sim.variants), which the auditor must find out.
 """
 
 import hashlib
 import json
+import os
 import struct
 import sys
 from collections import OrderedDict
 
 from agent import config as configuration
+from agent.capture.netlink import RECEIVE_BUFFER
 from agent.recorder import Recorder
+from agent.runtime import memory
+from agent.runtime.libc import buffer_at
+from agent.runtime.sodium import Sodium
 from agent.summary.noise import Sampler
 from host_sim import tape
 
 _LEAST = 1000000  # ns: a recorder that asks to be called at once is called a millisecond later
 _BUFFER = 32768  # octets: the agent's own buffer for a datagram
+_TRUESIZE = RECEIVE_BUFFER // 9000  # octets that the kernel counts for an event that waits (measured, see RECEIVE_BUFFER)
+
+
+_CLOCKS_SIZE = struct.calcsize(tape.CLOCKS)
 
 
 class VirtualTime:
-    """The time source of a simulated device: set by the tape, read by the recorder. Times in ns."""
+    """The time source of a simulated device: set by the tape, read by the recorder. Times in ns; `now` is the true time.
+
+    `set` is what CLOCK and BOOT say; from there both clocks run by the quartz, `drift` parts in a million fast.
+    """
 
     def __init__(self) -> None:
-        self.boot = "5eed" * 8
-        self.now = self.ahead = 0
+        self.boot = ""
+        self.now = self._from = self._wall = self._since = self._drift = self._passed = 0
+
+    def set(self, true: int, wall: int, since: int, drift: int) -> None:
+        """Let the clocks show `wall` and `since` at a true time."""
+        self._from, self._wall, self._since, self._drift = true, wall, since, drift
+        self.reach(true)
+
+    def reach(self, true: int) -> None:
+        """Let it be `true`."""
+        self.now = true
+        passed = true - self._from
+        self._passed = passed + passed * self._drift // 1000000 if self._drift else passed
 
     def wall(self) -> int:
         """Return ns since the epoch."""
-        return self.now
+        return self._wall + self._passed
 
     def monotonic(self) -> int:
         """Return ns since boot."""
-        return self.now - self.ahead
+        return self._since + self._passed
+
+
+class Socket:
+    """The kernel's side of the event socket: a buffer, a reader that takes so long for an event, loss-free or not.
+
+    `numbers` counts the datagrams of the tape, `dropped` are first and last numbers of those that were dropped for good since it was
+    last taken, `drops` is the kernel's own count of what found the buffer full (in loss-free mode it tells them again).
+    """
+
+    def __init__(self, rate: int) -> None:
+        self._cost = 1000000000 // rate
+        self._room = RECEIVE_BUFFER // _TRUESIZE
+        self.numbers = 0
+        self.dropped: "list[list[int]]" = []
+        self.open()
+
+    def open(self) -> None:
+        """Open it anew: empty, not loss-free, nothing dropped."""
+        self._free_at = self.drops = 0
+        self.loss_free = self._told = False
+
+    def switch(self, on: bool) -> None:
+        """Set NETLINK_BROADCAST_ERROR."""
+        self.loss_free = on
+
+    def offer(self, now: int, overrun: "Callable[[], None]") -> bool:
+        """Say whether this datagram reaches the reader; ENOBUFS is told once until the buffer has been emptied."""
+        self.numbers += 1
+        if now >= self._free_at:
+            self._told = False
+            self._free_at = now
+        elif self._free_at - now >= self._room * self._cost:
+            self.drops += 1
+            if not self._told:
+                self._told = True
+                overrun()
+            if not self.loss_free:
+                last = self.dropped[-1] if self.dropped else None
+                if last is not None and last[1] + 1 == self.numbers:
+                    last[1] += 1
+                else:
+                    self.dropped.append([self.numbers, self.numbers])
+                return False
+        self._free_at += self._cost
+        return True
 
 
 class SeededRandom:
@@ -63,17 +131,43 @@ class SeededRandom:
         return octets
 
 
-class Stage:
-    """Drives one recorder along one tape."""
+class SeededSodium(Sodium):
+    """libsodium whose random octets follow from a seed, for the day's terminal table: so that the drawn classes can be had again.
 
-    def __init__(self, config: "Config", root: str, sysctl: "dict[str, int]", random: "Callable[[int], bytes]") -> None:
-        self.config, self.root, self.sysctl, self.random = config, root, sysctl, random
+    Keys of the vault come from the real one and are never seeded.
+    """
+
+    def __init__(self, draw: "Callable[[int], bytes]") -> None:
+        super().__init__()
+        self._draw = draw
+
+    def random(self, address: int, size: int) -> None:
+        """Write `size` octets at an address."""
+        buffer_at(address, size)[:] = self._draw(size)
+
+
+class Stage:
+    """Drives one recorder after the other along one tape."""
+
+    def __init__(
+        self,
+        config: "Config",
+        root: str,
+        sysctl: "dict[str, int]",
+        random: "Callable[[int], bytes]",
+        table: "Callable[[int], bytes]",
+        rate: int,
+    ) -> None:
+        self.config, self.root, self.sysctl = config, root, sysctl
+        self._sampler, self._sodium = Sampler(random), SeededSodium(table)
         self.time = VirtualTime()
-        self.recorder: "Any" = None  # made when the first CLOCK entry sets its clocks
+        self.socket = Socket(rate)
+        self.recorder: "Any" = None  # made when the first BOOT entry sets its clocks
         self.due = 0
+        self._asleep = self._listing = False
         self.ticks = self.datagrams = 0
         self._head = memoryview(bytearray(tape.HEADER_SIZE))
-        self._payload = bytearray(_BUFFER)
+        self._payload = memory.scratch(_BUFFER).view  # outside the small heap
         self._view = memoryview(self._payload)
 
     def _fill(self, view: memoryview) -> bool:
@@ -88,55 +182,145 @@ class Stage:
 
     def play(self) -> int:
         """Play the tape to its end; returns the exit status: 0, or 1 where the tape ended without STOP."""
+        acts = {
+            tape.NEIGHBOUR: self._neighbour,
+            tape.CLOCK: self._set_clock,
+            tape.CONFIRM: self._confirm,
+            tape.REPORT: self._report,
+            tape.BOOT: self._boot,
+            tape.START: self._start,
+            tape.KILL: self._kill,
+            tape.LISTED: self._listed,
+            tape.TABLE: self._table,
+            tape.SUSPEND: self._suspend,
+            tape.LIVE: self._live,
+        }
+        socket = self.socket
         while self._fill(self._head):
-            operation, length, wall = struct.unpack_from(tape.HEADER, self._head, 0)
+            operation, length, true = struct.unpack_from(tape.HEADER, self._head, 0)
             if length and not self._fill(self._view[:length]):
                 return 1
-            if operation == tape.CLOCK:
-                self._set_clock(wall)
-                continue
-            self._advance(wall)
-            recorder = self.recorder
+            if self.recorder is not None:
+                self._advance(true)
             if operation == tape.DATAGRAM:
-                recorder.datagram(self._payload, length)
-                self.datagrams += 1
-            elif operation == tape.NEIGHBOUR:
-                recorder.neighbour(self._payload, length)
-            elif operation == tape.CONFIRM:
-                recorder.confirm_time()
-                self._tick()
-            elif operation == tape.REPORT:
-                self._tick()
-                self._report()
+                if socket.offer(true, self.recorder.overrun):
+                    self.recorder.datagram(self._payload, length)
+                    self.datagrams += 1
             elif operation == tape.STOP:
-                recorder.close()
+                self.recorder.close()
                 return 0
+            else:
+                acts[operation](true, length)
         return 1
 
-    def _set_clock(self, wall: int) -> None:
-        (monotonic,) = struct.unpack_from("<Q", self._payload, 0)
-        self.time.now, self.time.ahead = wall, wall - monotonic
-        if self.recorder is None:
-            self.recorder = Recorder(
-                self.config, self.root, self.time, sampler=Sampler(self.random), log=_log, sysctl=self.sysctl.get, network=dict
-            )
+    def _neighbour(self, _true: int, length: int) -> None:
+        self.recorder.neighbour(self._payload, length)
+
+    def _set_clock(self, true: int, _length: int) -> None:
+        self.time.set(true, *struct.unpack_from(tape.CLOCKS, self._payload, 0))
+        if self.recorder is not None:
+            self._tick()
+
+    def _confirm(self, _true: int, _length: int) -> None:
+        self.recorder.confirm_time()
         self._tick()
 
-    def _advance(self, wall: int) -> None:
+    def _suspend(self, _true: int, _length: int) -> None:
+        self._asleep = True
+
+    def _live(self, _true: int, length: int) -> None:
+        """The kernel lists its table, where the recorder has asked for that."""
+        if self._listing or self.recorder.live_request() is not None:
+            self._listing = self._payload[length - 16] != 3 and self._payload[length - 15] != 3  # NLMSG_DONE, in either byte order
+            self.recorder.live(self._payload, length)
+
+    def _table(self, _true: int, _length: int) -> None:
+        self.sysctl["count"], self.sysctl["max"] = struct.unpack_from("<II", self._payload, 0)
+
+    def _boot(self, true: int, _length: int) -> None:
+        """Power: tmpfs is empty, the clocks show what they can."""
+        self.time.boot = bytes(self._payload[_CLOCKS_SIZE : _CLOCKS_SIZE + 32]).decode()
+        self.time.set(true, *struct.unpack_from(tape.CLOCKS, self._payload, 0))
+        _empty(self.root + "/var")
+        self._start(true, 0)
+
+    def _start(self, true: int, _length: int) -> None:
+        self.time.reach(true)
+        self.socket.open()
+        self._listing = False
+        self.recorder = Recorder(
+            self.config,
+            self.root,
+            self.time,
+            sampler=self._sampler,
+            log=_log,
+            sysctl=self.sysctl.get,
+            network=dict,
+            switch=self.socket.switch,
+            drops=lambda: self.socket.drops & 0xFFFFFFFF,
+        )
+        self.recorder._terminals._sodium = self._sodium  # noqa: SLF001 (a device has no such door: its key is never told)
+        self._tick()
+
+    def _kill(self, _true: int, length: int) -> None:
+        """End the recorder: in order, or by unmapping what it holds without a word to the files, as SIGKILL does."""
+        recorder, self.recorder = self.recorder, None
+        if length:
+            recorder.close()
+            return
+        for room in [recorder] + list(recorder.__dict__.values()):
+            for thing in list(getattr(room, "__dict__", {}).values()):
+                if isinstance(thing, memory.Region):
+                    thing.close()
+
+    def _listed(self, _true: int, _length: int) -> None:
+        """The kernel ends each of the listings that the recorder has asked for."""
+        done = struct.pack("IHHIIi", 20, 3, 2, 1, 0, 0)
+        while self.recorder.neighbour_request() is not None:
+            self.recorder.neighbour(done, 20)
+
+    def _advance(self, true: int) -> None:
         """Let time pass, with the recorder's timers on the way."""
-        while self.due <= wall:
-            self.time.now = self.due
+        if self._asleep:
+            self._asleep = False
+            self.time.reach(true)
             self._tick()
-        self.time.now = wall
+        while self.due <= true:
+            self.time.reach(self.due)
+            self._tick()
+        self.time.reach(true)
 
     def _tick(self) -> None:
         self.due = self.time.now + max(self.recorder.tick(), _LEAST)
         self.ticks += 1
 
-    def _report(self) -> None:
-        report = (("wall", self.time.now), ("ticks", self.ticks), ("datagrams", self.datagrams), ("status", self.recorder.status()))
+    def _report(self, _true: int, _length: int) -> None:
+        self._tick()
+        report = (
+            ("true", self.time.now),
+            ("ticks", self.ticks),
+            ("datagrams", self.datagrams),
+            ("dropped", self.socket.dropped),
+            ("status", self.recorder.status()),
+        )
         print(json.dumps(OrderedDict(report)))
         sys.stdout.flush()
+        self.socket.dropped = []
+
+
+def _empty(folder: str) -> None:
+    """Remove a folder and all that is in it."""
+    try:
+        names = os.listdir(folder)
+    except OSError:
+        return
+    for name in names:
+        path = folder + "/" + name
+        if os.stat(path)[0] & 0o170000 == 0o040000:
+            _empty(path)
+        else:
+            os.remove(path)
+    os.rmdir(folder)
 
 
 def _log(text: str) -> None:
@@ -146,12 +330,13 @@ def _log(text: str) -> None:
 def main(words: "list[str]") -> int:
     """Run with the options of the command line (name, value, in any order); returns the exit status."""
     options = dict(zip(words[0::2], words[1::2]))
-    sysctl, random = json.loads(options["--sysctl"]), SeededRandom(options["--seed"])
+    sysctl, seed = json.loads(options["--sysctl"]), options["--seed"]
     if "--variant" in options:
         from host_sim import variants
 
         variants.VARIANTS[options["--variant"]][1](options["--root"])
-    return Stage(configuration.load(options["--config"]), options["--root"], sysctl, random).play()
+    config, rate = configuration.load(options["--config"]), int(options["--rate"])
+    return Stage(config, options["--root"], sysctl, SeededRandom(seed), SeededRandom(seed + ":table"), rate).play()
 
 
 TYPE_CHECKING = False

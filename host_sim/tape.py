@@ -2,8 +2,8 @@
 """The tape: what happens to a gateway, in time order, as bytes that both interpreters read.
 
 The world (CPython) writes it, the stage (either interpreter) plays it to the real recorder. An entry is an operation u8, a
-payload length u16, the wall time u64 in ns since the epoch, all little-endian, then the payload. The monotonic clock goes
-with the wall clock until a CLOCK entry sets the two apart.
+payload length u16, the *true* time u64 in ns since the epoch, all little-endian, then the payload. What the gateway's own clocks
+show at a true time is said by CLOCK and BOOT and follows from there (`VirtualTime` of the stage, `DeviceClock` of the world).
 """
 
 import struct
@@ -11,14 +11,23 @@ import struct
 HEADER = "<BHQ"
 HEADER_SIZE = 11
 
-CLOCK = 1  # payload: monotonic time in ns, u64; no timer runs: this is a step
+CLOCK = 1  # payload CLOCKS: somebody has set the wall clock; no timer runs: this is a step
 DATAGRAM = 2  # payload: a ctnetlink datagram
 NEIGHBOUR = 3  # payload: an rtnetlink datagram
 CONFIRM = 4  # the time service confirms the clock
 REPORT = 5  # the stage runs the timers due, then prints one line of JSON
-STOP = 6  # the recorder is closed as on SIGTERM; the last report follows
+STOP = 6  # the recorder is closed as on SIGTERM
+BOOT = 7  # payload CLOCKS and the boot's id, 32 octets: tmpfs is empty, the recorder starts
+START = 8  # the recorder starts again in the same boot
+KILL = 9  # the recorder ends: without a payload as by SIGKILL, with one in order, as on SIGTERM
+LISTED = 10  # links, addresses and neighbours have been listed
+TABLE = 11  # payload: entries of the connection table u32, its limit u32
+LIVE = 13  # payload: a datagram of a listing of the connection table, the last with what ends it
+SUSPEND = 12  # no timer runs until the next entry but this
+
+CLOCKS = "<qQi"  # wall clock ns since the epoch, time since boot ns, drift in parts in a million
 
 
-def entry(operation: int, wall: int, payload: bytes = b"") -> bytes:
-    """Return one entry of a tape; `wall` in ns since the epoch."""
-    return struct.pack(HEADER, operation, len(payload), wall) + payload
+def entry(operation: int, true: int, payload: bytes = b"") -> bytes:
+    """Return one entry of a tape; `true` in ns since the epoch."""
+    return struct.pack(HEADER, operation, len(payload), true) + payload

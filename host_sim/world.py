@@ -1,164 +1,54 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The world around one gateway: a virtual clock, the people, the conntrack table, and the truth about all of it.
+"""The world around one gateway: people, the conntrack table, what happens to the gateway, and the truth about all of it.
 
-Everything follows from a scenario and a seed. Events wait in one queue ordered by time; a connection's life is its talk (first
+Everything follows from a scenario and a seed. Events wait in one queue ordered by true time; a connection's life is its talk (first
 packet to last), then STOP = last packet + the timeout of its last state, then the DESTROY, up to 50 s later, because the
-kernel collects its garbage lazily (DESIGN.md, "Capture"). Memory stays flat: people are drawn a day at a time, and what
-the truth keeps of a connection is dropped when it can no longer be in the vault.
+kernel collects its garbage lazily (DESIGN.md, "Capture"). Memory stays flat: people are drawn a day at a time, and the auditor
+takes from the truth what it has matched.
 """
 
 import heapq
 import struct
-from collections import Counter, deque
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from random import Random
-from typing import ClassVar, NamedTuple
+from typing import NamedTuple
 
 from host_sim import kernel, tape
+from host_sim.days import Days
+from host_sim.device_clock import SECOND, DeviceClock
 from host_sim.kernel import ICMP, ICMPV6, INET, INET6, TCP, UDP, Flow
-from host_sim.people import HOUR, MINUTE, SECOND, Device, Kind, Talk
-from host_sim.scenario import Scenario
+from host_sim.people import HOUR, KINDS, MINUTE, Device, Talk, Visit
+from host_sim.scenario import Event, Scenario
+from host_sim.truth import DAY, Alive, Kept, Truth
 
-DAY = 24 * HOUR
-AGENT_DAY_STARTS = 3 * HOUR  # after midnight UTC (ANON-6)
 LAZINESS = 50 * SECOND  # the kernel's garbage collection, at most
-BOOTED = 41 * SECOND  # monotonic time at the start of a scenario: what a router needs to boot
-_CONFIRMATIONS = (20 * SECOND, 11 * MINUTE)  # the time service, after the start; then every hour
-TRUSTED = _CONFIRMATIONS[1]  # two that agree, at least ten minutes apart (EXP-5)
+BOOTED = 41 * SECOND  # time since boot when the recorder starts: what a router needs to boot
+STEP = 15 * MINUTE  # between two looks of the auditor
+SECOND_CONFIRMATION = 11 * MINUTE  # after the first one: two that agree, at least ten minutes apart (EXP-5)
+STORY = 10  # lines of the gateway's history that a violation shows
+_TEMPORARY = DAY  # how long a temporary IPv6 address is used (RFC 8981)
+_RETRY = 5 * MINUTE  # of the time service, without an uplink
+_LISTED = 301 * SECOND  # between two listings of the connection table: the recorder asks every 300 s by its own clock
+_DATAGRAM = 15_000  # octets after which a listing goes on in another datagram
+_TABLE_EVERY = 64  # the recorder learns of the table's fill when it has changed by a part of it
 
 _WAN, _LAN = bytes((192, 0, 2, 77)), bytes((10, 20, 0, 1))
 _LAN6 = bytes.fromhex("20010db8ca4e0001")
 _OUTSIDE, _OUTSIDE6 = bytes((203, 0, 113)), bytes.fromhex("20010db8") + bytes(11)  # where people go, but for the last octet
-_CLASSES = {53: "dns", 80: "web", 443: "web", 123: "time", 5223: "push", 5228: "push"}  # of the ports that people use here
-_EVERYBODYS = {"web", "dns"}  # not published (ANON-2)
-_QUARTER = 15 * MINUTE
 _NAT_STATUS = kernel.SRC_NAT | kernel.SRC_NAT_DONE | kernel.DST_NAT_DONE
 _ROUTED_STATUS = kernel.SRC_NAT_DONE | kernel.DST_NAT_DONE
-
-
-class Kept(NamedTuple):
-    """What a `security` record of a connection must say, and when. `end` and `arrived` in ns since the epoch."""
-
-    mac: bytes
-    address: bytes
-    protocol: int
-    source_port: int
-    translated_port: int
-    bytes_up: int
-    bytes_down: int
-    packets_up: int
-    packets_down: int
-    start: int
-    end: int
-    arrived: int
-    port: int = 0  # where the connection went to, for its class
-
-
-@dataclass
-class Seen:
-    """What one terminal did in an agent-day, as far as the recorder heard of it within the day."""
-
-    quarters: set[int] = field(default_factory=set)
-    octets: int = 0
-    classes: set[str] = field(default_factory=set)
-
-
-def _range(value: int, bounds: tuple[int, ...]) -> int:
-    return sum(value >= bound for bound in bounds)
-
-
-class Daily:
-    """ANON-2's second column, counted over one agent-day's terminals: metric -> cell -> (least, most).
-
-    Both are the same but for `classes`, where a secret of the device draws two of a terminal's classes.
-    """
-
-    CELLS: ClassVar = {
-        "presence": ("1", "2-4", "5-8", "9-16", ">16"),
-        "volume": ("<10", "<100", "<500", "<2000", ">=2000"),
-        "active": ("03-07", "07-11", "11-15", "15-19", "19-23", "23-03"),
-        "classes": ("other", "mail", "calls", "vpn", "remote", "files", "time", "push", "icmp"),
-    }
-
-    def __init__(self) -> None:
-        self.terminals: dict[bytes, Seen] = {}
-
-    def add(self, record: Kept, counted: int, day: int) -> bool:
-        """Count a record of the agent-day that begins at `day` and counts from `counted` on, in ns; True for a terminal's first."""
-        if record.end < counted:
-            return False
-        new = record.mac not in self.terminals
-        seen = self.terminals.setdefault(record.mac, Seen())
-        first, last = (max(record.start, counted) - day) // _QUARTER, (record.end - day) // _QUARTER
-        seen.quarters.update(range(first, min(last, 95) + 1))
-        seen.octets += record.bytes_up + record.bytes_down
-        seen.classes.add("icmp" if record.protocol in (ICMP, ICMPV6) else _CLASSES.get(record.port, "other"))
-        return new
-
-    def cells(self) -> dict[str, list[tuple[int, int]]]:
-        """Return the true counts, as (least, most) for each cell in its order."""
-        counts = {metric: [[0, 0] for _ in names] for metric, names in self.CELLS.items()}
-        for seen in self.terminals.values():
-            parts = sorted({quarter // 16 for quarter in seen.quarters})[:2]
-            classes = seen.classes - _EVERYBODYS
-            sure = len(classes) <= 2
-            hits = [("presence", _range(len(seen.quarters), (2, 5, 9, 17)), True)]
-            hits.append(("volume", _range(seen.octets >> 20, (10, 100, 500, 2000)), True))
-            hits += [("active", part, True) for part in parts]
-            hits += [("classes", self.CELLS["classes"].index(name), sure) for name in classes]
-            for metric, cell, certain in hits:
-                counts[metric][cell][0] += certain
-                counts[metric][cell][1] += 1
-        return {metric: [(least, most) for least, most in cells] for metric, cells in counts.items()}
-
-
-class Truth:
-    """The ground truth, kept from the world's own events and never from the agent.
-
-    arrived   start of an hour (ns) -> devices whose people came in that hour: the *real* truth
-    learned   start of an hour (ns) -> terminals whose first DESTROY of the agent-day came in that hour: the *defined* truth;
-              nothing counts before `trusted`, when the clock is believed and the first agent-day opens (ANON-6), nor a
-              connection that ended before the hour in which its agent-day opened
-    daily     start of an agent-day (ns) -> metric -> true cells, of the days that are over
-    kept      connections whose record may still be within its lifetime, in order of arrival
-    """
-
-    def __init__(self, lifetime: int, trusted: int) -> None:
-        self.lifetime, self.trusted = lifetime * SECOND, trusted
-        self.arrived: Counter[int] = Counter()
-        self.learned: Counter[int] = Counter()
-        self.kept: deque[Kept] = deque()
-        self.connections: Counter[str] = Counter()
-        self.terminals: dict[bytes, set[bytes]] = {}  # mac -> its addresses
-        self.places: set[bytes] = set()  # every destination
-        self.daily: dict[int, dict[str, list[tuple[int, int]]]] = {}
-        self._day = 0
-        self._now = Daily()
-
-    def reach(self, now: int) -> None:
-        """Let the time come to `now`: agent-days that are over are counted."""
-        day = (now - AGENT_DAY_STARTS) // DAY * DAY + AGENT_DAY_STARTS
-        while self._day and self._day < day:
-            self.daily[self._day] = self._now.cells()
-            self._now = Daily()
-            self._day += DAY
-        self._day = day
-
-    def destroyed(self, record: Kept) -> None:
-        """A DESTROY was handed to the recorder."""
-        self.reach(record.arrived)
-        if record.arrived >= self.trusted and self._now.add(record, max(self._day, self.trusted // HOUR * HOUR), self._day):
-            self.learned[record.arrived // HOUR * HOUR] += 1
-        self.connections[{TCP: "tcp", UDP: "udp"}.get(record.protocol, "icmp")] += 1
-        self.kept.append(record)
-        while self.kept and self.kept[0].arrived + self.lifetime < record.arrived:
-            self.kept.popleft()
+_STATES = {
+    "closed": (kernel.TIME_WAIT, "tcp_timeout_time_wait"),
+    "reset": (kernel.CLOSE, "tcp_timeout_close"),
+    "silent": (kernel.ESTABLISHED, "tcp_timeout_established"),
+    "unanswered": (kernel.SYN_SENT, "tcp_timeout_syn_sent"),
+}
 
 
 class Step(NamedTuple):
-    """One entry of the tape, with the world's name for it."""
+    """One entry of the tape, with the world's name for it; `wall` is the true time."""
 
     wall: int
     operation: int
@@ -169,56 +59,365 @@ class Step(NamedTuple):
         return tape.entry(self.operation, self.wall, self.payload)
 
 
-class World:
-    """One gateway's time, from the scenario's start; `steps` is the tape, `truth` fills while it is read.
+class Entry:
+    """One entry of the connection table: its flow, whose it is, its last packet and its timeout (ns)."""
 
-    `byteorder` is that of the gateway's processor: its kernel's datagrams are written so.
+    __slots__ = ("flow", "key", "last", "mac", "port", "source", "timeout")
+
+    def __init__(self, flow: Flow, key: tuple[bytes, int, bytes, int, int], mac: bytes, last: int, timeout: int) -> None:
+        self.flow, self.key, self.mac, self.last, self.timeout = flow, key, mac, last, timeout
+        self.source, self.port = flow.source, flow.destination_port
+
+
+class World:
+    """One gateway's time, from the scenario's start; `steps` is the tape, `truth` and `days` fill while it is read.
+
+    `byteorder` is that of the gateway's processor: its kernel's datagrams are written so. Whoever plays the tape says after each
+    REPORT what the stage said that the kernel dropped (`settle`); who doesn't, drops nothing.
     """
 
     def __init__(self, scenario: Scenario, seed: int, days: float | None = None, byteorder: kernel.ByteOrder = "little") -> None:
         self.scenario, self.byteorder = scenario, byteorder
         self.start = scenario.start
-        self.days = days or scenario.days
-        self.people_end = self.start + int(self.days * DAY)
+        self.length = days or scenario.days
+        self.people_end = self.start + int(self.length * DAY)
         # two hours more than a lifetime: whatever the kernel reported late has passed its deadline too
-        self.end = self.people_end + scenario.lifetime * SECOND + 2 * HOUR
-        self.truth = Truth(scenario.lifetime, self.start + TRUSTED)
+        self.end = (self.people_end + scenario.lifetime * SECOND + 2 * HOUR + STEP - 1) // STEP * STEP
+        self.truth, self.days = Truth(), Days()
+        self.on = self.listening = False  # the gateway has power; its recorder runs
+        self.boots = self.sent = 0  # sent: datagrams since the beginning
+        self.told_since_boot = self.dropped_since_boot = self.crashes = 0
+        self._reached = 0
+        self.outages: list[tuple[int, int]] = []  # of the way to the broker, true ns
+        self.story: deque[str] = deque(maxlen=STORY)
+        self.busy: deque[tuple[int, str]] = deque()  # for the report: when (true), what happened
         self._random = Random(seed)
         self._queue: list[tuple[int, int, Callable[[int], Iterator[Step]]]] = []
         self._order = 0
-        self._tuples: set[tuple[bytes, int, bytes, int, int]] = set()  # reply tuples in use: NAT must keep them apart
-        self._lease = self._id = self._macs = 0
+        self._live: dict[tuple[bytes, int, bytes, int, int], Entry] = {}  # by reply tuple: NAT must keep them apart
+        self._loose: deque[Entry] = deque()  # not ASSURED: what the kernel ends early when its table is full
+        self.refused = self.early = 0  # connections that a full table didn't make; that it ended for another's sake
+        self._present: dict[bytes, Device] = {}
+        self._holders: dict[bytes, bytes] = {}  # address -> MAC that the kernel has as its neighbour
+        self._lease = self._id = self._said = 0
+        self._uplink = True
+        self._suspended = 0
+        self.clock = DeviceClock(self.start, BOOTED, scenario.drift, self.start)
+
+    @property
+    def present(self) -> int:
+        """How many devices are there."""
+        return len(self._present)
 
     def _at(self, time: int, event: Callable[[int], Iterator[Step]]) -> None:
         self._order += 1
         heapq.heappush(self._queue, (time, self._order, event))
 
+    def tell(self, now: int, text: str) -> None:
+        """Remember what happened, for a violation's history and the report."""
+        self.story.append(f"{clock_text(now)} {text}")
+        self.busy.append((now, text))
+        if len(self.busy) > 4000:
+            self.busy.popleft()
+
     def steps(self) -> Iterator[Step]:
-        """Yield the tape in time order: boot, people, reports on the hour, until everything must be forgotten."""
-        yield Step(self.start, tape.CLOCK, struct.pack("<Q", BOOTED))
-        yield Step(self.start, tape.NEIGHBOUR, kernel.link("lan", self.byteorder))
-        for own, prefix in ((_LAN, 16), (_LAN6 + b"\0\0\0\0\0\0\0\1", 64)):
-            yield Step(self.start, tape.NEIGHBOUR, kernel.address(own, prefix, self.byteorder))
-        for delay in _CONFIRMATIONS:
-            self._at(self.start + delay, self._confirm)
-        for hour in range(self.start + HOUR, self.end, HOUR):
-            self._at(hour, self._report)
+        """Yield the tape in time order: boot, people, reports, until everything must be forgotten."""
+        self._at(self.start, self._boot)
+        first = -(-(self.start + 1) // STEP) * STEP
+        for one in self.scenario.events:
+            self._at(self.start + int(one.at * HOUR), self._happens(one))
+        self._at(first, self._report)
         self._at(self.start, self._people)
         while self._queue:
             time, _, event = heapq.heappop(self._queue)
             if time >= self.end:
                 break
             yield from event(time)
-        self.truth.reach(self.end)
-        yield Step(self.end, tape.REPORT)
+        yield from self._look(self.end)
         yield Step(self.end, tape.STOP)
 
-    def _confirm(self, now: int) -> Iterator[Step]:
+    # The gateway
+
+    def _boot(self, now: int) -> Iterator[Step]:
+        shown = now if self.scenario.shows is None else self.scenario.shows
+        self.clock = DeviceClock(now, BOOTED, self.scenario.drift, shown)
+        self.boots += 1
+        self.on = self.listening = True
+        self.told_since_boot = self.dropped_since_boot = self.crashes = 0
+        self.days.boot(self.clock)
+        self.tell(now, f"the gateway boots, its clock shows {clock_text(shown, date=True)}")
+        boot = f"{self.boots:032x}".encode()
+        yield Step(now, tape.TABLE, struct.pack("<II", 0, self.scenario.table))
+        yield Step(now, tape.BOOT, self._clocks(now) + boot)
+        yield from self._list(now)
+        boots = self.boots
+        self._at(now + SECOND, lambda at: self._list_table(at, boots))
+        if self.scenario.confirms:
+            self._at(now + int(self.scenario.first * MINUTE), lambda at: self._confirm(at, boots, first=True))
+
+    def _list(self, now: int) -> Iterator[Step]:
+        """What the kernel answers when the recorder asks who and what is there."""
+        yield Step(now, tape.NEIGHBOUR, kernel.link("lan", self.byteorder))
+        for own, prefix in ((_LAN, 16), (_LAN6 + b"\0\0\0\0\0\0\0\1", 64)):
+            yield Step(now, tape.NEIGHBOUR, kernel.address(own, prefix, self.byteorder))
+        for address, mac in self._holders.items():
+            yield from self._neighbour(now, address, mac)
+        yield Step(now, tape.LISTED)
+
+    def _list_table(self, now: int, boot: int) -> Iterator[Step]:
+        """The recorder has asked for the table: what lasts, with what is left of its timeout."""
+        if boot != self.boots or not self.on:
+            return
+        self._at(now + _LISTED, lambda at: self._list_table(at, boot))
+        if not self.listening or self._suspended:
+            return
+        datagram = bytearray()
+        for entry in self._live.values():
+            flow = entry.flow
+            if flow.start > self.clock.wall(now):
+                continue  # it begins in a moment
+            last = min(entry.last, now)
+            left = max(last + entry.timeout - now, 0) // SECOND
+            flow.timeout = left
+            datagram += kernel.conntrack("entry", flow, self.byteorder)
+            flow.timeout = None
+            stamp = max(self.clock.wall(now) - (entry.timeout - left * SECOND), flow.start)
+            self.truth.listed(Alive(entry.mac, flow.start, stamp, flow.protocol, entry.port, now))
+            if len(datagram) > _DATAGRAM:
+                yield Step(now, tape.LIVE, bytes(datagram))
+                datagram.clear()
+        yield Step(now, tape.LIVE, bytes(datagram) + kernel.done(self.byteorder))
+
+    def _neighbour(self, now: int, address: bytes, mac: bytes) -> Iterator[Step]:
+        """The kernel has a MAC as its neighbour at an address, and says so to whoever listens."""
+        self._holders[address] = mac
+        if self.listening:
+            yield Step(now, tape.NEIGHBOUR, kernel.neighbour(kernel.Neighbour(address, mac), self.byteorder))
+
+    def _clocks(self, now: int) -> bytes:
+        return struct.pack(tape.CLOCKS, self.clock.wall(now), self.clock.monotonic(now), self.scenario.drift)
+
+    def _set_clock(self, now: int, wall: int) -> Iterator[Step]:
+        step = self.clock.set(now, wall)
+        if abs(step) > SECOND // 2:
+            self.truth.muddle()
+            self.tell(now, f"the wall clock is set by {step / SECOND:+.0f} s, to {clock_text(wall, date=True)}")
+        yield Step(now, tape.CLOCK, self._clocks(now))
+
+    def _confirm(self, now: int, boot: int, *, first: bool = False, second: bool = False) -> Iterator[Step]:
+        """The time service sets the clock right and says so; without an uplink it tries again soon."""
+        if boot != self.boots or not self.on:
+            return
+        if not self._uplink or not self.listening or self._suspended:
+            self._at(now + _RETRY, lambda at: self._confirm(at, boot, first=first, second=second))
+            return
+        yield from self._set_clock(now, now)
         yield Step(now, tape.CONFIRM)
+        trusted = self.days.trusted
+        self.days.confirm(now)
+        if self.days.trusted and not trusted:
+            self.tell(now, "the time is confirmed: the clock is trusted")
+        yield from self._look(now)
+        wait = SECOND_CONFIRMATION if first else int(self.scenario.confirms * MINUTE)
+        self._at(now + wait, lambda at: self._confirm(at, boot, second=first))
 
     def _report(self, now: int) -> Iterator[Step]:
-        yield Step(now, tape.CONFIRM)
-        yield Step(now, tape.REPORT)
+        self._at(now + STEP, self._report)
+        if self.on and not self._suspended:
+            yield from self._look(now)
+
+    def _look(self, now: int) -> Iterator[Step]:
+        """The auditor may look: everything has been told, the timers have run."""
+        if self.listening:
+            self._reached = now
+            yield Step(now, tape.REPORT)
+            self.settle()
+
+    def settle(self, dropped: Iterable[tuple[int, int]] = ()) -> None:
+        """After a REPORT: count what became of the connections that the kernel has told of, and let the agent-days pass."""
+        if self._reached:
+            now, self._reached = self._reached, 0
+            before = self.truth.fates["dropped"]
+            self.truth.settle(dropped)
+            self.dropped_since_boot += self.truth.fates["dropped"] - before
+            self._pass_time(now)
+
+    def _pass_time(self, now: int) -> None:
+        closed, opened = self.days.pass_time(now)
+        if closed:
+            self.truth.close_day()
+        if opened:
+            self.truth.open_day(self.days.day, self.days.counted)
+
+    # What happens to it
+
+    def _happens(self, event: Event) -> Callable[[int], Iterator[Step]]:
+        makers: dict[str, Callable[[int, Event], Iterator[Step]]] = {
+            "power cut": self._power_cut,
+            "firmware update": self._power_cut,
+            "crash": self._crash,
+            "suspend": self._suspend,
+            "uplink lost": self._uplink_lost,
+            "broker down": self._broker_down,
+            "clock step": self._clock_step,
+            "port scan": self._flood,
+            "connection flood": self._flood,
+            "mac flood": self._mac_flood,
+            "forged neighbour": self._forge,
+        }
+
+        def happen(now: int) -> Iterator[Step]:
+            if event.every and now + event.every * HOUR < self.people_end:
+                self._at(now + int(event.every * HOUR), happen)
+            if now < self.people_end and self.on and not self._suspended:
+                yield from makers[event.what](now, event)
+
+        return happen
+
+    def _power_cut(self, now: int, event: Event) -> Iterator[Step]:
+        yield from self._look(now)
+        self.tell(now, f"{event.what}: {event.minutes:g} minutes without power")
+        listened = self.listening
+        self.on = self.listening = False
+        if listened:
+            yield Step(now, tape.KILL, b"\1" if event.what == "firmware update" else b"")
+        self.truth.fates["forgotten"] += len(self._live)
+        self._live.clear()
+        self._loose.clear()
+        self._holders.clear()
+        self.truth.lose_day(self.clock.wall(now))
+        self.truth.forget()
+        self._at(now + int(event.minutes * MINUTE), self._boot_again)
+
+    def _boot_again(self, now: int) -> Iterator[Step]:
+        for mac, device in self._present.items():
+            for known in (device.address, *device.temporary[-1:]):
+                self._holders[known] = mac
+        yield from self._boot(now)
+
+    def _crash(self, now: int, event: Event) -> Iterator[Step]:
+        yield from self._look(now)
+        if not self.listening:
+            return
+        self.tell(now, f"the recorder is killed, for {event.minutes:g} minutes nobody listens")
+        self.listening = False
+        yield Step(now, tape.KILL)
+        boot = self.boots
+
+        def again(later: int) -> Iterator[Step]:
+            if self.on and boot == self.boots:
+                self.listening = True
+                self.crashes += 1
+                self.tell(later, "the recorder starts again")
+                yield Step(later, tape.START)
+                yield from self._list(later)
+                self._pass_time(later)
+
+        self._at(now + int(event.minutes * MINUTE), again)
+
+    def _suspend(self, now: int, event: Event) -> Iterator[Step]:
+        yield from self._look(now)
+        self.tell(now, f"suspended for {event.minutes:g} minutes: no timer runs")
+        self._suspended = now + int(event.minutes * MINUTE)
+        yield Step(now, tape.SUSPEND)
+
+        def resume(later: int) -> Iterator[Step]:
+            self._suspended = 0
+            yield from self._look(later)
+
+        self._at(self._suspended, resume)
+
+    def _uplink_lost(self, now: int, event: Event) -> Iterator[Step]:
+        """The WAN's address goes: the kernel ends at once whatever was translated to it (nf_nat_masquerade's device event)."""
+        self.tell(now, f"the uplink is lost for {event.minutes:g} minutes")
+        self._uplink = False
+        self.outages.append((now, now + int(event.minutes * MINUTE)))
+        for entry in [entry for entry in self._live.values() if entry.flow.source != entry.flow.reply_destination]:
+            yield from self._end(now, entry)
+
+        def back(later: int) -> Iterator[Step]:
+            self._uplink = True
+            self.tell(later, "the uplink is back")
+            yield from ()
+
+        self._at(now + int(event.minutes * MINUTE), back)
+
+    def _broker_down(self, now: int, event: Event) -> Iterator[Step]:
+        self.tell(now, f"the broker can't be reached for {event.minutes:g} minutes")
+        self.outages.append((now, now + int(event.minutes * MINUTE)))
+        yield from ()
+
+    def _clock_step(self, now: int, event: Event) -> Iterator[Step]:
+        yield from self._set_clock(now, max(self.clock.wall(now) + int(event.seconds * SECOND), SECOND))
+
+    def _attacker(self, now: int) -> Device:
+        """A guest who means harm: any present one's place, a laptop of its own."""
+        draw = Random(self._random.getrandbits(64))
+        mac = bytes((draw.getrandbits(8) & 0xFC | 2, *draw.randbytes(5)))
+        device = Device(KINDS[2], mac, self._lend() or _LAN[:2] + b"\xff\xfe", [], now, now, draw)
+        device.port = draw.randint(*device.kind.ports)
+        return device
+
+    def _lend(self) -> bytes | None:
+        """Lend the next address that nobody present has; None where the pool is exhausted."""
+        taken = {device.address for device in self._present.values()}
+        for _ in range(self.scenario.addresses):
+            address = _LAN[:2] + struct.pack(">H", 256 + self._lease % self.scenario.addresses)
+            self._lease += 1
+            if address not in taken:
+                return address
+        return None
+
+    def _flood(self, now: int, event: Event) -> Iterator[Step]:
+        """One guest asks for very many connections that nobody answers: every port of a host, or as many as the table takes."""
+        self.tell(now, f"{event.what}: a guest opens {event.amount:,} connections within {event.minutes:g} minutes")
+        device = self._attacker(now)
+        yield from self._arrive(now, device)
+        scan = event.what == "port scan"
+        apart = int(event.minutes * MINUTE) // event.amount
+
+        def some(at: int, done: int) -> Iterator[Step]:
+            for place in range(done, min(done + 100, event.amount)):
+                protocol, port = (TCP, 1 + place % 65535) if scan else (UDP, 1024 + place % 60000)
+                talk = Talk(at + (place - done) * apart, 0, protocol, port, False, 1, 60, 0, 0, "unanswered")
+                yield from self._open(at, device, talk)
+            if done + 100 < event.amount:
+                self._at(at + 100 * apart, lambda later: some(later, done + 100))
+
+        yield from some(now, 0)
+
+    def _mac_flood(self, now: int, event: Event) -> Iterator[Step]:
+        """One guest shows another MAC each moment, with an address and a connection each: tables fill."""
+        self.tell(now, f"a guest shows {event.amount:,} MACs within {event.minutes:g} minutes")
+        apart = int(event.minutes * MINUTE) // event.amount
+
+        def one(at: int, left: int) -> Iterator[Step]:
+            if self.on:
+                device = self._attacker(at)
+                yield from self._arrive(at, device)
+                yield from self._open(at, device, Talk(at, 0, UDP, 53, True, 1, 60, 1, 90, "silent"))
+            if left > 1:
+                self._at(at + apart, lambda later: one(later, left - 1))
+
+        yield from one(now, event.amount)
+
+    def _forge(self, now: int, event: Event) -> Iterator[Step]:
+        """A guest claims a present terminal's address for a while: the kernel believes it, and so must the record."""
+        if not self._present:
+            return
+        device = list(self._present.values())[self._random.randrange(len(self._present))]
+        attacker = self._attacker(now)
+        self.tell(now, f"a guest claims another terminal's address for {event.minutes:g} minutes")
+        self.truth.terminals.setdefault(attacker.mac, set()).add(device.address)
+        yield from self._neighbour(now, device.address, attacker.mac)
+
+        def back(later: int) -> Iterator[Step]:
+            if self.on and self._holders.get(device.address) == attacker.mac:
+                yield from self._neighbour(later, device.address, device.mac)
+
+        self._at(now + int(event.minutes * MINUTE), back)
+
+    # People
 
     def _people(self, now: int) -> Iterator[Step]:
         """Draw one local day's visits; the next day's are drawn when it begins."""
@@ -227,48 +426,91 @@ class World:
         offset = self.scenario.utc_offset * HOUR
         midnight = (now + offset) // DAY * DAY - offset
         closes = int(self.scenario.closes * HOUR)
-        for arrives, leaves, kind, has_ipv6 in self.scenario.crowd.day(self._random, midnight, closes):
-            if self.start <= arrives < self.people_end:
-                self._at(arrives, self._arrival(arrives, min(leaves, self.people_end), kind, has_ipv6=has_ipv6))
+        for visit in self.scenario.crowd.day(self._random, midnight, closes):
+            if self.start <= visit.arrives < self.people_end:
+                self._at(visit.arrives, self._arrival(visit._replace(leaves=min(visit.leaves, self.people_end))))
         self._at(midnight + DAY, self._people)
         yield from ()
 
-    def _arrival(self, arrives: int, leaves: int, kind: Kind, *, has_ipv6: bool) -> Callable[[int], Iterator[Step]]:
+    def _arrival(self, visit: Visit) -> Callable[[int], Iterator[Step]]:
         draw = Random(self._random.getrandbits(64))
         mac = bytes((draw.getrandbits(8) & 0xFC | 2, *draw.randbytes(5)))
 
         def arrive(now: int) -> Iterator[Step]:
-            address = _LAN[:2] + struct.pack(">H", 256 + self._lease % self.scenario.addresses)
-            self._lease += 1
-            temporary = [_LAN6 + draw.randbytes(8) for _ in range(has_ipv6)]
-            device = Device(kind, mac, address, temporary, arrives, leaves, draw)
-            self.truth.arrived[now // HOUR * HOUR] += 1
-            self.truth.terminals.setdefault(mac, set()).update((address, *temporary))
-            for known in (address, *temporary):
-                yield Step(now, tape.NEIGHBOUR, kernel.neighbour(kernel.Neighbour(known, mac), self.byteorder))
+            temporary = [_LAN6 + draw.randbytes(8) for _ in range(visit.has_ipv6)]
+            if visit.new:
+                self.truth.arrived[now // HOUR * HOUR] += 1
+            lent = self._lend()
+            if lent is None:
+                self.tell(now, "the DHCP pool is exhausted: a newcomer gets no address")
+                return
+            device = Device(visit.kind, mac, lent, temporary, visit.arrives, visit.leaves, draw, sleep=self.scenario.crowd.sleep)
+            self._present[mac] = device
+            self._at(visit.leaves, lambda later: self._leave(later, device))
+            yield from self._arrive(now, device)
+            if temporary and visit.leaves - now > _TEMPORARY:
+                self._at(now + _TEMPORARY, lambda later: self._renew(later, device))
+            if self.scenario.crowd.roams:
+                self._at(now + int(draw.expovariate(self.scenario.crowd.roams / HOUR)), lambda later: self._roam(later, device))
             self._next_burst(device, device.bursts(self.scenario.activity))
 
         return arrive
 
+    def _arrive(self, now: int, device: Device) -> Iterator[Step]:
+        """The kernel learns of a terminal's addresses."""
+        known = (device.address, *device.temporary[-1:])
+        self.truth.terminals.setdefault(device.mac, set()).update(known)
+        if self.on:
+            for address in known:
+                yield from self._neighbour(now, address, device.mac)
+
+    def _leave(self, _now: int, device: Device) -> Iterator[Step]:
+        """It is gone; the kernel forgets its neighbours when somebody else takes the address."""
+        self._present.pop(device.mac, None)
+        yield from ()
+
+    def _renew(self, now: int, device: Device) -> Iterator[Step]:
+        """Another temporary IPv6 address [v6]."""
+        if now < device.leaves:
+            device.temporary.append(_LAN6 + device.random.randbytes(8))
+            yield from self._arrive(now, device)
+            self._at(now + _TEMPORARY, lambda later: self._renew(later, device))
+
+    def _roam(self, now: int, device: Device) -> Iterator[Step]:
+        """It takes another access point of this gateway: all that the kernel shows is that its neighbour was confirmed again."""
+        if now < device.leaves:
+            if self.on and self._holders.get(device.address) == device.mac:
+                yield from self._neighbour(now, device.address, device.mac)
+            wait = int(device.random.expovariate(self.scenario.crowd.roams / HOUR))
+            self._at(now + wait, lambda later: self._roam(later, device))
+
     def _next_burst(self, device: Device, bursts: Iterator[tuple[int, list[Talk]]]) -> None:
         for time, talks in bursts:
 
-            def burst(_: int, talks: list[Talk] = talks) -> Iterator[Step]:
+            def burst(now: int, talks: list[Talk] = talks) -> Iterator[Step]:
                 for talk in talks:
-                    self._open(device, talk)
+                    yield from self._open(now, device, talk)
                 self._next_burst(device, bursts)
-                yield from ()
 
             self._at(time, burst)
             return
 
-    def _open(self, device: Device, talk: Talk) -> None:
+    # The connection table
+
+    def _open(self, now: int, device: Device, talk: Talk) -> Iterator[Step]:
         """A connection begins: its entry's tuples are chosen now, its end is known to the world only."""
+        if not self.on or self._suspended or not (self._uplink or talk.local):
+            return
+        if len(self._live) >= self.scenario.table:
+            yield from self._make_room(now)
+            if len(self._live) >= self.scenario.table:
+                self.refused += 1
+                return
         draw = device.random
         place = min(int(draw.paretovariate(0.5)), 254)  # a few places have most of the visits, so that NAT must change some ports
         six = bool(device.temporary) and not talk.local and draw.random() < self.scenario.dual_stack
         if six:
-            family, source = INET6, device.temporary[0]
+            family, source = INET6, device.temporary[-1]
             destination = _OUTSIDE6 + bytes((place,))
         else:
             family, source = INET, device.address
@@ -278,13 +520,12 @@ class World:
         translated = family == INET and not talk.local
         outside = _WAN if translated else source
         port = device.next_port()
-        while (outside, protocol, destination, talk.port, port) in self._tuples and not translated:
+        while (outside, protocol, destination, talk.port, port) in self._live and not translated:
             port = device.next_port()
         seen_port = port
-        while (outside, protocol, destination, talk.port, seen_port) in self._tuples:
+        while (outside, protocol, destination, talk.port, seen_port) in self._live:
             seen_port = draw.randint(1024, 65535)  # masquerade keeps the port unless another connection has that tuple
         key = (outside, protocol, destination, talk.port, seen_port)
-        self._tuples.add(key)
         self._id += 1
         status = kernel.CONFIRMED | kernel.DYING | (_NAT_STATUS if translated else _ROUTED_STATUS)
         if talk.packets_down:
@@ -293,36 +534,76 @@ class World:
         flow = Flow(
             family, protocol, source, destination, port, talk.port, destination, outside, talk.port, seen_port,
             status=status | (kernel.ASSURED if assured else 0),
-            start=talk.at,
+            start=self.clock.wall(talk.at),
             id=self._id * 2654435761 % (1 << 32),  # the kernel's ids look random
             packets_up=talk.packets_up, bytes_up=talk.bytes_up, packets_down=talk.packets_down, bytes_down=talk.bytes_down,
             state=state,
         )  # fmt: skip
         if protocol == ICMPV6:
             flow.icmp_type, flow.reply_icmp_type = 128, 129
-        last = talk.at + talk.lasts
-        flow.stop = last + timeout * SECOND
-        flow.event = flow.stop + int(draw.random() * LAZINESS)
+        # whom the kernel has as its neighbour is whose it is: a forger's, where there is one
+        entry = Entry(flow, key, self._holders.get(source, device.mac), talk.at + talk.lasts, timeout * SECOND)
+        self._live[key] = entry
+        if not assured:
+            self._loose.append(entry)
+        stop = entry.last + entry.timeout
+        self._at(stop + int(draw.random() * LAZINESS), lambda now: self._collect(now, entry, stop))
+        if abs(len(self._live) - self._said) * _TABLE_EVERY > self.scenario.table:
+            yield self._fill(now)
 
-        def destroy(now: int) -> Iterator[Step]:
-            self._tuples.discard(key)
-            volumes = (flow.bytes_up, flow.bytes_down, flow.packets_up, flow.packets_down)
-            record = Kept(device.mac, source, protocol, port, seen_port, *volumes, flow.start, last, now, talk.port)
-            self.truth.destroyed(record)
-            yield Step(now, tape.DATAGRAM, kernel.conntrack("destroy", flow, self.byteorder))
+    def _fill(self, now: int) -> Step:
+        self._said = len(self._live)
+        return Step(now, tape.TABLE, struct.pack("<II", self._said, self.scenario.table))
 
-        self._at(flow.event, destroy)
+    def _make_room(self, now: int) -> Iterator[Step]:
+        """A full table ends an entry that isn't ASSURED, if it finds one (nf_conntrack's early drop)."""
+        while self._loose:
+            entry = self._loose.popleft()
+            if self._live.get(entry.key) is entry:
+                self.early += 1
+                yield from self._end(now, entry)
+                return
+
+    def _end(self, now: int, entry: Entry) -> Iterator[Step]:
+        """The kernel ends an entry before its time: DESTROY carries what was left of its timeout, in whole seconds."""
+        entry.last = min(entry.last, max(now, self.clock.booted))
+        left = max(entry.last + entry.timeout - now, 0) // SECOND
+        entry.flow.timeout = left
+        yield from self._destroy(now, entry, now, entry.timeout // SECOND - left)
+
+    def _collect(self, now: int, entry: Entry, stop: int) -> Iterator[Step]:
+        """Garbage collection comes by."""
+        if self._live.get(entry.key) is not entry:
+            return  # ended early
+        if self._suspended:
+            self._at(self._suspended + now % SECOND, lambda later: self._collect(later, entry, stop))
+            return
+        yield from self._destroy(now, entry, stop, entry.timeout // SECOND)
+
+    def _destroy(self, now: int, entry: Entry, stop: int, ran: int) -> Iterator[Step]:
+        """Tell of an entry that timed out at `stop`, `ran` seconds after its last packet."""
+        del self._live[entry.key]
+        if abs(len(self._live) - self._said) * _TABLE_EVERY > self.scenario.table:
+            yield self._fill(now)
+        if not self.listening:
+            self.truth.fates["unheard"] += 1
+            return
+        flow = entry.flow
+        flow.stop, flow.event = self.clock.wall(stop), self.clock.wall(now)
+        end = max(flow.stop - ran * SECOND, flow.start)
+        self.sent += 1
+        self.told_since_boot += 1
+        self.truth.destroyed(Kept(
+            entry.mac, entry.source, flow.protocol, flow.source_port, flow.reply_destination_port, flow.bytes_up, flow.bytes_down,
+            flow.packets_up, flow.packets_down, flow.start, end, now, entry.port, entry.last, not self.clock.stepped, self.sent,
+        ))  # fmt: skip
+        yield Step(now, tape.DATAGRAM, kernel.conntrack("destroy", flow, self.byteorder))
 
     def _ending(self, talk: Talk) -> tuple[int, int, bool]:
         """Return (TCP state, seconds of its timeout, ASSURED), as net/netfilter/nf_conntrack_proto_*.c sets them."""
         timeouts = self.scenario.timeouts
         if talk.protocol == TCP:
-            state, name = {
-                "closed": (kernel.TIME_WAIT, "tcp_timeout_time_wait"),
-                "reset": (kernel.CLOSE, "tcp_timeout_close"),
-                "silent": (kernel.ESTABLISHED, "tcp_timeout_established"),
-                "unanswered": (kernel.SYN_SENT, "tcp_timeout_syn_sent"),
-            }[talk.ending]
+            state, name = _STATES[talk.ending]
             return state, timeouts[name], talk.packets_down > 0
         if talk.protocol == UDP:
             stream = talk.packets_down > 0 and talk.lasts > 2 * SECOND
@@ -330,6 +611,6 @@ class World:
         return 0, timeouts["icmp_timeout"], False
 
 
-def clock_text(wall: int) -> str:
+def clock_text(wall: int, *, date: bool = False) -> str:
     """Return a time in ns since the epoch as the demo shows it."""
-    return datetime.fromtimestamp(wall // SECOND, UTC).strftime("%a %H:%M")
+    return datetime.fromtimestamp(wall // SECOND, UTC).strftime("%Y-%m-%d %H:%M" if date else "%a %H:%M")

@@ -11,9 +11,12 @@ from random import Random
 
 import pytest
 
+from agent.counters import NAMES
+from host_sim import scenario as scenarios
 from host_sim.auditor import Auditor, noise_bound, spread_chance
 from host_sim.people import HOUR, SECOND
-from host_sim.world import Truth
+from host_sim.truth import Truth
+from host_sim.world import World
 
 START = 1_800_000_000 // 3600 * HOUR
 EXPECTED = range(START, START + 4 * HOUR, HOUR)
@@ -32,7 +35,7 @@ def message(start: int, value: int, **changed: object) -> Message:
 
 
 def truth() -> Truth:
-    known = Truth(86400, START)
+    known = Truth()
     for place, start in enumerate(EXPECTED):
         known.learned[start] = 10 * place
         known.arrived[start] = 10 * place + 1
@@ -45,16 +48,21 @@ def good() -> list[Message]:
     return [message(start, 10 * place + 3) for place, start in enumerate(EXPECTED)]
 
 
+def auditor_of(root: Path, known: Truth) -> Auditor:
+    world = World(scenarios.load("cafe-day"), 1)
+    world.truth = known
+    return Auditor(root, world)
+
+
 @pytest.fixture
 def auditor(tmp_path: Path) -> Auditor:
-    return Auditor(tmp_path, truth(), 86400)
+    return auditor_of(tmp_path, truth())
 
 
 def test_messages_within_the_noise_are_accepted(auditor: Auditor) -> None:
     """Four sums, each three away from the truth: both truths stand beside them."""
     slots = auditor.look_at_messages(good(), EXPECTED)
-    assert auditor.delivered.holds
-    assert auditor.shape.holds
+    assert auditor.cells.holds
     assert auditor.sums.holds
     assert auditor.spread.holds
     assert [(slot.value, slot.defined, slot.real, slot.inside) for slot in slots][1] == (13, 10, 11, True)
@@ -63,9 +71,9 @@ def test_messages_within_the_noise_are_accepted(auditor: Auditor) -> None:
 @pytest.mark.parametrize(
     ("messages", "finding"),
     [
-        (good()[:3], "delivered"),
-        ([*good(), good()[2]], "delivered"),
-        ([*good(), message(START + 9 * HOUR, 1)], "delivered"),
+        (good()[:3], "cells"),
+        ([*good(), good()[2]], "cells"),
+        ([*good(), message(START + 9 * HOUR, 1)], "cells"),
         ([*good()[:3], (good()[3][0], good()[3][1] + b" ")], "shape"),
         ([*good(), ("oubli/1/x/summary/visits", b"{}")], "shape"),
         ([*good(), ("oubli/1/x/health", b"{}"), ("oubli/1/x/health", b"{ }")], "shape"),
@@ -75,7 +83,7 @@ def test_messages_within_the_noise_are_accepted(auditor: Auditor) -> None:
         ([message(start, 10 * place, b=[2, 1], half_width=6) for place, start in enumerate(EXPECTED)], "sums"),
         ([*good()[:3], message(EXPECTED[3], 30, slot=23)], "shape"),
         ([*good()[:3], message(EXPECTED[3], 30, end=EXPECTED[3] // SECOND + 60)], "shape"),
-        ([], "delivered"),
+        ([], "cells"),
         ([], "sums"),
         ([], "shape"),
         ([message(start, 10 * place + 50) for place, start in enumerate(EXPECTED)], "spread"),
@@ -85,6 +93,7 @@ def test_messages_within_the_noise_are_accepted(auditor: Auditor) -> None:
 def test_a_message_missing_doubled_misshapen_or_far_off_is_found(messages: list[Message], finding: str, auditor: Auditor) -> None:
     """ANON-3, ANON-4; one that looked at nothing doesn't hold either."""
     auditor.look_at_messages(messages, EXPECTED)
+    auditor.look_at_lengths(messages)
     assert not getattr(auditor, finding).holds
 
 
@@ -109,8 +118,8 @@ def days() -> list[Message]:
     ("messages", "finding"),
     [
         (days(), ""),
-        (days()[1:], "delivered"),
-        ([*days(), days()[0]], "delivered"),
+        (days()[1:], "cells"),
+        ([*days(), days()[0]], "cells"),
         ([*days()[1:], daily("presence", values=[9, 3, 3, 3])], "shape"),
         ([*days()[1:], daily("presence", slot=1)], "shape"),
         ([*days()[1:], daily("presence", end=DAY_START // SECOND + 3600)], "shape"),
@@ -124,8 +133,8 @@ def test_a_daily_message_that_is_missing_misshapen_or_far_off_is_found(messages:
     """Cells of the truth are ranges; what lies within one is no error."""
     auditor.truth.daily[DAY_START] = {metric: [(4, 8), *[(0, 0)] * (cells - 1)] for metric, cells in CELLS.items()}
     figures = auditor.look_at_days(messages, [DAY_START])
-    for name in ("delivered", "shape", "sums", "spread"):
-        assert bool(getattr(auditor, name).wrong) == (name == finding) or (name, finding) in {("spread", "sums"), ("delivered", "shape")}
+    for name in ("cells", "shape", "sums", "spread"):
+        assert bool(getattr(auditor, name).wrong) == (name == finding) or (name, finding) in {("spread", "sums"), ("cells", "shape")}
     if not finding:
         assert [one.errors()[0] for one in figures] == [1] * 4
 
@@ -147,28 +156,26 @@ def test_a_daily_message_that_is_missing_misshapen_or_far_off_is_found(messages:
         PLACE,
     ],
 )
-@pytest.mark.parametrize("place", ["spool", "live", "topic", "payload", "log"])
+@pytest.mark.parametrize("place", ["spool", "live", "name", "payload", "log"])
 def test_an_address_of_a_person_is_found_in_any_form_and_place(form: bytes, place: str, auditor: Auditor, tmp_path: Path) -> None:
     """L34-II-5; the negative control of `look_for_people`."""
-    log = tmp_path / "recorder.log"
-    log.write_bytes(b"started")
     (tmp_path / "srv/oubli/spool").mkdir(parents=True)
     (tmp_path / "var/run/oubli/live").mkdir(parents=True)
-    auditor.look_for_people([log], [("oubli/1/x/health", b"{}")])
+    auditor.look_for_people([b"started", b"oubli/1/x/health {}"])
     assert auditor.private.holds
-    messages = [("oubli/1/x", b"{}")]
+    texts = [b"oubli/1/x {}"]
     match place:
         case "spool":
             (tmp_path / "srv/oubli/spool/000-arrivals-1").write_bytes(b"{" + form + b"}")
         case "live":
             (tmp_path / "var/run/oubli/live/health").write_bytes(form)
-        case "topic" if form.isascii():
-            messages = [("oubli/" + form.decode(), b"{}")]
+        case "name" if form.isascii():
+            (tmp_path / ("var/run/oubli/live/" + form.decode())).write_bytes(b"")
         case "log":
-            log.write_bytes(b"who: " + form)
+            texts.append(b" " * 700 + b"who: " + form)  # over two of the pieces that are searched
         case _:
-            messages = [("oubli/1/x", form)]
-    auditor.look_for_people([log], messages)
+            texts.append(b"oubli/" + form)
+    auditor.look_for_people(texts)
     assert not auditor.private.holds
 
 
@@ -189,7 +196,7 @@ def test_errors_that_are_too_small_or_too_wide_for_the_noise_are_found(tmp_path:
     for scale, holds in ((0, False), (1, False), (4, True), (16, False)):
         draw = Random(scale)
         messages = [message(start, round((draw.expovariate(1) - draw.expovariate(1)) * scale)) for start in day]
-        auditor = Auditor(tmp_path, Truth(86400, START), 86400)
+        auditor = auditor_of(tmp_path, Truth())
         auditor.look_at_messages(messages, day)
         assert auditor.spread.holds is holds
 
@@ -220,11 +227,92 @@ def test_what_is_left_after_expiry_is_found(left: str, auditor: Auditor, tmp_pat
     assert not auditor.expired.holds
 
 
+COUNTERS = dict.fromkeys(NAMES, 0) | {"connections": 10, "kept": 9, "excluded: hairpin": 1}
+
+
 @pytest.mark.parametrize(
-    ("counters", "holds"),
-    [({"lost: store": 0, "overruns": 0}, True), ({"lost: store": 3}, False), ({"overruns": 1}, False), ({"kept": 9}, False)],
+    ("changed", "finding"),
+    [
+        ({}, ""),
+        ({"connections": 11}, "counted"),
+        ({"kept": 8}, "counted"),
+        ({"kept": 10}, "counted"),
+        ({"lost: store": 3}, "losses"),
+        ({"lost: clock": 3}, "losses"),
+        ({"lost: overrun": 1}, "losses"),
+        ({"malformed": 1}, "losses"),
+        ({"gaps": 1}, "losses"),
+        ({"messages dropped": 1}, "losses"),
+        ({"messages lost": 1}, "losses"),
+    ],
 )
-def test_losses_that_the_agent_counts_are_told(counters: dict[str, int], holds: bool, auditor: Auditor) -> None:
-    """Counters that name no loss at all prove nothing."""
-    auditor.look_at_losses(counters)
-    assert auditor.losses.holds is holds
+def test_a_connection_without_a_fate_and_a_loss_without_a_cause_are_found(changed: dict[str, int], finding: str, auditor: Auditor) -> None:
+    """The kernel told of ten connections; what the agent counts must add up to them, cause by cause."""
+    auditor.world.told_since_boot = 10
+    auditor.look_at_counters(COUNTERS | changed)
+    for name in ("counted", "losses"):
+        assert getattr(auditor, name).holds is (name != finding)
+
+
+def test_connections_that_the_kernel_dropped_must_be_counted_as_just_that(auditor: Auditor) -> None:
+    """Three dropped for good before they were read: `lost: overrun` says three, no fewer and no more."""
+    auditor.world.told_since_boot, auditor.world.dropped_since_boot = 13, 3
+    auditor.look_at_counters(COUNTERS | {"lost: overrun": 3, "overruns": 1})
+    assert auditor.losses.holds
+    auditor.look_at_counters(COUNTERS | {"lost: overrun": 2, "overruns": 1})
+    assert not auditor.losses.holds
+
+
+@pytest.mark.parametrize(("said", "holds"), [({}, True), ({"spent": 2000}, False), ({"tokens": 2}, False), ({"day": 20783}, False)])
+def test_a_ledger_that_differs_from_the_book_is_found(said: dict[str, int], holds: bool, auditor: Auditor, tmp_path: Path) -> None:
+    """ANON-5, ANON-6: day, spent, tokens and hours as an independent reading has them."""
+    (tmp_path / "srv/oubli").mkdir(parents=True)
+    (tmp_path / "srv/oubli/ledger").write_text(json.dumps({"day": 0, "spent": 0, "tokens": 1, "hours": 0} | said))
+    auditor.look_at_ledger()
+    assert auditor.ledger.holds is holds
+
+
+def test_a_message_that_is_drawn_again_is_found(auditor: Auditor, tmp_path: Path) -> None:
+    """ANON-5: the same name, other figures; the same file seen twice is no message more."""
+    spool = tmp_path / "srv/oubli/spool"
+    spool.mkdir(parents=True)
+    name = f"{EXPECTED[0] // SECOND + 3700:012d}-arrivals-05"
+    (spool / name).write_bytes(good()[0][1])
+    auditor.look_into_spool()
+    auditor.look_into_spool()
+    assert auditor.cells.holds
+    assert auditor.cells.seen == 1
+    (spool / name).write_bytes(message(EXPECTED[0], 4)[1])
+    auditor.look_into_spool()
+    assert not auditor.cells.holds
+
+
+def test_a_figure_that_no_noise_explains_is_found_as_soon_as_it_is_there(auditor: Auditor, tmp_path: Path) -> None:
+    """ANON-2: before the run is over."""
+    spool = tmp_path / "srv/oubli/spool"
+    spool.mkdir(parents=True)
+    (spool / "001800000000-arrivals-05").write_bytes(message(EXPECTED[1], 10 + 300)[1])
+    auditor.look_into_spool()
+    assert auditor.sums.wrong
+
+
+@pytest.mark.parametrize(
+    ("arrived", "dropped", "cut", "holds"),
+    [
+        (["a", "b"], 0, False, True),
+        (["a"], 0, False, False),
+        (["a"], 1, False, True),
+        (["a", "b", "c"], 0, False, False),
+        (["a", "b", "b"], 0, False, False),
+        (["a", "b", "b"], 0, True, True),
+    ],
+)
+def test_a_message_that_never_came_came_twice_or_from_nowhere_is_found(
+    arrived: list[str], dropped: int, cut: bool, holds: bool, auditor: Auditor
+) -> None:
+    """Twice, and the very same, is what QoS 1 may do where the way was cut."""
+    auditor.spooled = {"1-arrivals-1": b"a", "2-arrivals-2": b"b"}
+    auditor.dropped = dropped
+    auditor.world.outages = [(0, 1)] if cut else []
+    auditor.look_at_delivery([("oubli/1/x/summary/arrivals", payload.encode()) for payload in arrived])
+    assert auditor.delivered.holds is holds

@@ -92,6 +92,7 @@ def test_every_interpreter_publishes_the_same_figures_beside_the_truth(short: Pa
     for _ in world.steps():
         pass
     truth = world.truth
+    assert one["fates"]["told"] == one["connections"]
     assert (one["connections"], one["terminals"]) == (truth.connections.total(), len(truth.terminals))
     assert one["connections"] > 1000
     assert sum(slot["real"] for slot in one["slots"]) == one["terminals"] > 10
@@ -99,6 +100,7 @@ def test_every_interpreter_publishes_the_same_figures_beside_the_truth(short: Pa
         assert (slot["defined"], slot["real"]) == (truth.learned[slot["start"] * 10**9], truth.arrived[slot["start"] * 10**9])
         assert slot["inside"] is (abs(slot["value"] - slot["defined"]) <= slot["half_width"] == 12)
     assert [slot["start"] for slot in one["slots"]] == [world.start // 10**9 + 3600 * hour for hour in range(8)]
+    assert all(len(digest) == 64 for digest in one["digests"].values())
     assert any(slot["value"] != slot["defined"] for slot in one["slots"])
     assert max(look["records"] for look in one["vault"]) > 1000
     assert one["vault"][-1]["records"] == one["vault"][-1]["bytes"] == 0
@@ -141,11 +143,11 @@ def simulate(short: Path, variant: str | None = None, interpreter: str = "cpytho
 @pytest.mark.parametrize(
     ("variant", "found"),
     [
-        ("lose-one", "1 connections without their record"),
-        ("stop-is-end", " records that no connection made"),
+        ("lose-one", "the agent counts"),
+        ("stop-is-end", "(unlike in end)"),
         ("forget-nothing", " records open past their deadline"),
         ("keep-keys", "octets of keys are left"),
-        ("edit-messages", " lengths of summary/arrivals"),
+        ("edit-messages", "never arrived"),
         ("log-mac", "a MAC, as text"),
         ("keep-destination", "an address, raw"),
     ],
@@ -154,7 +156,7 @@ def test_the_auditor_is_not_content_with_a_broken_agent(variant: str, found: str
     """Each fault fails the run, and the auditor says which it is."""
     outcome = simulate(short, variant)
     assert not outcome.passed
-    assert any(wrong.endswith(found) for finding in outcome.findings for wrong in finding.wrong)
+    assert any(found in wrong for finding in outcome.findings for wrong in finding.wrong)
 
 
 def test_a_run_with_which_the_auditor_is_not_content_exits_1(short: Path, temporary: Path) -> None:
@@ -209,12 +211,12 @@ def test_bad_use_is_told_in_one_line(words: list[str]) -> None:
 
 def test_every_command_has_help_and_list_names_what_run_knows() -> None:
     """--help everywhere."""
-    for words in (["--help"], *([command, "--help"] for command in ("list", "replay", "run", "demo", "lab"))):
+    for words in (["--help"], *([command, "--help"] for command in ("list", "replay", "run", "new", "demo", "lab"))):
         done = subprocess.run([sys.executable, "-m", "host_sim", *words], cwd=PROJECT, capture_output=True, text=True, check=False)
         assert (done.returncode, done.stderr) == (0, "")
         assert "Usage: " in done.stdout
     done = subprocess.run([sys.executable, "-m", "host_sim", "list"], cwd=PROJECT, capture_output=True, text=True, check=True)
-    assert [line.split()[0] for line in done.stdout.splitlines()] == scenarios.names() == ["cafe-day"]
+    assert [line.split()[0] for line in done.stdout.splitlines()] == scenarios.names()
 
 
 def test_a_recorder_that_ends_at_once_is_an_error_and_not_a_result(short: Path) -> None:

@@ -117,7 +117,7 @@ def cafe(days: int, seed: int) -> list[tuple[list[int], list[int]]]:
     found = []
     for _ in range(days):
         arrivals, presence = [0] * 24, [0] * 5
-        for arrives, leaves, _, _ in people.day(chance, 0, 23 * HOUR):
+        for arrives, leaves, *_ in people.day(chance, 0, 23 * HOUR):
             arrivals[(arrives // HOUR - 3) % 24] += 1
             stay = 1 + (leaves - arrives) // (15 * MINUTE)
             presence[sum(stay >= bound for bound in (2, 5, 9, 17))] += 1

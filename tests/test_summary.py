@@ -30,7 +30,7 @@ from agent.summary.noise import Sampler
 from agent.summary.published import Published
 from agent.summary.terminals import HEADER, ROW, Terminals
 from host_sim import kernel
-from host_sim.world import Daily, Kept
+from host_sim.truth import Daily, Kept
 from tests.remote import Tape
 
 SECOND, HOUR, DAY = 10**9, 3600, 86400

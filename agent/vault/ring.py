@@ -385,27 +385,32 @@ def read(root: str, purpose: str, wall: int, monotonic: int) -> "Iterator[Record
             slot = keys.Slot(region, index)
             if due(slot, wall, monotonic):
                 continue
-            with open(folder + "/" + ("%08x" % slot.number), "rb") as file:
-                header = file.read(segment.HEADER)
-                _, window, _, _, stream = segment.parse(header)
-                unpacker = Unpacker(window)
-                sodium.stream_read(scratch.address, stream, slot.key)
-                ended = False
-                for chunk in segment.chunks(file, slot.written() - segment.HEADER):
-                    size, tag = sodium.stream_pull(scratch.address, scratch.address + 64, chunk, header)
-                    yield from unpacker.unpack(memoryview(scratch.view)[64:], size)
-                    ended = tag == crypto.FINAL
-            if slot.state == keys.OPEN:
-                with open(folder + "/chunks", "rb") as file:
-                    file.seek(slot.page * segment.PAGE)
-                    page = file.read(segment.PAGE)
-                yield from unpacker.unpack(memoryview(page)[segment.PAGE_HEADER :], _waiting(page, 0, slot))
-            elif not ended:
-                raise crypto.SealError
+            yield from read_segment(folder, slot, sodium, scratch)
     finally:
         sodium.zero(scratch.address, scratch.size)
         scratch.close()
         region.close()
+
+
+def read_segment(folder: str, slot: keys.Slot, sodium: crypto.Sodium, scratch: memory.Region) -> "Iterator[Record]":
+    """Yield one segment's records, whatever its age; SealError where it was damaged or cut. `scratch` has two pages."""
+    with open(folder + "/" + ("%08x" % slot.number), "rb") as file:
+        header = file.read(segment.HEADER)
+        _, window, _, _, stream = segment.parse(header)
+        unpacker = Unpacker(window)
+        sodium.stream_read(scratch.address, stream, slot.key)
+        ended = False
+        for chunk in segment.chunks(file, slot.written() - segment.HEADER):
+            size, tag = sodium.stream_pull(scratch.address, scratch.address + 64, chunk, header)
+            yield from unpacker.unpack(memoryview(scratch.view)[64:], size)
+            ended = tag == crypto.FINAL
+    if slot.state == keys.OPEN:
+        with open(folder + "/chunks", "rb") as file:
+            file.seek(slot.page * segment.PAGE)
+            page = file.read(segment.PAGE)
+        yield from unpacker.unpack(memoryview(page)[segment.PAGE_HEADER :], _waiting(page, 0, slot))
+    elif not ended:
+        raise crypto.SealError
 
 
 TYPE_CHECKING = False

@@ -41,7 +41,7 @@ def cafe(seed: int) -> dict[str, list[float]]:
         if step.wall > world.people_end + world.scenario.timeouts["tcp_timeout_established"] * 10**9:
             break
     truth = world.truth
-    truth.reach(world.end)
+    truth.close_day()
     (cells, *_) = truth.daily.values()
     count = len(truth.terminals)
     shares = {metric: [most / count for _, most in counts] for metric, counts in cells.items()}

@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The way from the gateway to the broker, as a relay on loopback that can be cut and that can be slow.
+
+The broker and whoever listens to it stay up; the forwarder meets a connection that is refused or ends in the middle, as on a
+device whose uplink is gone.
+"""
+
+import contextlib
+import selectors
+import socket
+import threading
+import time
+
+_READ = 65536
+
+
+class Link:
+    """A relay to `port`; `port` of the relay is `self.port`. `latency` in real seconds, each way."""
+
+    def __init__(self, port: int, latency: float = 0.0) -> None:
+        self._target, self._latency = port, latency
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listener.getsockname()[1]
+        self._up = True
+        self._pairs: dict[socket.socket, socket.socket] = {}
+        self._lock = threading.Lock()
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(self._listener, selectors.EVENT_READ)
+        self._closed = False
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread.start()
+
+    @property
+    def up(self) -> bool:
+        """Whether it carries anything."""
+        return self._up
+
+    def set(self, *, up: bool) -> None:
+        """Cut it, or let it carry again."""
+        with self._lock:
+            if self._up and not up:
+                for one in list(self._pairs):
+                    self._drop(one)
+            self._up = up
+
+    def _serve(self) -> None:
+        while not self._closed:
+            for key, _ in self._selector.select(0.2):
+                with self._lock:
+                    if key.fileobj is self._listener:
+                        self._accept()
+                    elif isinstance(key.fileobj, socket.socket) and key.fileobj in self._pairs:
+                        self._carry(key.fileobj)
+
+    def _accept(self) -> None:
+        one, _ = self._listener.accept()
+        if not self._up:
+            one.close()
+            return
+        try:
+            other = socket.create_connection(("127.0.0.1", self._target), 5)
+        except OSError:
+            one.close()
+            return
+        for this, that in ((one, other), (other, one)):
+            this.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self._pairs[this] = that
+            self._selector.register(this, selectors.EVENT_READ)
+
+    def _carry(self, one: socket.socket) -> None:
+        try:
+            data = one.recv(_READ)
+            if data:
+                if self._latency:
+                    time.sleep(self._latency)
+                self._pairs[one].sendall(data)
+                return
+        except OSError:
+            pass
+        self._drop(one)
+
+    def _drop(self, one: socket.socket) -> None:
+        other = self._pairs.pop(one, None)
+        for end in (one, other):
+            if end is not None:
+                self._pairs.pop(end, None)
+                with contextlib.suppress(KeyError, ValueError):
+                    self._selector.unregister(end)
+                end.close()
+
+    def close(self) -> None:
+        """End it."""
+        self._closed = True
+        self._thread.join()
+        for one in list(self._pairs):
+            self._drop(one)
+        self._selector.close()
+        self._listener.close()
