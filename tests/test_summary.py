@@ -12,6 +12,8 @@ from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from fractions import Fraction
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 
@@ -223,7 +225,7 @@ SCALES = [(4, 1), (5, 1), (10, 1), (40, 3), (1, 1), (1, 3), (1, 7), (7, 5), (2, 
 AWKWARD = [(640, 3), (1000, 251), (100000, 1)]
 
 
-@pytest.mark.parametrize("bound", [1, 2, 3, 7, 10, 40, 128, 200, 255, 256])
+@pytest.mark.parametrize("bound", range(1, 257))
 def test_below_is_uniform_on_every_octet(bound):
     """Each octet that isn't rejected gives a value, each value the same number of octets: no modulo bias."""
     counts: Counter[int] = Counter()
@@ -248,115 +250,131 @@ def test_below_is_uniform_on_two_octets(bound):
     assert set(counts.values()) == {65536 // bound}
 
 
-class Scripted(Sampler):
-    """Takes the outcomes of `below` from a list and notes the bounds that were asked."""
-
-    def __init__(self, outcomes: list[int]) -> None:
-        super().__init__(Tape(""))
-        self.outcomes = list(outcomes)
-        self.bounds: list[int] = []
-
-    def below(self, bound: int) -> int:
-        self.bounds.append(bound)
-        value = self.outcomes.pop(0)
-        assert 0 <= value < bound
-        return value
+Interval = tuple[Fraction, Fraction]  # a probability lies between; rounded outwards to 2^-128, or the numbers would grow for ever
+_GRAIN = 2**128
 
 
-@pytest.mark.parametrize(("numerator", "denominator"), [(0, 1), (1, 1), (1, 4), (3, 4), (1, 40), (39, 40), (2, 3)])
-def test_exponential_coin_is_exact(numerator, denominator):
-    """Algorithm 1 of Canonne, Kamath, Steinke: its outcomes, weighed by the bounds it asks for, sum to exp(-n/d)."""
-    true, false, reached = 0.0, 0.0, 1.0
-    for tosses in range(1, 30):
-        if numerator >= denominator * tosses:  # the first toss of exp(-1) can't stop
-            reached *= 1.0
-            continue
-        sampler = Scripted([numerator - 1] * (tosses - 1) + [numerator])
-        result = sampler._exp_minus(numerator, denominator)
-        assert sampler.bounds == [denominator * toss for toss in range(1, tosses + 1)]
-        stops = reached * (1 - numerator / (denominator * tosses))
-        reached *= numerator / (denominator * tosses)
-        if result:
-            true += stops
-        else:
-            false += stops
-        if numerator == 0:
-            break
-    assert true == pytest.approx(math.exp(-numerator / denominator), abs=1e-14)
-    assert true + false == pytest.approx(1, abs=1e-14)
+def narrowed(low: Fraction, high: Fraction) -> Interval:
+    return Fraction(math.floor(low * _GRAIN), _GRAIN), Fraction(math.ceil(high * _GRAIN), _GRAIN)
 
 
 class BranchError(Exception):
-    """The tree goes on below here: the probability of each branch."""
+    """The tree goes on below here: what may come next, each with its probability."""
 
-    def __init__(self, *shares: float) -> None:
+    def __init__(self, shares: list[tuple[int, Interval]]) -> None:
         super().__init__()
         self.shares = shares
 
 
-class Tree(Sampler):
-    """Follows one path: uniform integers and exponential coins by their probabilities; stops where a rejection begins anew."""
+class Trail(Sampler):
+    """Follows one path of the sampler's choices; asks where it is at an end."""
 
     def __init__(self, path: tuple[int, ...]) -> None:
         super().__init__(Tape(""))
         self.path = list(path)
-        self.calls = 0
-        self.over = False
 
-    def branch(self, *shares: float) -> int:
+    def choose(self, *shares: tuple[int, Interval]) -> int:
         if not self.path:
-            raise BranchError(*shares)
+            raise BranchError(list(shares))
         return self.path.pop(0)
+
+
+class Coin(Trail):
+    """Algorithm 1's real code. What `below` returns is uniform; values below, at and above the numerator are one branch each."""
+
+    def __init__(self, path: tuple[int, ...], numerator: int) -> None:
+        super().__init__(path)
+        self.numerator = numerator
+
+    def below(self, bound: int) -> int:
+        n = min(self.numerator, bound)
+        groups = ((n - 1, n), (n, int(n < bound)), (bound - 1, max(bound - n - 1, 0)))
+        return self.choose(*[(value, (Fraction(count, bound),) * 2) for value, count in groups if count])
+
+
+class Tree(Trail):
+    """Algorithm 2's real code, with coins of the probability that their own tree gives; stops where a rejection begins anew."""
+
+    calls = 0
+    over = False
 
     def below(self, bound: int) -> int:
         if self.over:
             raise StopIteration
         self.over = self.calls > 0  # the second integer is the sign: after it comes a result or a rejection
         self.calls += 1
-        return self.branch(*[1 / bound] * bound)
+        return self.choose(*[(value, (Fraction(1, bound),) * 2) for value in range(bound)])
 
     def _exp_minus(self, numerator: int, denominator: int) -> bool:
-        first = (numerator, denominator) != (1, 1) or self.calls == 1
-        chance = math.exp(-numerator / denominator)
+        low, high = coin(numerator, denominator)
+        result = self.choose((1, (low, high)), (0, (1 - high, 1 - low))) == 1
+        self.over = self.calls == 1 and not result  # the first coin rejects
         self.calls += 1
-        result = self.branch(1 - chance, chance) == 1
-        self.over = first and not result
         return result
 
 
-def distribution(b: tuple[int, int], depth: float) -> tuple[dict[int, float], float]:
-    """Return the mass of each value, and the mass of the paths rarer than `depth` that were not followed."""
-    mass: dict[int, float] = defaultdict(float)
-    unfollowed = 0.0
-    paths: list[tuple[tuple[int, ...], float]] = [((), 1.0)]
+def explore(run: Callable[[tuple[int, ...]], int], depth: Fraction) -> tuple[dict[int, Interval], Fraction]:
+    """Feed all prefixes whose probability is `depth` or more: the mass of each result, and the mass that was not followed, at most."""
+    mass: dict[int, Interval] = defaultdict(lambda: (Fraction(0), Fraction(0)))
+    unfollowed = Fraction(0)
+    paths: list[tuple[tuple[int, ...], Interval]] = [((), (Fraction(1), Fraction(1)))]
     while paths:
-        path, share = paths.pop()
-        if share < depth:
-            unfollowed += share
+        path, (low, high) = paths.pop()
+        if high < depth:
+            unfollowed += high
             continue
         try:
-            mass[Tree(path).laplace(b)] += share
+            result = run(path)
+            mass[result] = (mass[result][0] + low, mass[result][1] + high)
         except StopIteration:
             pass
         except BranchError as branch:
-            paths += [((*path, place), share * part) for place, part in enumerate(branch.shares) if part]
+            paths += [((*path, value), narrowed(low * part[0], high * part[1])) for value, part in branch.shares if part[1]]
     return mass, unfollowed
+
+
+@cache
+def coin(numerator: int, denominator: int) -> Interval:
+    """Return what the real coin's probability of True lies between, by its own tree."""
+    found, unfollowed = explore(lambda path: Coin(path, numerator)._exp_minus(numerator, denominator), Fraction(1, 2**100))
+    return found[True][0], found[True][1] + unfollowed
+
+
+def exp_minus(x: Fraction) -> Interval:
+    """Return fractions that exp(-x) lies between, for x up to 7: two partial sums of its alternating series."""
+    total = term = Fraction(1)
+    sums = [total]
+    for number in range(1, 70):
+        term *= -x / number
+        total += term
+        sums.append(total)
+    return min(sums[-2:]), max(sums[-2:])
+
+
+@pytest.mark.parametrize(("numerator", "denominator"), [(0, 1), (1, 1), (1, 4), (3, 4), (1, 40), (39, 40), (2, 3), (639, 640)])
+def test_exponential_coin_is_exact(numerator, denominator):
+    """Algorithm 1 of Canonne, Kamath, Steinke: every path of its tosses, in fractions, beside exp(-n/d)."""
+    (low, high), (least, most) = coin(numerator, denominator), exp_minus(Fraction(numerator, denominator))
+    assert high - low < Fraction(1, 10**26)
+    assert low <= most
+    assert least <= high
 
 
 @pytest.mark.parametrize("b", SCALES, ids=str)
 def test_noise_has_exactly_the_discrete_laplace_distribution(b):
-    """ANON-2: P(x) proportional to exp(-|x|/b), by following every path of the sampler down to 1e-12."""
+    """ANON-2: P(x) proportional to exp(-|x|/b): exact fractions over the whole tree of the sampler's choices, 32 bits deep."""
     follow_every_path(b)
 
 
 def follow_every_path(b: tuple[int, int]) -> None:
-    mass, unfollowed = distribution(b, 1e-12)
-    assert unfollowed < 1e-9
-    total = sum(mass.values())
-    ratio = math.exp(-b[1] / b[0])
-    for value in range(-10 * b[0] // b[1], 10 * b[0] // b[1] + 1):
-        expected = (1 - ratio) / (1 + ratio) * ratio ** abs(value)
-        assert mass[value] / total == pytest.approx(expected, rel=1e-6, abs=1e-10), value
+    mass, unfollowed = explore(lambda path: Tree(path).laplace(b), Fraction(1, 2**32))
+    assert unfollowed < Fraction(1, 10**6)
+    least, most = (sum(share[end] for share in mass.values()) for end in (0, 1))
+    low, high = exp_minus(Fraction(b[1], b[0]))
+    for value in {*mass, *range(-10 * b[0] // b[1], 10 * b[0] // b[1] + 1)}:
+        smallest, largest = ((1 - far) / (1 + far) * near ** abs(value) for near, far in ((low, high), (high, low)))
+        assert mass[value][0] / (most + unfollowed) <= largest, value
+        assert smallest <= (mass[value][1] + unfollowed) / least, value
 
 
 def biased_below(self: Sampler, bound: int) -> int:
@@ -446,7 +464,7 @@ def fits(values: list[int], b: tuple[int, int]) -> None:
     assert abs(2 * positive - nonzero) <= 4 * math.sqrt(nonzero)
 
 
-@pytest.mark.parametrize("b", [*SCALES[:4], *AWKWARD], ids=str)
+@pytest.mark.parametrize("b", [*SCALES[:4], (1, 7), *AWKWARD], ids=str)
 def test_drawn_noise_fits_its_distribution(b):
     """From octets to integers, for each b in use and awkward ones."""
     fits(drawn(b, 30000), b)
