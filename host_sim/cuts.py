@@ -125,7 +125,7 @@ def no_file_sync() -> None:
 def in_place() -> None:
     """Write a file under its own name."""
 
-    def write(path: str, data: bytes, mode: int = 0o600, *, durable: bool = True) -> None:
+    def write(path: str, data: "bytes | memoryview", mode: int = 0o600, *, durable: bool = True) -> None:
         descriptor = files.open_file(path, ("O_CREAT",), mode)
         files.truncate(descriptor, 0)
         files.write_all(descriptor, data, len(data))

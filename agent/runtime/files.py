@@ -57,7 +57,16 @@ def sync_folder(path: str) -> None:
         LIBC.call("close", descriptor)
 
 
-def write_atomic(path: str, data: bytes, mode: int = 0o600, *, durable: bool = True) -> None:
+def read_into(path: str, buffer: "memoryview | bytearray") -> int:
+    """Read a file's first octets straight into a buffer; returns how many. Never through a symbolic link."""
+    descriptor = LIBC.call("open", _path(path), LIBC["O_CLOEXEC"] | LIBC["O_NOFOLLOW"], 0)
+    try:
+        return LIBC.call("read", descriptor, buffer, len(buffer))
+    finally:
+        LIBC.call("close", descriptor)
+
+
+def write_atomic(path: str, data: "bytes | memoryview", mode: int = 0o600, *, durable: bool = True) -> None:
     """Replace a file by rename: readers see the former content or the new one, whole.
 
     `durable` syncs file and folder (flash); files on tmpfs need neither.

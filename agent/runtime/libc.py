@@ -30,6 +30,7 @@ _SIGNATURES = {
     "kill": ("i", "ii"),
     "listen": ("i", "ii"),
     "memcpy": ("p", "ppz"),
+    "memmove": ("p", "ppz"),
     "memset": ("p", "piz"),
     "mlock": ("i", "pz"),
     "mmap": ("p", "pziiiiii"),

@@ -17,6 +17,11 @@ def copy(target: int, source: int, size: int) -> None:
     LIBC.function("memcpy")(target, source, size)
 
 
+def move(target: int, source: int, size: int) -> None:
+    """Copy as `copy` does, where the two may overlap."""
+    LIBC.function("memmove")(target, source, size)
+
+
 class Region:
     """`size` octets at a fixed `address`, with `view` as a writable buffer over them."""
 
@@ -32,6 +37,10 @@ class Region:
     def wipe(self) -> None:
         """Overwrite with zeros."""
         LIBC.function("memset")(self.address, 0, self.size)
+
+    def wipe_part(self, at: int, size: int) -> None:
+        """Overwrite `size` octets from an offset with zeros."""
+        LIBC.function("memset")(self.address + at, 0, size)
 
     def close(self) -> None:
         """Unmap. The view must not be used afterwards."""

@@ -3,8 +3,9 @@
 
 Buffers are addresses wherever a key or a stream state is meant (agent.runtime.memory); message buffers may be anything.
 Sizes in octets: key 32, stream state 52, stream header 24, added by each stream message 17, short hash 8 with a key of 16,
-added by a sealed box 48, signature 64.
-Source: libsodium's documentation of secretstream_xchacha20poly1305, box_seal, sign_detached, shorthash, randombytes, memzero.
+added by a sealed box 48, signature 64, nonce 24, added by a message sealed by itself 16.
+Source: libsodium's documentation of secretstream_xchacha20poly1305, aead_xchacha20poly1305_ietf, box_seal, sign_detached,
+generichash, shorthash, randombytes, memzero.
 """
 
 import struct
@@ -14,6 +15,7 @@ from agent.runtime.libc import native
 STATE, HEADER, OVERHEAD = 52, 24, 17
 MESSAGE, REKEY, FINAL = 0, 2, 3
 BOX, SIGNATURE = 48, 64
+KEY, NONCE, TAG = 32, 24, 16
 
 LIBRARY = "libsodium"
 _NAMES = ("libsodium.so.23", "libsodium.so.26", "libsodium.so")
@@ -22,6 +24,8 @@ _SIGNATURES = {
     "sodium_memzero": ("v", "pz"),
     "randombytes_buf": ("v", "pz"),
     "crypto_box_seal": ("i", "ppQp"),
+    "crypto_aead_xchacha20poly1305_ietf_encrypt": ("i", "pppQpQppp"),
+    "crypto_aead_xchacha20poly1305_ietf_decrypt": ("i", "ppppQpQpp"),
     "crypto_generichash": ("i", "pzpQpz"),
     "crypto_shorthash": ("i", "ppQp"),
     "crypto_sign_verify_detached": ("i", "ppQp"),
@@ -66,6 +70,8 @@ class Sodium:
         self._push = bound[stream + "push"]
         self._init_pull = bound[stream + "init_pull"]
         self._pull = bound[stream + "pull"]
+        self._encrypt = bound["crypto_aead_xchacha20poly1305_ietf_encrypt"]
+        self._decrypt = bound["crypto_aead_xchacha20poly1305_ietf_decrypt"]
         self._length = bytearray(8)
         self._tag = bytearray(1)
 
@@ -82,6 +88,24 @@ class Sodium:
         out = bytearray(size)
         self._generichash(out, size, data, len(data), None, 0)
         return bytes(out)
+
+    def keyed_digest(self, out: "bytearray | int", size: int, data: "bytes | bytearray", key: int) -> None:
+        """Put `size` octets of the BLAKE2b hash of `data` under the 32-octet key at an address into `out`."""
+        self._generichash(out, size, data, len(data), key, KEY)
+
+    def encrypt(self, out: int, message: int, size: int, data: bytes, nonce: "bytes | bytearray", key: int) -> int:
+        """Seal `size` octets by themselves, with associated `data`; returns the octets written (size + 16).
+
+        A nonce may serve once in the life of a key.
+        """
+        self._encrypt(out, self._length, message, size, data, len(data), None, nonce, key)
+        return size + TAG
+
+    def decrypt(self, out: int, sealed: "int | bytes", size: int, data: bytes, nonce: "bytes | bytearray", key: int) -> int:
+        """Open what `encrypt` made, into memory at `out`; returns the octets. SealError where it doesn't verify."""
+        if size < TAG or self._decrypt(out, self._length, None, sealed, size, data, len(data), nonce, key) != 0:
+            raise SealError
+        return size - TAG
 
     def short_hash(self, out: "bytearray", data: "int | bytes", size: int, key: "int | bytes") -> None:
         """Put the 8-octet SipHash-2-4 of `size` octets under a 16-octet key into `out`."""

@@ -136,6 +136,10 @@ class KeyRing:
                 return slot
         return None
 
+    def slot(self, index: int) -> Slot:
+        """Return the slot with this index."""
+        return Slot(self._region, index)
+
     def used(self) -> "Iterator[Slot]":
         """Yield the slots that hold a segment, made anew each time: thousands at once would fill a small heap."""
         return used(self._region)

@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The device's own key: 32 random octets on flash, 0600, made at the first start; `consent` is sealed under it (L34-V).
+
+It is read straight into locked memory. Two keys are derived from it (BLAKE2b, keyed): one seals, the other hashes MACs. Whoever
+has the device has it too: a MAC under it is a pseudonym, not anonymous, and is treated as personal data.
+"""
+
+from agent.runtime import files, memory
+from agent.runtime.sodium import KEY
+
+_DERIVED = (b"oubli seal", b"oubli hash")
+
+
+class DeviceKey:
+    """`seal` and `hash` are the addresses of the derived keys; `made` says that this start made a new key.
+
+    OSError where it can't be read or written. A file of another length was never finished, or is none of ours: a new one is made.
+    """
+
+    def __init__(self, path: str, sodium: "Sodium") -> None:
+        self._region = region = memory.scratch(KEY * (1 + len(_DERIVED)))
+        region.lock()
+        self.made = not files.exists(path) or files.size_of(path) != KEY
+        key = memoryview(region.view)[:KEY]
+        if self.made:
+            sodium.random(region.address, KEY)
+            files.write_atomic(path, key)
+        else:
+            files.read_into(path, key)
+        for number, word in enumerate(_DERIVED):
+            sodium.keyed_digest(region.address + KEY * (1 + number), KEY, word, region.address)
+        sodium.zero(region.address, KEY)
+        self.seal, self.hash = region.address + KEY, region.address + 2 * KEY
+
+    def close(self) -> None:
+        """Overwrite what is in memory."""
+        self._region.wipe()
+        self._region.close()
+
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from agent.runtime.sodium import Sodium
