@@ -70,7 +70,7 @@ class Flash:
         self.pending: "list[tuple[str, _Node | None]]" = []
         self.folders = {prefix}
         self._open: "dict[int, str | _Node]" = {}
-        self._appends: "list[int]" = []
+        self._at: "dict[int, int]" = {}  # how far a descriptor was read
         self._next = 1000000
 
     # What happens to the power
@@ -132,8 +132,15 @@ class Flash:
         return LIBC[name]
 
     def function(self, name: str) -> "Any":
-        """Return a bare function of the real library."""
-        return LIBC.function(name)
+        """Return a function that answers -1 on failure, as the bare ones do."""
+
+        def bare(*arguments: "Any") -> int:
+            try:
+                return self.call(name, *arguments)
+            except OSError:
+                return -1
+
+        return bare
 
     def call(self, name: str, *arguments: "Any") -> int:
         """Do what the C library would, for paths and descriptors of this flash."""
@@ -167,6 +174,7 @@ class Flash:
     def _descriptor(self, name: str, target: "str | _Node", arguments: "tuple[Any, ...]") -> int:
         if name == "close":
             del self._open[arguments[0]]
+            self._at.pop(arguments[0], None)
         elif name == "fsync":
             self._sync(target)
         elif isinstance(target, str):
@@ -177,9 +185,10 @@ class Flash:
             target.seen += bytes(arguments[1][: arguments[2]])
             return int(arguments[2])
         elif name == "read":
-            size = min(arguments[2], len(target.seen))
-            arguments[1][:size] = target.seen[:size]
-            return size
+            part = target.seen[self._at.get(arguments[0], 0) :][: arguments[2]]
+            self._at[arguments[0]] = self._at.get(arguments[0], 0) + len(part)
+            arguments[1][: len(part)] = part
+            return len(part)
         elif name == "fchmod":
             target.mode = arguments[1]
         elif name == "ftruncate":
