@@ -17,6 +17,12 @@ def _date(value: str) -> None:
         raise ValueError("a date such as 2026-11-25")
 
 
+def _head(value: str) -> None:
+    number, _, head = value.partition(":")
+    if not number.isdigit() or len(number) > 9 or len(head) != 64 or any(letter not in "0123456789abcdef" for letter in head):
+        raise ValueError("a checkpoint as health tells it, NUMBER:HASH, 64 hexadecimal digits")
+
+
 OPTIONS = {
     "--config": Option("FILE", "configuration (default: /etc/config/oubli below the root)"),
     "--root": Option("DIR", "folder below which every path lies (default: /)"),
@@ -25,6 +31,8 @@ OPTIONS = {
     "--fix": Option("", "set right what can do no harm, and say what was done"),
     "--purpose": Option("NAME", "one purpose"),
     "--all": Option("", "every purpose"),
+    "--verify": Option("", "don't show the acts, only whether the log holds together"),
+    "--head": Option("NUMBER:HASH", "a checkpoint that was seen in a health message: is the log still the one it was made of?", _head),
 }
 VERBS = (
     Verb("recorder", "verbs.recorder", "the daemon that reads connection tracking and keeps the buffer"),
@@ -41,6 +49,7 @@ VERBS = (
     Verb("leases", "verbs.leases", "have the recorder read the DHCP leases now (called by hotplug.d/dhcp)"),
     Verb("doctor", "verbs.doctor", "what on this gateway makes records wrong, late or unlawful (run as root)", ("--fix", "--json")),
     Verb("erase", "verbs.erase", "destroy what is kept, now", ("--json",), one_of=("--purpose", "--all")),
+    Verb("log", "verbs.log", "the audit log, and whether it was cut or rewritten (run as root)", ("--verify", "--head", "--json")),
     Verb("ntp", "verbs.ntp", "tell the recorder that the time service has just confirmed the time (its hook calls this)", ("--json",)),
 )
 TABLE = Table(VERBS, OPTIONS, "exit codes: 0 fine, 1 can't go on (doctor: something was found), 2 bad use or bad configuration")

@@ -14,6 +14,7 @@ class Paths:
         self.flash = root + "/srv/oubli"
         self.ledger = self.flash + "/ledger"
         self.spool = self.flash + "/spool"
+        self.audit = self.flash + "/audit"
         self.published = self.flash + "/published"
         self.sealed = self.flash + "/vault"
         self.bundles = self.flash + "/bundles"

@@ -16,6 +16,7 @@ from agent.capture.netlink import RECEIVE_BUFFER
 from agent.clock import HOUR, Clock, newest
 from agent.config import devices, lease_files
 from agent.control import calls
+from agent.control.audit import Audit
 from agent.control.server import Server
 from agent.counters import Counters
 from agent.dates import date
@@ -59,6 +60,7 @@ def make_folders(paths: Paths) -> None:
     for folder, mode in (
         (paths.flash, 0o711),
         (paths.spool, 0o2770),
+        (paths.audit, 0o700),
         (paths.run, 0o711),
         (paths.live, 0o2770),
         (paths.control, 0o711),
@@ -85,7 +87,8 @@ def _no_drops() -> int:
 class Recorder:
     """One gateway's recorder below `root`.
 
-    `source` as in agent.clock, `sampler` draws the noise (None: from os.urandom), `log(text)` takes a line, `sysctl(name)` reads a
+    `source` as in agent.clock, `sampler` draws the noise (None: from os.urandom), `random(count)` gives salts, `log(text)` takes a line,
+    `sysctl(name)` reads a
     setting of conntrack, `switch(on)` sets the loss-free mode of the event socket, `drops()` counts what the kernel dropped for
     it, `network()` says what the network suffered.
     """
@@ -102,6 +105,7 @@ class Recorder:
         switch: "Callable[[bool], None]" = _no_socket,
         network: "Callable[[], dict[str, int] | None]" = trouble.read,
         drops: "Callable[[], int]" = _no_drops,
+        random: "Callable[[int], bytes]" = os.urandom,
     ) -> None:
         self.config = config
         self.paths = paths = Paths(root)
@@ -112,9 +116,12 @@ class Recorder:
         sodium = Sodium()
         self.counters = Counters(paths.counters)
         self.counters.add("starts")
+        self._noted = dict(self.counters.values)  # what the audit log has of losses
         self._ledger = Ledger(paths.ledger, log)
         floor = max(BUILT, newest(paths.config.rsplit("/", 1)[0]), self._ledger["high_water"])
         self.clock = Clock(source, paths.clock, floor, hardware=config.gateway.hardware_clock)
+        self.audit = Audit(paths.audit, sodium, self.clock, log, random)
+        self.audit.begin(booted=self.clock.booted, config=sodium.digest(config.canonical.encode(), 8))
         self._decoder = connections.Decoder()
         self._table = connections.Decoder(connections.NEW)
         self._timeouts = timeouts.Timeouts(sysctl)
@@ -128,8 +135,7 @@ class Recorder:
         self._dropped = 0  # of these, counted before
         self._open_stores(sodium, source.boot)
         self._spool = Spool(paths.spool, config.mqtt.spool_bytes, config.mqtt.spool_days)
-        gateway = sodium.digest(config.gateway.id.encode(), 8)
-        jitter = int.from_bytes(gateway, "big") % JITTER
+        jitter = int.from_bytes(sodium.digest(config.gateway.id.encode(), 8), "big") % JITTER
         self._published = Published(paths.published)
         sampler = sampler or Sampler(os.urandom)
         self._day = AgentDay(config, self._terminals, self._ledger, sampler, self._spool, self._published, jitter, log)
@@ -166,12 +172,18 @@ class Recorder:
         number = law.number("security")
         self._ring = Ring(paths.vault + "/security", self._keys, sodium, number, lifetime, budget, boot, self._lose)
         self._keeps = security is not None
-        self.counters.add("torn segments", self._ring.torn)
+        self._torn(self._ring.torn)
         self.stores: "dict[str, Store]" = {"security": self._ring}
         hours, floor = lambda: self._ledger.age, lambda: self.clock.floor
         for name, store in stores.custodians(config, paths, self._keys, sodium, boot, hours, floor, self._lose).items():
             self.stores[name] = store
-            self.counters.add("torn segments", len(store.torn))
+            self._torn(len(store.torn))
+
+    def _torn(self, segments: int) -> None:
+        """Count and note the segments that a former process left open."""
+        self.counters.add("torn segments", segments)
+        if segments:
+            self.audit.note("torn", segments)
 
     def _lose(self, cause: str, records: int) -> None:
         # Not on the log, which may leave the gateway: guests cause losses (ANON-4). `oubli status` has them.
@@ -298,7 +310,7 @@ class Recorder:
         while self.clock.hour():
             self._hour()
         if monotonic >= self._next_health:
-            self._health()
+            self._health(self._capture())
             self._next_health = _next(monotonic, HEALTH)
         self._loss_free.tick(monotonic, self._decoder.connections)
         self._streams()
@@ -352,12 +364,14 @@ class Recorder:
         step = self.clock.tick()
         if step:
             self._log("the wall clock was stepped by " + str(step // _SECOND) + " s")
+            self.audit.note("clock", "forward" if step > 0 else "back", abs(step) // _SECOND)
             self._who.shift(step)
             self._timeouts.shift(step)
             for store in self.stores.values():
                 store.stepped()
         if before and not self.clock.trusted:
             self._log("clock " + self.clock.state + ": more than a day from what was confirmed")
+            self.audit.note("clock", "strayed", 0)
 
     def _hour(self) -> None:
         """Count a powered-on hour on flash; drop what the spool can't hold."""
@@ -365,8 +379,18 @@ class Recorder:
         self.clock.floor = max(self.clock.floor, now)
         self._count(self._ledger.hour, now)
         self._count(self._spool.trim, now)
+        self._note_losses()
+        self.audit.hour()
         self.counters.add("messages dropped", self._spool.dropped)
         self._spool.dropped = 0
+
+    def _note_losses(self) -> None:
+        """Put what was lost since the last time on the audit log, a line a cause."""
+        for name in self.counters.values:
+            lost = self.counters.values[name] - self._noted[name]
+            if lost and name.startswith("lost: "):
+                self.audit.note("loss", name[6:].replace(" ", "-"), lost)
+        self._noted = dict(self.counters.values)
 
     def _count(self, write: "Callable[..., None]", *values: int) -> None:
         try:
@@ -380,16 +404,18 @@ class Recorder:
                 return "misconfigured"
         return "ok"
 
-    def _health(self) -> None:
+    def _health(self, capture: str) -> None:
+        wall = self._wall if self.clock.trusted else None
+        late = [name for name in self.stores if self.stores[name].late(wall, self._monotonic)]
         facts = {
-            "security": self._keeps,
-            "late": any(store.late(self._wall if self.clock.trusted else None, self._monotonic) for store in self.stores.values()),
-            "capture": self._capture(),
+            "purposes": [(name, name in self.config.purposes, name in late) for name in law.CONFIGURABLE],
+            "capture": capture,
             "clock": self.clock.state,
             "day": self._ledger["day"],
             "spent": self._ledger["spent"],
             "ceiling": self.config.summary.epsilon_ceiling,
             "duty": self.config.gateway.duty,
+            "audit": self.audit.newest,
         }
         second = (self._wall - self._monotonic % _TICK) // _SECOND  # when it was due, not when this loop came to it (ANON-4)
         text = messages.health(self.config.gateway.id, second, facts)
@@ -405,7 +431,9 @@ class Recorder:
         self.clock.confirm()
         if self.clock.state != before:
             self._log("clock " + self.clock.state)
+            self.audit.note("clock", "trusted", 0)
         if self.clock.refused:
+            self.audit.note("clock", "refused", 0)
             self._log("the time service tells a time that is over: not believed (EXP-5)")
         self.tick()
         return {"clock": self.clock.state}
@@ -415,8 +443,8 @@ class Recorder:
         self._wall = self.clock.source.wall()
         return {"read": self._read_leases()}
 
-    def erase(self, purpose: str) -> "dict[str, Any]":
-        """Destroy what a purpose keeps, or "all" of them."""
+    def erase(self, purpose: str, by: str) -> "dict[str, Any]":
+        """Destroy what a purpose keeps, or "all" of them; `by` is the caller's role."""
         if purpose != "all" and purpose not in self.config.purposes:
             raise calls.Refused("purpose isn't on; accepted: " + ", ".join(["all"] + sorted(self.config.purposes)))
         records = 0
@@ -428,6 +456,7 @@ class Recorder:
         self.counters.add("erased", records)
         self.tick()
         self._log("erased by order")
+        self.audit.note("erase", purpose, by)
         return {"erased": records}
 
     def _forwarder(self) -> "dict[str, Any]":
@@ -475,8 +504,11 @@ class Recorder:
         }
 
     def close(self) -> None:
-        """Close segments in order and save; the keys stay for the next process of this boot."""
+        """Close segments in order and save; the keys stay for the next process of this boot. Health says that capture has stopped."""
         self.tick()
+        self._note_losses()
+        self.audit.note("stop")
+        self._health("stopped")
         self._who.close()
         for store in self.stores.values():
             store.close()

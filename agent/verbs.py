@@ -7,6 +7,7 @@ Rooms are imported where they are used: a router's small heap holds the one verb
 import os
 import sys
 
+from agent import canonical
 from agent.config import load
 from agent.runtime import process
 from agent.runtime.clocks import DeviceTime
@@ -78,6 +79,17 @@ def erase(line: "Line") -> int:
     """Destroy what is kept."""
     answer = line.ask("erase", purpose=line.get("--purpose") or "all")
     return 1 if answer is None else line.show(answer, ["erased " + str(answer["erased"]) + " records"])
+
+
+def log(line: "Line") -> int:
+    """Show the audit log, an act a line, and whether it holds together; with --verify only that. With --json each line is an object."""
+    from agent.control.history import History, written
+
+    book = History(line.paths.audit, line.get("--head"))
+    quiet = "--verify" in line
+    book.read(lambda entry: None if quiet else print(canonical.dumps(entry.data()) if "--json" in line else written(entry)))
+    line.show(book.data(), book.lines())
+    return 1 if book.wrong else 0
 
 
 def doctor(line: "Line") -> int:

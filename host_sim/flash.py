@@ -97,7 +97,7 @@ class Flash:
         for at in range(0, size, PAGE):
             chosen, other = (new, old) if self.dice(2) else (old, new)
             page = chosen[at : at + PAGE]
-            if self.dice(3) == 0:
+            if page != other[at : at + PAGE] and self.dice(3) == 0:  # a page that nobody wrote to isn't programmed again
                 tear = self.dice(PAGE)
                 page = page[:tear] + other[at + tear : at + PAGE] if self.dice(2) else page[:tear]
             end = min(at + PAGE, size, at + len(page))

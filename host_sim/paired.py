@@ -132,9 +132,8 @@ class Device:
         """Begin a process of the same boot; its clock is trusted ten minutes later."""
         self.time.second = second
         log = self.seen.log.append
-        self.recorder = Recorder(
-            self.config, str(self.root), self.time, sampler=self.sampler() if self.sampler else None, log=log, sysctl=ACCOUNTING.get
-        )
+        sampler = self.sampler() if self.sampler else None
+        self.recorder = Recorder(self.config, str(self.root), self.time, sampler=sampler, log=log, sysctl=ACCOUNTING.get, random=bytes)
         for message in (
             kernel.link("lan"),
             kernel.address(b"\x0a\x14\0\1", 16),

@@ -649,6 +649,8 @@ def test_folders_are_open_to_whom_they_must_be(interpreter: Interpreter, folder:
 MODES = {
     "srv": "0o755",
     "srv/oubli": "0o711",
+    "srv/oubli/audit": "0o700",
+    "srv/oubli/audit/00000001": "0o600",
     "srv/oubli/ledger": "0o600",
     "srv/oubli/spool": "0o2770",
     "var": "0o755",

@@ -11,6 +11,7 @@ import jsonschema
 import numpy as np
 import pytest
 
+from agent import law
 from agent.forward import messages
 from agent.forwarder import LOST, STOPPED
 from agent.summary import metrics
@@ -180,5 +181,16 @@ def test_the_hours_of_a_week_are_the_calendars():
 
 
 HEALTH = messages.health(
-    "a" * 16, 1, {"security": True, "late": False, "capture": "ok", "clock": "floor", "day": 1, "spent": 0, "ceiling": 9, "duty": "none"}
+    "a" * 16,
+    1,
+    {
+        "purposes": [(name, name == "security", False) for name in law.CONFIGURABLE],
+        "capture": "ok",
+        "clock": "floor",
+        "day": 1,
+        "spent": 0,
+        "ceiling": 9,
+        "duty": "none",
+        "audit": (7, "0f" * 32),
+    },
 )

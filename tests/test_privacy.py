@@ -254,7 +254,7 @@ def beats(folder: Path, signs: list[Sign]) -> list[bytes]:
     device = Device(folder, Silence)
     device.recorder.close()
     time = device.time = Slow("c" * 32)
-    recorder = Recorder(device.config, str(folder), time, sampler=Silence(), log=lambda _: None, sysctl=ACCOUNTING.get)
+    recorder = Recorder(device.config, str(folder), time, sampler=Silence(), log=lambda _: None, sysctl=ACCOUNTING.get, random=bytes)
     for message in (kernel.link("lan"), kernel.address(b"\x0a\x14\0\1", 16)):
         recorder.neighbour(message, len(message))
     told: list[bytes] = []

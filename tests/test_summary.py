@@ -1185,11 +1185,11 @@ def test_explain_says_in_five_lines_what_a_figure_means_and_how_sure_it_is(tmp_p
     ("words", "accepted"),
     [
         (["explain"], "accepted: arrivals, presence, volume, active, classes"),
-        (["explain", "visits"], "accepted: VERB"),
-        (["explain", "volume", "volume"], "accepted: VERB"),
+        (["explain", "visits"], "accepted: arrivals, presence"),
+        (["explain", "volume", "volume"], "accepted: explain METRIC"),
         (["summary", "--day"], "a value is missing"),
         (["summary", "--day", "yesterday"], "accepted: a date such as"),
-        (["summary", "volume"], "accepted: VERB"),
+        (["summary", "volume"], "accepted: summary [--day D]"),
         (["status", "--day", "2026-11-25"], "accepted: summary --day D"),
     ],
 )

@@ -57,7 +57,7 @@ def _word(kind: "str | tuple[str, ...]", value: "object") -> str:
 
 
 class Audit:
-    """The log in `folder`, made where there is none. `newest` is number and hash of the newest checkpoint; `torn`: power was lost.
+    """The log in `folder`, made where there is none. `newest` is number and hash of the newest checkpoint, `head` the newest line's hash.
 
     `random(count)` gives octets; `log(text)` is told where flash refuses.
     """
@@ -71,12 +71,17 @@ class Audit:
         self._log = log
         self._random = random
         self._file = self._number = self._beyond = 0
-        self._head = chain.NOTHING
+        self.head = chain.NOTHING
         self.newest = (0, chain.NOTHING)
         self._lines: "dict[str, int]" = {}
         self._link: "chain.Entry | None" = None
         self.torn = False  # what follows the last line that holds isn't one: the next line goes to another file
         self._open()
+
+    def begin(self, *, booted: bool, config: bytes) -> None:
+        """Note a start of the recorder, the first one of a boot or a later one, and the digest of its configuration."""
+        self.note("start", "boot" if booted else "restart")
+        self.note("config", config)
 
     def note(self, act: str, *words: "object") -> bool:
         """Append an act; True once it is on flash. ValueError for what isn't in the table."""
@@ -98,7 +103,7 @@ class Audit:
         salt = "".join(["%02x" % octet for octet in self._random(SALT)])
         number = self.newest[0] + 1
         if self._append("checkpoint " + str(number) + " " + salt + " " + str(min(self._beyond, LARGEST))):
-            self.newest = (number, self._head)
+            self.newest = (number, self.head)
             self._beyond = 0
 
     def _seconds(self) -> int:
@@ -109,7 +114,7 @@ class Audit:
 
     def _seen(self, entry: "chain.Entry") -> None:
         """Take over a line that is in the newest file."""
-        self._number, self._head = entry.number, entry.head
+        self._number, self.head = entry.number, entry.head
         self._lines[entry.act] = self._lines.get(entry.act, 0) + 1
         if entry.act == "link":
             self._link, self.newest = entry, (int(entry.words[1]), entry.words[2])
@@ -129,12 +134,12 @@ class Audit:
 
     def _line(self, text: str) -> "tuple[bytes, str]":
         text = str(self._number + 1) + " " + str(self._seconds()) + " " + self._clock.state + " " + text
-        head = chain.seal(self._sodium, self._head, text)
+        head = chain.seal(self._sodium, self.head, text)
         return (text + " " + head + "\n").encode(), head
 
     def _begin(self) -> bool:
         """Begin a file that goes on from the last line that holds; let go of what is over."""
-        words = ["link", str(self._file + 1), str(self.newest[0]), self.newest[1], self._head, "torn" if self.torn else "whole"]
+        words = ["link", str(self._file + 1), str(self.newest[0]), self.newest[1], self.head, "torn" if self.torn else "whole"]
         line, _ = self._line(" ".join(words))
         try:
             files.write_atomic(self._path(self._file + 1), line)
@@ -175,7 +180,7 @@ class Audit:
         except OSError as failure:
             self._log("the audit log can't be written (errno " + str(failure.errno) + ")")
             return False
-        self._number, self._head = self._number + 1, head
+        self._number, self.head = self._number + 1, head
         act = text.split(" ", 1)[0]
         self._lines[act] = self._lines.get(act, 0) + 1
         return True

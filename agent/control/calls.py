@@ -98,7 +98,7 @@ CALLS = {
     "status": Call(STAFF, {}, lambda recorder, _fields, _roles: recorder.status()),
     "ntp": Call((ROOT,), {}, lambda recorder, _fields, _roles: recorder.confirm_time()),
     "leases": Call((ROOT,), {}, lambda recorder, _fields, _roles: recorder.read_leases()),
-    "erase": Call(STAFF, {"purpose": text(16)}, lambda recorder, fields, _roles: recorder.erase(fields["purpose"])),
+    "erase": Call(STAFF, {"purpose": text(16)}, lambda recorder, fields, roles: recorder.erase(fields["purpose"], roles[0])),
 }
 
 
@@ -113,15 +113,12 @@ class Peers:
         self._etc = etc
 
     def roles(self, user: int, groups: "Sequence[int]") -> "Roles":
-        """Return the roles of a caller with this uid and these gids."""
+        """Return the roles of a caller with this uid and these gids, the one that may most first."""
         if user in (0, self._own):
             return (ROOT, ANYONE)
-        found = [ANYONE]
-        if self._number("group", OPERATOR_GROUP) in groups:
-            found.append(OPERATOR)
-        if user == self._number("passwd", PORTAL_USER):
-            found.append(PORTAL)
-        return tuple(found)
+        operator = (OPERATOR,) if self._number("group", OPERATOR_GROUP) in groups else ()
+        portal = (PORTAL,) if user == self._number("passwd", PORTAL_USER) else ()
+        return operator + portal + (ANYONE,)
 
     def _number(self, file: str, name: str) -> int:
         """Return the uid or gid of a name, -1 where it has none."""

@@ -21,14 +21,17 @@ _CLOCKS = ("unknown", "floor", "trusted")
 class Entry:
     """One line: number, time (s), clock, act, words, and its hash in hexadecimal."""
 
-    def __init__(self, text: str, parts: "list[str]", head: str) -> None:
+    def __init__(self, parts: "list[str]", head: str) -> None:
         self.number = int(parts[0])
         self.time = int(parts[1])
         self.clock = parts[2]
         self.act = parts[3]
         self.words = parts[4:]
-        self.text = text
         self.head = head
+
+    def data(self) -> "dict[str, Any]":
+        """Return what `oubli log --json` shows."""
+        return {"number": self.number, "time": self.time, "clock": self.clock, "act": self.act, "words": self.words, "hash": self.head}
 
 
 def seal(sodium: "Sodium", head: str, text: str) -> str:
@@ -64,7 +67,7 @@ def first(path: str) -> "Entry | None":
     for part in files.read_chunks(path, LINE + 1):
         found = _split(part.split(b"\n")[0])
         if found is not None and found[1][3] == "link" and len(found[1]) == 9:
-            return Entry(*found)
+            return Entry(found[1], found[2])
     return None
 
 
@@ -110,7 +113,7 @@ def _follow(last: "Entry | None", line: bytes, sodium: "Sodium") -> "Entry | Non
         if int(parts[0]) != last.number + 1 or parts[3] == "link":
             return None
         former = last.head
-    return Entry(text, parts, head) if seal(sodium, former, text) == head else None
+    return Entry(parts, head) if seal(sodium, former, text) == head else None
 
 
 class Verdict:
@@ -175,6 +178,6 @@ def verify(folder: str, sodium: "Sodium", visit: "Callable[[Entry], None]") -> V
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Callable
+    from typing import Any, Callable
 
     from agent.runtime.sodium import Sodium

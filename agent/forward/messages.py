@@ -9,7 +9,8 @@ from agent.dates import date
 from agent.summary.metrics import half_width
 
 SUMMARY_OCTETS = 320
-HEALTH_OCTETS = 512
+HEALTH_OCTETS = 1024
+_FLAGS = {True: "true", False: "false"}
 
 
 def _pad(text: str, octets: int) -> bytes:
@@ -43,21 +44,26 @@ def summary(gateway: str, metric: "Metric", day: int, slot: int, start: int, end
 
 
 def health(gateway: str, time: int, facts: "dict[str, Any]") -> bytes:
-    """Return the health message. `facts`: late, capture, clock, day, spent, ceiling, duty, all of the device itself."""
+    """Return the health message; every fact is of the device itself.
+
+    purposes (name, on, late), capture, clock, day, spent, ceiling, duty, audit (number and hash of the newest checkpoint)
+    """
+    purposes = ['"%s":{"on":%s,"late":%s}' % (name, _FLAGS[on], _FLAGS[late]) for name, on, late in facts["purposes"]]
     text = (
-        '{"schema":"oubli/health/1","gateway":"%s","time":%d,"purposes":{"security":{"on":%s,"late":%s}},"capture":"%s",'
-        '"clock":"%s","ledger":{"day":"%s","spent":%d,"ceiling":%d},"duty":"%s"}'
+        '{"schema":"oubli/health/1","gateway":"%s","time":%d,"purposes":{%s},"capture":"%s",'
+        '"clock":"%s","ledger":{"day":"%s","spent":%d,"ceiling":%d},"duty":"%s","audit":{"checkpoints":%d,"head":"%s"}}'
     ) % (
         gateway,
         time,
-        "true" if facts["security"] else "false",
-        "true" if facts["late"] else "false",
+        ",".join(purposes),
         facts["capture"],
         facts["clock"],
         date(facts["day"]),
         facts["spent"],
         facts["ceiling"],
         facts["duty"],
+        facts["audit"][0],
+        facts["audit"][1],
     )
     return _pad(text, HEALTH_OCTETS)
 
