@@ -20,8 +20,8 @@ from agent.control import audit, chain
 from agent.control.history import History
 from agent.runtime.sodium import Sodium
 from host_sim import audit_cuts
+from host_sim.paired import Device, Sign
 from tests.interpreters import INTERPRETERS, PROJECT
-from tests.paired import Device, Sign
 from tools.fleet import heads
 
 if TYPE_CHECKING:

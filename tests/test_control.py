@@ -262,7 +262,7 @@ def test_an_answer_that_fails_costs_its_client_only(served: Path) -> None:
     assert ask(served, b'{"v":1,"call":"status","fail":"now"}\n') == b""
 
 
-TALK = [*CONNECT[:-1], CONNECT[-1].replace("sleep 20", 'syswrite(S, "$ARGV[1]\\n"); print while <S>')]
+TALK = [*CONNECT[:-1], CONNECT[-1].replace("sleep 20", '$SIG{PIPE} = "IGNORE"; syswrite(S, "$ARGV[1]\\n"); print while <S>')]
 
 
 CALLS = ("erase", "leases", "ntp", "status")

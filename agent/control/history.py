@@ -2,7 +2,7 @@
 """`oubli log`: the audit log for a person, held against itself and against a checkpoint that was seen outside (L34-VI-3)."""
 
 from agent.control import chain
-from agent.forward.messages import date
+from agent.dates import date
 from agent.runtime.sodium import Sodium
 
 
