@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The Mosquitto that tools/fleet ships a configuration for, started from that file with other paths and port; can be restarted."""
+
+from __future__ import annotations
+
+import re
+import socket
+import subprocess
+import time
+from typing import TYPE_CHECKING
+
+from tests.interpreters import PROJECT
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SHIPPED = PROJECT / "tools" / "fleet" / "mosquitto"
+_TLS = ("cafile", "certfile", "keyfile", "require_certificate", "use_identity_as_username", "tls_version")
+
+
+class Mosquitto:
+    """A broker on a free loopback port. With `certificates` (ca.pem, broker.pem, broker.key) as shipped; without, anonymous plain text."""
+
+    def __init__(self, folder: Path, certificates: Path | None = None) -> None:
+        self.folder = folder
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            self.port: int = free.getsockname()[1]
+        text = (SHIPPED / "oubli.conf").read_text()
+        text = text.replace("listener 8883", f"listener {self.port} 127.0.0.1\nuser root")
+        text = text.replace("/etc/mosquitto/oubli.acl", str(SHIPPED / "oubli.acl"))
+        text = text.replace("/etc/mosquitto/oubli/", f"{certificates}/")
+        text = text.replace("/var/lib/mosquitto/", f"{folder}/")
+        if certificates is None:
+            text = re.sub(rf"(?m)^({'|'.join(_TLS)}|acl_file) .*\n", "", text)
+            text = text.replace("allow_anonymous false", "allow_anonymous true")
+        self._configuration = folder / "mosquitto.conf"
+        self._configuration.write_text(text)
+        self.start()
+
+    def start(self) -> None:
+        """Start it and wait until it listens."""
+        log = self.folder / "mosquitto.log"
+        with log.open("wb") as file:
+            words = ["mosquitto", "-c", str(self._configuration)]
+            self.process = subprocess.Popen(words, stdout=file, stderr=file, stdin=subprocess.DEVNULL, start_new_session=True)
+        deadline = time.monotonic() + 30
+        while b" running\n" not in log.read_bytes():
+            assert self.process.poll() is None, log.read_text()
+            assert time.monotonic() < deadline, log.read_text()
+            time.sleep(0.02)
+
+    def stop(self) -> None:
+        """End it in order: it saves what it holds."""
+        self.process.terminate()
+        self.process.wait(30)
+
+    def __enter__(self) -> Mosquitto:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.process.poll() is None:
+            self.stop()

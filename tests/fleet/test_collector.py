@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`oubli-fleet serve` between a real Mosquitto and a real store: what is killed, restarted or shared loses and doubles nothing."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from django.db import connection
+from paho.mqtt import client as paho
+
+from agent.forward import topics
+from tests.fleet import says
+from tests.fleet.conftest import emptied
+from tests.fleet.mosquitto import Mosquitto
+from tests.interpreters import PROJECT
+from tools.fleet import load
+from tools.fleet.intake import Arrival
+from tools.fleet.models import Gateway, Message, Tally
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+pytestmark = pytest.mark.needs("mosquitto")
+PATIENCE = 120  # seconds, at most, for what takes one
+
+
+def until(done: Callable[[], object], what: str) -> None:
+    """Wait for a condition."""
+    end = time.monotonic() + PATIENCE
+    while not done():
+        assert time.monotonic() < end, what
+        time.sleep(0.05)
+
+
+@contextmanager
+def collector(store: str, port: int, log: Path, *words: str, name: str = "one", consumers: int = 1) -> Iterator[subprocess.Popen[bytes]]:
+    """Run consumers for as long as the block lasts."""
+    command = [sys.executable, "-m", "tools.fleet", "serve", "--broker", f"mqtt://127.0.0.1:{port}", "--no-page", *words]
+    command += ["--name", name, "--consumers", str(consumers)]
+    with log.open("ab") as file:
+        process = subprocess.Popen(
+            command, cwd=PROJECT, env=os.environ | {"OUBLI_FLEET_DB": store}, stdin=subprocess.DEVNULL, stdout=file, stderr=file
+        )
+    try:
+        yield process
+    finally:
+        process.terminate()
+        assert process.wait(60) == 0, log.read_text()
+
+
+def children(process: subprocess.Popen[bytes]) -> list[int]:
+    """Return the process ids of a collector's consumers."""
+    found: list[int] = []
+    for thread in Path(f"/proc/{process.pid}/task").iterdir():
+        found += [int(pid) for pid in (thread / "children").read_text().split()]
+    return sorted(pid for pid in found if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes())
+
+
+def connected(log: Path, times: int) -> bool:
+    """Say whether consumers have connected so many times."""
+    return log.exists() and log.read_text().count("connected without TLS") >= times
+
+
+def publish(port: int, *arrivals: Arrival) -> None:
+    """Publish and wait for the broker's word; what is no summary is retained, as the agent does. ConnectionError: it went instead."""
+    client = paho.Client(paho.CallbackAPIVersion.VERSION2, protocol=paho.MQTTv311, reconnect_on_failure=False)
+    client.connect("127.0.0.1", port)
+    end = time.monotonic() + PATIENCE
+    for one in arrivals:
+        message = client.publish(one.topic, one.payload, qos=1, retain="/summary/" not in one.topic)
+        while not message.is_published():
+            if client.loop(0.1) or time.monotonic() > end:
+                raise ConnectionError
+    client.disconnect()
+
+
+def test_what_was_said_before_and_while_the_collector_was_away_is_taken(sqlite, tmp_path):
+    """Retained state and health at the first connection; summaries from the session that the broker keeps; each once."""
+    log = tmp_path / "log"
+    now = int(time.time())
+    today = now // 86_400 - 2
+    one = says.name(1)
+    with Mosquitto(tmp_path) as broker:
+        publish(broker.port, says.state(one), says.health(one, now - 60))
+        with collector(sqlite, broker.port, log):
+            until(lambda: connected(log, 1) and Gateway.objects.filter(version="0.1.0", health__clock="trusted").exists(), "retained")
+            publish(broker.port, says.summary(one, day=today))
+            until(Message.objects.exists, "live")
+        publish(broker.port, says.summary(one, day=today, slot=1), says.summary(one, day=today))
+        with collector(sqlite, broker.port, log):
+            until(lambda: Tally.objects.filter(fate="repeat").exists(), "kept by the broker")
+            assert Message.objects.count() == 2
+
+
+def test_a_large_packet_is_refused_by_the_shipped_broker_and_by_us(sqlite, tmp_path):
+    """10 MB: the broker that we ship a configuration for ends the connection; one that lets it pass finds it counted as refused."""
+    log = tmp_path / "log"
+    with Mosquitto(tmp_path) as broker:
+        with pytest.raises((ConnectionError, RuntimeError)):  # by the loop, or by paho's look at the message
+            publish(broker.port, Arrival(topics.summary(says.name(1), "arrivals"), b"1" * 10_000_000))
+        broker.stop()
+        configuration = tmp_path / "mosquitto.conf"
+        configuration.write_text(configuration.read_text().replace("max_packet_size 4096", ""))
+        broker.start()
+        with collector(sqlite, broker.port, log):
+            until(lambda: connected(log, 1), "connected")
+            publish(broker.port, Arrival(topics.summary(says.name(1), "arrivals"), b"1" * 10_000_000))
+            until(lambda: Tally.objects.filter(fate="size", count=1).exists(), "counted")
+
+
+FORWARDERS, EACH = 60, 24
+
+
+@pytest.mark.needs("pg_ctlcluster")
+def test_sixty_forwarders_two_killed_consumers_and_a_restarted_broker_lose_and_double_nothing(database, tmp_path, memory):
+    """The subset of `tools/soak --room fleet`: real forwarders and spools, Mosquitto as shipped, PostgreSQL, two consumers that share."""
+    emptied(database)
+    log = tmp_path / "log"
+    with Mosquitto(tmp_path) as broker, collector(database, broker.port, log, consumers=2) as running:
+        until(lambda: connected(log, 2), "two consumers")
+        load.prepare(memory / "fleet", broker.port, range(FORWARDERS), EACH, int(time.time()))
+        words = [sys.executable, "-m", "tools.fleet.load", str(memory / "fleet"), "0", str(FORWARDERS), "400"]
+        gateways = subprocess.Popen(words, cwd=PROJECT, stdin=subprocess.DEVNULL)
+        try:
+            for part in (1, 2):
+                until(
+                    lambda part=part: len(children(running)) == 2 and Message.objects.count() > part * FORWARDERS * EACH // 5, "under way"
+                )
+                victim = children(running)[part - 1]
+                os.kill(victim, 9)
+                if part == 1:
+                    broker.stop()
+                    broker.start()
+                while victim in children(running):
+                    time.sleep(0.05)
+            assert gateways.wait(PATIENCE) == 0
+        finally:
+            gateways.kill()
+            gateways.wait()
+        until(lambda: Message.objects.count() == FORWARDERS * EACH, "all there")
+        kept = Tally.objects.filter(fate="kept").values_list("count", flat=True)
+        assert sum(kept) == FORWARDERS * EACH
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT sum(v0), count(*) FROM fleet_message")
+        numbers = [(number + place) % 90 - 5 for number in range(FORWARDERS) for place in range(EACH)]
+        assert cursor.fetchone() == (sum(numbers), len(numbers))
+    assert set(Tally.objects.values_list("fate", flat=True)) <= {"kept", "repeat", "state"}

@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The broker as an operator names it: mqtts://USER@HOST:PORT with files for what is secret, checked before anybody connects."""
+
+import os
+import ssl
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+ACCEPTED = "mqtts://[USER@]HOST[:PORT], or mqtt:// where the broker is loopback or with --insecure"
+_LOOPBACK = {"localhost", "127.0.0.1", "::1"}
+_SECRET = 4096  # octets of a password file
+
+
+class BrokerError(Exception):
+    """A broker that can't be used; `args[0]` is the one line to show, without a secret."""
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where the broker is and how to speak to it; `tls` is None for plain text."""
+
+    host: str
+    port: int
+    username: str | None
+    password: str | None
+    tls: ssl.SSLContext | None
+
+
+def address(
+    url: str,
+    *,
+    password_file: Path | None = None,
+    ca: Path | None = None,
+    certificate: Path | None = None,
+    key: Path | None = None,
+    insecure: bool = False,
+) -> Address:
+    """Return a checked address; BrokerError names the option that is wrong."""
+    parts = urlsplit(url)
+    try:
+        port = parts.port
+    except ValueError:
+        port = -1
+    if parts.scheme not in {"mqtt", "mqtts"} or not parts.hostname or port == -1 or parts.path not in {"", "/"}:
+        raise BrokerError(f"--broker: not understood; accepted: {ACCEPTED}")
+    if parts.password is not None:
+        raise BrokerError("--broker: a password in a command line is everybody's; accepted: --password-file, mode 0600")
+    secure = parts.scheme == "mqtts"
+    if not secure and parts.hostname not in _LOOPBACK and not insecure:
+        raise BrokerError(f"--broker: plain text to another machine; accepted: {ACCEPTED}")
+    return Address(
+        parts.hostname,
+        port or (8883 if secure else 1883),
+        unquote(parts.username) if parts.username else None,
+        _password(password_file),
+        _tls(ca, certificate, key) if secure else None,
+    )
+
+
+def _password(path: Path | None) -> str | None:
+    if path is None:
+        return None
+    secret(path, "--password-file")
+    try:
+        with path.open("rb") as file:
+            return file.read(_SECRET).decode().rstrip("\r\n")
+    except ValueError:
+        raise BrokerError("--password-file: no text") from None
+
+
+def secret(path: Path, option: str) -> Path:
+    """Return the path of a secret that only its owner can read; BrokerError names the option."""
+    try:
+        mode = path.stat().st_mode
+    except OSError as failure:
+        raise BrokerError(f"{option}: {path}: {os.strerror(failure.errno or 0)}; accepted: a file of mode 0600") from None
+    if mode & 0o077:
+        raise BrokerError(f"{option}: {path}: open to others; accepted: a file of mode 0600")
+    return path
+
+
+def _tls(ca: Path | None, certificate: Path | None, key: Path | None) -> ssl.SSLContext:
+    if key is not None:
+        secret(key, "--key")
+    try:
+        context = ssl.create_default_context(cafile=ca)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        if certificate is not None:
+            context.load_cert_chain(certificate, key)
+    except OSError as failure:  # SSLError is one
+        raise BrokerError(f"--ca, --certificate or --key: not usable ({failure.strerror or 'no PEM'}); accepted: PEM files") from None
+    return context

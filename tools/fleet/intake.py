@@ -1,0 +1,237 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What takes messages into the store, a batch a transaction: each once, whatever is sent twice, late, in disorder or by two at a time.
+
+`Intake.take` returns when the batch is committed; the consumer acknowledges to the broker only then, so a collector that is killed gets
+the batch again, and the keys make that harmless. Totals of the fleet grow in the same transaction as the messages, and only by those
+that were new. Rows of one batch are written in the order of their keys, so that two consumers wait for each other and never for good.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.db import connection, transaction
+
+from tools.fleet import checkpoints
+from tools.fleet.models import CELLS, VALUES, Episode, Gateway, Message
+from tools.fleet.reading import METRIC, Reading, Refused, read
+
+GATEWAYS = 10_000  # at most: a publisher who makes up names fills no disk
+SILENT = 86_400  # seconds without a word after which a gateway counts as silent
+BOOTS = 5  # boot ids that are remembered
+ALTERNATING = 2  # boot ids that came back within a day: two gateways have one id
+_DAY = 86_400
+_KEY = ("gateway_id", "metric", "day", "slot")
+_COLUMNS = (*_KEY, "start", '"end"', "b_over", "b_under", "received", "late", *VALUES)
+_TOTAL_KEY = ("metric", "day", "slot", '"group"', "b_over", "b_under")
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """What the broker handed over. `retained`: it was said before we asked; `again`: the broker isn't sure that we hadn't it already."""
+
+    topic: str
+    payload: bytes
+    retained: bool = False
+    again: bool = False
+
+
+class Intake:
+    """Takes batches; `fates` counts what became of every message of this process."""
+
+    def __init__(self, limit: int = GATEWAYS) -> None:
+        self._limit = limit
+        self.fates: Counter[str] = Counter()
+
+    def take(self, arrivals: Iterable[Arrival], now: int) -> Counter[str]:
+        """Store a batch that came at `now`, seconds since the epoch; return how many had which fate. Django's errors pass through."""
+        fates: Counter[tuple[str | None, str]] = Counter()
+        readings: list[tuple[Arrival, Reading]] = []
+        for arrival in arrivals:
+            try:
+                readings.append((arrival, read(arrival.topic, arrival.payload, now)))
+            except Refused as refused:
+                fates[refused.gateway, refused.reason] += 1
+        with transaction.atomic():
+            self._store(readings, fates, now)
+        total: Counter[str] = Counter()
+        for (_, fate), count in fates.items():
+            total[fate] += count
+        self.fates += total
+        return total
+
+    def _store(self, readings: list[tuple[Arrival, Reading]], fates: Counter[tuple[str | None, str]], now: int) -> None:
+        gateways = self._gateways({reading.gateway for _, reading in readings}, now)
+        spoke: set[int] = set()  # primary keys of those that are alive
+        changed: set[int] = set()  # and of those whose row says something else now
+        rows: dict[tuple[int, int, int, int], tuple[Any, ...]] = {}
+        for arrival, reading in readings:
+            gateway = gateways.get(reading.gateway)
+            if gateway is None:
+                fates[None, "full"] += 1
+                continue
+            if reading.kind in _SPOKEN:
+                _SPOKEN[reading.kind](gateway, reading.content, arrival, now)
+                fates[None, reading.kind] += 1
+                changed.add(gateway.pk)
+            else:
+                row = _row(gateway.pk, reading, now)
+                if row[:4] in rows:
+                    _seen_before(fates, reading.gateway, same=_compared(row) == _compared(rows[row[:4]]))
+                else:
+                    rows[row[:4]] = row
+            if not arrival.retained:
+                spoke.add(gateway.pk)
+        self._summaries([rows[key] for key in sorted(rows)], {one.pk: one for one in gateways.values()}, fates)
+        for gateway in gateways.values():
+            if gateway.pk in spoke:
+                _heard(gateway, now)
+        told = sorted((one for one in gateways.values() if one.pk in changed), key=lambda one: one.pk)
+        if told:
+            Gateway.objects.bulk_update(told, _TOLD, batch_size=100)
+        Gateway.objects.filter(pk__in=spoke - changed).update(seen=now)
+        _tally(fates, gateways, now)
+
+    def _gateways(self, names: set[str], now: int) -> dict[str, Gateway]:
+        """Return the rows of these gateways, locked, new ones made as long as there is room."""
+        found = {one.ident: one for one in Gateway.objects.select_for_update().filter(ident__in=names).order_by("pk")}
+        new = sorted(names - set(found))
+        if new:
+            room = self._limit - Gateway.objects.count()
+            Gateway.objects.bulk_create(
+                [Gateway(ident=name, first_seen=now, seen=0) for name in new[: max(room, 0)]], ignore_conflicts=True
+            )
+            found = {one.ident: one for one in Gateway.objects.select_for_update().filter(ident__in=names).order_by("pk")}
+        return found
+
+    def _summaries(self, rows: Sequence[tuple[Any, ...]], gateways: dict[int, Gateway], fates: Counter[tuple[str | None, str]]) -> None:
+        if not rows:
+            return
+        new = set(_insert(rows))
+        totals: dict[tuple[Any, ...], list[int]] = {}
+        for row in rows:
+            gateway = gateways[row[0]]
+            if row[:4] in new:
+                fates[None, "kept"] += 1
+                _add(totals, gateway.group, row)
+                continue
+            kept = Message.objects.filter(gateway_id=row[0], metric=row[1], day=row[2], slot=row[3]).values_list(*_COMPARED).get()
+            _seen_before(fates, gateway.ident, same=kept == _compared(row))
+        add_totals(totals)
+
+
+_TOLD = ("seen", "state", "version", "config", "expected", "boots", "returns", "returned", "health", "health_at")
+_COMPARED = ("start", "end", "b_over", "b_under", *VALUES)
+
+
+def _compared(row: tuple[Any, ...]) -> tuple[Any, ...]:
+    return (*row[4:8], *row[10:])
+
+
+def _seen_before(fates: Counter[tuple[str | None, str]], gateway: str, *, same: bool) -> None:
+    fates[(None, "repeat") if same else (gateway, "conflict")] += 1
+
+
+def _row(gateway: int, reading: Reading, now: int) -> tuple[Any, ...]:
+    content = reading.content
+    values = [*content["values"], *[None] * (CELLS - len(content["values"]))]
+    key = (gateway, METRIC[reading.kind], reading.day, content["slot"])
+    return (*key, content["start"], content["end"], *content["b"], now, reading.late, *values)
+
+
+def _insert(rows: Sequence[tuple[Any, ...]]) -> list[tuple[int, int, int, int]]:
+    """Insert what isn't there, in the rows' order; return the keys that were new."""
+    places = ",".join(["(" + ",".join(["%s"] * len(_COLUMNS)) + ")"] * len(rows))
+    text = f"INSERT INTO fleet_message ({','.join(_COLUMNS)}) VALUES {places} ON CONFLICT DO NOTHING RETURNING {','.join(_KEY)}"  # noqa: S608 (column names of ours)
+    with connection.cursor() as cursor:
+        cursor.execute(text, [value for row in rows for value in row])
+        return [tuple(row) for row in cursor.fetchall()]
+
+
+def _add(totals: dict[tuple[Any, ...], list[int]], group: str, row: tuple[Any, ...]) -> None:
+    sums = totals.setdefault((*row[1:4], group, *row[6:8]), [0] * (1 + CELLS))
+    sums[0] += 1
+    for cell, value in enumerate(row[10:], 1):
+        sums[cell] += value or 0
+
+
+def add_totals(totals: dict[tuple[Any, ...], list[int]]) -> None:
+    """Add to the running totals: (metric, day, slot, group, b over, b under) -> count and the sums of each cell."""
+    _grow("fleet_total", _TOTAL_KEY, ("count", *VALUES), totals)
+
+
+def _grow(table: str, key: Sequence[str], sums: Sequence[str], rows: dict[tuple[Any, ...], list[int]]) -> None:
+    """Add to the sums of a table's rows, in the order of their keys; a row that isn't there is made."""
+    if not rows:
+        return
+    places = ",".join(["(" + ",".join(["%s"] * (len(key) + len(sums))) + ")"] * len(rows))
+    grown = ",".join(f"{name} = {table}.{name} + excluded.{name}" for name in sums)
+    text = f"INSERT INTO {table} ({','.join((*key, *sums))}) VALUES {places} ON CONFLICT ({','.join(key)}) DO UPDATE SET {grown}"  # noqa: S608 (names of ours)
+    with connection.cursor() as cursor:
+        cursor.execute(text, [value for row in sorted(rows) for value in (*row, *rows[row])])
+
+
+def _heard(gateway: Gateway, now: int) -> None:
+    if gateway.seen and now - gateway.seen > SILENT:
+        Episode.objects.create(gateway=gateway, kind="silent", began=gateway.seen, ended=now)
+    gateway.seen = max(gateway.seen, now)
+
+
+def _state(gateway: Gateway, content: dict[str, Any], arrival: Arrival, now: int) -> None:
+    """Note a state. A boot id that comes back after another had replaced it: two gateways with one id, if it happens again and again."""
+    gateway.state = content["state"]
+    if content["state"] != "online":
+        return
+    gateway.version, gateway.config = content["version"], content["config"]
+    gateway.expected = gateway.expected or gateway.config
+    boots = gateway.boots.split() if gateway.boots else []
+    boot = content["boot"]
+    if boot in boots[1:] and not arrival.retained and not arrival.again:
+        gateway.returns = 1 if now - gateway.returned > _DAY else gateway.returns + 1
+        gateway.returned = now
+        if gateway.returns == ALTERNATING:
+            Episode.begin(gateway, "duplicate", now)
+    if boot not in boots[:1]:
+        gateway.boots = " ".join([boot, *[one for one in boots if one != boot]][:BOOTS])
+
+
+def _health(gateway: Gateway, content: dict[str, Any], arrival: Arrival, now: int) -> None:
+    """Note a health message that is newer than the one before, and open or close what it says is wrong."""
+    former = gateway.health
+    if former and former["clock"] == content["clock"] == "trusted" and content["time"] < former["time"]:
+        return  # an older one that came late, or was sent again
+    gateway.health = content
+    if arrival.retained and content == former:
+        return
+    if arrival.retained and content["clock"] == "trusted":
+        gateway.health_at = min(now, content["time"])
+        gateway.seen = max(gateway.seen, gateway.health_at)
+    else:
+        gateway.health_at = now
+    if gateway.state == "lost" and not arrival.retained:
+        gateway.state = "online"  # it speaks
+    _switch(gateway, "late", any(one["late"] for one in content["purposes"].values()), former, now)
+    _switch(gateway, "stopped", content["capture"] == "stopped", former, now)
+    checkpoints.note(gateway, content, now)
+
+
+def _switch(gateway: Gateway, kind: str, wrong: bool, former: dict[str, Any], now: int) -> None:
+    if wrong:
+        Episode.begin(gateway, kind, now)
+    elif former:
+        Episode.objects.filter(gateway=gateway, kind=kind, ended=None).update(ended=now)
+
+
+def _tally(fates: Counter[tuple[str | None, str]], gateways: dict[str, Gateway], now: int) -> None:
+    """Count fates by day; what was refused also by its gateway, if that is one we know."""
+    strangers = {name for name, _ in fates if name and name not in gateways}
+    known = gateways | {one.ident: one for one in Gateway.objects.filter(ident__in=strangers)}
+    counts: dict[tuple[int, int, str], list[int]] = {}
+    for (name, fate), count in fates.items():
+        row = (known[name].pk if name and name in known else 0, now // _DAY, fate)
+        counts.setdefault(row, [0])[0] += count
+    _grow("fleet_tally", ("gateway", "day", "fate"), ("count",), counts)
+
+
+_SPOKEN = {"state": _state, "health": _health}

@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One message as it came from the broker, read with suspicion: a checked `Reading`, or the reason why it is refused.
+
+The broker's ACL says who may write where; this room trusts none of it. Everything is bounded before it is looked at, every kind has its
+JSON Schema, and what a schema can't say is checked here: that the topic is the gateway's own, that a slot's times are the day's, that no
+clock talks nonsense. Reasons are a closed list: they are counted, and never quote what was sent.
+"""
+
+import functools
+import json
+import re
+from dataclasses import dataclass
+from datetime import date
+from typing import Any, NoReturn
+
+import jsonschema
+
+from agent.forward import topics
+from agent.summary.metrics import METRICS, half_width
+from tools.fleet.schemas import schema
+
+LARGEST = 4096  # octets of a payload; the agent's longest is 512
+PUNCTUAL = 900  # seconds after a slot's end; what comes later is late (the agent sends within 660)
+AHEAD = 3600  # seconds that a gateway's clock may be ahead of ours
+KEPT_DAYS = 400  # what is older is neither taken nor kept
+_HOUR, _DAY = 3600, 86400
+_EPOCH = date(1970, 1, 1).toordinal()
+_VALUE = 10**9  # a published number lies within ±
+_NOISE = 2000  # b lies from 1/2 (epsilon 2, L1 1) to 2,000 (epsilon 0.001, L1 2)
+
+REASONS = {
+    "topic": "a topic that no gateway has",
+    "size": "larger than 4,096 octets",
+    "json": "no JSON",
+    "schema": "not what the kind's schema says",
+    "gateway": "a payload that names another gateway than its topic",
+    "range": "a number or text outside its range",
+    "clock": "times that can't be",
+    "conflict": "another message with the key of one that is kept",
+    "full": "a new gateway beyond the limit",
+}
+METRIC = {metric.name: number for number, metric in enumerate(METRICS)}
+_IDENT = "([a-z2-7]{16})"
+_TOPICS = (
+    (re.compile(topics.state(_IDENT)), "state"),
+    (re.compile(topics.health(_IDENT)), "health"),
+    *((re.compile(topics.summary(_IDENT, metric.name)), metric.name) for metric in METRICS),
+)
+
+
+class Refused(Exception):  # noqa: N818 (a message is refused)
+    """A message that isn't taken: `reason` of `REASONS`, and the gateway whose topic it came on, if it is one."""
+
+    def __init__(self, reason: str, gateway: str | None = None) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.gateway = gateway
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A checked message: its kind, its gateway, its content. For a summary also day (since the epoch) and whether it is late."""
+
+    kind: str
+    gateway: str
+    content: dict[str, Any]
+    day: int = 0
+    late: bool = False
+
+
+@functools.cache
+def _validator(kind: str) -> jsonschema.Draft202012Validator:
+    return jsonschema.Draft202012Validator(schema(kind))
+
+
+def read(topic: str, payload: bytes, now: int) -> Reading:
+    """Return the message; `now` in seconds since the epoch. Refused names one of `REASONS`."""
+    kind, gateway = _addressed(topic)
+    try:
+        return _read(kind, gateway, payload, now)
+    except Refused as refused:
+        refused.gateway = gateway
+        raise
+
+
+def _addressed(topic: str) -> tuple[str, str]:
+    for pattern, kind in _TOPICS:
+        match = pattern.fullmatch(topic)
+        if match:
+            return kind, match[1]
+    raise Refused("topic")
+
+
+def _read(kind: str, gateway: str, payload: bytes, now: int) -> Reading:
+    if len(payload) > LARGEST:
+        raise Refused("size")
+    content = _parse(payload)
+    if not _validator(kind).is_valid(content):
+        raise Refused("schema")
+    if content.get("gateway", gateway) != gateway:
+        raise Refused("gateway")
+    if kind == "state":
+        if not 0 < len(content.get("version", "0")) <= 32:
+            raise Refused("range")
+        return Reading(kind, gateway, content)
+    if kind == "health":
+        if content["clock"] == "trusted" and content["time"] > now + AHEAD:
+            raise Refused("clock")
+        if not 0 <= content["time"] < 1 << 32:
+            raise Refused("range")
+        return Reading(kind, gateway, content)
+    return _summary(kind, gateway, content, now)
+
+
+def _summary(kind: str, gateway: str, content: dict[str, Any], now: int) -> Reading:
+    metric = METRICS[METRIC[kind]]
+    over, under = content["b"]
+    if any(abs(value) > _VALUE for value in content["values"]) or not under <= 2 * over or not over <= _NOISE * under <= _NOISE * 1000:
+        raise Refused("range")
+    if content["half_width"] != half_width((over, under)):
+        raise Refused("range")
+    try:
+        day = date.fromisoformat(content["day"]).toordinal() - _EPOCH
+    except ValueError:
+        raise Refused("clock") from None
+    begin = day * _DAY + 3 * _HOUR + content["slot"] * metric.slot_seconds
+    if content["end"] != begin + metric.slot_seconds or not begin <= content["start"] < content["end"]:
+        raise Refused("clock")
+    if content["end"] > now + AHEAD or content["end"] < now - KEPT_DAYS * _DAY:
+        raise Refused("clock")
+    return Reading(kind, gateway, content, day, content["end"] + PUNCTUAL < now)
+
+
+def _parse(payload: bytes) -> dict[str, Any]:
+    """Return a JSON object of whole numbers, texts and no key twice: nothing else is ever sent."""
+    try:
+        content = json.loads(payload.decode(), parse_float=_no, parse_constant=_no, object_pairs_hook=_once)
+    except (ValueError, RecursionError):
+        raise Refused("json") from None
+    if not isinstance(content, dict):
+        raise Refused("schema")
+    return content
+
+
+def _no(_: str) -> NoReturn:
+    raise ValueError
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    content = dict(pairs)
+    if len(content) != len(pairs):
+        raise ValueError
+    return content

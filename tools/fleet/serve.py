@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What `oubli-fleet serve` runs: the page in this process, consumers in processes of their own, each replaced when it dies."""
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from django.db.utils import Error
+
+from tools.fleet import site
+from tools.fleet.broker import Address, address
+
+_PRUNED_EVERY = 6 * 3600  # seconds
+_REPLACED_AFTER = 2  # seconds; a consumer that dies at once storms nobody
+
+
+def log(text: str) -> None:
+    """Write one log line."""
+    sys.stderr.write(f"oubli-fleet: {text}\n")
+    sys.stderr.flush()
+
+
+@dataclass(frozen=True)
+class Uplink:
+    """What a consumer needs, as plain words: they cross to another process."""
+
+    broker: str
+    db: str
+    name: str
+    files: dict[str, Path | None]
+    insecure: bool
+
+    def address(self) -> Address:
+        """Return the checked address; BrokerError says what is wrong."""
+        return address(self.broker, insecure=self.insecure, **self.files)
+
+
+def consume(uplink: Uplink, number: int, parent: int) -> None:
+    """Be one consumer until SIGTERM, or until the parent is gone."""
+    stop = threading.Event()
+    for one in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(one, lambda *_: stop.set())
+    site.configure(uplink.db)
+    from tools.fleet.consumer import Consumer
+
+    consumer = Consumer(uplink.address(), f"{uplink.name}-{number}", lambda text: log(f"consumer {number}: {text}"), keeper=number == 1)
+    consumer.run(lambda: stop.is_set() or os.getppid() != parent)
+
+
+class Consumers:
+    """So many consumer processes, looked after by a thread until `close`."""
+
+    def __init__(self, uplink: Uplink, count: int) -> None:
+        self._uplink = uplink
+        self._context = multiprocessing.get_context("spawn")
+        self._stop = threading.Event()
+        self.processes: list[Any] = [self._start(number) for number in range(1, count + 1)]
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._thread.start()
+
+    def _start(self, number: int) -> Any:  # noqa: ANN401 (a process of the spawning context)
+        process = self._context.Process(target=consume, args=(self._uplink, number, os.getpid()), daemon=False)
+        process.start()
+        return process
+
+    def _watch(self) -> None:
+        from tools.fleet.retention import prune
+
+        pruned = 0.0
+        while not self._stop.wait(_REPLACED_AFTER):
+            for place, process in enumerate(self.processes):
+                if not process.is_alive():
+                    log(f"consumer {place + 1} ended with {process.exitcode}: another takes its place")
+                    process.close()
+                    self.processes[place] = self._start(place + 1)
+            if time.monotonic() > pruned:
+                pruned = time.monotonic() + _PRUNED_EVERY
+                with contextlib.suppress(Error):
+                    prune(int(time.time()))
+
+    def close(self) -> None:
+        """End them, and wait until they have committed what they hold."""
+        self._stop.set()
+        self._thread.join()
+        for process in self.processes:
+            process.terminate()
+        for process in self.processes:
+            process.join(20)
+            if process.is_alive():
+                process.kill()
+                process.join()
+
+
+def serve_page(listener: socket.socket, certificate: Path | None, key: Path | None, ready: Callable[[], None]) -> None:
+    """Serve the page until SIGTERM or SIGINT."""
+    import uvicorn
+    from django.core.asgi import get_asgi_application
+
+    server = uvicorn.Server(
+        uvicorn.Config(
+            get_asgi_application(),
+            lifespan="off",
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            ssl_certfile=certificate,
+            ssl_keyfile=key,
+            timeout_keep_alive=15,
+            limit_concurrency=200,
+        )
+    )
+    ready()
+    server.run(sockets=[listener])
+
+
+def wait() -> None:
+    """Wait for SIGTERM or SIGINT: what there is to do without a page."""
+    stop = threading.Event()
+    for one in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(one, lambda *_: stop.set())
+    stop.wait()
