@@ -12,9 +12,11 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 from typing import Any
 
-from numpy import concatenate, convolve
+from numpy import concatenate
+from numpy.fft import irfft, rfft
 
 LEVEL = 0.95
 EXACT = 64  # terms that are convolved
@@ -51,8 +53,14 @@ def half_width(scales: Mapping[Fraction, int]) -> float:
     """Return the least half-width that holds the summed noise of so many terms of each scale with at least 95 %."""
     if sum(scales.values()) > EXACT:
         return _NORMAL * math.sqrt(sum(count * variance(b) for b, count in scales.items()))
+    return _exact(tuple(sorted(scales.items())))
+
+
+@lru_cache(maxsize=4096)
+def _exact(scales: tuple[tuple[Fraction, int], ...]) -> float:
+    """Return the half-width by convolution."""
     summed = [1.0]  # symmetric: from 0 up
-    for b, count in scales.items():
+    for b, count in scales:
         summed = _convolve(summed, _power(noise(b), count))
     total, width = summed[0], 0
     while total < LEVEL and width + 1 < len(summed):
@@ -75,7 +83,9 @@ def _power(one: list[float], count: int) -> list[float]:
 
 def _convolve(one: list[float], other: list[float]) -> list[float]:
     """Return the distribution of the sum of two symmetric integer variables, each given from 0 up."""
-    whole = convolve(concatenate((one[:0:-1], one)), concatenate((other[:0:-1], other)))
+    left, right = concatenate((one[:0:-1], one)), concatenate((other[:0:-1], other))
+    size = len(left) + len(right) - 1
+    whole = irfft(rfft(left, size) * rfft(right, size), size)  # exact to 1e-16 of the whole, and fast where b is large
     half = whole[len(one) + len(other) - 2 :].tolist()
     while len(half) > 1 and half[-1] < _TAIL:
         half.pop()

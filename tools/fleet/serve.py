@@ -9,6 +9,7 @@ import socket
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -102,6 +103,7 @@ class Consumers:
 
 def serve_page(listener: socket.socket, certificate: Path | None, key: Path | None, ready: Callable[[], None]) -> None:
     """Serve the page until SIGTERM or SIGINT."""
+    warnings.filterwarnings("ignore", message="StreamingHttpResponse must consume")  # whitenoise hands out files that way
     import uvicorn
     from django.core.asgi import get_asgi_application
 
@@ -116,8 +118,11 @@ def serve_page(listener: socket.socket, certificate: Path | None, key: Path | No
             ssl_keyfile=key,
             timeout_keep_alive=15,
             limit_concurrency=200,
+            timeout_graceful_shutdown=5,
         )
     )
+    for one in (signal.SIGTERM, signal.SIGINT):  # uvicorn raises again what ended it: the consumers are still to be closed
+        signal.signal(one, lambda *_: None)
     ready()
     server.run(sockets=[listener])
 

@@ -1,0 +1,177 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The page in a real Chromium, served by `oubli-fleet serve` beside a real broker: what an operator does, with eyes, keyboard and rules."""
+
+from __future__ import annotations
+
+import csv
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import sync_playwright
+
+from tests.fleet import says
+from tests.fleet.mosquitto import Mosquitto
+from tests.fleet.test_collector import publish, until
+from tests.interpreters import PROJECT
+from tools.fleet import simulated, staging
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from playwright.sync_api import Browser, Locator, Page
+
+pytestmark = [pytest.mark.needs("mosquitto", "chromium"), pytest.mark.xdist_group("chromium")]
+RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
+
+
+@pytest.fixture
+def served(sqlite: str, tmp_path: Path) -> Iterator[tuple[str, str, int, list[simulated.Venue]]]:
+    """Give the page of a fleet of thirty: its address, the password that it told, the broker's port, the venues."""
+    venues = simulated.venues(30)
+    staging.fill(venues, 9, int(time.time()))
+    log = tmp_path / "log"
+    with Mosquitto(tmp_path) as broker, log.open("wb") as file:
+        words = ["serve", "--broker", f"mqtt://127.0.0.1:{broker.port}", "--listen", "127.0.0.1:0", "--consumers", "1"]
+        process = subprocess.Popen(
+            [sys.executable, "-m", "tools.fleet", *words],
+            cwd=PROJECT,
+            env=os.environ | {"OUBLI_FLEET_DB": sqlite},
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=file,
+        )
+        try:
+            until(lambda: b"page: http" in log.read_bytes() and b"connected without" in log.read_bytes(), "the page is served")
+            address = re.search(r"page: (\S+)/\n", log.read_text())
+            password = re.search(r"log in as operator with (\S+)", log.read_text())
+            assert address is not None
+            assert password is not None
+            yield address[1], password[1], broker.port, venues
+        finally:
+            process.terminate()
+            assert process.wait(60) == 0, log.read_text()
+        assert "Traceback" not in log.read_text()
+
+
+@pytest.fixture
+def browser() -> Iterator[Browser]:
+    """Give a headless Chromium."""
+    with sync_playwright() as playwright:
+        one = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"] if os.geteuid() == 0 else [])
+        yield one
+        one.close()
+
+
+def watched(page: Page) -> list[str]:
+    """Return a list that grows by everything that the page asks for elsewhere, and whatever it complains of."""
+    found: list[str] = []
+    page.on("request", lambda request: None if request.url.startswith("http://127.0.0.1:") else found.append(request.url))
+    page.on("console", lambda message: found.append(message.text) if message.type in {"error", "warning"} else None)
+    page.on("pageerror", lambda failure: found.append(str(failure)))
+    return found
+
+
+def accessible(page: Page) -> None:
+    """Check a page by axe-core's rules, and that nothing is wider than the window."""
+    found: dict[str, Any] = Axe().run(page, options=RULES).response
+    faults = [(rule["id"], node["html"][:200], node["failureSummary"][:300]) for rule in found["violations"] for node in rule["nodes"]]
+    assert faults == [], page.url
+    assert len(found["passes"]) > 10
+    wide = page.evaluate("[document.documentElement.scrollWidth, window.innerWidth]")
+    assert wide[0] <= wide[1], page.url
+
+
+def follow(page: Page, link: Locator) -> None:
+    """Click, and wait for the page that it leads to."""
+    with page.expect_navigation():
+        link.click()
+
+
+def test_an_operator_finds_the_gateway_in_breach_reads_its_band_and_exports(served, browser):
+    """Log in, find the gateway in breach, read its band, switch the language, export; every page by axe's rules; nothing from elsewhere."""
+    address, password, port, venues = served
+    context = browser.new_context(locale="en-GB", viewport={"width": 1360, "height": 900}, accept_downloads=True)
+    page = context.new_page()
+    strange = watched(page)
+    page.goto(f"{address}/compliance")
+    accessible(page)
+    page.get_by_label("Name").fill("operator")
+    page.get_by_label("Password").fill(password)
+    follow(page, page.get_by_role("button", name="Log in"))
+    assert page.url == f"{address}/compliance"  # where one wanted to go
+    accessible(page)
+
+    follow(page, page.get_by_role("link", name="Gateways").first)
+    accessible(page)
+    follow(page, page.get_by_role("link", name=re.compile("breach")))
+    late = venues[3]
+    row = page.get_by_role("row").filter(has_text="A record outlived its deadline").filter(has_text=late.name)
+    follow(page, row.get_by_role("link"))
+    accessible(page)
+    assert page.get_by_role("heading", level=1).inner_text() == late.name
+    arrivals = page.locator("section", has=page.locator("#m-arrivals"))
+    arrivals.get_by_text("The figures").click()
+    told = arrivals.get_by_role("cell").all_inner_texts()
+    assert len(told) > 5
+    assert all(re.fullmatch(r"< 8|\d+ ± 12|\u2013", one) for one in told)
+    band, value = (arrivals.locator(f"svg .{name}").first.bounding_box() for name in ("band", "value"))
+    assert band is not None
+    assert value is not None
+    assert band["height"] > 5
+    assert band["y"] < value["y"] + 1  # it reaches above the bar's end
+
+    follow(page, page.get_by_role("button", name="Français"))
+    assert page.locator("html").get_attribute("lang") == "fr"
+    assert page.get_by_role("heading", name="Constats").is_visible()
+    follow(page, page.get_by_role("link", name="Parc"))
+    assert "±" in page.locator(".big").inner_text()
+    accessible(page)
+    follow(page, page.get_by_role("link", name="Conformité"))
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Exporter en CSV").click()
+    with Path(download.value.path()).open(newline="") as file:
+        rows = list(csv.reader(file))
+    assert [row[1] for row in rows if "dépassé son terme" in row[4]] == [late.name]
+
+    follow(page, page.get_by_role("link", name="Passerelles").first)
+    publish(port, says.health(venues[0].ident, int(time.time()), late=True))
+    page.get_by_role("link", name=venues[0].name, exact=True).scroll_into_view_if_needed()
+    page.locator("tr.breach", has_text=venues[0].name).wait_for(timeout=60_000)  # by itself: the list is live
+    assert strange == []
+
+
+def test_keyboard_phone_and_dark(served, browser):
+    """By keys alone: skip link, log-in, a gateway. On a phone and in the dark the rules of axe hold too, contrast among them."""
+    address, password, _, _ = served
+    for look in ({"color_scheme": "dark", "viewport": {"width": 1360, "height": 900}}, {"viewport": {"width": 360, "height": 740}}):
+        page = browser.new_context(locale="fr-FR", **look).new_page()
+        strange = watched(page)
+        page.goto(address)
+        page.keyboard.type("operator")
+        page.keyboard.press("Tab")
+        page.keyboard.type(password)
+        page.keyboard.press("Enter")
+        page.wait_for_selector("#list")
+        accessible(page)
+        page.keyboard.press("Tab")
+        assert page.evaluate("document.activeElement.className") == "skip"
+        page.keyboard.press("Enter")
+        for _ in range(40):
+            page.keyboard.press("Tab")
+            if page.evaluate("document.activeElement.id.startsWith('g-')"):
+                break
+        page.keyboard.press("Enter")
+        page.wait_for_url("**/gateway/*")
+        for path in ("", "fleet", "compliance"):
+            if path:
+                page.goto(f"{address}/{path}")
+            accessible(page)
+        assert strange == []

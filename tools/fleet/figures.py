@@ -1,0 +1,206 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Sums of what was published, with bands: a gateway's days, and the fleet's and its groups' from the running totals.
+
+Every figure is an `Estimate` of tools/fleet/estimate.py, made from the unsuppressed numbers and the known noise of each (ANON-3); what
+a person is shown is cut to what the noise allows only in `shown`. A day's terminals are the sum of `presence`'s cells: each is in one.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from fractions import Fraction
+from typing import Any
+
+from django.db.models import Max, Sum
+
+from agent.summary.metrics import METRICS, display_threshold
+from tools.fleet.estimate import Estimate, half_width
+from tools.fleet.models import VALUES, Gateway, Message, Total
+from tools.fleet.reading import METRIC
+
+_DAY = 86_400
+_NARROW = "\u202f"  # between thousands
+
+
+def cells(metric: str) -> tuple[str, ...]:
+    """Return the names of a metric's cells, in the order of its values."""
+    return METRICS[METRIC[metric]].cells
+
+
+def newest_day() -> int | None:
+    """Return the newest agent-day of which a daily figure is there."""
+    newest: int | None = Total.objects.filter(metric=METRIC["presence"]).aggregate(Max("day"))["day__max"]
+    return newest
+
+
+def as_date(day: int) -> datetime:
+    """Return when an agent-day's date begins, UTC."""
+    return datetime.fromtimestamp(day * _DAY, UTC)
+
+
+def groups() -> list[str]:
+    """Return the names of the groups that there are, the nameless one first."""
+    return list(Gateway.objects.order_by("group").values_list("group", flat=True).distinct())
+
+
+def _totals(metric: str, first: int, last: int, group: str | None) -> Any:  # noqa: ANN401 (a query)
+    rows = Total.objects.filter(metric=METRIC[metric], day__gte=first, day__lte=last)
+    return rows if group is None else rows.filter(group=group)
+
+
+class _Adding:
+    """Adds up published numbers and counts their noise."""
+
+    def __init__(self) -> None:
+        self.value = 0
+        self.scales: Counter[Fraction] = Counter()
+
+    def add(self, value: int, over: int, under: int, count: int) -> None:
+        self.value += value
+        self.scales[Fraction(over, under)] += count
+
+    def estimate(self) -> Estimate:
+        return Estimate(self.value, half_width(self.scales))
+
+
+def fleet_days(first: int, last: int, group: str | None = None) -> dict[int, tuple[Estimate, int]]:
+    """Return for each agent-day the terminals of all gateways, and how many gateways told."""
+    width = len(cells("presence"))
+    days: dict[int, tuple[_Adding, list[int]]] = {}
+    for row in _totals("presence", first, last, group).values_list("day", "b_over", "b_under", "count", *VALUES[:width]):
+        adding, told = days.setdefault(row[0], (_Adding(), []))
+        adding.add(sum(row[4:]), row[1], row[2], row[3] * width)
+        told.append(row[3])
+    return {day: (adding.estimate(), sum(told)) for day, (adding, told) in sorted(days.items())}
+
+
+def group_days(first: int, last: int) -> dict[str, tuple[Estimate, int]]:
+    """Return for each group the terminals of some days together, and how many gateway-days told."""
+    width = len(cells("presence"))
+    found: dict[str, tuple[_Adding, list[int]]] = {}
+    for row in _totals("presence", first, last, None).values_list("group", "b_over", "b_under", "count", *VALUES[:width]):
+        adding, told = found.setdefault(row[0], (_Adding(), []))
+        adding.add(sum(row[4:]), row[1], row[2], row[3] * width)
+        told.append(row[3])
+    return {group: (adding.estimate(), sum(told)) for group, (adding, told) in sorted(found.items())}
+
+
+def weekly_means(last: int, weeks: int, group: str | None = None) -> list[tuple[int, Estimate, int]]:
+    """Return the mean day of each of the weeks that end with `last`, oldest first: (first day, terminals a day, days that told)."""
+    found = []
+    for week in range(weeks - 1, -1, -1):
+        final = last - 7 * week
+        width = len(cells("presence"))
+        adding, days = _Adding(), set()
+        for row in _totals("presence", final - 6, final, group).values_list("day", "b_over", "b_under", "count", *VALUES[:width]):
+            adding.add(sum(row[4:]), row[1], row[2], row[3] * width)
+            days.add(row[0])
+        if days:
+            found.append((final - 6, adding.estimate().scaled(len(days)), len(days)))
+    return found
+
+
+def fleet_cells(metric: str, first: int, last: int, group: str | None = None) -> list[Estimate]:
+    """Return a daily metric's cells, summed over gateways and days."""
+    names = VALUES[: len(cells(metric))]
+    sums = [_Adding() for _ in names]
+    for row in _totals(metric, first, last, group).values_list("b_over", "b_under", "count", *names):
+        for adding, value in zip(sums, row[3:], strict=True):
+            adding.add(value, *row[:3])
+    return [adding.estimate() for adding in sums]
+
+
+def week_profile(first: int, last: int, group: str | None = None) -> list[Estimate | None]:
+    """Return the fleet's mean arrivals in each hour of the week, Monday 00:00 UTC first; None: nobody told."""
+    hours: list[tuple[_Adding, set[int]]] = [(_Adding(), set()) for _ in range(168)]
+    for day, slot, over, under, count, value in _totals("arrivals", first, last, group).values_list(
+        "day", "slot", "b_over", "b_under", "count", "v0"
+    ):
+        adding, days = hours[(day * 24 + 3 + slot + 72) % 168]  # the epoch began on a Thursday
+        adding.add(value, over, under, count)
+        days.add(day)
+    return [adding.estimate().scaled(len(days)) if days else None for adding, days in hours]
+
+
+def gateway_day(gateway: Gateway, day: int) -> dict[str, list[tuple[int, Estimate, bool, int]]]:
+    """Return what a gateway published of a day: metric -> (cell or slot, value with its band, late, what is shown as less than)."""
+    found: dict[str, list[tuple[int, Estimate, bool, int]]] = {}
+    for row in Message.objects.filter(gateway=gateway, day=day).order_by("metric", "slot"):
+        metric = METRICS[row.metric]
+        b = (row.b_over, row.b_under)
+        width = half_width({Fraction(*b): 1})
+        below = display_threshold(b)
+        for cell, name in enumerate(VALUES[: len(metric.cells)]):
+            found.setdefault(metric.name, []).append(
+                (row.slot if metric.slots > 1 else cell, Estimate(getattr(row, name), width), row.late, below)
+            )
+    return found
+
+
+def gateway_days(gateway: Gateway, first: int, last: int) -> dict[int, tuple[Estimate, int]]:
+    """Return for each agent-day a gateway's terminals, as `fleet_days` does."""
+    width = len(cells("presence"))
+    rows = Message.objects.filter(gateway=gateway, metric=METRIC["presence"], day__gte=first, day__lte=last).order_by("day")
+    found = {}
+    for row in rows.values_list("day", "b_over", "b_under", *VALUES[:width]):
+        found[row[0]] = (Estimate(sum(row[3:]), half_width({Fraction(row[1], row[2]): width})), 1)
+    return found
+
+
+def gateway_newest(gateway: Gateway) -> int | None:
+    """Return the newest agent-day of which a gateway told."""
+    newest: int | None = Message.objects.filter(gateway=gateway).aggregate(Max("day"))["day__max"]
+    return newest
+
+
+def regroup(group: str) -> None:
+    """Make a group's totals anew from the messages of its gateways: after a gateway came or went. To be called in a transaction."""
+    Total.objects.filter(group=group).delete()
+    sums = {name: Sum(name) for name in VALUES}
+    keys = ("metric", "day", "slot", "b_over", "b_under")
+    rows = Message.objects.filter(gateway__group=group).values(*keys).annotate(count=Sum(1), **sums).order_by()
+    made = (
+        Total(**{key: row[key] for key in keys}, group=group, count=row["count"], **{name: row[name] or 0 for name in VALUES})
+        for row in rows
+    )
+    Total.objects.bulk_create(made, batch_size=500)
+
+
+def thousands(value: float, decimals: int = 0) -> str:
+    """Return a number as it is read: narrow spaces between thousands."""
+    return f"{value:,.{decimals}f}".replace(",", _NARROW).replace("-", "\u2212")
+
+
+def step_of(width: float) -> float:
+    """Return the place to which a figure with such a half-width is rounded: that of the half-width's second digit."""
+    return 10.0 ** (math.floor(math.log10(width)) - 1) if width > 0 else 1.0
+
+
+def shown(one: Estimate, below: float = 0) -> str:
+    """Return a figure as a person reads it: rounded to what the noise lets one know, with its ±; "< n" where there may be nothing.
+
+    `below` is ANON-3's ceil(2b) for a single value; a sum is "< its half-width" below that.
+    """
+    width = one.half_width
+    if width <= 0:
+        return thousands(one.value)
+    step = max(step_of(width), 0.1)
+    if one.value == int(one.value):
+        step = max(step, 1)
+    decimals = 1 if step < 1 else 0
+    wide = math.ceil(width / step - 1e-9) * step
+    threshold = below or wide
+    if one.value < threshold:
+        return f"< {thousands(threshold, 0 if below else decimals)}"
+    return f"{thousands(round(one.value / step) * step, decimals)} ± {thousands(wide, decimals)}"
+
+
+def highest(estimates: Iterable[Estimate | None]) -> float:
+    """Return the upper end of the highest band, at least 1."""
+    return max([1.0, *(one.value + one.half_width for one in estimates if one is not None)])
+
+
+def sequence(found: dict[int, tuple[Estimate, int]], days: Sequence[int]) -> list[Estimate | None]:
+    """Return a value for each day; None where nobody told."""
+    return [found[day][0] if day in found else None for day in days]

@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is wrong with a gateway, and how bad it is: one table, one function, read by page, terminal, CSV and Prometheus alike.
+
+A *breach* is what the law or the product's promise doesn't allow (L34-1; EXP-1; L34-VI-3), or what hides it: late expiry, a broken audit
+log, silence, a stopped capture, two gateways with one id, no key left. A *warning* is what will become one or wants a person's look.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from tools.fleet.intake import SILENT
+from tools.fleet.models import Episode, Gateway, Tally
+
+BREACH, WARNING = "breach", "warning"
+KEYS_SOON = 10  # days of keys left at which a bundle is to be renewed
+HEARD = 900  # seconds: health comes every five minutes
+_DAY = 86_400
+_RECENT = 7  # days in which a refused message is still spoken of
+
+# kind: (grade, what it says); the words are translated in tools/fleet/words.py
+KINDS = {
+    "late": (BREACH, "A record outlived its deadline (late expiry)"),
+    "cut": (BREACH, "The audit log was cut"),
+    "rewritten": (BREACH, "The audit log was rewritten"),
+    "forked": (BREACH, "The audit log goes on in two ways"),
+    "silent": (BREACH, "No word for more than 24 hours"),
+    "stopped": (BREACH, "Capture has stopped"),
+    "keys": (BREACH, "No key is left for a custodian's store"),
+    "duplicate": (BREACH, "Two gateways use this id"),
+    "keys_soon": (WARNING, "The custodian's bundle runs out in {days} days"),
+    "drift": (WARNING, "The configuration isn't the accepted one"),
+    "misconfigured": (WARNING, "Capture is misconfigured"),
+    "clock": (WARNING, "The clock isn't trusted"),
+    "undeclared": (WARNING, "Nobody is declared to answer authority requests"),
+    "doctor": (WARNING, "The gateway's doctor found: {found}"),
+    "conflict": (WARNING, "Sends figures that contradict those that are kept"),
+    "refused": (WARNING, "Messages were refused"),
+    "offline": (WARNING, "Not connected to the broker"),
+}
+ORDER = {kind: place for place, kind in enumerate(KINDS)}
+SETTLED = ("cut", "rewritten", "forked", "duplicate")  # stay until a person says that it is settled
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that is wrong: since when, seconds since the epoch (0: not known), and the numbers and words of its text."""
+
+    kind: str
+    since: int
+    words: dict[str, Any]
+    until: int | None = None
+
+    @property
+    def grade(self) -> str:
+        """Return `breach` or `warning`."""
+        return KINDS[self.kind][0]
+
+    @property
+    def text(self) -> str:
+        """Return what it says, in English."""
+        return KINDS[self.kind][1]
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A gateway and what is wrong with it, the worst first."""
+
+    gateway: Gateway
+    findings: tuple[Finding, ...]
+
+    @property
+    def grade(self) -> str:
+        """Return `breach`, `warning` or `good`."""
+        return self.findings[0].grade if self.findings else "good"
+
+    @property
+    def days_of_keys(self) -> int | None:
+        """Return how many days of keys the custodian's bundle still has; None without such a store."""
+        return days_of_keys(self.gateway.health)
+
+    @property
+    def late(self) -> bool:
+        """Say whether a record outlived its deadline."""
+        return any(finding.kind == "late" for finding in self.findings)
+
+    @property
+    def audit(self) -> str:
+        """Return `cut`, `rewritten`, `forked`, `whole`, or nothing where no checkpoint came yet."""
+        broken = [finding.kind for finding in self.findings if finding.kind in {"cut", "rewritten", "forked"}]
+        return broken[0] if broken else "whole" if self.gateway.health.get("audit", {}).get("number") else ""
+
+
+def days_of_keys(health: dict[str, Any]) -> int | None:
+    """Return the days of keys that a health message speaks of."""
+    return health.get("keys")
+
+
+def _of_health(health: dict[str, Any], since: int) -> Iterable[Finding]:
+    if any(one["late"] for one in health["purposes"].values()):
+        yield Finding("late", since, {})
+    if health["capture"] in {"stopped", "misconfigured"}:
+        yield Finding(health["capture"], since, {})
+    if health["clock"] != "trusted":
+        yield Finding("clock", since, {})
+    if health["duty"] == "undeclared":
+        yield Finding("undeclared", since, {})
+    days = days_of_keys(health)
+    if days is not None and days <= KEYS_SOON:
+        yield Finding("keys_soon" if days > 0 else "keys", since, {"days": days})
+    if health.get("findings"):
+        yield Finding("doctor", since, {"found": ", ".join(map(str, health["findings"]))})
+
+
+def judge(gateway: Gateway, episodes: Iterable[Episode], refused: Iterable[str], now: int) -> Standing:
+    """Return how a gateway stands at `now`; `episodes` are its open ones, `refused` the reasons of its messages refused of late."""
+    found: dict[str, Finding] = {one.kind: Finding(one.kind, one.began, {}) for one in episodes if one.kind in KINDS}
+    if gateway.health:
+        for finding in _of_health(gateway.health, gateway.health_at):
+            found.setdefault(finding.kind, finding)
+    if now - gateway.seen > SILENT:
+        found["silent"] = Finding("silent", gateway.seen, {})
+    elif gateway.state in {"lost", "stopped"}:
+        found["offline"] = Finding("offline", gateway.seen, {})
+    if gateway.config != gateway.expected:
+        found["drift"] = Finding("drift", 0, {})
+    reasons = set(refused)
+    if "conflict" in reasons:
+        found["conflict"] = Finding("conflict", 0, {})
+    if reasons - {"conflict"}:
+        found["refused"] = Finding("refused", 0, {})
+    return Standing(gateway, tuple(sorted(found.values(), key=lambda one: ORDER[one.kind])))
+
+
+def standings(gateways: Iterable[Gateway], now: int) -> list[Standing]:
+    """Return how gateways stand, the worst first, then by name; three queries however many they are."""
+    rows = list(gateways)
+    names = [row.pk for row in rows]
+    narrow = {"gateway__in": names} if len(names) < 50 else {}
+    open_ones: dict[int, list[Episode]] = {}
+    for episode in Episode.objects.filter(ended=None, **narrow):
+        open_ones.setdefault(episode.gateway_id, []).append(episode)
+    refused: dict[int, list[str]] = {}
+    for number, fate in Tally.objects.filter(day__gt=now // _DAY - _RECENT, gateway__gt=0, **narrow).values_list("gateway", "fate"):
+        refused.setdefault(number, []).append(fate)
+    judged = [judge(row, open_ones.get(row.pk, ()), refused.get(row.pk, ()), now) for row in rows]
+    return sorted(judged, key=_rank)
+
+
+def _rank(standing: Standing) -> tuple[int, int, str, str]:
+    grade = (BREACH, WARNING, "good").index(standing.grade)
+    return grade, ORDER[standing.findings[0].kind] if standing.findings else 0, standing.gateway.name.lower(), standing.gateway.ident
+
+
+def history(now: int, days: int) -> list[tuple[Gateway, Finding]]:
+    """Return what was wrong in the last days and is over, newest first."""
+    rows = Episode.objects.filter(ended__isnull=False, ended__gt=now - days * _DAY).select_related("gateway").order_by("-ended")[:1000]
+    return [(one.gateway, Finding(one.kind, one.began, {}, one.ended)) for one in rows if one.kind in KINDS]

@@ -1,0 +1,274 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The page's views: the list of gateways, one gateway, the fleet's sums, compliance. Everything but the log-in is behind it."""
+
+import time
+from collections import Counter
+from typing import Any
+
+from django.contrib.auth.decorators import login_not_required
+from django.contrib.auth.forms import AuthenticationForm
+from django.contrib.auth.views import LoginView
+from django.core.paginator import Paginator
+from django.db import transaction
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.utils.decorators import method_decorator
+from django.views.decorators.http import require_GET, require_POST
+
+from agent.summary.metrics import METRICS
+from tools.fleet import charts, figures, sheet, words
+from tools.fleet.estimate import Estimate
+from tools.fleet.guard import TRIED
+from tools.fleet.judgement import BREACH, SETTLED, WARNING, history, standings
+from tools.fleet.models import Episode, Gateway, Tally
+from tools.fleet.reading import REASONS
+
+PER_PAGE = 50
+SPAN = 28  # days of a chart
+WEEKS = 8
+HISTORY = 30  # days of compliance
+_DAY = 86_400
+_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+
+
+def everywhere(request: HttpRequest) -> dict[str, Any]:
+    """Give every template what its frame needs."""
+    place = request.resolver_match.url_name if request.resolver_match else ""
+    return {"place": place, "language": words.language(), "languages": (("en", "English"), ("fr", "Français"))}
+
+
+class _Form(AuthenticationForm):
+    """Name and password, each name a few times in a while."""
+
+    def clean(self) -> dict[str, Any]:
+        """Check them."""
+        name = str(self.cleaned_data.get("username", ""))[:150]
+        if not TRIED.allowed(name):
+            self.add_error(None, words.say("Too many attempts: wait five minutes."))
+            return dict(self.cleaned_data)
+        try:
+            cleaned: dict[str, Any] = super().clean()
+        except Exception:
+            TRIED.wrong(name)
+            raise
+        TRIED.right(name)
+        return cleaned
+
+
+@method_decorator(login_not_required, name="dispatch")
+class Login(LoginView):
+    """The log-in."""
+
+    template_name = "fleet/login.html"
+    authentication_form = _Form
+    redirect_authenticated_user = True
+
+
+@require_GET
+def gateways(request: HttpRequest) -> HttpResponse:
+    """List gateways, the worst first."""
+    now = int(time.time())
+    wanted = request.GET.get("q", "")[:64].strip()
+    show, group = request.GET.get("show", ""), request.GET.get("group", "")[:64]
+    everyone = standings(Gateway.objects.all(), now)
+    counts = Counter(standing.grade for standing in everyone)
+    rows = [
+        standing
+        for standing in everyone
+        if (not wanted or wanted.lower() in standing.gateway.ident or wanted.lower() in standing.gateway.name.lower())
+        and (show not in {BREACH, WARNING, "good"} or standing.grade == show)
+        and (not group or standing.gateway.group == group)
+    ]
+    page = Paginator(rows, PER_PAGE).get_page(request.GET.get("page"))
+    grades = [(name, counts[name], name == show) for name in (BREACH, WARNING, "good")]
+    names = [name for name in figures.groups() if name]
+    context = {
+        "page": page,
+        "grades": grades,
+        "count": len(everyone),
+        "q": wanted,
+        "show": show,
+        "group": group,
+        "groups": names,
+        "now": now,
+    }
+    return render(request, "fleet/gateways.html", context)
+
+
+def _columns(estimates: list[Estimate | None], labels: list[str], below: list[float] | None = None, every: int = 1) -> dict[str, Any]:
+    """Return what a template draws columns from: `every` so many labels are shown below, each second one only where there is room."""
+    limits = below or [0.0] * len(estimates)
+    texts = [figures.shown(one, limit) if one else "" for one, limit in zip(estimates, limits, strict=True)]
+    top, lines = charts.scale(figures.highest(estimates))
+    bars = charts.columns(estimates, texts, labels, [text.startswith("<") for text in texts], top)
+    ticks = [(figures.thousands(line), round(charts.HIGH * (1 - line / top), 2)) for line in lines]
+    steps = [(label if number % every == 0 else "", every > 1 and number // every % 2 == 1) for number, label in enumerate(labels)]
+    return {
+        "bars": bars,
+        "ticks": ticks,
+        "labels": labels,
+        "steps": steps,
+        "table": list(zip(labels, texts, strict=True)),
+        "count": len(labels),
+    }
+
+
+def _rows(estimates: list[Estimate], labels: list[str], below: float = 0) -> list[charts.Bar]:
+    texts = [figures.shown(one, below) for one in estimates]
+    top = figures.highest(estimates)
+    return charts.rows(estimates, texts, labels, [text.startswith("<") for text in texts], top)
+
+
+def _asked_day(request: HttpRequest, newest: int) -> int:
+    try:
+        return min(max(int(request.GET["day"]), newest - 400), newest)
+    except (KeyError, ValueError):
+        return newest
+
+
+def _one(ident: str) -> Gateway:
+    row = Gateway.objects.filter(ident=ident).first()
+    if row is None:
+        raise Http404
+    return row
+
+
+@require_GET
+def gateway(request: HttpRequest, ident: str) -> HttpResponse:
+    """Show one gateway: how it stands, and what it published with its bands."""
+    row, now = _one(ident), int(time.time())
+    (standing,) = standings([row], now)
+    newest = figures.gateway_newest(row)
+    context: dict[str, Any] = {
+        "standing": standing,
+        "gateway": row,
+        "settled": SETTLED,
+        "groups": [name for name in figures.groups() if name],
+    }
+    tallies = Tally.objects.filter(gateway=row.pk, day__gt=now // _DAY - HISTORY).order_by("-day").values_list("day", "fate", "count")
+    context["refused"] = [(day, REASONS.get(fate, fate), count) for day, fate, count in tallies[:20]]
+    context["past"] = [finding for other, finding in history(now, HISTORY) if other.pk == row.pk]
+    if newest is not None:
+        day = _asked_day(request, newest)
+        told = figures.gateway_day(row, day)
+        context |= {"day": day, "newest": newest, "series": _series(told)}
+        days = list(range(newest - SPAN + 1, newest + 1))
+        found = figures.sequence(figures.gateway_days(row, days[0], days[-1]), days)
+        context["days"] = _columns(found, [figures.as_date(one).strftime("%d.%m.") for one in days], every=7)
+    return render(request, "fleet/gateway.html", context)
+
+
+def _series(told: dict[str, list[tuple[int, Estimate, bool, int]]]) -> list[dict[str, Any]]:
+    """Return a day's metrics for a template, in their order; arrivals as columns, the others as rows."""
+    found = []
+    for metric in METRICS:
+        points = told.get(metric.name, [])
+        if not points:
+            continue
+        one: dict[str, Any] = {
+            "name": metric.name,
+            "late": any(point[2] for point in points),
+            "width": points[0][1].half_width,
+            "below": points[0][3],
+        }
+        if metric.slots > 1:
+            by_slot = {slot: (estimate, below) for slot, estimate, _, below in points}
+            slots = list(range(metric.slots))
+            estimates = [by_slot[slot][0] if slot in by_slot else None for slot in slots]
+            limits = [float(by_slot[slot][1]) if slot in by_slot else 0.0 for slot in slots]
+            one["columns"] = _columns(estimates, [f"{(3 + slot) % 24:02}:00" for slot in slots], limits, every=3)
+        else:
+            one["rows"] = _rows([point[1] for point in points], list(metric.cells), points[0][3])
+        found.append(one)
+    return found
+
+
+@require_POST
+def change(request: HttpRequest, ident: str) -> HttpResponse:
+    """Name a gateway, put it into a group, take its configuration as right, or say that something is settled."""
+    row = _one(ident)
+    with transaction.atomic():
+        row = Gateway.objects.select_for_update().get(pk=row.pk)
+        if "name" in request.POST:
+            former, row.name = row.group, request.POST["name"].strip()[:64]
+            row.group = request.POST.get("group", "").strip()[:64]
+            row.save(update_fields=["name", "group"])
+            for group in {former, row.group} if former != row.group else ():
+                figures.regroup(group)
+        if request.POST.get("accept") == row.config:
+            row.expected = row.config
+            row.save(update_fields=["expected"])
+        if request.POST.get("settle") in SETTLED:
+            Episode.objects.filter(gateway=row, kind=request.POST["settle"], ended=None).update(ended=int(time.time()))
+    return redirect("gateway", ident=ident)
+
+
+@require_GET
+def fleet(request: HttpRequest) -> HttpResponse:
+    """Show the fleet's sums."""
+    newest = figures.newest_day()
+    names = figures.groups()
+    group = request.GET.get("group")
+    group = group if group in names else None
+    context: dict[str, Any] = {"groups": names, "group": group, "named": group is not None, "span": SPAN, "weeks": WEEKS}
+    if newest is not None:
+        days = list(range(newest - SPAN + 1, newest + 1))
+        found = figures.fleet_days(days[0], newest, group)
+        last = found.get(newest)
+        context |= {"newest": newest, "last": figures.shown(last[0]) if last else "", "told": last[1] if last else 0}
+        context["days"] = _columns(figures.sequence(found, days), [figures.as_date(one).strftime("%d.%m.") for one in days], every=7)
+        means = figures.weekly_means(newest, WEEKS, group)
+        context["means"] = _rows([mean for _, mean, _ in means], [figures.as_date(first).strftime("%Y-%m-%d") for first, _, _ in means])
+        if group is None and len(names) > 1:
+            of_groups = figures.group_days(newest - 6, newest)
+            sizes = Counter(Gateway.objects.values_list("group", flat=True))
+            context["of_groups"] = [(name, sizes[name], figures.shown(one.scaled(7))) for name, (one, _) in of_groups.items()]
+        profile = figures.week_profile(newest - SPAN + 1, newest, group)
+        labels = [f"{words.say(_DAYS[hour // 24])} {hour % 24:02}:00" for hour in range(168)]
+        context["profile"] = _columns(list(profile), labels) | {"steps": [(words.say(name), False) for name in _DAYS]}
+        context["cells"] = [
+            {"name": name, "rows": _rows(figures.fleet_cells(name, newest - 6, newest, group), list(figures.cells(name)))}
+            for name in ("presence", "volume", "active", "classes")
+        ]
+    return render(request, "fleet/fleet.html", context)
+
+
+def _compliance(now: int) -> dict[str, Any]:
+    everyone = standings(Gateway.objects.all(), now)
+    rows = [(standing.gateway, finding) for standing in everyone for finding in standing.findings]
+    rows.sort(key=lambda row: row[1].grade != BREACH)
+    counts = Counter(standing.grade for standing in everyone)
+    return {
+        "rows": rows,
+        "past": history(now, HISTORY),
+        "count": len(everyone),
+        "clean": counts["good"],
+        "breached": counts[BREACH],
+        "now": now,
+    }
+
+
+@require_GET
+def compliance(request: HttpRequest) -> HttpResponse:
+    """Show what is wrong, and what was of late."""
+    return render(request, "fleet/compliance.html", _compliance(int(time.time())) | {"history": HISTORY})
+
+
+@require_GET
+def compliance_csv(_request: HttpRequest) -> HttpResponse:
+    """Hand it out for a spreadsheet."""
+    now = int(time.time())
+    found = _compliance(now)
+    head = [words.say(name) for name in ("gateway", "name", "group", "grade", "finding", "since (UTC)", "until (UTC)")]
+    stamp = "%Y-%m-%d %H:%M"
+    rows = [
+        (
+            one.ident, one.name, one.group, words.say(finding.grade), words.say(finding.text, **finding.words),
+            time.strftime(stamp, time.gmtime(finding.since)) if finding.since else "",
+            time.strftime(stamp, time.gmtime(finding.until)) if finding.until else "",
+        )
+        for one, finding in (*found["rows"], *found["past"])
+    ]  # fmt: skip
+    response = HttpResponse(sheet.text(head, rows), content_type="text/csv; charset=utf-8")
+    response.headers["Content-Disposition"] = f'attachment; filename="oubli-compliance-{time.strftime("%Y-%m-%d", time.gmtime(now))}.csv"'
+    return response

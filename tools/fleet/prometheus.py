@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+"""/metrics: how gateways stand and what became of messages, from the store at each scrape, so that any number of processes agree.
+
+Behind HTTP basic authentication with a user of the page. No published figure is here: a scraper that keeps noisy numbers apart from their
+bands would claim more than there is to know.
+"""
+
+import time
+from collections import Counter
+from collections.abc import Iterator
+
+from django.contrib.auth.decorators import login_not_required
+from django.db.models import Sum
+from django.http import HttpRequest, HttpResponse
+from django.views.decorators.http import require_GET
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from prometheus_client.registry import Collector
+
+from tools.fleet.guard import by_basic
+from tools.fleet.judgement import KINDS, standings
+from tools.fleet.models import Gateway, Tally
+from tools.fleet.reading import REASONS
+
+
+class Store(Collector):
+    """Reads the store."""
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield every family."""
+        now = int(time.time())
+        everyone = standings(Gateway.objects.all(), now)
+        grades = Counter(standing.grade for standing in everyone)
+        count = GaugeMetricFamily("oubli_gateways", "Gateways by how they stand.", labels=["grade"])
+        for grade in ("good", "warning", "breach"):
+            count.add_metric([grade], grades[grade])
+        yield count
+        found = Counter((standing.gateway.group, finding.kind) for standing in everyone for finding in standing.findings)
+        kinds = GaugeMetricFamily("oubli_findings", "Gateways with a finding, by kind and group.", labels=["kind", "grade", "group"])
+        for (group, kind), number in sorted(found.items()):
+            kinds.add_metric([kind, KINDS[kind][0], group], number)
+        yield kinds
+        breach = GaugeMetricFamily("oubli_gateway_breach", "1 for each gateway in breach, by kind.", labels=["gateway", "kind"])
+        seen = GaugeMetricFamily(
+            "oubli_gateway_seen_seconds", "When a gateway was last heard of, seconds since the epoch.", labels=["gateway"]
+        )
+        keys = GaugeMetricFamily("oubli_gateway_key_days", "Days of keys that a custodian's bundle still has.", labels=["gateway"])
+        for standing in everyone:
+            seen.add_metric([standing.gateway.ident], standing.gateway.seen)
+            if standing.days_of_keys is not None:
+                keys.add_metric([standing.gateway.ident], standing.days_of_keys)
+            for finding in standing.findings:
+                if finding.grade == "breach":
+                    breach.add_metric([standing.gateway.ident, finding.kind], 1)
+        yield from (breach, seen, keys)
+        messages = CounterMetricFamily("oubli_messages", "Messages by what became of them.", labels=["fate"])
+        fates: dict[str, int] = dict(Tally.objects.values("fate").annotate(sum=Sum("count")).values_list("fate", "sum"))
+        for fate in ("kept", "repeat", "state", "health", *REASONS):
+            messages.add_metric([fate], fates.get(fate, 0))
+        yield messages
+
+
+@require_GET
+@login_not_required
+def metrics(request: HttpRequest) -> HttpResponse:
+    """Answer a scrape."""
+    if not by_basic(request):
+        response = HttpResponse("a user of the page and its password are asked for\n", status=401, content_type="text/plain")
+        response.headers["WWW-Authenticate"] = 'Basic realm="oubli-fleet", charset="UTF-8"'
+        return response
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(Store())
+    return HttpResponse(generate_latest(registry), content_type=CONTENT_TYPE_LATEST)

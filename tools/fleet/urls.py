@@ -1,0 +1,22 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The page's addresses."""
+
+from django.contrib.auth.decorators import login_not_required
+from django.contrib.auth.views import LogoutView
+from django.urls import path
+from django.views.i18n import set_language
+
+from tools.fleet import pages, prometheus
+
+urlpatterns = [
+    path("", pages.gateways, name="gateways"),
+    path("gateway/<str:ident>", pages.gateway, name="gateway"),
+    path("gateway/<str:ident>/change", pages.change, name="change"),
+    path("fleet", pages.fleet, name="fleet"),
+    path("compliance", pages.compliance, name="compliance"),
+    path("compliance.csv", pages.compliance_csv, name="compliance_csv"),
+    path("login", pages.Login.as_view(), name="login"),
+    path("logout", LogoutView.as_view(), name="logout"),
+    path("language", login_not_required(set_language), name="language"),
+    path("metrics", prometheus.metrics, name="metrics"),
+]
