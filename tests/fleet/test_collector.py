@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -90,7 +91,7 @@ def test_what_was_said_before_and_while_the_collector_was_away_is_taken(sqlite, 
     with Mosquitto(tmp_path) as broker:
         publish(broker.port, says.state(one), says.health(one, now - 60))
         with collector(sqlite, broker.port, log):
-            until(lambda: connected(log, 1) and Gateway.objects.filter(version="0.1.0", health__clock="trusted").exists(), "retained")
+            until(lambda: Gateway.objects.filter(version="0.1.0", health__clock="trusted").exists(), "retained")
             publish(broker.port, says.summary(one, day=today))
             until(Message.objects.exists, "live")
         publish(broker.port, says.summary(one, day=today, slot=1), says.summary(one, day=today))
@@ -118,6 +119,16 @@ def test_a_large_packet_is_refused_by_the_shipped_broker_and_by_us(sqlite, tmp_p
 FORWARDERS, EACH = 60, 24
 
 
+def gone(running: subprocess.Popen[bytes], pid: int) -> bool:
+    """Say whether a consumer has ended."""
+    return pid not in children(running)
+
+
+def under_way(running: subprocess.Popen[bytes], wanted: int) -> bool:
+    """Say whether two consumers run and more than so many messages are there."""
+    return len(children(running)) == 2 and Message.objects.count() > wanted
+
+
 @pytest.mark.needs("pg_ctlcluster")
 def test_sixty_forwarders_two_killed_consumers_and_a_restarted_broker_lose_and_double_nothing(database, tmp_path, memory):
     """The subset of `tools/soak --room fleet`: real forwarders and spools, Mosquitto as shipped, PostgreSQL, two consumers that share."""
@@ -130,9 +141,8 @@ def test_sixty_forwarders_two_killed_consumers_and_a_restarted_broker_lose_and_d
         gateways = subprocess.Popen(words, cwd=PROJECT, stdin=subprocess.DEVNULL)
         try:
             for part in (1, 2):
-                until(
-                    lambda part=part: len(children(running)) == 2 and Message.objects.count() > part * FORWARDERS * EACH // 5, "under way"
-                )
+                wanted = part * FORWARDERS * EACH // 5
+                until(partial(under_way, running, wanted), "under way")
                 victim = children(running)[part - 1]
                 os.kill(victim, 9)
                 if part == 1:

@@ -320,7 +320,7 @@ def spoken() -> set[str]:
     for path in FLEET.glob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Call) and ast.unparse(node.func) == "words.say" and isinstance(node.args[0], ast.Constant):
-                found.add(node.args[0].value)
+                found.add(str(node.args[0].value))
     return found
 
 
