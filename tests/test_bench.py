@@ -120,6 +120,10 @@ def test_instructions_are_counted_on_both_interpreters():
     result = json.loads(out)
     assert [row["name"] for row in result["rows"]] == ["CPython", "MicroPython"]
     assert all(row["instructions"] > 1000 for row in result["rows"])
+    one, *others = [row["instructions"] for row in result["updates"] if not row["clash"]]
+    assert all(abs(count - one) < one // 4 for count in others), result["updates"]  # flat from 1 terminal on
+    assert [row["clash"] for row in result["updates"]] == [False, False, False, True]
+    assert all(row["heap"] < 64 for row in result["updates"])
 
 
 def test_errors_are_what_theory_says_and_less_than_naive_designs_give():

@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the day's table costs on the interpreter that runs this: heap of a row update, and its time by how full the table is.
+
+`python|micropython -m tools.bench.row_stage PATH ROWS TERMINALS UPDATES [clash]`: prints the heap octets of UPDATES updates of TERMINALS
+terminals that are there already (null on CPython, which doesn't say), how many rows are used, and whether the table filled. With
+`clash` every terminal's hash begins in the same row: each looks further than the one before.
+"""
+
+import gc
+import json
+import sys
+
+from agent.runtime.sodium import Sodium
+from agent.summary.terminals import Terminals
+
+
+class Clash(Sodium):
+    """Hashes whose first word is a multiple of every table's size: all begin in the first row."""
+
+    def short_hash(self, out: "Any", data: "Any", size: int, key: "Any") -> None:
+        """Hash, then let the low bits go."""
+        Sodium.short_hash(self, out, data, size, key)
+        out[0:2] = b"\0\0"
+
+
+def main(path: str, rows: int, terminals: int, updates: int, clash: bool) -> "dict[str, Any]":
+    """Fill a table, then update its rows with the collector off."""
+    table = Terminals(path, rows, "a1" * 16, Clash() if clash else Sodium())
+    table.open_day(1, 0, 1, (0,) * 5)
+    macs = [number.to_bytes(6, "big") for number in range(min(terminals, 64))]
+    for number in range(terminals):
+        table.see(number.to_bytes(6, "big"), 3, 12, 12, 1, 700)
+    for mac in macs:
+        table.see(mac, 3, 13, 13, 1, 700)
+    gc.collect()
+    taken = getattr(gc, "mem_alloc", None)
+    gc.disable()
+    before = taken() if taken else 0
+    at = 0
+    for _ in range(updates):
+        table.see(macs[at], 3, 14, 15, 1, 700)
+        at += 1
+        if at == len(macs):
+            at = 0
+    heap = taken() - before if taken else None
+    gc.enable()
+    answer = {"heap": heap, "used": table.used(), "filled": table.filled()}
+    table.close()
+    return answer
+
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+if __name__ == "__main__":
+    print(json.dumps(main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]), len(sys.argv) > 5)))
