@@ -23,6 +23,11 @@ def _head(value: str) -> None:
         raise ValueError("a checkpoint as health tells it, NUMBER:HASH, 64 hexadecimal digits")
 
 
+def _language(value: str) -> None:
+    if value not in ("fr", "en"):
+        raise ValueError("fr, en")
+
+
 OPTIONS = {
     "--config": Option("FILE", "configuration (default: /etc/config/oubli below the root)"),
     "--root": Option("DIR", "folder below which every path lies (default: /)"),
@@ -31,6 +36,9 @@ OPTIONS = {
     "--fix": Option("", "set right what can do no harm, and say what was done"),
     "--purpose": Option("NAME", "one purpose"),
     "--all": Option("", "every purpose"),
+    "--notice": Option(
+        "fr|en", "the notice for the guests and the line for the register of processing, from this configuration", _language
+    ),
     "--verify": Option("", "don't show the acts, only whether the log holds together"),
     "--head": Option("NUMBER:HASH", "a checkpoint that was seen in a health message: is the log still the one it was made of?", _head),
 }
@@ -49,6 +57,7 @@ VERBS = (
     Verb("leases", "verbs.leases", "have the recorder read the DHCP leases now (called by hotplug.d/dhcp)"),
     Verb("doctor", "verbs.doctor", "what on this gateway makes records wrong, late or unlawful (run as root)", ("--fix", "--json")),
     Verb("erase", "verbs.erase", "destroy what is kept, now", ("--json",), one_of=("--purpose", "--all")),
+    Verb("law", "verbs.law", "the table of purposes, the article's words, and what is on here", ("--notice", "--json")),
     Verb("log", "verbs.log", "the audit log, and whether it was cut or rewritten (run as root)", ("--verify", "--head", "--json")),
     Verb("ntp", "verbs.ntp", "tell the recorder that the time service has just confirmed the time (its hook calls this)", ("--json",)),
 )

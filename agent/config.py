@@ -72,9 +72,10 @@ def _identity(value: str) -> str:
 
 
 def _ground(value: str) -> str:
-    if value == law.STRUCK_DOWN:
-        raise ValueError(", ".join(law.GROUNDS) + "; " + law.STRUCK_DOWN_REASON)
-    return _choice(*law.GROUNDS)(value)
+    accepted = law.refuse_ground(law.purpose("attribution"), value)
+    if accepted:
+        raise ValueError(accepted)
+    return value
 
 
 _BUDGET = (_between(262144, 999999999), 4194304)
@@ -128,7 +129,20 @@ OPTIONS: "dict[str, dict[str, tuple[Callable[[str], Any], Any]]]" = {
     },
 }
 _LISTS = ("lan", "wan")
-_REQUIRED_BY = {"epsilon": "ANON-2", "epsilon_ceiling": "ANON-5"}
+_REQUIRED_BY = {
+    "epsilon": "ANON-2",
+    "epsilon_ceiling": "ANON-5",
+    "duty": "L34-II-3, L34-1 II",
+    "ground": "L34-III-1, L34-1 III",
+    "destination": "L34-VI-1, L34-1 VI",
+}
+
+
+def _required_by(kind: str, name: str = "") -> str:
+    """Return the requirement and the paragraph that an option stands under."""
+    if name in _REQUIRED_BY:
+        return _REQUIRED_BY[name]
+    return "L34-II-2, " + law.purpose(kind).paragraph if kind in law.CONFIGURABLE else "L34-II-2"
 
 
 class Section:
@@ -271,7 +285,7 @@ class _Reader:
     def _section(self, kind: str, name: str) -> "tuple[str, Section]":
         if kind == "purpose":
             if name not in law.CONFIGURABLE:
-                self.fail("purpose '" + name + "'", "unknown purpose", ", ".join(law.CONFIGURABLE))
+                self.fail("purpose '" + name + "'", "unknown purpose", ", ".join(law.CONFIGURABLE), "L34-II-2, L34-1 II")
             kind = key = name
         elif kind == "metric":
             key = "metric " + name
@@ -291,11 +305,11 @@ class _Reader:
         table = OPTIONS[kind]
         subject = kind + "." + name
         if name not in table:
-            self.fail(subject, "unknown option", ", ".join(sorted(table)))
+            self.fail(subject, "unknown option", ", ".join(sorted(table)), _required_by(kind, name))
         try:
             parsed = table[name][0](value)
         except ValueError as failure:
-            self.fail(subject, "'" + value + "' isn't accepted", failure.args[0], _REQUIRED_BY.get(name, "L34-II-2"))
+            self.fail(subject, "'" + value + "' isn't accepted", failure.args[0], _required_by(kind, name))
         former = section.given.get(name)
         if form == "list" and name not in _LISTS:
             self.fail(subject, "not a list", "option " + name + " 'VALUE'")
@@ -311,7 +325,7 @@ class _Reader:
             wrong = law.refuse_lifetime(row, parsed)
             if wrong:
                 accepted = law.duration(law.LIFETIME_FLOOR) + " to " + law.duration(row.ceiling)
-                self.fail(subject, "'" + value + "' is " + wrong, accepted, "L34-II-2, " + row.paragraph)
+                self.fail(subject, "'" + value + "' is " + wrong, accepted, _required_by(kind))
 
 
 def load(path: str) -> Config:
@@ -322,7 +336,12 @@ def load(path: str) -> Config:
         row = law.purpose(name)
         if sections[name].enabled and not row.available:
             reader.line = sections[name].line
-            reader.fail(name + ".enabled", "this version doesn't keep that store", "enabled '0'", "L34-II-2, " + row.paragraph)
+            reader.fail(name + ".enabled", "this version doesn't keep that store", "enabled '0'", _required_by(name))
+        for need in row.needs if sections[name].enabled else ():
+            if need in OPTIONS[name] and sections[name].values[need] is None:
+                reader.line = sections[name].line
+                forms = {"ground": ", ".join(row.grounds), "reference": "a text", "lifetime": "at most " + law.duration(row.ceiling)}
+                reader.fail(name + "." + need, "missing", forms[need], _required_by(name, need))
     if sections["gateway"].id is None:
         reader.fail("gateway.id", "missing", "16 characters of a-z and 2-7, made at first boot")
     config = Config(path, sections)

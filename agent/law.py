@@ -33,7 +33,9 @@ LOCATION_FIELDS = ("access_point", "start", "end", "mac")
 CONSENT_FIELDS = ("mac_hash", "categories", "purposes", "third_parties", "end", "text_hash", "state")
 
 # Grounds of a deferral (L34-III-1): the two of the wording implemented here, and the one in force since 31 July 2021.
-GROUNDS = ("L336-3", "STAD", "IIbis-3")
+FORMER_GROUNDS = ("L336-3", "STAD")
+IN_FORCE = "IIbis-3"
+GROUNDS = FORMER_GROUNDS + (IN_FORCE,)
 STRUCK_DOWN = "penal"
 STRUCK_DOWN_REASON = "L34-1 III, NOTA: the words on criminal investigation were declared unconstitutional (2021-976/977 QPC)"
 
@@ -47,49 +49,62 @@ DUTIES = ("portal", "radius", "nat-log", "oubli", "none", "undeclared")
 class Purpose:
     """One row: name, paragraph of the article, fields, custody, default on or off, lifetime and ceiling in seconds.
 
-    `lifetime` 0 means that the operator must set it or that another document fixes it. `available` says whether this
-    version keeps such a store; one that is not available can't be switched on.
+    `lifetime` 0 means that the operator must set it or that another document fixes it. `needs` are what must be there before it starts:
+    options that have no default (ground, reference, lifetime), the custodian's `bundle` of keys, a `consent` of each terminal, an
+    authority's `order`. `grounds` are those that the option may name. `in_force` is where the wording in force since 31 July 2021 has
+    it. `available` says whether this version keeps such a store; one that is not available can't be switched on.
     """
 
     def __init__(
         self,
         name: str,
         paragraph: str,
+        in_force: str,
         fields: "tuple[str, ...]",
         custody: str,
         lifetime: int,
         ceiling: int,
         *,
+        needs: "tuple[str, ...]" = (),
+        grounds: "tuple[str, ...]" = (),
         enabled: bool = False,
         available: bool = False,
     ) -> None:
         self.name = name
         self.paragraph = paragraph
+        self.in_force = in_force
         self.fields = fields
         self.custody = custody
         self.lifetime = lifetime
         self.ceiling = ceiling
+        self.needs = needs
+        self.grounds = grounds
         self.enabled = enabled
         self.available = available
 
 
+_SECURITY = "L34-1 IV, 2nd par., last sentence"
+_SERVICES = "L34-1 IV, 2nd par."
+_CONSENT = "L34-1 V and IV, 2nd par."
+_YEAR = 365 * DAY
 PURPOSES = (
+    Purpose("security", _SECURITY, "R10-14 IV", SECURITY_FIELDS, VOLATILE, DAY, 90 * DAY, enabled=True, available=True),
     Purpose(
-        "security",
-        "L34-1 IV, 2nd par., last sentence",
-        SECURITY_FIELDS,
-        VOLATILE,
-        DAY,
-        90 * DAY,
-        enabled=True,
-        available=True,
+        "attribution",
+        "L34-1 III",
+        "L34-1 II bis, 3",
+        ATTRIBUTION_FIELDS,
+        CUSTODIAN,
+        _YEAR,
+        _YEAR,
+        needs=("ground", "reference", "bundle"),
+        grounds=GROUNDS,
     ),
-    Purpose("attribution", "L34-1 III", ATTRIBUTION_FIELDS, CUSTODIAN, 365 * DAY, 365 * DAY),
-    Purpose("billing", "L34-1 IV, 1st par.", BILLING_FIELDS, CUSTODIAN, 0, 365 * DAY),
-    Purpose("services", "L34-1 IV, 2nd par.", SECURITY_FIELDS, VOLATILE, 0, 365 * DAY),
-    Purpose("location", "L34-1 V", LOCATION_FIELDS, VOLATILE, 0, 30 * DAY),
-    Purpose("consent", "L34-1 V and IV, 2nd par.", CONSENT_FIELDS, DEVICE, 0, 395 * DAY),
-    Purpose("freeze", "in force: L34-1 III bis", ATTRIBUTION_FIELDS, CUSTODIAN, 0, 365 * DAY),
+    Purpose("billing", "L34-1 IV, 1st par.", "L34-1 IV", BILLING_FIELDS, CUSTODIAN, 0, _YEAR, needs=("lifetime", "bundle")),
+    Purpose("services", _SERVICES, "L34-1 IV", SECURITY_FIELDS, VOLATILE, 0, _YEAR, needs=("consent",)),
+    Purpose("location", "L34-1 V", "L34-1 V", LOCATION_FIELDS, VOLATILE, 0, 30 * DAY, needs=("consent",)),
+    Purpose("consent", _CONSENT, "L34-1 V", CONSENT_FIELDS, DEVICE, 0, 395 * DAY, needs=("consent",)),
+    Purpose("freeze", "in force: L34-1 III bis", "L34-1 III bis", ATTRIBUTION_FIELDS, CUSTODIAN, 0, _YEAR, needs=("order",)),
 )
 
 # What configuration can name: the other two rows follow from these (consent) or happen at the custodian's (freeze).
@@ -124,3 +139,31 @@ def refuse_lifetime(row: Purpose, seconds: int) -> "str | None":
     if seconds < LIFETIME_FLOOR:
         return "below " + duration(LIFETIME_FLOOR)
     return None
+
+
+def refuse_ground(row: Purpose, ground: "str | None") -> "str | None":
+    """Return what would be accepted in the place of a ground for a purpose, None where this one is fine (L34-III-1)."""
+    if ground in (row.grounds or (None,)):
+        return None
+    reason = "; " + STRUCK_DOWN_REASON if ground == STRUCK_DOWN else ""
+    return (", ".join(row.grounds) or "no ground") + reason
+
+
+def refuse_fields(row: Purpose, fields: "Sequence[str]") -> "str | None":
+    """Return the first field that a purpose's records have no place for, None where all have one (L34-II-2, L34-VI-1)."""
+    for field in fields:
+        if field not in row.fields:
+            return field
+    return None
+
+
+def other_wording(ground: "str | None") -> "str | None":
+    """Return what must be said of a ground that only the wording of 2014-2021 knows (L34-III-1); None for any other."""
+    if ground not in FORMER_GROUNDS:
+        return None
+    return "ground " + str(ground) + " is of the wording of 2014-2021: the one in force since 31 July 2021 knows " + IN_FORCE + " instead"
+
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Sequence

@@ -479,6 +479,9 @@ class Recorder:
         for name in sorted(self.config.purposes):
             entry: "dict[str, Any]" = self.stores[name].status(self._monotonic)
             entry["paragraph"] = law.purpose(name).paragraph
+            wording = law.other_wording(self.config.purposes[name].values.get("ground"))
+            if wording:
+                entry["wording"] = wording
             purposes[name] = entry
         return {
             "gateway": self.config.gateway.id,

@@ -26,6 +26,8 @@ def lines(status: "dict[str, Any]") -> "list[str]":
     for name in sorted(status["purposes"]):
         row = status["purposes"][name]
         out.append("purpose " + name + " (" + row["paragraph"] + ")")
+        if "wording" in row:
+            out.append("  " + row["wording"] + " (L34-III-1)")
         fill = str(row["bytes"]) + " of " + str(row["budget"]) + " bytes in " + str(row["segments"]) + " segments"
         out.append("  holds " + str(row["records"]) + " records, " + fill)
         limit = law.duration(row["lifetime_seconds"])

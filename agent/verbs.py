@@ -81,6 +81,19 @@ def erase(line: "Line") -> int:
     return 1 if answer is None else line.show(answer, ["erased " + str(answer["erased"]) + " records"])
 
 
+def law(line: "Line") -> int:
+    """Show the table of purposes and what of it is on, or the notice that the guests must be given."""
+    settings = load(line.config)
+    if "--notice" in line:
+        from agent import notice
+
+        print("\n".join(notice.lines(settings, line["--notice"])))
+        return 0
+    from agent import article
+
+    return line.show(article.data(settings), article.lines(settings))
+
+
 def log(line: "Line") -> int:
     """Show the audit log, an act a line, and whether it holds together; with --verify only that. With --json each line is an object."""
     from agent.control.history import History, written

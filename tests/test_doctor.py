@@ -17,12 +17,14 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import trustme
 from cryptography import x509
 
+from agent.doctor import grounds
 from agent.doctor.catalogue import CATALOGUE, ERROR, NOTE, WARNING
 from host_sim import interpreters as host
 from tests.interpreters import INTERPRETERS, PROJECT, Interpreter
@@ -588,6 +590,16 @@ def test_every_finding_names_the_requirement_that_it_touches():
     for name, (severity, why, _) in CATALOGUE.items():
         assert severity in {ERROR, WARNING, NOTE}, name
         assert re.search(r"\((L34-[IV]+-\d|ANON-\d|EXP-\d)(, (L34-[IV]+-\d|ANON-\d|EXP-\d))*\)", why), name
+
+
+@pytest.mark.parametrize(("ground", "told"), [("L336-3", True), ("STAD", True), ("IIbis-3", False), (None, False)])
+def test_a_ground_of_the_former_wording_is_noted(ground, told):
+    """L34-III-1: "wording", with the ground that the wording in force knows instead."""
+    section = SimpleNamespace(values={} if ground is None else {"ground": ground})
+    gateway = SimpleNamespace(config=SimpleNamespace(purposes={"attribution": section}))
+    found = list(grounds.wording(gateway))  # type: ignore[arg-type]  # what it asks of a gateway
+    assert [(one.name, one.severity) for one in found] == [("wording", "note")] * told
+    assert all("since 31 July 2021 knows IIbis-3 instead" in one.what for one in found)
 
 
 def test_every_finding_of_the_catalogue_has_a_test_here():

@@ -132,6 +132,11 @@ CATALOGUE = {
         "after that day the forwarder sends nothing (L34-VI-2)",
         "renew it now",
     ),
+    "wording": (
+        NOTE,
+        "what is recorded today must rest on the law of today (L34-III-1)",
+        "ask whoever ordered the recording, and set attribution.ground and reference anew",
+    ),
     "flash": (
         WARNING,
         "the ledger and the spool need it: without room no epsilon can be spent and summaries are dropped (ANON-5, EXP-6)",

@@ -2,7 +2,7 @@
 """One examination: every check once, what can be set right without harm, and the report of what is left."""
 
 from agent import canonical
-from agent.doctor import device, ruleset, tracking, uplink
+from agent.doctor import device, grounds, ruleset, tracking, uplink
 from agent.doctor.catalogue import NOTE
 
 CHECKS = (
@@ -21,6 +21,7 @@ CHECKS = (
     device.swap,
     device.libsodium,
     device.flash,
+    grounds.wording,
 )
 
 
