@@ -12,7 +12,8 @@ VOLATILE = "volatile"
 CUSTODIAN = "custodian"
 DEVICE = "device"
 
-# Which fields a packer may be asked for. No purpose has a destination, a name or a byte of content (L34-VI-1).
+# Which fields a packer may be asked for: personal data, wherever they stand (L34-I-1). No purpose has a destination, a name or a byte
+# of content (L34-VI-1).
 SECURITY_FIELDS = (
     "start",
     "duration",

@@ -163,7 +163,7 @@ class Recorder:
             log("gateway.duty is undeclared: say who answers authority requests (L34-II-3)")
 
     def _open_stores(self, sodium: Sodium, boot: str) -> None:
-        """Open a store for each purpose, also where one is off now and what it kept must still go in time."""
+        """Open each purpose's own store (L34-III-3), also where one is off now and what it kept must still go in time."""
         config, paths = self.config, self.paths
         security = config.purposes.get("security")
         lifetime, budget = (security.lifetime, security.budget) if security else (law.DAY, 0)

@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every requirement is in code that carries it and in a test that proves it, and none is quoted that doesn't exist."""
+
+from __future__ import annotations
+
+import ast
+import functools
+import re
+import tomllib
+
+import pytest
+
+from tests.interpreters import PROJECT
+from tests.test_repository import project_files
+
+ID = re.compile(r"\b(?:L34-[IV]+|ANON|EXP)-\d+\b")
+with (PROJECT / "tests" / "requirements.toml").open("rb") as _file:
+    _READ = tomllib.load(_file)
+IDS, PENDING = _READ["ids"], _READ["pending"]
+CODE = ("agent", "boards", "tools", "host_sim")
+THIS = {"requirements.toml", "test_requirements.py"}
+
+
+@functools.cache
+def quoted_in_code() -> dict[str, set[str]]:
+    """Return the ids that each file of the product quotes, by its path."""
+    files = [path for path in project_files() if path.relative_to(PROJECT).parts[0] in CODE and path.suffix not in {".bin", ".png"}]
+    return {str(path.relative_to(PROJECT)): set(ID.findall(path.read_text())) for path in files}
+
+
+@functools.cache
+def quoted_by_tests() -> dict[str, set[str]]:
+    """Return the ids in the docstring of each test, by file and name; those of a file's own docstring go with the file."""
+    found: dict[str, set[str]] = {}
+    for path in sorted((PROJECT / "tests").rglob("test_*.py")):
+        if path.name in THIS:
+            continue
+        tree = ast.parse(path.read_text())
+        found[str(path.relative_to(PROJECT))] = set(ID.findall(ast.get_docstring(tree) or ""))
+        for node in ast.walk(tree):
+            if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
+                found[f"{path.relative_to(PROJECT)}::{node.name}"] = set(ID.findall(ast.get_docstring(node) or ""))
+    return found
+
+
+def lacking(ids: list[str], code: dict[str, set[str]], tests: dict[str, set[str]]) -> set[str]:
+    """Return the ids that no code carries, or no test proves."""
+    carried, proven = set().union(*code.values()), set().union(*tests.values())
+    return {name for name in ids if name not in carried or name not in proven}
+
+
+def test_every_requirement_is_in_code_and_in_a_test():
+    """What is pending is said so, with a reason, and no longer than it is so."""
+    assert len(IDS) == len(set(IDS)) == 35
+    assert lacking(IDS, quoted_in_code(), quoted_by_tests()) == set(PENDING)
+    assert all(PENDING.values())
+
+
+@pytest.mark.parametrize("name", IDS)
+def test_a_requirement_that_is_removed_is_missed(name):
+    """From code, from tests, from either alone."""
+    code, tests = quoted_in_code(), quoted_by_tests()
+    without = [{path: found - {name} for path, found in place.items()} for place in (code, tests)]
+    assert name in lacking(IDS, without[0], tests)
+    assert name in lacking(IDS, code, without[1])
+
+
+def test_no_requirement_is_quoted_that_does_not_exist():
+    """A misspelt id would prove nothing."""
+    quoted = quoted_in_code() | quoted_by_tests() | {"README.md": set(ID.findall((PROJECT / "README.md").read_text()))}
+    assert {path: found - set(IDS) for path, found in quoted.items() if found - set(IDS)} == {}
