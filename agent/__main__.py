@@ -59,6 +59,12 @@ VERBS = (
     Verb("erase", "verbs.erase", "destroy what is kept, now", ("--json",), one_of=("--purpose", "--all")),
     Verb("law", "verbs.law", "the table of purposes, the article's words, and what is on here", ("--notice", "--json")),
     Verb("log", "verbs.log", "the audit log, and whether it was cut or rewritten (run as root)", ("--verify", "--head", "--json")),
+    Verb(
+        "bundle install",
+        "verbs.bundle_install",
+        "take the custodian's next signed keys: checked against /etc/oubli/custodian.pub, swapped at once",
+        word="FILE",
+    ),
     Verb("ntp", "verbs.ntp", "tell the recorder that the time service has just confirmed the time (its hook calls this)", ("--json",)),
 )
 TABLE = Table(VERBS, OPTIONS, "exit codes: 0 fine, 1 can't go on (doctor: something was found), 2 bad use or bad configuration")

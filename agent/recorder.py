@@ -409,6 +409,7 @@ class Recorder:
         late = [name for name in self.stores if self.stores[name].late(wall, self._monotonic)]
         facts = {
             "purposes": [(name, name in self.config.purposes, name in late) for name in law.CONFIGURABLE],
+            "keys": stores.key_days(self.stores, self.config),
             "capture": capture,
             "clock": self.clock.state,
             "day": self._ledger["day"],

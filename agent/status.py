@@ -4,6 +4,7 @@
 from agent import law
 from agent.summary.published import shown
 
+WARNING = 10  # days of keys left
 _GAPS = "gaps", "gap seconds"
 _TROUBLE = {
     "drop": "packets dropped because no entry could be made for them",
@@ -32,6 +33,8 @@ def lines(status: "dict[str, Any]") -> "list[str]":
         out.append("  holds " + str(row["records"]) + " records, " + fill)
         limit = law.duration(row["lifetime_seconds"])
         out.append("  oldest " + str(row["oldest_seconds"]) + " s of at most " + limit)
+        if "key_days" in row:
+            out += _sealed(row)
     if not status["purposes"]:
         out.append("no purpose is on: no record is written (L34-II-1)")
     counters = status["counters"]
@@ -61,6 +64,19 @@ def lines(status: "dict[str, Any]") -> "list[str]":
     else:
         state = "connected" if forwarder["connected"] else "not connected"
         out.append("forwarder " + state + ", published " + str(forwarder["published"]))
+    return out
+
+
+def _sealed(row: "dict[str, Any]") -> "list[str]":
+    """Say what only a store on flash has."""
+    days = row["key_days"]
+    out = ["  " + str(row["syncs_a_day"]) + " syncs a day; keys of the custodian for " + str(days) + " days"]
+    if not days:
+        out.append("!! NOT KEPT: no key of the custodian for today: install a bundle (oubli bundle install)")
+    elif days <= WARNING:
+        out.append("!! install the next bundle of the custodian's keys (oubli bundle install)")
+    if row["trouble"]:
+        out.append("!! FLASH REFUSES: " + row["trouble"] + "; what doesn't fit into memory is lost and counted")
     return out
 
 

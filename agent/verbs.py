@@ -105,6 +105,26 @@ def log(line: "Line") -> int:
     return 1 if book.wrong else 0
 
 
+def bundle_install(line: "Line") -> int:
+    """Install a bundle; the recorder finds it by itself."""
+    from agent import BUILT, law
+    from agent.runtime.sodium import Sodium
+    from agent.vault import bundle as room
+
+    purposes = load(line.config).purposes
+    lifetimes = {}
+    for name in purposes:
+        if law.purpose(name).custody == law.CUSTODIAN:
+            lifetimes[name] = purposes[name].lifetime
+    today = max(DeviceTime().wall() // 1000000000, BUILT) // law.DAY
+    try:
+        said = room.install(line.word, line.paths.bundles, line.paths.anchor, lifetimes, today, Sodium())
+    except room.BundleError as failure:
+        sys.stderr.write("oubli: " + str(failure) + "\n")
+        return 2
+    return line.show({"installed": said}, [said])
+
+
 def doctor(line: "Line") -> int:
     """Examine this gateway."""
     settings = load(line.config)

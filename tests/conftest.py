@@ -66,16 +66,17 @@ def mips() -> Interpreter:
 
 
 @pytest.fixture(scope="module")
-def remotes() -> Iterator[Callable[[str], Remote]]:
-    """Give a function that returns the running interpreter of a name, started at its first use and kept for the file's tests."""
-    running: dict[str, Remote] = {}
+def remotes() -> Iterator[Callable[..., Remote]]:
+    """Give a function that returns the running interpreter of a name and stage, started at its first use, kept for the file's tests."""
+    running: dict[tuple[str, str], Remote] = {}
 
-    def remote(name: str) -> Remote:
-        if name in running and running[name].process.poll() is not None:
-            running.pop(name).close()
-        if name not in running:
-            running[name] = Remote(INTERPRETERS[name])
-        return running[name]
+    def remote(name: str, stage: str = "tests.remote") -> Remote:
+        which = name, stage
+        if which in running and running[which].process.poll() is not None:
+            running.pop(which).close()
+        if which not in running:
+            running[which] = Remote(INTERPRETERS[name], stage)
+        return running[which]
 
     yield remote
     for one in running.values():

@@ -3,47 +3,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from datetime import timedelta
+import contextlib
 from typing import TYPE_CHECKING
 
 import pytest
+from nacl import _sodium, bindings
 from nacl.public import PrivateKey
-from nacl.signing import SigningKey
 
-from tests.interpreters import INTERPRETERS, Remote
-from tools.custodian import bundles, segments
+from tests.keyholder import LIFETIME, TODAY, Custodian
+from tools.custodian import segments
 from tools.custodian.segments import EPOCH
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 SECOND, DAY = 10**9, 86400
-TODAY = 20780  # days since the epoch: 2026-11-23
 NOON = TODAY * DAY + 43200
-LIFETIME = 30  # days
 SYNC = 900
 BUDGET = 1 << 20
 BOOT, LATER_BOOT = "a1" * 16, "b2" * 16
-
-
-@dataclass
-class Custodian:
-    """A key holder with a key for each day, and what he signs."""
-
-    signing: SigningKey = field(default_factory=SigningKey.generate)
-    keys: dict[int, PrivateKey] = field(default_factory=dict)
-
-    def bundle(self, first: int, days: int, *, made: int | None = None, lifetime: int = LIFETIME, purpose: str = "attribution") -> bytes:
-        rows = []
-        for day in range(first, first + days):
-            key = self.keys.setdefault(day, PrivateKey.generate())
-            rows.append(bundles.Row(purpose, at(day), bytes(key.public_key), at(day + lifetime)))
-        return bundles.write(at(first if made is None else made), rows, self.signing)
-
-
-def at(day: int):
-    return EPOCH + timedelta(days=day)
 
 
 class Store:
@@ -84,25 +62,12 @@ class Store:
         return found
 
 
-@pytest.fixture(params=["cpython", "micropython", "mips"])
-def ask(request, stages):
-    return stages(request.param)
+STAGE = "tests.custodian_stage"
 
 
-@pytest.fixture(scope="module")
-def stages():
-    running: dict[str, Remote] = {}
-
-    def stage(name: str) -> Remote:
-        if name in running and running[name].process.poll() is not None:
-            running.pop(name).close()
-        if name not in running:
-            running[name] = Remote(INTERPRETERS[name], "tests.custodian_stage")
-        return running[name]
-
-    yield stage
-    for one in running.values():
-        one.close()
+@pytest.fixture
+def ask(any_interpreter, remotes):
+    return remotes(any_interpreter.name, STAGE)
 
 
 @pytest.fixture
@@ -113,7 +78,7 @@ def custodian():
 @pytest.fixture
 def store(ask, tmp_path, custodian):
     """Give a store with keys for today and the days before and after."""
-    (tmp_path / "custodian.pub").write_text(bytes(custodian.signing.verify_key).hex() + "\n")
+    (tmp_path / "custodian.pub").write_text(custodian.anchor)
     (tmp_path / "bundles").mkdir()
     (tmp_path / "bundles" / "one").write_bytes(custodian.bundle(TODAY - 10, 40))
     return Store(ask, tmp_path, custodian)
@@ -134,4 +99,239 @@ def test_what_is_kept_only_the_custodian_reads(store):
     assert list(store.files()) == ["2026-11-23-0001"]
     assert store.read() == RECORDS
     assert store.tick()["status"]["records"] == 120
+    store.ask("close")
+
+
+def states(root: Path) -> list[bytes]:
+    """Return what lies where the key ring has streams' states."""
+    ring = (root / "run/keys").read_bytes()
+    return [ring[at + bank : at + bank + 52] for at in range(64, len(ring), 192) for bank in (72, 136)]
+
+
+def opens(state: bytes, data: bytes) -> int:
+    """Return how many of a segment's chunks open with a state of its stream."""
+    count, at = 0, segments.HEADER
+    while (size := segments.sealed_size(data, at)) is not None:
+        stream = bindings.crypto_secretstream_xchacha20poly1305_state()
+        bindings.crypto_secretstream_xchacha20poly1305_init_pull(stream, bytes(24), bytes(32))
+        _sodium.ffi.buffer(stream.statebuf)[:] = state
+        with contextlib.suppress(RuntimeError):
+            bindings.crypto_secretstream_xchacha20poly1305_pull(
+                stream, data[at + segments.FRAME : at + segments.FRAME + size], data[: segments.HEADER]
+            )
+            count += 1
+        at += segments.FRAME + size
+    return count
+
+
+def test_the_device_cannot_read_back_what_it_wrote(store):
+    """L34-VI-2: once it is written, neither a record nor anything that opens its chunk is on the device."""
+    secret = bytes(range(100, 150))
+    everything = lambda: b"".join(path.read_bytes() for path in store.root.rglob("*") if path.is_file())  # noqa: E731 (one expression)
+    store.open()
+    for _ in range(3):
+        store.append(secret)
+        assert secret in everything()  # it waits in memory
+        former = states(store.root)
+        store.tick(SYNC)
+        assert secret not in everything()
+        (data,) = store.files().values()
+        assert (store.root / "run/keys").read_bytes()[64 + 32 : 64 + 64] == bytes(32)
+        assert [opens(state, data) for state in states(store.root)] == [0] * 16
+    assert max(opens(state, data) for state in former) == 1  # the state of before would have: the check finds it
+    store.ask("close")
+    assert set(states(store.root)) == {bytes(52)}
+    assert store.read() == [secret] * 3
+
+
+def test_a_restart_of_the_process_goes_on(store, remotes):
+    """EXP-6: killed with records waiting, the next process of this boot has them, in the same segment."""
+    store.open()
+    store.append(*RECORDS[:30])
+    store.tick(SYNC)
+    store.append(*RECORDS[30:60])
+    store.ask.process.kill()
+    store.ask.close()
+    store.ask = remotes(store.ask.name, STAGE)
+    assert store.open() == {"torn": [], "lost": [], "refused": []}
+    assert store.tick()["status"]["records"] == 60
+    store.append(*RECORDS[60:])
+    store.ask("close")
+    assert list(store.files()) == ["2026-11-23-0001"]
+    assert store.read() == RECORDS
+
+
+def test_a_cut_of_power_loses_what_was_not_synced_and_nothing_else(store, remotes):
+    """EXP-6: another boot finds no state; the segment ends as torn, readable to its last whole chunk."""
+    store.open()
+    store.append(*RECORDS[:30])
+    store.tick(SYNC)
+    store.append(*RECORDS[30:60])
+    store.ask.process.kill()
+    store.ask.close()
+    store.ask = remotes(store.ask.name, STAGE)
+    assert store.open(LATER_BOOT)["torn"] == ["2026-11-23-0001"]
+    store.append(*RECORDS[60:])
+    store.ask("close")
+    assert [segments.read(data).torn for data in store.files().values()] == [True, False]
+    assert store.read() == RECORDS[:30] + RECORDS[60:]
+
+
+def test_it_goes_on_its_day_and_not_before(store):
+    """EXP-1, EXP-4: at 00:00 of its day plus the lifetime by the trusted wall clock; early by at most a day."""
+    store.open()
+    store.append(b"of yesterday", begins=store.now - DAY)
+    store.append(b"of today")
+    assert store.append(b"too old", begins=store.now - (LIFETIME + 1) * DAY) == ["due on arrival"]
+    store.tick(SYNC)
+    assert len(store.files()) == 2
+    store.tick((TODAY - 1 + LIFETIME) * DAY - 1 - store.now)
+    assert len(store.files()) == 2
+    assert store.tick(1)["gone"] == 1
+    assert list(store.files()) == ["2026-11-23-0001"]
+    assert not store.tick(DAY - 1)["gone"]
+    assert store.tick(1)["gone"] == 1
+    assert store.files() == {}
+    assert store.tick()["status"] | {"syncs_a_day": 0} == {
+        "segments": 0, "records": 0, "bytes": 0, "budget": BUDGET, "oldest_seconds": 0, "lifetime_seconds": LIFETIME * DAY,
+        "syncs_a_day": 0, "key_days": 0, "trouble": "",
+    }  # fmt: skip
+    store.ask("close")
+
+
+def test_without_the_time_it_goes_by_the_time_since_boot(store):
+    """EXP-3, EXP-4: with the clock untrusted the floor's day is taken, and the lifetime runs since boot."""
+    store.trusted = False
+    store.open()
+    store.append(b"now", begins=store.now)
+    store.append(b"a day ago", begins=store.now - DAY)
+    store.tick(SYNC)
+    assert list(store.files()) == ["2026-11-19-0001", "2026-11-20-0001"]
+    assert {segments.read(data).clock for data in store.files().values()} == {"floor"}
+    store.tick((LIFETIME - 2) * DAY + 43200 - SYNC - 60)  # the floor's day was half over
+    assert len(store.files()) == 2
+    assert store.tick(60)["gone"] == 1
+    store.tick(DAY - 60)
+    assert len(store.files()) == 1
+    assert store.tick(60)["gone"] == 1
+    store.ask("close")
+
+
+def test_after_a_boot_without_the_time_it_goes_by_powered_on_hours(store):
+    """EXP-4: as many hours as the lifetime has, each boot one more, counted from the day's begin; never late."""
+    store.open(hours=100)
+    store.append(b"now")  # 12 hours of the day are over
+    store.tick(SYNC)
+    store.ask("close")
+    store.trusted, store.since = False, 60
+    store.open(LATER_BOOT, hours=101)
+    store.tick(1, hours=100 - 1 - 13 + LIFETIME * 24 - 1)
+    assert len(store.files()) == 1
+    assert store.tick(1, hours=100 - 1 - 13 + LIFETIME * 24)["gone"] == 1
+    store.ask("close")
+
+
+def test_what_goes_before_its_time_by_the_wall_clock_is_counted_as_lost(store):
+    """EXP-1: early by more than a day is a loss with a cause."""
+    store.open(hours=100)
+    store.append(b"now")
+    store.tick(SYNC)
+    store.ask("close")
+    store.since = 60
+    store.open(LATER_BOOT, hours=101)
+    assert store.tick(1, hours=10000)["lost"] == [["clock", 1]]
+    store.ask("close")
+
+
+def test_a_full_store_displaces_the_oldest_and_counts_it(store):
+    store.open(budget=6000)
+    for day in range(6):
+        store.append(*[bytes(200)] * 8, begins=store.now)
+        lost = store.tick(DAY)["lost"]
+        assert lost == ([] if day < 3 else [["ring full", 8]])
+    assert sum(map(len, store.files().values())) <= 6000
+    store.ask("close")
+
+
+def test_without_a_key_of_the_day_nothing_is_kept_and_a_bundle_brings_it_back(store):
+    """EXP-3: counted by cause; a bundle that comes while the recorder runs is found."""
+    store.open()
+    store.tick(30 * DAY)
+    assert store.append(b"x", b"y") == ["lost", "lost"]
+    said = store.tick()
+    assert (said["status"]["key_days"], said["lost"]) == (0, [])
+    (store.root / "bundles/two").write_bytes(store.custodian.bundle(TODAY + 30, 35))
+    assert store.tick(10)["status"]["key_days"] == 35
+    assert store.append(b"x") == ["kept"]
+    store.ask("close")
+
+
+def test_erase_leaves_nothing(store):
+    store.open()
+    store.append(*RECORDS)
+    store.tick(SYNC)
+    store.append(*RECORDS)
+    assert store.ask("erase") == 240
+    assert store.files() == {}
+    assert set(states(store.root)) == {bytes(52)}
+    assert RECORDS[35] not in (store.root / "run/attribution/chunks").read_bytes()
+    store.ask("close")
+
+
+CHANGES = {
+    "a flipped header": lambda data: bytes([*data[:20], data[20] ^ 1, *data[21:]]),
+    "a flipped chunk": lambda data: bytes([*data[:200], data[200] ^ 1, *data[201:]]),
+    "a flipped trailer": lambda data: bytes([*data[:-6], data[-6] ^ 1, *data[-5:]]),
+    "cut by one": lambda data: data[:-1],
+    "cut in the last chunk": lambda data: data[:-60],
+    "a chunk twice": lambda data: data[:-16] + data[160:-16] + data[-16:],
+    "nothing but a header": lambda data: data[:160],
+}
+
+
+@pytest.mark.parametrize("change", sorted(CHANGES))
+def test_damage_is_named_and_never_wrong_data(change, store):
+    """What opens is what was written, in order, or nothing; and the segment says that it isn't whole."""
+    store.open()
+    for part in range(3):
+        store.append(*RECORDS[part * 40 : part * 40 + 40])
+        store.tick(SYNC)
+    store.ask("close")
+    (data,) = store.files().values()
+    key = store.custodian.keys[TODAY]
+    segment = segments.read(CHANGES[change](data))
+    found = []
+    with contextlib.suppress(segments.SegmentError):
+        found = list(segment.records(key))
+        assert segment.damage
+    assert found == RECORDS[: len(found)]
+    # A segment of another key, and the header of another segment.
+    with pytest.raises(segments.SegmentError):
+        list(segments.read(data).records(PrivateKey.generate()))
+
+
+@pytest.mark.parametrize("change", sorted(CHANGES))
+def test_a_start_takes_a_damaged_folder_as_it_is(change, store):
+    """Nothing stops the store: what is whole is counted, what can't be opened by anybody goes, what isn't ours stays."""
+    store.open()
+    for part in range(3):
+        store.append(*RECORDS[part * 40 : part * 40 + 40])
+        store.tick(SYNC)
+    store.ask("close")
+    ((name, data),) = store.files().items()
+    folder = store.root / "flash/attribution"
+    (folder / name).write_bytes(CHANGES[change](data))
+    (folder / "2026-11-22-0001").write_bytes(data)  # another day's name
+    (folder / "README").write_text("not ours")
+    torn = store.open(LATER_BOOT)["torn"]
+    assert "2026-11-22-0001" in torn
+    kept = [path for path in store.files() if path != "README"]
+    for path in kept:
+        segment = segments.read(store.files()[path])
+        with contextlib.suppress(segments.SegmentError):
+            found = list(segment.records(store.custodian.keys[TODAY]))
+            assert found == RECORDS[: len(found)]
+            assert segment.damage or len(found) == segment.said
+    assert "README" in store.files()
+    store.append(b"goes on")
     store.ask("close")

@@ -24,9 +24,13 @@ import pytest
 import trustme
 from cryptography import x509
 
-from agent.doctor import grounds
+from agent import config as configuration
+from agent import law
+from agent.doctor import device, grounds
 from agent.doctor.catalogue import CATALOGUE, ERROR, NOTE, WARNING
+from agent.doctor.gateway import Gateway
 from host_sim import interpreters as host
+from tests import keyholder
 from tests.interpreters import INTERPRETERS, PROJECT, Interpreter
 
 if TYPE_CHECKING:
@@ -627,3 +631,29 @@ def test_a_bad_configuration_is_refused(clinic):
     report = clinic.examine()
     assert (report.status, report.output) == (2, "")
     assert "mqtx" in report.errors
+
+
+@pytest.mark.parametrize(
+    ("days", "found"),
+    [(20, []), (10, ["bundle-ending"]), (1, ["bundle-ending"]), (0, ["bundle-missing"]), (-1, ["bundle-refused", "bundle-missing"])],
+)
+def test_keys_of_the_custodian_are_looked_for_where_a_purpose_needs_them(days, found, tmp_path, monkeypatch):
+    """EXP-3: days 20: fine; 10: the next bundle is due; none: nothing is kept; -1: no trust anchor."""
+    monkeypatch.setattr(law.purpose("billing"), "available", True)
+    config = tmp_path / "etc/config/oubli"
+    config.parent.mkdir(parents=True)
+    config.write_text(CONFIG + "config purpose 'billing'\n option enabled '1'\n option lifetime '30d'\n")
+    custodian, bundles = keyholder.Custodian(), tmp_path / "srv/oubli/bundles"
+    if days >= 0:
+        (tmp_path / "etc/oubli").mkdir()
+        (tmp_path / "etc/oubli/custodian.pub").write_text(custodian.anchor)
+        bundles.mkdir(parents=True)
+        (bundles / "one").write_bytes(custodian.bundle(keyholder.TODAY - 3, 3 + days, purpose="billing"))
+    gateway = Gateway(configuration.load(str(config)), str(tmp_path), lambda: keyholder.TODAY * 86400 * 10**9, 0)
+    assert [finding.name for finding in device.keys(gateway)] == found
+
+
+def test_without_such_a_purpose_no_key_is_missed(tmp_path):
+    config = tmp_path / "config"
+    config.write_text(CONFIG)
+    assert list(device.keys(Gateway(configuration.load(str(config)), str(tmp_path), lambda: 0, 0))) == []

@@ -185,6 +185,7 @@ HEALTH = messages.health(
     1,
     {
         "purposes": [(name, name == "security", False) for name in law.CONFIGURABLE],
+        "keys": None,
         "capture": "ok",
         "clock": "floor",
         "day": 1,

@@ -112,6 +112,21 @@ CATALOGUE = {
         "nothing can be sealed: the recorder doesn't start (EXP-2)",
         "install libsodium",
     ),
+    "bundle-missing": (
+        ERROR,
+        "a store that only the custodian can open keeps nothing without his key of the day (EXP-3)",
+        "oubli bundle install FILE, with a bundle that oubli-custodian bundle made",
+    ),
+    "bundle-ending": (
+        WARNING,
+        "after the last key's day that store keeps nothing (EXP-3)",
+        "oubli bundle install FILE; a bundle reaches 35 days ahead, so renew it from day 20 on",
+    ),
+    "bundle-refused": (
+        ERROR,
+        "only keys that the custodian signed count, and only root may say who he is (EXP-3)",
+        "put the custodian's public signing key into /etc/oubli/custodian.pub, mode 0644, and install his bundle again",
+    ),
     "broker-missing": (
         ERROR,
         "no summary leaves the gateway: the forwarder doesn't start (L34-VI-2)",

@@ -21,6 +21,7 @@ CHECKS = (
     device.swap,
     device.libsodium,
     device.flash,
+    device.keys,
     grounds.wording,
 )
 

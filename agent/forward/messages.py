@@ -46,16 +46,18 @@ def summary(gateway: str, metric: "Metric", day: int, slot: int, start: int, end
 def health(gateway: str, time: int, facts: "dict[str, Any]") -> bytes:
     """Return the health message; every fact is of the device itself.
 
-    purposes (name, on, late), capture, clock, day, spent, ceiling, duty, audit (number and hash of the newest checkpoint)
+    purposes (name, on, late), keys (days left; None: not needed), capture, clock, day, spent, ceiling, duty, audit (number and hash
+    of the newest checkpoint)
     """
     purposes = ['"%s":{"on":%s,"late":%s}' % (name, _FLAGS[on], _FLAGS[late]) for name, on, late in facts["purposes"]]
     text = (
-        '{"schema":"oubli/health/1","gateway":"%s","time":%d,"purposes":{%s},"capture":"%s",'
+        '{"schema":"oubli/health/1","gateway":"%s","time":%d,"purposes":{%s},"keys":%s,"capture":"%s",'
         '"clock":"%s","ledger":{"day":"%s","spent":%d,"ceiling":%d},"duty":"%s","audit":{"checkpoints":%d,"head":"%s"}}'
     ) % (
         gateway,
         time,
         ",".join(purposes),
+        "null" if facts["keys"] is None else str(facts["keys"]),
         facts["capture"],
         facts["clock"],
         date(facts["day"]),

@@ -27,7 +27,6 @@ from agent.runtime import files
 from agent.runtime import sodium as crypto
 
 AHEAD = 35  # days
-WARNING = 10  # days of keys left at which status, doctor and the fleet are told
 LIMIT = 65536  # octets of a bundle
 _FIRST = b"oubli-bundle 1\nmade "
 _SIGNATURE = b"\nsignature "
@@ -122,23 +121,31 @@ class Bundle:
         self._names: "list[str]" = []
         self._found: "dict[tuple[str, int, int], tuple[bytes, int] | None]" = {}
         self._left: "dict[tuple[str, int, int], int]" = {}
+        self._listed = self._listing()
         try:
             self._key = anchor(self._path)
-            names = sorted(files.names(self._folder), reverse=True)
         except BundleError as failure:
             self.refused.append(str(failure))
             return
-        except OSError:
-            return
-        for name in names:
+        for name in self._listed:
             try:
-                if not name.startswith("."):
-                    self._read(name)
-                    self._names.append(name)
+                self._read(name)
+                self._names.append(name)
             except (OSError, BundleError) as failure:
                 self.refused.append(
                     self._folder + "/" + name + ": " + (str(failure) if isinstance(failure, BundleError) else "can't be read")
                 )
+
+    def refresh(self) -> None:
+        """Look for what was installed or removed since; a bundle's name is its own."""
+        if self._listing() != self._listed:
+            self.load()
+
+    def _listing(self) -> "list[str]":
+        try:
+            return sorted([name for name in files.names(self._folder) if not name.startswith(".")], reverse=True)
+        except OSError:
+            return []
 
     def _read(self, name: str) -> bytes:
         data = files.read_bounded(self._folder + "/" + name, LIMIT)

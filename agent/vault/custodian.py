@@ -26,6 +26,7 @@ from agent.vault.waiting import DAY, ROOM, Page
 SEGMENT_LIMIT = 1 << 20  # octets of a file at which it closes
 KEPT_OPEN = 2  # days after which a day's segment closes
 RETRY = 60000000000  # ns between two tries at flash that refuses
+LOOK = 10000000000  # ns between two looks for a new bundle
 _SECOND = 1000000000
 _ENOSPC, _ENODEV = 28, 19  # below 35 a number means the same on every processor, and MicroPython's errno lacks most names
 _CAUSES = {
@@ -82,7 +83,7 @@ class Custodian:
         self._lose = lose
         self._mount = mount
         self._trusted = self._ready = False
-        self._wall = self._monotonic = self._again = 0
+        self._wall = self._monotonic = self._again = self._look = 0
         self._syncs = [0, 0]  # in this day since boot, in the one before
         self._syncs_day = 0
         files.make_folder(pages, 0o700)
@@ -151,6 +152,7 @@ class Custodian:
             if not page.used:
                 self._forget(page)
         else:
+            self._sodium.zero(slot.bank(slot.generation + 1), crypto.STATE)
             page.header = files.read_at(path, 0, sealed.HEADER)
             page.sealed = mending.scan(path)[1]
 
@@ -178,7 +180,7 @@ class Custodian:
 
     def tick(self, wall: int, monotonic: int, *, trusted: bool) -> int:
         """Destroy what is due, write what has waited long enough; returns how many segments were destroyed. Times in ns."""
-        if trusted != self._trusted:
+        if self._wall and trusted != self._trusted:
             self.stepped()  # the day began at another time since boot than the open segments say
         self._wall, self._monotonic, self._trusted = wall, monotonic, trusted
         today = monotonic // (DAY * _SECOND)
@@ -187,6 +189,9 @@ class Custodian:
             self._syncs_day = today
         if self.trouble and monotonic >= self._again and not self._ready:
             self._prepare()
+        if monotonic >= self._look:
+            self._look = monotonic + LOOK
+            self._bundle.refresh()
         gone = self._expire()
         if self._willing():
             now = self._now()
@@ -336,6 +341,7 @@ class Custodian:
         self._shelf.grow(self._shelf.find(page.day, slot.number), total, page.records)
         slot.prepare(slot.generation + 1 & 255, (former or sealed.HEADER) + total)
         slot.commit(slot.generation + 1 & 255)
+        self._sodium.zero(slot.bank(slot.generation + 1), crypto.STATE)  # the former one opens what it sealed
         page.sealed += page.records
         self._empty(page)
         return True
@@ -445,11 +451,14 @@ class Custodian:
         self._sync_folder()
         return records
 
+    def key_days(self) -> int:
+        """Return for how many days from today on there are keys."""
+        return self._bundle.days_left(self.purpose, self._now() // DAY, self.lifetime)
+
     def status(self, monotonic: int) -> "dict[str, Any]":
         """Return what is kept, against its limits (local use only)."""
         now, days = self._now(), self._shelf.days + list(self._pages)
         waiting = sum([page.records for page in self._pages.values()])
-        left = self._bundle.days_left(self.purpose, now // DAY, self.lifetime)
         today = monotonic % (DAY * _SECOND)
         return {
             "segments": len(self._shelf),
@@ -459,7 +468,7 @@ class Custodian:
             "oldest_seconds": max(now - min(days) * DAY, 0) if days else 0,
             "lifetime_seconds": self.lifetime,
             "syncs_a_day": max(self._syncs[1], self._syncs[0] * DAY * _SECOND // max(today, 3600 * _SECOND)),
-            "key_days": left,
+            "key_days": self.key_days(),
             "trouble": self.trouble,
         }
 
@@ -479,6 +488,10 @@ if TYPE_CHECKING:
 
         def find(self, purpose: str, day: int, lifetime: int) -> "tuple[bytes, int] | None":
             """Return (public key, destroy day) of a day."""
+            ...
+
+        def refresh(self) -> None:
+            """Look for a bundle that was installed meanwhile."""
             ...
 
         def days_left(self, purpose: str, day: int, lifetime: int) -> int:

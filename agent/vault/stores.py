@@ -49,9 +49,15 @@ def custodians(
     return opened
 
 
+def key_days(opened: "dict[str, Any]", config: "Config") -> "int | None":
+    """Return for how many days there are keys for every purpose that needs them; None where none does."""
+    left = [opened[name].key_days() for name in opened if name in config.purposes and law.purpose(name).custody == law.CUSTODIAN]
+    return min(left) if left else None
+
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Callable
+    from typing import Any, Callable
 
     from agent.config import Config
     from agent.paths import Paths

@@ -52,13 +52,13 @@ class Segment:
         bindings.crypto_secretstream_xchacha20poly1305_init_pull(state, stream, secret)
         at, end, found, tag = HEADER, len(self.data) - (TRAILER if self.said is not None else 0), 0, 0
         while at < end:
-            size, count, check = struct.unpack_from(">HHI", self.data, at) if end - at >= FRAME else (0, 0, 0)
-            chunk = self.data[at + FRAME : at + FRAME + size]
-            if len(chunk) < size or not size or zlib.crc32(self.data[at : at + 4] + chunk) != check:
+            size = sealed_size(self.data, at)
+            if size is None:
                 self.damage = f"byte {at}: a frame that isn't whole"
                 return
+            (count,) = struct.unpack_from(">H", self.data, at + 2)
             try:
-                plain, tag = bindings.crypto_secretstream_xchacha20poly1305_pull(state, chunk, header)
+                plain, tag = bindings.crypto_secretstream_xchacha20poly1305_pull(state, self.data[at + FRAME : at + FRAME + size], header)
             except (CryptoError, RuntimeError):
                 self.damage = f"byte {at}: a chunk that doesn't open"
                 return
@@ -76,6 +76,13 @@ class Segment:
             self.damage = f"{self.said} records are said, {found} are there"
         elif tag != _FINAL and not self.torn:
             self.damage = "it ends without a final chunk"
+
+
+def sealed_size(data: bytes, at: int) -> int | None:
+    """Return how many octets the chunk of a frame has, None where no whole frame is."""
+    size, _, check = struct.unpack_from(">HHI", data, at) if len(data) - at >= FRAME else (0, 0, 0)
+    whole = size and len(data) >= at + FRAME + size
+    return size if whole and zlib.crc32(data[at : at + 4] + data[at + FRAME : at + FRAME + size]) == check else None
 
 
 def split(plain: bytes) -> Iterator[bytes]:

@@ -1,0 +1,229 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`oubli-custodian`: the key holder's command, off the device. Bad input: exit 2, one line."""
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from nacl.signing import VerifyKey
+from rich.console import Console
+from rich.table import Table
+
+from host_sim.commands import Program
+from tools.custodian import bundles, records, segments
+from tools.custodian.store import AHEAD, PURPOSES, Store, StoreError
+
+ENVIRONMENT = "OUBLI_CUSTODIAN_PASSPHRASE_FILE"
+LIMIT = 1 << 30  # octets of a segment
+
+_program = Program("oubli-custodian")
+
+app = typer.Typer(
+    cls=_program.group,
+    help="Holds the keys of stores that gateways can't read back: makes and signs bundles, destroys keys, opens segments.",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+Folder = Annotated[Path, typer.Option("--store", metavar="DIR", help="The key store.", envvar="OUBLI_CUSTODIAN_STORE")]
+Secret = Annotated[
+    Path | None,
+    typer.Option("--passphrase-file", metavar="FILE", help=f"Its first line is the passphrase (or ${ENVIRONMENT}).", envvar=ENVIRONMENT),
+]
+Json = Annotated[str | None, typer.Option("--json", metavar="FILE", help="Write the result as JSON; - is standard output.")]
+
+
+def passphrase(file: Path | None, *, new: bool = False) -> bytes:
+    """Return the passphrase: from a file, else asked for."""
+    if file is None:
+        text = typer.prompt("Passphrase", hide_input=True, confirmation_prompt=new, err=True)
+    else:
+        try:
+            text = file.read_text().split("\n")[0]
+        except OSError as failure:
+            _program.refuse(f"--passphrase-file: {file}: can't be read ({failure.strerror}); accepted: a file")
+    if len(text) < 12:
+        _program.refuse("passphrase: too short; accepted: 12 characters or more")
+    return str(text).encode()
+
+
+@contextmanager
+def _one_line() -> Iterator[None]:
+    try:
+        yield
+    except (StoreError, bundles.BundleError, segments.SegmentError) as failure:
+        _program.refuse(str(failure))
+    except OSError as failure:
+        _program.refuse(f"{failure.filename}: {failure.strerror}; accepted: a file or folder that can be used")
+
+
+def _open(store: Path, file: Path | None) -> Store:
+    return Store(store, passphrase(file))
+
+
+def _day(text: str | None) -> date:
+    try:
+        return date.fromisoformat(text) if text else datetime.now(UTC).date()
+    except ValueError:
+        _program.refuse(f"--from: {text!r}; accepted: a date such as 2026-11-25")
+
+
+def _lifetimes(words: list[str]) -> dict[str, int]:
+    found = {}
+    for word in words:
+        name, _, days = word.partition("=")
+        if name not in PURPOSES or not days.isdecimal():
+            _program.refuse(f"--lifetime: {word!r}; accepted: PURPOSE=DAYS, of {', '.join(PURPOSES)}")
+        found[name] = int(days)
+    return found
+
+
+@app.callback()
+def main() -> None:
+    """Holds the keys of stores that gateways can't read back."""
+    os.umask(0o077)
+
+
+@app.command()
+def new(store: Folder, secret: Secret = None) -> None:
+    """Makes a key store with a signing key, and prints what belongs into /etc/oubli/custodian.pub of each gateway."""
+    with _one_line():
+        typer.echo(bytes(Store.make(store, passphrase(secret, new=True))).hex())
+
+
+@app.command()
+def bundle(
+    store: Folder,
+    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="Where the bundle goes.")],
+    lifetime: Annotated[list[str], typer.Option(help="PURPOSE=DAYS: how long that purpose's records are kept; once for each.")],
+    begin: Annotated[str | None, typer.Option("--from", metavar="DATE", help="First day (default: today, UTC).")] = None,
+    days: Annotated[int, typer.Option(min=1, max=AHEAD + 1, help="How many days.")] = AHEAD,
+    secret: Secret = None,
+) -> None:
+    """Makes a day's key for each purpose and day, and signs the public halves for `oubli bundle install`."""
+    with _one_line():
+        data = _open(store, secret).bundle(_day(begin), days, _lifetimes(lifetime))
+        beside = out.with_name(f".{out.name}.new")
+        beside.write_bytes(data)
+        beside.chmod(0o644)
+        beside.replace(out)
+
+
+@app.command("destroy-due")
+def destroy_due(store: Folder, json_file: Json = None) -> None:
+    """Destroys each private key whose date has come; what was sealed to it nobody opens any more. Run it daily; it needs no passphrase."""
+    with _one_line():
+        gone = Store(store, None).destroy_due()
+    said = [f"{purpose} {day}" for purpose, day in gone]
+    if json_file:
+        _program.write(json.dumps({"destroyed": said}) + "\n", json_file)
+    else:
+        typer.echo("\n".join([*said, f"{len(said)} keys destroyed"]))
+
+
+def _read(path: Path) -> segments.Segment:
+    if path.stat().st_size > LIMIT:
+        raise segments.SegmentError(f"{path}: too large; accepted: a segment of a gateway's store")
+    try:
+        return segments.read(path.read_bytes())
+    except segments.SegmentError as failure:
+        raise segments.SegmentError(f"{path}: {failure}; accepted: files of a gateway's store") from None
+
+
+def opened(store: Store, path: Path, torn: set[str]) -> tuple[dict[str, Any], list[bytes]]:
+    """Open one segment; returns what is said of it, and its records. `torn`: names that the gateway's audit log calls torn."""
+    segment = _read(path)
+    said: dict[str, Any] = {
+        "file": path.name,
+        "purpose": segment.purpose,
+        "day": str(segment.day),
+        "clock": segment.clock,
+        "torn": segment.torn,
+    }
+    key = store.key(segment.purpose, segment.day)
+    if key is None:
+        return {**said, "records": 0, "wrong": f"no key: destroyed on {segment.destroy}, or never this custodian's"}, []
+    try:
+        found = list(segment.records(key))
+    except segments.SegmentError as failure:
+        return {**said, "records": 0, "wrong": str(failure)}, []
+    wrong = segment.damage
+    if segment.torn and path.name not in torn and not wrong:
+        wrong = "it ends torn, and --torn doesn't name it: compare the gateway's audit log"
+    return {**said, "records": len(found), "wrong": wrong}, found
+
+
+Torn = Annotated[list[str] | None, typer.Option(help="Name of a segment that the gateway's audit log calls torn; may be given again.")]
+
+
+@app.command("open")
+def open_segments(
+    store: Folder,
+    files: Annotated[list[Path], typer.Argument(help="Segments that a gateway handed over.")],
+    torn: Torn = None,
+    secret: Secret = None,
+    json_file: Json = None,
+) -> None:
+    """Opens segments and shows their records. The act goes into the log. Exit 1 where one doesn't open, or is damaged."""
+    with _one_line():
+        custodian = _open(store, secret)
+        custodian.note("open", files=[path.name for path in files])
+        found = [opened(custodian, path, set(torn or ())) for path in files]
+    result = [{**said, "rows": [records.plain(said["purpose"], record) for record in rows]} for said, rows in found]
+    if json_file:
+        _program.write(json.dumps({"segments": result}, indent=1) + "\n", json_file)
+    else:
+        for one in result:
+            for row in one["rows"]:
+                typer.echo(" ".join(f"{name}={value}" for name, value in row.items()))
+            typer.echo(
+                f"{one['file']}: {one['purpose']} of {one['day']}, {one['records']} records{': ' * bool(one['wrong'])}{one['wrong']}",
+                err=True,
+            )
+    raise typer.Exit(any(one["wrong"] for one in result))
+
+
+@app.command()
+def verify(
+    store: Folder,
+    files: Annotated[list[Path] | None, typer.Argument(help="Bundles and segments to check beside the store itself.")] = None,
+    torn: Torn = None,
+    secret: Secret = None,
+    json_file: Json = None,
+) -> None:
+    """Checks keys, dates, log, bundles and segments, without showing a record. Exit 1 where something is wrong."""
+    with _one_line():
+        custodian = _open(store, secret)
+        rows = [{"what": "store", "wrong": "; ".join(custodian.verify())}]
+        for path in files or ():
+            if path.read_bytes()[:4] == b"OUBL":
+                said = opened(custodian, path, set(torn or ()))[0]
+                rows.append({"what": f"{path.name}, {said['purpose']} of {said['day']}, {said['records']} records", "wrong": said["wrong"]})
+            else:
+                rows.append({"what": path.name, "wrong": _bundle_wrong(path, custodian.signing.verify_key)})
+    if json_file:
+        _program.write(json.dumps({"checked": rows}, indent=1) + "\n", json_file)
+    else:
+        table = Table("checked", "wrong", box=None)
+        for row in rows:
+            table.add_row(row["what"], row["wrong"] or "nothing")
+        Console(highlight=False).print(table)
+    raise typer.Exit(any(row["wrong"] for row in rows))
+
+
+def _bundle_wrong(path: Path, key: VerifyKey) -> str:
+    try:
+        made, rows = bundles.read(path.read_bytes(), key)
+    except bundles.BundleError as failure:
+        return str(failure)
+    late = [row for row in rows if (row.day - made).days > AHEAD]
+    return f"{len(late)} rows more than {AHEAD} days ahead" if late else ""
+
+
+if __name__ == "__main__":
+    app()
