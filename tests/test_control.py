@@ -23,6 +23,7 @@ from pathlib import Path
 import pytest
 
 from agent import law
+from agent.control.calls import ANYONE, CALLS, OPERATOR, PORTAL, ROOT
 from host_sim.interpreters import environment
 from tests.interpreters import HEAP, INTERPRETERS, PROJECT, Interpreter
 from tests.test_runtime import CONNECT, line, running
@@ -109,8 +110,15 @@ def serving(interpreter: Interpreter, folder: Path):
 def connected(path: Path) -> socket.socket:
     client = socket.socket(socket.AF_UNIX)
     client.settimeout(20)
-    client.connect(str(path))
-    return client
+    limit = time.monotonic() + 20
+    while True:
+        try:
+            client.connect(str(path))
+        except BlockingIOError:  # others fill the queue
+            assert time.monotonic() < limit, "nobody is let in"
+            time.sleep(0.01)
+        else:
+            return client
 
 
 def rest(client: socket.socket) -> bytes:
@@ -265,7 +273,6 @@ def test_an_answer_that_fails_costs_its_client_only(served: Path) -> None:
 TALK = [*CONNECT[:-1], CONNECT[-1].replace("sleep 20", '$SIG{PIPE} = "IGNORE"; syswrite(S, "$ARGV[1]\\n"); print while <S>')]
 
 
-CALLS = ("erase", "leases", "ntp", "status")
 NOT_MINE = "not permitted for this user; accepted: {}"
 ACCOUNTS = {"passwd": "root:x:0:0::/:\noubli-portal:x:4242:4242::/:\n", "group": "oubli-op:x:1234:somebody\n"}
 
@@ -602,8 +609,9 @@ def test_only_root_gets_anything_of_a_recorder_and_junk_does_not_stop_it(interpr
     """Another user is let in and learns nothing; a trap in the forwarder's place holds nobody up."""
     with device(folder, interpreter) as gateway:
         path = folder / "var/run/oubli/control/socket"
-        for call in CALLS:
-            assert asked_as(65534, "", path, f'{{"v":1,"call":"{call}"}}') == {"error": NOT_MINE.format("nothing"), "v": 1}
+        mine = ", ".join(sorted(name for name, row in CALLS.items() if ANYONE in row.roles)) or "nothing"
+        for call in CALLS.keys() - set(mine.split(", ")):
+            assert asked_as(65534, "", path, f'{{"v":1,"call":"{call}"}}') == {"error": NOT_MINE.format(mine), "v": 1}
         for octets in JUNK.values():
             assert ask(path, octets + b"\n") == NO_REQUEST
         word = folder / "var/run/oubli/live/forwarder.json"
@@ -618,6 +626,76 @@ def test_only_root_gets_anything_of_a_recorder_and_junk_does_not_stop_it(interpr
         assert gateway.status(interpreter)["forwarder"] == {"connected": False, "unknown": True}
         assert ask(path, b'{"v":1,"call":"ntp"}\n') == b'{"clock":"floor","v":1}\n'
         assert gateway.stop()[-1] == "oubli recorder: stopped"
+
+
+HOSTILE = {
+    "connections": f"for (1..1000) {{ local *S; {LET_IN}; push @held, *S }}",
+    "long line": f"for (1..3) {{ {LET_IN}; for (1..160) {{ syswrite(S, 'x' x 65536) or last }} sysread(S, $x, 200) }} print $x",
+    "half a line": f"{LET_IN}; syswrite(S, '{{\"v\":1,'); print while <S>",
+    "garbage": f"for (1..300) {{ {LET_IN}; syswrite(S, pack('C*', map {{ rand 256 }} 1..4000) . \"\\n\"); sysread(S, $x, 200) }} print $x",
+    "haste": f'for (1..600) {{ {LET_IN}; syswrite(S, \'{{"v":1,"call":"status"}}\' . "\\n"); sysread(S, $x, 200) }} print $x',
+}
+TURNED_AWAY = r'\{"error":"(too|not|call)[^"]*accepted: .*","v":1\}\n'
+
+
+@LIVE
+@pytest.mark.needs("setpriv", "perl")
+def test_hostile_clients_stop_nothing_and_capture_loses_nothing_meanwhile(interpreter: Interpreter, folder: Path) -> None:
+    """L34-VI-2: a thousand connections, 10 MB lines, half a line for ever, garbage, haste; each is told in a line, memory stays flat.
+
+    All of them at once, as five users; connections that end meanwhile are all kept, and root is answered.
+    """
+    with device(folder, interpreter) as gateway, contextlib.ExitStack() as stack:
+        assert gateway.process is not None
+        path = folder / "var/run/oubli/control/socket"
+        pid = gateway.process.pid
+        gateway.status(interpreter)
+        before = resident(pid)
+        crowd = {}
+        for number, (name, text) in enumerate(HOSTILE.items()):
+            words = [*as_user(60000 + number), "perl", "-MSocket", "-e", f"$SIG{{PIPE}} = 'IGNORE'; {text}", str(path)]
+            crowd[name] = stack.enter_context(running(words))
+        ended = 0
+        while any(process.poll() is None for process in crowd.values()) or ended < 50:
+            gateway.inside("conntrack", "-I", *FLOW, "--timeout", "60", "--src", SOURCE, "--dst", "203.0.113.9")
+            gateway.inside("conntrack", "-D", "-p", "udp")
+            ended += 1
+            assert ask(path, b'{"v":1,"call":"status"}\n').startswith(b'{"capture":"ok"')
+        for name, process in crowd.items():
+            assert process.stdout is not None
+            told = process.stdout.read().decode()
+            assert process.returncode == 0, name
+            assert re.fullmatch(TURNED_AWAY, told) or (name == "connections" and not told), (name, told)
+        limit = time.monotonic() + 20
+        while gateway.status(interpreter)["counters"]["connections"] < ended:
+            assert time.monotonic() < limit, "the recorder lost connections"
+        counters = gateway.status(interpreter)["counters"]
+        assert counters["kept"] == ended
+        assert not [name for name in counters if name.startswith("lost") and counters[name]]
+        assert resident(pid) - before < 1024
+        assert gateway.stop()[-1] == "oubli recorder: stopped"
+
+
+def resident(pid: int) -> int:
+    """Return a process's private memory in KiB."""
+    rows = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    return sum(int(row.split()[1]) for row in rows if row.startswith("Private_"))
+
+
+@LIVE
+@pytest.mark.needs("setpriv", "perl")
+def test_every_call_is_refused_to_every_role_that_the_table_does_not_name(interpreter: Interpreter, folder: Path) -> None:
+    """L34-VI-2: all calls of the table times all roles, on a recorder that runs; nobody else is told more than what he may ask."""
+    with device(folder, interpreter) as gateway:
+        path = folder / "var/run/oubli/control/socket"
+        for name, text in ACCOUNTS.items():
+            (folder / "etc" / name).write_text(text)
+        for role, user, groups in ((ANYONE, 65534, ""), (OPERATOR, 65534, "1234"), (PORTAL, 4242, ""), (ROOT, 0, "")):
+            for call, row in CALLS.items():
+                answer = asked_as(user, groups, path, f'{{"v":1,"call":"{call}","nonsense":1}}')
+                permitted = role in row.roles or ANYONE in row.roles
+                assert answer["error"].startswith("not permitted for this user") != permitted, (role, call, answer)
+        gateway.stop()
 
 
 @LIVE

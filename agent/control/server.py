@@ -47,7 +47,9 @@ class Server:
     def ready(self, descriptor: int, now: int) -> bool:
         """Serve a descriptor that is ready; False where it isn't one of ours. `now` is monotonic ns."""
         if descriptor == self.listener:
-            self._accept(now)
+            for _ in range(sockets.QUEUE):  # whoever fills the queue keeps nobody out of it for longer than a turn
+                if not self._accept(now):
+                    break
             return True
         client = self._clients.get(descriptor)
         if client is None:
@@ -67,16 +69,17 @@ class Server:
                     _refuse(client.descriptor, "too slow; accepted: a line within " + str(PATIENCE // _SECOND) + " s")
                 self._drop(client)
 
-    def _accept(self, now: int) -> None:
+    def _accept(self, now: int) -> bool:
+        """Take the next one who waits; False where nobody does."""
         descriptor = sockets.accept(self.listener)
         if descriptor < 0:
-            return
+            return False
         try:
             user, groups = sockets.peer(descriptor)
             roles = self._peers.roles(user, groups)
         except (OSError, MemoryError):
             sockets.close(descriptor)
-            return
+            return True
         others = [client.user for client in self._clients.values() if calls.ROOT not in client.roles]
         full = len(self._clients) >= CLIENTS
         if calls.ROOT not in roles:
@@ -84,9 +87,10 @@ class Server:
         if full:
             _refuse(descriptor, "too many at once; accepted: " + str(EACH) + " of a user, " + str(CLIENTS) + " in all")
             sockets.close(descriptor)
-            return
+            return True
         self._clients[descriptor] = _Client(descriptor, user, roles, now + PATIENCE)
         self._poll.add(descriptor)
+        return True
 
     def _serve(self, client: _Client, now: int) -> None:
         if not client.outbox:

@@ -18,7 +18,7 @@ AF_UNIX, AF_NETLINK = 1, 16
 NETLINK_ROUTE, NETLINK_NETFILTER = 0, 12
 _SOCK_RAW = 3
 _MSG_NOSIGNAL = 0x4000
-_QUEUE = 32  # who may wait to be accepted
+QUEUE = 32  # who may wait to be accepted
 _SOL_NETLINK, _BROADCAST_ERROR = 270, 4
 _SO_PEERGROUPS, _GROUPS = 59, 64  # asm-generic/socket.h and MIPS's alike
 _SO_MEMINFO = 55  # linux/sock_diag.h: nine words, of which the last counts drops
@@ -77,7 +77,7 @@ def unix_server(path: str, mode: int = 0o600) -> int:
     descriptor = LIBC.call("socket", AF_UNIX, flags, 0)
     LIBC.call("bind", descriptor, address, len(address))
     LIBC.call("chmod", path.encode() + b"\0", mode)
-    LIBC.call("listen", descriptor, _QUEUE)
+    LIBC.call("listen", descriptor, QUEUE)
     return descriptor
 
 
