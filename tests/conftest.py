@@ -19,7 +19,7 @@ import pytest
 from hypothesis import settings
 from hypothesis.configuration import set_hypothesis_home_dir
 
-from tests.interpreters import INTERPRETERS, MIPS, PROJECT, Interpreter, Remote
+from tests.interpreters import FOREIGN, INTERPRETERS, PROJECT, Interpreter, Remote
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -107,8 +107,8 @@ def is_there(name: str) -> bool:
             return os.geteuid() == 0
         case "cpython":
             return True
-        case "mips":
-            return MIPS.exists() and shutil.which("qemu-mips") is not None
+        case _ if name in FOREIGN:
+            return Path(INTERPRETERS[name].words[0]).exists() and shutil.which("qemu-mips") is not None
         case _:
             return shutil.which(name) is not None
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PROJECT = host.ROOT
-MIPS = PROJECT / ".cache" / "mips" / "micropython"
+FOREIGN = ("mips", "mipsel", "armhf", "arm64")  # under qemu-user; tools/setup lays them into .cache
 HEAP = "512K"
 STAGE_HEAP = "1M"  # a stage holds every room of the agent at once, and the test's own rows: what no daemon does
 
@@ -102,5 +102,5 @@ class Remote:
 INTERPRETERS = {
     "cpython": Interpreter("cpython", (sys.executable,)),
     "micropython": Interpreter("micropython", ("micropython", "-X", f"heapsize={HEAP}")),
-    "mips": Interpreter("mips", (str(MIPS), "-X", f"heapsize={HEAP}")),
+    **{name: Interpreter(name, (str(PROJECT / ".cache" / name / "micropython"), "-X", f"heapsize={HEAP}")) for name in FOREIGN},
 }

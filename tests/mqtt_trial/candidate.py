@@ -29,6 +29,7 @@ class Candidate:
     certificates: str = "crt"  # what the client reads: "crt" is PEM, "der" is DER
     tls: bool = True
     path: str = ""  # folders that its imports need, beside the project
+    memory: int = MEMORY  # octets of data, at most; an emulator needs more of its own
 
     def __str__(self) -> str:
         """As a test's id."""
@@ -58,7 +59,7 @@ class Process:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
         )
-        resource.prlimit(self._process.pid, resource.RLIMIT_DATA, (MEMORY, MEMORY))
+        resource.prlimit(self._process.pid, resource.RLIMIT_DATA, (candidate.memory, candidate.memory))
         self._sent = 0.0
         self._pending = b""
 
