@@ -250,10 +250,10 @@ def test_a_file_that_isnt_apks_is_refused_with_its_offset():
 
 @pytest.mark.needs("make")
 def test_the_makefile_for_an_openwrt_tree_installs_the_same_files(tmp_path):
-    """In a tree of two stubs that run Package/oubli/install; the board's figures are oubli-package's own."""
+    """In a tree of two stubs that expand Package/oubli/install as package-pack.mk does; the board's figures are oubli-package's own."""
     for name, text in {
         "rules.mk": "",
-        "include/package.mk": "define BuildPackage\nall:\n\tmkdir -p $(DESTDIR)\n\t$$(call Package/$(1)/install,$$(DESTDIR))\nendef\n",
+        "include/package.mk": "define BuildPackage\nall:\n\tmkdir -p $(DESTDIR)\n\t$(call Package/$(1)/install,$(DESTDIR))\nendef\n",
     }.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text)
@@ -445,7 +445,13 @@ def test_postinst_on_an_offline_root_makes_users_and_enables_and_starts_nothing(
     subprocess.run(
         [root / "bin/busybox", "ash", root / "tmp/postinst"], check=True, env={"IPKG_INSTROOT": str(root), "PATH": os.environ["PATH"]}
     )
-    assert {line.split(":")[0] for line in (root / "etc/passwd").read_text().splitlines()} == {"root", "oubli-rec", "oubli-fwd"}
+    assert {line.split(":")[0] for line in (root / "etc/passwd").read_text().splitlines()} == {
+        "root",
+        "oubli-rec",
+        "oubli-fwd",
+        "oubli-portal",
+    }
+    assert re.search(r"(?m)^oubli-op:x:\d+:", (root / "etc/group").read_text())
     assert (root / "etc/rc.d/S96oubli").readlink() == Path("../init.d/oubli")
     assert not (root / "tmp/procd.calls").exists()
     assert (root / "etc/uci-defaults/50-oubli").exists()

@@ -9,9 +9,10 @@ add_group_and_user() {
 	_root=${IPKG_INSTROOT:-}
 	for _tuple in $(_users "$_root"); do
 		_user=${_tuple%%:*} _group=${_tuple#*:}
-		for _name in "$_group" "$_user"; do
+		for _name in $_group $_user; do
 			grep -q "^$_name:" "$_root/etc/group" || echo "$_name:x:$((32768 + $(wc -l <"$_root/etc/group"))):" >>"$_root/etc/group"
 		done
+		[ -n "$_user" ] || continue
 		_gid=$(sed -n "s/^$_group:x:\([0-9]*\):.*/\1/p" "$_root/etc/group")
 		_uid=$((32768 + $(wc -l <"$_root/etc/passwd")))
 		grep -q "^$_user:" "$_root/etc/passwd" || echo "$_user:x:$_uid:$_gid:$_user:/var/run/$_user:/bin/false" >>"$_root/etc/passwd"

@@ -55,7 +55,7 @@ return view.extend({
 			return [ finding.what, finding.why, finding.fix ];
 		});
 		var purposes = (data[2].purposes || []).map(function(purpose) {
-			return [ purpose.name, purpose.paragraph, purpose.enabled ? _('on') : _('off'), purpose.ceiling ];
+			return [ purpose.purpose, purpose.paragraph, _(purpose.state), purpose.ceiling_seconds / 86400 + ' d' ];
 		});
 
 		poll.add(function() {
