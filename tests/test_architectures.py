@@ -7,7 +7,7 @@ Big-endian MIPS, where a wrong byte order shows, runs the rooms' own tests (fixt
 from __future__ import annotations
 
 import random
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -17,6 +17,9 @@ from tests.mqtt_trial import points
 from tests.mqtt_trial.candidate import Candidate
 from tests.test_replay import EXPECTED, RECORDING
 from tests.test_vault import Vault, plain, row
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 pytestmark = [pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.needs(name)) for name in FOREIGN if name != "mips"])]
 
