@@ -6,6 +6,7 @@ import sys
 from agent import VERSION
 from agent.command import Option, Table, UsageError, Verb
 from agent.config import ConfigError
+from agent.control.calls import terminal
 from agent.runtime.libc import LIBC
 from agent.runtime.sodium import LIBRARY
 from agent.summary.metrics import METRICS
@@ -36,6 +37,8 @@ OPTIONS = {
     "--fix": Option("", "set right what can do no harm, and say what was done"),
     "--purpose": Option("NAME", "one purpose"),
     "--all": Option("", "every purpose"),
+    "--mac": Option("MAC", "a terminal, as 02:00:00:00:00:01", terminal),
+    "--agreed": Option("", "the person at the terminal has asked for it, or agreed"),
     "--notice": Option(
         "fr|en", "the notice for the guests and the line for the register of processing, from this configuration", _language
     ),
@@ -57,6 +60,7 @@ VERBS = (
     Verb("leases", "verbs.leases", "have the recorder read the DHCP leases now (called by hotplug.d/dhcp)"),
     Verb("doctor", "verbs.doctor", "what on this gateway makes records wrong, late or unlawful (run as root)", ("--fix", "--json")),
     Verb("erase", "verbs.erase", "destroy what is kept, now", ("--json",), one_of=("--purpose", "--all")),
+    Verb("who", "access.show", "right of access: what is held on a terminal (run as root)", ("--agreed", "--json"), needs=("--mac",)),
     Verb("law", "verbs.law", "the table of purposes, the article's words, and what is on here", ("--notice", "--json")),
     Verb("log", "verbs.log", "the audit log, and whether it was cut or rewritten (run as root)", ("--verify", "--head", "--json")),
     Verb(

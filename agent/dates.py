@@ -14,6 +14,12 @@ def date(day: int) -> str:
     return "%04d-%02d-%02d" % (year, month, doy - (153 * mp + 2) // 5 + 1)
 
 
+def moment(second: int) -> str:
+    """Return seconds since the epoch as YYYY-MM-DD hh:mm:ss, UTC."""
+    minute = second // 60
+    return date(minute // 1440) + " %02d:%02d:%02d" % (minute // 60 % 24, minute % 60, second % 60)
+
+
 def day_of(text: str) -> int:
     """Return the days since the epoch of YYYY-MM-DD; ValueError for anything else."""
     parts = text.split("-")

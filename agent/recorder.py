@@ -444,6 +444,15 @@ class Recorder:
         self._wall = self.clock.source.wall()
         return {"read": self._read_leases()}
 
+    def access(self, by: str) -> "dict[str, Any]":
+        """Note that somebody looks at what is held on a terminal (of which nothing is told here), and say which stores there are."""
+        if not self.audit.note("access", by):
+            raise calls.Refused("the audit log can't take it; accepted: again once it can")
+        names = sorted(self.config.purposes)
+        sealed = [name for name in names if law.purpose(name).custody == law.CUSTODIAN]
+        stores = [{"purpose": name, "lifetime_seconds": self.config.purposes[name].lifetime} for name in sealed]
+        return {"clock": self.clock.state, "readable": [name for name in names if name not in sealed], "sealed": stores}
+
     def erase(self, purpose: str, by: str) -> "dict[str, Any]":
         """Destroy what a purpose keeps, or "all" of them; `by` is the caller's role."""
         if purpose != "all" and purpose not in self.config.purposes:

@@ -698,6 +698,67 @@ def test_every_call_is_refused_to_every_role_that_the_table_does_not_name(interp
         gateway.stop()
 
 
+HERS, HIS = "02:00:00:00:00:21", "02:00:00:00:00:22"
+
+
+@LIVE
+def test_a_person_sees_what_is_held_on_her_terminal_and_nothing_of_others(interpreter: Interpreter, folder: Path) -> None:
+    """Right of access (law 78-17, L34-1 VI): her records, field by field; that somebody looked is on the audit log, at whom is nowhere."""
+    with device(folder, interpreter, DUTY) as gateway:
+        for host, mac in ((21, HERS), (22, HIS)):
+            gateway.inside("ip", "neigh", "add", f"192.168.7.{host}", "lladdr", mac, "dev", "lan", "nud", "permanent")
+        limit = time.monotonic() + 20
+        kept = 0
+        while kept < 5:  # until the LAN's terminals are listed, whose a connection is can't be known
+            for host, port in ((21, "41001"), (22, "41002"), (21, "41003")):
+                words = (
+                    "-p",
+                    "udp",
+                    "--sport",
+                    port,
+                    "--dport",
+                    "443",
+                    "--timeout",
+                    "60",
+                    "--src",
+                    f"192.168.7.{host}",
+                    "--dst",
+                    "203.0.113.9",
+                )
+                gateway.inside("conntrack", "-I", *words)
+            gateway.inside("conntrack", "-D", "-p", "udp")
+            kept = gateway.status(interpreter)["counters"]["kept"]
+            assert time.monotonic() < limit
+        code, out, err = gateway.oubli(interpreter, "who", "--mac", HERS, "--agreed", "--json")
+        assert (code, err) == (0, "")
+        rows = [json.loads(line) for line in out.splitlines()]
+        end = rows.pop()
+        assert end == {"records": {"security": len(rows)}, "sealed": []}
+        assert len(rows) >= 2
+        assert {row["address"] for row in rows} == {"192.168.7.21"}
+        assert {row["source_port"] for row in rows} == {41001, 41003}
+        assert set(rows[0]) == set(law.SECURITY_FIELDS) - {"mac", "duration"} | {"seconds"}
+        text = gateway.oubli(interpreter, "who", "--mac", HERS.upper(), "--agreed")[1]
+        assert f"{len(rows)} records of this terminal in security ({law.purpose('security').paragraph})" in text
+        assert "192.168.7.21 port 41001" in text
+        assert "192.168.7.22" not in out + text
+        nobody = gateway.oubli(interpreter, "who", "--mac", "02:00:00:00:00:99", "--agreed", "--json")[1]
+        assert json.loads(nobody)["records"] == {"security": 0}
+        assert gateway.oubli(interpreter, "who", "--mac", HERS) == (
+            2,
+            "",
+            "oubli: who: --agreed is missing; accepted: who --mac MAC --agreed, where the person at the terminal has asked for it\n",
+        )
+        accepted = "oubli: --mac: not understood; accepted: a terminal's MAC such as 02:00:00:00:00:01\n"
+        for wrong in ("02:00", "0g:00:00:00:00:01", "ff:ff:ff:ff:ff:ff", "192.168.7.21"):
+            assert gateway.oubli(interpreter, "who", "--mac", wrong, "--agreed") == (2, "", accepted)
+        log = "\n".join(gateway.stop())
+        acts = gateway.oubli(interpreter, "log")[1]
+        assert acts.count(" access root") == 3
+        for place in (log, acts, (folder / "srv/oubli/audit/00000001").read_text()):
+            assert not any(word in place.lower() for word in (HERS, HERS.replace(":", ""), "192.168.7.21"))
+
+
 @LIVE
 def test_a_second_recorder_is_refused_and_touches_nothing(interpreter: Interpreter, folder: Path) -> None:
     """It would close the first one's open segments and take over its socket; after a kill the next may start at once."""

@@ -73,7 +73,7 @@ def some_of(*words: str) -> "Check":
     return check
 
 
-def terminal(value: "object") -> "object":
+def terminal(value: "object") -> bytes:
     """Accept a MAC as aa:bb:cc:dd:ee:ff; the handler gets its 6 octets."""
     if isinstance(value, str) and [len(part) for part in value.split(":")] == [2] * 6 and all(letter in _MAC for letter in value):
         octets = bytes([int(part, 16) for part in value.split(":")])
@@ -98,6 +98,7 @@ CALLS = {
     "status": Call(STAFF, {}, lambda recorder, _fields, _roles: recorder.status()),
     "ntp": Call((ROOT,), {}, lambda recorder, _fields, _roles: recorder.confirm_time()),
     "leases": Call((ROOT,), {}, lambda recorder, _fields, _roles: recorder.read_leases()),
+    "access": Call((ROOT,), {}, lambda recorder, _fields, roles: recorder.access(roles[0])),
     "erase": Call(STAFF, {"purpose": text(16)}, lambda recorder, fields, roles: recorder.erase(fields["purpose"], roles[0])),
 }
 

@@ -2,20 +2,18 @@
 """`oubli log`: the audit log for a person, held against itself and against a checkpoint that was seen outside (L34-VI-3)."""
 
 from agent.control import chain
-from agent.dates import date
+from agent.dates import moment
 from agent.runtime.sodium import Sodium
 
 
 def written(entry: "chain.Entry") -> str:
     """Write an entry as a line: when, what, and in which state the clock was that says so."""
-    minute = entry.time // 60
-    when = date(minute // 1440) + " %02d:%02d:%02d" % (minute // 60 % 24, minute % 60, entry.time % 60)
     words = entry.words
     if entry.act == "checkpoint":
         words = [words[0], entry.head]
     elif entry.act == "link":
         words = ["file", words[0], words[4]]
-    return when + " " + " ".join([entry.act] + words) + ("" if entry.clock == "trusted" else " (clock " + entry.clock + ")")
+    return moment(entry.time) + " " + " ".join([entry.act] + words) + ("" if entry.clock == "trusted" else " (clock " + entry.clock + ")")
 
 
 class History:

@@ -369,10 +369,11 @@ class Ring:
         self._places.close()
 
 
-def read(root: str, purpose: str, wall: int, monotonic: int) -> "Iterator[Record]":
+def read(root: str, purpose: str, wall: "int | None", monotonic: int) -> "Iterator[Record]":
     """Yield a purpose's readable records, oldest segment first; nothing that is past its deadline (EXP-1).
 
-    `root` is the folder above var/run/oubli; `wall` and `monotonic` are now, in ns. SealError at a segment that was damaged or cut.
+    `root` is the folder above var/run/oubli; `wall` (None: not trusted) and `monotonic` are now, in ns. SealError at a segment that was
+    damaged or cut.
     """
     sodium = crypto.Sodium()
     base = root + "/var/run/oubli/"
