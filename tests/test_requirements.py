@@ -10,6 +10,7 @@ import tomllib
 
 import pytest
 
+from agent.__main__ import VERBS
 from tests.interpreters import PROJECT
 from tests.test_repository import project_files
 
@@ -69,3 +70,13 @@ def test_no_requirement_is_quoted_that_does_not_exist():
     """A misspelt id would prove nothing."""
     quoted = quoted_in_code() | quoted_by_tests() | {"README.md": set(ID.findall((PROJECT / "README.md").read_text()))}
     assert {path: found - set(IDS) for path, found in quoted.items() if found - set(IDS)} == {}
+
+
+def test_rooms_and_tests_that_the_readme_names_are_there():
+    """Its table of the law leads from a paragraph to a room, a test and a command."""
+    text = (PROJECT / "README.md").read_text()
+    named = set(re.findall(r"`((?:agent|tests|tools|boards|host_sim)/[\w/.-]+)", text))
+    assert len(named) > 20
+    assert [name for name in sorted(named) if not (PROJECT / name).exists()] == []
+    verbs = {verb.name.split()[0] for verb in VERBS}
+    assert set(re.findall(r"`oubli ([a-z]+)", text)) <= verbs
