@@ -29,6 +29,22 @@ def _language(value: str) -> None:
         raise ValueError("fr, en")
 
 
+def _among(*words: str) -> "Callable[[str], None]":
+    def check(value: str) -> None:
+        if any(word not in words for word in value.split(",")):
+            raise ValueError(" or ".join(words) + ", or both with a comma")
+
+    return check
+
+
+def _whole(low: int, high: int) -> "Callable[[str], None]":
+    def check(value: str) -> None:
+        if not value.isdigit() or len(value) > 9 or not low <= int(value) <= high:
+            raise ValueError("a whole number from " + str(low) + " to " + str(high))
+
+    return check
+
+
 OPTIONS = {
     "--config": Option("FILE", "configuration (default: /etc/config/oubli below the root)"),
     "--root": Option("DIR", "folder below which every path lies (default: /)"),
@@ -36,6 +52,13 @@ OPTIONS = {
     "--day": Option("D", "agent-day, as 2026-11-25 (default: the newest)", _date),
     "--fix": Option("", "set right what can do no harm, and say what was done"),
     "--purpose": Option("NAME", "one purpose"),
+    "--terminal": Option("T", "a terminal's MAC, or an address that it holds now; - reads it from standard input"),
+    "--purposes": Option("P", "services, location or both, with a comma", _among("services", "location")),
+    "--categories": Option("C", "what these keep: connections, access-point", _among("connections", "access-point")),
+    "--third-parties": Option("N", "whom it is passed on to, by name, or none"),
+    "--days": Option("D", "for how long: services at most 365, location at most 30", _whole(1, 365)),
+    "--text": Option("TEXT", "the text that was shown, as 1.fr for /usr/share/oubli/consent-1.fr.txt"),
+    "--incident": Option("I", "the incident's number", _whole(1, 999999)),
     "--all": Option("", "every purpose"),
     "--mac": Option("MAC", "a terminal, as 02:00:00:00:00:01", terminal),
     "--agreed": Option("", "the person at the terminal has asked for it, or agreed"),
@@ -62,6 +85,39 @@ VERBS = (
     Verb("erase", "verbs.erase", "destroy what is kept, now", ("--json",), one_of=("--purpose", "--all")),
     Verb("who", "access.show", "right of access: what is held on a terminal (run as root)", ("--agreed", "--json"), needs=("--mac",)),
     Verb("law", "verbs.law", "the table of purposes, the article's words, and what is on here", ("--notice", "--json")),
+    Verb(
+        "consent grant",
+        "consent_verbs.grant",
+        "take the consent of a terminal, whose holder was shown a text",
+        ("--json",),
+        needs=("--terminal", "--purposes", "--categories", "--third-parties", "--days", "--text"),
+    ),
+    Verb(
+        "consent withdraw",
+        "consent_verbs.change",
+        "end a terminal's consents, and make unreadable what they kept",
+        ("--json",),
+        needs=("--terminal",),
+    ),
+    Verb(
+        "consent suspend",
+        "consent_verbs.change",
+        "suspend a terminal's consents, until they are resumed",
+        ("--json",),
+        needs=("--terminal",),
+    ),
+    Verb("consent resume", "consent_verbs.change", "resume what was suspended", ("--json",), needs=("--terminal",)),
+    Verb("consent list", "consent_verbs.listed", "how many consents there are, to what, until when; never whose", ("--json",)),
+    Verb(
+        "emergency open",
+        "consent_verbs.emergency",
+        "ask this gateway's access points where one terminal is now, for a rescue",
+        ("--json",),
+        needs=("--terminal", "--incident"),
+    ),
+    Verb("emergency where", "consent_verbs.emergency", "ask once more", ("--json",)),
+    Verb("emergency close", "consent_verbs.close", "overwrite the answer; after four hours that happens by itself", ("--json",)),
+    Verb("page", "page.run", "one request of the page on which a guest suspends or withdraws (the web server calls this)"),
     Verb("log", "verbs.log", "the audit log, and whether it was cut or rewritten (run as root)", ("--verify", "--head", "--json")),
     Verb(
         "bundle install",
@@ -95,6 +151,10 @@ def main(words: "list[str] | None" = None) -> int:
         sys.stderr.write("oubli: can't go on (" + step + "errno " + str(failure.errno) + ")\n")
         return 1
 
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Callable
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -106,7 +106,7 @@ OPTIONS: "dict[str, dict[str, tuple[Callable[[str], Any], Any]]]" = {
     },
     "billing": {"enabled": (_flag, False), "lifetime": (_lifetime, None), "budget": _BUDGET},
     "services": {"enabled": (_flag, False), "budget": _BUDGET},
-    "location": {"enabled": (_flag, False), "budget": _BUDGET},
+    "location": {"enabled": (_flag, False), "budget": (_BUDGET[0], 524288)},
     "summary": {
         "enabled": (_flag, True),
         "epsilon": (_between(1, EPSILON_LIMIT), 1000),

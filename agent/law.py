@@ -31,7 +31,7 @@ SECURITY_FIELDS = (
 ATTRIBUTION_FIELDS = ("protocol", "public_address", "translated_port", "address", "mac", "portal_user", "start", "end")
 BILLING_FIELDS = ("portal_user", "mac", "start", "end", "bytes_up", "bytes_down")
 LOCATION_FIELDS = ("access_point", "start", "end", "mac")
-CONSENT_FIELDS = ("mac_hash", "categories", "purposes", "third_parties", "end", "text_hash", "state")
+CONSENT_FIELDS = ("mac_hash", "categories", "purposes", "third_parties", "end", "text_hash", "state", "time")
 
 # Grounds of a deferral (L34-III-1): the two of the wording implemented here, and the one in force since 31 July 2021.
 FORMER_GROUNDS = ("L336-3", "STAD")
@@ -102,9 +102,9 @@ PURPOSES = (
         grounds=GROUNDS,
     ),
     Purpose("billing", "L34-1 IV, 1st par.", "L34-1 IV", BILLING_FIELDS, CUSTODIAN, 0, _YEAR, needs=("lifetime", "bundle")),
-    Purpose("services", _SERVICES, "L34-1 IV", SECURITY_FIELDS, VOLATILE, 0, _YEAR, needs=("consent",)),
-    Purpose("location", "L34-1 V", "L34-1 V", LOCATION_FIELDS, VOLATILE, 0, 30 * DAY, needs=("consent",)),
-    Purpose("consent", _CONSENT, "L34-1 V", CONSENT_FIELDS, DEVICE, 0, 395 * DAY, needs=("consent",)),
+    Purpose("services", _SERVICES, "L34-1 IV", SECURITY_FIELDS, VOLATILE, 0, _YEAR, needs=("consent",), available=True),
+    Purpose("location", "L34-1 V", "L34-1 V", LOCATION_FIELDS, VOLATILE, 0, 30 * DAY, needs=("consent",), available=True),
+    Purpose("consent", _CONSENT, "L34-1 V", CONSENT_FIELDS, DEVICE, 0, 395 * DAY, needs=("consent",), available=True),
     Purpose("freeze", "in force: L34-1 III bis", "L34-1 III bis", ATTRIBUTION_FIELDS, CUSTODIAN, 0, _YEAR, needs=("order",)),
 )
 

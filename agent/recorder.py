@@ -84,13 +84,18 @@ def _no_drops() -> int:
     return 0
 
 
+def _no_bus(_stations: "Stations", _wanted: "Callable[[], bool]") -> "Bus | None":
+    """Stand in for the connection to the radios."""
+    return None
+
+
 class Recorder:
     """One gateway's recorder below `root`.
 
     `source` as in agent.clock, `sampler` draws the noise (None: from os.urandom), `random(count)` gives salts, `log(text)` takes a line,
     `sysctl(name)` reads a
     setting of conntrack, `switch(on)` sets the loss-free mode of the event socket, `drops()` counts what the kernel dropped for
-    it, `network()` says what the network suffered.
+    it, `network()` says what the network suffered, `bus(stations, wanted)` connects to the radios.
     """
 
     def __init__(
@@ -106,6 +111,7 @@ class Recorder:
         network: "Callable[[], dict[str, int] | None]" = trouble.read,
         drops: "Callable[[], int]" = _no_drops,
         random: "Callable[[int], bytes]" = os.urandom,
+        bus: "Callable[[Stations, Callable[[], bool]], Bus | None]" = _no_bus,
     ) -> None:
         self.config = config
         self.paths = paths = Paths(root)
@@ -113,7 +119,10 @@ class Recorder:
         self._sysctl = sysctl
         make_folders(paths)
         self._network = network
-        sodium = Sodium()
+        self._bus = bus
+        self._consented: "Consented | None" = None
+        self._services: "Callable[..., None] | None" = None
+        self._sodium = sodium = Sodium()
         self.counters = Counters(paths.counters)
         self.counters.add("starts")
         self._noted = dict(self.counters.values)  # what the audit log has of losses
@@ -167,7 +176,9 @@ class Recorder:
         config, paths = self.config, self.paths
         security = config.purposes.get("security")
         lifetime, budget = (security.lifetime, security.budget) if security else (law.DAY, 0)
-        self._keys = KeyRing(paths.keys, slots_for(lifetime, budget) + stores.PAGES * len(stores.needed(config, paths)), boot, sodium)
+        by_consent = stores.by_consent(config)
+        slots = slots_for(lifetime, budget) + stores.PAGES * len(stores.needed(config, paths)) + stores.CONSENTS * len(by_consent)
+        self._keys = KeyRing(paths.keys, slots, boot, sodium)
         self.counters.add("lost: ring resized", self._keys.dropped)
         number = law.number("security")
         self._ring = Ring(paths.vault + "/security", self._keys, sodium, number, lifetime, budget, boot, self._lose)
@@ -178,12 +189,34 @@ class Recorder:
         for name, store in stores.custodians(config, paths, self._keys, sodium, boot, hours, floor, self._lose).items():
             self.stores[name] = store
             self._torn(len(store.torn))
+        if by_consent or files.exists(paths.consents):
+            self.by_consent()
 
     def _torn(self, segments: int) -> None:
         """Count and note the segments that a former process left open."""
         self.counters.add("torn segments", segments)
         if segments:
             self.audit.note("torn", segments)
+
+    def by_consent(self) -> "Consented":
+        """Return what is done by consent or in an emergency; read only where it is needed, for its rooms cost heap."""
+        if self._consented is None:
+            from agent.consented import Consented
+
+            parts = (self.config, self.paths, self._keys, self._sodium, self._who, self.counters, self._lose, self._log)
+            self._consented = made = Consented(*parts, self._second, self.audit.note, self._bus)
+            for name in made.stores:
+                self.stores[name] = made.stores[name]
+            self._services = made.connection if "services" in made.stores else None
+        return self._consented
+
+    def _second(self) -> "int | None":
+        """Return the present second, None while the clock isn't trusted."""
+        return self.clock.source.wall() // _SECOND if self.clock.trusted else None
+
+    def ready(self, descriptor: int) -> bool:
+        """Read from the radios where this descriptor is theirs."""
+        return self._consented is not None and self._consented.ready(descriptor, self.clock.source.wall())
 
     def _lose(self, cause: str, records: int) -> None:
         # Not on the log, which may leave the gateway: guests cause losses (ANON-4). `oubli status` has them.
@@ -268,8 +301,10 @@ class Recorder:
         else:
             volume = connection.bytes_up + connection.bytes_down
             self._day.see(terminal.address, start or end, end, connection.service, volume)
+        if self._services is not None and connection.stop and connection.accounted:
+            self._services(connection, terminal, start, end)
         if not self._keeps:
-            counters["no purpose"] += 1
+            counters["no purpose"] += self._services is None
         elif not connection.stop or not connection.accounted:
             counters["lost: born before accounting"] += 1
         else:
@@ -300,6 +335,8 @@ class Recorder:
         trusted = self.clock.trusted
         for store in self.stores.values():
             store.tick(wall + _AHEAD, monotonic + _AHEAD, trusted=trusted)
+        if self._consented is not None:
+            self._consented.tick(wall, monotonic, trusted=trusted)
         self._day.tick(wall // _SECOND, monotonic, trusted=trusted)
         self.clock.floor = max(self.clock.floor, self._ledger["high_water"])
         if self._timeouts.policies.finish() or monotonic >= self._next_refresh:
@@ -500,6 +537,7 @@ class Recorder:
             "capture": self._capture(),
             "table": {"fill": self._loss_free.fill, "loss_free": self._loss_free.on},
             "purposes": purposes,
+            "consents": self._consented.status() if self._consented is not None else None,
             "counters": dict(self.counters.values),
             "network": self._network(),
             "summary": {
@@ -519,6 +557,8 @@ class Recorder:
     def close(self) -> None:
         """Close segments in order and save; the keys stay for the next process of this boot. Health says that capture has stopped."""
         self.tick()
+        if self._consented is not None:
+            self._consented.close(self._wall // _SECOND)
         self._note_losses()
         self.audit.note("stop")
         self._health("stopped")
@@ -548,8 +588,15 @@ def run(config: "Config", root: str, source: "TimeSource") -> int:
     table = sockets.netlink(sockets.NETLINK_NETFILTER, 0, RECEIVE_BUFFER >> 4)
     ruleset = sockets.netlink(sockets.NETLINK_NETFILTER, 0, RECEIVE_BUFFER >> 4)
     routes = sockets.netlink(sockets.NETLINK_ROUTE, neighbours.GROUPS, RECEIVE_BUFFER >> 2)
-    recorder = Recorder(config, root, source, log=log, switch=lambda on: sockets.loss_free(events, on), drops=lambda: sockets.drops(events))
     poll = sockets.Poll()
+
+    def bus(stations: "Stations", wanted: "Callable[[], bool]") -> "Bus":
+        from agent.capture.bus import Bus
+
+        return Bus(paths.ubus, poll, stations, wanted)
+
+    switch, drops = lambda on: sockets.loss_free(events, on), lambda: sockets.drops(events)
+    recorder = Recorder(config, root, source, log=log, switch=switch, drops=drops, bus=bus)
     for descriptor in (stop, routes, table, ruleset):
         poll.add(descriptor)
     peers = calls.Peers(LIBC.call("geteuid"), paths.root + "/etc")
@@ -575,7 +622,8 @@ def run(config: "Config", root: str, source: "TimeSource") -> int:
                 files.remove(paths.heartbeat)
                 log("stopped")
                 return 0
-            server.ready(descriptor, now)
+            if not server.ready(descriptor, now):
+                recorder.ready(descriptor)
         server.tick(now)
         if now >= recorder.due:
             recorder.tick()
@@ -636,8 +684,11 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Callable, Protocol, Sequence
 
+    from agent.capture.bus import Bus
+    from agent.capture.stations import Stations
     from agent.clock import TimeSource
     from agent.config import Config
+    from agent.consented import Consented
 
     # Descriptor; what takes a datagram, what is told of ENOBUFS; datagrams in one turn; whether it may be read now.
     Stream = tuple[int, Callable[[Any, int], None], Callable[[], None], int, Callable[[bool], bool]]

@@ -35,6 +35,9 @@ def lines(status: "dict[str, Any]") -> "list[str]":
         out.append("  oldest " + str(row["oldest_seconds"]) + " s of at most " + limit)
         if "key_days" in row:
             out += _sealed(row)
+    consents = status["consents"]
+    if consents is not None:
+        out.append("consents: " + ", ".join([str(consents[name]) + " " + name for name in ("active", "suspended", "withdrawn", "ended")]))
     if not status["purposes"]:
         out.append("no purpose is on: no record is written (L34-II-1)")
     counters = status["counters"]

@@ -116,6 +116,11 @@ class Who:
             row = self._words[row * _ROW + _NEXT]
         return row
 
+    def holder(self, address: bytes) -> "bytes | None":
+        """Return the MAC of who holds an address now; None where nobody is known to."""
+        row = self._newest(_four(address))
+        return self.mac(row) if row and self._rows.view[row * _ROW * 4 + _CURRENT] else None
+
     def learn(self, address: bytes, mac: bytes, now: int) -> None:
         """Take note that the kernel has a terminal as the neighbour that holds an address as of `now`."""
         self._hold(_four(address), mac, now, NEIGHBOUR)

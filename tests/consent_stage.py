@@ -12,6 +12,7 @@ from agent.runtime import files, sockets
 from agent.runtime.sodium import SealError, Sodium
 from agent.vault import consent_ring, expiry, location
 from agent.vault.keys import KeyRing
+from agent.vault.stores import CONSENTS
 from tests.pipe import serve
 
 SECOND = 1000000000
@@ -58,7 +59,7 @@ def store_open(root: str, purpose: int, budget: int, boot: str) -> "list[int]":
     name = {4: "services", 5: "location"}[purpose]
     files.make_folder(root + "/var/run/oubli/vault/" + name, 0o700)
     _held["losses"] = []
-    ring = KeyRing(root + "/var/run/oubli/keys", consent_ring.KEYS, boot, sodium)
+    ring = KeyRing(root + "/var/run/oubli/keys", CONSENTS, boot, sodium)
     lose = lambda cause, records: _held["losses"].append([cause, records])  # noqa: E731 (a store takes a function)
     _held["ring"], _held["store"] = (
         ring,

@@ -549,6 +549,13 @@ def test_init_script_asks_procd_for_three_instances_under_their_users(device):
         "forwarder": {"/srv/oubli/spool", "/var/run/oubli/live"},
         "watch": set(),
     }
+    assert "/usr/share/oubli" in instances["recorder"]["jail"]["mount"]  # the texts of consent
+    with (gateway.path / "etc/config/oubli").open("a") as file:
+        file.write("config purpose 'location'\n\toption enabled '1'\n")
+    (gateway.path / "usr/sbin/uhttpd").symlink_to("../../bin/busybox")
+    gateway.run("/bin/sh", "/etc/rc.common", "/etc/init.d/oubli", "reload")
+    page = procd.service(recorded(gateway))["instances"]["page"]  # L34-V-4: as a user who may suspend, and nothing else
+    assert (page["user"], page["group"], page["command"][:4]) == ("oubli-portal", "oubli-portal", ["uhttpd", "-f", "-h", "/www/oubli"])
     gateway.run("/bin/sh", "/etc/rc.common", "/etc/init.d/oubli", "stop")
     assert procd.service(recorded(gateway)) == {"name": "oubli", "instances": {}, "triggers": []}
 

@@ -108,7 +108,7 @@ def test_every_source_file_names_its_licence():
         if path.name in NO_HEADER or path.suffix in DATA:
             continue
         start = path.read_text().split("\n", 2)[:2]
-        marks = {"# SPDX-License-Identifier: Apache-2.0", "// SPDX-License-Identifier: Apache-2.0"}
+        marks = {f"{before}SPDX-License-Identifier: Apache-2.0{after}" for before, after in (("# ", ""), ("// ", ""), ("<!-- ", " -->"))}
         assert marks & set(start), path.relative_to(PROJECT)
 
 

@@ -16,6 +16,8 @@ a handler sees it. An answer carries `"v":1`, and `"error"` where it is a refusa
 import json
 
 from agent.runtime.files import read_bounded
+from agent.runtime.sockets import packed
+from agent.vault.stores import BY_CONSENT
 
 VERSION = 1
 ROOT, OPERATOR, PORTAL, ANYONE = "root", "operator", "portal", "anyone"
@@ -23,6 +25,7 @@ OPERATOR_GROUP, PORTAL_USER = "oubli-op", "oubli-portal"
 STAFF = (ROOT, OPERATOR)
 _ACCOUNTS = 16384  # octets of /etc/passwd and /etc/group
 _MAC = "0123456789abcdefABCDEF:"
+_MAPPED = bytes(10) + b"\xff\xff"  # IPv4 written as IPv6
 
 
 class Refused(Exception):
@@ -82,6 +85,25 @@ def terminal(value: "object") -> bytes:
     raise ValueError("a terminal's MAC such as 02:00:00:00:00:01")
 
 
+def address(value: "object") -> "object":
+    """Accept an IPv4 or IPv6 address; the handler gets its 4 or 16 octets."""
+    octets = packed(value.encode()) if isinstance(value, str) else b""
+    if octets:
+        return octets[12:] if octets[:12] == _MAPPED else octets
+    raise ValueError("an IPv4 or IPv6 address")
+
+
+def hexadecimal(digits: int) -> "Check":
+    """Accept so many lower-case hexadecimal digits."""
+
+    def check(value: "object") -> "object":
+        if isinstance(value, str) and len(value) == digits and all(letter in _MAC[:16] for letter in value):
+            return value
+        raise ValueError(str(digits) + " hexadecimal digits")
+
+    return check
+
+
 class Call:
     """One row: who may, which fields (name -> check; a name that ends in "?" may be left out), and `run(recorder, fields, roles)`.
 
@@ -94,11 +116,36 @@ class Call:
         self.run = run
 
 
+_WHOSE: "dict[str, Check]" = {"terminal?": terminal, "address?": address}  # one of the two
+_GRANT: "dict[str, Check]" = {
+    "terminal?": terminal,
+    "address?": address,
+    "purposes": some_of(*BY_CONSENT),
+    "categories": some_of("connections", "access-point"),
+    "third_parties": text(63),
+    "days": number(1, 365),
+    "text": hexadecimal(64),
+}
+_PORTAL = (ROOT, OPERATOR, PORTAL)
+
 CALLS = {
     "status": Call(STAFF, {}, lambda recorder, _fields, _roles: recorder.status()),
     "ntp": Call((ROOT,), {}, lambda recorder, _fields, _roles: recorder.confirm_time()),
     "leases": Call((ROOT,), {}, lambda recorder, _fields, _roles: recorder.read_leases()),
     "access": Call((ROOT,), {}, lambda recorder, _fields, roles: recorder.access(roles[0])),
+    "consent grant": Call(_PORTAL, _GRANT, lambda recorder, fields, roles: recorder.by_consent().grant(fields, roles[0])),
+    "consent withdraw": Call(_PORTAL, _WHOSE, lambda recorder, fields, roles: recorder.by_consent().withdraw(fields, roles[0])),
+    "consent suspend": Call(_PORTAL + (ANYONE,), _WHOSE, lambda recorder, fields, roles: recorder.by_consent().suspend(fields, roles[0])),
+    "consent resume": Call(_PORTAL, _WHOSE, lambda recorder, fields, roles: recorder.by_consent().resume(fields, roles[0])),
+    "consent own": Call(_PORTAL, _WHOSE, lambda recorder, fields, _roles: recorder.by_consent().own(fields)),
+    "consent list": Call(STAFF, {"from?": number(0, 1023)}, lambda recorder, fields, _roles: recorder.by_consent().listed(fields["from"])),
+    "emergency open": Call(
+        STAFF,
+        {"terminal?": terminal, "address?": address, "incident": number(1, 999999)},
+        lambda recorder, fields, roles: recorder.by_consent().open_emergency(fields, roles[0]),
+    ),
+    "emergency where": Call(STAFF, {"again?": number(0, 1)}, lambda recorder, fields, _roles: recorder.by_consent().where(fields["again"])),
+    "emergency close": Call(STAFF, {}, lambda recorder, _fields, roles: recorder.by_consent().close_emergency(roles[0])),
     "erase": Call(STAFF, {"purpose": text(16)}, lambda recorder, fields, roles: recorder.erase(fields["purpose"], roles[0])),
 }
 

@@ -17,10 +17,11 @@ from array import array
 from agent import law
 from agent.runtime import files, memory
 from agent.runtime.sodium import NONCE, TAG, SealError
+from agent.vault.stores import BY_CONSENT
 
 ACTIVE, SUSPENDED, WITHDRAWN = 1, 2, 3
 STATES = ("", "active", "suspended", "withdrawn")
-PURPOSES = ("services", "location")  # in the order of their bits
+PURPOSES = BY_CONSENT  # in the order of their bits
 CATEGORIES = ("connections", "access-point")  # what a record of each of these keeps, by the same bits
 AFTER = 30 * law.DAY  # seconds: what a consent is remembered after its end, and a withdrawal keeps prompts away
 LIMIT = 1024  # consents remembered

@@ -20,9 +20,9 @@ from agent.runtime import sodium as crypto
 from agent.runtime.libc import words
 from agent.vault import keys
 from agent.vault.ring import due
+from agent.vault.stores import CONSENTS
 
 LARGEST = 128  # octets of a record before it is sealed
-KEYS = 512  # consents that may have a key at once, for each purpose
 COST = 26  # octets that a record takes beside its own
 _START, _ENTRY = 16, 10
 _ENTRY_FORMAT = "<HII"
@@ -94,7 +94,7 @@ class ConsentRing:
         index = self._places.get(place)
         if index is not None:
             return self._keys.slot(index)
-        slot = self._keys.take() if len(self._places) < KEYS else None
+        slot = self._keys.take() if len(self._places) < CONSENTS else None
         if slot is not None:
             slot.state, slot.purpose, slot.late, slot.generation = keys.CLOSED, self._purpose, 0, 0
             slot.page, slot.window, slot.records = place, wall // _SECOND, 0
@@ -144,6 +144,9 @@ class ConsentRing:
         del self._numbers[slot.number]
         self._keys.destroy(slot)
         return records
+
+    def stepped(self) -> None:
+        """Take a step of the wall clock: nothing here is named by it, and keys go by whichever clock comes first."""
 
     def erase(self) -> int:
         """Destroy every key now, by order; returns how many records were kept under them."""

@@ -88,6 +88,10 @@ class Packer:
         for place in range(TERMINALS):
             places[place] = 0
 
+    def restart(self, window: int) -> None:
+        """Take the next record as the first of a segment: a window's start stands for the end of the one before."""
+        self._end = window * UNITS
+
     def pack(
         self, view: "bytearray | memoryview", at: int, connection: "Connection", terminal: "Holder | None", start: int, end: int
     ) -> int:

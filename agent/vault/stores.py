@@ -4,6 +4,8 @@
 from agent import law
 from agent.runtime import files
 
+BY_CONSENT = ("services", "location")
+CONSENTS = 512  # that may have a key at once, for each of these purposes: so many slots of the key ring
 PAGES = 4  # days that records of one purpose can wait for at once: so many slots of the key ring
 
 
@@ -11,6 +13,11 @@ def needed(config: "Config", paths: "Paths") -> "list[str]":
     """Return the purposes of custodian custody that are on, or whose segments are still there and must go in time."""
     names = [name for name in law.CONFIGURABLE if law.purpose(name).custody == law.CUSTODIAN]
     return [name for name in names if name in config.purposes or files.exists(place(name, config, paths)[0])]
+
+
+def by_consent(config: "Config") -> "list[str]":
+    """Return the purposes that are on and keep only by consent (L34-IV-1, L34-V-1)."""
+    return [name for name in BY_CONSENT if name in config.purposes]
 
 
 def place(name: str, config: "Config", paths: "Paths") -> "tuple[str, str]":

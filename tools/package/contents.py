@@ -23,7 +23,7 @@ LEFT_OUT = {
 }
 # Small integers of 31 bits load on 32-bit and 64-bit processors alike; -O3 leaves out assertions and line numbers.
 MPY_CROSS = ("-O3", "-msmall-int-bits=31")
-EXECUTABLE = ("/etc/init.d/", "/usr/bin/", "/usr/sbin/", "/usr/libexec/rpcd/", "/www/cgi-bin/")
+EXECUTABLE = ("/etc/init.d/", "/usr/bin/", "/usr/sbin/", "/usr/libexec/rpcd/", "/www/oubli/cgi-bin/")
 
 DEPENDS = {
     "micropython": ("micropython-mbedtls", "libsodium"),

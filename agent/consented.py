@@ -1,0 +1,297 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is done by consent, and what is asked in an emergency: wires consents, their stores and the radios for the recorder (L34-V).
+
+A record of `services` or `location` is made only while its terminal's consent is active (L34-IV-1, L34-V-1), of what began after
+that was given or resumed: there is no back-fill. A withdrawal overwrites the keys first and asks flash afterwards; so does a
+suspension end a stay first. Where neither purpose is on, consents that are still remembered go on to their end and can be withdrawn.
+"""
+
+from agent import law
+from agent.capture.stations import Stations
+from agent.control import calls, consents, texts
+from agent.control.device_key import DeviceKey
+from agent.control.emergency import Emergency
+from agent.runtime import files
+from agent.vault import consent_ring, location
+from agent.vault.services import Services
+from agent.vault.stores import BY_CONSENT
+
+_SECOND = 1000000000
+LOOK = 30 * _SECOND  # how often the ends of consents are looked at; expiry of what is kept has its own, exact clock
+
+
+class Consented:
+    """`lose(cause, records)` and `log(text)` as in the recorder; `now()` answers the present second, None while it isn't trusted.
+
+    `note(act, *words)` puts an act on the audit log, where it says which roles did it, never about whom (L34-VI-3).
+    `bus(stations, wanted)` makes the connection to the radios, None where there is none (agent.capture.bus).
+    """
+
+    def __init__(
+        self,
+        config: "Config",
+        paths: "Paths",
+        keys: "KeyRing",
+        sodium: "Sodium",
+        who: "Who",
+        counters: "Counters",
+        lose: "Callable[[str, int], None]",
+        log: "Callable[[str], None]",
+        now: "Callable[[], int | None]",
+        note: "Callable[..., object]",
+        bus: "Callable[[Stations, Callable[[], bool]], Bus | None]",
+    ) -> None:
+        self._paths = paths
+        self._who = who
+        self._counters = counters.values
+        self._log = log
+        self._now = now
+        self._note = note
+        self._look = self._wall = self._monotonic = 0
+        self.stores: "dict[str, consent_ring.ConsentRing]" = {}
+        for name in BY_CONSENT:
+            folder = paths.vault + "/" + name
+            if name in config.purposes:
+                files.make_folder(folder, 0o700)
+                self.stores[name] = consent_ring.ConsentRing(folder, keys, sodium, law.number(name), config.purposes[name].budget, lose)
+            elif files.exists(folder + "/ring"):
+                files.remove(folder + "/ring")  # noise: the ring of keys has another size without the purpose
+        self.stations = Stations(self._allowed, self._keep)
+        self.emergency = Emergency(self.stations)
+        self._bus = bus(self.stations, self.wanted)
+        self._services = Services(self.stores["services"].plain) if "services" in self.stores else None
+        self._consents: "consents.Consents | None" = None
+        if self.stores or files.exists(paths.consents):
+            files.make_folder(paths.consents, 0o700)
+            key = DeviceKey(paths.device_key, sodium)
+            if key.made:
+                log("made the device's key")
+            self._consents = consents.Consents(paths.consents, key, sodium)
+            if self._consents.unreadable:
+                log("a consent can't be read: it counts as none (L34-V-2)")
+            self._prune(None)
+        if self.stores and not texts.names(paths.texts):
+            log("no text of consent is installed: none can be given (L34-V-2)")
+
+    def ready(self, descriptor: int, wall: int) -> bool:
+        """Read from the radios where this descriptor is theirs; `wall` in ns."""
+        return self._bus is not None and self._bus.ready(descriptor, wall // _SECOND)
+
+    def wanted(self) -> bool:
+        """Say whether the radios are to be listened to."""
+        if self.emergency.is_open:
+            return True
+        return self._consents is not None and "location" in self.stores and self._consents.any_active("location", self._now())
+
+    # What comes in
+
+    def connection(self, connection: "Connection", terminal: "Holder | None", start: int, end: int) -> None:
+        """Keep a connection for `services` where its terminal consents; `start` and `end` in ns."""
+        room, packer = self._consents, self._services
+        if room is None or packer is None:
+            return
+        place = room.active(terminal.mac(), "services", self._now()) if terminal is not None else -1
+        if terminal is None or place < 0 or start <= (room.since(place) + 1) * _SECOND:
+            self._counters["services without consent"] += 1
+            return
+        size = packer.pack(connection, terminal, start, end)
+        if self.stores["services"].append(place, size, room.end(place), self._wall, self._monotonic) == "kept":
+            self._counters["services kept"] += 1
+
+    def _allowed(self, mac: bytearray) -> int:
+        if self._consents is None or "location" not in self.stores:
+            return -1
+        return self._consents.active(mac, "location", self._now())
+
+    def _keep(self, place: int, mac: bytes, start: int, end: int, access_point: bytes) -> None:
+        room, store = self._consents, self.stores.get("location")
+        if room is None or store is None or not room.alive(place, "location", self._now()):
+            return
+        size = location.pack(store.plain, mac, start, end, access_point)
+        if store.append(place, size, room.end(place), self._wall, self._monotonic) == "kept":
+            self._counters["location kept"] += 1
+
+    # Time
+
+    def tick(self, wall: int, monotonic: int, *, trusted: bool) -> None:
+        """End what is over; the stores themselves are ticked by the recorder, as all are. Times in ns."""
+        self._wall, self._monotonic = wall, monotonic
+        if self.emergency.tick(monotonic):
+            self._note("emergency", "expired", "recorder")
+        if self._bus is not None:
+            self._bus.tick(monotonic, wall // _SECOND)
+        if self._consents is not None and monotonic >= self._look:
+            self._look = monotonic + LOOK
+            try:
+                self._consents.tick(wall // _SECOND if trusted else None)
+            except OSError as failure:
+                self._log("flash refused a change of consents (errno " + str(failure.errno) + ")")
+            self._prune(self._now())
+
+    def _prune(self, now: "int | None") -> None:
+        """Drop what no consent allows any more: keys and stays."""
+        room = self._consents
+        if room is None:
+            return
+        for name, store in self.stores.items():
+            for place in store.places():
+                if not room.alive(place, name, now):
+                    store.destroy(place)
+        for place in self.stations.stays():
+            if not room.alive(place, "location", now):
+                self.stations.drop(place)
+
+    # Calls
+
+    def _room(self) -> "consents.Consents":
+        if self._consents is None:
+            raise calls.Refused("neither services nor location is on (L34-IV-1); accepted: a purpose section with enabled '1'")
+        return self._consents
+
+    def terminal(self, fields: "dict[str, Any]") -> bytes:
+        """Return the MAC that a call names, by itself or by an address that it holds now."""
+        if (fields["terminal"] is None) == (fields["address"] is None):
+            raise calls.Refused("which terminal isn't clear; accepted: either terminal or address")
+        if fields["terminal"] is not None:
+            mac: bytes = fields["terminal"]
+            return mac
+        held = self._who.holder(fields["address"])
+        if held is None:
+            raise calls.Refused("address: nobody on the LAN is known to hold it; accepted: a terminal's present address")
+        return held
+
+    def grant(self, fields: "dict[str, Any]", by: str) -> "dict[str, Any]":
+        """Take a consent."""
+        room, now = self._room(), self._now()
+        off = [name for name in fields["purposes"] if name not in self.stores]
+        if off:
+            raise calls.Refused("purposes: one isn't on (L34-II-1); accepted: " + ", ".join(sorted(self.stores)))
+        if not texts.known(self._paths.texts, fields["text"]):
+            raise calls.Refused("text: not the hash of a text of this device (L34-V-2); accepted: that of " + self._texts())
+        end = (now or 0) + fields["days"] * law.DAY
+        mac = self.terminal(fields)
+        words = (fields["purposes"], fields["categories"], fields["third_parties"])
+        try:
+            place = room.grant(mac, words[0], words[1], words[2], end, _hex(fields["text"]), now)
+        except consents.Refused as failure:
+            raise calls.Refused(failure.args[0])
+        except OSError as failure:
+            raise calls.Refused("flash refuses to keep a consent (errno " + str(failure.errno) + "): there is none")
+        self._note("consent", "granted", by)
+        self.stations.ask()
+        return {"number": place, "end": end}
+
+    def _texts(self) -> str:
+        return ", ".join(["consent-" + name + ".txt" for name in texts.names(self._paths.texts)]) or "none, for none is installed"
+
+    def withdraw(self, fields: "dict[str, Any]", by: str) -> "dict[str, Any]":
+        """End a terminal's consents: their keys go first, at once."""
+        room = self._room()
+        places = room.withdraw(self.terminal(fields), self._now())
+        destroyed = 0
+        for place in places:
+            self.stations.drop(place)
+            destroyed += sum([store.destroy(place) for store in self.stores.values()])
+        self._counters["withdrawn"] += destroyed
+        if places:
+            self._note("consent", "withdrawn", by)
+        return {"withdrawn": len(places), "destroyed": destroyed, "durable": room.flush()}
+
+    def suspend(self, fields: "dict[str, Any]", by: str) -> "dict[str, Any]":
+        """Suspend a terminal's consents, until they are resumed."""
+        room, now = self._room(), self._now()
+        mac = self.terminal(fields)
+        places = room.suspend(mac, now)
+        for place in places:
+            if now is None:
+                self.stations.drop(place)
+            else:
+                self.stations.finish(place, now)
+        if places:
+            self._note("consent", "suspended", by)
+        return {"suspended": len(places), "durable": room.flush()}
+
+    def resume(self, fields: "dict[str, Any]", by: str) -> "dict[str, Any]":
+        """Resume what was suspended."""
+        room = self._room()
+        try:
+            places = room.resume(self.terminal(fields), self._now())
+        except consents.Refused as failure:
+            raise calls.Refused(failure.args[0])
+        except OSError as failure:
+            raise calls.Refused("flash refuses (errno " + str(failure.errno) + "): it stays suspended")
+        if places:
+            self._note("consent", "resumed", by)
+        self.stations.ask()
+        return {"resumed": len(places)}
+
+    def own(self, fields: "dict[str, Any]") -> "dict[str, Any]":
+        """Return the consents of the terminal that asks."""
+        if self._consents is None:
+            return {"consents": []}
+        return {"consents": self._consents.of_terminal(self.terminal(fields), self._now())}
+
+    def listed(self, first: "int | None") -> "dict[str, Any]":
+        """Return how many consents are in which state, and a page of them, without whose they are."""
+        room, now = self._room(), self._now()
+        return {"counts": room.counts(now), "consents": room.listed(first or 0, PAGE, now)}
+
+    # Emergency
+
+    def open_emergency(self, fields: "dict[str, Any]", by: str) -> "dict[str, Any]":
+        """Begin to look for one terminal."""
+        self.emergency.open(self.terminal(fields), fields["incident"], self._monotonic)
+        self._note("emergency", "opened", by)
+        return self.emergency.status(self._monotonic)
+
+    def where(self, again: bool) -> "dict[str, Any]":
+        """Return where the terminal of the open emergency is; `again`: ask the radios once more first."""
+        if again:
+            self.emergency.again()
+        return self.emergency.status(self._monotonic)
+
+    def close_emergency(self, by: str) -> "dict[str, Any]":
+        """Overwrite whom it looked for and the answer."""
+        was = self.emergency.is_open
+        self.emergency.close()
+        if was:
+            self._note("emergency", "closed", by)
+        return {"closed": was}
+
+    # Figures
+
+    def status(self) -> "dict[str, int] | None":
+        """Return how many consents are in which state; None where none are kept."""
+        return self._consents.counts(self._now()) if self._consents is not None else None
+
+    def close(self, now: int) -> None:
+        """End every stay, and close; the stores are the recorder's to close, afterwards."""
+        self.emergency.close()
+        self.stations.finish_all(now)
+        if self._bus is not None:
+            self._bus.close(now)
+        self.stations.close()
+        if self._consents is not None:
+            self._consents.close()
+
+
+PAGE = 100  # consents in one answer of `list`
+
+
+def _hex(digits: str) -> bytes:
+    return bytes([int(digits[at : at + 2], 16) for at in range(0, len(digits), 2)])
+
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Callable
+
+    from agent.capture.bus import Bus
+    from agent.capture.connections import Connection
+    from agent.config import Config
+    from agent.counters import Counters
+    from agent.paths import Paths
+    from agent.runtime.sodium import Sodium
+    from agent.vault.keys import KeyRing
+    from agent.vault.record import Holder
+    from agent.who import Who

@@ -1,0 +1,205 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The page on which the person at a terminal suspends, resumes or withdraws (L34-V-3, L34-V-4), by the CGI contract.
+
+uhttpd hands a request over as environment and standard input (its proc.c) and reads status, headers and page from standard output.
+The recorder behind it is a stand-in that says what it was asked.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import threading
+from html.parser import HTMLParser
+from typing import TYPE_CHECKING
+
+import pytest
+
+from agent.runtime import sockets
+from tests.interpreters import PROJECT
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+HERE = {"REMOTE_ADDR": "192.168.1.10", "HTTP_HOST": "192.168.1.1:8450"}
+SAME = {"HTTP_ORIGIN": "http://192.168.1.1:8450"}
+CONSENT = {
+    "number": 3, "state": "active", "since": 1800000000, "end": 1800086400, "purposes": ["services", "location"],
+    "categories": ["connections", "access-point"], "text": "00", "third_parties": "none",
+}  # fmt: skip
+VOID = {"meta", "input"}
+
+
+class Well(HTMLParser):
+    """Reads a page; every element is closed in order, and what it holds is noted."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+    def acts(self) -> list[str | None]:
+        return [values["value"] for tag, values in self.tags if tag == "button" and "value" in values]
+
+
+def well_formed(text: str) -> Well:
+    page = Well()
+    assert text.startswith("<!DOCTYPE html>\n")
+    page.feed(text)
+    page.close()
+    assert page.open == []
+    assert "script" not in {tag for tag, _ in page.tags}
+    assert not any(name.startswith("on") for _, values in page.tags for name in values)
+    assert ("meta", {"name": "viewport", "content": "width=device-width, initial-scale=1"}) in page.tags  # on a phone
+    return page
+
+
+class Recorder:
+    """Answers one line each way at the control socket, as the recorder does."""
+
+    def __init__(self, root: Path) -> None:
+        (root / "var/run/oubli/control").mkdir(parents=True)
+        self.asked: list[dict] = []
+        self.answers: dict[str, dict] = {"consent own": {"consents": [CONSENT]}}
+        self._listener = sockets.unix_server(str(root / "var/run/oubli/control/socket"), 0o666)
+        os.set_blocking(self._listener, True)
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self) -> None:
+        listener = socket.socket(fileno=self._listener)
+        while True:
+            peer, _ = listener.accept()
+            with peer, peer.makefile("rwb") as stream:
+                request = json.loads(stream.readline())
+                self.asked.append(request)
+                stream.write(json.dumps({"v": 1} | self.answers.get(request["call"], {"error": "no"})).encode() + b"\n")
+
+
+@pytest.fixture
+def recorder(tmp_path):
+    """Give a stand-in for the recorder."""
+    return Recorder(tmp_path)
+
+
+def ask(interpreter, root: Path, body: str = "", **environment: str) -> tuple[str, dict[str, str], Well]:
+    """Make one request; returns status, headers and page."""
+    variables = {**HERE, "REQUEST_METHOD": "GET", "CONTENT_LENGTH": str(len(body)), **environment}
+    done = interpreter.run("-m", "agent", "page", "--root", root, input=body, env=variables)
+    head, _, page = done.stdout.decode("ascii").partition("\r\n\r\n")
+    lines = dict(line.split(": ", 1) for line in head.split("\r\n"))
+    return lines.pop("Status"), lines, well_formed(page)
+
+
+def test_the_page_shows_what_its_own_terminal_agreed_to(interpreter, recorder, tmp_path):
+    """In the language asked for; the terminal is the web server's word for who asks, and nothing else."""
+    status, headers, page = ask(interpreter, tmp_path, HTTP_ACCEPT_LANGUAGE="en-GB,en", QUERY_STRING="address=192.168.1.99")
+    assert status == "200 OK"
+    assert headers["Content-Type"] == "text/html; charset=utf-8"
+    assert headers["Cache-Control"] == "no-store"
+    assert "default-src 'none'" in headers["Content-Security-Policy"]
+    assert recorder.asked == [{"v": 1, "call": "consent own", "address": "192.168.1.10"}]
+    assert "connections, location (Wi-Fi access point): in force until 2027-01-16; passed on to: nobody" in page.text
+    assert page.acts() == ["suspend", "withdraw"]
+    _, _, page = ask(interpreter, tmp_path, HTTP_ACCEPT_LANGUAGE="fr")
+    assert "connexions, position (borne Wi-Fi): en vigueur jusqu'au 2027-01-16" in page.text
+    assert "Retirer, et effacer ce qui a été conservé" in page.text
+    recorder.answers["consent own"] = {"consents": [CONSENT | {"state": "suspended"}]}
+    assert ask(interpreter, tmp_path)[2].acts() == ["resume", "withdraw"]
+    recorder.answers["consent own"] = {"consents": [CONSENT | {"state": "withdrawn"}]}
+    assert ask(interpreter, tmp_path)[2].acts() == []
+    recorder.answers["consent own"] = {"consents": []}
+    assert "Aucun accord n'est enregistré" in ask(interpreter, tmp_path)[2].text
+
+
+@pytest.mark.parametrize("act", ["suspend", "resume", "withdraw"])
+def test_one_click_does_it(act, interpreter, recorder, tmp_path):
+    """L34-V-3, L34-V-4: one call, no account, no script."""
+    word = {"suspend": "suspended", "resume": "resumed", "withdraw": "withdrawn"}[act]
+    recorder.answers["consent " + act] = {word: 1, "durable": True}
+    status, _, page = ask(interpreter, tmp_path, f"lang=en&act={act}", REQUEST_METHOD="POST", **SAME)
+    assert status == "200 OK"
+    assert recorder.asked[0] == {"v": 1, "call": f"consent {act}", "address": "192.168.1.10"}
+    assert {"suspend": "It is suspended", "resume": "It is resumed", "withdraw": "It is withdrawn"}[act] in page.text
+    recorder.answers["consent " + act]["durable"] = False
+    assert "isn't on durable memory yet" in ask(interpreter, tmp_path, f"lang=en&act={act}", REQUEST_METHOD="POST", **SAME)[2].text
+    del recorder.answers["consent " + act]
+    assert ask(interpreter, tmp_path, f"act={act}", REQUEST_METHOD="POST", **SAME)[0] == "503 Service Unavailable"
+
+
+@pytest.mark.parametrize(
+    ("environment", "body", "status"),
+    [
+        ({"HTTP_ORIGIN": "http://evil.example"}, "act=withdraw", "403 Forbidden"),
+        ({"HTTP_ORIGIN": "null"}, "act=resume", "403 Forbidden"),
+        ({"HTTP_REFERER": "http://192.168.1.1:8450.evil.example/"}, "act=resume", "403 Forbidden"),
+        ({}, "act=suspend", "403 Forbidden"),
+        ({"HTTP_ORIGIN": "http://", "HTTP_HOST": ""}, "act=resume", "403 Forbidden"),
+        (SAME, "act=grant", "400 Bad Request"),
+        (SAME, "act=suspend%00", "400 Bad Request"),
+        (SAME, "act=<script>", "400 Bad Request"),
+        (SAME, "", "400 Bad Request"),
+        (SAME | {"CONTENT_LENGTH": "99999999"}, "act=suspend", "400 Bad Request"),
+        (SAME | {"CONTENT_LENGTH": "-1"}, "act=suspend", "400 Bad Request"),
+        (SAME | {"REMOTE_ADDR": "192.168.1.10; reboot"}, "act=suspend", "400 Bad Request"),
+        (SAME | {"REMOTE_ADDR": ""}, "act=suspend", "400 Bad Request"),
+        ({"REQUEST_METHOD": "GET", "QUERY_STRING": "act=withdraw", **SAME}, "", "200 OK"),
+    ],
+)
+def test_another_sites_page_or_a_strange_request_changes_nothing(environment, body, status, cpython, recorder, tmp_path):
+    """Only a POST from a page of this host does anything (a form on another site can't), and nothing of a request is shown."""
+    answered, _, page = ask(cpython, tmp_path, body, **{"REQUEST_METHOD": "POST", **environment})
+    assert answered == status
+    assert not any(one["call"] != "consent own" for one in recorder.asked)
+    assert not any(word in page.text for word in ("evil", "reboot", "grant", "%00"))
+
+
+def test_a_referer_of_this_host_is_enough_and_the_length_is_waited_for(micropython, recorder, tmp_path):
+    recorder.answers["consent suspend"] = {"suspended": 1}
+    assert ask(micropython, tmp_path, "act=suspend", REQUEST_METHOD="POST", HTTP_REFERER="http://192.168.1.1:8450/")[0] == "200 OK"
+    variables = {**os.environ, **HERE, **SAME, "REQUEST_METHOD": "POST", "CONTENT_LENGTH": "11"}
+    command = micropython.command("-m", "agent", "page", "--root", tmp_path)
+    with subprocess.Popen(command, cwd=PROJECT, env=variables, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        for part in (b"act=", b"sus", b"pend"):
+            process.stdin.write(part)
+            process.stdin.flush()
+        out, _ = process.communicate(timeout=20)
+    assert out.startswith(b"Status: 200 OK\r\n")
+
+
+def test_what_a_portal_wrote_is_only_text(interpreter, recorder, tmp_path):
+    """Third parties are named by the portal: whatever stands there is no markup."""
+    recorder.answers["consent own"] = {"consents": [CONSENT | {"third_parties": "<script>alert(1)</script>\"'&amp;"}]}
+    assert "<script>alert(1)</script>\"'&amp;" in ask(interpreter, tmp_path)[2].text
+
+
+def test_without_a_recorder_it_says_so(interpreter, tmp_path):
+    assert ask(interpreter, tmp_path, "act=suspend", REQUEST_METHOD="POST", **SAME)[0] == "503 Service Unavailable"
+    assert "n'est pas reconnu" in ask(interpreter, tmp_path)[2].text
+
+
+def test_the_static_page_offers_suspension_in_both_languages():
+    """It is what a portal links to; its forms go to the handler, which ships executable beside it."""
+    page = well_formed((PROJECT / "boards/common/www/oubli/index.html").read_text())
+    forms = [values for tag, values in page.tags if tag == "form"]
+    assert [(form["action"], form["method"]) for form in forms] == [("/cgi-bin/oubli", "post"), ("/cgi-bin/oubli", "get")] * 2
+    assert page.acts() == ["suspend", "suspend"]
+    assert "Suspendre maintenant" in page.text
+    assert "Suspend now" in page.text
+    handler = PROJECT / "boards/common/www/oubli/cgi-bin/oubli"
+    assert os.access(handler, os.X_OK)
+    assert handler.read_text().splitlines()[-1] == "exec /usr/bin/oubli page"
