@@ -6,6 +6,7 @@ from typing import Any
 
 from agent.forward import messages, topics
 from agent.summary.metrics import METRICS, scale
+from tools.fleet import simulated
 from tools.fleet.intake import Arrival
 from tools.fleet.load import name
 from tools.fleet.reading import METRIC
@@ -14,9 +15,6 @@ __all__ = ["name"]
 
 DAY = 20_780  # an agent-day: 2026-11-23
 NOW = DAY * 86_400 + 2 * 86_400
-FACTS: dict[str, Any] = {
-    "security": True, "late": False, "capture": "ok", "clock": "trusted", "day": DAY, "spent": 1000, "ceiling": 2000, "duty": "portal"
-}  # fmt: skip
 
 
 def summary(gateway: str, metric: str = "arrivals", day: int = DAY, slot: int = 0, values: list[int] | None = None) -> Arrival:
@@ -28,9 +26,9 @@ def summary(gateway: str, metric: str = "arrivals", day: int = DAY, slot: int = 
     return Arrival(topics.summary(gateway, metric), text)
 
 
-def health(gateway: str, time: int = NOW, **facts: object) -> Arrival:
+def health(gateway: str, time: int = NOW, **facts: Any) -> Arrival:
     """Return a health message."""
-    return Arrival(topics.health(gateway), messages.health(gateway, time, FACTS | facts))
+    return simulated.health(gateway, time, **facts)
 
 
 def state(gateway: str, boot: int = 1, version: str = "0.1.0", config: str = "0f" * 8) -> Arrival:

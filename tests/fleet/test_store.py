@@ -237,6 +237,37 @@ def test_health_opens_and_closes_what_is_wrong(store):
     assert gateway.seen == gateway.health_at == NOW + 601
 
 
+def heads(*told: tuple[int, str]) -> set[str]:
+    """Let a gateway tell heads of its audit log, one every five minutes; return what is found."""
+    for place, (number, letter) in enumerate(told):
+        Intake().take([says.health(ONE, NOW + 300 * place, audit=(number, letter * 64))], NOW + 300 * place)
+    return set(Episode.objects.values_list("kind", flat=True))
+
+
+@pytest.mark.parametrize(
+    ("told", "found"),
+    [
+        ([(1, "a"), (1, "a"), (2, "b"), (3, "c"), (9, "d")], set()),
+        ([(0, "0"), (0, "0"), (1, "a")], set()),
+        ([(5, "a"), (6, "b"), (4, "c")], {"cut"}),
+        ([(5, "a"), (6, "b"), (6, "c"), (7, "d")], {"rewritten"}),
+        ([(5, "a"), (6, "b"), (6, "c"), (7, "d"), (7, "e")], {"rewritten", "forked"}),
+        ([(5, "a"), (6, "b"), (5, "c")], {"rewritten"}),
+    ],
+)
+def test_an_audit_log_that_was_cut_rewritten_or_forked_shows(store, told, found):
+    """L34-VI-3: by the heads that health told, kept where the gateway can't reach them; a gateway that was off misses some."""
+    assert heads(*told) == found
+
+
+def test_a_gateways_clock_that_is_set_back_cuts_no_log(store):
+    """What counts is the order in which heads came."""
+    intake = Intake()
+    intake.take([says.health(ONE, NOW, audit=(5, "a" * 64))], NOW)
+    intake.take([says.health(ONE, 1000, clock="unknown", audit=(6, "b" * 64))], NOW + 600)
+    assert not Episode.objects.exists()
+
+
 def test_a_silence_is_noted_when_it_ends(store):
     intake = Intake()
     for time in (NOW, NOW + 86_400, NOW + 3 * 86_400):

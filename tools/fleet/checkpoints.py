@@ -1,29 +1,38 @@
 # SPDX-License-Identifier: Apache-2.0
 """The heads of the gateways' audit logs, kept outside their reach (L34-VI-3): what was cut off, rewritten or forked shows.
 
-A gateway appends a checkpoint every hour whatever happened; health carries the newest one and its number. Numbers only grow, and a number
-has one digest for ever. So a smaller number than one that came before is a log that was *cut*, another digest for a known number is one
-that was *rewritten*, and if afterwards both lines go on by turns it is *forked*: two devices, or two disks, with one name.
+tools/fleet/heads.py says when two heads contradict each other; here all that a gateway ever showed are kept, in the order in which they
+came (its own clock may be wrong). One number with two hashes is a log that was *rewritten*; where that goes on for another number, the
+log goes on in two ways: *forked*, two devices or two disks with one name.
 """
 
 from typing import Any
 
+from django.db.models import Q
+
+from tools.fleet import heads
 from tools.fleet.models import Episode, Gateway, Head
 
 BROKEN = ("cut", "rewritten", "forked")
 
 
 def note(gateway: Gateway, health: dict[str, Any], now: int) -> None:
-    """Compare a health's checkpoint with those that are kept, and keep it."""
-    audit = health.get("audit")
-    if not audit or not audit["number"]:
-        return
-    number, digest = audit["number"], audit["checkpoint"]
-    newest = Head.objects.filter(gateway=gateway).order_by("-number").first()
-    if newest is not None and number < newest.number:
+    """Hold a health's head against those that are kept, and keep it."""
+    number, text = health["audit"]["checkpoints"], health["audit"]["head"]
+    rows = Head.objects.filter(gateway=gateway)
+    newest = rows.order_by("-number").values_list("number", flat=True).first()
+    known = list(rows.filter(Q(number=number) | Q(number=newest)))
+    seen = [heads.Head(min(row.received, now - 1), row.number, row.hash) for row in known]
+    wrong = heads.finding(seen, heads.Head(now, number, text))
+    if wrong == "cut":
         Episode.begin(gateway, "cut", now)
-    kept = Head.objects.filter(gateway=gateway, number=number).first()
-    if kept is None:
-        Head.objects.create(gateway=gateway, number=number, digest=digest, received=now)
-    elif kept.digest != digest:
-        Episode.begin(gateway, "rewritten", now)
+    if wrong == "forked":
+        rows.filter(number=number).update(other=text)
+        Episode.begin(gateway, "rewritten" if rows.exclude(other="").count() == 1 else "forked", now)
+    if all(row.number != number for row in known):
+        Head.objects.create(gateway=gateway, number=number, hash=text, received=now)
+
+
+def newest(gateway: Gateway) -> Head | None:
+    """Return the newest head that a gateway showed."""
+    return Head.objects.filter(gateway=gateway).order_by("-number").first()

@@ -33,7 +33,6 @@ KINDS = {
     "misconfigured": (WARNING, "Capture is misconfigured"),
     "clock": (WARNING, "The clock isn't trusted"),
     "undeclared": (WARNING, "Nobody is declared to answer authority requests"),
-    "doctor": (WARNING, "The gateway's doctor found: {found}"),
     "conflict": (WARNING, "Sends figures that contradict those that are kept"),
     "refused": (WARNING, "Messages were refused"),
     "offline": (WARNING, "Not connected to the broker"),
@@ -88,12 +87,13 @@ class Standing:
     def audit(self) -> str:
         """Return `cut`, `rewritten`, `forked`, `whole`, or nothing where no checkpoint came yet."""
         broken = [finding.kind for finding in self.findings if finding.kind in {"cut", "rewritten", "forked"}]
-        return broken[0] if broken else "whole" if self.gateway.health.get("audit", {}).get("number") else ""
+        return broken[0] if broken else "whole" if self.gateway.health.get("audit", {}).get("checkpoints") else ""
 
 
 def days_of_keys(health: dict[str, Any]) -> int | None:
-    """Return the days of keys that a health message speaks of."""
-    return health.get("keys")
+    """Return the days of keys that a health message speaks of; None without a custodian's store."""
+    days = health.get("key_days", -1)
+    return None if days < 0 else days
 
 
 def _of_health(health: dict[str, Any], since: int) -> Iterable[Finding]:
@@ -108,8 +108,6 @@ def _of_health(health: dict[str, Any], since: int) -> Iterable[Finding]:
     days = days_of_keys(health)
     if days is not None and days <= KEYS_SOON:
         yield Finding("keys_soon" if days > 0 else "keys", since, {"days": days})
-    if health.get("findings"):
-        yield Finding("doctor", since, {"found": ", ".join(map(str, health["findings"]))})
 
 
 def judge(gateway: Gateway, episodes: Iterable[Episode], refused: Iterable[str], now: int) -> Standing:

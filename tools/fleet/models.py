@@ -136,12 +136,13 @@ class Episode(models.Model):
 
 
 class Head(models.Model):
-    """A checkpoint of a gateway's audit log as its health carried it (L34-VI-3): which one, its digest, when it came."""
+    """A checkpoint of a gateway's audit log as its health carried it (L34-VI-3): number, hash, another hash for it (or ""), when it came."""
 
     pk = models.CompositePrimaryKey("gateway_id", "number")
     gateway = models.ForeignKey(Gateway, on_delete=models.CASCADE, db_index=False)
     number = models.BigIntegerField()
-    digest = models.CharField(max_length=64)
+    hash = models.CharField(max_length=64)
+    other = models.CharField(max_length=64, default="")
     received = models.BigIntegerField()
 
     class Meta:

@@ -10,7 +10,9 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from random import Random
+from typing import Any
 
+from agent import law
 from agent.forward import messages, topics
 from agent.summary.metrics import METRICS, Metric, scale
 from agent.summary.noise import Sampler
@@ -130,32 +132,33 @@ def state(venue: Venue, boot: int = 0, config: str = "") -> Arrival:
     return Arrival(topics.state(venue.ident), json.dumps(content, separators=(",", ":")).encode())
 
 
-def health(venue: Venue, time: int, **facts: object) -> Arrival:
-    """Return a health message."""
-    day = (time - 3 * 3600) // _DAY
-    whole = {
-        "security": True,
-        "late": False,
+def health(ident: str, time: int, *, late: bool = False, **facts: object) -> Arrival:
+    """Return a health message, its checkpoint that of an hourly log; `late`: of `security`."""
+    hour = time // 3600
+    whole: dict[str, object] = {
+        "purposes": [(name, name == "security", late and name == "security") for name in law.CONFIGURABLE],
         "capture": "ok",
         "clock": "trusted",
-        "day": day,
+        "day": (time - 3 * 3600) // _DAY,
         "spent": 1000,
         "ceiling": 2000,
         "duty": "portal",
+        "key_days": -1,
+        "audit": (hour % 100_000, f"{Random(f'{ident}/{hour}').getrandbits(256):064x}"),
     }
-    return Arrival(topics.health(venue.ident), messages.health(venue.ident, time, whole | facts))
+    return Arrival(topics.health(ident), messages.health(ident, time, whole | facts))
 
 
-TROUBLES: tuple[dict[str, object], ...] = (
+TROUBLES: tuple[dict[str, Any], ...] = (
     {"late": True},
     {"capture": "stopped"},
     {"clock": "floor"},
     {"duty": "undeclared"},
-    {"capture": "misconfigured"},
+    {"key_days": 4},
 )
 
 
-def trouble(number: int) -> dict[str, object]:
+def trouble(number: int) -> dict[str, Any]:
     """Return what is wrong with the gateway of this number: one in four of the first twenty, then one in thirty."""
     if number % 30 in {3, 8, 12, 15, 19} and (number < 20 or number % 90 < 20):
         return TROUBLES[(3, 8, 12, 15, 19).index(number % 30)]

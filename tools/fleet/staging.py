@@ -20,7 +20,7 @@ def fill(venues: list[simulated.Venue], days: int, now: int, *, seed: int = 1, s
     for group in range(0, len(venues), 25):
         some = venues[group : group + 25]
         intake.take([simulated.state(venue) for venue in some], now - days * _DAY)
-        intake.take([simulated.health(venue, now - days * _DAY) for venue in some], now - days * _DAY)
+        intake.take([simulated.health(venue.ident, now - days * _DAY) for venue in some], now - days * _DAY)
         for venue in some:
             Gateway.objects.filter(ident=venue.ident).update(name=venue.name, group=venue.group)
     today = (now - 3 * 3600) // _DAY
@@ -53,5 +53,5 @@ def health(venues: list[simulated.Venue], now: int, intake: Intake) -> None:
     """Let every gateway that isn't silent say how it is."""
     silent = len(venues) // 2 if len(venues) > 5 else None
     speaking = [(number, venue) for number, venue in enumerate(venues) if number != silent]
-    said = [simulated.health(venue, now - 60 - number % 240, **simulated.trouble(number)) for number, venue in speaking]
+    said = [simulated.health(venue.ident, now - 60 - number % 240, **simulated.trouble(number)) for number, venue in speaking]
     _take(intake, said, now)

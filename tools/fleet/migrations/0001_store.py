@@ -107,7 +107,8 @@ class Migration(migrations.Migration):
             fields=[
                 ("pk", models.CompositePrimaryKey("gateway_id", "number", blank=True, editable=False, primary_key=True, serialize=False)),
                 ("number", models.BigIntegerField()),
-                ("digest", models.CharField(max_length=64)),
+                ("hash", models.CharField(max_length=64)),
+                ("other", models.CharField(default="", max_length=64)),
                 ("received", models.BigIntegerField()),
                 ("gateway", models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, to="fleet.gateway")),
             ],
