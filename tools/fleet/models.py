@@ -136,7 +136,7 @@ class Episode(models.Model):
 
 
 class Head(models.Model):
-    """A checkpoint of a gateway's audit log as its health carried it (L34-VI-3): number, hash, another hash for it (or ""), when it came."""
+    """A checkpoint of an audit log as health carried it (L34-VI-3): number, hash, another hash for it (or ""), when it came."""
 
     pk = models.CompositePrimaryKey("gateway_id", "number")
     gateway = models.ForeignKey(Gateway, on_delete=models.CASCADE, db_index=False)
