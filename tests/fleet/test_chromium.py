@@ -18,10 +18,10 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import sync_playwright
 
 from tests.fleet import says
-from tests.fleet.mosquitto import Mosquitto
 from tests.fleet.test_collector import publish, until
 from tests.interpreters import PROJECT
 from tools.fleet import simulated, staging
+from tools.fleet.mosquitto import Mosquitto
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

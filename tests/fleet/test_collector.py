@@ -19,11 +19,11 @@ from paho.mqtt import client as paho
 from agent.forward import topics
 from tests.fleet import says
 from tests.fleet.conftest import emptied
-from tests.fleet.mosquitto import Mosquitto
 from tests.interpreters import PROJECT
 from tools.fleet import load
 from tools.fleet.intake import Arrival
 from tools.fleet.models import Gateway, Message, Tally
+from tools.fleet.mosquitto import Mosquitto
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

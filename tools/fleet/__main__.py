@@ -1,10 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """`oubli-fleet`: where an operator watches the gateways. Bad input: exit 2, one line; `--json FILE` where a verb answers with figures."""
 
+import contextlib
+import datetime as dt
 import getpass
+import json
 import secrets
 import socket
 import sys
+import tempfile
+import time
 from pathlib import Path
 from typing import Annotated
 
@@ -27,6 +32,7 @@ app = typer.Typer(
 Db = Annotated[
     str, typer.Option("--db", metavar="URL", envvar="OUBLI_FLEET_DB", help="sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME.")
 ]
+Json = Annotated[str | None, typer.Option("--json", metavar="FILE", help="Write the answer as JSON; - is standard output.")]
 HERE = "sqlite:///oubli-fleet.sqlite"
 OPERATOR = "operator"
 
@@ -57,6 +63,8 @@ def _listen(listen: str) -> tuple[socket.socket, str]:
     """Return a bound socket and the host it is bound to."""
     host, _, port = listen.rpartition(":")
     try:
+        if not 0 <= int(port) < 1 << 16:
+            raise ValueError
         family, _, _, _, place = socket.getaddrinfo(host.strip("[]") or "127.0.0.1", int(port), type=socket.SOCK_STREAM)[0]
         listener = socket.create_server((str(place[0]), int(place[1])), family=family)
     except (OSError, ValueError, OverflowError) as failure:
@@ -120,6 +128,186 @@ def serve(
             serving.serve_page(listener, tls_certificate, tls_key, lambda: serving.log(f"page: {where}"))
         finally:
             running.close()
+
+
+@app.command()
+def demo(
+    gateways: Annotated[int, typer.Option(min=6, max=500, help="How many gateways.")] = 20,
+    listen: Annotated[str, typer.Option(metavar="HOST:PORT", help="Where the page is; loopback only.")] = "127.0.0.1:8410",
+    seconds: Annotated[float, typer.Option(min=0, help="How long; 0: until it is ended.")] = 0,
+) -> None:
+    """Start a broker, simulated gateways with four weeks behind them, and the page: one command, nothing left behind."""
+    from tools.fleet.mosquitto import BrokerError as NoBroker
+    from tools.fleet.mosquitto import Mosquitto
+
+    listener, address = _listen(listen)
+    if address not in {"127.0.0.1", "::1"}:
+        _program.refuse(f"--listen: {listen}: beyond loopback; accepted: 127.0.0.1:PORT")
+    with listener, tempfile.TemporaryDirectory(prefix="oubli-fleet-") as folder:
+        db = f"sqlite:///{folder}/demo.sqlite"
+        _open(db)
+        from tools.fleet import staging
+        from tools.fleet.demo import Speaking
+        from tools.fleet.simulated import venues
+
+        fleet = venues(gateways)
+        serving.log(f"{gateways} gateways publish for four weeks")
+        staging.fill(fleet, 28, int(time.time()))
+        password = secrets.token_urlsafe(6)
+        _set_password(OPERATOR, password)
+        try:
+            broker = Mosquitto(Path(folder))
+        except NoBroker as failure:
+            _program.refuse(str(failure), 1)
+        with broker:
+            running = serving.Consumers(serving.Uplink(f"mqtt://127.0.0.1:{broker.port}", db, "demo", {}, insecure=False), 2)
+            speaking = Speaking(broker.port, fleet)
+            try:
+                where = f"http://{address}:{listener.getsockname()[1]}/"
+                said = f"open {where} and log in as {OPERATOR} with {password}; Ctrl-C ends it"
+                serving.serve_page(listener, None, None, lambda: serving.log(said), seconds)
+            finally:
+                speaking.close()
+                running.close()
+
+
+@app.command()
+def watch(
+    db: Db = HERE,
+    every: Annotated[float, typer.Option(min=0.2, help="Seconds between two looks.")] = 2,
+    json_file: Json = None,
+) -> None:
+    """Show in the terminal how the gateways stand, the worst first; with --json: once, as JSON."""
+    _open(db)
+    from rich.console import Console
+    from rich.live import Live
+
+    from tools.fleet import watch as watching
+
+    if json_file is not None:
+        _program.write(json.dumps(watching.data(int(time.time())), indent=1) + "\n", json_file)
+        return
+    console = Console()
+    if not console.is_terminal:
+        console.print(watching.shown(int(time.time()), 1 << 20))
+        return
+    with contextlib.suppress(KeyboardInterrupt), Live(console=console, screen=True, auto_refresh=False) as live:
+        while True:
+            live.update(watching.shown(int(time.time()), console.height), refresh=True)
+            time.sleep(every)
+
+
+def _day(text: str | None, option: str, default: int) -> int:
+    if text is None:
+        return default
+    try:
+        return dt.date.fromisoformat(text).toordinal() - dt.date(1970, 1, 1).toordinal()
+    except ValueError:
+        _program.refuse(f"{option}: {text}: no date; accepted: YYYY-MM-DD")
+
+
+@app.command()
+def export(
+    target: Annotated[Path, typer.Argument(metavar="FILE", help="Where to; - is standard output (CSV).")],
+    form: Annotated[str, typer.Option("--format", help="csv or parquet.")] = "csv",
+    since: Annotated[str | None, typer.Option(metavar="DATE", help="First agent-day.")] = None,
+    until: Annotated[str | None, typer.Option(metavar="DATE", help="Last agent-day.")] = None,
+    db: Db = HERE,
+) -> None:
+    """Write every published figure with its noise, a row a cell: what `import` reads, and any notebook."""
+    if form not in {"csv", "parquet"}:
+        _program.refuse(f"--format: {form}: not known; accepted: csv, parquet")
+    if str(target) == "-" and form != "csv":
+        _program.refuse("FILE: - with --format parquet; accepted: a file")
+    first, last = _day(since, "--since", 0), _day(until, "--until", int(time.time()) // 86_400 + 1)
+    _open(db)
+    from tools.fleet import files
+
+    first = max(first, files.first_day(first))
+    if str(target) == "-":
+        files.write_csv(sys.stdout, files.rows(first, last))
+        return
+    try:
+        with files.whole(target) as part:
+            if form == "csv":
+                with part.open("w", newline="") as file:
+                    count = files.write_csv(file, files.rows(first, last))
+            else:
+                count = files.write_parquet(part, files.rows(first, last))
+    except OSError as failure:
+        _program.refuse(f"FILE: {target}: {failure.strerror}; accepted: a file that can be written")
+    typer.echo(f"{count} figures", err=True)
+
+
+@app.command("import")
+def import_(
+    source: Annotated[Path, typer.Argument(metavar="FILE", help="What export wrote, or lines of TOPIC PAYLOAD (mosquitto_sub -v).")],
+    db: Db = HERE,
+    json_file: Json = None,
+) -> None:
+    """Take messages from a file, through the same checks as the broker's; exit 1 if some were refused."""
+    _open(db)
+    from tools.fleet import files
+
+    try:
+        fates = files.take(source)
+    except files.FileError as failure:
+        _program.refuse(f"FILE: {failure}")
+    refused = sum(count for fate, count in fates.items() if fate not in {"kept", "repeat", "state", "health"})
+    if json_file is not None:
+        _program.write(json.dumps(fates, indent=1) + "\n", json_file)
+    else:
+        typer.echo(", ".join(f"{count} {fate}" for fate, count in sorted(fates.items())) or "no message")
+    raise typer.Exit(1 if refused else 0)
+
+
+@app.command()
+def verify(
+    gateway: Annotated[str | None, typer.Argument(metavar="[GATEWAY]", help="Only this one, by its id.")] = None,
+    db: Db = HERE,
+    json_file: Json = None,
+) -> None:
+    """Say of each gateway whether its audit log was cut, rewritten or forked, by all heads it ever showed; exit 1 if one was."""
+    _open(db)
+    from tools.fleet import checkpoints
+
+    found = checkpoints.verdicts(gateway)
+    if gateway is not None and not found:
+        _program.refuse(f"GATEWAY: {gateway[:32]!r}: not known here; accepted: the id of a gateway that has spoken")
+    if json_file is not None:
+        _program.write(json.dumps(found, indent=1) + "\n", json_file)
+    else:
+        for one in found:
+            typer.echo(f"{one['gateway']}  {', '.join(one['wrong']) or 'whole' if one['head'] else 'nothing shown yet'}")
+            if one["head"]:
+                typer.echo(f"                  on the gateway: oubli log --verify --head {one['head']}")
+    raise typer.Exit(1 if any(one["wrong"] for one in found) else 0)
+
+
+@app.command()
+def enrol(
+    gateway: Annotated[list[str] | None, typer.Argument(metavar="[GATEWAY]...", help="Ids of gateways that get a certificate.")] = None,
+    folder: Annotated[Path, typer.Option(help="Where authority, certificates and keys are.")] = Path("oubli-ca"),
+    broker: Annotated[str | None, typer.Option(metavar="HOST", help="Make the broker's certificate, for this name or address.")] = None,
+    collector: Annotated[bool, typer.Option("--collector", help="Make the collector's certificate.")] = False,
+) -> None:
+    """Make a small certificate authority and what it vouches for: gateways by their ids, broker, collector. Keys have mode 0600."""
+    from tools.fleet import enrol as enrolling
+
+    if not gateway and broker is None and not collector:
+        _program.refuse("nothing to enrol; accepted: ids of gateways, --broker HOST, --collector")
+    try:
+        for ident in gateway or ():
+            enrolling.check(ident)
+        authority = enrolling.Authority(folder, dt.datetime.now(dt.UTC))
+        made = [authority.gateway(ident) for ident in gateway or ()]
+        made += [authority.broker(broker)] if broker is not None else []
+        made += [authority.collector()] if collector else []
+    except enrolling.EnrolError as failure:
+        _program.refuse(str(failure))
+    typer.echo(f"authority    {authority.certificate}")
+    for one in made:
+        typer.echo(f"certificate  {one.certificate}   key {one.key}")
 
 
 @app.command()

@@ -101,8 +101,8 @@ class Consumers:
                 process.join()
 
 
-def serve_page(listener: socket.socket, certificate: Path | None, key: Path | None, ready: Callable[[], None]) -> None:
-    """Serve the page until SIGTERM or SIGINT."""
+def serve_page(listener: socket.socket, certificate: Path | None, key: Path | None, ready: Callable[[], None], seconds: float = 0) -> None:
+    """Serve the page until SIGTERM or SIGINT, or for so many seconds."""
     warnings.filterwarnings("ignore", message="StreamingHttpResponse must consume")  # whitenoise hands out files that way
     import uvicorn
     from django.core.asgi import get_asgi_application
@@ -123,6 +123,10 @@ def serve_page(listener: socket.socket, certificate: Path | None, key: Path | No
     )
     for one in (signal.SIGTERM, signal.SIGINT):  # uvicorn raises again what ended it: the consumers are still to be closed
         signal.signal(one, lambda *_: None)
+    if seconds:
+        timer = threading.Timer(seconds, lambda: setattr(server, "should_exit", True))
+        timer.daemon = True
+        timer.start()
     ready()
     server.run(sockets=[listener])
 

@@ -1,27 +1,27 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The Mosquitto that tools/fleet ships a configuration for, started from that file with other paths and port; can be restarted."""
-
-from __future__ import annotations
+"""A Mosquitto started from the configuration that is shipped beside this file, with other paths and port: for the demo and the tests."""
 
 import re
+import shutil
 import socket
 import subprocess
 import time
-from typing import TYPE_CHECKING
+from pathlib import Path
 
-from tests.interpreters import PROJECT
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-SHIPPED = PROJECT / "tools" / "fleet" / "mosquitto"
+SHIPPED = Path(__file__).parent
 _TLS = ("cafile", "certfile", "keyfile", "require_certificate", "use_identity_as_username", "tls_version")
+
+
+class BrokerError(Exception):
+    """No broker could be started; the text is one line for the person who asked."""
 
 
 class Mosquitto:
     """A broker on a free loopback port. With `certificates` (ca.pem, broker.pem, broker.key) as shipped; without, anonymous plain text."""
 
     def __init__(self, folder: Path, certificates: Path | None = None) -> None:
+        if shutil.which("mosquitto") is None:
+            raise BrokerError("mosquitto isn't on this machine; accepted: Debian's package mosquitto")
         self.folder = folder
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.port: int = free.getsockname()[1]
@@ -45,8 +45,8 @@ class Mosquitto:
             self.process = subprocess.Popen(words, stdout=file, stderr=file, stdin=subprocess.DEVNULL, start_new_session=True)
         deadline = time.monotonic() + 30
         while b" running\n" not in log.read_bytes():
-            assert self.process.poll() is None, log.read_text()
-            assert time.monotonic() < deadline, log.read_text()
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                raise BrokerError(f"mosquitto didn't start: {' '.join(log.read_text(errors='replace').split())[-300:]}")
             time.sleep(0.02)
 
     def stop(self) -> None:
@@ -54,7 +54,7 @@ class Mosquitto:
         self.process.terminate()
         self.process.wait(30)
 
-    def __enter__(self) -> Mosquitto:
+    def __enter__(self) -> "Mosquitto":
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -1,0 +1,212 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The verbs of `oubli-fleet` that a person types: export, import, verify, watch, password, demo; and how each refuses what is wrong."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import re
+import stat
+import subprocess
+import sys
+import time
+import urllib.request
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pyarrow.parquet as pq
+import pytest
+from django.contrib.auth import authenticate
+from django.db import connections
+from typer.testing import CliRunner
+
+from tests.fleet import says
+from tests.fleet.test_collector import until
+from tests.fleet.test_store import totals_agree
+from tests.interpreters import PROJECT
+from tools.fleet import simulated, site, staging
+from tools.fleet.__main__ import app
+from tools.fleet.intake import Intake
+from tools.fleet.models import VALUES, Gateway, Message
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from click.testing import Result
+
+ONE, OTHER = says.name(1), says.name(2)
+
+
+def fleet(store: str, *words: str | Path, input: str = "", status: int = 0) -> Result:  # noqa: A002 (typer's name)
+    """Run a verb to its end, in this process."""
+    done = CliRunner(env={"OUBLI_FLEET_DB": store, "COLUMNS": "160"}).invoke(app, list(map(str, words)), input=input)
+    assert done.exit_code == status, done.output
+    return done
+
+
+REFUSED = {
+    "--db: not understood": ("watch", "--db", "oracle://x"),
+    "is no folder": ("watch", "--db", "sqlite:////nowhere/at/all"),
+    "--broker: not understood": ("serve", "--broker", "http://x"),
+    "--broker: plain text to another machine": ("serve", "--broker", "mqtt://broker.example"),
+    "--broker: a password in a command line": ("serve", "--broker", "mqtts://u:secret@broker.example"),
+    "--password-file": ("serve", "--broker", "mqtts://x", "--password-file", "LICENSE"),
+    "--ca, --certificate or --key": ("serve", "--broker", "mqtts://x", "--ca", "LICENSE"),
+    "--listen": ("serve", "--broker", "mqtt://localhost", "--listen", "127.0.0.1:99999"),
+    "beyond loopback; accepted: with --tls-certificate": ("serve", "--broker", "mqtt://localhost", "--listen", "0.0.0.0:0"),
+    "beyond loopback; accepted: after": ("serve", "--broker", "mqtt://localhost", "--listen", "0.0.0.0:0", "--plain-http"),
+    "one without the other": ("serve", "--broker", "mqtt://localhost", "--tls-certificate", "LICENSE"),
+    "--format": ("export", "x", "--format", "xls"),
+    "--since": ("export", "x", "--since", "yesterday"),
+    "FILE: /nowhere/x": ("export", "/nowhere/x"),
+    "No such file": ("import", "/nowhere/x"),
+    "line 1: no message": ("import", "LICENSE"),
+    "GATEWAY: 'x'": ("verify", "x"),
+    "the password": ("password",),
+    "nothing to enrol": ("enrol",),
+    "is no id": ("enrol", "../../etc/passwd"),
+}
+
+
+@pytest.mark.parametrize("what", REFUSED)
+def test_what_is_wrong_is_told_in_one_line(sqlite, tmp_path, what):
+    """Exit 2, one line that names the option or file, what was wrong and what is accepted; nothing is made."""
+    before = set(PROJECT.iterdir())
+    done = fleet(sqlite, *REFUSED[what], input="short\n", status=2)
+    assert done.stdout == ""
+    assert done.stderr.count("\n") == 1, done.stderr
+    assert done.stderr.startswith("oubli-fleet: ")
+    assert what in done.stderr
+    assert "accepted: " in done.stderr
+    assert "secret" not in done.stderr
+    assert set(PROJECT.iterdir()) == before
+
+
+@pytest.mark.parametrize("form", ["csv", "parquet"])
+def test_what_is_exported_is_imported_again_to_the_last_figure(sqlite, memory, tmp_path, form):
+    """Also into another database: how a fleet moves from SQLite to PostgreSQL. A second import changes nothing."""
+    venues = simulated.venues(3)
+    staging.fill(venues, 3, int(time.time()))
+    target = tmp_path / f"figures.{form}"
+    fleet(sqlite, "export", target, "--format", form)
+    columns = ("gateway__ident", "metric", "day", "slot", "start", "end", "b_over", "b_under", "received", "late", *VALUES)
+    before = sorted(Message.objects.values_list(*columns))
+    rows = pq.read_table(target).to_pylist() if form == "parquet" else list(csv.DictReader(target.read_text().splitlines()))
+    assert len(rows) == sum(sum(value is not None for value in row[10:]) for row in before)
+    assert {row["name"] for row in rows} == {venue.name for venue in venues}
+    assert list(tmp_path.iterdir()) == [target]
+
+    other = f"sqlite:///{memory}/{form}-other.sqlite"
+    first, second = (json.loads(fleet(other, "import", target, "--json", "-").stdout) for _ in range(2))
+    assert first == {"kept": len(before)}
+    assert second == {"repeat": len(before)}
+    connections.close_all()
+    site.configure(other)
+    assert sorted(Message.objects.values_list(*columns)) == before
+    assert totals_agree()
+
+
+def test_an_export_of_days_holds_those_and_formulas_as_text(sqlite, tmp_path):
+    Intake().take([says.summary(ONE, day=says.DAY - 1), says.summary(ONE, values=[-4])], says.NOW)
+    Gateway.objects.update(name="=1+1", group="@x")
+    done = fleet(sqlite, "export", "-", "--since", "2026-11-23", "--until", "2026-11-23")
+    (row,) = csv.DictReader(done.stdout.splitlines())
+    assert (row["day"], row["value"], row["name"], row["group"]) == ("2026-11-23", "-4", "'=1+1", "'@x")
+    assert (row["half_width"], row["b_numerator"], row["b_denominator"]) == ("12", "4", "1")
+
+
+def test_lines_of_a_subscriber_are_taken_and_what_is_hostile_is_refused(sqlite, tmp_path):
+    """What `mosquitto_sub -v` printed, with a replay that contradicts and another gateway's topic between: exit 1, counted."""
+    today = int(time.time()) // 86_400 - 2
+    good = says.summary(ONE, day=today)
+    stolen = replace(good, topic=good.topic.replace(ONE, OTHER))
+    contradicting = replace(good, payload=good.payload.replace(b'"values":[0]', b'"values":[9]'))
+    path = tmp_path / "lines"
+    path.write_bytes(b"".join(one.topic.encode() + b" " + one.payload + b"\n" for one in (good, good, stolen, contradicting)))
+    done = fleet(sqlite, "import", path, status=1)
+    assert done.stdout == "1 conflict, 1 gateway, 1 kept, 1 repeat\n"
+    assert Message.objects.get().v0 == 0
+
+
+def test_a_file_that_is_half_an_export_is_refused(sqlite, tmp_path):
+    for name, octets in (("cut.parquet", b"PAR1 and no more"), ("cut.csv", b"gateway,metric\nx,y\n")):
+        (tmp_path / name).write_bytes(octets)
+        assert "not what `export` writes" in fleet(sqlite, "import", tmp_path / name, status=2).stderr
+
+
+def test_verify_says_whose_audit_log_was_cut(sqlite):
+    intake = Intake()
+    for number, letter in ((5, "a"), (6, "b")):
+        intake.take([says.health(ONE, says.NOW + number, audit=(number, letter * 64))], says.NOW + number)
+    assert fleet(sqlite, "verify").stdout.splitlines() == [
+        f"{ONE}  whole", f"                  on the gateway: oubli log --verify --head 6:{'b' * 64}"
+    ]  # fmt: skip
+    intake.take([says.health(ONE, says.NOW + 7, audit=(3, "c" * 64)), says.state(OTHER)], says.NOW + 7)
+    assert json.loads(fleet(sqlite, "verify", "--json", "-", status=1).stdout) == [
+        {"gateway": ONE, "head": f"6:{'b' * 64}", "wrong": ["cut"]},
+        {"gateway": OTHER, "head": "", "wrong": []},
+    ]
+    fleet(sqlite, "verify", OTHER)
+
+
+def test_watch_shows_the_worst_first_and_no_control_characters(sqlite):
+    now = int(time.time())
+    Intake().take([says.health(ONE, now), says.health(OTHER, now, late=True)], now)
+    Gateway.objects.filter(ident=OTHER).update(name="\x1b[2J[bold]evil[/bold]")
+    lines = fleet(sqlite, "watch").stdout.splitlines()
+    assert "◆ 1 breach  ▲ 0 warning  ● 1 good" in lines[0]
+    assert "?[2J[bold]evil[/bold]" in lines[2]
+    assert "A record outlived its deadline" in lines[2]
+    assert ONE in lines[3]
+    found = json.loads(fleet(sqlite, "watch", "--json", "-").stdout)
+    assert [(one["gateway"], one["grade"], one["findings"]) for one in found] == [(OTHER, "breach", ["late"]), (ONE, "good", [])]
+
+
+def test_a_password_is_set_from_standard_input(sqlite):
+    fleet(sqlite, "password", "claire", input="a long enough one\n")
+    assert authenticate(username="claire", password="a long enough one") is not None
+    fleet(sqlite, "password", "claire", input="another long one\n")
+    assert authenticate(username="claire", password="a long enough one") is None
+
+
+def test_enrol_makes_keys_that_only_their_owner_reads_and_overwrites_nothing(sqlite, tmp_path):
+    folder = tmp_path / "ca"
+    words = ("enrol", ONE, "--folder", folder, "--broker", "broker.example.org", "--collector")
+    fleet(sqlite, *words)
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()}
+    assert {name for name, mode in modes.items() if mode == 0o600} == {"ca.key", f"{ONE}.key", "broker.key", "oubli-fleet.key"}
+    assert {name for name, mode in modes.items() if mode == 0o644} == {"ca.pem", f"{ONE}.pem", "broker.pem", "oubli-fleet.pem"}
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    assert "is there already" in fleet(sqlite, *words, status=2).stderr
+    fleet(sqlite, "enrol", OTHER, "--folder", folder)
+    assert {name: (folder / name).read_bytes() for name in before} == before
+    (folder / "ca.key").write_text("no key")
+    assert "no authority of ours" in fleet(sqlite, "enrol", says.name(3), "--folder", folder, status=2).stderr
+
+
+@pytest.mark.needs("mosquitto")
+def test_demo_is_one_command_and_leaves_nothing(tmp_path):
+    """A broker, gateways that speak, the page: until it is ended; then its folder and its processes are gone."""
+    log = tmp_path / "log"
+    with log.open("wb") as file:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "tools.fleet", "demo", "--gateways", "6", "--listen", "127.0.0.1:0"],
+            cwd=PROJECT, env=os.environ | {"TMPDIR": str(tmp_path)}, stdin=subprocess.DEVNULL, stdout=file, stderr=file,
+        )  # fmt: skip
+    try:
+        until(lambda: process.poll() is not None or b"open http" in log.read_bytes(), "the page is served")
+        address = re.search(r"open (\S+) and", log.read_text())
+        assert address is not None, log.read_text()
+        with urllib.request.urlopen(address[1] + "login") as answer:  # noqa: S310 (our own page)
+            assert answer.status == 200
+        (folder,) = tmp_path.glob("oubli-fleet-*")
+        site.configure(f"sqlite:///{folder}/demo.sqlite")
+        heard = int(time.time())
+        until(lambda: Gateway.objects.filter(seen__gt=heard).count() == 5, "they speak; one is silent")
+        connections.close_all()
+    finally:
+        process.terminate()
+        assert process.wait(60) == 0, log.read_text()
+    assert list(tmp_path.iterdir()) == [log]
+    assert "Traceback" not in log.read_text()

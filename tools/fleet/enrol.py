@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A small certificate authority for operators who have none: its own certificate, the broker's, the collector's, one a gateway.
+
+A gateway's certificate has its id as common name, and nothing else: the broker's access list goes by it. Every key is made here, P-256,
+and written with mode 0600 before its certificate; nothing that exists is overwritten. Whoever loses the authority's key, or wants a
+gateway out, makes another authority: gateways that aren't enrolled there are then refused.
+"""
+
+import datetime as dt
+import ipaddress
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+IDENT = re.compile(r"[a-z2-7]{16}")
+COLLECTOR = "oubli-fleet"
+_HOST = re.compile(r"(?=.{1,253}\Z)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*", re.IGNORECASE)
+_BEFORE = dt.timedelta(days=1)  # a gateway's clock may be behind
+_AUTHORITY, _LEAF = dt.timedelta(days=3650), dt.timedelta(days=825)
+
+
+class EnrolError(Exception):
+    """Nothing was made; `args[0]` is the one line to show."""
+
+
+@dataclass(frozen=True)
+class Made:
+    """A certificate and its key, as files."""
+
+    certificate: Path
+    key: Path
+
+
+class Authority:
+    """The authority in a folder: `ca.pem` and `ca.key`, made at its first use."""
+
+    def __init__(self, folder: Path, now: dt.datetime) -> None:
+        self.folder, self._now = folder, now
+        self.certificate = folder / "ca.pem"
+        key = folder / "ca.key"
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if not self.certificate.exists():
+                self._key = _new_key(key)
+                _write(self.certificate, _pem(self._sign("oubli fleet authority", self._key, _AUTHORITY, None, None)), 0o644)
+            self._key = _load(key)
+            self._own = x509.load_pem_x509_certificate(self.certificate.read_bytes())
+        except FileExistsError:
+            raise EnrolError(f"--folder: {key} is there without its ca.pem; accepted: both, or neither") from None
+        except OSError as failure:
+            raise EnrolError(f"--folder: {failure.filename}: {failure.strerror}; accepted: a folder of yours") from None
+        except (ValueError, TypeError, UnsupportedAlgorithm):
+            raise EnrolError(f"--folder: {folder}: no authority of ours; accepted: an empty folder, or one that enrol has made") from None
+
+    def gateway(self, ident: str) -> Made:
+        """Make a gateway's certificate."""
+        check(ident)
+        return self._leaf(ident, ident, ExtendedKeyUsageOID.CLIENT_AUTH, None)
+
+    def collector(self) -> Made:
+        """Make the collector's."""
+        return self._leaf(COLLECTOR, COLLECTOR, ExtendedKeyUsageOID.CLIENT_AUTH, None)
+
+    def broker(self, host: str) -> Made:
+        """Make the broker's, for a host name or an address."""
+        name: x509.GeneralName
+        try:
+            name = x509.IPAddress(ipaddress.ip_address(host))
+        except ValueError:
+            if not _HOST.fullmatch(host):
+                raise EnrolError("--broker: no host; accepted: a host name or an IP address") from None
+            name = x509.DNSName(host)
+        return self._leaf("broker", host[:64], ExtendedKeyUsageOID.SERVER_AUTH, name)
+
+    def _leaf(self, file: str, common: str, usage: x509.ObjectIdentifier, name: x509.GeneralName | None) -> Made:
+        made = Made(self.folder / f"{file}.pem", self.folder / f"{file}.key")
+        try:
+            key = _new_key(made.key)
+            _write(made.certificate, _pem(self._sign(common, key, _LEAF, usage, name)), 0o644)
+        except FileExistsError as failure:
+            raise EnrolError(f"{failure.filename}: is there already; accepted: what isn't enrolled yet, or another folder") from None
+        except OSError as failure:
+            raise EnrolError(f"{failure.filename}: {failure.strerror}; accepted: a folder of yours") from None
+        return made
+
+    def _sign(
+        self,
+        common: str,
+        key: ec.EllipticCurvePrivateKey,
+        lasts: dt.timedelta,
+        usage: x509.ObjectIdentifier | None,
+        name: x509.GeneralName | None,
+    ) -> x509.Certificate:
+        """Return a certificate of this key, signed by the authority; without a usage it is the authority's own."""
+        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common)])
+        own = usage is None
+        builder = (
+            x509.CertificateBuilder()
+            .subject_name(subject)
+            .issuer_name(subject if own else self._own.subject)
+            .public_key(key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(self._now - _BEFORE)
+            .not_valid_after(self._now + lasts)
+            .add_extension(x509.BasicConstraints(ca=own, path_length=0 if own else None), critical=True)
+            .add_extension(
+                x509.KeyUsage(
+                    digital_signature=not own, key_cert_sign=own, crl_sign=own, content_commitment=False, key_encipherment=False,
+                    data_encipherment=False, key_agreement=False, encipher_only=False, decipher_only=False,
+                ),
+                critical=True,
+            )
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False)
+        )  # fmt: skip
+        if usage is not None:
+            builder = builder.add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
+        if name is not None:
+            builder = builder.add_extension(x509.SubjectAlternativeName([name]), critical=False)
+        return builder.sign(self._key, hashes.SHA256())
+
+
+def check(ident: str) -> None:
+    """Raise EnrolError where this is no gateway's id."""
+    if not IDENT.fullmatch(ident):
+        raise EnrolError(f"GATEWAY: {ident[:32]!r} is no id; accepted: 16 characters of a-z2-7, as /etc/config/oubli has it")
+
+
+def _new_key(path: Path) -> ec.EllipticCurvePrivateKey:
+    """Make a key and its file; FileExistsError where there is one."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    octets = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    _write(path, octets, 0o600)
+    return key
+
+
+def _load(path: Path) -> ec.EllipticCurvePrivateKey:
+    key = serialization.load_pem_private_key(path.read_bytes(), None)
+    if not isinstance(key, ec.EllipticCurvePrivateKey):
+        raise TypeError
+    return key
+
+
+def _pem(certificate: x509.Certificate) -> bytes:
+    return certificate.public_bytes(serialization.Encoding.PEM)
+
+
+def _write(path: Path, octets: bytes, mode: int) -> None:
+    """Make a file that wasn't there, with its mode from its first moment."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(octets)
+        file.flush()
+        os.fsync(descriptor)

@@ -1,0 +1,195 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What goes out of the store and into it as files: every published figure with its band, as CSV or Parquet, and messages from a file.
+
+An exported row has what a message has, so that `import` makes the message again and takes it through the same checks as the broker's.
+"""
+
+import contextlib
+import csv
+import io
+import json
+import os
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, TextIO
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from agent.forward import topics
+from agent.summary.metrics import METRICS, half_width
+from tools.fleet import figures, sheet
+from tools.fleet.intake import Arrival, Intake
+from tools.fleet.models import VALUES, Message
+from tools.fleet.reading import LARGEST, METRIC
+
+_BATCH = 500
+_COLUMNS: tuple[tuple[str, Any], ...] = (
+    ("gateway", pa.string()),
+    ("name", pa.string()),
+    ("group", pa.string()),
+    ("metric", pa.string()),
+    ("day", pa.string()),
+    ("slot", pa.int16()),
+    ("start", pa.int64()),
+    ("end", pa.int64()),
+    ("cell", pa.string()),
+    ("value", pa.int32()),
+    ("half_width", pa.int32()),
+    ("b_numerator", pa.int32()),
+    ("b_denominator", pa.int32()),
+    ("received", pa.int64()),
+    ("late", pa.bool_()),
+)
+HEAD = tuple(name for name, _ in _COLUMNS)
+
+
+class FileError(Exception):
+    """A file that can't be used; `args[0]` is the one line to show."""
+
+
+def rows(first: int, last: int) -> Iterator[tuple[Any, ...]]:
+    """Yield a row for each cell of each message of these agent-days, in a fixed order."""
+    for day in range(first, last + 1):
+        messages = Message.objects.filter(day=day).select_related("gateway").order_by("gateway__ident", "metric", "slot")
+        for one in messages.iterator(_BATCH):
+            metric = METRICS[one.metric]
+            b = (one.b_over, one.b_under)
+            date = figures.as_date(one.day).strftime("%Y-%m-%d")
+            for cell, value in zip(metric.cells, VALUES, strict=False):
+                yield (
+                    one.gateway.ident, one.gateway.name, one.gateway.group, metric.name, date, one.slot, one.start, one.end, cell,
+                    getattr(one, value), half_width(b), *b, one.received, one.late,
+                )  # fmt: skip
+
+
+def first_day(asked: int) -> int:
+    """Return the oldest agent-day that there is from the one that is asked for; that one where there is none."""
+    oldest = Message.objects.filter(day__gte=asked).order_by("day").values_list("day", flat=True).first()
+    return asked if oldest is None else int(oldest)
+
+
+@contextlib.contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """Give the name of a file beside `path` that takes its place when it is finished; nothing half-written stays."""
+    part = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        yield part
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def write_csv(target: TextIO, found: Iterable[Sequence[Any]]) -> int:
+    """Write rows as CSV; return how many."""
+    writer = csv.writer(target)
+    writer.writerow(HEAD)
+    count = 0
+    for row in found:
+        writer.writerow([sheet.safe(value) for value in row])
+        count += 1
+    return count
+
+
+def write_parquet(path: Path, found: Iterable[Sequence[Any]]) -> int:
+    """Write rows as Parquet (zstd); return how many."""
+    schema = pa.schema(_COLUMNS)
+    count = 0
+    with pq.ParquetWriter(path, schema, compression="zstd") as writer:
+        for batch in _batches(found, 50_000):
+            writer.write_table(pa.Table.from_pylist([dict(zip(HEAD, row, strict=True)) for row in batch], schema=schema))
+            count += len(batch)
+    return count
+
+
+def _batches(found: Iterable[Any], size: int) -> Iterator[list[Any]]:
+    batch = []
+    for one in found:
+        batch.append(one)
+        if len(batch) == size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def arrivals(path: Path) -> Iterator[tuple[Arrival, int]]:
+    """Yield a file's messages, each with when it came (0: now): an export, or lines of `TOPIC PAYLOAD` as mosquitto_sub -v has them."""
+    try:
+        with path.open("rb") as file:
+            start = file.read(4)
+        if start == b"PAR1":
+            yield from _exported(row for batch in pq.ParquetFile(path).iter_batches() for row in batch.to_pylist())
+        elif start == HEAD[0].encode()[:4]:
+            with path.open(newline="") as text:
+                yield from _exported(csv.DictReader(text))
+        else:
+            with path.open("rb") as file:
+                yield from _lines(file, path)
+    except OSError as failure:
+        raise FileError(f"{path}: {failure.strerror or 'not readable'}; accepted: a file") from None
+    except (ValueError, KeyError, TypeError, pa.ArrowException) as failure:
+        raise FileError(
+            f"{path}: not what `export` writes ({type(failure).__name__}); accepted: its CSV or Parquet, or lines of TOPIC PAYLOAD"
+        ) from None
+
+
+def _lines(file: io.BufferedReader, path: Path) -> Iterator[tuple[Arrival, int]]:
+    number = 0
+    while line := file.readline(2 * LARGEST):
+        number += 1
+        topic, blank, payload = line.rstrip(b"\r\n").partition(b" ")
+        if not blank or not topic.startswith(b"oubli/"):
+            raise FileError(f"{path}: line {number}: no message; accepted: TOPIC PAYLOAD, as mosquitto_sub -v prints them")
+        yield Arrival(topic.decode(errors="replace"), payload, retained=True), 0
+
+
+def _exported(found: Iterable[dict[str, Any]]) -> Iterator[tuple[Arrival, int]]:
+    key: tuple[Any, ...] = ()
+    cells: list[dict[str, Any]] = []
+    for row in found:
+        new = tuple(row[name] for name in ("gateway", "metric", "day", "slot"))
+        if new != key and cells:
+            yield _message(cells)
+            cells = []
+        key = new
+        cells.append(row)
+    if cells:
+        yield _message(cells)
+
+
+def _message(cells: list[dict[str, Any]]) -> tuple[Arrival, int]:
+    first = cells[0]
+    name = str(first["metric"])
+    content = {
+        "schema": f"oubli/{name}/1",
+        "gateway": first["gateway"],
+        "day": first["day"],
+        "slot": int(first["slot"]),
+        "start": int(first["start"]),
+        "end": int(first["end"]),
+        "unit": METRICS[METRIC[name]].unit,
+        "values": [int(row["value"]) for row in cells],
+        "b": [int(first["b_numerator"]), int(first["b_denominator"])],
+        "half_width": int(first["half_width"]),
+    }
+    return Arrival(topics.summary(str(first["gateway"]), name), json.dumps(content).encode(), retained=True), int(first["received"])
+
+
+def take(path: Path, said: Callable[[Counter[str]], None] = lambda _: None) -> Counter[str]:
+    """Take a file's messages into the store; return what became of them. What was exported keeps the second in which it came."""
+    intake, fates = Intake(), Counter[str]()
+    batch: list[Arrival] = []
+    came = 0
+    for arrival, at in arrivals(path):
+        if batch and (at != came or len(batch) == _BATCH):
+            fates += intake.take(batch, came or int(time.time()))
+            said(fates)
+            batch = []
+        came = at
+        batch.append(arrival)
+    if batch:
+        fates += intake.take(batch, came or int(time.time()))
+    return fates
