@@ -49,7 +49,7 @@ class Peer:
         self.got: list[tuple[str, bytes]] = []
         self.client = paho.Client(paho.CallbackAPIVersion.VERSION2, f"test-{who}", protocol=paho.MQTTv5, reconnect_on_failure=False)
         self.client.tls_set(str(ca or folder / "ca.pem"), *((str(folder / f"{who}.pem"), str(folder / f"{who}.key")) if who else ()))
-        self.client.on_message = lambda _client, _data, message: self.got.append((message.topic, message.payload))
+        self.client.on_message = lambda _client, _data, message: self.got.append((message.topic, bytes(message.payload)))
         self.codes: list[int] = []
         self.granted: list[bool] = []
         self.client.on_publish = lambda _client, _data, _number, code, _properties: self.codes.append(code.value)

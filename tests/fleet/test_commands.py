@@ -33,7 +33,7 @@ from tools.fleet.models import VALUES, Gateway, Message
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from click.testing import Result
+    from typer.testing import Result
 
 ONE, OTHER = says.name(1), says.name(2)
 

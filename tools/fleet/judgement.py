@@ -92,8 +92,7 @@ class Standing:
 
 def days_of_keys(health: dict[str, Any]) -> int | None:
     """Return the days of keys that a health message speaks of; None without a custodian's store."""
-    days = health.get("key_days", -1)
-    return None if days < 0 else days
+    return health.get("keys")
 
 
 def _of_health(health: dict[str, Any], since: int) -> Iterable[Finding]:

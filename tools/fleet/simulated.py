@@ -143,7 +143,7 @@ def health(ident: str, time: int, *, late: bool = False, **facts: object) -> Arr
         "spent": 1000,
         "ceiling": 2000,
         "duty": "portal",
-        "key_days": -1,
+        "keys": None,
         "audit": (hour % 100_000, f"{Random(f'{ident}/{hour}').getrandbits(256):064x}"),
     }
     return Arrival(topics.health(ident), messages.health(ident, time, whole | facts))
@@ -154,7 +154,7 @@ TROUBLES: tuple[dict[str, Any], ...] = (
     {"capture": "stopped"},
     {"clock": "floor"},
     {"duty": "undeclared"},
-    {"key_days": 4},
+    {"keys": 4},
 )
 
 
