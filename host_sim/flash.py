@@ -15,6 +15,7 @@ Runs on MicroPython too.
 """
 
 import errno
+import os
 
 from agent.runtime import files
 from agent.runtime.libc import LIBC
@@ -23,6 +24,7 @@ PREFIX = "/flash"
 PAGE = 512  # octets that are programmed at once: SPI NOR 256, NAND 2048 or a quarter of it
 _ROFS = 30
 _DIRECTORY, _FILE = 0o040000, 0o100000
+_READ_AT = files.read_at
 
 
 class PowerCut(Exception):
@@ -98,7 +100,8 @@ class Flash:
             chosen, other = (new, old) if self.dice(2) else (old, new)
             page = chosen[at : at + PAGE]
             if page != other[at : at + PAGE] and self.dice(3) == 0:  # a page that nobody wrote to isn't programmed again
-                tear = self.dice(PAGE)
+                tear = _common(old[at : at + PAGE], new[at : at + PAGE])
+                tear += self.dice(PAGE - tear)
                 page = page[:tear] + other[at + tear : at + PAGE] if self.dice(2) else page[:tear]
             end = min(at + PAGE, size, at + len(page))
             result[at:end] = page[: end - at]
@@ -219,8 +222,10 @@ class Flash:
         elif half:
             target.safe = self._part(target)
         else:
+            same = _common(target.safe, target.seen) // PAGE * PAGE  # pages that are as they were aren't programmed again
             target.safe = target.seen
-            self._program(target.seen)
+            if same < len(target.seen):
+                self._program(target.seen[same:])
         if half:
             raise PowerCut
 
@@ -242,17 +247,26 @@ class Flash:
 
     def remove(self, name: str) -> None:
         """Unlink."""
-        self._node(name)
-        self._step()
-        self._rename(name, None)
+        if name.startswith(self.prefix):
+            self._node(name)
+            self._step()
+            self._rename(name, None)
+        else:
+            os.remove(name)
 
     def _node(self, name: str) -> _Node:
         if name not in self.names:
             raise OSError(errno.ENOENT, "")
         return self.names[name]
 
+    def read_at(self, name: str, offset: int, size: int) -> bytes:
+        """Return a part of a file."""
+        return self._node(name).seen[offset : offset + size] if name.startswith(self.prefix) else _READ_AT(name, offset, size)
+
     def stat(self, name: str) -> "tuple[int, ...]":
         """Return what os.stat does, times left out."""
+        if not name.startswith(self.prefix):
+            return tuple([int(value) for value in os.stat(name)[:10]])
         if name in self.folders:
             return (_DIRECTORY | 0o755, 0, 0, 2, 0, 0, 0, 0, 0, 0)
         node = self._node(name)
@@ -260,16 +274,33 @@ class Flash:
 
     def mkdir(self, name: str) -> None:
         """Make a folder; at once safe: the agent makes its folders once, before anything lies in them."""
-        self.folders.add(name)
+        if name.startswith(self.prefix):
+            self.folders.add(name)
+        else:
+            os.mkdir(name)
 
     def listdir(self, name: str) -> "list[str]":
         """Return the names in a folder."""
+        if not name.startswith(self.prefix):
+            return os.listdir(name)
         return [path[len(name) + 1 :] for path in self.names if path.rsplit("/", 1)[0] == name]
+
+
+def _common(one: bytes, other: bytes) -> int:
+    """Return how many octets at the start of both are the same."""
+    low, high = 0, min(len(one), len(other))
+    while low < high:
+        middle = (low + high + 1) >> 1
+        if one[:middle] == other[:middle]:
+            low = middle
+        else:
+            high = middle - 1
+    return low
 
 
 def mount(flash: Flash) -> None:
     """Let the agent's file code work on this flash below PREFIX, instead of on the one before."""
-    for name, value in (("LIBC", flash), ("os", flash), ("names", flash.listdir)):
+    for name, value in (("LIBC", flash), ("os", flash), ("names", flash.listdir), ("read_at", flash.read_at)):
         setattr(files, name, value)
 
 

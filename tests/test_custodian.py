@@ -284,7 +284,7 @@ CHANGES = {
     "a flipped trailer": lambda data: bytes([*data[:-6], data[-6] ^ 1, *data[-5:]]),
     "cut by one": lambda data: data[:-1],
     "cut in the last chunk": lambda data: data[:-60],
-    "a chunk twice": lambda data: data[:-16] + data[160:-16] + data[-16:],
+    "a chunk twice": lambda data: data[:-20] + data[160:-20] + data[-20:],
     "nothing but a header": lambda data: data[:160],
 }
 

@@ -15,6 +15,8 @@ expired file is unlinked and the folder synced, so that it doesn't come back.
 Flash that refuses is counted by cause, said in `status`, and tried again each minute; capture goes on.
 """
 
+import binascii
+
 from agent import law
 from agent.runtime import files, memory
 from agent.runtime import sodium as crypto
@@ -92,6 +94,7 @@ class Custodian:
         self._scratch = memory.scratch(2 * segment.PAGE)
         self._free = list(range(PAGES))
         self._pages: "dict[int, Page]" = {}
+        self._given_up: "list[tuple[int, int, int, int]]" = []  # day, number, good octets, CRC-32 of the header
         self._take_over()
         self._prepare()
 
@@ -137,14 +140,13 @@ class Custodian:
         slot = page.slot
         path = self._shelf.path(page.day, slot.number)
         size = files.size_of(path) if slot.number and files.exists(path) else 0
+        check = binascii.crc32(files.read_at(path, 0, sealed.HEADER)) if size else 0
         if size > slot.written():
-            octets = size - sealed.TRAILER
-            end = sealed.ending(files.read_at(path, octets, sealed.TRAILER), octets)
-            if end is not None and end[0] == sealed.DONE:
+            if mending.finished(path, size, check) is not None:
                 self._forget(page)  # it was closed: what waited is in it
                 return
             if slot.written():
-                mending.cut(path, slot.written())
+                mending.cut(path, slot.written(), check)
             else:
                 files.remove(path)
         if size != slot.written() or not size:
@@ -154,7 +156,7 @@ class Custodian:
         else:
             self._sodium.zero(slot.bank(slot.generation + 1), crypto.STATE)
             page.header = files.read_at(path, 0, sealed.HEADER)
-            page.sealed = mending.scan(path)[1]
+            page.sealed = mending.scan(path, check)[2]
 
     def _shelve(self, name: str) -> None:
         """Take a file of the folder in; one that isn't finished, and that nobody writes to, is mended first."""
@@ -316,6 +318,7 @@ class Custodian:
         slot, new = page.slot, not page.header
         former = slot.written()
         try:
+            self._tidy()
             self._make_room(page.used + 512)
             if new:
                 self._open(page)
@@ -353,10 +356,11 @@ class Custodian:
         memory.copy(state, slot.bank(slot.generation), crypto.STATE)
         message = page.address + segment.PAGE_HEADER
         size = self._sodium.stream_push(state, self._scratch.address + sealed.FRAME, message, page.used, page.header, tag)
-        sealed.frame(view, size, page.records)
+        check = binascii.crc32(page.header)
+        sealed.frame(view, size, page.records, check)
         size += sealed.FRAME
         if tag == crypto.FINAL:
-            view[size : size + sealed.TRAILER] = sealed.trailer(sealed.DONE, page.sealed + page.records, octets + size)
+            view[size : size + sealed.TRAILER] = sealed.trailer(sealed.DONE, page.sealed + page.records, octets + size, octets, check)
             size += sealed.TRAILER
         return size
 
@@ -380,19 +384,26 @@ class Custodian:
         return True
 
     def _abandon(self, page: Page, former: int) -> None:
-        """Give a segment up whose write failed; what waits goes into another one. What can't be put right now the next start does."""
-        slot = page.slot
-        path = self._shelf.path(page.day, slot.number)
-        try:
-            if former:
-                mending.cut(path, former)
-                self._shelf.grow(self._shelf.find(page.day, slot.number), sealed.TRAILER, 0)
-            elif page.header:
-                files.remove(path)
-        except OSError:
-            if not former and files.exists(path):
-                self._shelf.add(sealed.unpack(page.header)[0], self._boot, files.size_of(path), 0)  # so that it goes in time
+        """Give a segment up whose write failed; what waits goes into another one."""
+        if page.header:
+            self._given_up.append((page.day, page.slot.number, former, binascii.crc32(page.header)))
         self._unopened(page)
+        try:
+            self._tidy()
+        except OSError:
+            return  # before the next write, or at the next start
+
+    def _tidy(self) -> None:
+        """Cut what was given up behind its last good chunk; remove it where it has none."""
+        while self._given_up:
+            day, number, former, check = self._given_up[-1]
+            path = self._shelf.path(day, number)
+            if former and files.exists(path):
+                octets = mending.cut(path, former, check)
+                self._shelf.grow(self._shelf.find(day, number), octets - former, 0)
+            else:
+                files.remove(path)
+            self._given_up.pop()
 
     def _unopened(self, page: Page) -> None:
         """Let a page's next chunk begin a segment."""
@@ -472,9 +483,17 @@ class Custodian:
             "trouble": self.trouble,
         }
 
+    def pages(self) -> "list[Page]":
+        """Return what waits, a page for each day that has one."""
+        return list(self._pages.values())
+
     def close(self) -> None:
         """Close every segment; what flash refuses waits on for the next process of this boot."""
         self.seal()
+        self.release()
+
+    def release(self) -> None:
+        """Unmap, and leave everything as it is."""
         self._region.close()
         self._scratch.close()
 

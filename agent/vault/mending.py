@@ -4,6 +4,8 @@
 Every step can be cut off itself: the next start then does it again and comes to the same end.
 """
 
+import binascii
+
 from agent.runtime import files
 from agent.runtime import sodium as crypto
 from agent.vault import sealed, segment
@@ -19,49 +21,64 @@ class Mended:
         self.torn = torn
 
 
-def scan(path: str) -> "tuple[int, int]":
-    """Return where the last whole frame of a file ends, and how many records there are up to there."""
-    at, records = sealed.HEADER, 0
+_FRAME = sealed.FRAME + crypto.OVERHEAD + segment.PAGE  # octets of the largest
+
+
+def scan(path: str, check: int) -> "tuple[int, int, int]":
+    """Return where the last whole frame of a file ends and begins, and how many records there are up to its end."""
+    at, last, records = sealed.HEADER, 0, 0
     while True:
-        data = files.read_at(path, at, sealed.FRAME + crypto.OVERHEAD + segment.PAGE)
-        size = sealed.whole(data)
+        data = files.read_at(path, at, _FRAME)
+        size = sealed.whole(data, check)
         if not size:
-            return at, records
+            return at, last, records
         records += sealed.records_in(data)
-        at += size
+        at, last = at + size, at
 
 
-def cut(path: str, octets: int) -> None:
-    """End a file as torn, behind a good chunk."""
-    end = sealed.trailer(sealed.TORN, scan(path)[1], octets)
+def finished(path: str, octets: int, check: int) -> "tuple[bytes, int] | None":
+    """Return (kind, records) of a file that ends with its trailer, and whose last frame is whole; None for one that doesn't."""
+    body = octets - sealed.TRAILER
+    end = sealed.ending(files.read_at(path, max(body, 0), sealed.TRAILER), body, check)
+    if end is None or end[2] + sealed.whole(files.read_at(path, end[2], min(_FRAME, body - end[2])), check) != body:
+        return None
+    return end[0], end[1]
+
+
+def cut(path: str, octets: int, check: int) -> int:
+    """End a file as torn behind its last whole frame within `octets`; returns how long it is then."""
     descriptor = files.open_file(path, ("O_APPEND",))
     try:
         files.truncate(descriptor, octets)
+        good, last, records = scan(path, check)
+        files.truncate(descriptor, good)
+        end = sealed.trailer(sealed.TORN, records, good, last, check)
         files.write_all(descriptor, end, len(end))
         files.sync(descriptor)
     finally:
         files.close(descriptor)
+    return good + len(end)
 
 
 def mend(path: str, day: int, number: int, purpose: int) -> Mended:
     """Put a segment that nobody writes to in order; OSError where the file system refuses."""
     octets = files.size_of(path)
+    data = files.read_at(path, 0, sealed.HEADER)
+    check = binascii.crc32(data)
     try:
-        header = sealed.unpack(files.read_at(path, 0, sealed.HEADER))[0]
+        header = sealed.unpack(data)[0]
         if (header.day, header.number, header.purpose) != (day, number, purpose):
             raise crypto.SealError
     except crypto.SealError:
         # Every chunk is bound to its header: nobody can open any of them.
         return _remove(path)
-    body = octets - sealed.TRAILER
-    end = sealed.ending(files.read_at(path, max(body, 0), sealed.TRAILER), body)
+    end = finished(path, octets, check)
     if end is not None:
         return Mended(header, octets, end[1], torn=False)
-    good, records = scan(path)
+    records = scan(path, check)[2]
     if not records:
         return _remove(path)
-    cut(path, good)
-    return Mended(header, good + sealed.TRAILER, records, torn=True)
+    return Mended(header, cut(path, octets, check), records, torn=True)
 
 
 def _remove(path: str) -> Mended:

@@ -11,7 +11,7 @@ VERSION = 1
 SEALED_KEY = 80
 HEADER = 160
 FRAME = 8
-TRAILER = 16
+TRAILER = 20
 DONE, TORN = b"DONE", b"TORN"
 CLOCK_STATES = ("unknown", "floor", "trusted")
 _SEALED = ">4sBBBB16sIIqiQI24s80s"
@@ -65,22 +65,22 @@ def unpack(data: bytes) -> "tuple[Sealed, bytes, bytes]":
     return Sealed(purpose, clock, boot_id, day, destroy, anchor, hours, wall, number), stream, key
 
 
-def frame(view: "bytearray | memoryview", size: int, records: int) -> None:
-    """Fill in the 8 octets before a sealed chunk of `size` octets that stands behind them in `view`."""
+def frame(view: "bytearray | memoryview", size: int, records: int, check: int) -> None:
+    """Fill in the 8 octets before a sealed chunk of `size` octets that stands behind them in `view`; `check`: the header's CRC-32."""
     struct.pack_into(">HH", view, 0, size, records)
-    check = binascii.crc32(memoryview(view)[FRAME : FRAME + size], binascii.crc32(memoryview(view)[:4]))
+    check = binascii.crc32(memoryview(view)[FRAME : FRAME + size], binascii.crc32(memoryview(view)[:4], check))
     struct.pack_into(">I", view, 4, check)
 
 
-def whole(data: "bytes | memoryview") -> int:
+def whole(data: "bytes | memoryview", check: int) -> int:
     """Return how many octets the frame at the start of `data` has, with its chunk; 0 where it isn't whole."""
     if len(data) < FRAME:
         return 0
-    size, _, check = struct.unpack_from(">HHI", data, 0)
+    size, _, said = struct.unpack_from(">HHI", data, 0)
     if size < crypto.OVERHEAD or len(data) < FRAME + size:
         return 0
     view = memoryview(data)
-    return FRAME + size if binascii.crc32(view[FRAME : FRAME + size], binascii.crc32(view[:4])) == check else 0
+    return FRAME + size if binascii.crc32(view[FRAME : FRAME + size], binascii.crc32(view[:4], check)) == said else 0
 
 
 def records_in(data: "bytes | memoryview") -> int:
@@ -88,17 +88,17 @@ def records_in(data: "bytes | memoryview") -> int:
     return struct.unpack_from(">HH", data, 0)[1]
 
 
-def trailer(kind: bytes, records: int, octets: int) -> bytes:
-    """Return the 16 octets that end a file of `octets` octets before them."""
-    said = struct.pack(">4sII", kind, records, octets)
-    return said + struct.pack(">I", binascii.crc32(said))
+def trailer(kind: bytes, records: int, octets: int, last: int, check: int) -> bytes:
+    """Return the 20 octets that end a file of `octets` octets before them, whose last frame begins at `last`."""
+    said = struct.pack(">4sIII", kind, records, octets, last)
+    return said + struct.pack(">I", binascii.crc32(said, check))
 
 
-def ending(data: bytes, octets: int) -> "tuple[bytes, int] | None":
-    """Return (kind, records) of the trailer of a file with `octets` before it; None for anything else."""
+def ending(data: bytes, octets: int, check: int) -> "tuple[bytes, int, int] | None":
+    """Return (kind, records, last) of the trailer of a file with `octets` before it; None for anything else."""
     if len(data) != TRAILER:
         return None
-    kind, records, before, check = struct.unpack(">4sIII", data)
-    if kind not in (DONE, TORN) or before != octets or binascii.crc32(data[:12]) != check:
+    kind, records, before, last, said = struct.unpack(">4sIIII", data)
+    if kind not in (DONE, TORN) or before != octets or binascii.crc32(data[:16], check) != said:
         return None
-    return kind, records
+    return kind, records, last

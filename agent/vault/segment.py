@@ -12,9 +12,11 @@ octets, network order: magic "OUBL", version u8 = 1, purpose u8, custody u8 = 1,
 id 16, day u32 (since 1970-01-01; deadlines run from its 00:00 UTC at the earliest), destroy day u32, time since boot at which the day
 began i64 (ns), powered-on hours at which it began i32, wall time of opening u64 (ns), number u32, secretstream header 24, then the
 stream's 32-octet key sealed to the day's public key (crypto_box_seal, 80 octets). Then frames: u16 octets of the chunk, u16 records in
-it, CRC-32 u32 of these 4 octets and the chunk, the chunk: plaintext + 17, sealed with the whole header as associated data, tag
+it, CRC-32 u32 of header, these 4 octets and chunk, then the chunk: plaintext + 17, sealed with the whole header as associated data, tag
 "rekey" (2), the last one's "final" (3). The plaintext is a run of records, each behind one octet that says how long it is. At the end a
-trailer of 16 octets: "DONE" or "TORN", records in all u32, octets before the trailer u32, CRC-32 u32 of the 12 before.
+trailer of 20 octets: "DONE" or "TORN", records in all u32, octets before the trailer u32, where the last frame begins u32, CRC-32 u32 of
+header and the 16 octets before. The header is in every sum, and the trailer says where the last frame is, because flash may keep what
+was written last and lose what was written just before.
 TORN: the recorder found it unfinished and cut it behind its last whole frame; the audit log names it. No trailer: it is
 being written, or power was cut and no recorder has run since.
 """

@@ -15,7 +15,7 @@ from nacl.exceptions import CryptoError
 from nacl.public import PrivateKey, SealedBox
 
 PURPOSES = ("security", "attribution", "billing", "services", "location", "consent", "freeze")  # in the order of their numbers
-HEADER, FRAME, TRAILER = 160, 8, 16
+HEADER, FRAME, TRAILER = 160, 8, 20
 EPOCH = date(1970, 1, 1)
 _HEADER = struct.Struct(">4sBBBB16sIIqiQI24s80s")
 _FINAL = bindings.crypto_secretstream_xchacha20poly1305_TAG_FINAL
@@ -82,7 +82,7 @@ def sealed_size(data: bytes, at: int) -> int | None:
     """Return how many octets the chunk of a frame has, None where no whole frame is."""
     size, _, check = struct.unpack_from(">HHI", data, at) if len(data) - at >= FRAME else (0, 0, 0)
     whole = size and len(data) >= at + FRAME + size
-    return size if whole and zlib.crc32(data[at : at + 4] + data[at + FRAME : at + FRAME + size]) == check else None
+    return size if whole and zlib.crc32(data[:HEADER] + data[at : at + 4] + data[at + FRAME : at + FRAME + size]) == check else None
 
 
 def split(plain: bytes) -> Iterator[bytes]:
@@ -103,8 +103,8 @@ def read(data: bytes) -> Segment:
         raise SegmentError("not a segment of custodian custody, version 1")
     kind, said = b"", None
     if len(data) >= HEADER + TRAILER:
-        kind, records, before, check = struct.unpack_from(">4sIII", data, len(data) - TRAILER)
-        if kind in (b"DONE", b"TORN") and before == len(data) - TRAILER and zlib.crc32(data[-TRAILER:-4]) == check:
+        kind, records, before, _, check = struct.unpack_from(">4sIIII", data, len(data) - TRAILER)
+        if kind in (b"DONE", b"TORN") and before == len(data) - TRAILER and zlib.crc32(data[:HEADER] + data[-TRAILER:-4]) == check:
             said = records
     return Segment(
         PURPOSES[purpose - 1],
