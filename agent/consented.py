@@ -85,16 +85,16 @@ class Consented:
 
     # What comes in
 
-    def connection(self, connection: "Connection", terminal: "Holder | None", start: int, end: int) -> None:
-        """Keep a connection for `services` where its terminal consents; `start` and `end` in ns."""
+    def connection(self, connection: "Connection", terminal: "Holder | None", end: int, service: int) -> None:
+        """Keep a connection for `services` where its terminal consents; `end` in ns, `service` its class."""
         room, packer = self._consents, self._services
         if room is None or packer is None:
             return
         place = room.active(terminal.mac(), "services", self._now()) if terminal is not None else -1
-        if terminal is None or place < 0 or start <= (room.since(place) + 1) * _SECOND:
+        if terminal is None or place < 0 or connection.start <= (room.since(place) + 1) * _SECOND:
             self._counters["services without consent"] += 1
             return
-        size = packer.pack(connection, terminal, start, end)
+        size = packer.pack(connection, terminal, end, service)
         if self.stores["services"].append(place, size, room.end(place), self._wall, self._monotonic) == "kept":
             self._counters["services kept"] += 1
 

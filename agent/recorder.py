@@ -9,6 +9,7 @@ then forgotten by everything but the vault and the day's table.
 import errno
 import json
 import os
+import time
 
 from agent import BUILT, law
 from agent.capture import connections, lan, leases, lossfree, neighbours, timeouts, trouble
@@ -30,6 +31,7 @@ from agent.summary.day import JITTER, AgentDay
 from agent.summary.ledger import Ledger
 from agent.summary.noise import Sampler
 from agent.summary.published import Published
+from agent.summary.services import service_of
 from agent.summary.terminals import Terminals
 from agent.vault import stores
 from agent.vault.keys import KeyRing
@@ -48,6 +50,7 @@ FORWARDER_LIMIT = 1024
 
 DUMP = 300 * _SECOND  # how often the live table is listed
 
+GATHER = 0.005  # seconds in which ends gather for one turn; even a flush makes fewer in it than RECEIVE_BUFFER holds
 BATCH = 64
 DUMP_BATCH = 2  # datagrams of a dump in one turn of the loop: events come first
 DATAGRAM = 32768
@@ -131,8 +134,9 @@ class Recorder:
         self.clock = Clock(source, paths.clock, floor, hardware=config.gateway.hardware_clock)
         self.audit = Audit(paths.audit, sodium, self.clock, log, random)
         self.audit.begin(booted=self.clock.booted, config=sodium.digest(config.canonical.encode(), 8))
-        self._decoder = connections.Decoder()
-        self._table = connections.Decoder(connections.NEW)
+        self._decoder, self._table = connections.Decoder(), connections.Decoder(connections.NEW)
+        # Bound once: MicroPython makes an object each time a method is named.
+        self._take_event, self._take_live = self._connection, self._alive
         self._timeouts = timeouts.Timeouts(sysctl)
         self._terminals = Terminals(paths.terminals, config.summary.rows, source.boot, sodium)
         self._who = Who(ADDRESSES_A_ROW * config.summary.rows)
@@ -150,6 +154,7 @@ class Recorder:
         self._day = AgentDay(config, self._terminals, self._ledger, sampler, self._spool, self._published, jitter, log)
         self._wall = source.wall()
         self._monotonic = source.monotonic()
+        self._ring.now(self._wall + _AHEAD, self._monotonic)
         self.due = self._monotonic  # when `tick` wants to be called again, monotonic ns
         self._next_refresh = self._patience = self._monotonic + REFRESH
         self._next_policies = self._monotonic
@@ -224,7 +229,7 @@ class Recorder:
 
     def datagram(self, buffer: "bytearray | bytes", length: int) -> None:
         """Handle one ctnetlink event: `length` octets at the start of `buffer`."""
-        self._decoder.feed(buffer, length, self._connection)
+        self._decoder.feed(buffer, length, self._take_event)
 
     def neighbour(self, buffer: "bytearray | bytes", length: int) -> None:
         """Handle one rtnetlink datagram."""
@@ -241,7 +246,7 @@ class Recorder:
 
     def live(self, buffer: "bytearray | bytes", length: int) -> None:
         """Handle one datagram of a dump of the live table."""
-        self._table.feed(buffer, length, self._alive)
+        self._table.feed(buffer, length, self._take_live)
 
     def live_request(self) -> "bytes | None":
         """Return the request that lists the live table where that is due, None otherwise."""
@@ -288,44 +293,44 @@ class Recorder:
         counters = self.counters.values
         counters["connections"] += 1
         if self.clock.stepped and connection.stop:
-            connection.start, connection.stop = self.clock.restate(connection.start, connection.stop)
-        start = connection.start
-        terminal = self._who.find(connection.word0, connection.word1, connection.word2, connection.word3, start)
-        kind = self._lan.stays(connection) if terminal is not None else self._lan.side(connection.source())
+            connection = connections.restated(connection, self.clock.restate(connection.start, connection.stop))
+        terminal = self._who.find(connection)
+        kind = self._lan.stays(self._decoder) if terminal is not None else self._lan.side(connections.source_of(connection))
         if kind:
             counters["excluded: " + kind] += 1
             return
         end = self._timeouts.end(connection) if connection.stop else self._wall
+        service = service_of(connection.protocol, connection.destination_port)
         if terminal is None:
             counters["unknown terminal"] += 1
         else:
             volume = connection.bytes_up + connection.bytes_down
-            self._day.see(terminal.address, start or end, end, connection.service, volume)
+            self._day.see(terminal.address, connection.start or end, end, service, volume)
         if self._services is not None and connection.stop and connection.accounted:
-            self._services(connection, terminal, start, end)
+            self._services(connection, terminal, end, service)
         if not self._keeps:
             counters["no purpose"] += self._services is None
         elif not connection.stop or not connection.accounted:
             counters["lost: born before accounting"] += 1
         else:
-            if not 0 <= end < _LATEST:
-                counters["lost: clock"] += 1
-                return
-            result = self._ring.append(connection, terminal, start, end, self._wall + _AHEAD, self._monotonic)
-            if result != "lost":
-                counters[result] += 1
+            self._keep(connection, terminal, end, service)
+
+    def _keep(self, connection: "connections.Connection", terminal: "Terminal | None", end: int, service: int) -> None:
+        result = self._ring.append(connection, terminal, end, service) if 0 <= end < _LATEST else "lost: clock"
+        if result != "lost":
+            self.counters.values[result] += 1
 
     def _alive(self, connection: "connections.Connection") -> None:
         """Count a connection that lasts up to its last packet, without its volume yet, and keep its association (ANON-8)."""
-        start = connection.start
         if self.clock.stepped:
-            start, _ = self.clock.restate(start, self._wall)
-        terminal = self._who.find(connection.word0, connection.word1, connection.word2, connection.word3, start)
+            connection = connections.restated(connection, self.clock.restate(connection.start, self._wall))
+        terminal = self._who.find(connection)
         if terminal is not None:
             self._who.needed(terminal.row)
-            if not self._lan.stays(connection):
+            if not self._lan.stays(self._table):
                 last = self._timeouts.last(connection, self._wall)
-                self._day.see(terminal.address, start or last, last, connection.service, 0)
+                service = service_of(connection.protocol, connection.destination_port)
+                self._day.see(terminal.address, connection.start or last, last, service, 0)
 
     def tick(self) -> int:
         """Do what is due now; returns the ns until it wants to be called again."""
@@ -333,6 +338,7 @@ class Recorder:
         self._watch_clock()
         self._wall, self._monotonic = wall, monotonic = source.wall(), source.monotonic()
         trusted = self.clock.trusted
+        self._ring.now(wall + _AHEAD, monotonic)
         for store in self.stores.values():
             store.tick(wall + _AHEAD, monotonic + _AHEAD, trusted=trusted)
         if self._consented is not None:
@@ -605,12 +611,16 @@ def run(config: "Config", root: str, source: "TimeSource") -> int:
     streams = _streams(recorder, routes, events, table, ruleset)
     datagram = memory.scratch(DATAGRAM)
     buffer = datagram.view
-    wait = 0
+    wait, behind = 0, False
     deaf = True  # events wait in the kernel until the LAN is known
     while True:
         LIBC.call("alarm", HANG)
         ready = poll.wait(wait)
-        _read(streams, ready, buffer)
+        if events in ready and not behind:
+            # What ends in the next moment is read in the same turn: turns cost more than events do.
+            time.sleep(GATHER)
+            ready = poll.wait(0)
+        behind = _read(streams, ready, buffer)
         if ready:
             datagram.wipe()  # nothing of a message stays once it is handled (EXP-2)
         now = source.monotonic()
@@ -655,19 +665,24 @@ def _streams(recorder: Recorder, routes: int, events: int, table: int, ruleset: 
     )
 
 
-def _read(streams: "Sequence[Stream]", ready: "list[int]", buffer: "bytearray | memoryview") -> None:
-    """Read each stream that is ready, in their order; one says by itself whether it may be, where a former one is behind or not."""
+def _read(streams: "Sequence[Stream]", ready: "list[int]", buffer: "bytearray | memoryview") -> bool:
+    """Read each stream that is ready, in their order; one says by itself whether it may be, where a former one is behind or not.
+
+    True where more may wait.
+    """
     behind = False
     for descriptor, take, overrun, batch, may in streams:
         if descriptor in ready and may(behind):
             behind = _drain(descriptor, buffer, take, overrun, batch) or behind
+    return behind
 
 
 def _drain(
     descriptor: int, buffer: "bytearray | memoryview", take: "Callable[[Any, int], None]", overrun: "Callable[[], None]", batch: int
 ) -> bool:
     """Hand on at most `batch` datagrams, and whether the kernel says that it dropped some; True where more may wait."""
-    for _ in range(batch):
+    while batch:
+        batch -= 1
         size = sockets.receive(descriptor, buffer)
         if size > 0:
             take(buffer, size)
@@ -689,6 +704,7 @@ if TYPE_CHECKING:
     from agent.clock import TimeSource
     from agent.config import Config
     from agent.consented import Consented
+    from agent.who import Terminal
 
     # Descriptor; what takes a datagram, what is told of ENOBUFS; datagrams in one turn; whether it may be read now.
     Stream = tuple[int, Callable[[Any, int], None], Callable[[], None], int, Callable[[bool], bool]]

@@ -31,7 +31,8 @@ _NEXT, _SINCE, _NUMBER, _SEEN = 6, 7, 9, 10  # words of a row
 _PROBES = 64  # rows looked at for one that may be given up
 _HOLDERS = 8  # of one address: who flips its MAC can't make a chain long
 _NOTICE = 1000000000  # ns in which a change is read after the kernel made it: the newcomer's first packets are its own
-_MAPPED = 0xFFFF
+_MAPPED = 0xFFFF  # third word of an IPv4 address
+_INET = 2
 
 
 class Terminal:
@@ -48,6 +49,10 @@ class Terminal:
     def mac(self) -> bytes:
         """Return the MAC."""
         return self._who.mac(self.row)
+
+    def octet(self, number: int) -> int:
+        """Return one of the MAC's 6 octets."""
+        return self._who.octet(self.row, number)
 
 
 class Who:
@@ -70,27 +75,28 @@ class Who:
         self._terminal = Terminal(self)
 
     def _bucket(self, a: int, b: int, c: int, d: int) -> int:
-        f = self._factors
-        total = (d >> 16) * f[0] + (d & 0xFFFF) * f[1]
-        if a or b or c != _MAPPED:
-            total += (c >> 16) * f[2] + (c & 0xFFFF) * f[3] + (b >> 16) * f[4] + (b & 0xFFFF) * f[5]
-            total += (a >> 16) * f[6] + (a & 0xFFFF) * f[7]
+        total = self._more(a, b, c) if a or b or c != _MAPPED else 0
+        total += (d >> 16) * self._factors[0] + (d & 0xFFFF) * self._factors[1]
         return total >> 16 & self._mask
 
-    def find(self, a: int, b: int, c: int, d: int, start: int) -> "Terminal | None":
-        """Return who held the address of these four words at `start`; None where nobody is known to have had it.
+    def _more(self, a: int, b: int, c: int) -> int:
+        f = self._factors
+        total = (c >> 16) * f[2] + (c & 0xFFFF) * f[3] + (b >> 16) * f[4] + (b & 0xFFFF) * f[5]
+        return total + (a >> 16) * f[6] + (a & 0xFFFF) * f[7]
 
-        Where the first holder known came later than `start`, it is the answer as long as no former one was forgotten: nothing
+    def find(self, connection: "Source") -> "Terminal | None":
+        """Return who held a connection's source address when it started; None where nobody is known to have had it.
+
+        Where the first holder known came later than that, it is the answer as long as no former one was forgotten: nothing
         says otherwise.
         """
-        table = self._words
-        row = self._heads[self._bucket(a, b, c, d)]
-        found = 0
+        row = self._newest_in_bucket(connection)
+        found, table = 0, self._words
         while row:
             at = row * _ROW
-            if table[at + 3] == d and table[at + 2] == c and table[at + 1] == b and table[at] == a:
+            if table[at + 3] == connection.word3 and self._holds(at, connection):
                 found = row
-                if table[at + _SINCE] << 32 | table[at + _SINCE + 1] <= start:
+                if table[at + _SINCE] << 32 | table[at + _SINCE + 1] <= connection.start:
                     break
             row = table[at + _NEXT]
         if not found or (not row and self._rows.view[found * _ROW * 4 + _MARKS] & _PRECEDED):
@@ -101,10 +107,27 @@ class Who:
         terminal.address = self._rows.address + found * _ROW * 4 + _MAC
         return terminal
 
+    def _newest_in_bucket(self, connection: "Source") -> int:
+        word = connection.word3
+        if connection.family == _INET:
+            return self._heads[(word >> 16) * self._factors[0] + (word & 0xFFFF) * self._factors[1] >> 16 & self._mask]
+        return self._heads[self._bucket(connection.word0, connection.word1, connection.word2, word)]
+
+    def _holds(self, at: int, connection: "Source") -> bool:
+        """Say whether the row at a word has this source but for its last word."""
+        table = self._words
+        if connection.family == _INET:
+            return table[at + 2] == _MAPPED and not table[at + 1] and not table[at]
+        return table[at + 2] == connection.word2 and table[at + 1] == connection.word1 and table[at] == connection.word0
+
     def mac(self, row: int) -> bytes:
         """Return a row's MAC."""
         at = row * _ROW * 4 + _MAC
         return bytes(self._rows.view[at : at + 6])
+
+    def octet(self, row: int, number: int) -> int:
+        """Return an octet of a row's MAC."""
+        return self._rows.view[row * _ROW * 4 + _MAC + number]
 
     def _same(self, row: int, four: "tuple[int, ...]") -> bool:
         return tuple([self._words[row * _ROW + index] for index in range(4)]) == four
@@ -270,3 +293,8 @@ def _four(address: bytes) -> "tuple[int, ...]":
     if len(address) == 4:
         return (0, 0, _MAPPED, struct.unpack(">I", address)[0])
     return struct.unpack(">4I", address)
+
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from agent.capture.connections import Connection as Source

@@ -61,15 +61,15 @@ def _keep_destination(root: str) -> None:
     """Copy what a message says about the original direction, destination included, to a file (L34-VI-1)."""
     from agent.capture.connections import Decoder
 
-    def make(take: "Any") -> "Any":
-        def keep(self: "Any", kind: int, buffer: bytearray, at: int, end: int) -> None:
+    def make(feed: "Any") -> "Any":
+        def keep(self: "Any", buffer: bytearray, length: int, sink: "Any") -> None:
             with open(root + "/var/run/oubli/live/notes", "ab") as file:
-                file.write(bytes(buffer[at:end]))
-            take(self, kind, buffer, at, end)
+                file.write(bytes(buffer[:length]))
+            feed(self, buffer, length, sink)
 
         return keep
 
-    _swap(Decoder, "_take", make)
+    _swap(Decoder, "feed", make)
 
 
 def _stop_is_end(_root: str) -> None:
@@ -79,36 +79,40 @@ def _stop_is_end(_root: str) -> None:
     _swap(Timeouts, "end", lambda _: lambda _self, connection: connection.stop)
 
 
-def _on_connection(change: "Callable[[Connection, int], bool]") -> None:
-    """Let `change(connection, number)` see each connection first; False drops it."""
+def _on_connection(change: "Callable[[Connection, int], Any]") -> None:
+    """Hand on what `change(connection, number)` makes of each connection; None drops it."""
     from agent.recorder import Recorder
 
     count = [0]
 
     def make(handle: "Any") -> "Any":
-        def changed(self: "Any", connection: "Connection") -> None:
+        def take(self: "Any", connection: "Connection") -> None:
             count[0] += 1
-            if change(connection, count[0]):
-                handle(self, connection)
+            changed = change(connection, count[0])
+            if changed is not None:
+                handle(self, changed)
 
-        return changed
+        return take
 
     _swap(Recorder, "_connection", make)
 
 
 def _lose_one(_root: str) -> None:
     """Lose the fiftieth connection without counting it."""
-    _on_connection(lambda _connection, number: number != 50)
+    _on_connection(lambda connection, number: connection if number != 50 else None)
 
 
 def _port_before_translation(_root: str) -> None:
     """Write the terminal's port where the public one belongs."""
 
-    def change(connection: "Connection", _number: int) -> bool:
-        connection.translated_port = connection.source_port
-        return True
+    class Untranslated:
+        def __init__(self, connection: "Connection") -> None:
+            self._connection = connection
 
-    _on_connection(change)
+        def __getattr__(self, name: str) -> int:
+            return getattr(self._connection, "source_port" if name == "translated_port" else name)
+
+    _on_connection(lambda connection, _number: Untranslated(connection))
 
 
 def _keep_keys(_root: str) -> None:

@@ -11,7 +11,7 @@ import struct
 
 from agent import config, law
 from agent.capture import lan as lan_room
-from agent.capture.connections import Connection, Decoder
+from agent.capture.connections import Decoder, source_of
 from agent.capture.lan import Lan
 from agent.capture.leases import Leases
 from agent.capture.neighbours import Neighbours
@@ -35,6 +35,7 @@ from tests.pipe import serve
 
 ROW = "protocol", "source", "source_port", "translated_port", "service", "packets_up", "packets_down", "bytes_up", "bytes_down"
 PAGE = 50  # records of one answer
+UNIT = 100000000  # ns
 _SIGKILL = 9
 _held: "dict[str, Any]" = {}  # the rooms that are open, by name
 
@@ -89,18 +90,32 @@ class Holder:
         """Return the MAC."""
         return self._mac
 
+    def octet(self, number: int) -> int:
+        """Return one of the MAC's 6 octets."""
+        return self._mac[number]
 
-def connection(row: "list[Any]") -> Connection:
-    """Return a connection of a row."""
-    made = Connection()
+
+class Connection:
+    """A connection as the decoder tells it: its source and start (ns), and what a row has."""
+
+    def __init__(self, source: bytes, start: int) -> None:
+        self.family = 2 if len(source) == 4 else 10
+        self.word0, self.word1, self.word2, self.word3 = struct.unpack(">4I", bytes(16 - len(source)) + source)
+        self.start = start
+
+
+def connection(row: "list[Any]", unit: int = 1) -> "Any":
+    """Return a connection of a row whose start, in units of so many ns, follows the MAC."""
+    made = Connection(_octets(row[1]), row[10] * unit)
     for name, value in zip(ROW, row):
-        if name == "source":
-            made.family = 2 if len(value) == 8 else 10
-            words = struct.unpack(">4I", (bytes(10) + b"\xff\xff" if len(value) == 8 else b"") + _octets(value))
-            made.word0, made.word1, made.word2, made.word3 = words
-        else:
-            setattr(made, name, value)
+        setattr(made, name, value)
     return made
+
+
+def packed(packer: Packer, row: "list[Any]", unit: int = UNIT) -> int:
+    """Pack a row at the page's start, its times in units of so many ns; returns how many octets it takes."""
+    made = connection(row, unit)
+    return packer.pack(0, made, holder(row), row[11] * unit, made.service)
 
 
 def places() -> "Any":
@@ -153,11 +168,9 @@ def settings(path: str) -> "dict[str, Any]":
 
 def pack(window: int, rows: "list[list[Any]]") -> "list[str]":
     """Pack records one by one; returns the octets of each."""
-    packer, page, packed = Packer(window, places()), bytearray(LARGEST), []
-    for row in rows:
-        size = packer.pack(page, 0, connection(row), holder(row), row[10], row[11])
-        packed.append(_hex(page[:size]))
-    return packed
+    page = bytearray(LARGEST)
+    packer = Packer(window, places(), page)
+    return [_hex(page[: packed(packer, row)]) for row in rows]
 
 
 def unpack(window: "int | None", chunks: "list[str]") -> "list[str]":
@@ -187,7 +200,11 @@ def vault_open(root: str, lifetime: int, budget: int, boot: str) -> "dict[str, A
 def vault_append(rows: "list[list[Any]]", wall: int, monotonic: int) -> "dict[str, Any]":
     """Append connections (start and end in ns); returns each one's result and the losses."""
     store, _, lost = _held["vault"]
-    results = [store.append(connection(row), holder(row), row[10], row[11], wall, monotonic) for row in rows]
+    store.now(wall, monotonic)
+    results = []
+    for row in rows:
+        made = connection(row)
+        results.append(store.append(made, holder(row), row[11], made.service))
     return {"results": results, "lost": _taken(lost)}
 
 
@@ -357,11 +374,10 @@ def who(steps: "list[list[Any]]") -> "dict[str, Any]":
     """Take steps: ["find", address, start] answers the MAC or None, others are the table's own calls; returns answers and counts."""
     table, answers = _held["who"], []
     for step in steps:
-        call, rest = step[0], [_octets(word) if isinstance(word, str) else word for word in step[1:]]
+        call = step[0]
+        rest: "list[Any]" = [_octets(word) if isinstance(word, str) else word for word in step[1:]]
         if call in ("find", "needed"):
-            address = rest[0] if len(rest[0]) == 16 else bytes(10) + b"\xff\xff" + rest[0]
-            a, b, c, d = struct.unpack(">4I", address)
-            found = table.find(a, b, c, d, rest[1])
+            found = table.find(Connection(*rest))
             if call == "find":
                 answers.append(_hex(found.mac()) if found else None)
             elif found:
@@ -415,11 +431,12 @@ def lan(names: "list[str]", datagrams: "list[str]", events: "list[str]") -> "dic
         while follower.request():
             pass
 
-    def say(one: Connection) -> None:
-        found = table.find(one.word0, one.word1, one.word2, one.word3, one.start)
-        told.append([room.side(one.source()), room.stays(one), _hex(found.mac()) if found else None])
-
     decoder = Decoder()
+
+    def say(one: "Any") -> None:
+        found = table.find(one)
+        told.append([room.side(source_of(one)), room.stays(decoder), _hex(found.mac()) if found else None])
+
     for text in events:
         decoder.feed(_octets(text), len(text) // 2, say)
     held = table.held()

@@ -14,6 +14,7 @@ import random
 import select
 import struct
 import subprocess
+import time
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
@@ -46,8 +47,9 @@ DRIVER = """
 import struct, sys
 from binascii import hexlify
 from agent.capture import connections, neighbours, timeouts
+from agent.summary.services import service_of
 
-NUMBERS = "family protocol source_port translated_port service packets_up bytes_up packets_down bytes_down start stop state status"
+NUMBERS = "family protocol source_port translated_port packets_up bytes_up packets_down bytes_down start stop state status"
 times = timeouts.Timeouts({}.get)
 tails = [b"", bytes(64), bytes((255,)) * 64, struct.pack("HHI", 8, 1, 9) * 8]
 state = []
@@ -58,7 +60,8 @@ class Listener(neighbours.Listener):
 
 def connection(c):
     numbers = [str(getattr(c, name)) for name in NUMBERS.split() + ["remaining"]]
-    state.append(" ".join(numbers + [hexlify(c.source()).decode(), str(int(c.accounted)), str(times.end(c))]))
+    numbers.insert(4, str(service_of(c.protocol, c.destination_port)))
+    state.append(" ".join(numbers + [hexlify(connections.source_of(c)).decode(), str(int(c.accounted)), str(times.end(c))]))
 
 def told(buffer, length):
     del state[:]
@@ -585,7 +588,7 @@ def test_invented_datagrams_are_told_alike_and_stop_nothing(any_interpreter: Int
 DESTINATION = """
 import sys
 from binascii import hexlify
-from agent.capture.connections import Decoder
+from agent.capture.connections import Decoder, source_of
 from agent.runtime import memory
 from agent.runtime.libc import LIBC
 from agent.runtime.sodium import Sodium
@@ -595,7 +598,7 @@ for _ in range(3):
     length = LIBC.call("read", 0, region.address, 4096)
     decoder.feed(region.view, length, kept.append)
     KEEP
-    source = decoder.connection.source()
+    source = source_of(decoder.connection)
     sodium.zero(region.address, 4096)
     print(hexlify(source).decode())
 """
@@ -630,8 +633,10 @@ def test_no_destination_is_copied_out_of_the_kernels_buffer(any_interpreter: Int
 
 TIMEOUTS = """
 import json, sys
-from agent.capture.connections import Connection
 from agent.capture.timeouts import Timeouts
+
+class Connection:
+    remaining = 0
 
 for row in sys.stdin:
     told, connection, ends = None, Connection(), []
@@ -721,3 +726,74 @@ print(json.dumps([timeouts.read_sysctl(name) for name in ("udp_timeout", "tcp_ti
         )
     ]
     assert json.loads(interpreter.run("-c", text).stdout) == values
+
+
+HEAP = """
+import gc, sys
+from agent import config
+from agent.recorder import Recorder
+from agent.runtime import memory
+from agent.runtime.clocks import DeviceTime
+
+def quiet(_text):
+    pass
+
+def octets(count):
+    return sys.stdin.buffer.read(count)
+
+path, root, times = sys.argv[1], sys.argv[2], int(sys.argv[3])
+recorder = Recorder(config.load(path), root, DeviceTime(), log=quiet, sysctl={}.get)
+inbox = memory.scratch(4096)
+known, sizes = [], []
+while True:
+    head = octets(2)
+    if not head:
+        break
+    size, kind = head[0] | head[1] << 8, octets(1)
+    data = octets(size)
+    if kind == b"n":
+        recorder.neighbour(data, size)
+    else:
+        known.append(data)
+
+def play(count):
+    while count:
+        count -= 1
+        for data in known:
+            inbox.view[: len(data)] = data
+            recorder.datagram(inbox.view, len(data))
+
+def heap(count):
+    gc.collect()
+    gc.disable()
+    before = gc.mem_alloc()
+    play(count)
+    after = gc.mem_alloc()
+    gc.enable()
+    return after - before
+
+play(2)
+kept = recorder.counters.values["kept"]
+once, more = heap(times), heap(2 * times)
+print(more - once, recorder.counters.values["kept"] - kept)
+"""
+
+
+def test_a_connection_takes_at_most_64_octets_of_heap(micropython: Interpreter, tmp_path: Path) -> None:
+    """Kernel to packed record, both families, TCP, UDP and ICMP, known terminals: less garbage, fewer collections."""
+    (tmp_path / "oubli").write_text("config gateway 'gateway'\n\toption id 'aaaaaaaaaaaaaaaa'\n\toption duty 'none'\n\tlist lan 'lan'\n")
+    mac, now = bytes.fromhex("5ea64e218f39"), time.time_ns()
+    terminals = (bytes((192, 168, 1, 100)), HERE)
+    told = [kernel.link("lan"), kernel.address(bytes((192, 168, 1, 1)), 24), kernel.address(HERE[:-1] + b"\0", 64)]
+    told += [kernel.neighbour(kernel.Neighbour(address, mac)) for address in terminals]
+    times = {"start": now - 60 * SECOND, "stop": now, "bytes_up": 5000, "bytes_down": 70000, "packets_down": 300}
+    ended = [
+        kernel.conntrack("destroy", flow(protocol=protocol, **family, **times))
+        for family, protocol in (({}, 6), ({}, 17), ({}, 1), (V6, 6), (V6, 17), (V6, 58))
+    ]
+    framed = [struct.pack("<H", len(data)) + kind + data for kind, messages in ((b"n", told), (b"d", ended)) for data in messages]
+    rounds = 10
+    done = micropython.run("-c", HEAP, tmp_path / "oubli", tmp_path / "root", str(rounds), input=b"".join(framed), timeout=60)
+    taken, kept = map(int, done.stdout.split())
+    assert kept == 3 * rounds * len(ended)
+    assert taken <= 64 * rounds * len(ended)

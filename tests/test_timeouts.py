@@ -27,7 +27,9 @@ SECOND = 1_000_000_000
 DRIVER = """
 import json, struct, sys
 from agent.capture import timeouts
-from agent.capture.connections import Connection
+
+class Connection:
+    remaining = 0
 
 told = timeouts.Timeouts({"udp_timeout": 20, "tcp_timeout_close": 10, "sctp_timeout_shutdown_sent": 0}.get)
 connection = Connection()

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from agent import law
 from agent.capture import connections, neighbours
 from agent.capture.timeouts import Timeouts
+from agent.summary.services import service_of
 from agent.vault import ring, segment
 from agent.vault.keys import SLOT
 from agent.vault.record import LARGEST, Packer, Record
@@ -181,16 +182,18 @@ def test_records_have_the_octets_of_the_format(any_interpreter, remotes):
 
 def test_largest_record_fits_the_room_that_is_kept_for_it():
     """A new IPv6 terminal, another protocol, every number at its longest."""
-    packer, page = Packer(0, remote.places()), bytearray(200)
+    page = bytearray(200)
+    packer = Packer(0, remote.places(), page)
     one = [255, "20" * 16, 1, 2, 0, 2**64 - 1, 2**64 - 1, 2**64 - 1, 2**64 - 1, MAC]
-    assert packer.pack(page, 0, remote.connection(one), remote.holder(one), 0, 2**64 // UNIT) <= LARGEST
+    assert remote.packed(packer, [*one, 0, 2**64], 1) <= LARGEST
 
 
 def test_made_up_terminals_cannot_fill_the_memory(ask):
     """The dictionary has 256 places, whoever comes; every record still comes back."""
     rows = [[17, f"0a{number:06x}", 1, 1, 0, 1, 1, 1, 1, MAC, 10 * NOW, 10 * NOW + number] for number in (*range(300), *range(300), 3, 3)]
-    packer, page = Packer(NOW, remote.places()), bytearray(LARGEST)
-    packed = [page[: packer.pack(page, 0, remote.connection(one), remote.holder(one), one[10], one[11])].hex() for one in rows]
+    page = bytearray(LARGEST)
+    packer = Packer(NOW, remote.places(), page)
+    packed = [page[: remote.packed(packer, one)].hex() for one in rows]
     read = ask("unpack", NOW, [])
     for place in range(0, len(packed), PIECE):
         read += ask("unpack", None, packed[place : place + PIECE])
@@ -219,11 +222,12 @@ def hours() -> dict[int, list]:
     neighbour = neighbours.Neighbours(Macs())
     found: dict[int, list] = {}
 
-    def take(c: connections.Connection) -> None:
+    def take(c: "connections.Connection") -> None:
         end = timeouts.end(c)
         counts = [c.packets_up, c.packets_down, c.bytes_up, c.bytes_down]
-        source = c.source()
-        one = [c.protocol, source.hex(), c.source_port, c.translated_port, c.service, *counts, macs[source].hex(), c.start, end]
+        source = connections.source_of(c)
+        service = service_of(c.protocol, c.destination_port)
+        one = [c.protocol, source.hex(), c.source_port, c.translated_port, service, *counts, macs[source].hex(), c.start, end]
         found.setdefault(end // SECOND // 3600, []).append(one)
 
     for step in World(scenario.load("cafe-day"), 1).steps():

@@ -3,16 +3,14 @@
 
 A DESTROY carries the whole connection: both tuples, counters, times, the state it died in. The kernel writes the same few
 layouts over and over, so a message is walked, with every length checked, only when its layout is new; what the walk learned
-(which words are attribute headers, where the values stand) is kept as a `Pattern`, and the next message of that size is the
-same layout if all its headers are the same words. Values go into one preallocated `Connection`, which the next message
-overwrites. The destination address stays in the kernel's buffer: `Connection` knows where it stands, so that its first octets
-can be compared in place, and copies nothing of it. A malformed message is counted and skipped; nothing raises past this room.
-Source: linux/netfilter/nfnetlink_conntrack.h (attribute numbers), checked against recorded datagrams.
+(which octets are headers, where the values stand) is kept as a `Pattern`, and the next message of that size is the same layout
+if all its headers are the same octets. The destination address stays in the kernel's buffer: the decoder knows where it stands,
+so that it can be compared in place, and copies nothing of it. A malformed message is counted and skipped; nothing raises past
+this room. Source: linux/netfilter/nfnetlink_conntrack.h (attribute numbers), checked against recorded datagrams.
 """
 
-from agent.capture.netlink import HEADER, Malformed, Reader, attributes, dump_request, exactly, unpack_from
-from agent.runtime.libc import native
-from agent.summary.services import service_of
+from agent.capture.netlink import HEADER, Malformed, Reader, attributes, dump_request, exactly
+from agent.runtime.libc import BIG_ENDIAN, native
 
 INET, INET6 = 2, 10
 ICMP, IGMP, TCP, UDP, GRE, ESP, ICMPV6, SCTP, UDPLITE = 1, 2, 6, 17, 47, 50, 58, 132, 136
@@ -29,230 +27,205 @@ _ICMP_ID, _ICMPV6_ID = 4, 7
 # family: attribute numbers of source and destination, octets of an address
 _ADDRESSES = {INET: (1, 2, 4), INET6: (3, 4, 16)}
 _LAYOUTS = 24  # remembered at most
+_LARGEST = 4096  # octets of a message: ctnetlink's are a tenth of it
+_PAIRS = {
+    _COUNTERS_ORIG: ("packets_up", "bytes_up"),
+    _COUNTERS_REPLY: ("packets_down", "bytes_down"),
+    _TIMESTAMP: ("start", "stop"),
+}
 REQUEST = dump_request(GET, bytes(4))  # both families
-_MAPPED = 0xFFFF  # third word of an IPv4 address as IPv6 writes it
+
+# Two octets of a ctnetlink message's own header stand for what a layout lacks: the length's highest is 0, the subsystem is 1.
+_ZERO, _ONE = (0, 4) if BIG_ENDIAN else (3, 5)
+# What is read of a message, and its octets.
+_FIELDS = {
+    "protocol": 1,
+    "source_port": 2,
+    "destination_port": 2,
+    "translated_port": 2,
+    "status": 4,
+    "remaining": 4,
+    "state": 1,
+    "packets_up": 8,
+    "bytes_up": 8,
+    "packets_down": 8,
+    "bytes_down": 8,
+    "start": 8,
+    "stop": 8,
+}
 
 
 class Layout:
-    """What a walk learned of a message: offsets of values from its start, 0 where an attribute is absent; `checks` are its headers."""
+    """What a walk learned of a message: offsets from its start; `heads` are (where, octets) that another message must have too."""
 
     def __init__(self, family: int) -> None:
         self.family = family
-        self.octets = _ADDRESSES[family][2]
-        self.checks: "list[tuple[int, int]]" = []
-        self.pattern: "Any" = None
+        self.octets = _ADDRESSES[family][2]  # of an address
+        self.heads: "list[tuple[int, bytes]]" = []
+        self.places: "dict[str, int]" = {}
         self.source = self.destination = self.reply_source = 0
-        self.number = self.source_port = self.destination_port = self.translated_port = 0
-        self.status = self.remaining = self.state = 0
-        self.up: "tuple[int, int]" = (0, 0)
-        self.down: "tuple[int, int]" = (0, 0)
-        self.times: "tuple[int, int]" = (0, 0)
-        self.accounted = self.wide = False
+        self.pattern: "Any" = None
+        self.following: "Layout | None" = None  # another one of the same size
 
     def seal(self) -> None:
-        """Make the pattern of the values in the order in which `_fill` reads them; another word stands for one that is absent."""
-        spare = self.number
-        single = (self.source_port, self.destination_port, self.translated_port, self.status, self.remaining, self.state)
-        fields = [self.number] + [at or spare for at in single]
-        for at in self.up + self.down + self.times:
-            fields.extend((at, at + 4) if at else (spare, spare))
-        fields.extend([self.source + at for at in range(0, self.octets, 4)])
-        self.pattern = native.Pattern(self.checks, fields)
+        """Make the pattern: each value as wide as it is, the header's zero for one that is absent."""
+        places = self.places
+        counters = [name for name in places if name.startswith(("packets_", "bytes_"))]
+        accounted = len(counters) == 4
+        if not accounted:
+            for name in counters:
+                del places[name]
+        fields = {"accounted": (_ONE if accounted else _ZERO, 1), "family": (HEADER, 1)}
+        for name in _FIELDS:
+            fields[name] = (places[name], _FIELDS[name]) if name in places else (_ZERO, 1)
+        absent = 4 - self.octets // 4
+        for word in range(4):
+            fields["word" + str(word)] = (_ZERO, 1) if word < absent else (self.source + 4 * (word - absent), 4)
+        for name, place in (("near", self.destination), ("answers", self.reply_source)):
+            fields[name] = (place or _ZERO, 1)
+        self.pattern = native.Pattern(self.heads, fields)
+        # The pattern has them now: a small heap doesn't keep them twice.
+        self.heads, self.places = [], {}
 
 
-_NO_LAYOUT = Layout(INET)
+def source_of(connection: "Connection") -> bytes:
+    """Return a connection's original source address, 4 or 16 octets."""
+    words = (connection.word0, connection.word1, connection.word2, connection.word3)
+    return b"".join([word.to_bytes(4, "big") for word in words])[16 - _ADDRESSES[connection.family][2] :]
 
 
-class Connection:
-    """One connection; overwritten by the next message, valid until the buffer is.
+class _Restated:
+    """A connection with other times."""
 
-    family           2 (IPv4) or 10 (IPv6)
-    protocol         IP protocol number
-    word0 .. word3   original source address as four words (IPv4: mapped into IPv6); `source()` has it as 4 or 16 octets
-    source_port      original source port (ICMP: query id; 0 where the protocol has none)
-    translated_port  the same after source translation
-    service          class number, see agent.summary.services
-    packets_up/down, bytes_up/down   original and reply direction, as the kernel counts (with IP headers)
-    start, stop      kernel wall clock, ns since the epoch; 0 where the entry has no timestamps
-    state            TCP or SCTP state number at the end, 0 for others
-    status           IPS_* bits
-    remaining        seconds its timeout still had to run (an entry deleted early, or alive), else 0
-    accounted        the entry has counters
-    """
+    def __init__(self, connection: "Connection", start: int, stop: int) -> None:
+        self._connection = connection
+        self.start, self.stop = start, stop
 
-    __slots__ = (
-        "accounted",
-        "at",
-        "buffer",
-        "bytes_down",
-        "bytes_up",
-        "family",
-        "layout",
-        "packets_down",
-        "packets_up",
-        "protocol",
-        "remaining",
-        "service",
-        "source_port",
-        "start",
-        "state",
-        "status",
-        "stop",
-        "translated_port",
-        "word0",
-        "word1",
-        "word2",
-        "word3",
-    )
+    def __getattr__(self, name: str) -> int:
+        """Return what the clock has no part in."""
+        return getattr(self._connection, name)
 
-    def __init__(self) -> None:
-        self.family = self.protocol = self.source_port = self.translated_port = self.service = 0
-        self.packets_up = self.packets_down = self.bytes_up = self.bytes_down = 0
-        self.start = self.stop = self.state = self.status = self.remaining = 0
-        self.accounted = False
-        self.word0 = self.word1 = self.word2 = self.word3 = 0
-        self.buffer: "bytearray | bytes" = b""
-        self.at = 0
-        self.layout = _NO_LAYOUT
 
-    def source(self) -> bytes:
-        """Return the original source address."""
-        octets = _ADDRESSES[self.family][2]
-        return b"".join([word.to_bytes(4, "big") for word in (self.word0, self.word1, self.word2, self.word3)])[16 - octets :]
+def restated(connection: "Connection", times: "tuple[int, int]") -> "Connection":
+    """Return a connection that was stamped before a step of the wall clock, with start and stop as the present clock has them."""
+    made: "Any" = _Restated(connection, *times)
+    return made
 
 
 class Decoder:
     """Turns datagrams into connections; `kind` is DESTROY (events) or NEW (entries of a dump).
 
-    `reader` has the counts of its stream, `connections` counts the messages that were understood.
+    `reader` has the counts of its stream, `connections` counts the messages that were understood. `connection` is the last one,
+    which stands in `buffer` from `at` on as `layout` says; valid while the sink runs.
     """
 
     def __init__(self, kind: int = DESTROY) -> None:
-        self.connection = Connection()
         self.reader = Reader(self._take)
         self.connections = 0
+        self.connection: "Any" = None
+        self.buffer: "bytearray | bytes" = b""
+        self.at = 0
+        self.layout = Layout(INET)
         self._kind = kind
         self._sink: "Callable[[Connection], None]" = _nowhere
-        self._layouts: "dict[int, list[Layout]]" = {}
-        self._learned: "list[int]" = []
+        self._layouts: "dict[int, Layout]" = {}  # by size of the message
+        self._learned: "list[int]" = []  # their sizes, oldest first
 
     def feed(self, buffer: "bytearray | bytes", length: int, sink: "Callable[[Connection], None]") -> None:
         """Call `sink` with each connection of this datagram: `length` octets at the start of `buffer`."""
         self._sink = sink
-        self.reader.read(buffer, length)
+        # An event is a datagram of its own: where its layout is known, its length and kind are too.
+        if self._kind == DESTROY and self._known(buffer, 0, length):
+            self.reader.datagrams += 1
+        else:
+            self.reader.read(buffer, length)
 
     def _take(self, kind: int, buffer: "bytearray | bytes", at: int, end: int) -> None:
-        if kind != self._kind:
-            return
-        values = None
-        layout = _NO_LAYOUT
-        for layout in self._layouts.get(end - at, ()):
-            values = layout.pattern.read(buffer, at)
-            if values is not None:
-                break
-        if values is None:
-            layout = _walk(buffer, at, end)
-            self._remember(end - at, layout)
-            values = layout.pattern.read(buffer, at)
-        self._fill(layout, values)
-        self.connection.buffer, self.connection.at, self.connection.layout = buffer, at, layout
-        self.connections += 1
-        self._sink(self.connection)
+        if kind == self._kind and not self._known(buffer, at, end - at):
+            self._remember(end - at, _walk(buffer, at, end))
+            self._known(buffer, at, end - at)
+
+    def _known(self, buffer: "bytearray | bytes", at: int, size: int) -> bool:
+        """Hand on the message at `at` if a layout is known that it has."""
+        layout = self._layouts.get(size)
+        while layout is not None:
+            connection = layout.pattern.read(buffer, at)
+            if connection is not None:
+                self.connection = connection
+                self.buffer = buffer
+                self.at = at
+                self.layout = layout
+                self.connections += 1
+                self._sink(connection)
+                return True
+            layout = layout.following
+        return False
 
     def _remember(self, size: int, layout: Layout) -> None:
         """Keep a layout; the oldest goes where there are too many."""
         if len(self._learned) == _LAYOUTS:
-            del self._layouts[self._learned[0]][0]
-            self._learned = self._learned[1:]
+            self._forget(self._learned.pop(0))
         self._learned.append(size)
-        self._layouts.setdefault(size, []).append(layout)
+        layout.following = self._layouts.get(size)
+        self._layouts[size] = layout
 
-    def _fill(self, layout: Layout, values: "Sequence[int]") -> None:
-        connection = self.connection
-        connection.family = layout.family
-        connection.protocol = protocol = values[0] >> 24
-        connection.source_port = values[1] >> 16 if layout.source_port else 0
-        connection.service = service_of(protocol, values[2] >> 16 if layout.destination_port else 0)
-        connection.translated_port = values[3] >> 16 if layout.translated_port else 0
-        connection.status = values[4] if layout.status else 0
-        connection.remaining = values[5] if layout.remaining else 0
-        connection.state = values[6] >> 24 if layout.state else 0
-        # A value of at most 32 bits is read without a long integer on a 32-bit interpreter.
-        wide = layout.wide
-        connection.accounted = layout.accounted
-        if layout.accounted:
-            connection.packets_up = values[7] << 32 | values[8] if wide else values[8]
-            connection.bytes_up = values[9] << 32 | values[10] if wide else values[10]
-            connection.packets_down = values[11] << 32 | values[12] if wide else values[12]
-            connection.bytes_down = values[13] << 32 | values[14] if wide else values[14]
-        else:
-            connection.packets_up = connection.bytes_up = connection.packets_down = connection.bytes_down = 0
-        start, stop = layout.times
-        connection.start = values[15] << 32 | values[16] if start else 0
-        connection.stop = values[17] << 32 | values[18] if stop else 0
-        connection.word3 = values[-1]
-        if layout.octets == 16:
-            connection.word0, connection.word1, connection.word2 = values[19], values[20], values[21]
-        else:
-            connection.word0, connection.word1, connection.word2 = 0, 0, _MAPPED
+    def _forget(self, size: int) -> None:
+        """Drop the oldest layout of a size: the last one of its row."""
+        layout = self._layouts.pop(size)
+        following = layout.following
+        if following is not None:
+            self._layouts[size] = layout
+            while following.following is not None:
+                layout, following = following, following.following
+            layout.following = None
 
 
-def _nowhere(_connection: Connection) -> None:
+def _nowhere(_connection: "Connection") -> None:
     """Stand in for a sink before the first datagram."""
 
 
 def _walk(buffer: "bytearray | bytes", at: int, end: int) -> Layout:
     """Read a message attribute by attribute; returns its layout, raises Malformed where it contradicts itself."""
     # The kernel pads each message to whole words.
-    if end - at < HEADER + 4 or (end - at) & 3 or buffer[at + HEADER] not in _ADDRESSES:
+    if not HEADER + 4 <= end - at <= _LARGEST or (end - at) & 3 or buffer[at + HEADER] not in _ADDRESSES:
         raise Malformed
     layout = Layout(buffer[at + HEADER])
-    _check(layout, buffer, at, HEADER)
+    _head(layout, buffer, at, 0, 8)  # length, kind and flags; the numbers behind them differ
+    _head(layout, buffer, at, HEADER, 4)
     for kind, value, stop in _each(layout, buffer, at, at + HEADER + 4, end):
         if kind == _TUPLE_ORIG:
             _original(layout, buffer, at, value, stop)
         elif kind == _TUPLE_REPLY:
             _reply(layout, buffer, at, value, stop)
         elif kind == _STATUS:
-            layout.status = exactly(4, value, stop) - at
+            layout.places["status"] = exactly(4, value, stop) - at
         elif kind == _TIMEOUT:
-            layout.remaining = exactly(4, value, stop) - at
+            layout.places["remaining"] = exactly(4, value, stop) - at
         elif kind == _PROTOINFO:
             _state(layout, buffer, at, value, stop)
-        elif kind in (_COUNTERS_ORIG, _COUNTERS_REPLY, _TIMESTAMP):
-            pair = _pair(layout, buffer, at, value, stop)
-            if kind == _TIMESTAMP:
-                layout.times = pair
-            elif kind == _COUNTERS_ORIG:
-                layout.up = pair
-            else:
-                layout.down = pair
-    if not layout.source or not layout.number:
+        elif kind in _PAIRS:
+            _pair(layout, buffer, at, value, stop, _PAIRS[kind])
+    if not layout.source or "protocol" not in layout.places:
         raise Malformed
-    _widths(layout, buffer, at)
     layout.seal()
     return layout
 
 
-def _widths(layout: Layout, buffer: "bytearray | bytes", at: int) -> None:
-    """Demand that counters stay below 32 bits where they do in this message: such a layout is read faster."""
-    counters = layout.up + layout.down
-    layout.accounted = 0 not in counters
-    if layout.accounted:
-        layout.wide = any(unpack_from("I", buffer, at + high)[0] for high in counters)
-        if not layout.wide:
-            for high in counters:
-                _check(layout, buffer, at, high)
-
-
-def _check(layout: Layout, buffer: "bytearray | bytes", at: int, offset: int) -> None:
-    layout.checks.append((offset, unpack_from("I", buffer, at + offset)[0]))
+def _head(layout: Layout, buffer: "bytearray | bytes", at: int, offset: int, octets: int) -> None:
+    """Note octets that the layout demands, together with those they follow."""
+    wanted = bytes(buffer[at + offset : at + offset + octets])
+    if layout.heads:
+        before, run = layout.heads[-1]
+        if before + len(run) == offset:
+            layout.heads[-1] = (before, run + wanted)
+            return
+    layout.heads.append((offset, wanted))
 
 
 def _each(layout: Layout, buffer: "bytearray | bytes", at: int, value: int, stop: int) -> "Iterator[tuple[int, int, int]]":
     """Yield attributes as `attributes` does, noting each header as one that the layout demands."""
     for kind, inner, inner_stop in attributes(buffer, value, stop):
-        _check(layout, buffer, at, inner - 4 - at)
+        _head(layout, buffer, at, inner - 4 - at, 4)
         yield kind, inner, inner_stop
 
 
@@ -268,11 +241,11 @@ def _original(layout: Layout, buffer: "bytearray | bytes", at: int, value: int, 
         elif kind == _PROTO:
             for number, place, place_stop in _each(layout, buffer, at, inner, inner_stop):
                 if number == _NUMBER:
-                    layout.number = exactly(1, place, place_stop) - at
+                    layout.places["protocol"] = exactly(1, place, place_stop) - at
                 elif number == _DESTINATION_PORT:
-                    layout.destination_port = exactly(2, place, place_stop) - at
+                    layout.places["destination_port"] = exactly(2, place, place_stop) - at
                 elif number in (_SOURCE_PORT, _ICMP_ID, _ICMPV6_ID):
-                    layout.source_port = exactly(2, place, place_stop) - at
+                    layout.places["source_port"] = exactly(2, place, place_stop) - at
 
 
 def _reply(layout: Layout, buffer: "bytearray | bytes", at: int, value: int, stop: int) -> None:
@@ -286,18 +259,16 @@ def _reply(layout: Layout, buffer: "bytearray | bytes", at: int, value: int, sto
         elif kind == _PROTO:
             for number, place, place_stop in _each(layout, buffer, at, inner, inner_stop):
                 if number in (_DESTINATION_PORT, _ICMP_ID, _ICMPV6_ID):
-                    layout.translated_port = exactly(2, place, place_stop) - at
+                    layout.places["translated_port"] = exactly(2, place, place_stop) - at
 
 
-def _pair(layout: Layout, buffer: "bytearray | bytes", at: int, value: int, stop: int) -> "tuple[int, int]":
-    """Return where attributes 1 and 2 have their 64 bits (packets and octets; start and stop), 0 for one that is absent."""
-    first = second = 0
+def _pair(layout: Layout, buffer: "bytearray | bytes", at: int, value: int, stop: int, names: "tuple[str, str]") -> None:
+    """Note where attributes 1 and 2 have their 64 bits; of a pair that comes twice the last one counts."""
+    for name in names:
+        layout.places.pop(name, None)
     for kind, inner, inner_stop in _each(layout, buffer, at, value, stop):
-        if kind == 1:
-            first = exactly(8, inner, inner_stop) - at
-        elif kind == 2:
-            second = exactly(8, inner, inner_stop) - at
-    return first, second
+        if kind in (1, 2):
+            layout.places[names[kind - 1]] = exactly(8, inner, inner_stop) - at
 
 
 def _state(layout: Layout, buffer: "bytearray | bytes", at: int, value: int, stop: int) -> None:
@@ -306,9 +277,49 @@ def _state(layout: Layout, buffer: "bytearray | bytes", at: int, value: int, sto
         if kind in (1, 3):
             for number, place, place_stop in _each(layout, buffer, at, inner, inner_stop):
                 if number == 1:
-                    layout.state = exactly(1, place, place_stop) - at
+                    layout.places["state"] = exactly(1, place, place_stop) - at
 
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Callable, Iterator, Sequence
+    from typing import Any, Callable, Iterator, Protocol
+
+    class Connection(Protocol):
+        """One connection, read in place where that costs nothing; valid until the next message.
+
+        family           2 (IPv4) or 10 (IPv6)
+        protocol         IP protocol number
+        word0 .. word3   original source address as four words; IPv4 has the last one, zeros before; `source_of` has the octets
+        source_port      original source port (ICMP: query id; 0 where the protocol has none)
+        destination_port original destination port
+        translated_port  source port after source translation
+        packets_up/down, bytes_up/down   original and reply direction, as the kernel counts (with IP headers)
+        start, stop      kernel wall clock, ns since the epoch; 0 where the entry has no timestamps
+        state            TCP or SCTP state number at the end, 0 for others
+        status           IPS_* bits
+        remaining        seconds its timeout still had to run (an entry deleted early, or alive), else 0
+        accounted        1 where the entry has counters
+        near, answers    first octets of the original destination and of the address that answers
+        """
+
+        family: int
+        protocol: int
+        word0: int
+        word1: int
+        word2: int
+        word3: int
+        source_port: int
+        destination_port: int
+        translated_port: int
+        packets_up: int
+        packets_down: int
+        bytes_up: int
+        bytes_down: int
+        start: int
+        stop: int
+        state: int
+        status: int
+        remaining: int
+        accounted: int
+        near: int
+        answers: int

@@ -123,14 +123,13 @@ class Lan(Listener):
                 return TERMINAL
         return OUTSIDE
 
-    def stays(self, connection: "Connection") -> str:
-        """Say whether a terminal's connection stays inside: BROADCAST, HAIRPIN, or TERMINAL where it goes out or to the router."""
-        buffer, at, layout = connection.buffer, connection.at, connection.layout
+    def stays(self, last: "Decoder") -> str:
+        """Say whether a terminal's connection, the last one read, stays inside: BROADCAST, HAIRPIN, or TERMINAL (out, or to the router)."""
+        connection = last.connection
         marks = self._local[connection.family]
-        destination, answers = at + layout.destination, at + layout.reply_source
-        if not marks[buffer[destination]] and not marks[buffer[answers]]:
-            return TERMINAL
-        return self._near(buffer, destination, answers, layout.octets)
+        if marks[connection.near] or marks[connection.answers]:
+            return self._near(last.buffer, last.at + last.layout.destination, last.at + last.layout.reply_source, last.layout.octets)
+        return TERMINAL
 
     def _near(self, buffer: "bytearray | bytes", destination: int, answers: int, octets: int) -> str:
         if buffer[destination] == 255 or (octets == 4 and buffer[destination] >= 224):
@@ -174,5 +173,5 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Callable, Sequence
 
-    from agent.capture.connections import Connection
+    from agent.capture.connections import Decoder
     from agent.who import Who

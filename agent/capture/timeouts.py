@@ -212,14 +212,19 @@ class Timeouts:
     def last(self, connection: "Connection", now: int) -> int:
         """Return the same of a connection that the kernel tells of at `now`: its end, or its place in the live table."""
         name = name_of(connection)
-        seconds = self._current[name]
-        former = self._former.get(name)
-        if former:
-            for until, value in former:
-                if until >= connection.start and value > seconds:
-                    seconds = value
+        start = connection.start
+        seconds = self._largest(name, start) if name in self._former else self._current[name]
         ran = seconds - connection.remaining
-        return max(now - ran * _SECOND if ran > 0 else now, connection.start)
+        end = now - ran * _SECOND if ran > 0 else now
+        return end if end > start else start
+
+    def _largest(self, name: str, start: int) -> int:
+        """Return the largest value that a timeout has had since `start`."""
+        seconds = self._current[name]
+        for until, value in self._former[name]:
+            if until >= start and value > seconds:
+                seconds = value
+        return seconds
 
 
 TYPE_CHECKING = False

@@ -4,9 +4,10 @@
 The same few names as `agent.runtime.micropython`; everything else in the agent is written once on top of them.
 """
 
+import collections
 import ctypes
 import errno
-import operator
+import functools
 import os
 import struct
 import sys
@@ -71,41 +72,43 @@ def words(buffer: "bytearray | memoryview", size: int) -> "Any":
     return (ctypes.c_uint32.__ctype_le__ * (size >> 2)).from_buffer(buffer)
 
 
-class Pattern:
-    """A message whose layout is known: `checks` are (offset, word in host order), `fields` offsets of words in network order.
+_CODES = {1: "B", 2: "H", 4: "I", 8: "Q"}
 
-    Offsets count octets from the message's start and are multiples of 4.
+
+class Pattern:
+    """A message whose layout is known: `heads` are (offset, octets that must stand there), `fields` name: (offset, octets).
+
+    Fields are unsigned numbers in network order. Offsets count from the message's start.
     """
 
-    def __init__(self, checks: "list[tuple[int, int]]", fields: "list[int]") -> None:
-        at, form = 0, "="
-        wanted: list[bytes] = []
-        for offset, word in sorted(checks):
-            if offset == at and wanted:
-                wanted[-1] += word.to_bytes(4, sys.byteorder)
-            else:
-                form += f"{offset - at}x%ds"
-                wanted.append(word.to_bytes(4, sys.byteorder))
-            at = offset + 4
-        self._heads = struct.Struct(form % tuple(len(run) for run in wanted)).unpack_from
-        self._wanted = tuple(wanted)
-        # Ascending offsets, each once; `fields` may name them in any order and repeat one.
-        order = sorted(set(fields))
+    def __init__(self, heads: "list[tuple[int, bytes]]", fields: "dict[str, tuple[int, int]]") -> None:
+        form, at = "=", 0
+        for offset, octets in heads:
+            form += f"{offset - at}x{len(octets)}s"
+            at = offset + len(octets)
+        # What stands between the heads is passed over, and no octet of it becomes an object (L34-VI-1).
+        self._heads = struct.Struct(form).unpack_from
+        self._wanted = tuple(octets for _, octets in heads)
+        # Ascending offsets, each once; several fields may name the same.
+        order = sorted(set(fields.values()))
         form, at = ">", 0
-        for offset in order:
-            form += f"{offset - at}xI"
-            at = offset + 4
+        for offset, width in order:
+            form += f"{offset - at}x{_CODES[width]}"
+            at = offset + width
         self._values = struct.Struct(form).unpack_from
-        self._pick = operator.itemgetter(*(order.index(offset) for offset in fields))
+        # A named tuple's own descriptors, under the names of the fields: the fastest attributes that a tuple can have.
+        base: "Any" = collections.namedtuple("base", [f"at{offset}" for offset, _ in order])  # type: ignore[misc]  # noqa: PYI024 (no names)
+        names = {name: vars(base)[f"at{offset}"] for name, (offset, _) in fields.items()}
+        self._message = functools.partial(tuple.__new__, type("Message", (base,), {"__slots__": (), **names}))
 
-    def read(self, buffer: "bytearray | bytes", at: int) -> "Sequence[int] | None":
-        """Return the fields' words, in the order they were given, of the message at `at`; None where a check fails.
+    def read(self, buffer: "bytearray | bytes", at: int) -> "Any":
+        """Return an object with the fields of the message at `at` as attributes; None where it has other heads.
 
         The caller knows that the message lies wholly within the buffer.
         """
         if self._heads(buffer, at) != self._wanted:
             return None
-        return self._pick(self._values(buffer, at))
+        return self._message(self._values(buffer, at))
 
 
 def names(path: str) -> "Iterator[str]":
@@ -130,4 +133,4 @@ def receive(descriptor: int, buffer: "bytearray | memoryview") -> int:
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Callable, Iterator, Sequence
+    from typing import Any, Callable, Iterator

@@ -5,6 +5,7 @@ The same few names as `agent.runtime.cpython`. A size_t travels as a pointer-wid
 it aborts the process on MIPS.
 """
 
+import gc
 import os
 import struct
 
@@ -12,6 +13,10 @@ import ffi
 import uctypes
 
 NAME = "micropython"
+
+# Garbage is collected early: what the compiler leaves behind would scatter what stays all over the heap, and no piece of it be large
+# enough for an answer. Taking a connection in allocates next to nothing, so collections stay rare.
+gc.threshold(32768)  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def library(name: "str | None") -> "Any":
@@ -44,52 +49,48 @@ def address_of(buffer: bytearray) -> int:
 
 def words(buffer: "bytearray | memoryview", size: int) -> "Any":
     """Return the first `size` octets (a multiple of 4) as unsigned 32-bit little-endian words, to read and to write."""
-    return _array(buffer, size, uctypes.LITTLE_ENDIAN)
-
-
-def _array(buffer: "bytearray | memoryview | bytes", size: int, order: int) -> "Any":
     # An element of such an array is read without touching the heap.
     description = {"words": (uctypes.ARRAY, uctypes.UINT32 | size >> 2)}
-    return uctypes.struct(uctypes.addressof(buffer), description, order).words
+    return uctypes.struct(uctypes.addressof(buffer), description, uctypes.LITTLE_ENDIAN).words
+
+
+_WIDTHS = {1: uctypes.UINT8, 2: uctypes.UINT16, 4: uctypes.UINT32, 8: uctypes.UINT64}
 
 
 class Pattern:
-    """A message whose layout is known: `checks` are (offset, word in host order), `fields` offsets of words in network order.
+    """A message whose layout is known: `heads` are (offset, octets that must stand there), `fields` name: (offset, octets).
 
-    Offsets count octets from the message's start and are multiples of 4.
+    Fields are unsigned numbers in network order. Offsets count from the message's start.
     """
 
-    _buffer = b""
-    _host: "Any" = None
-    _network: "Any" = None
+    def __init__(self, heads: "list[tuple[int, bytes]]", fields: "dict[str, tuple[int, int]]") -> None:
+        self._places = [head[0] for head in heads]
+        self._wanted = [head[1] for head in heads]
+        self._description = {}
+        for name in fields:
+            offset, octets = fields[name]
+            self._description[name] = _WIDTHS[octets] | offset
+        self._buffer: "Any" = None
+        self._at = 0
+        self._there: "list[memoryview]" = []
+        self._message: "Any" = None
 
-    def __init__(self, checks: "list[tuple[int, int]]", fields: "list[int]") -> None:
-        self._offsets = tuple([check[0] >> 2 for check in checks])
-        self._wanted = tuple([check[1] for check in checks])
-        self._fields = tuple([offset >> 2 for offset in fields])
-        self._checks = range(len(checks))
-        self._range = range(len(fields))
-        self._values = [0] * len(fields)
+    def read(self, buffer: "bytearray | bytes", at: int) -> "Any":
+        """Return an object with the fields of the message at `at` as attributes; None where it has other heads.
 
-    def read(self, buffer: "bytearray | bytes", at: int) -> "list[int] | None":
-        """Return the fields' words, in the order they were given, of the message at `at`; None where a check fails.
-
-        The caller knows that the message lies wholly within the buffer. The list is the same one each time.
+        The caller knows that the message lies wholly within the buffer. Fields are read in place, when they are asked for. The
+        daemon receives into the same buffer again and again: there nothing is allocated.
         """
-        if buffer is not Pattern._buffer:
-            size = len(buffer) & ~3
-            Pattern._buffer = buffer
-            Pattern._host = _array(buffer, size, uctypes.NATIVE)
-            Pattern._network = _array(buffer, size, uctypes.BIG_ENDIAN)
-        at >>= 2
-        host, offsets, wanted = Pattern._host, self._offsets, self._wanted
-        for index in self._checks:
-            if host[at + offsets[index]] != wanted[index]:
-                return None
-        network, values, fields = Pattern._network, self._values, self._fields
-        for index in self._range:
-            values[index] = network[at + fields[index]]
-        return values
+        if buffer is not self._buffer or at != self._at:
+            self._bind(buffer, at)
+        # One comparison in C: each view with its octets.
+        return self._message if self._there == self._wanted else None
+
+    def _bind(self, buffer: "bytearray | bytes", at: int) -> None:
+        self._buffer, self._at = buffer, at
+        view = memoryview(buffer)
+        self._there = [view[at + place : at + place + len(wanted)] for place, wanted in zip(self._places, self._wanted)]
+        self._message = uctypes.struct(uctypes.addressof(buffer) + at, self._description, uctypes.BIG_ENDIAN)
 
 
 _libc = library(None)

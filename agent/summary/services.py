@@ -74,7 +74,7 @@ _PROTOCOLS = {1: ICMP, 58: ICMP, 47: VPN, 50: VPN}
 def service_of(protocol: int, port: int) -> int:
     """Return the class number of an IP protocol number and a destination port (0 where there is none)."""
     if protocol == _TCP:
-        return _BOTH.get(port) or _TCP_ONLY.get(port, OTHER)
+        return _BOTH[port] if port in _BOTH else _TCP_ONLY.get(port, OTHER)
     if protocol == _UDP:
-        return _BOTH.get(port) or _UDP_ONLY.get(port, OTHER)
+        return _BOTH[port] if port in _BOTH else _UDP_ONLY.get(port, OTHER)
     return _PROTOCOLS.get(protocol, OTHER)

@@ -19,8 +19,11 @@ has 256 places, so that made-up addresses can't fill the memory.
 There is no place for a destination (L34-VI-1).
 """
 
+from agent.capture.connections import INET
+
 LARGEST = 96  # octets: a new IPv6 terminal and every varint at its longest
 UNITS = 10  # a second
+_UNIT = 100000000  # ns
 TERMINALS = 256  # places of a dictionary
 _CODES = {6: 0, 17: 1, 1: 2, 58: 3}
 _PROTOCOLS = (6, 17, 1, 58)
@@ -28,7 +31,7 @@ _OTHER = 4
 _LEAST = (40, 28, 28, 48, 20)  # octets of the headers of a packet, by protocol code
 _MASK = (1 << 64) - 1
 _FEW = 15
-UNKNOWN_MAC = b"\0\0\0\0\0\0"
+MAC = 6  # octets; zeros: unknown
 
 
 class Record:
@@ -72,18 +75,15 @@ def _put(view: "bytearray | memoryview", at: int, value: int) -> int:
     return at + 1
 
 
-def _tell(view: "bytearray | memoryview", at: int, address: bytes, mac: bytes) -> int:
-    view[at] = len(address)
-    view[at + 1 : at + 7] = mac
-    view[at + 7 : at + 7 + len(address)] = address
-    return at + 7 + len(address)
-
-
 class Packer:
-    """Packs one segment's records. `places` are TERMINALS words: the key of the terminal in each place, 0: none."""
+    """Packs one segment's records into `view`. `places` are TERMINALS words: the key of the terminal in each place, 0: none.
 
-    def __init__(self, window: int, places: "Any") -> None:
+    Several short steps, because MicroPython takes the frame of a function with many names from the heap.
+    """
+
+    def __init__(self, window: int, places: "Any", view: "bytearray | memoryview") -> None:
         self._places = places
+        self._view = view
         self._end = window * UNITS
         for place in range(TERMINALS):
             places[place] = 0
@@ -92,65 +92,102 @@ class Packer:
         """Take the next record as the first of a segment: a window's start stands for the end of the one before."""
         self._end = window * UNITS
 
-    def pack(
-        self, view: "bytearray | memoryview", at: int, connection: "Connection", terminal: "Holder | None", start: int, end: int
-    ) -> int:
-        """Write one record at `at` (LARGEST octets must be free); returns where it ends. start, end: units of 100 ms.
+    def pack(self, at: int, connection: "Connection", terminal: "Holder | None", end: int, service: int) -> int:
+        """Write one record at `at` (LARGEST octets must be free); returns where it ends. `end` is when it ended, in ns.
 
-        `terminal` None: unknown.
+        `terminal` None: unknown. `service` is its class (agent.summary.services).
         """
-        code = _CODES.get(connection.protocol, _OTHER)
-        differs = connection.translated_port != connection.source_port
+        if terminal is not None and self._places[terminal.key % TERMINALS] == terminal.key:
+            at = _begin(self._view, at, connection, service * 20)
+            self._view[at] = terminal.key % TERMINALS
+            at += 1
+        else:
+            at = self._tell(at, connection, terminal, service * 20 + 1)
+        return self._rest(at, connection, end // _UNIT)
+
+    def _tell(self, at: int, connection: "Connection", terminal: "Holder | None", head: int) -> int:
+        """Begin a record whose terminal has no place yet."""
         key = terminal.key if terminal is not None else 0
-        place = key % TERMINALS
-        new = key == 0 or self._places[place] != key
-        view[at] = connection.service * 5 + code << 2 | differs << 1 | new
-        at += 1
-        if code == _OTHER:
-            view[at] = connection.protocol
-            at += 1
-        view[at] = place
-        at += 1
-        if new:
-            self._places[place] = key
-            at = _tell(view, at, connection.source(), terminal.mac() if terminal is not None else UNKNOWN_MAC)
-        delta = end - self._end
+        self._places[key % TERMINALS] = key
+        at = _begin(self._view, at, connection, head)
+        self._view[at] = key % TERMINALS
+        self._view[at + 1] = 4 if connection.family == INET else 16
+        at = _mac(self._view, at + 2, terminal)
+        if connection.family != INET:
+            at = _word(self._view, at, connection.word0)
+            at = _word(self._view, at, connection.word1)
+            at = _word(self._view, at, connection.word2)
+        return _word(self._view, at, connection.word3)
+
+    def _rest(self, at: int, connection: "Connection", end: int) -> int:
+        """Write what stands behind the terminal; `end` in units. One octet is the usual number, written without a call."""
+        view = self._view
+        value = end - self._end
         self._end = end
-        # One octet is the usual case, written without a call.
-        delta = delta << 1 if delta >= 0 else (-delta << 1) - 1
-        if delta < 128:
-            view[at] = delta
+        value = value << 1 if value >= 0 else (-value << 1) - 1
+        if value < 128:
+            view[at] = value
             at += 1
         else:
-            at = _put(view, at, delta)
-        duration = end - start
-        if duration < 128:
-            view[at] = duration
-            at += 1
-        else:
-            at = _put(view, at, duration)
-        port = connection.source_port
-        view[at] = port >> 8
-        view[at + 1] = port & 255
+            at = _put(view, at, value)
+        value = end - connection.start // _UNIT
+        at = _put(view, at, value)
+        value = connection.source_port
+        view[at] = value >> 8
+        view[at + 1] = value & 255
         at += 2
-        if differs:
-            port = connection.translated_port
-            view[at] = port >> 8
-            view[at + 1] = port & 255
-            at += 2
-        return _volumes(view, at, connection, _LEAST[code])
+        if connection.translated_port != value:
+            at = _port(view, at, connection.translated_port)
+        return self._volumes(at, connection, _LEAST[_CODES.get(connection.protocol, _OTHER)])
+
+    def _volumes(self, at: int, connection: "Connection", least: int) -> int:
+        view = self._view
+        up, down = connection.packets_up, connection.packets_down
+        view[at] = (up if up < _FEW else _FEW) << 4 | (down if down < _FEW else _FEW)
+        at += 1
+        if up >= _FEW:
+            at = _put(view, at, up - _FEW)
+        if down >= _FEW:
+            at = _put(view, at, down - _FEW)
+        up, down = connection.bytes_up - up * least, connection.bytes_down - down * least
+        # A wrong counter survives too.
+        at = _put(view, at, up if up >= 0 else up & _MASK)
+        return _put(view, at, down if down >= 0 else down & _MASK)
 
 
-def _volumes(view: "bytearray | memoryview", at: int, connection: "Connection", least: int) -> int:
-    up, down = connection.packets_up, connection.packets_down
-    view[at] = (up if up < _FEW else _FEW) << 4 | (down if down < _FEW else _FEW)
-    at += 1
-    if up >= _FEW:
-        at = _put(view, at, up - _FEW)
-    if down >= _FEW:
-        at = _put(view, at, down - _FEW)
-    at = _put(view, at, connection.bytes_up - up * least & _MASK)
-    return _put(view, at, connection.bytes_down - down * least & _MASK)
+def _begin(view: "bytearray | memoryview", at: int, connection: "Connection", head: int) -> int:
+    """Write the first octet, of which `head` has the class and whether a terminal is told of, and the protocol."""
+    protocol = connection.protocol
+    code = _CODES.get(protocol, _OTHER)
+    head += code << 2
+    view[at] = head if connection.translated_port == connection.source_port else head | 2
+    if code != _OTHER:
+        return at + 1
+    view[at + 1] = protocol
+    return at + 2
+
+
+def _mac(view: "bytearray | memoryview", at: int, terminal: "Holder | None") -> int:
+    """Write the MAC octet by octet: none of it becomes an object."""
+    number = 0
+    while number < MAC:
+        view[at + number] = terminal.octet(number) if terminal is not None else 0
+        number += 1
+    return at + MAC
+
+
+def _word(view: "bytearray | memoryview", at: int, word: int) -> int:
+    view[at] = word >> 24
+    view[at + 1] = word >> 16 & 255
+    view[at + 2] = word >> 8 & 255
+    view[at + 3] = word & 255
+    return at + 4
+
+
+def _port(view: "bytearray | memoryview", at: int, port: int) -> int:
+    view[at] = port >> 8
+    view[at + 1] = port & 255
+    return at + 2
 
 
 class Unpacker:
@@ -224,4 +261,8 @@ if TYPE_CHECKING:
 
         def mac(self) -> bytes:
             """Return the MAC, 6 octets."""
+            ...
+
+        def octet(self, number: int) -> int:
+            """Return one of the MAC's 6 octets."""
             ...

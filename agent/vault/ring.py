@@ -23,7 +23,7 @@ GRACE = 240  # seconds a segment stays open after its window
 LATE = 10800  # age of a window at which its second segment closes
 EARLY = 60 * _SECOND  # a segment that goes earlier than this by the wall clock was named by a clock that was stepped since
 SEGMENT_LIMIT = 65536  # octets of a file at which a segment closes
-_PER_UNIT = 100000000  # ns
+_FULL = segment.PAGE - segment.PAGE_HEADER - LARGEST  # octets used: no room for one more record
 _NEVER = 1 << 62, 1 << 62
 
 
@@ -60,9 +60,17 @@ class _Open:
         self.counter = slot.counter()
         self.page_address = page_address
         self.header = header
-        self.packer = Packer(slot.window, places)
+        self.packer = Packer(slot.window, places, page)
         self.used = 0
         self.full = False
+
+    def append(self, connection: "Connection", terminal: "Holder | None", end: int, service: int) -> None:
+        """Pack one record; there must be room."""
+        self.used = self.packer.pack(segment.PAGE_HEADER + self.used, connection, terminal, end, service) - segment.PAGE_HEADER
+        # The page's first word makes the record valid: written after it, so a killed process leaves whole records.
+        self.head[0] = self.used | self.slot.generation << 16
+        self.slot.records += 1
+        self.counter[0] = self.slot.records
 
 
 class Ring:
@@ -93,6 +101,7 @@ class Ring:
         self._boot = boot
         self._lose = lose
         self._open: "dict[int, _Open]" = {}
+        self._wall = self._monotonic = self._on_time = 0
         self._soonest = (0, 0)  # before this wall time (s) and this time since boot (ns) no segment is due
         # Pages for the windows that can be open at once, one for a record on its own, one spare.
         count = (self.width + GRACE) // self.width + LATE // self.width + 4
@@ -143,37 +152,46 @@ class Ring:
         slot.state = keys.TORN
         slot.save()
 
-    def append(self, connection: "Connection", terminal: "Holder | None", start: int, end: int, wall: int, monotonic: int) -> str:
-        """Keep one record; all times in ns, `wall` and `monotonic` of now. Returns "kept", "due on arrival" or "lost"."""
-        second = end // _SECOND
-        window = second - second % self.width
-        now = wall // _SECOND
+    def now(self, wall: int, monotonic: int) -> None:
+        """Take note of the present time in ns, for the records that `append` is given next."""
+        self._wall, self._monotonic = wall, monotonic
+        # Windows after it are neither late nor due.
+        self._on_time = wall // _SECOND - min(self.width + GRACE, self.lifetime)
+
+    def append(self, connection: "Connection", terminal: "Holder | None", end: int, service: int) -> str:
+        """Keep one record; `end` is when it ended, in ns, `service` its class. Returns "kept", "due on arrival" or "lost"."""
+        window = end // _SECOND
+        window -= window % self.width
+        entry = self._open.get(window * 4) if window > self._on_time else None
+        if entry is None or entry.used > _FULL:
+            return self._append(connection, terminal, end, service)
+        entry.append(connection, terminal, end, service)
+        return "kept"
+
+    def _append(self, connection: "Connection", terminal: "Holder | None", end: int, service: int) -> str:
+        """Keep a record that is late, or the first one of its segment or page."""
+        window, now = end // _SECOND, self._wall // _SECOND
+        window -= window % self.width
         if window + self.lifetime <= now:
             return "due on arrival"
         late = 0
         if now >= window + self.width + GRACE:
             late = 1 if now < window + LATE else 2
-        if self.octets + segment.PAGE > self.budget:
-            self._displace()
+        while self.octets + segment.PAGE > self.budget and self._displace():
+            pass
         name = window * 4 + late
         entry = self._open.get(name)
         unwritten = 1
         try:
             if entry is None:
-                entry = self._begin(window, late, wall, monotonic)
+                entry = self._begin(window, late)
                 if entry is None:
                     self._lose("ring full", 1)
                     return "lost"
                 self._open[name] = entry
-            if segment.PAGE - entry.used < LARGEST + segment.PAGE_HEADER:
+            if entry.used > _FULL:
                 self._flush(entry, crypto.MESSAGE)
-            at = segment.PAGE_HEADER + entry.used
-            at = entry.packer.pack(entry.page, at, connection, terminal, start // _PER_UNIT, end // _PER_UNIT)
-            entry.used = at - segment.PAGE_HEADER
-            # The page's first word makes the record valid: written after it, so a killed process leaves whole records.
-            entry.head[0] = entry.used | entry.slot.generation << 16
-            entry.slot.records += 1
-            entry.counter[0] = entry.slot.records
+            entry.append(connection, terminal, end, service)
             unwritten = 0
             if late == 2 or entry.full:
                 self._close(name)
@@ -182,7 +200,8 @@ class Ring:
             return "lost"
         return "kept"
 
-    def _begin(self, window: int, late: int, wall: int, monotonic: int) -> "_Open | None":
+    def _begin(self, window: int, late: int) -> "_Open | None":
+        wall, monotonic = self._wall, self._monotonic
         slot = self._keys.take()
         if slot is None:
             if not self._displace():

@@ -5,9 +5,7 @@ Each record is sealed under its own consent's key, so none may lean on another: 
 units since the epoch. That costs 7 octets and the address, and 5 of the end, more than in a segment; and 26 of its seal.
 """
 
-from agent.vault.record import UNITS, Packer, Record, Unpacker
-
-_UNIT = 1000000000 // UNITS  # ns
+from agent.vault.record import Packer, Record, Unpacker
 
 
 class _Untold:
@@ -24,13 +22,12 @@ class Services:
     """Packs records, one at a time, at the start of `view`."""
 
     def __init__(self, view: "bytearray | memoryview") -> None:
-        self._view = view
-        self._packer = Packer(0, _Untold())
+        self._packer = Packer(0, _Untold(), view)
 
-    def pack(self, connection: "Connection", terminal: "Holder", start: int, end: int) -> int:
-        """Write a record; returns its octets. `start` and `end` in ns."""
+    def pack(self, connection: "Connection", terminal: "Holder", end: int, service: int) -> int:
+        """Write a record; returns its octets. `end` in ns, `service` its class."""
         self._packer.restart(0)
-        return self._packer.pack(self._view, 0, connection, terminal, start // _UNIT, end // _UNIT)
+        return self._packer.pack(0, connection, terminal, end, service)
 
 
 def unpack(view: "bytearray | memoryview") -> Record:

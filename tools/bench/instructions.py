@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`oubli-bench instructions`: machine instructions that decoding one DESTROY message takes, and updating a terminal's row.
+"""`oubli-bench instructions`: machine instructions to decode a DESTROY message, beside a plain walk, and to update a terminal's row.
 
 Counted by valgrind, so the figure doesn't depend on what else the machine does: a run of twice as many messages less a run of
 once as many, divided by the messages between them. Start-up, imports and reading the recording thus fall out.
@@ -49,8 +49,11 @@ def measure(times: int) -> dict[str, Any]:
         recording.write_bytes(kernel.recording([kernel.conntrack("destroy", flow) for flow in made]))
         rows = []
         for name, words in INTERPRETERS.items():
-            once, twice = (_count(words, recording, factor * times) for factor in (1, 2))
-            rows.append({"name": name, "instructions": round((twice - once) / (times * MESSAGES))})
+            row: dict[str, Any] = {"name": name}
+            for key, way in (("instructions", "decode"), ("walk", "walk")):
+                once, twice = (_count(words, recording, factor * times, way) for factor in (1, 2))
+                row[key] = round((twice - once) / (times * MESSAGES))
+            rows.append(row)
         updates = [_row(terminals, Path(folder, "table")) for terminals in FILLS]
         updates.append(_row(60, Path(folder, "table"), "clash"))
     return {"rows": rows, "messages": times * MESSAGES, "updates": updates}
@@ -66,9 +69,9 @@ def _row(terminals: int, table: Path, *clash: str) -> dict[str, Any]:
     return {**row, "heap": json.loads(runs[0][1])["heap"] / UPDATES}
 
 
-def _count(interpreter: list[str], recording: Path, times: int) -> int:
+def _count(interpreter: list[str], recording: Path, times: int, way: str) -> int:
     """Return the instructions of a whole run; LabError where it did not decode every message."""
-    count, said = _run(interpreter, _STAGE, str(recording), str(times))
+    count, said = _run(interpreter, _STAGE, str(recording), str(times), way)
     if said != str(times * MESSAGES):
         raise LabError(f"{' '.join(interpreter)}: {said} messages decoded")
     return count
@@ -91,9 +94,10 @@ def table(result: dict[str, Any]) -> Table:
     """Return the result for a person."""
     shown = Table(title="To decode one DESTROY, and to update a row of the day's table", title_justify="left")
     shown.add_column("")
-    shown.add_column("instructions", justify="right")
+    for name in ("instructions", "plain walk", "walk / decode"):
+        shown.add_column(name, justify="right")
     for row in result["rows"]:
-        shown.add_row(f"{row['name']}, DESTROY", f"{row['instructions']:,}")
+        shown.add_row(f"{row['name']}, DESTROY", f"{row['instructions']:,}", f"{row['walk']:,}", f"{row['walk'] / row['instructions']:.1f}")
     for row in result["updates"]:
         fill = f"{row['terminals']:,} terminals" + (", all hashes alike" if row["clash"] else "")
         shown.add_row(f"MicroPython, a row of {fill}: {row['heap']:.0f} octets of heap", f"{row['instructions']:,}")

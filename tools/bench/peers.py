@@ -23,7 +23,7 @@ from host_sim.interpreters import environment
 from host_sim.lab_network import LabError
 
 BUFFER = 4 << 20  # octets asked for
-HEAP = "384k"  # MicroPython's
+HEAP = "512k"  # MicroPython's
 
 _CONFIG = """
 config gateway 'gateway'
@@ -113,7 +113,7 @@ int main(void) {
 
 
 def prepare_oubli(folder: Path) -> None:
-    """Make a recorder's root folder."""
+    """Put a recorder's configuration into its folder."""
     (folder / "etc/config").mkdir(parents=True)
     (folder / "etc/config/oubli").write_text(_CONFIG)
 
@@ -122,10 +122,12 @@ def _oubli(*interpreter: str) -> Callable[[Path], list[str]]:
     return lambda folder: [*interpreter, "-m", "agent", "recorder", "--root", str(folder)]
 
 
-def _kept(folder: Path) -> int:
-    answer = client.ask(str(folder / "var/run/oubli/control/socket"), "status")
-    kept: int = answer["counters"]["kept"]
-    return kept
+def handled(folder: Path) -> int:
+    """Return how many connections a recorder kept or left out by a rule; what it counts as lost isn't among them."""
+    counters = client.ask(str(folder / "var/run/oubli/control/socket"), "status")["counters"]
+    lost: int = sum(count for name, count in counters.items() if name.startswith("lost: "))
+    known: int = counters["connections"] - lost
+    return known
 
 
 def _ulogd_plugins() -> list[Path]:
@@ -180,8 +182,8 @@ class Peer:
 
 
 PEERS = (
-    Peer("oubli CPython", (), prepare_oubli, _oubli(sys.executable), _kept, asked=True),
-    Peer("oubli MicroPython", ("micropython",), prepare_oubli, _oubli("micropython", "-X", f"heapsize={HEAP}"), _kept, asked=True),
+    Peer("oubli CPython", (), prepare_oubli, _oubli(sys.executable), handled, asked=True),
+    Peer("oubli MicroPython", ("micropython",), prepare_oubli, _oubli("micropython", "-X", f"heapsize={HEAP}"), handled, asked=True),
     Peer("ulogd2", ("ulogd",), _prepare_ulogd, lambda folder: ["ulogd", "-c", str(folder / "ulogd.conf")], _lines("out", rb"\[DESTROY\]")),
     Peer(
         "conntrack -E",

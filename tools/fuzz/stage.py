@@ -13,10 +13,11 @@ from binascii import hexlify
 from agent.capture import connections, neighbours, timeouts
 from agent.runtime import memory
 from agent.runtime.libc import native
+from agent.summary.services import service_of
 
 ROOM = 1 << 16  # octets of the longest datagram
 NUMBERS = (
-    "family", "protocol", "source_port", "translated_port", "service", "packets_up", "bytes_up", "packets_down", "bytes_down", "start",
+    "family", "protocol", "source_port", "translated_port", "packets_up", "bytes_up", "packets_down", "bytes_down", "start",
     "stop", "state", "status", "remaining", "accounted",
 )  # fmt: skip
 _PROT_NONE = 0
@@ -86,7 +87,8 @@ class Reading:
 
     def _connection(self, connection: "connections.Connection") -> None:
         numbers = [str(int(getattr(connection, name))) for name in NUMBERS]
-        self._said.append(" ".join(numbers + [_text(connection.source()), str(_TIMES.end(connection))]))
+        numbers.append(str(service_of(connection.protocol, connection.destination_port)))
+        self._said.append(" ".join(numbers + [_text(connections.source_of(connection)), str(_TIMES.end(connection))]))
 
 
 class Guard:
