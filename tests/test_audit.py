@@ -175,6 +175,21 @@ def test_twelve_months_are_kept_and_the_rest_goes_with_the_chain_unbroken(memory
     assert "removed before their time" in (verdict(folder).wrong or "")
 
 
+def test_a_checkpoint_tells_nothing_of_the_acts_before_it(memory):
+    """L34-VI-3: one an hour, whatever happened; its hash is salted anew, so that trying all acts finds none of them."""
+    heads_seen, numbers = set(), set()
+    for index, acts in enumerate(([], [("consent", "withdrawn", "portal")], [("consent", "withdrawn", "portal")] * 3)):
+        for again in range(2):
+            log = log_in(memory / f"salt-{index}-{again}", Time())
+            for act in acts:
+                log.note(*act)
+            log.hour()
+            numbers.add(log.newest[0])
+            heads_seen.add(log.newest[1])
+    assert numbers == {1}
+    assert len(heads_seen) == 6
+
+
 # Whoever changes it
 
 
