@@ -233,7 +233,22 @@ def forge(folder: Path, change) -> None:
             file.write(f"{text} {head}\n")
 
 
-EDITS = ("flip", "cut", "drop", "swap", "twice", "insert", "tail", "file", "files", "forge drop", "forge add", "forge word", "fork")
+EDITS = (
+    "flip",
+    "cut",
+    "drop",
+    "swap",
+    "twice",
+    "insert",
+    "tail",
+    "file",
+    "files",
+    "forge drop",
+    "forge add",
+    "forge word",
+    "forge one",
+    "fork",
+)
 
 
 def tampered(folder: Path, dice: random.Random) -> str:  # noqa: C901 (a list of ways)
@@ -245,7 +260,22 @@ def tampered(folder: Path, dice: random.Random) -> str:  # noqa: C901 (a list of
     acts = [i for i, row in enumerate(rows) if b" checkpoint " not in row and b" link " not in row]
     at = dice.randrange(len(data))
     match dice.choice(
-        ("flip", "cut", "drop", "swap", "twice", "insert", "tail", "file", "files", "forge drop", "forge add", "forge word", "fork")
+        (
+            "flip",
+            "cut",
+            "drop",
+            "swap",
+            "twice",
+            "insert",
+            "tail",
+            "file",
+            "files",
+            "forge drop",
+            "forge add",
+            "forge word",
+            "forge one",
+            "fork",
+        )
     ):
         case "flip":
             data[at] ^= 1 << dice.randrange(8)
@@ -282,6 +312,13 @@ def tampered(folder: Path, dice: random.Random) -> str:  # noqa: C901 (a list of
         case "forge word":
             forge(folder, lambda entries: entries[2].__setitem__(5, "root"))
             return "forged"
+        case "forge one":  # a whole file, and not the next one's link to it
+            head, written = rows[0].decode().split(" ")[7], b""
+            for row in [rows[0], rows[1].replace(b"operator", b"root"), *rows[2:]]:
+                text = row.decode().rpartition(" ")[0]
+                head = chain.seal(SODIUM, head, text)
+                written += f"{text} {head}\n".encode()
+            data = bytearray(written)
         case _:  # two logs that go on from one
             for later in paths[2:]:
                 later.unlink()
