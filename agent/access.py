@@ -23,12 +23,25 @@ _TENTHS = 10
 def _security(root: str, mac: bytes, wall: "int | None", monotonic: int) -> "Iterator[dict[str, Any]]":
     for record in ring.read(root, "security", wall, monotonic):
         if record.mac == mac:
-            row = {"start": record.start // _TENTHS, "seconds": record.duration // _TENTHS, "service": CLASSES[record.service]}
-            row["protocol"] = _NAMES.get(record.protocol, str(record.protocol))
-            row["address"] = _address(record.address)
-            for name in ("source_port", "translated_port", "bytes_up", "bytes_down", "packets_up", "packets_down"):
-                row[name] = getattr(record, name)
-            yield row
+            yield _row(record)
+
+
+def _services(root: str, mac: bytes, wall: "int | None", monotonic: int) -> "Iterator[dict[str, Any]]":
+    from agent.vault import consent_ring, services
+
+    for packed in consent_ring.read(root, "services", wall, monotonic):
+        record = services.unpack(packed)
+        if record.mac == mac:
+            yield _row(record)
+
+
+def _row(record: "Record") -> "dict[str, Any]":
+    row = {"start": record.start // _TENTHS, "seconds": record.duration // _TENTHS, "service": CLASSES[record.service]}
+    row["protocol"] = _NAMES.get(record.protocol, str(record.protocol))
+    row["address"] = _address(record.address)
+    for name in ("source_port", "translated_port", "bytes_up", "bytes_down", "packets_up", "packets_down"):
+        row[name] = getattr(record, name)
+    return row
 
 
 def _written(row: "dict[str, Any]") -> str:
@@ -57,7 +70,7 @@ def _placed(row: "dict[str, Any]") -> str:
 
 
 # Each store that this device can read: its records of one terminal, and how one is written.
-_READERS = {"security": (_security, _written), "location": (_location, _placed)}
+_READERS = {"security": (_security, _written), "services": (_services, _written), "location": (_location, _placed)}
 
 
 def show(line: "Line") -> int:
@@ -99,3 +112,4 @@ if TYPE_CHECKING:
     from typing import Any, Iterator
 
     from agent.command import Line
+    from agent.vault.record import Record

@@ -12,10 +12,10 @@ refused for 30 days after it (L34-V-3). 30 days after its end a consent is remov
 
 import os
 import struct
-from array import array
 
 from agent import law
 from agent.runtime import files, memory
+from agent.runtime.libc import words
 from agent.runtime.sodium import NONCE, TAG, SealError
 from agent.vault.stores import BY_CONSENT
 
@@ -34,7 +34,6 @@ _FILE = NONCE + _SIZE + TAG
 _ROW = "<BBBBIII16s"  # state, purposes, categories, waiting for flash, since, end, given, hash
 _OCTETS = 32
 _BUCKETS = 2 * LIMIT
-_NONE = 0xFFFF
 _TOO_LARGE = 27  # EFBIG
 
 
@@ -55,7 +54,8 @@ class Consents:
         self._rows = memory.scratch(LIMIT * _OCTETS)
         self._text = memory.scratch(_SIZE)
         self._hash = bytearray(16)
-        self._index = array("H", [_NONE] * _BUCKETS)
+        self._buckets = memory.scratch(_BUCKETS * 4)
+        self._index = words(self._buckets.view, self._buckets.size)  # place + 1, 0 for none
         self._live = [0] * len(PURPOSES)
         self.unreadable = 0
         self._waiting = False  # something of it isn't on flash yet
@@ -130,8 +130,7 @@ class Consents:
     def _rebuild(self, now: "int | None") -> None:
         """Work out where each terminal's consents are found, and for how many terminals each purpose is allowed."""
         index = self._index
-        for bucket in range(_BUCKETS):
-            index[bucket] = _NONE
+        self._buckets.wipe()
         live = [0] * len(PURPOSES)
         for place in self._used():
             row = self._row(place)
@@ -139,9 +138,9 @@ class Consents:
                 for bit in range(len(PURPOSES)):
                     live[bit] += row[1] >> bit & 1
             bucket = (row[7][0] << 8 | row[7][1]) % _BUCKETS
-            while index[bucket] != _NONE:
+            while index[bucket]:
                 bucket = (bucket + 1) % _BUCKETS
-            index[bucket] = place
+            index[bucket] = place + 1
         self._live = live
 
     def _of(self, mac: "bytes | bytearray") -> "Iterator[int]":
@@ -149,8 +148,8 @@ class Consents:
         self._sodium.keyed_digest(self._hash, 16, mac, self._key.hash)
         owner = bytes(self._hash)
         bucket = (owner[0] << 8 | owner[1]) % _BUCKETS
-        while self._index[bucket] != _NONE:
-            place = self._index[bucket]
+        while self._index[bucket]:
+            place = self._index[bucket] - 1
             if self._row(place)[7] == owner:
                 yield place
             bucket = (bucket + 1) % _BUCKETS
@@ -334,7 +333,7 @@ class Consents:
 
     def close(self) -> None:
         """Overwrite what is in memory."""
-        for region in (self._rows, self._text):
+        for region in (self._rows, self._text, self._buckets):
             region.wipe()
             region.close()
 

@@ -1,0 +1,221 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Consent on the real kernel (L34-IV-1, L34-V-1 to L34-V-5): three terminals, one consents to location, one suspends, one withdraws.
+
+hostapd is a fake peer that tells of their associations; connections, neighbours and the daemon are real. The person at the gateway
+uses `oubli`, a guest the gateway's page.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import struct
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from agent.vault import consent_ring, location, services
+from host_sim.hostapd import Hostapd
+from host_sim.lab import Lab
+from tests.interpreters import INTERPRETERS, PROJECT
+from tests.lab.test_terminals import BOTH, A, B, C, Venue
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+pytestmark = [
+    pytest.mark.needs("root", "ip", "nft", "conntrack", "mosquitto"),
+    pytest.mark.timeout(180),
+]
+PURPOSES = """
+config purpose 'services'
+	option enabled '1'
+config purpose 'location'
+	option enabled '1'
+	option budget '262144'
+"""
+EACH = {"services": "connections", "location": "access-point"}
+FIRST = {A: 22000, B: 22100, C: 22200}  # source ports name whose connection it is
+SLOT, KEY = 192, slice(32, 64)
+
+
+class Consenting(Venue):
+    """A venue with radios, and both purposes on."""
+
+    def __init__(self, lab: Lab, name: str, radios: Hostapd) -> None:
+        super().__init__(lab)
+        self.interpreter, self.radios = INTERPRETERS[name], radios
+        self.root = lab.device.root
+        self.macs = [":".join(f"{octet:02x}" for octet in terminal.mac) for terminal in self.terminals]
+
+    def oubli(self, *words: str, code: int = 0, **given: Any) -> Any:
+        done = self.interpreter.run("-m", "agent", *words, "--root", self.root, check=False, **given)
+        assert done.returncode == code, (done.stdout + done.stderr).decode()
+        return json.loads(done.stdout) if "--json" in words else (done.stdout or done.stderr).decode()
+
+    def grant(self, number: int, *purposes: str) -> None:
+        kinds = ",".join(EACH[purpose] for purpose in purposes)
+        words = ["--purposes", ",".join(purposes), "--categories", kinds, "--third-parties", "none", "--days", "30", "--text", "1.fr"]
+        assert self.oubli("consent", "grant", "--terminal", "-", *words, input=self.macs[number] + "\n").startswith("consent ")
+
+    def page(self, number: int, act: str) -> str:
+        """Let a terminal press a button of the page."""
+        body = f"act={act}&lang=en"
+        request = {"REQUEST_METHOD": "POST", "CONTENT_LENGTH": str(len(body)), "REMOTE_ADDR": self.terminals[number].address4}
+        request |= {"HTTP_HOST": "192.168.1.1:8450", "HTTP_ORIGIN": "http://192.168.1.1:8450"}
+        return self.interpreter.run("-m", "agent", "page", "--root", self.root, input=body, env=request).stdout.decode()
+
+    def talk(self, *numbers: int) -> list[int]:
+        """Let terminals make a connection each, and wait until the vault of `security` has them; returns their ports."""
+        ports = []
+        for number in numbers:
+            FIRST[number] += 1
+            self.exchange(number, self.terminals[number].address4, FIRST[number])
+            ports.append(FIRST[number])
+        self.holders(*ports)
+        return ports
+
+    def services(self) -> dict[int, bytes]:
+        """Return MAC by source port of what `services` gives out."""
+        rows = [services.unpack(packed) for packed in consent_ring.read(str(self.root), "services", *self.lab.now())]
+        return {row.source_port: bytes(row.mac) for row in rows}
+
+    def stays(self) -> list[tuple[bytes, bytes]]:
+        """Return MAC and access point of what `location` gives out."""
+        rows = [location.unpack(packed) for packed in consent_ring.read(str(self.root), "location", *self.lab.now())]
+        return [(row[0], row[3]) for row in rows]
+
+    def counter(self, name: str) -> int:
+        return self.counters().get(name, 0)
+
+    def keys(self, place: int) -> set[bytes]:
+        """Return the keys of the consent with this number."""
+        data = (self.root / "var/run/oubli/keys").read_bytes()
+        slots = [data[at : at + SLOT] for at in range(64, len(data), SLOT)]
+        return {slot[KEY] for slot in slots if slot[1] in {4, 5} and slot[0] and struct.unpack_from("<H", slot, 4) == (place,)}
+
+    def find(self, secrets: set[bytes]) -> set[str]:
+        """Return where these octets stand: the device's files, the writable memory of its recorder."""
+        places = {str(path.relative_to(self.root)): path.read_bytes() for path in self.root.rglob("*") if path.is_file()}
+        pid = self.lab.device.pid("recorder")
+        with Path(f"/proc/{pid}/maps").open() as maps, Path(f"/proc/{pid}/mem").open("rb", buffering=0) as memory:
+            for line in maps:
+                words = line.split()
+                if "w" in words[1]:
+                    start, end = (int(part, 16) for part in words[0].split("-"))
+                    memory.seek(start)
+                    name = "process: " + (words[5].rsplit("/", 1)[-1] if len(words) > 5 else "memory")
+                    places[name] = places.get(name, b"") + memory.read(end - start)
+        return {place for place, data in places.items() if any(secret in data for secret in secrets)}
+
+
+@contextmanager
+def consenting(name: str) -> Iterator[Consenting]:
+    with Lab(name, terminals=3) as lab:
+        lab.network.set_timeout("udp_timeout", 3)
+        lab.network.set_timeout("udp_timeout_stream", 3)
+        config, written = lab.device.config, lab.device.config.stat().st_mtime
+        config.write_text(config.read_text() + PURPOSES)
+        os.utime(config, (written, written))
+        shutil.copytree(PROJECT / "boards/common/usr/share/oubli", lab.device.root / "usr/share/oubli")
+        radios = Hostapd(lab.device.root / "var/run/ubus/ubus.sock", "wlan0", "wlan1")
+        place = Consenting(lab, name, radios)
+        try:
+            yield place
+        finally:
+            radios.close()
+
+
+@BOTH
+def test_three_terminals_one_suspends_one_withdraws(name: str) -> None:
+    """What each consented to is kept, nothing else; after the withdrawal nobody reads its records, and the others' are unharmed."""
+    with consenting(name) as place:
+        lab, radios = place.lab, place.radios
+        place.start()
+        assert radios.subscribers() == 0  # nobody consents: nobody listens
+        before = place.talk(A, B, C)
+        place.grant(A, "location")
+        place.grant(B, "services", "location")
+        place.grant(C, "services", "location")
+        lab.wait(lambda: radios.subscribers() == 2, "the recorder does not subscribe", 20)
+        refused = place.oubli("consent", "withdraw", "--terminal", "192.0.2.1", code=1)
+        assert "nobody on the LAN is known to hold it" in refused
+
+        # Each is somewhere, and talks.
+        for number, radio in ((A, "wlan0"), (B, "wlan0"), (C, "wlan1")):
+            radios.associate(place.macs[number], radio)
+        time.sleep(2.1)  # what began within the second of a consent doesn't count
+        first = place.talk(A, B, C)
+        lab.wait(lambda: len(place.services()) == 2, "services are missing", 20)
+        macs = [terminal.mac for terminal in place.terminals]
+        assert place.services() == {first[1]: macs[B], first[2]: macs[C]}
+        assert not set(before) & set(place.services())
+
+        # C roams: a stay is kept. B suspends by the page: its stay ends, and nothing more is kept.
+        radios.associate(place.macs[C], "wlan0")
+        lab.wait(lambda: place.counter("location kept") == 1, "no stay is kept", 20)
+        assert "It is suspended" in place.page(B, "suspend")
+        lab.wait(lambda: place.counter("location kept") == 2, "the suspended stay is not kept", 20)
+        assert place.stays() == [(macs[C], b"wlan1"), (macs[B], b"wlan0")]
+        radios.associate(place.macs[B], "wlan1")
+        second = place.talk(B, C)
+        lab.wait(lambda: second[1] in place.services(), "services are missing", 20)
+        assert second[0] not in place.services()
+
+        # C withdraws: its keys are nowhere, what it left is noise; the same search finds them before.
+        keys = place.keys(2)
+        assert len(keys) == 2
+        assert place.find(keys) == {"var/run/oubli/keys", "process: keys"}
+        others = place.keys(0) | place.keys(1)
+        assert place.oubli("consent", "withdraw", "--terminal", place.macs[C]) == "withdrawn 1 consent\nmade unreadable: 3 records\n"
+        assert place.find(keys) == set()
+        assert others == place.keys(0) | place.keys(1)
+        assert place.services() == {first[1]: macs[B]}
+        assert place.stays() == [(macs[B], b"wlan0")]
+        radios.leave(place.macs[C], "wlan0")
+        assert "not to be asked again" in place.oubli(
+            "consent", "grant", "--terminal", place.macs[C], "--purposes", "location", "--categories", "access-point",
+            "--third-parties", "none", "--days", "1", "--text", "1.en", code=1,
+        )  # fmt: skip
+
+        # Over a restart of the daemon B is suspended still, A is followed on from now, and what was kept is readable.
+        lab.device.stop("recorder")
+        assert (macs[A], b"wlan0") in place.stays()  # its stay ended with the daemon
+        lab.device.start("recorder")
+        lab.device.wait_for_recorder()
+        lab.wait(lambda: radios.subscribers() == 2, "the recorder does not subscribe again", 20)
+        assert place.services() == {first[1]: macs[B]}
+        third = place.talk(A, B, C)
+        assert not set(third) & set(place.services())
+        radios.leave(place.macs[A], "wlan0")
+        lab.wait(lambda: place.stays().count((macs[A], b"wlan0")) == 2, "the new stay is not kept", 20)
+
+        # An emergency: now, this gateway's radios, nobody else's presence; then nothing of it is left.
+        radios.associate(place.macs[C], "wlan1")
+        found = place.oubli("emergency", "open", "--terminal", place.macs[C], "--incident", "112", "--json")
+        assert (found["access_points"], found["covers"], found["answered"]) == (["wlan1"], "this gateway's radios only", True)
+        assert place.oubli("emergency", "close") == "closed\n"
+        assert place.oubli("emergency", "where", code=1) == "oubli: no emergency is open; accepted: emergency open\n"
+        check_what_is_shown(place)
+
+
+def check_what_is_shown(place: Consenting) -> None:
+    """Figures, lists, log: no terminal in any of them; the person at a terminal may see what is held on it (`oubli who`)."""
+    listed = place.oubli("consent", "list")
+    assert listed.startswith("1 active, 1 suspended, 1 withdrawn, 0 ended\n  0  location active, ends ")
+    log = place.oubli("log")
+    shown = place.oubli("status") + listed + log + place.lab.device.log("recorder").read_text()
+    assert "consents: 1 active, 1 suspended, 1 withdrawn, 0 ended" in shown
+    assert all(mac not in shown and mac.replace(":", "") not in shown for mac in place.macs)
+    assert [line.split(" consent ")[1] for line in log.splitlines() if " consent " in line] == ACTS
+    assert sum(" emergency " in line for line in log.splitlines()) == 2
+    held = place.oubli("who", "--mac", place.macs[B], "--agreed")
+    assert "1 records of this terminal in services" in held
+    assert "1 records of this terminal in location" in held
+
+
+ACTS = ["granted root", "granted root", "granted root", "suspended root", "withdrawn root"]
