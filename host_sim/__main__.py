@@ -5,6 +5,7 @@ Each command imports its room when it runs: a replay needs no broker, and the la
 """
 
 import json
+import os
 import signal
 import time
 from contextlib import ExitStack
@@ -81,6 +82,7 @@ def run(
     seed: Seed = 1,
     days: Days = None,
     interpreter: Interpreter = "cpython",
+    report: Annotated[str | None, typer.Option(metavar="FILE.html", help="Write a page with plots that needs no network.")] = None,
     record: Annotated[str | None, typer.Option(metavar="FILE.bin", help="Keep the kernel's datagrams, for `replay`.")] = None,
     until: Annotated[int | None, typer.Option(min=1, metavar="STEP", help="End after so many of the auditor's steps.")] = None,
     json_file: Json = None,
@@ -94,7 +96,7 @@ def run(
     console.width = min(console.width, WIDTH) if console.is_terminal else WIDTH
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # ended from outside, it still ends what it started
         signal.signal(number, signal.default_int_handler)
-    for option, target in (("--json", json_file), ("--record", record)):
+    for option, target in (("--json", json_file), ("--report", report), ("--record", record)):
         _program.reserve(option, target)
     try:
         outcome = _simulate(scenarios.load(name), seed, days, interpreter, console, until, record)
@@ -107,6 +109,10 @@ def run(
     show(outcome, console)
     if json_file:
         _program.write(json.dumps(outcome.figures(), indent=1) + "\n", json_file)
+    if report:
+        from host_sim.report import page  # noqa: PLC0415 (matplotlib takes a second)
+
+        Path(report).write_text(page(outcome))
     if outcome.violation:
         again = f"oubli-sim run {name} --seed {seed} --interpreter {interpreter}" + (f" --days {days}" if days else "")
         console.print(violation(outcome, again), highlight=False, markup=False)
@@ -144,6 +150,43 @@ def _simulate(
 def demo(interpreter: Interpreter = "cpython", seed: Seed = 1, json_file: Json = None) -> None:
     """A café's day, ended by what was published beside the truth and what was forgotten; what tools/demo shows."""
     run("cafe-day", seed, None, interpreter, json_file=json_file)
+
+
+@app.command()
+def mutants(
+    only: Annotated[list[str] | None, typer.Option(metavar="NAME", help="Only this one; may be given again.")] = None,
+    interpreter: Interpreter = "cpython",
+    json_file: Json = None,
+) -> None:
+    """Agents broken on purpose: each must be found out, by the check that is named. Exit 1 where one isn't."""
+    from host_sim import mutants as breakages  # noqa: PLC0415
+    from host_sim.show import verdicts  # noqa: PLC0415
+
+    known = [one.name for one in breakages.MUTANTS]
+    for name in only or ():
+        if name not in known:
+            _program.refuse(f"--only: {name!r} isn't known; accepted: {', '.join(known)}")
+    _program.reserve("--json", json_file)
+    chosen = [one for one in breakages.MUTANTS if not only or one.name in only]
+    console = Console(stderr=json_file == "-")
+    console.width = min(console.width, WIDTH) if console.is_terminal else WIDTH
+    try:
+        with console.status("mutants in court") as status:
+            found = []
+            for verdict in breakages.trial(chosen, interpreter, os.cpu_count() or 1):
+                found.append(verdict)
+                status.update(f"{len(found)} of {len(chosen)} judged")
+    except (breakages.MutantError, NoInterpreterError) as failure:
+        _program.refuse(str(failure))
+    except KeyboardInterrupt:
+        _program.refuse("interrupted; everything it made is removed", 130)
+    console.print(verdicts(found))
+    if json_file:
+        rows = [{**one.mutant._asdict(), "caught_by": one.caught_by, "hours": round(one.hours, 2), "caught": one.caught} for one in found]
+        _program.write(json.dumps(rows, indent=1) + "\n", json_file)
+    survivors = [one.mutant.name for one in found if not one.caught]
+    if survivors:
+        _program.refuse(f"not caught as they must be: {', '.join(survivors)}", 1)
 
 
 @app.command()

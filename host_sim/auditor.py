@@ -19,11 +19,14 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 
+import jsonschema
+
 from host_sim.device_clock import SECOND
 from host_sim.lab_canary import Needle, address_forms, mac_forms
 from host_sim.truth import AGENT_DAY_STARTS, DAY, HOUR
 from host_sim.vault_auditor import Vault
 from host_sim.world import World, clock_text
+from tools.fleet.schemas import schema
 
 SUM_B = (4, 1)  # ANON-2's table, arrivals: L1 = 1, epsilon = 0.25
 DAILY_B = {"presence": (5, 1), "volume": (5, 1), "active": (40, 3), "classes": (10, 1)}  # the same table
@@ -48,6 +51,7 @@ TOPICS = ("health", "state", "summary/arrivals", *(f"summary/{metric}" for metri
 class Finding:
     """One thing that must hold: what was looked at (`seen` of it), and what was wrong, if anything."""
 
+    name: str
     what: str
     seen: int = 0
     wrong: list[str] = field(default_factory=list)
@@ -127,24 +131,26 @@ class Auditor:
         self.vault = Vault(root, world.scenario.lifetime, world.scenario.drift)
         self.spooled: dict[str, bytes] = {}  # every message that was ever seen in the spool, by its name
         self.dropped = 0  # messages that the agent says its spool couldn't hold
-        self.records = Finding("every record in the vault equals a connection, and every connection has one")
-        self.expired = Finding("past its deadline nothing opens, whatever the clock is set to")
-        self.counted = Finding("every connection that the kernel told of is kept, excluded or counted as lost")
-        self.losses = Finding("nothing is lost but what the kernel dropped, and that is counted")
-        self.ledger = Finding("agent-days open and spend as ANON-5 and ANON-6 say, never more than the ceiling")
-        self.cells = Finding("each cell is drawn at most once, and every cell that is due")
-        self.delivered = Finding("every message that was spooled arrived, exactly once")
-        self.shape = Finding("every message has its kind's topic, shape and length")
-        self.sums = Finding("every published sum is within its noise of the truth")
-        self.spread = Finding("together the errors are as wide as the noise that is stated")
-        self.private = Finding("no address of a person, or of where they went, in spool, message, name or log")
-        self.apart = Finding("the forwarder holds nothing of the vault and no netlink socket, the recorder no network socket")
-        self.bounded = Finding("files and memory stay within their bounds")
+        self.records = Finding("records", "every record in the vault equals a connection, and every connection has one")
+        self.expired = Finding("expired", "past its deadline nothing opens, whatever the clock is set to")
+        self.counted = Finding("counted", "every connection that the kernel told of is kept, excluded or counted as lost")
+        self.losses = Finding("losses", "nothing is lost but what the kernel dropped, and that is counted")
+        self.ledger = Finding("ledger", "agent-days open and spend as ANON-5 and ANON-6 say, never more than the ceiling")
+        self.cells = Finding("cells", "each cell is drawn at most once, and every cell that is due")
+        self.delivered = Finding("delivered", "every message that was spooled arrived, exactly once")
+        self.shape = Finding("shape", "every message has its kind's topic, shape and length")
+        self.sums = Finding("sums", "every published sum is within its noise of the truth")
+        self.spread = Finding("spread", "together the errors are as wide as the noise that is stated")
+        self.private = Finding("private", "no address of a person, or of where they went, in spool, message, name or log")
+        self.apart = Finding("apart", "the forwarder holds nothing of the vault and no netlink socket, the recorder no network socket")
+        self.bounded = Finding("bounded", "files and memory stay within their bounds")
+        self.refused = Finding("refused", "what the law doesn't allow is refused by the configuration")
         self._needles: dict[int, dict[bytes, str]] = {}  # by length
         self._known: set[bytes] = set()
         self._searched: set[int] = set()  # hashes of pieces of text
         self._read: dict[Path, int] = {}  # logs: how far
         self._memory: list[int] = []
+        self.full = False  # the ring has come near its budget: what no longer fits displaces the oldest
         self.resident = 0  # the recorder's, at most
         self._spent = (0, 0)
 
@@ -152,13 +158,15 @@ class Auditor:
 
     def step(self, now: int, status: dict, daemons: dict[str, int], logs: Iterable[Path], *, full: bool, search: bool) -> bool:
         """Look at everything at a true time; False where something is wrong. `daemons`: name to process id."""
+        held = status["purposes"][PURPOSE]
+        self.full = self.full or held["bytes"] > 0.9 * held["budget"]
         self._look_into_vault(now, status["counters"], full=full)
         self.look_at_counters(status["counters"])
         self.look_at_ledger()
         self.look_into_spool()
         if full:
             self._look_at_processes(daemons)
-            self._look_at_bounds(daemons["recorder"])
+            self._look_at_bounds(now, daemons["recorder"])
         if search:
             self._look_for_people(logs)
         return not any(finding.wrong for finding in self.report())
@@ -197,6 +205,7 @@ class Auditor:
         if counters["lost: overrun"] != self.world.dropped_since_boot:
             self.losses.wrong.append(f"the kernel dropped {self.world.dropped_since_boot}, the agent counts {counters['lost: overrun']}")
         allowed = {"lost: overrun"} | ({"lost: clock"} if self.world.clock.stepped else set())
+        allowed |= {"lost: ring full"} if self.full else set()
         others = ("malformed", "neighbour overruns", "messages lost")
         self.losses.wrong += [f"{name}: {count}" for name, count in lost.items() if name not in allowed]
         self.losses.wrong += [f"{name}: {counters[name]}" for name in others if counters[name]]
@@ -262,7 +271,7 @@ class Auditor:
             if name == "recorder" and families - {"netlink", "unix"}:
                 self.apart.wrong.append("the recorder has a network socket")
 
-    def _look_at_bounds(self, recorder: int) -> None:
+    def _look_at_bounds(self, now: int, recorder: int) -> None:
         files = octets = waiting = 0
         for path in self.root.rglob("*"):
             try:
@@ -272,6 +281,9 @@ class Auditor:
             files += 1
             octets += size
             waiting += size if path.parent.name == "spool" else 0
+        oldest = min((int(name[:12]) for name in _names(self.root / FLASH / "spool")), default=now // SECOND)
+        if now // SECOND - oldest > self.world.scenario.spool_days * 86400 + 3700 and self.world.days.trusted:
+            self.bounded.wrong.append("a message waits for longer than it may")
         self.bounded.seen += files
         if files > MOST_FILES or octets > MOST_OCTETS:
             self.bounded.wrong.append(f"{files} files of {octets} octets")
@@ -443,6 +455,21 @@ class Auditor:
         self._look_at_noise([slot.value - slot.defined for slot in clear], SUM_B)
         return sorted(slots, key=lambda slot: slot.start)
 
+    def look_at_schemas(self, messages: list[tuple[str, bytes]]) -> None:
+        """ANON-4: every message is one of its kind's schema, which knows each key and each word of a closed list."""
+        for topic, payload in messages:
+            kind = topic.rsplit("/", 1)[-1]
+            if f"summary/{kind}" in TOPICS or kind in TOPICS:
+                try:
+                    jsonschema.validate(json.loads(payload), schema(kind))
+                except (ValueError, jsonschema.ValidationError) as failure:
+                    self.shape.wrong.append(f"{kind}: {getattr(failure, 'message', 'not JSON')}"[:120])
+
+    def look_at_refusals(self, accepted: dict[str, str]) -> None:
+        """What the law forbids, and whether the agent took it all the same."""
+        self.refused.seen += len(accepted)
+        self.refused.wrong += [f"{what} is accepted" for what, said in accepted.items() if said == "accepted"]
+
     def look_at_lengths(self, messages: list[tuple[str, bytes]]) -> None:
         """ANON-4: no other door than the three topics, and one length each (`state` tells what it is by its length)."""
         self.shape.seen += len(messages)
@@ -466,12 +493,17 @@ class Auditor:
         """Return every finding."""
         return [
             self.records, self.expired, self.counted, self.losses, self.ledger, self.cells, self.delivered, self.shape, self.sums,
-            self.spread, self.private, self.apart, self.bounded,
+            self.spread, self.private, self.apart, self.bounded, self.refused,
         ]  # fmt: skip
 
 
 def _agent_day(time: int) -> int:
     return (time - AGENT_DAY_STARTS) // DAY * DAY + AGENT_DAY_STARTS
+
+
+def _names(spool: Path) -> Iterator[str]:
+    """Yield the names of messages that wait."""
+    return (path.name for path in spool.glob("[0-9]*-*-*"))
 
 
 def _held(pid: int) -> list[str]:

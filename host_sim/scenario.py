@@ -143,7 +143,9 @@ KEYS = (
     Key("gateway", "lifetime", "24h", _span, "of the purpose `security`", '"24h"'),
     Key("gateway", "rows", 4096, _number(16, 65536, whole=True), "terminals of a day that are counted; 4 x the busiest day"),
     Key("gateway", "rate", 5000, _number(10, 1_000_000), "events a second that its processor reads"),
-    Key("gateway", "spool_bytes", 1_048_576, _number(4096, 1 << 30, whole=True), "messages that wait for the broker, at most"),
+    Key("gateway", "budget", 4_194_304, _number(65536, 1 << 30, whole=True), "bytes that `security` may take; more displaces the oldest"),
+    Key("gateway", "spool_bytes", 1_048_576, _number(65536, 67_108_864, whole=True), "messages that wait for the broker, at most"),
+    Key("gateway", "spool_days", 7, _number(1, 365, whole=True), "how long they wait, at most"),
     Key("event", "what", None, _text, "one of: " + ", ".join(EVENTS)),
     Key("event", "at", None, _number(0, 9600), "hours after the start"),
     Key("event", "every", 0, _number(0, 9600), "hours after which it comes again; 0: once"),
@@ -190,6 +192,8 @@ class Scenario:
     rows: int = 4096
     rate: float = 5000
     spool_bytes: int = 1 << 20
+    spool_days: int = 7
+    budget: int = 4 << 20
     events: tuple[Event, ...] = ()
 
     @property
@@ -334,5 +338,7 @@ class _Checker:
             rows=gateway["rows"],
             rate=gateway["rate"],
             spool_bytes=gateway["spool_bytes"],
+            spool_days=gateway["spool_days"],
+            budget=gateway["budget"],
             events=tuple(self._event(event, index) for index, event in enumerate(events)),
         )  # fmt: skip

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from host_sim.auditor import SUM_B
+from host_sim.mutants import Verdict
 from host_sim.simulation import Outcome
 from host_sim.truth import Daily
 from host_sim.world import clock_text
@@ -115,6 +116,19 @@ def _vault(outcome: Outcome, console: Console) -> None:
     console.print(table)
     losses = ", ".join(f"{count} {name}" for name, count in outcome.losses.items() if count)
     console.print(f"lost: {losses or 'nothing'}\n")
+
+
+def verdicts(found: list[Verdict]) -> Table:
+    """Return the table of the mutants: what each breaks, what found it, after how many simulated hours."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for heading, justify in (("mutant", "left"), ("breaks", "left"), ("caught by", "left"), ("hours", "right"), ("", "left")):
+        table.add_column(heading, justify=justify)  # type: ignore[arg-type]
+    for one in found:
+        names = ", ".join(f"[bold]{name}[/]" if name == one.mutant.check else name for name in one.caught_by)
+        only = " only" if one.mutant.only else ""
+        word = "[green]yes[/]" if one.caught else f"[bold red]NO: {one.mutant.check}{only}[/]"
+        table.add_row(one.mutant.name, one.mutant.breaks, names or "nothing", f"{one.hours:.1f}", word)
+    return table
 
 
 def _happened(outcome: Outcome, console: Console) -> None:

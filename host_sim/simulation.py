@@ -45,6 +45,7 @@ config gateway 'gateway'
 
 config purpose 'security'
 	option lifetime '{lifetime}'
+	option budget '{budget}'
 
 config summary 'summary'
 	option rows '{rows}'
@@ -54,6 +55,7 @@ config mqtt 'mqtt'
 	option port '{port}'
 	option insecure '1'
 	option spool_bytes '{spool}'
+	option spool_days '{days}'
 """
 
 
@@ -71,6 +73,7 @@ class Vault:
     fill: int = 0  # of the connection table, in per cent
     people: int = 0  # devices present
     connections: int = 0  # that had ended by then
+    oldest: int = 0  # age of the oldest record, in seconds, as the agent says it
 
 
 @dataclass(frozen=True)
@@ -88,8 +91,8 @@ class Violation:
 class Outcome:
     """What a run showed. `newest` is a summary's topic and text, `seconds` are real ones.
 
-    `looks` into the vault are in order of time, the last one after every deadline. `digests` are equal for the same seed on each
-    interpreter: of the messages as spooled, of the records as opened, of the events.
+    `looks` into the vault are in order of time, the last one after every deadline; `series` are the same of each hour. `digests`
+    are equal for the same seed on each interpreter: of the messages as spooled, of the records as opened, of the events.
     """
 
     scenario: Scenario
@@ -109,6 +112,7 @@ class Outcome:
     fates: dict[str, int] = field(default_factory=dict)
     digests: dict[str, str] = field(default_factory=dict)
     events: list[tuple[int, str]] = field(default_factory=list)
+    series: list[Vault] = field(default_factory=list)
     steps: int = 0
     memory: int = 0
     violation: Violation | None = None
@@ -221,7 +225,8 @@ class Simulation:
     """One run. `progress(virtual time, connections so far)` is called after each step.
 
     `variant` names a daemon broken on purpose (host_sim.variants), `agent` a folder with another `agent` package (host_sim.mutants):
-    to see that the auditor finds it out. `until` ends it after so many steps, `recording` gets the datagrams.
+    to see that the auditor finds it out. `until` ends it after so many steps, `recording` gets the datagrams;
+    without `stop` it goes on after a violation.
     """
 
     def __init__(
@@ -236,14 +241,16 @@ class Simulation:
         agent: Path | None = None,
         until: int | None = None,
         recording: IO[bytes] | None = None,
+        stop: bool = True,
     ) -> None:
         self.world = World(scenario, seed, days, byteorder(interpreter))
         self.scenario, self.seed, self.interpreter = scenario, seed, interpreter
         self.violation: Violation | None = None
         self._words = command(interpreter)
         self._progress = progress
-        self._variant, self._agent, self._until, self._recording = variant, agent, until, recording
+        self._variant, self._agent, self._until, self._recording, self._stop = variant, agent, until, recording, stop
         self._looks: list[Vault] = []
+        self._series: list[Vault] = []
         self._losses: dict[str, int] = {}
         self._full = self._shown = self._steps = 0
         self._opened, self._told = hashlib.sha256(), hashlib.sha256()
@@ -254,8 +261,9 @@ class Simulation:
         slots: list[Slot] = []
         daily: list[Figures] = []
         with self._stage_set() as scene:
+            scene.auditor.look_at_refusals(self._refusals(scene.auditor.root.parent / "forbidden"))
             over = self._feed(scene)
-            if over and not self.violation:
+            if over and not (self.violation and self._stop):
                 slots, daily = self._collect(scene)
                 self._judge(scene.auditor, self.world.end)
         truth, auditor = self.world.truth, scene.auditor
@@ -282,6 +290,7 @@ class Simulation:
                 "events": self._told.hexdigest(),
             },
             events=list(self.world.busy),
+            series=self._series,
             steps=self._steps,
             memory=auditor.resident,
             violation=self.violation,
@@ -301,7 +310,15 @@ class Simulation:
             identity = "".join(_BASE32[self.seed >> shift & 31] for shift in range(0, 80, 5))
             one = self.scenario
             config.write_text(
-                _CONFIG.format(identity=identity, lifetime=one.lifetime_text, rows=one.rows, port=link.port, spool=one.spool_bytes)
+                _CONFIG.format(
+                    identity=identity,
+                    lifetime=one.lifetime_text,
+                    rows=one.rows,
+                    budget=one.budget,
+                    port=link.port,
+                    spool=one.spool_bytes,
+                    days=one.spool_days,
+                )
             )
             offset = _Offset(clock)
             stack.callback(offset.close)
@@ -332,7 +349,7 @@ class Simulation:
                     if not line:
                         break
                     self._step(step.wall, json.loads(line), scene)
-                    if self.violation or self._steps == self._until:
+                    if (self.violation and self._stop) or self._steps == self._until:
                         return False
                 elif step.operation == tape.KILL:
                     self._killed(step, scene)
@@ -342,6 +359,15 @@ class Simulation:
         if scene.recorder.wait(20) != 0:
             raise SimulationError(f"the recorder ended with status {scene.recorder.returncode}: {_last_line(scene.logs[0])}")
         return True
+
+    def _refusals(self, path: Path) -> dict[str, str]:
+        """Ask the agent's configuration for each thing that the law forbids; returns what it said."""
+        words = [*self._words, "-m", "host_sim.refusals", str(path)]
+        where = self._agent or ROOT
+        done = subprocess.run(words, cwd=where, env=environment(where), capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise SimulationError(f"the configuration can't be asked: {done.stderr.strip().splitlines()[-1:]}")
+        return json.loads(done.stdout)
 
     def _killed(self, _step: Step, scene: _Scene) -> None:
         """With the power tmpfs goes too; a recorder that is only killed finds its files again."""
@@ -357,20 +383,21 @@ class Simulation:
         world.settle(report["dropped"])
         status = report["status"]
         ended = now >= world.end
-        full = ended or now - self._full >= _LOOK
+        full = ended or now // _LOOK != self._full // _LOOK
         self._full = now if full else self._full
         self._losses = {name: count for name, count in status["counters"].items() if name.startswith("lost: ") or name in _TROUBLE}
         pids = {"recorder": scene.recorder.pid, "forwarder": scene.forwarder.pid}
-        shown = ended or now - self._shown >= _SHOWN or not self._looks
+        shown = full and (ended or now // _SHOWN != self._shown // _SHOWN)
         auditor.step(now, status, pids, scene.logs, full=full, search=shown)
         if ended:
             auditor.look_after_expiry()
-        if shown:
-            self._shown = now
-            known = auditor.vault
-            self._looks.append(
-                Vault(now, known.records, known.octets, status["table"]["fill"], world.present, world.truth.connections.total())
-            )
+        if full:
+            known, held, count = auditor.vault, status["purposes"]["security"], world.truth.connections.total()
+            look = Vault(now, known.records, known.octets, status["table"]["fill"], world.present, count, held["oldest_seconds"])
+            self._series.append(look)
+            if shown:
+                self._shown = now
+                self._looks.append(look)
         said = (self._steps, now, sorted(status["counters"].items()), status["clock"], status["summary"]["spent"])
         self._told.update(f"{said}\n".encode())
         self._judge(auditor, now)
@@ -401,6 +428,7 @@ class Simulation:
         messages = list(scene.broker.messages)
         auditor.look_at_delivery(messages)
         auditor.look_at_lengths(messages)
+        auditor.look_at_schemas(messages)
         auditor.look_for_people([topic.encode() + b" " + payload for topic, payload in messages])
         days = self.world.days
         return auditor.look_at_messages(auditor.messages(), days.slots), auditor.look_at_days(auditor.messages(), days.closed)

@@ -546,6 +546,8 @@ class World:
         self._live[key] = entry
         if not assured:
             self._loose.append(entry)
+            if len(self._loose) > 2 * len(self._live) + 1000:
+                self._loose = deque(one for one in self._loose if self._live.get(one.key) is one)
         stop = entry.last + entry.timeout
         self._at(stop + int(draw.random() * LAZINESS), lambda now: self._collect(now, entry, stop))
         if abs(len(self._live) - self._said) * _TABLE_EVERY > self.scenario.table:

@@ -1,0 +1,284 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Agents broken on purpose, a row and a patch each, and the court that must find each out (`oubli-sim mutants`).
+
+A check that has never failed proves nothing. A patch is words of one file of `agent/` and what stands there instead, put into a
+copy of the agent; the copy then lives in a small scenario, its court, to the end. `check` is the auditor's check that must find
+it; a row says `only` where no other does, and each check has such a row. A patch whose words aren't in the agent any more is an error,
+not a mutant that was caught.
+"""
+
+import json
+import shutil
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from host_sim import scenario as scenarios
+from host_sim.interpreters import ROOT, command, environment
+from host_sim.simulation import Simulation, SimulationError
+
+SEED = 3
+CUTS = "power cuts"  # the court of whatever forgets to sync: host_sim.cuts
+ROUNDS = 3
+
+# Small venues: each is a scenario as an operator would write it.
+COURTS = {
+    "noon": """
+description = "A café's noon, 3 h, each record kept for 3 h"
+[time]
+start = 2026-11-25T11:00:00Z
+days = 0.125
+[people]
+visitors = 60
+[gateway]
+lifetime = "3h"
+""",
+    "crowd": """
+description = "Many who stay for long, and do little"
+[time]
+start = 2026-11-25T05:00:00Z
+days = 0.85
+[people]
+visitors = 500
+stay = 12
+activity = 0.001
+[gateway]
+lifetime = "1h"
+""",
+    "reboots": """
+description = "Power is cut again and again within an agent-day"
+[time]
+start = 2026-11-25T03:00:00Z
+days = 0.4
+[people]
+visitors = 30
+[gateway]
+lifetime = "1h"
+[[event]]
+what = "power cut"
+at = 2.2
+every = 2
+minutes = 6
+""",
+    "outage": """
+description = "The broker is away for longer than a message may wait"
+[time]
+start = 2026-11-25T03:00:00Z
+days = 2.2
+[people]
+visitors = 5
+[gateway]
+lifetime = "1h"
+spool_days = 1
+[[event]]
+what = "broker down"
+at = 1
+minutes = 3000
+""",
+    "burst": """
+description = "The connection table ends at once, faster than a slow processor reads"
+[time]
+start = 2026-11-25T11:00:00Z
+days = 0.06
+[people]
+visitors = 60
+[gateway]
+lifetime = "1h"
+rate = 300
+[[event]]
+what = "connection flood"
+at = 0.8
+amount = 14000
+minutes = 1
+[[event]]
+what = "uplink lost"
+at = 0.815
+minutes = 3
+""",
+    "two days": """
+description = "A quiet venue over the change of an agent-day"
+[time]
+start = 2026-11-24T12:00:00Z
+days = 1
+[people]
+visitors = 25
+[gateway]
+lifetime = "24h"
+""",
+    "steps": """
+description = "Somebody steps the clock by more than a day"
+[time]
+start = 2026-11-25T09:00:00Z
+days = 0.2
+[people]
+visitors = 60
+[gateway]
+lifetime = "3h"
+[[event]]
+what = "clock step"
+at = 2.1
+seconds = 200000
+""",
+}
+
+
+class Mutant(NamedTuple):
+    """One broken agent. `old` stands exactly once in `file` (below agent/) and `new` takes its place."""
+
+    name: str
+    breaks: str
+    court: str
+    check: str
+    only: bool
+    file: str
+    old: str
+    new: str
+
+
+MUTANTS = (
+    Mutant("key-kept-a-segment-too-long", "a segment lives an hour longer than its records may (EXP-1)", "noon", "expired", True,
+        "vault/ring.py", "slot.lifetime = page, window, 0, self.lifetime", "slot.lifetime = page, window, 0, self.lifetime + 3600"),
+    Mutant("key-not-overwritten", "the slot is freed, its key stays in the ring (EXP-2)", "noon", "expired", True,
+        "vault/keys.py", "self._sodium.zero(slot.address, SLOT)", "self._sodium.zero(slot.address, 32)"),
+    Mutant("deadline-from-arrival", "a record goes to the window in which it was told (EXP-1)", "noon", "expired", False,
+        "vault/ring.py", "second = end // _SECOND", "second = wall // _SECOND"),
+    Mutant("ceiling-forgotten", "a lifetime above the ceiling isn't refused (L34-II-2)", "noon", "refused", True,
+        "law.py", "if seconds > row.ceiling:", "if False:"),
+    Mutant("mac-in-health", "the health message has a hash of a terminal in it (ANON-4)", "noon", "shape", True,
+        "recorder.py", '"clock": self.clock.state,\n            "day"',
+        '"clock": self.clock.state + "%02x" % self._who.mac(1)[5],\n            "day"'),
+    Mutant("drawn-again", "a slot's noise is drawn anew every quarter of an hour (ANON-5)", "noon", "cells", False,
+        "summary/day.py", "if not self._terminals.drawn(metric.place + slot):",
+        "if not self._terminals.drawn(metric.place + slot) or passed % 900 == 0:"),
+    Mutant("counted-before-clip", "a terminal counts in every slot that it used, not in two (ANON-2)", "crowd", "sums", False,
+        "summary/terminals.py", "metric.cells_of(row, slot)[: metric.l1]", "metric.cells_of(row, slot)"),
+    Mutant("error-understated", "the half-width that is published is too small (ANON-3)", "noon", "sums", True,
+        "summary/metrics.py", "return -(-3 * b[0] // b[1])", "return -(-2 * b[0] // b[1])"),
+    Mutant("no-noise", "the truth is published (ANON-2)", "noon", "spread", True,
+        "summary/noise.py", "magnitude = (u + t * v) // s", "magnitude = 0"),
+    Mutant("folder-not-synced", "a renamed file's folder isn't synced (EXP-6)", CUTS, "cuts", True,
+        "runtime/files.py", "    if durable:\n        sync_folder(folder)\n", ""),
+    Mutant("destination-port-kept", "where it went stands in the place of the public port (L34-VI-1)", "noon", "records", True,
+        "capture/connections.py", "connection.translated_port = values[3] >> 16 if",
+        "connection.translated_port = values[2] >> 16 if"),
+    Mutant("timeout-is-life", "the moment an entry timed out is taken for the end (EXP-1)", "noon", "records", False,
+        "capture/timeouts.py", "return self.last(connection, connection.stop)", "return connection.stop"),
+    Mutant("dropped-uncounted", "what the kernel dropped is counted nowhere", "burst", "losses", True,
+        "recorder.py", 'self.counters.values["lost: overrun"] += dropped', 'self.counters.values["overruns"] += dropped'),
+    Mutant("connection-uncounted", "one in fifty is kept and not counted", "noon", "counted", True,
+        "recorder.py", 'counters["connections"] += 1', 'counters["connections"] += connection.source_port % 50 > 0'),
+    Mutant("reboot-for-free", "a boot goes on with the day and spends nothing (ANON-5)", "reboots", "ledger", False,
+        "summary/ledger.py", 'values["spent"] += epsilon', 'values["spent"] += 0'),
+    Mutant("tokens-too-often", "a token every five hours (ANON-6)", "two days", "ledger", True,
+        "summary/ledger.py", "HOURS_A_TOKEN = 6", "HOURS_A_TOKEN = 5"),
+    Mutant("trust-at-once", "one confirmation of the time is enough (EXP-5)", "noon", "ledger", False,
+        "clock.py", "elif self._first is None:", "elif self._first is None and self.stepped:"),
+    Mutant("trust-survives-a-step", "a step of more than a day is believed (EXP-5)", "steps", "records", False,
+        "clock.py", "strayed = self.trusted and not -DAY <= offset - self._confirmed <= DAY", "strayed = False"),
+    Mutant("spool-without-bound", "the spool is never trimmed", "outage", "bounded", True,
+        "forward/spool.py", "if total <= self._octets and due(name) + self._seconds >= now:", "if total:"),
+    Mutant("address-in-log", "the log says whom the recorder learned of (L34-II-5)", "noon", "private", True,
+        "capture/lan.py", "            self._who.learn(address, mac, self._wall())\n",
+        '            self._who.learn(address, mac, self._wall())\n            print("learned", mac)\n'),
+    Mutant("message-edited", "the forwarder shortens what it sends (ANON-4)", "noon", "delivered", False,
+        "forwarder.py", "client.publish(topics.summary(self._gateway, metric(name)), text)",
+        "client.publish(topics.summary(self._gateway, metric(name)), text.rstrip())"),
+    Mutant("removed-before-sent", "a message of the sixth hour is removed and not sent", "noon", "delivered", True,
+        "forwarder.py", "            if text is not None:\n",
+        '            if text and name.endswith("-10"):\n                files.remove(path)\n            elif text is not None:\n'),
+    Mutant("network-socket", "the recorder holds a network socket (L34-VI-2)", "noon", "apart", True,
+        "recorder.py", "        self._log = log\n",
+        "        import socket\n\n        self.held = socket.socket(socket.AF_INET, socket.SOCK_STREAM)\n        self._log = log\n"),
+)  # fmt: skip
+
+
+class MutantError(Exception):
+    """A patch that doesn't fit the agent any more; the text is one line."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What became of a mutant: the checks that found it, the simulated hours until the first did, real seconds."""
+
+    mutant: Mutant
+    caught_by: tuple[str, ...]
+    hours: float
+    wrong: str
+    seconds: float
+
+    @property
+    def caught(self) -> bool:
+        """Whether the check that must find it did, and no other where it says so."""
+        return self.mutant.check in self.caught_by and (not self.mutant.only or self.caught_by == (self.mutant.check,))
+
+
+def patch(mutant: Mutant, folder: Path) -> None:
+    """Make a copy of the agent and its stage below `folder`, with the mutant's words in it."""
+    for package in ("agent", "host_sim"):
+        shutil.copytree(ROOT / package, folder / package, ignore=shutil.ignore_patterns("__pycache__", "*.toml"))
+    path = folder / "agent" / mutant.file
+    text = path.read_text()
+    if text.count(mutant.old) != 1:
+        raise MutantError(f"{mutant.name}: its words stand {text.count(mutant.old)} times in agent/{mutant.file}; accepted: once")
+    path.write_text(text.replace(mutant.old, mutant.new))
+
+
+def court(name: str, folder: Path) -> scenarios.Scenario:
+    """Return a court as the scenario that it is."""
+    path = folder / f"{name.replace(' ', '-')}.toml"
+    path.write_text(COURTS[name])
+    return scenarios.load(str(path))
+
+
+def judge(
+    mutant: Mutant | None, interpreter: str, court_name: str = "", seed: int = SEED, halt: threading.Event | None = None
+) -> Verdict | tuple[str, ...]:
+    """Let a mutant live in its court; without one, the agent as it is, of which the failing checks are returned. `halt` ends it."""
+    began = time.monotonic()
+
+    def look(_wall: int, _connections: int) -> None:
+        if halt and halt.is_set():
+            raise SimulationError("ended")
+
+    with tempfile.TemporaryDirectory(prefix="oubli-sim-mutant-") as temporary:
+        folder = Path(temporary)
+        if mutant:
+            patch(mutant, folder)
+        if mutant and mutant.court == CUTS:
+            return Verdict(mutant, *_cut(folder, interpreter), time.monotonic() - began)
+        scene = court(mutant.court if mutant else court_name, folder)
+        outcome = Simulation(scene, seed, interpreter, None, look, agent=folder if mutant else None, stop=False).run()
+    found = tuple(finding.name for finding in outcome.findings if not finding.holds)
+    if mutant is None:
+        return found
+    first = outcome.violation
+    hours = (first.wall - scene.start) / 3.6e12 if first else 0.0
+    return Verdict(mutant, found, hours, first.wrong if first else "", time.monotonic() - began)
+
+
+def _cut(folder: Path, interpreter: str) -> tuple[tuple[str, ...], float, str]:
+    words = [*command(interpreter), "-m", "host_sim.cuts", str(SEED), str(ROUNDS)]
+    done = subprocess.run(words, cwd=folder, env=environment(folder), capture_output=True, text=True, check=True)
+    said = dict(json.loads(done.stdout))
+    wrong = [kind for kind in said if kind not in {"cuts", "operations", "programmed", "syncs"}]
+    return (("cuts",) if wrong else ()), 0.0, wrong[0] if wrong else ""
+
+
+def trial(mutants: Iterable[Mutant], interpreter: str, workers: int) -> Iterator[Verdict]:
+    """Judge mutants, some at once; yields in their order."""
+    halt = threading.Event()
+    with ThreadPoolExecutor(workers) as pool:
+        try:
+            for verdict in pool.map(lambda one: judge(one, interpreter, halt=halt), mutants):
+                if isinstance(verdict, Verdict):
+                    yield verdict
+        except BaseException:  # whatever it is, those that run are ended, and what they made is removed
+            halt.set()
+            pool.shutdown(cancel_futures=True)
+            raise
