@@ -66,8 +66,8 @@ def replay_recording(recording: Path, json_file: Json = None, interpreter: Inter
 def new(name: Annotated[str, typer.Argument(help="A name for the venue; NAME.toml is written.")]) -> None:
     """Write a commented scenario of one's own, NAME.toml, that `run NAME.toml` runs as it stands."""
     target = Path(name if name.endswith(".toml") else f"{name}.toml")
-    if not target.stem.replace("-", "").replace("_", "").isalnum():
-        _program.refuse(f"{name}: accepted: letters, digits and -")
+    if target.name != str(target) or not target.stem.replace("-", "").replace("_", "").isalnum():
+        _program.refuse(f"{name}: isn't a name; accepted: letters, digits and -, in the present folder")
     try:
         with target.open("x") as file:
             file.write(scenarios.template(target.stem))
@@ -187,6 +187,68 @@ def mutants(
     survivors = [one.mutant.name for one in found if not one.caught]
     if survivors:
         _program.refuse(f"not caught as they must be: {', '.join(survivors)}", 1)
+
+
+@app.command()
+def people(
+    name: Annotated[str, typer.Argument(help="A name of `list`, or a TOML file.")] = "cafe-day",
+    seed: Seed = 1,
+    report: Annotated[str | None, typer.Option(metavar="FILE.html", help="Write a page with plots that needs no network.")] = None,
+    json_file: Json = None,
+) -> None:
+    """Who comes, how long they stay, what they do: as drawn, beside what published studies measured."""
+    from host_sim.people_report import page  # noqa: PLC0415 (matplotlib takes a second)
+
+    for option, target in (("--json", json_file), ("--report", report)):
+        _program.reserve(option, target)
+    try:
+        text, rows = page(scenarios.load(name), seed)
+    except scenarios.ScenarioError as failure:
+        _program.refuse(str(failure))
+    console = Console(stderr=json_file == "-", highlight=False)
+    for row in rows:
+        console.print(f"{row.what}: {row.ours}" + (f"; {row.source}: {row.says}" if row.says else f" ({row.source})"), soft_wrap=True)
+    if report:
+        Path(report).write_text(text)
+    if json_file:
+        _program.write(json.dumps([vars(row) for row in rows], indent=1) + "\n", json_file)
+
+
+@app.command()
+def fleet(
+    gateways: Annotated[int, typer.Option(min=1, max=20_000, help="How many.")] = 1000,
+    broker: Annotated[
+        str | None, typer.Option(metavar="URL", help="mqtt://host:port or mqtts://host:port; one of its own without.")
+    ] = None,
+    ca: Annotated[str | None, typer.Option(metavar="FILE", help="Who vouches for an mqtts broker, PEM.")] = None,
+    seconds: Annotated[float, typer.Option(min=1, max=86_400, help="Over which their messages come due.")] = 60,
+    messages: Annotated[int, typer.Option(min=1, max=200, help="Of each gateway; 28 are an agent-day's.")] = 28,
+    ramp: Annotated[float, typer.Option(min=0, max=86_400, help="Seconds over which they connect.")] = 10,
+    outage: Annotated[float, typer.Option(min=0, max=3600, help="Seconds without the broker, in the middle.")] = 0,
+    json_file: Json = None,
+) -> None:
+    """Very many gateways: real forwarders, generated spools, MQTT connections for real; how long messages take."""
+    from host_sim import fleet as gateways_of  # noqa: PLC0415
+    from host_sim.show import fleet_table  # noqa: PLC0415
+
+    _program.reserve("--json", json_file)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
+    console = Console(stderr=json_file == "-")
+    console.width = min(console.width, WIDTH) if console.is_terminal else WIDTH
+    try:
+        with console.status("starting") as status:
+            figures = gateways_of.run(gateways, broker, ca, seconds, messages, ramp, outage, status.update)
+    except (gateways_of.FleetError, gateways_of.BrokerError) as failure:
+        _program.refuse(str(failure))
+    except KeyboardInterrupt:
+        _program.refuse("interrupted; everything it made is removed", 130)
+    data = figures.data()
+    console.print(fleet_table(data))
+    if json_file:
+        _program.write(json.dumps(data, indent=1) + "\n", json_file)
+    if not data["whole"]:
+        _program.refuse(f"{data['arrived']} of {data['messages']} messages arrived", 1)
 
 
 @app.command()

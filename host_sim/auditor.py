@@ -151,7 +151,7 @@ class Auditor:
         self._read: dict[Path, int] = {}  # logs: how far
         self._memory: list[int] = []
         self.full = False  # the ring has come near its budget: what no longer fits displaces the oldest
-        self.resident = 0  # the recorder's, at most
+        self.sizes = (0, 0)  # the recorder's resident memory after its first hours, and at most
         self._spent = (0, 0)
 
     # After every step
@@ -295,7 +295,7 @@ class Auditor:
             self._memory.append(resident)
         elif resident > max(self._memory) + GROWTH:
             self.bounded.wrong.append(f"the recorder grew by {(resident - max(self._memory)) >> 20} MiB")
-        self.resident = max(self.resident, resident)
+        self.sizes = (max(self._memory), max(self.sizes[1], resident))
 
     def vault_files(self) -> list[Path]:
         """Return the vault's segment files (the pages that wait to be sealed are a fixed area beside them)."""
@@ -516,15 +516,16 @@ def _held(pid: int) -> list[str]:
 
 
 def _families(held: list[str]) -> set[str]:
-    """Return the families of the sockets among what a process has open."""
+    """Return the families of the sockets among what a process has open; one that is neither bound nor connected is "other"."""
     inodes = {one[8:-1] for one in held if one.startswith("socket:[")}
     found = set()
     for kind in _KINDS if inodes else ():
         with contextlib.suppress(OSError):
             for row in Path(f"/proc/net/{kind}").read_text().splitlines()[1:]:
-                if inodes.intersection(row.split()):
+                if known := inodes.intersection(row.split()):
                     found.add(kind)
-    return found
+                    inodes -= known
+    return found | {"other" for _ in inodes}
 
 
 def _forms(canary: bytes) -> list[Needle]:

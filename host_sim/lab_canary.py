@@ -25,8 +25,10 @@ class Needle:
 
 
 def _forms(kind: str, raw: bytes, *others: str) -> list[Needle]:
-    """Return raw octets, hex with and without separators, and other texts."""
+    """Return raw octets, hex with and without separators, as a list and as Python writes them, and other texts."""
     texts = [raw.hex(), *(raw.hex(mark) for mark in ":-. "), str(list(raw)).strip("[]"), *others]
+    written = repr(raw)[2:-1]
+    texts += [written] if "\\" in written else []  # else it is a few letters, as any word
     return [Needle(kind, raw), *(Needle(kind, text.lower().encode(), text=True) for text in dict.fromkeys(texts))]
 
 

@@ -15,10 +15,10 @@ _READ = 65536
 
 
 class Link:
-    """A relay to `port`; `port` of the relay is `self.port`. `latency` in real seconds, each way."""
+    """A relay to `port` of `host`; `port` of the relay is `self.port`. `latency` in real seconds, each way."""
 
-    def __init__(self, port: int, latency: float = 0.0) -> None:
-        self._target, self._latency = port, latency
+    def __init__(self, port: int, latency: float = 0.0, host: str = "127.0.0.1") -> None:
+        self._target, self._latency = (host, port), latency
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
         self._up = True
@@ -27,7 +27,7 @@ class Link:
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._listener, selectors.EVENT_READ)
         self._closed = False
-        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread = threading.Thread(target=self._serve, name="link", daemon=True)
         self._thread.start()
 
     @property
@@ -58,7 +58,7 @@ class Link:
             one.close()
             return
         try:
-            other = socket.create_connection(("127.0.0.1", self._target), 5)
+            other = socket.create_connection(self._target, 5)
         except OSError:
             one.close()
             return

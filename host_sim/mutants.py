@@ -156,6 +156,9 @@ MUTANTS = (
     Mutant("drawn-again", "a slot's noise is drawn anew every quarter of an hour (ANON-5)", "noon", "cells", False,
         "summary/day.py", "if not self._terminals.drawn(metric.place + slot):",
         "if not self._terminals.drawn(metric.place + slot) or passed % 900 == 0:"),
+    Mutant("slot-forgotten", "one slot of the day is never drawn (ANON-4)", "noon", "cells", True,
+        "summary/day.py", "if not self._terminals.drawn(metric.place + slot):",
+        "if slot != 10 and not self._terminals.drawn(metric.place + slot):"),
     Mutant("counted-before-clip", "a terminal counts in every slot that it used, not in two (ANON-2)", "crowd", "sums", False,
         "summary/terminals.py", "metric.cells_of(row, slot)[: metric.l1]", "metric.cells_of(row, slot)"),
     Mutant("error-understated", "the half-width that is published is too small (ANON-3)", "noon", "sums", True,
@@ -178,14 +181,15 @@ MUTANTS = (
     Mutant("tokens-too-often", "a token every five hours (ANON-6)", "two days", "ledger", True,
         "summary/ledger.py", "HOURS_A_TOKEN = 6", "HOURS_A_TOKEN = 5"),
     Mutant("trust-at-once", "one confirmation of the time is enough (EXP-5)", "noon", "ledger", False,
-        "clock.py", "elif self._first is None:", "elif self._first is None and self.stepped:"),
-    Mutant("trust-survives-a-step", "a step of more than a day is believed (EXP-5)", "steps", "records", False,
+        "clock.py", "            self._first = [wall, monotonic]\n        elif monotonic",
+        "            self.trusted, self._confirmed = True, wall - monotonic\n        elif monotonic"),
+    Mutant("trust-survives-a-step", "a step of more than a day is believed (EXP-5)", "steps", "cells", False,
         "clock.py", "strayed = self.trusted and not -DAY <= offset - self._confirmed <= DAY", "strayed = False"),
     Mutant("spool-without-bound", "the spool is never trimmed", "outage", "bounded", True,
         "forward/spool.py", "if total <= self._octets and due(name) + self._seconds >= now:", "if total:"),
     Mutant("address-in-log", "the log says whom the recorder learned of (L34-II-5)", "noon", "private", True,
-        "capture/lan.py", "            self._who.learn(address, mac, self._wall())\n",
-        '            self._who.learn(address, mac, self._wall())\n            print("learned", mac)\n'),
+        "capture/lan.py", "self._who.learn(address, mac, self._wall())\n",
+        "import sys\n\n            print(mac, file=sys.stderr)\n            self._who.learn(address, mac, self._wall())\n"),
     Mutant("message-edited", "the forwarder shortens what it sends (ANON-4)", "noon", "delivered", False,
         "forwarder.py", "client.publish(topics.summary(self._gateway, metric(name)), text)",
         "client.publish(topics.summary(self._gateway, metric(name)), text.rstrip())"),
@@ -253,7 +257,12 @@ def judge(
         if mutant and mutant.court == CUTS:
             return Verdict(mutant, *_cut(folder, interpreter), time.monotonic() - began)
         scene = court(mutant.court if mutant else court_name, folder)
-        outcome = Simulation(scene, seed, interpreter, None, look, agent=folder if mutant else None, stop=False).run()
+        try:
+            outcome = Simulation(scene, seed, interpreter, None, look, agent=folder if mutant else None, stop=False).run()
+        except SimulationError as failure:
+            if mutant is None:
+                raise
+            return Verdict(mutant, ("ended",), 0.0, str(failure), time.monotonic() - began)
     found = tuple(finding.name for finding in outcome.findings if not finding.holds)
     if mutant is None:
         return found

@@ -131,6 +131,25 @@ def verdicts(found: list[Verdict]) -> Table:
     return table
 
 
+def fleet_table(data: dict) -> Table:
+    """Return a fleet's figures as a table."""
+    table = Table(box=None, show_header=False, pad_edge=False)
+    latency = data["latency_s"]
+    rows = (
+        ("gateways", f"{data['gateways']:,}, all connected after {data['all_connected_after_s']} s"),
+        ("messages", f"{data['arrived']:,} of {data['messages']:,} arrived, {data['repeated']:,} came twice, the very same"),
+        ("from due to the subscriber", f"p50 {latency['p50']} s, p95 {latency['p95']} s, p99 {latency['p99']} s, most {latency['most']} s"),
+        ("outage", f"{data['outage_s']:g} s, all back {data['all_back_after_s']} s after it" if data["outage_s"] else "none"),
+        (
+            "forwarders",
+            f"{data['cpu_s']} s of CPU in {data['seconds']} s, {data['memory_mib']} MiB, {data['failed_connections']} failed tries",
+        ),
+    )
+    for row in rows:
+        table.add_row(*row)
+    return table
+
+
 def _happened(outcome: Outcome, console: Console) -> None:
     """What happened to the gateway, where that was more than a boot and a confirmed clock."""
     if len(outcome.events) > 2:

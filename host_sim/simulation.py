@@ -9,6 +9,7 @@ its time as it would on a device; its way to the broker is a relay that the worl
 import hashlib
 import json
 import mmap
+import os
 import struct
 import subprocess
 import tempfile
@@ -114,7 +115,8 @@ class Outcome:
     events: list[tuple[int, str]] = field(default_factory=list)
     series: list[Vault] = field(default_factory=list)
     steps: int = 0
-    memory: int = 0
+    sizes: tuple[int, int] = (0, 0)  # resident octets of the recorder: after its first hours, at most
+    cpu: dict[str, float] = field(default_factory=dict)  # seconds of the processor, by process
     violation: Violation | None = None
 
     @property
@@ -252,12 +254,13 @@ class Simulation:
         self._looks: list[Vault] = []
         self._series: list[Vault] = []
         self._losses: dict[str, int] = {}
+        self._cpu: dict[str, float] = {}
         self._full = self._shown = self._steps = 0
         self._opened, self._told = hashlib.sha256(), hashlib.sha256()
 
     def run(self) -> Outcome:
         """Run to the end or to the first violation; SimulationError when a process ended before its time."""
-        began = time.monotonic()
+        began, worked = time.monotonic(), time.process_time()
         slots: list[Slot] = []
         daily: list[Figures] = []
         with self._stage_set() as scene:
@@ -292,7 +295,8 @@ class Simulation:
             events=list(self.world.busy),
             series=self._series,
             steps=self._steps,
-            memory=auditor.resident,
+            sizes=auditor.sizes,
+            cpu={"world and auditor": time.process_time() - worked, **self._cpu},
             violation=self.violation,
         )
 
@@ -387,6 +391,8 @@ class Simulation:
         self._full = now if full else self._full
         self._losses = {name: count for name, count in status["counters"].items() if name.startswith("lost: ") or name in _TROUBLE}
         pids = {"recorder": scene.recorder.pid, "forwarder": scene.forwarder.pid}
+        if full:
+            self._cpu = {name: _processor_time(pid) for name, pid in pids.items()}
         shown = full and (ended or now // _SHOWN != self._shown // _SHOWN)
         auditor.step(now, status, pids, scene.logs, full=full, search=shown)
         if ended:
@@ -432,6 +438,12 @@ class Simulation:
         auditor.look_for_people([topic.encode() + b" " + payload for topic, payload in messages])
         days = self.world.days
         return auditor.look_at_messages(auditor.messages(), days.slots), auditor.look_at_days(auditor.messages(), days.closed)
+
+
+def _processor_time(pid: int) -> float:
+    """Return the seconds of the processor that a process has had (proc_pid_stat: utime and stime)."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _last_line(log: Path) -> str:

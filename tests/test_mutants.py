@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from host_sim import mutants
 from host_sim.auditor import Auditor
 from host_sim.mutants import COURTS, CUTS, MUTANTS, Mutant, MutantError, Verdict, judge, patch
 from host_sim.scenario import load
@@ -19,7 +18,7 @@ pytestmark = pytest.mark.needs("mosquitto")
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda one: one.name)
 def test_each_mutant_is_caught_by_its_check(mutant: Mutant) -> None:
-    """By that one alone where its row says `only`; where a reading of the vault, the clock or the law is broken, the first hours show it."""
+    """By that one alone where its row says `only`."""
     verdict = judge(mutant, "cpython")
     assert isinstance(verdict, Verdict)
     assert verdict.caught, (verdict.caught_by, verdict.wrong)
@@ -45,4 +44,3 @@ def test_a_patch_that_fits_the_agent_no_more_is_an_error_and_not_a_mutant(tmp_pa
     stale = MUTANTS[0]._replace(old="words that the agent never had")
     with pytest.raises(MutantError, match="0 times in agent/"):
         patch(stale, tmp_path)
-    assert mutants.SEED >= 0

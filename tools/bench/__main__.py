@@ -9,11 +9,13 @@ import typer
 from rich.console import Console
 
 from host_sim.commands import Program
+from host_sim.interpreters import NAMES
 from host_sim.lab_network import LabError
 from tools.bench import capture as captures
 from tools.bench import dump as dumps
 from tools.bench import error as errors
 from tools.bench import instructions as instruction_counts
+from tools.bench import sim as simulations
 from tools.bench.peers import PEERS
 
 WIDTH = 100  # columns, at most: what is printed is read in a page too
@@ -134,6 +136,33 @@ def error(json_file: Json = None, seed: Annotated[int, typer.Option(help="Of the
     console.print(errors.table(result))
     if json_file:
         _write(result, json_file)
+
+
+@app.command()
+def sim(
+    json_file: Json = None,
+    scenario: Annotated[list[str] | None, typer.Option(help=f"Of {', '.join(simulations.SCENARIOS)}; may be given again.")] = None,
+    interpreter: Annotated[list[str] | None, typer.Option(help="cpython or micropython; may be given again.")] = None,
+    growth: Annotated[bool, typer.Option(help="Also a café of 20, 200 and 2,000 visitors a day.")] = False,
+    seed: Annotated[int, typer.Option(min=0, help="Of the world.")] = 1,
+) -> None:
+    """How fast the simulator lives through its scenarios, what takes the time, and what a connection costs as they grow."""
+    for option, given, known in (("--scenario", scenario, simulations.SCENARIOS), ("--interpreter", interpreter, NAMES)):
+        for word in given or ():
+            if word not in known:
+                _program.refuse(f"{option}: {word!r} isn't known; accepted: {', '.join(known)}")
+    console = _console(json_file)
+    rows = []
+    try:
+        with console.status("living") as status:
+            for case in simulations.cases(scenario, interpreter, growth=growth):
+                status.update(f"{case.scenario} on {case.interpreter}")
+                rows.append(simulations.measure(case, seed))
+    except KeyboardInterrupt:
+        _program.refuse("interrupted; everything it made is removed", 130)
+    console.print(simulations.table(rows))
+    if json_file:
+        _write({"rows": rows}, json_file)
 
 
 if __name__ == "__main__":

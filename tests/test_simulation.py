@@ -1,0 +1,236 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`oubli-sim run` and `new` as a person uses them: a venue of one's own, its report, a violation and the command that shows it again."""
+
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from host_sim import scenario as scenarios
+from host_sim.days import DAY, HOUR, SHIFT, Days
+from host_sim.device_clock import SECOND, DeviceClock
+from host_sim.link import Link
+from host_sim.mutants import court
+from host_sim.show import violation
+from host_sim.simulation import Outcome, Simulation
+from host_sim.truth import Kept
+from host_sim.vault_auditor import Segment
+from tests.interpreters import PROJECT
+
+SEED = 3
+BEGINS = 20782 * DAY + SHIFT  # an agent-day's start
+
+
+def oubli_sim(folder: Path, *words: str | Path) -> subprocess.CompletedProcess[str]:
+    """Run it with a folder as the working directory and for temporary files."""
+    environment = os.environ | {"TMPDIR": str(folder), "PYTHONPATH": str(PROJECT)}
+    command = [sys.executable, "-m", "host_sim", *words]
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+
+
+VENUE = """
+description = "A bar <b>with</b> a name"
+[time]
+start = 2026-11-25T18:00:00Z
+days = 0.1
+[people]
+visitors = 90
+[gateway]
+lifetime = "1h"
+[[event]]
+what = "uplink lost"
+at = 1
+minutes = 9
+"""
+
+
+@pytest.mark.needs("mosquitto", "chromium")
+def test_a_venue_of_ones_own_runs_and_its_report_shows_it_without_a_network(tmp_path: Path) -> None:
+    """Twenty lines, one page: plots with text alternatives, both languages, not one request; the recording plays again."""
+    (tmp_path / "bar.toml").write_text(VENUE)
+    wanted = ("--report", "bar.html", "--record", "bar.bin", "--json", "bar.json")
+    done = oubli_sim(tmp_path, "run", "bar.toml", *wanted)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "the uplink is lost for 9 minutes" in done.stdout
+    figures = json.loads((tmp_path / "bar.json").read_text())
+    replayed = json.loads(oubli_sim(tmp_path, "replay", "bar.bin", "--json", "-").stdout)
+    assert replayed["connections"] == figures["connections"] > 100
+    page = (tmp_path / "bar.html").read_text()
+    assert page.count("<svg") == page.count("<svg xmlns") == page.count("<title>") - 1 >= 6
+    assert "A bar &lt;b&gt;with" in page
+    assert "<script" not in page
+    assert set(re.findall(r'(?:https?:)?//[^"\s)<]+', page)) <= {"http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"}
+    _look_at_page(tmp_path / "bar.html", figures)
+    assert {path.name for path in tmp_path.iterdir()} == {"bar.toml", "bar.html", "bar.bin", "bar.json"}
+
+
+def _look_at_page(path: Path, figures: dict) -> None:
+    from playwright.sync_api import sync_playwright  # noqa: PLC0415 (this test's alone)
+
+    asked: list[str] = []
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
+        try:
+            page = browser.new_page()
+            page.on("request", lambda request: asked.append(request.url))
+            page.on("console", lambda message: asked.append(message.text))
+            page.goto(path.as_uri())
+            assert page.get_by_text("The auditor is content").is_visible()
+            assert not page.get_by_text("L'auditeur est satisfait").is_visible()
+            page.get_by_label("Français").check()
+            assert page.get_by_text("L'auditeur est satisfait").is_visible()
+            assert page.get_by_text(f"{figures['terminals']} terminaux").is_visible()
+            assert page.get_by_role("img").count() >= 6
+        finally:
+            browser.close()
+    assert [url for url in asked if not url.startswith(("file:", "data:"))] == []
+
+
+def test_new_writes_a_scenario_once_and_run_knows_what_can_not_be_written_before_it_runs(tmp_path: Path) -> None:
+    """Exit 2, one line each; nothing half-written."""
+    assert oubli_sim(tmp_path, "new", "my-bar").returncode == 0
+    assert scenarios.load(str(tmp_path / "my-bar.toml")).description == "my-bar"
+    before = (tmp_path / "my-bar.toml").read_bytes()
+    for words in (
+        ["new", "my-bar"],
+        ["new", "../bar"],
+        ["run", "night", "--json", "nowhere/figures.json"],
+        ["run", "night", "--report", "nowhere/report.html"],
+        ["run", "night", "--record", "nowhere/record.bin"],
+        ["mutants", "--only", "nobody"],
+    ):
+        done = oubli_sim(tmp_path, *words)
+        assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1), words
+        assert "accepted: " in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["my-bar.toml"]
+    assert (tmp_path / "my-bar.toml").read_bytes() == before
+
+
+def simulate(tmp_path: Path, **options: object) -> Outcome:
+    return Simulation(court("noon", tmp_path), SEED, "cpython", None, **options).run()  # type: ignore[arg-type]
+
+
+@pytest.mark.needs("mosquitto")
+def test_the_first_violation_stops_the_run_and_shows_again_where_the_command_says(tmp_path: Path) -> None:
+    """Seed, step, the connection's history in at most ten lines; a run up to that step finds the very same."""
+    first = simulate(tmp_path, variant="stop-is-end")
+    assert first.violation is not None
+    assert 0 < len(first.violation.story) <= 10
+    assert any("its last packet" in line for line in first.violation.story)
+    told = violation(first, "oubli-sim run noon --seed 3")
+    assert f"at step {first.violation.step} " in told
+    assert told.endswith(f"oubli-sim run noon --seed 3 --until {first.violation.step}")
+    again = simulate(tmp_path, variant="stop-is-end", until=first.violation.step)
+    assert again.violation == first.violation
+    assert again.steps == first.violation.step < simulate(tmp_path).steps
+
+
+@pytest.mark.needs("mosquitto")
+def test_another_seed_another_world_and_the_same_one_the_same_outputs(tmp_path: Path) -> None:
+    """Messages, opened records, events and figures."""
+    figures = [Simulation(court("reboots", tmp_path), seed, "cpython", None).run().figures() for seed in (5, 5, 6)]
+    for one in figures:
+        assert one.pop("seconds")
+        for finding in one["findings"]:  # type: ignore[attr-defined]
+            finding.pop("seen")  # files that are there for a moment
+    assert figures[0] == figures[1]
+    assert all(figures[0]["digests"][name] != figures[2]["digests"][name] for name in ("messages", "records", "events"))  # type: ignore[index]
+
+
+def test_a_link_that_is_cut_ends_what_it_carries_and_carries_again_when_it_is_back() -> None:
+    """As an uplink does, with the broker still there."""
+    with socket.create_server(("127.0.0.1", 0)) as peer:
+        link = Link(peer.getsockname()[1])
+        try:
+            with socket.create_connection(("127.0.0.1", link.port), 30) as one:
+                other, _ = peer.accept()
+                one.sendall(b"there")
+                assert other.recv(10) == b"there"
+                other.sendall(b"back")
+                assert one.recv(10) == b"back"
+                link.set(up=False)
+                assert one.recv(10) == b""
+                other.close()
+            with socket.create_connection(("127.0.0.1", link.port), 30) as refused:
+                assert _ended(refused)
+            link.set(up=True)
+            with socket.create_connection(("127.0.0.1", link.port), 30) as again:
+                other, _ = peer.accept()
+                again.sendall(b"again")
+                assert other.recv(10) == b"again"
+                other.close()
+        finally:
+            link.close()
+    assert not any(thread.name == "link" for thread in threading.enumerate())
+
+
+def _ended(one: socket.socket) -> bool:
+    try:
+        return one.recv(10) == b""
+    except ConnectionResetError:
+        return True
+
+
+def test_a_clock_that_drifts_and_is_set_shows_what_it_showed() -> None:
+    """The same integers on both sides: wall clock at a past moment is as it was set then."""
+    clock = DeviceClock(1000 * SECOND, 5 * SECOND, 100, 0)
+    assert clock.monotonic(1000 * SECOND) == 5 * SECOND
+    assert clock.monotonic(1_001_000 * SECOND) == (5 + 1_000_000 + 100) * SECOND
+    assert clock.set(2000 * SECOND, 2000 * SECOND) == 1000 * SECOND - SECOND // 10
+    assert clock.stepped
+    assert clock.wall(1500 * SECOND) == 500 * SECOND + 50_000_000
+    assert clock.wall(3000 * SECOND) == 3000 * SECOND + 100_000_000
+
+
+def days(*moments: int, boots: tuple[int, ...] = ()) -> Days:
+    """Return what the book says after confirmed hours; `moments` are hours after the agent-day's start, `boots` too."""
+    book, clock = Days(), DeviceClock(BEGINS, 41 * SECOND, 0, BEGINS)
+    book.boot(clock)
+    for moment in sorted({*moments, *boots}):
+        now = BEGINS + moment * HOUR
+        if moment in boots:
+            clock = DeviceClock(now, 41 * SECOND, 0, now)
+            book.boot(clock)
+        for minutes in (1, 12):
+            book.confirm(now + minutes * 60 * SECOND)
+        book.pass_time(now + 12 * 60 * SECOND)
+    return book
+
+
+def test_the_book_opens_a_day_for_a_token_and_spends_again_for_a_boot_up_to_the_ceiling() -> None:
+    """ANON-5, ANON-6, read independently of the agent: a new device has one token, a further one each six hours."""
+    assert (days(0).tokens, days(0).spent, days(0).day) == (0, 1000, BEGINS)
+    assert days(0, 7).tokens == 1
+    assert days(0, 23).tokens == 2
+    assert days(0, 24).tokens == 1
+    assert days(0, 24).closed == [BEGINS]
+    twice, thrice = days(0, boots=(2,)), days(0, boots=(2, 4))
+    assert (twice.spent, twice.day, twice.counted) == (2000, BEGINS, BEGINS + 2 * HOUR)
+    assert (thrice.spent, thrice.day) == (2000, 0)
+    assert days(0, 3).slots == {BEGINS + hour * HOUR for hour in range(3)}
+
+
+def test_a_step_of_more_than_a_day_takes_the_trust_away() -> None:
+    """EXP-5."""
+    book, clock = Days(), DeviceClock(BEGINS, 41 * SECOND, 0, BEGINS)
+    book.boot(clock)
+    for minutes in (1, 12):
+        book.confirm(BEGINS + minutes * 60 * SECOND)
+    assert book.trusted
+    clock.set(BEGINS + HOUR, BEGINS + 3 * DAY)
+    book.pass_time(BEGINS + HOUR)
+    assert not book.trusted
+
+
+def test_a_segment_is_remembered_by_its_first_and_last_end() -> None:
+    """And by no record of it once it is closed: memory stays flat."""
+    ends = [Kept(b"", b"", 6, 1, 1, 0, 0, 0, 0, 0, 0, 0, ended=ended) for ended in (5, 3, 9)]
+    closed, opened = Segment(ends, 100, final=True), Segment(ends, 100, final=False)
+    assert (closed.first, closed.last, closed.count, closed.claims) == (3, 9, 3, [])
+    assert opened.claims == ends

@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`oubli-bench sim`: how fast the simulator lives through its scenarios, what takes the time, and whether cost grows in a straight line.
+
+Each row is one run through the real recorder, forwarder and broker with the auditor after every step. CPU is told apart by process: the
+world with its auditor, the recorder on its stage, the forwarder. The growth rows are one day's café with as many visitors.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from rich import box
+from rich.table import Table
+
+from host_sim import scenario as scenarios
+from host_sim.interpreters import NAMES
+from host_sim.simulation import Outcome, Simulation
+
+SCENARIOS = ("cafe-day", "hotel-week", "month")
+GROWTH = (20, 200, 2000)  # visitors a day: 1x, 10x, 100x
+LIMITS = {"cafe-day": 10, "hotel-week": 120, "month": 600}  # seconds that a run on CPython may take
+
+
+@dataclass(frozen=True)
+class Case:
+    """One run: a scenario, an interpreter, a number of visitors (0: the scenario's own)."""
+
+    scenario: str
+    interpreter: str
+    visitors: int = 0
+
+
+def cases(names: list[str] | None, interpreters: list[str] | None, *, growth: bool) -> list[Case]:
+    """Return what is to be run."""
+    chosen = [Case(name, which) for name in names or SCENARIOS[:1] for which in interpreters or NAMES]
+    return chosen + [Case("cafe-day", NAMES[0], visitors) for visitors in GROWTH if growth]
+
+
+def measure(case: Case, seed: int) -> dict[str, Any]:
+    """Run a case; returns its row."""
+    one = scenarios.load(case.scenario)
+    if case.visitors:
+        addresses = max(one.addresses, 2 * case.visitors)
+        one = replace(one, crowd=replace(one.crowd, visitors=case.visitors), addresses=addresses, budget=1 << 28, table=262_144)
+    outcome = Simulation(one, seed, case.interpreter, None).run()
+    return _row(case, outcome)
+
+
+def _row(case: Case, outcome: Outcome) -> dict[str, Any]:
+    cpu = {name: round(seconds, 2) for name, seconds in outcome.cpu.items()}
+    return {
+        "scenario": case.scenario,
+        "visitors": outcome.scenario.crowd.visitors,
+        "interpreter": case.interpreter,
+        "connections": outcome.connections,
+        "seconds": round(outcome.seconds, 1),
+        "cpu_s": cpu,
+        "us_a_connection": round(sum(cpu.values()) * 1e6 / max(outcome.connections, 1), 1),
+        "recorder_mib": [size >> 20 for size in outcome.sizes],
+        "passed": outcome.passed,
+    }
+
+
+def table(rows: list[dict[str, Any]]) -> Table:
+    """Return the rows for a person."""
+    shown = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    shown.add_column("scenario")
+    for heading in ("visitors", "interpreter", "connections", "seconds", "world + auditor", "recorder", "forwarder", "µs each", "MiB"):
+        shown.add_column(heading, justify="right")
+    for row in rows:
+        cpu = [f"{row['cpu_s'][name]:.1f}" for name in ("world and auditor", "recorder", "forwarder")]
+        memory = f"{row['recorder_mib'][0]} to {row['recorder_mib'][1]}"
+        word = "" if row["passed"] else " !"
+        shown.add_row(
+            row["scenario"] + word, f"{row['visitors']:g}", row["interpreter"], f"{row['connections']:,}", f"{row['seconds']}", *cpu,
+            f"{row['us_a_connection']}", memory,
+        )  # fmt: skip
+    return shown
