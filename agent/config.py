@@ -324,7 +324,7 @@ class _Reader:
             row = law.purpose(kind)
             wrong = law.refuse_lifetime(row, parsed)
             if wrong:
-                accepted = law.duration(law.LIFETIME_FLOOR) + " to " + law.duration(row.ceiling)
+                accepted = law.duration(law.floor(row)) + " to " + law.duration(row.ceiling)
                 self.fail(subject, "'" + value + "' is " + wrong, accepted, _required_by(kind))
 
 
@@ -345,6 +345,9 @@ def load(path: str) -> Config:
     if sections["gateway"].id is None:
         reader.fail("gateway.id", "missing", "16 characters of a-z and 2-7, made at first boot")
     config = Config(path, sections)
+    for name in config.purposes:
+        if law.purpose(name).custody == law.CUSTODIAN:
+            _budget(reader, name, config)
     summary = config.summary
     reader.line = summary.line
     if summary.epsilon > summary.epsilon_ceiling:
@@ -354,6 +357,18 @@ def load(path: str) -> Config:
         accepted = "metrics whose epsilons sum to at most " + str(summary.epsilon)
         reader.fail("summary.epsilon", "metrics need " + str(total) + " thousandths", accepted, "ANON-2")
     return config
+
+
+def _budget(reader: _Reader, name: str, config: Config) -> None:
+    """Refuse a store on flash that can't hold its declared lifetime, with the sum."""
+    from agent.vault import budget
+
+    section = config.purposes[name]
+    reader.line = section.line
+    need = budget.needed(name, section, config.summary.rows, config.vault.sync_minutes)
+    if need.octets > section.budget:
+        accepted = "at least " + str(need.octets) + ", or less: rows, lifetime, mode 'blocks'"
+        reader.fail(name + ".budget", str(section.budget) + " bytes are too few: " + need.text, accepted, _required_by(name, "budget"))
 
 
 def _sections(path: str) -> "Iterator[tuple[str, str, list[str]]]":

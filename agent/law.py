@@ -133,12 +133,19 @@ def duration(seconds: int) -> str:
     return str(seconds) + "s"
 
 
+def floor(row: Purpose) -> int:
+    """Return the shortest lifetime of a purpose, in seconds: a custodian's key is for a day (EXP-3)."""
+    return DAY if row.custody == CUSTODIAN else LIFETIME_FLOOR
+
+
 def refuse_lifetime(row: Purpose, seconds: int) -> "str | None":
     """Return why this lifetime is unlawful or useless for a purpose, None where it is fine (L34-II-2)."""
     if seconds > row.ceiling:
         return "above the ceiling of " + duration(row.ceiling)
-    if seconds < LIFETIME_FLOOR:
-        return "below " + duration(LIFETIME_FLOOR)
+    if seconds < floor(row):
+        return "below " + duration(floor(row))
+    if row.custody == CUSTODIAN and seconds % DAY:
+        return "not a number of whole days"
     return None
 
 

@@ -9,7 +9,7 @@ import sys
 
 from agent import canonical
 from agent.config import load
-from agent.runtime import process
+from agent.runtime import files, process
 from agent.runtime.clocks import DeviceTime
 
 
@@ -24,6 +24,11 @@ def recorder(line: "Line") -> int:
     if not line.paths.root and process.swaps_to_disk():
         sys.stderr.write("oubli: swap on a disk is in use: memory could outlive its deadline there; accepted: none, or zram (EXP-2)\n")
         return 1
+    if not line.paths.root:
+        room.make_folders(line.paths)
+        if not files.in_memory(line.paths.vault):
+            sys.stderr.write("oubli: " + line.paths.vault + " isn't in memory, and a disk doesn't forget; accepted: tmpfs (EXP-2)\n")
+            return 1
     return room.run(settings, line.paths.root, source)
 
 
@@ -77,6 +82,12 @@ def ntp(line: "Line") -> int:
 
 def erase(line: "Line") -> int:
     """Destroy what is kept."""
+    if "--all" in line and files.exists(line.paths.run) and files.hold_folder(line.paths.run):
+        # No recorder runs: a service that was stopped for good destroys nothing by itself.
+        from agent.vault import expiry
+
+        segments = expiry.erase_all(line.paths, line.config)
+        return line.show({"segments": segments}, ["erased " + str(segments) + " segments; no recorder runs"])
     answer = line.ask("erase", purpose=line.get("--purpose") or "all")
     return 1 if answer is None else line.show(answer, ["erased " + str(answer["erased"]) + " records"])
 

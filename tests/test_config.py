@@ -195,7 +195,7 @@ REFUSED: dict[
         GATEWAY + "config purpose 'attribution'\n option lifetime '366d'\n",
         ":4",
         r"attribution\.lifetime: '366d' is above the ceiling of 365d",
-        "10m to 365d",
+        "24h to 365d",
     ),
     "lifetime too short to hold": (SECURITY + " option lifetime '599s'\n", ":4", "'599s' is below 10m", "10m to 90d"),
     "lifetime without a unit": (SECURITY + " option lifetime '24'\n", ":4", r"security\.lifetime: '24' isn't accepted", "such as 24h"),

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import socket
 import struct
@@ -335,3 +336,41 @@ while True:
         if hasattr(sys.stdout, 'flush'):
             sys.stdout.flush()
 """
+
+
+@NEEDS
+def test_erase_works_without_a_recorder_and_never_beside_one(interpreter):
+    """A service that was stopped for good destroys nothing: one command does, on tmpfs and on flash."""
+    with gateway(interpreter) as made:
+        made.connect()
+        secrets = secrets_of(made)
+        made.process.kill()
+        made.process.wait()
+        sealed, other = made.root / "srv/oubli/vault/attribution/2026-11-23-0001", made.root / "srv/oubli/vault/attribution/README"
+        sealed.parent.mkdir(parents=True)
+        sealed.write_bytes(b"sealed")
+        other.write_bytes(b"not ours")
+        held = {what for what, secret in secrets.items() for data in made.files().values() if secret in data}
+        assert held == set(secrets) - {"message"}
+        code, out, err = oubli(interpreter, "erase", "--all", "--root", str(made.root))
+        assert (code, err) == (0, "")
+        assert re.fullmatch(r"erased [2-9]\d* segments; no recorder runs\n", out)
+        assert not [what for what, secret in secrets.items() for data in made.files().values() if secret in data]
+        assert not sealed.exists()
+        assert other.exists()
+        assert oubli(interpreter, "erase", "--all", "--root", str(made.root), "--json") == (0, '{"segments":0}\n', "")
+
+
+@pytest.mark.needs("root", "unshare", "timeout")
+def test_a_recorder_refuses_to_start_where_its_memory_is_a_disk(interpreter, tmp_path):
+    """EXP-2: on the device's own root, /var/run on something else than tmpfs."""
+    swaps, config, disk = tmp_path / "swaps", tmp_path / "config", tmp_path / "disk"
+    swaps.write_text(SWAPS)
+    config.write_text(CONFIG)
+    disk.mkdir()
+    recorder = interpreter.command("-m", "agent", "recorder", "--config", config)
+    script = ON_A_DEVICE.replace("mount -t tmpfs none /run", f"mount --bind {disk} /run")
+    words = ["unshare", "--mount", "--net", "sh", "-ec", script, "sh", *recorder]
+    done = subprocess.run(words, cwd=PROJECT, env=environment() | {"SWAPS": str(swaps)}, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr == "oubli: /var/run/oubli/vault isn't in memory, and a disk doesn't forget; accepted: tmpfs (EXP-2)\n"

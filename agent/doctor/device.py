@@ -2,19 +2,16 @@
 """The device itself: clock, memory that forgets, flash, cryptography (EXP-2, EXP-5, EXP-6)."""
 
 import os
-import struct
 
 import agent
 from agent import law
 from agent.control import client
 from agent.doctor.catalogue import Finding
 from agent.runtime import files
-from agent.runtime.libc import LIBC
 from agent.runtime.sodium import Sodium
 from agent.status import WARNING
 from agent.vault.bundle import Bundle
 
-_TMPFS, _RAMFS = 0x01021994, 0x858458F6  # statfs's f_type, the first long on every processor
 RESERVE = 65536  # octets of flash for the ledger and what is written beside it before a rename
 _MTIME = 8
 
@@ -34,10 +31,7 @@ def clock(gateway: "Gateway") -> "Iterator[Finding]":
 
 def tmpfs(gateway: "Gateway") -> "Iterator[Finding]":
     """Check that what must forget lies in memory."""
-    statfs = bytearray(256)
-    folder = gateway.nearest(gateway.paths.vault)
-    LIBC.call("statfs", folder.encode() + b"\0", statfs)
-    if struct.unpack_from("l", statfs, 0)[0] & 0xFFFFFFFF not in (_TMPFS, _RAMFS):
+    if not files.in_memory(gateway.nearest(gateway.paths.vault)):
         yield Finding("tmpfs", "the folder of volatile stores and keys isn't on tmpfs")
 
 

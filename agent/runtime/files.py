@@ -2,6 +2,7 @@
 """Files that survive a cut of power: written beside, synced, renamed, and the folder synced after them (EXP-6)."""
 
 import os
+import struct
 
 from agent.runtime.libc import LIBC, native
 
@@ -117,6 +118,14 @@ def size_of(path: str) -> int:
 def is_mount(path: str) -> bool:
     """Say whether a file system is mounted at a folder: it lies on another device than the folder above."""
     return exists(path) and os.stat(path)[2] != os.stat(path + "/..")[2]
+
+
+def in_memory(path: str) -> bool:
+    """Say whether a folder lies in memory that a loss of power clears (tmpfs, ramfs)."""
+    statfs = bytearray(256)
+    LIBC.call("statfs", _path(path), statfs)
+    # statfs's f_type, the first long on every processor
+    return struct.unpack_from("l", statfs, 0)[0] & 0xFFFFFFFF in (0x01021994, 0x858458F6)
 
 
 def make_folder(path: str, mode: int) -> None:

@@ -5,10 +5,11 @@ A configuration that isn't accepted any more, a tmpfs that is full: the recorder
 days. What a former process of this boot kept is destroyed at its deadline all the same.
 """
 
-from agent import law
+from agent import config, law
 from agent.runtime import files, memory
 from agent.runtime.sodium import Sodium
-from agent.vault import keys, ring, segment
+from agent.vault import keys, ring, segment, stores
+from agent.vault.shelf import parse_name
 
 
 def destroy_due(root: str, boot: str, monotonic: int) -> int:
@@ -37,3 +38,43 @@ def destroy_due(root: str, boot: str, monotonic: int) -> int:
         files.remove(folder + "/" + name)
     region.close()
     return gone
+
+
+def erase_all(paths: "Paths", path: str) -> int:
+    """Destroy all that stores keep, where no recorder runs; returns how many segments that were. `path`: the configuration.
+
+    Of a configuration that isn't accepted any more, stores on flash are looked for where they lie by default.
+    """
+    sodium, gone = Sodium(), 0
+    if files.exists(paths.keys) and files.size_of(paths.keys) > keys.HEADER:
+        region = keys.open_ring(paths.keys)
+        sodium.zero(region.address, region.size)
+        region.close()
+        files.remove(paths.keys)
+    folders = []
+    for row in law.PURPOSES:
+        folders += [(paths.vault + "/" + row.name, False), (paths.sealed + "/" + row.name, True)]
+    try:
+        settings = config.load(path)
+        folders += [(stores.place(name, settings, paths)[0], True) for name in stores.needed(settings, paths)]
+    except config.ConfigError:
+        pass
+    for folder, durable in folders:
+        for name in list(files.names(folder)) if files.exists(folder) else ():
+            segment_file = folder + "/" + name
+            if durable and parse_name(name) is None:
+                continue
+            if not durable and files.size_of(segment_file):
+                region = memory.map_file(segment_file, files.size_of(segment_file), create=False)
+                sodium.zero(region.address, region.size)
+                region.close()
+            files.remove(segment_file)
+            gone += name != "chunks"
+        if durable and files.exists(folder):
+            files.sync_folder(folder)
+    return gone
+
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from agent.paths import Paths
