@@ -67,7 +67,7 @@ class Forwarder:
         self._retry = 0
         self._health = b""
         self._said = ""
-        self.published = self.failures = 0
+        self.published = self.failures = self.unsendable = 0
         digest = Sodium().digest(config.canonical.encode(), 8)
         self._online = (
             '{"state":"online","boot":"%s","version":"%s","config":"%s"}'
@@ -144,15 +144,27 @@ class Forwarder:
                 continue
             path = self._paths.spool + "/" + name
             text = self._read(path)
-            if text is not None:
+            if text:
                 client.publish(topics.summary(self._gateway, metric(name)), text)
                 files.remove(path)
                 self.published += 1
                 del self._seen[name]
+            elif files.exists(path):
+                self._set_aside(name)
         text = self._read(self._paths.health)
         if text is not None and text != self._health:
             client.publish(topics.health(self._gateway), text, retain=True)
             self._health = text
+
+    def _set_aside(self, name: str) -> None:
+        """Take what can't be sent out of the queue, count it, and leave it to the recorder's next sweep."""
+        try:
+            os.rename(self._paths.spool + "/" + name, self._paths.spool + "/.unsendable-" + name)
+        except OSError:
+            return  # it stays where it is, in nobody's way, until it is too old
+        del self._seen[name]
+        self.unsendable += 1
+        self._log("set aside a message that can't be read")
 
     def _read(self, path: str) -> "bytes | None":
         """Return a message, or None: the recorder has dropped it meanwhile, or it isn't there yet, or it is none of ours."""
@@ -169,6 +181,7 @@ class Forwarder:
                 "published": self.published,
                 "failures": self.failures,
                 "waiting": len(self._seen),
+                "unsendable": self.unsendable,
             }
         )
         if said == self._said:
@@ -202,6 +215,14 @@ def run(config: "Config", root: str, source: "TimeSource") -> int:
     def log(text: str) -> None:
         process.log("oubli forwarder: " + text)
 
+    try:
+        alone = files.hold_folder(Paths(root).spool)
+    except OSError:
+        alone = True  # the recorder, which makes the folder, hasn't started yet
+    if not alone:
+        # Both would take the same session at the broker from each other, for ever.
+        log("another forwarder runs below this root")
+        return 1
     stop = process.stop_descriptor()
     poll = sockets.Poll()
     poll.add(stop)

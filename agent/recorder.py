@@ -514,7 +514,7 @@ class Recorder:
 
     def _forwarder(self) -> "dict[str, Any]":
         """Read the forwarder's word about itself as hostile input."""
-        known = {"connected": False, "published": 0, "failures": 0, "waiting": 0}
+        known = {"connected": False, "published": 0, "failures": 0, "waiting": 0, "unsendable": 0}
         try:
             said = json.loads(files.read_bounded(self.paths.forwarder, FORWARDER_LIMIT))
             for name in known:
@@ -558,6 +558,7 @@ class Recorder:
                 "spooled": self._spool.waiting(),
             },
             "forwarder": self._forwarder(),
+            "tls": not self.config.mqtt.insecure,
         }
 
     def close(self) -> None:

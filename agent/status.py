@@ -13,6 +13,20 @@ _TROUBLE = {
 }
 
 
+def _delivery(forwarder: "dict[str, Any]", *, tls: bool) -> "list[str]":
+    """Return how messages leave."""
+    out = []
+    if "unknown" in forwarder:
+        out.append("forwarder: has not reported")
+    else:
+        state = "connected" if forwarder["connected"] else "not connected"
+        aside = ", set aside " + str(forwarder["unsendable"]) + " that can't be read" if forwarder["unsendable"] else ""
+        out.append("forwarder " + state + ", published " + str(forwarder["published"]) + aside)
+    if not tls:
+        out.append("!! NO TLS: mqtt.insecure is 1, whoever is on the way reads and forges what is sent (L34-VI-2)")
+    return out
+
+
 def lines(status: "dict[str, Any]") -> "list[str]":
     """Return the status as lines of text."""
     summary, forwarder = status["summary"], status["forwarder"]
@@ -62,11 +76,7 @@ def lines(status: "dict[str, Any]") -> "list[str]":
         text = "  last " + figure["metric"] + ", " + figure["day"] + " slot " + str(figure["slot"]) + ", " + ", ".join(cells)
         out.append(text + " (each ± " + str(figure["half_width"]) + " with 95 %)")
     out.append("  waiting in the spool: " + str(summary["spooled"]))
-    if "unknown" in forwarder:
-        out.append("forwarder: has not reported")
-    else:
-        state = "connected" if forwarder["connected"] else "not connected"
-        out.append("forwarder " + state + ", published " + str(forwarder["published"]))
+    out.extend(_delivery(forwarder, tls=status["tls"]))
     return out
 
 

@@ -615,7 +615,7 @@ def test_only_root_gets_anything_of_a_recorder_and_junk_does_not_stop_it(interpr
         for octets in JUNK.values():
             assert ask(path, octets + b"\n") == NO_REQUEST
         word = folder / "var/run/oubli/live/forwarder.json"
-        said = {"connected": True, "published": 7, "failures": 1, "waiting": 2}
+        said = {"connected": True, "published": 7, "failures": 1, "waiting": 2, "unsendable": 0}
         word.write_text(json.dumps(said))
         assert gateway.status(interpreter)["forwarder"] == said
         for lie in ("", "[]", "[" * 1000, json.dumps(said | {"published": "x"}), json.dumps(said).ljust(1025), '{"connected":true}'):

@@ -96,7 +96,8 @@ def test_spool_is_delivered_in_order_and_a_stop_is_told(interpreter: Interpreter
         texts = [b'{"slot":%d}   ' % slot for slot in range(40)]
         for slot, text in reversed(list(enumerate(texts))):
             gateway.put(4000 - slot, text, slot)
-        stay = {gateway.put(5000, bytes(MESSAGE_LIMIT + 1)), gateway.put(-3600, b"early")}
+        large, early = gateway.put(5000, bytes(MESSAGE_LIMIT + 1)), gateway.put(-3600, b"early")
+        stay = {large.with_name(f".unsendable-{large.name}"), early}
         (gateway.live / "health").write_bytes(b'{"late":false}')
         with gateway.forwarder(interpreter) as process:
             online = subscriber.next()
@@ -113,7 +114,7 @@ def test_spool_is_delivered_in_order_and_a_stop_is_told(interpreter: Interpreter
             assert process.wait(5) == 0
         assert retained(real.port) == {STATE: "stopped", HEALTH: False}
         report = json.loads((gateway.live / "forwarder.json").read_text())
-        assert report == {"connected": False, "failures": 0, "published": 40, "waiting": 2}
+        assert report == {"connected": False, "failures": 0, "published": 40, "waiting": 1, "unsendable": 1}
 
 
 def test_killed_before_the_acknowledgement_it_sends_the_same_octets_again(interpreter: Interpreter, tmp_path: Path):
