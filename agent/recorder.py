@@ -101,6 +101,8 @@ class Recorder:
     it, `network()` says what the network suffered, `bus(stations, wanted)` connects to the radios.
     """
 
+    _key_days: "int | None" = None  # of the custodian's keys, when health was last told
+
     def __init__(
         self,
         config: "Config",
@@ -427,6 +429,12 @@ class Recorder:
         self.counters.add("messages dropped", self._spool.dropped)
         self._spool.dropped = 0
 
+    def _note_bundle(self, days: "int | None") -> None:
+        """Put on the audit log that the custodian's keys reach further than before, or no further than today."""
+        former, self._key_days = self._key_days, days
+        if days is not None and former is not None and (days > former or days == 0 < former):
+            self.audit.note("bundle", "installed" if days else "over", days)
+
     def _note_losses(self) -> None:
         """Put what was lost since the last time on the audit log, a line a cause."""
         for name in self.counters.values:
@@ -450,9 +458,11 @@ class Recorder:
     def _health(self, capture: str) -> None:
         wall = self._wall if self.clock.trusted else None
         late = [name for name in self.stores if self.stores[name].late(wall, self._monotonic)]
+        days = stores.key_days(self.stores, self.config)
+        self._note_bundle(days)
         facts = {
             "purposes": [(name, name in self.config.purposes, name in late) for name in law.CONFIGURABLE],
-            "keys": stores.key_days(self.stores, self.config),
+            "keys": days,
             "capture": capture,
             "clock": self.clock.state,
             "day": self._ledger["day"],

@@ -19,6 +19,7 @@ import pytest
 from agent.control import audit, chain
 from agent.control.history import History
 from agent.runtime.sodium import Sodium
+from agent.vault import stores
 from host_sim import audit_cuts
 from host_sim.paired import Device, Sign
 from tests.interpreters import INTERPRETERS, PROJECT
@@ -99,6 +100,7 @@ SAME = """
 import sys
 from agent.control import audit, chain
 from agent.runtime.sodium import Sodium
+from agent.vault import stores
 class Time:
     state = "floor"
     second = 1795000000
@@ -448,6 +450,16 @@ def test_what_is_lost_or_erased_is_on_the_log_and_whose_it_was_is_not(memory):
     recorder.close()
     acts = [text for text in lines(device.root / "srv/oubli/audit") if not text.startswith(("checkpoint", "link", "config", "start"))]
     assert acts == ["clock trusted 0", "loss ring-full 7", "loss store 1", "erase all operator", "loss ring-full 2", "stop"]
+
+
+def test_a_bundle_that_came_and_one_that_is_over_are_on_the_log(memory, monkeypatch):
+    """EXP-3, L34-VI-3: the custodian's keys reach further than before, or no further; day by day nothing is said."""
+    days = iter([9, 9, 8, 30, 29, 1, 0, 0, 35])
+    monkeypatch.setattr(stores, "key_days", lambda _opened, _config: next(days, 35))
+    device = Device(memory / "device", None)
+    device.pass_to(9 * 3600)
+    acts = [text for text in lines(device.root / "srv/oubli/audit") if text.startswith("bundle")]
+    assert acts == ["bundle installed 30", "bundle over 0", "bundle installed 35"]
 
 
 # The command

@@ -40,7 +40,7 @@ ACTS: "dict[str, tuple[str | tuple[str, ...], ...]]" = {
     "consent": (("granted", "withdrawn", "suspended", "resumed", "expired"), BY),
     "request": (("enrolled", "run", "refused"), DIGEST),
     "freeze": (("run", "refused"), DIGEST),
-    "bundle": (("installed", "refused", "over"), NUMBER),
+    "bundle": (("installed", "over"), NUMBER),  # days that its keys reach
     "emergency": (("opened", "closed", "expired"), BY),
 }
 
