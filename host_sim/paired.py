@@ -54,7 +54,7 @@ class Sign:
     def messages(self) -> tuple[bytes, bytes, str]:
         """Return the neighbour's message, the connection's, and the recorder's method for it."""
         mac = b"\x02\x11" + self.terminal.to_bytes(4, "big")
-        low = (self.terminal + 2).to_bytes(2, "big")
+        low = (self.terminal % 65_000 + 2).to_bytes(2, "big")  # the same address may be another MAC's next
         source = bytes.fromhex("20010db8ca4e0001") + bytes(6) + low if self.six else b"\x0a\x14" + low
         family, there = (kernel.INET6, bytes(15) + b"\x01") if self.six else (kernel.INET, b"\xcb\0\x71\1")
         now = (OPENS + self.at) * SECOND

@@ -157,19 +157,30 @@ def test_instructions_are_counted_on_both_interpreters():
 
 
 def test_errors_are_what_theory_says_and_less_than_naive_designs_give():
-    """Each metric, venue and scale; what is measured on the agent's own noise is near the computed band."""
-    bench = start("error", "--json", "-")
+    """Each metric, venue and scale; what is measured on the agent's own noise is near the computed band; REQUIREMENTS.md's figures."""
+    bench = start("error", "--days", "1", "--weeks", "0", "--json", "-")
     output, errors = bench.communicate(timeout=240)
     assert bench.returncode == 0, errors
     assert max(map(len, errors.splitlines())) <= 100
-    rows = json.loads(output)["rows"]
+    result = json.loads(output)
+    rows = result["rows"]
     assert {(row["metric"], row["terminals"], row["gateways"], row["days"]) for row in rows} == {
         (metric.name, venue, gateways, days)
         for metric in METRICS
         for venue in (20, 200, 2000)
-        for gateways, days in ((1, 1), (1, 7), (1, 28), (500, 1), (500, 28))
+        for gateways, days in ((1, 1), (1, 7), (1, 28), (500, 1), (500, 7), (500, 28))
     }
     for row in rows:
         assert row["measured"] == pytest.approx(row["theory"], rel=0.25, abs=0.02)
         assert row["theory"] < row["by_event"]
         assert row["theory"] < row["randomised"]
+    assert [row["stated"] for row in result["noise"]] == [31, 10, 10, 30, 30]
+    assert all(row["busiest"] <= row["stated"] and row["met"] for row in result["noise"]), result["noise"]
+    bias = {(row["venue"], row["metric"]): row for row in result["bias"]}
+    assert len(bias) == 2 * len(METRICS)
+    for metric in ("presence", "volume"):  # neither clipped nor late: whoever keeps a MAC is counted as what it was
+        assert bias["café", metric]["all"] == bias["café", metric]["busiest"] == 0
+    assert -5 < bias["café", "active"]["all"] <= 0  # few stay for a third slot
+    assert -40 < bias["café", "classes"]["all"] < -5  # two of a device's classes count
+    assert bias["café", "arrivals"]["all"] == 0 != bias["café", "arrivals"]["busiest"]  # each once, some an hour late
+    assert bias["café, another MAC each hour", "presence"]["all"] > 50

@@ -31,8 +31,8 @@ moves; the log has no line that guests can cause. What a person reads (`publishe
 
 **Not covered.** A phone that changes its MAC is several terminals, and so are several devices of one person: k of them cost k
 epsilon. Days add up: n days with the same phone cost n epsilon. On a day on which the table filled, one terminal more can leave
-another one out: 2 epsilon, said by `oubli status`. Two terminals whose 64-bit hashes are equal share a row, which costs 2 epsilon
-with a chance of 2^-52 for a given terminal among 4,096. Someone with a radio in the room, or root on the running gateway, sees
+another one out: 2 epsilon, said by `oubli status`. Two terminals whose 60-bit hashes are equal share a row, which costs 2 epsilon
+with a chance of 2^-48 for a given terminal among 4,096. Someone with a radio in the room, or root on the running gateway, sees
 terminals without any of this; the table itself is personal data until the day ends. So are facts about everybody at once: that
 the café is full at noon is what the figures are for.
 """

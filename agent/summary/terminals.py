@@ -8,8 +8,8 @@ table is personal data until the day ends (L34-II-1).
 File, little-endian: header of 128 octets: magic 8, rows u32, agent-day u32 (days since the epoch, 0: none), rows used u32,
 1 where the table filled u8, first hour counted u8, pad 2, boot id 32 ASCII at 24, day key 16 at 64, marks of drawn messages u32 at
 80, end of the day i64 at 88 (ns since boot), epsilon of each metric u16 x 5 at 96.
-Rows of 32 octets: hash 8 (first word zero: free), quarter-hours with traffic as 96 bits at 8, KiB u32 at 20, service classes as
-bits u16 at 24, first hour u8 at 26, octets below a KiB u32 at 28.
+Rows of 32 octets: hash 8 (60 of its bits, first word zero: free), quarter-hours with traffic as 96 bits at 8, KiB u32 at 20,
+service classes as bits u16 at 24, first hour u8 at 26, octets below a KiB u32 at 28.
 """
 
 import struct
@@ -24,7 +24,7 @@ _QUARTERS, _CLASSES, _HOUR = 8, 24, 26
 _KIB, _OCTETS = 5, 7  # words of a row
 _MOST = 0xFFFFFFFF  # KiB: where a terminal's volume stops counting
 _BITS = bytes([bin(octet).count("1") for octet in range(256)])
-_PROBES = 64  # rows looked at before the table counts as full
+_PROBES = 64  # rows looked at before the table counts as full: four fifths of them are taken then, at the least
 
 
 class Terminals:
@@ -40,6 +40,7 @@ class Terminals:
         fits = files.exists(path) and files.size_of(path) == size
         self._region = memory.map_file(path, size)
         self._region.lock()
+        self._key = self._region.address + _KEY  # once: where pointers don't fit a small integer it takes heap
         self._view = self._region.view
         self._words = words(self._view, size)
         start = bytes(self._view[0:12]) + bytes(self._view[_BOOT : _BOOT + 32])
@@ -61,7 +62,7 @@ class Terminals:
         start was spent for, one a metric.
         """
         self.erase()
-        self._sodium.random(self._region.address + _KEY, 16)
+        self._sodium.random(self._key, 16)
         struct.pack_into("<I", self._view, _MARKS, (1 << first_hour) - 1)
         self._view[_FIRST] = first_hour
         struct.pack_into("<q", self._view, _END, end)
@@ -111,11 +112,14 @@ class Terminals:
 
     def _row_of(self, mac: "int | bytes", hour: int) -> int:
         """Return where a terminal's row stands, made at its first sight; 0 where the table is full."""
-        self._sodium.short_hash(self._hash, mac, 6, self._region.address + _KEY)
+        hashed = self._hash
+        self._sodium.short_hash(hashed, mac, 6, self._key)
+        hashed[3] &= 63  # a word of 30 bits takes no heap on a 32-bit processor
+        hashed[7] &= 63
         table = self._words
         low, high = self._hashed[0] or 1, self._hashed[1]  # zero means "free"
         row = low % self._rows
-        for _ in range(_PROBES):
+        for further in range(1, _PROBES + 1):
             at = HEADER + row * ROW
             there = table[at >> 2]
             if there == low and table[(at >> 2) + 1] == high:
@@ -123,7 +127,7 @@ class Terminals:
             if there == 0:
                 struct.pack_into("<I", self._view, _USED, self.used() + 1)
                 break
-            row = (row + 1) % self._rows
+            row = (row + further) % self._rows  # 1, 3, 6, 10 ... away: no row is in the way of a whole run of others
         else:
             # Full: whoever comes now is not counted today. Were a row given away, two terminals could take it from each other all
             # day and arrive again each time; so one terminal more leaves at most one other out (ANON-8).
@@ -147,7 +151,7 @@ class Terminals:
 
     def rank(self, at: int, cell: int) -> int:
         """Return a number that only the day's key knows before, for the row at a place and a cell."""
-        self._sodium.short_hash(self._hash, bytes(self._view[at : at + 8]) + bytes([cell]), 9, self._region.address + _KEY)
+        self._sodium.short_hash(self._hash, bytes(self._view[at : at + 8]) + bytes([cell]), 9, self._key)
         return self._hashed[0]
 
     def drawn(self, place: int) -> bool:

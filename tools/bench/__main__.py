@@ -128,12 +128,18 @@ def instructions(
 
 
 @app.command()
-def error(json_file: Json = None, seed: Annotated[int, typer.Option(help="Of the café day and of the noise.")] = 1) -> None:
-    """How far published figures are from the truth, by metric and size of venue, beside theory and what naive designs give."""
+def error(
+    json_file: Json = None,
+    seed: Annotated[int, typer.Option(help="Of the people and of the noise.")] = 1,
+    days: Annotated[int, typer.Option(min=1, help="Café days that are sampled.")] = 7,
+    weeks: Annotated[int, typer.Option(min=0, help="Weeks of a hotel that are sampled.")] = 1,
+) -> None:
+    """How far published figures are from the truth: noise by metric and size of venue, beside theory and naive designs; bias."""
     console = _console(json_file)
     with console.status("drawing") as status:
-        result = errors.measure(seed, status.update)
-    console.print(errors.table(result))
+        result = errors.measure(seed, days, weeks, status.update)
+    for shown in errors.tables(result):
+        console.print(shown)
     if json_file:
         _write(result, json_file)
 
