@@ -3,7 +3,8 @@
 
 Paired days: the same people with and without the victim, whose behaviour is as extreme as can be. Three attacks: the likelihood ratio
 on the noise that is known (no test is better on the values, says Neyman and Pearson); boosted trees on all else too: number,
-names and lengths of messages, what stands around the values, every health message, every log line, what is left of the table; and
+names, lengths and times of the spool's files, what reached the broker and when (state, last will, topics), what stands around the
+values, every health message, every log line, what is left of the table; and
 the low bits of noise that was made of floats (Mironov 2012): a value that its sampler can't reach from one of the two truths.
 The advantage of an attack is its share of true alarms less its share of false ones; (e^eps - 1) / (e^eps + 1) bounds it.
 """
@@ -25,6 +26,7 @@ from host_sim.paired import DAY, HOUR, PORTS, Device, Seen, Sign, Silence, crowd
 
 VICTIM = 0
 _ABSENT = -1e6
+_HEALTH = 32  # messages of a day that are looked at one by one: as many as its hours, and some for boots
 OTHERS = crowd(2, 3)
 EXTREME = [Sign(at, VICTIM, 1000, 1 << 40, PORTS[at % len(PORTS)]) for at in range(3000, DAY, 3607)]
 
@@ -46,7 +48,7 @@ class Trial:
 
     def day(self, there: bool, noise: Callable[[], Sampler] | None) -> Seen:
         """Play a day with or without the victim."""
-        return Device(self.folder / "day", noise, **self.more).play(OTHERS + EXTREME * there, boots=self.boots)
+        return Device(self.folder / "day", noise, **self.more, forwards=True).play(OTHERS + EXTREME * there, boots=self.boots)
 
     def play(self, days: int) -> tuple[list[Seen], list[bool]]:
         """Play so many days of each kind, in turn."""
@@ -78,7 +80,8 @@ class Trial:
             text = seen.spool.get(name, b"")
             start, end = text.find(b"["), text.find(b"]")
             around.append(text[:start] + text[end:].rstrip() + b"%d" % len(text))
-        around += seen.health
+        around += [repr(seen.made).encode(), b"".join(around_of(*sent) for sent in seen.wire)]
+        around += (seen.health + [b""] * _HEALTH)[:_HEALTH]
         around.append("\n".join(seen.log).encode())
         return [*values, *(number for octets in around for number in (len(octets), zlib.crc32(octets))), self._row_is_left(seen)]
 
@@ -112,6 +115,13 @@ class Trial:
                 ks = [k for k in range(near - 4, near + 5) if 0 < k <= 2**53]
                 reached += isinstance(value, int) or value in [count + sign * (b * math.log(k / 2**53)) for k in ks for sign in (-1, 1)]
         return reached
+
+
+def around_of(second: int, topic: str, payload: bytes, retained: bool) -> bytes:
+    """Return all of a message on the wire but its values: when, where, how long, what stands around them."""
+    start, end = payload.find(b'"values":['), payload.find(b'],"b"')
+    text = payload[:start] + payload[end:].rstrip() if start >= 0 else payload
+    return b"%d %s %d %d " % (second, topic.encode(), retained, len(payload)) + text
 
 
 class Advantage:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Agent-days through a recorder in this process: what one terminal changes in them, and all that can be seen from outside.
 
-The recorder, its files and the kernel's messages are the real ones; the clock is virtual, and the day's key may be given, so that
-two days differ in nothing but the terminal.
+The recorder, the forwarder, their files and the kernel's messages are the real ones; the clock is virtual, and the day's key may be
+given, so that two days differ in nothing but the terminal. In the place of the MQTT client stands a witness.
 """
 
 import json
@@ -11,8 +11,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
+from unittest import mock
 
-from agent import config
+from agent import config, forwarder
+from agent.forward.spool import due
 from agent.recorder import Recorder
 from agent.summary.day import day_of
 from agent.summary.metrics import METRICS
@@ -94,6 +96,29 @@ class Seen:
     health: list[bytes] = field(default_factory=list)
     log: list[str] = field(default_factory=list)
     filled: bool = False
+    made: list[tuple[int, str]] = field(default_factory=list)  # when each file of the spool was made, in seconds of the day
+    wire: list[tuple[int, str, bytes, bool]] = field(default_factory=list)  # what reached the broker: when, topic, payload, retained
+
+
+class Witness:
+    """A client that sends nothing: the session's last will and each message are written down."""
+
+    def __init__(self, wire: list[tuple[int, str, bytes, bool]], time: Time, will: tuple[str, bytes]) -> None:
+        self._wire, self._time = wire, time
+        self.publish(*will, retain=True)  # what the broker holds from the first moment on
+
+    def connect(self) -> None:
+        """Do nothing."""
+
+    def publish(self, topic: str, payload: bytes, retain: bool = False) -> None:
+        """Write it down."""
+        self._wire.append((self._time.second, topic, payload, retain))
+
+    def idle(self, milliseconds: int) -> None:
+        """Don't wait."""
+
+    def close(self) -> None:
+        """Do nothing."""
 
 
 class Device:
@@ -107,8 +132,10 @@ class Device:
         rows: int = 64,
         options: str = "",
         security: str = "option enabled '0'",
+        *,
+        forwards: bool = False,
     ) -> None:
-        self.root, self.sampler, self.key = root, sampler, key
+        self.root, self.sampler, self.key, self._forwards = root, sampler, key, forwards
         shutil.rmtree(root, ignore_errors=True)
         root.mkdir(parents=True)
         path = root / "config"
@@ -126,6 +153,8 @@ class Device:
         shutil.rmtree(self.root / "var", ignore_errors=True)
         self._boots += 1
         self.time = Time(f"{self._boots:032x}")
+        self.forwarder = forwarder.Forwarder(self.config, str(self.root), self.time, self.seen.log.append) if self._forwards else None
+        self._due = 0
         self.restart(second)
 
     def restart(self, second: int) -> None:
@@ -152,16 +181,16 @@ class Device:
             self.recorder.tick()
 
     def _pass(self, second: int) -> None:
-        """Stop on each hour, and when the clock is trusted; then only the clock goes on."""
+        """Stop on each hour, when the clock is trusted, when a message is due and a second before; then only the clock goes on."""
         while self.time.second < second:
             hour = self.time.second // HOUR * HOUR + HOUR
-            mark = min(mark for mark in (hour, self._trust) if mark > self.time.second)
+            mark = min(mark for mark in (hour, self._trust, self._due - 1, self._due) if mark > self.time.second)
             if mark > second:
                 return
             self.time.second = mark
             if self.time.second == self._trust:
                 self.recorder.confirm_time()
-            else:
+            elif mark == hour:
                 self.recorder.tick()
             table = self.recorder._terminals  # noqa: SLF001 (the day that is looked into)
             if table.day and self.key and not self._keyed:
@@ -169,16 +198,27 @@ class Device:
             self._keyed = bool(table.day)
             self.seen.filled |= table.filled()
             self._look()
+            self._forward()
+
+    def _forward(self) -> None:
+        """Let the forwarder turn once, as it does each second; what it would send is written down."""
+        if self.forwarder:
+            turn(self.forwarder, self.time, self.seen.wire)
+            waiting = [due(path.name) for path in (self.root / "srv/oubli/spool").iterdir() if path.name[0] != "."]
+            self._due = min(waiting, default=OPENS) - OPENS
 
     def _look(self) -> None:
         """Take what leaves: the health message, and each message of the spool that wasn't there before."""
-        self.seen.health.append((self.root / "var/run/oubli/live/health").read_bytes())
+        health = (self.root / "var/run/oubli/live/health").read_bytes()
+        if self.seen.health[-1:] != [health]:
+            self.seen.health.append(health)
         folder = self.root / "srv/oubli/spool"
         for path in sorted(folder.iterdir()):
             name, text = path.name, path.read_bytes()
             if self.seen.spool.get(name) != text:
                 self.seen.spool[name] = text
                 self.seen.sent.append((name, text))
+                self.seen.made.append((self.time.second, name))
 
     def play(self, signs: Iterable[Sign], restarts: Iterable[int] = (), boots: Iterable[int] = (), end: int = DAY) -> Seen:
         """Let the signs come, then the day end; return what was seen."""
@@ -198,9 +238,22 @@ class Device:
             getattr(self.recorder, method)(event, len(event))
         self.pass_to(end + 1)
         self.recorder.close()
+        while self.forwarder and self._due > self.time.second:
+            self.time.second = self._due
+            self._forward()
         self.seen.spool = dict(sorted(self.seen.spool.items()))
         self.seen.table = (self.root / "var/run/oubli/terminals").read_bytes()
         return self.seen
+
+
+def turn(one: forwarder.Forwarder, time: Time, wire: list[tuple[int, str, bytes, bool]]) -> None:
+    """Let a forwarder turn once; what it would send goes to `wire`."""
+
+    def client(_host: str, _port: int, _name: str, topic: str, will: bytes, **_: object) -> Witness:
+        return Witness(wire, time, (topic, will))
+
+    with mock.patch.object(forwarder, "Client", client):
+        one.turn(0)
 
 
 def crowd(seed: int, terminals: int) -> list[Sign]:

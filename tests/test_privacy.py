@@ -13,13 +13,16 @@ from fractions import Fraction
 from itertools import count
 from pathlib import Path
 from random import Random
+from typing import NamedTuple
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agent import forwarder
 from agent import recorder as recorder_room
 from agent.forward import messages
+from agent.forward.spool import due
 from agent.recorder import Recorder
 from agent.runtime.sodium import Sodium
 from agent.summary import metrics
@@ -28,7 +31,7 @@ from agent.summary.ledger import Ledger
 from agent.summary.noise import Sampler
 from agent.summary.terminals import Terminals
 from host_sim import attack, bands, kernel
-from host_sim.paired import ACCOUNTING, DAY, HOUR, OPENS, PORTS, SECOND, TRUSTED, Device, Seen, Sign, Silence, Time, crowd, distances
+from host_sim.paired import ACCOUNTING, DAY, HOUR, OPENS, PORTS, SECOND, TRUSTED, Device, Seen, Sign, Silence, Time, crowd, distances, turn
 
 L1 = {metric.name: metric.l1 for metric in metrics.METRICS}
 VICTIM = 0
@@ -232,7 +235,10 @@ def test_no_attack_on_everything_that_leaves_beats_the_bound(memory, boots, epsi
     assert trial.by_low_bits(seen, there).value == 0
     assert 0 < best.value < most + best.band
     assert learned.value < most + learned.band
-    around = {(tuple(one.spool), tuple(one.health), tuple(one.log)) for one in seen}
+    around = {
+        (tuple(one.spool), tuple(one.health), tuple(one.log), tuple(one.made), *(attack.around_of(*sent) for sent in one.wire))
+        for one in seen
+    }
     assert len(around) == 1  # but for the values, nothing differs at all
 
 
@@ -245,22 +251,33 @@ class Slow(Time):
     now = 0
 
     def wall(self) -> int:
-        return OPENS * SECOND + self.now
+        return (OPENS + BEGINS) * SECOND + self.now
 
     def monotonic(self) -> int:
         return 10**15 + self.now
 
 
-def beats(folder: Path, signs: list[Sign]) -> list[bytes]:
-    """Let the recorder's loop turn for twenty minutes while a terminal's connections keep it busy; return each health message."""
+class Beats(NamedTuple):
+    """What has a time: health messages, files of the spool with the second in which they were made, messages with theirs."""
+
+    health: list[bytes]
+    made: list[tuple[int, str]]
+    wire: list[tuple[int, str, bytes, bool]]
+
+
+def beats(folder: Path, signs: list[Sign]) -> Beats:
+    """Let the daemons' loops turn over an hour's end while a terminal's connections keep the processor busy."""
     device = Device(folder, Silence)
     device.recorder.close()
     time = device.time = Slow("c" * 32)
     recorder = Recorder(device.config, str(folder), time, sampler=Silence(), log=lambda _: None, sysctl=ACCOUNTING.get, random=bytes)
+    sender = forwarder.Forwarder(device.config, str(folder), time, lambda _: None)
     for message in (kernel.link("lan"), kernel.address(b"\x0a\x14\0\1", 16)):
         recorder.neighbour(message, len(message))
-    told: list[bytes] = []
+    recorder.confirm_time()
+    found = Beats([], [], [])
     waiting = [(sign.at * SECOND // 10, sign) for sign in reversed(signs)]
+    confirmed, sends = TRUSTED * SECOND, 0
     while time.now < LONG * SECOND:
         if waiting and waiting[-1][0] <= time.now:
             near, event, _ = waiting.pop()[1].messages()
@@ -268,24 +285,46 @@ def beats(folder: Path, signs: list[Sign]) -> list[bytes]:
             recorder.datagram(event, len(event))
             time.now += COST
         else:
-            time.now = max(time.now, min([recorder.due - 10**15, LONG * SECOND, *(at for at, _ in waiting[-1:])]))
+            time.now = max(time.now, min([recorder.due - 10**15, sends, LONG * SECOND, *(at for at, _ in waiting[-1:])]))
+        time.second = time.now // SECOND
+        if confirmed and time.now >= confirmed:
+            recorder.confirm_time()
+            confirmed = 0
         if time.monotonic() >= recorder.due:
             recorder.tick()
             health = (folder / "var/run/oubli/live/health").read_bytes()
-            if health != (told or [b""])[-1]:
-                told.append(health)
+            if health != (found.health or [b""])[-1]:
+                found.health.append(health)
+            names = {name for _, name in found.made}
+            made = [path.name for path in (folder / "srv/oubli/spool").iterdir() if path.name not in names]
+            found.made.extend((time.second, name) for name in made)
+        if time.now >= sends:
+            turn(sender, time, found.wire)
+            sends += SECOND
     recorder.close()
-    return told
+    return found
 
 
-LONG = 1200
+BEGINS = HOUR - 700  # of the day: the time is trusted a while before the hour's end
+LONG = 1300
 BUSY = [Sign(at, VICTIM) for at in range(10 * LONG)]  # tenths of a second
 
 
-def test_no_terminal_however_busy_moves_the_time_of_health(memory):
-    """ANON-4: timers keep to a grid; were each turn counted from the last one, what a terminal delays would add up on the wire."""
-    assert beats(memory / "beats", BUSY) == beats(memory / "beats", [])
-    assert len(beats(memory / "beats", [])) == LONG // 300 + 1
+def test_no_terminal_however_busy_moves_the_time_of_anything(memory):
+    """ANON-4: timers keep to a grid; were each turn counted from the last one, what a terminal delays would add up on the wire.
+
+    To the second: when each file of the spool is made, when each message reaches the broker. The hour's end plus 60 s plus the jitter.
+    """
+    busy, idle = beats(memory / "beats", BUSY), beats(memory / "beats", [])
+    assert busy[:2] == idle[:2]
+    assert [attack.around_of(*one) for one in busy.wire] == [attack.around_of(*one) for one in idle.wire]
+    assert len(idle.health) == LONG // 300 + 1
+    ((made, name),) = idle.made
+    assert made == HOUR - BEGINS
+    (sent,) = [second for second, topic, *_ in idle.wire if topic.endswith("/summary/arrivals")]
+    assert sent == due(name) - OPENS - BEGINS
+    assert 60 <= sent - made <= 660
+    assert [topic.split("/")[3] for _, topic, *_ in idle.wire] == ["state", "state", *["health"] * len(idle.health), "summary"]
 
 
 def timers_that_drift(monkeypatch):
@@ -364,6 +403,26 @@ def long_messages(patch):
     patch.setattr(messages, "SUMMARY_OCTETS", 640)
 
 
+def used_rows(forwards: forwarder.Forwarder) -> int:
+    """Return how many terminals the day's table holds."""
+    table = Path(forwards._spool.path, "../../../var/run/oubli/terminals").read_bytes()
+    return sum(any(table[at : at + 8]) for at in range(128, len(table), 32))
+
+
+def wait_on_the_wire(patch):
+    """Let the forwarder send later where somebody came; nothing in the spool differs."""
+    broken = edited(forwarder.Forwarder._publish, "if due(name) > now and", "if due(name) + self.used() > now and")
+    patch.setattr(forwarder.Forwarder, "used", used_rows, raising=False)
+    patch.setattr(forwarder.Forwarder, "_publish", broken)
+
+
+def topic_that_follows(patch):
+    """Let it say more in a topic where somebody came."""
+    broken = edited(forwarder.Forwarder._publish, "metric(name)), text", "metric(name) + '/some' * (self.used() > 2)), text")
+    patch.setattr(forwarder.Forwarder, "used", used_rows, raising=False)
+    patch.setattr(forwarder.Forwarder, "_publish", broken)
+
+
 def free_boots(patch):
     patch.setattr(Ledger, "start", lambda _self, _day, _epsilon, _ceiling: True)
 
@@ -396,6 +455,8 @@ BROKEN: dict[str, tuple[Callable, str, tuple[int, ...], Callable[[], Sampler] | 
         publish_with(SCALE, f"{SCALE}\n    if not any(terminals.count(metric, slot)):\n        return"), "by_trees", (), None, {},
     ),
     "a length that follows": (publish_with(PUT, PUT.replace("text", "text + b' ' * terminals.used()")), "by_trees", (), None, {}),
+    "a topic that follows": (topic_that_follows, "by_trees", (), None, {}),
+    "a message that waits": (wait_on_the_wire, "by_trees", (), None, {}),
     "a time that follows": (publish_with(PUT, PUT.replace("SETTLE", "SETTLE + terminals.used()")), "by_trees", (), None, {}),
     "health with an age": (health_with("(self.counters.values['connections'] % 7)"), "by_trees", (), None, {}),
     "health with a loss class": (health_with("(self.counters.values['no purpose'] > 12)"), "by_trees", (), None, {}),

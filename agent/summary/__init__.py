@@ -9,9 +9,10 @@ of at most e^epsilon. So nobody can be singled out, linked with another day's fi
 service classes. Rows don't touch one another: one terminal more is one row more (ANON-8 names the exception).
 
 **L1.** A message counts, for each of its cells, the rows that belong there; `Terminals.count` lets a row add 1 to at most L1 cells.
-arrivals: one hour, fixed at first sight, so 1 over all 24 messages. presence, volume: one range, so 1. active: the first two of six
-slots, so 2. classes: two, chosen by a hash under the day's key whatever else the terminal did, so 2. The bound is on what is read
-off a row and not on what happened: no behaviour, however extreme, no restart and no long connection can exceed it.
+arrivals: one hour, fixed at first sight, so 1 over all 24 messages (a phone that stays overnight "arrives" in each agent-day's first).
+presence, volume: one range, so 1. active: the first two of six slots, so 2. classes: two, chosen by a hash under the day's key whatever
+else the terminal did, so 2. The bound is on what is read off a row and not on what happened: no behaviour, however extreme, no restart
+and no long connection can exceed it.
 
 **Noise.** Each cell gets discrete Laplace noise of scale b = L1 / epsilon of its metric: P(x) falls by e^(-1/b) a step. A terminal
 moves a metric's cells by L1 steps in all, so the odds of its messages change by at most e^(L1/b) = e^epsilon. `noise` samples that
@@ -25,14 +26,16 @@ counted, up to `epsilon_ceiling` (2.0); then the day is silent. Restarts of the 
 epsilons that change within a day are a start of their own. The guarantee for an agent-day is the ceiling; a day without a boot costs
 epsilon. An agent-day opens at most once, so a forged or repaired clock buys no second one.
 
-**Nothing else follows terminals.** Messages have one shape, one length and fixed times, and are sent whether or not anybody came;
-health says only what is true of the device, at times of a grid that no load
-moves; the log has no line that guests can cause. What a person reads (`published`) is made of the noised messages.
+**Nothing else follows terminals.** Messages have one shape, one length and fixed times, and are sent whether or not anybody came; what
+is learned after a slot or a day has closed counts nowhere. Files of the spool are made, messages sent and health told at times of a grid
+that no load moves, to the second. Health says only what is true of the device (the audit log's hash covers random octets beside what guests
+can cause); the log has no line that guests can cause. What a person reads (`published`) is made of the noised messages.
 
 **Not covered.** A phone that changes its MAC is several terminals, and so are several devices of one person: k of them cost k
 epsilon. Days add up: n days with the same phone cost n epsilon. On a day on which the table filled, one terminal more can leave
 another one out: 2 epsilon, said by `oubli status`. Two terminals whose 60-bit hashes are equal share a row, which costs 2 epsilon
 with a chance of 2^-48 for a given terminal among 4,096. Someone with a radio in the room, or root on the running gateway, sees
-terminals without any of this; the table itself is personal data until the day ends. So are facts about everybody at once: that
-the café is full at noon is what the figures are for.
+terminals without any of this; the table itself is personal data until the day ends. Whoever measures the uplink or the processor by
+the millisecond sees how busy they are. So are facts about everybody at once not covered: that the café is full at noon is what the
+figures are for.
 """

@@ -31,14 +31,14 @@ _TEXTS = (
         "%s: %s.",
         "One terminal adds %s; one that changes its MAC counts as several.",
         "Noise hides each terminal: whether it came changes the odds of any figure by a factor of at most e^%s.",
-        'A figure is within ± %d of the truth in 95 of 100 cases; below %d it is shown as "< %d"; it may be negative.',
+        'A figure is within ± %d of the truth in at least 95 of 100 cases; below %d it is shown as "< %d"; it may be negative.',
         "Compare sums and means over days or gateways, never two single figures that differ by less than their ±.",
     ),
     (
         "%s : %s.",
         "Un terminal ajoute %s ; s'il change de MAC, il compte pour plusieurs.",
         "Un bruit cache chaque terminal : sa venue change les chances de tout chiffre d'un facteur e^%s au plus.",
-        "Un chiffre est à ± %d de la vérité dans 95 cas sur 100 ; sous %d il s'affiche « < %d » ; il peut être négatif.",
+        "Un chiffre est à ± %d de la vérité dans au moins 95 cas sur 100 ; sous %d il s'affiche « < %d » ; il peut être négatif.",
         "Comparez des sommes ou des moyennes sur des jours ou des lieux, jamais deux chiffres plus proches que leur ±.",
     ),
 )

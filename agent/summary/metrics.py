@@ -100,7 +100,7 @@ def scale(l1: int, epsilon: int) -> "tuple[int, int]":
 
 
 def half_width(b: "tuple[int, int]") -> int:
-    """Return the 95 % half-width ceil(3b) (ANON-3)."""
+    """Return the 95 % half-width ceil(3b) (ANON-3): 95.2 to 95.7 % at the defaults, more for a b of a few integers, never less."""
     return -(-3 * b[0] // b[1])
 
 
