@@ -327,9 +327,10 @@ class Simulation:
             offset = _Offset(clock)
             stack.callback(offset.close)
             offset.set(self.world.start)
-            sysctl = json.dumps({**one.timeouts, **_ACCOUNTING})
+            sysctl = folder / "sysctl"
+            sysctl.write_text(json.dumps({**one.timeouts, **_ACCOUNTING}))
             given = {
-                "stage": ["--sysctl", sysctl, "--seed", str(self.seed), "--rate", str(int(one.rate))],
+                "stage": ["--sysctl", str(sysctl), "--seed", str(self.seed), "--rate", str(int(one.rate))],
                 "launch": ["forwarder", "--clock", str(clock)],
             }
             broken, fault = VARIANTS[self._variant][0] if self._variant else "", ["--variant", self._variant or ""]

@@ -6,9 +6,10 @@ Between two entries the clock stops wherever the recorder asked to be called, as
 run at the very times they would on a device. A REPORT entry prints one line of JSON and waits for nothing: whoever feeds the
 tape may hold the next entry back while looking at the files.
 
-    python|micropython -m host_sim.stage --config FILE --root DIR --sysctl JSON --seed N --rate EVENTS [--variant NAME] < TAPE
+    python|micropython -m host_sim.stage --config FILE --root DIR --sysctl FILE --seed N --rate EVENTS [--variant NAME] < TAPE
 
-A variant is a recorder broken on purpose (host_sim.variants), which the auditor must find out.
+`--sysctl` is a file of JSON: MicroPython ends where an argument is longer than 255 octets. A variant is a recorder broken on
+purpose (host_sim.variants), which the auditor must find out.
 """
 
 import hashlib
@@ -330,7 +331,8 @@ def _log(text: str) -> None:
 def main(words: "list[str]") -> int:
     """Run with the options of the command line (name, value, in any order); returns the exit status."""
     options = dict(zip(words[0::2], words[1::2]))
-    sysctl, seed = json.loads(options["--sysctl"]), options["--seed"]
+    with open(options["--sysctl"]) as file:
+        sysctl, seed = json.loads(file.read()), options["--seed"]
     if "--variant" in options:
         from host_sim import variants
 
