@@ -94,7 +94,24 @@ def show(line: "Line") -> int:
         except (OSError, SealError):
             sys.stderr.write("oubli: " + name + " changed while it was read, or this isn't root; accepted: once more, as root\n")
             return 1
-    return line.show({"records": counts, "sealed": answer["sealed"]}, _summary(counts, answer["sealed"]))
+    consents = line.ask("consent own", terminal=line["--mac"])
+    if consents is None:
+        return 1
+    agreed = consents["consents"]
+    return line.show(
+        {"records": counts, "sealed": answer["sealed"], "consents": agreed}, _summary(counts, answer["sealed"]) + _agreed(agreed)
+    )
+
+
+def _agreed(consents: "list[dict[str, Any]]") -> "list[str]":
+    """Return lines on the consents of this terminal that are remembered (L34-V-2)."""
+    out = []
+    for one in consents:
+        what = (
+            ", ".join(one["purposes"]) + ": " + one["state"] + " since " + dates.moment(one["since"]) + ", ends " + dates.moment(one["end"])
+        )
+        out.append("consent to " + what + "; third parties: " + one["third_parties"] + "; text " + one["text"])
+    return out
 
 
 def _summary(counts: "dict[str, int]", sealed: "list[dict[str, Any]]") -> "list[str]":

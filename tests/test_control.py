@@ -733,7 +733,7 @@ def test_a_person_sees_what_is_held_on_her_terminal_and_nothing_of_others(interp
         assert (code, err) == (0, "")
         rows = [json.loads(line) for line in out.splitlines()]
         end = rows.pop()
-        assert end == {"records": {"security": len(rows)}, "sealed": []}
+        assert end == {"records": {"security": len(rows)}, "sealed": [], "consents": []}
         assert len(rows) >= 2
         assert {row["address"] for row in rows} == {"192.168.7.21"}
         assert {row["source_port"] for row in rows} == {41001, 41003}

@@ -216,6 +216,7 @@ def check_what_is_shown(place: Consenting) -> None:
     held = place.oubli("who", "--mac", place.macs[B], "--agreed")
     assert "1 records of this terminal in services" in held
     assert "1 records of this terminal in location" in held
+    assert "consent to services, location: suspended since " in held
 
 
 ACTS = ["granted root", "granted root", "granted root", "suspended root", "withdrawn root"]
