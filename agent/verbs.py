@@ -4,6 +4,7 @@
 Rooms are imported where they are used: a router's small heap holds the one verb that runs, not all of them.
 """
 
+import errno
 import os
 import sys
 
@@ -109,6 +110,12 @@ def log(line: "Line") -> int:
     """Show the audit log, an act a line, and whether it holds together; with --verify only that. With --json each line is an object."""
     from agent.control.history import History, written
 
+    try:
+        list(files.names(line.paths.audit))
+    except OSError as failure:
+        why = "not permitted for this user" if failure.errno == errno.EACCES else "there is none"
+        sys.stderr.write("oubli: no audit log at " + line.paths.audit + ": " + why + "\n")
+        return 1
     book = History(line.paths.audit, line.get("--head"))
     quiet = "--verify" in line
     book.read(lambda entry: None if quiet else print(canonical.dumps(entry.data()) if "--json" in line else written(entry)))

@@ -42,10 +42,9 @@ def seal(sodium: "Sodium", head: str, text: str) -> str:
 def names(folder: str) -> "list[str]":
     """Return the names of the log's files, the oldest first; none where there is no such folder."""
     try:
-        found = files.names(folder)
+        return sorted([name for name in files.names(folder) if len(name) == 8 and name.isdigit()])
     except OSError:
         return []
-    return sorted(name for name in found if len(name) == 8 and name.isdigit())
 
 
 def _split(line: bytes) -> "tuple[str, list[str], str] | None":
