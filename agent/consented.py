@@ -85,8 +85,8 @@ class Consented:
 
     # What comes in
 
-    def connection(self, connection: "Connection", terminal: "Holder | None", end: int, service: int) -> None:
-        """Keep a connection for `services` where its terminal consents; `end` in ns, `service` its class."""
+    def connection(self, connection: "Connection", terminal: "Holder | None", end: int) -> None:
+        """Keep a connection for `services` where its terminal consents; `end` in ns."""
         room, packer = self._consents, self._services
         if room is None or packer is None:
             return
@@ -94,7 +94,7 @@ class Consented:
         if terminal is None or place < 0 or connection.start <= (room.since(place) + 1) * _SECOND:
             self._counters["services without consent"] += 1
             return
-        size = packer.pack(connection, terminal, end, service)
+        size = packer.pack(connection, terminal, end)
         if self.stores["services"].append(place, size, room.end(place), self._wall, self._monotonic) == "kept":
             self._counters["services kept"] += 1
 

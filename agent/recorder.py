@@ -25,7 +25,7 @@ from agent.forward import messages
 from agent.forward.spool import Spool
 from agent.paths import Paths
 from agent.runtime import files, memory, process, sockets
-from agent.runtime.libc import LIBC
+from agent.runtime.libc import LIBC, native
 from agent.runtime.sodium import Sodium
 from agent.summary.day import JITTER, AgentDay
 from agent.summary.ledger import Ledger
@@ -291,48 +291,54 @@ class Recorder:
         self.counters.add("neighbour overruns")
         self._neighbours.restart()
 
+    # What happens to each connection, in short steps: MicroPython takes the frame of a function with many names from the heap.
+
     def _connection(self, connection: "connections.Connection") -> None:
-        counters = self.counters.values
-        counters["connections"] += 1
+        self.counters.values["connections"] += 1
         if self.clock.stepped and connection.stop:
-            connection = connections.restated(connection, self.clock.restate(connection.start, connection.stop))
+            connection = self._restated(connection, connection.stop)
         terminal = self._who.find(connection)
         kind = self._lan.stays(self._decoder) if terminal is not None else self._lan.side(connections.source_of(connection))
         if kind:
-            counters["excluded: " + kind] += 1
-            return
-        end = self._timeouts.end(connection) if connection.stop else self._wall
-        service = service_of(connection.protocol, connection.destination_port)
-        if terminal is None:
-            counters["unknown terminal"] += 1
+            self.counters.values["excluded: " + kind] += 1
         else:
-            volume = connection.bytes_up + connection.bytes_down
-            self._day.see(terminal.address, connection.start or end, end, service, volume)
-        if self._services is not None and connection.stop and connection.accounted:
-            self._services(connection, terminal, end, service)
-        if not self._keeps:
-            counters["no purpose"] += self._services is None
-        elif not connection.stop or not connection.accounted:
-            counters["lost: born before accounting"] += 1
-        else:
-            self._keep(connection, terminal, end, service)
+            self._record(connection, terminal, self._timeouts.end(connection) if connection.stop else self._wall)
 
-    def _keep(self, connection: "connections.Connection", terminal: "Terminal | None", end: int, service: int) -> None:
-        result = self._ring.append(connection, terminal, end, service) if 0 <= end < _LATEST else "lost: clock"
+    def _restated(self, connection: "connections.Connection", stop: int) -> "connections.Connection":
+        return connections.restated(connection, self.clock.restate(connection.start, stop))
+
+    def _record(self, connection: "connections.Connection", terminal: "Terminal | None", end: int) -> None:
+        if terminal is None:
+            self.counters.values["unknown terminal"] += 1
+        elif self._terminals.day:
+            self._see(connection, terminal, end, connection.bytes_up + connection.bytes_down)
+        if self._services is not None and connection.stop and connection.accounted:
+            self._services(connection, terminal, end)
+        if not self._keeps:
+            self.counters.values["no purpose"] += self._services is None
+        elif not connection.stop or not connection.accounted:
+            self.counters.values["lost: born before accounting"] += 1
+        else:
+            self._keep(connection, terminal, end)
+
+    def _keep(self, connection: "connections.Connection", terminal: "Terminal | None", end: int) -> None:
+        result = self._ring.append(connection, terminal, end) if 0 <= end < _LATEST else "lost: clock"
         if result != "lost":
             self.counters.values[result] += 1
+
+    def _see(self, connection: "connections.Connection", terminal: "Terminal", end: int, volume: int) -> None:
+        service = service_of(connection.protocol, connection.destination_port)
+        self._day.see(terminal.address, connection.start or end, end, service, volume)
 
     def _alive(self, connection: "connections.Connection") -> None:
         """Count a connection that lasts up to its last packet, without its volume yet, and keep its association (ANON-8)."""
         if self.clock.stepped:
-            connection = connections.restated(connection, self.clock.restate(connection.start, self._wall))
+            connection = self._restated(connection, self._wall)
         terminal = self._who.find(connection)
         if terminal is not None:
             self._who.needed(terminal.row)
             if not self._lan.stays(self._table):
-                last = self._timeouts.last(connection, self._wall)
-                service = service_of(connection.protocol, connection.destination_port)
-                self._day.see(terminal.address, connection.start or last, last, service, 0)
+                self._see(connection, terminal, self._timeouts.last(connection, self._wall), 0)
 
     def tick(self) -> int:
         """Do what is due now; returns the ns until it wants to be called again."""
@@ -619,6 +625,7 @@ def run(config: "Config", root: str, source: "TimeSource") -> int:
     peers = calls.Peers(LIBC.call("geteuid"), paths.root + "/etc")
     server = Server(paths.socket, poll, peers, lambda line, roles: calls.answer(recorder, line, roles))
     heartbeat = process.Heartbeat(paths.heartbeat)
+    native.started()
     streams = _streams(recorder, routes, events, table, ruleset)
     datagram = memory.scratch(DATAGRAM)
     buffer = datagram.view

@@ -27,7 +27,7 @@ from agent.summary.ledger import Ledger
 from agent.summary.metrics import MESSAGES, METRICS
 from agent.summary.noise import Sampler
 from agent.summary.terminals import Terminals
-from agent.vault import expiry, ring
+from agent.vault import expiry, record, ring
 from agent.vault.keys import KeyRing, Slot
 from agent.vault.record import LARGEST, TERMINALS, Packer, Unpacker
 from agent.who import LEASE, Who
@@ -106,16 +106,21 @@ class Connection:
 
 def connection(row: "list[Any]", unit: int = 1) -> "Any":
     """Return a connection of a row whose start, in units of so many ns, follows the MAC."""
-    made = Connection(_octets(row[1]), row[10] * unit)
+    made: "Any" = Connection(_octets(row[1]), row[10] * unit)
     for name, value in zip(ROW, row):
         setattr(made, name, value)
+    made.destination_port = ~row[ROW.index("service")]
     return made
+
+
+# A row names its class, where a connection has the port that the class follows from.
+setattr(record, "service_of", lambda protocol, port: ~port if port < 0 else services.service_of(protocol, port))  # noqa: B010 (typed)
 
 
 def packed(packer: Packer, row: "list[Any]", unit: int = UNIT) -> int:
     """Pack a row at the page's start, its times in units of so many ns; returns how many octets it takes."""
     made = connection(row, unit)
-    return packer.pack(0, made, holder(row), row[11] * unit, made.service)
+    return packer.pack(0, made, holder(row), row[11] * unit)
 
 
 def places() -> "Any":
@@ -204,7 +209,7 @@ def vault_append(rows: "list[list[Any]]", wall: int, monotonic: int) -> "dict[st
     results = []
     for row in rows:
         made = connection(row)
-        results.append(store.append(made, holder(row), row[11], made.service))
+        results.append(store.append(made, holder(row), row[11]))
     return {"results": results, "lost": _taken(lost)}
 
 

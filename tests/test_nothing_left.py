@@ -331,7 +331,7 @@ while True:
     number += 1
     end = 1800000000 * 10**9 - 10**9
     made = connection([17, 'c0a8070a', 4000, 4000, 1, 1, 1, number, 1, '', end])
-    if recorder._ring.append(made, None, end, made.service) == 'kept':
+    if recorder._ring.append(made, None, end) == 'kept':
         sys.stdout.write(str(number) + chr(10))
         if hasattr(sys.stdout, 'flush'):
             sys.stdout.flush()

@@ -212,11 +212,11 @@ class Timeouts:
     def last(self, connection: "Connection", now: int) -> int:
         """Return the same of a connection that the kernel tells of at `now`: its end, or its place in the live table."""
         name = name_of(connection)
-        start = connection.start
-        seconds = self._largest(name, start) if name in self._former else self._current[name]
-        ran = seconds - connection.remaining
-        end = now - ran * _SECOND if ran > 0 else now
-        return end if end > start else start
+        seconds = self._largest(name, connection.start) if name in self._former else self._current[name]
+        seconds -= connection.remaining
+        if seconds > 0:
+            now -= seconds * _SECOND
+        return now if now > connection.start else connection.start
 
     def _largest(self, name: str, start: int) -> int:
         """Return the largest value that a timeout has had since `start`."""

@@ -14,9 +14,15 @@ import uctypes
 
 NAME = "micropython"
 
-# Garbage is collected early: what the compiler leaves behind would scatter what stays all over the heap, and no piece of it be large
-# enough for an answer. Taking a connection in allocates next to nothing, so collections stay rare.
+# While modules are read garbage is collected early: what the compiler leaves behind would scatter what stays all over the heap, and no
+# piece of it be large enough for an answer.
 gc.threshold(32768)  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def started() -> None:
+    """Take note that everything is read and made: from now on garbage is collected when the heap is full."""
+    gc.collect()
+    gc.threshold(-1)  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def library(name: "str | None") -> "Any":

@@ -20,6 +20,7 @@ There is no place for a destination (L34-VI-1).
 """
 
 from agent.capture.connections import INET
+from agent.summary.services import service_of
 
 LARGEST = 96  # octets: a new IPv6 terminal and every varint at its longest
 UNITS = 10  # a second
@@ -92,24 +93,25 @@ class Packer:
         """Take the next record as the first of a segment: a window's start stands for the end of the one before."""
         self._end = window * UNITS
 
-    def pack(self, at: int, connection: "Connection", terminal: "Holder | None", end: int, service: int) -> int:
+    def pack(self, at: int, connection: "Connection", terminal: "Holder | None", end: int) -> int:
         """Write one record at `at` (LARGEST octets must be free); returns where it ends. `end` is when it ended, in ns.
 
-        `terminal` None: unknown. `service` is its class (agent.summary.services).
+        `terminal` None: unknown.
         """
         if terminal is not None and self._places[terminal.key % TERMINALS] == terminal.key:
-            at = _begin(self._view, at, connection, service * 20)
+            at = _begin(self._view, at, connection, 0)
             self._view[at] = terminal.key % TERMINALS
             at += 1
         else:
-            at = self._tell(at, connection, terminal, service * 20 + 1)
-        return self._rest(at, connection, end // _UNIT)
+            at = self._tell(at, connection, terminal)
+        at = self._rest(at, connection, end // _UNIT)
+        return _volumes(self._view, at, connection, _least(connection.protocol))
 
-    def _tell(self, at: int, connection: "Connection", terminal: "Holder | None", head: int) -> int:
+    def _tell(self, at: int, connection: "Connection", terminal: "Holder | None") -> int:
         """Begin a record whose terminal has no place yet."""
         key = terminal.key if terminal is not None else 0
         self._places[key % TERMINALS] = key
-        at = _begin(self._view, at, connection, head)
+        at = _begin(self._view, at, connection, 1)
         self._view[at] = key % TERMINALS
         self._view[at + 1] = 4 if connection.family == INET else 16
         at = _mac(self._view, at + 2, terminal)
@@ -120,7 +122,7 @@ class Packer:
         return _word(self._view, at, connection.word3)
 
     def _rest(self, at: int, connection: "Connection", end: int) -> int:
-        """Write what stands behind the terminal; `end` in units. One octet is the usual number, written without a call."""
+        """Write times and ports; `end` in units. One octet is the usual number, written without a call."""
         view = self._view
         value = end - self._end
         self._end = end
@@ -138,28 +140,34 @@ class Packer:
         at += 2
         if connection.translated_port != value:
             at = _port(view, at, connection.translated_port)
-        return self._volumes(at, connection, _LEAST[_CODES.get(connection.protocol, _OTHER)])
+        return at
 
-    def _volumes(self, at: int, connection: "Connection", least: int) -> int:
-        view = self._view
-        up, down = connection.packets_up, connection.packets_down
-        view[at] = (up if up < _FEW else _FEW) << 4 | (down if down < _FEW else _FEW)
-        at += 1
-        if up >= _FEW:
-            at = _put(view, at, up - _FEW)
-        if down >= _FEW:
-            at = _put(view, at, down - _FEW)
-        up, down = connection.bytes_up - up * least, connection.bytes_down - down * least
-        # A wrong counter survives too.
-        at = _put(view, at, up if up >= 0 else up & _MASK)
-        return _put(view, at, down if down >= 0 else down & _MASK)
+
+def _least(protocol: int) -> int:
+    """Return how many octets the headers of a packet have at least."""
+    return _LEAST[_CODES.get(protocol, _OTHER)]
+
+
+def _volumes(view: "bytearray | memoryview", at: int, connection: "Connection", least: int) -> int:
+    up, down = connection.packets_up, connection.packets_down
+    view[at] = (up if up < _FEW else _FEW) << 4 | (down if down < _FEW else _FEW)
+    at += 1
+    if up >= _FEW:
+        at = _put(view, at, up - _FEW)
+    if down >= _FEW:
+        at = _put(view, at, down - _FEW)
+    up = connection.bytes_up - up * least
+    down = connection.bytes_down - down * least
+    # A wrong counter survives too.
+    at = _put(view, at, up if up >= 0 else up & _MASK)
+    return _put(view, at, down if down >= 0 else down & _MASK)
 
 
 def _begin(view: "bytearray | memoryview", at: int, connection: "Connection", head: int) -> int:
-    """Write the first octet, of which `head` has the class and whether a terminal is told of, and the protocol."""
+    """Write the first octet, of which `head` says whether a terminal is told of, and the protocol."""
     protocol = connection.protocol
     code = _CODES.get(protocol, _OTHER)
-    head += code << 2
+    head |= service_of(protocol, connection.destination_port) * 5 + code << 2
     view[at] = head if connection.translated_port == connection.source_port else head | 2
     if code != _OTHER:
         return at + 1

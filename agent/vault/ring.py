@@ -64,9 +64,9 @@ class _Open:
         self.used = 0
         self.full = False
 
-    def append(self, connection: "Connection", terminal: "Holder | None", end: int, service: int) -> None:
+    def append(self, connection: "Connection", terminal: "Holder | None", end: int) -> None:
         """Pack one record; there must be room."""
-        self.used = self.packer.pack(segment.PAGE_HEADER + self.used, connection, terminal, end, service) - segment.PAGE_HEADER
+        self.used = self.packer.pack(segment.PAGE_HEADER + self.used, connection, terminal, end) - segment.PAGE_HEADER
         # The page's first word makes the record valid: written after it, so a killed process leaves whole records.
         self.head[0] = self.used | self.slot.generation << 16
         self.slot.records += 1
@@ -158,17 +158,17 @@ class Ring:
         # Windows after it are neither late nor due.
         self._on_time = wall // _SECOND - min(self.width + GRACE, self.lifetime)
 
-    def append(self, connection: "Connection", terminal: "Holder | None", end: int, service: int) -> str:
-        """Keep one record; `end` is when it ended, in ns, `service` its class. Returns "kept", "due on arrival" or "lost"."""
+    def append(self, connection: "Connection", terminal: "Holder | None", end: int) -> str:
+        """Keep one record; `end` is when it ended, in ns. Returns "kept", "due on arrival" or "lost"."""
         window = end // _SECOND
         window -= window % self.width
         entry = self._open.get(window * 4) if window > self._on_time else None
         if entry is None or entry.used > _FULL:
-            return self._append(connection, terminal, end, service)
-        entry.append(connection, terminal, end, service)
+            return self._append(connection, terminal, end)
+        entry.append(connection, terminal, end)
         return "kept"
 
-    def _append(self, connection: "Connection", terminal: "Holder | None", end: int, service: int) -> str:
+    def _append(self, connection: "Connection", terminal: "Holder | None", end: int) -> str:
         """Keep a record that is late, or the first one of its segment or page."""
         window, now = end // _SECOND, self._wall // _SECOND
         window -= window % self.width
@@ -191,7 +191,7 @@ class Ring:
                 self._open[name] = entry
             if entry.used > _FULL:
                 self._flush(entry, crypto.MESSAGE)
-            entry.append(connection, terminal, end, service)
+            entry.append(connection, terminal, end)
             unwritten = 0
             if late == 2 or entry.full:
                 self._close(name)

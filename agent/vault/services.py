@@ -24,10 +24,10 @@ class Services:
     def __init__(self, view: "bytearray | memoryview") -> None:
         self._packer = Packer(0, _Untold(), view)
 
-    def pack(self, connection: "Connection", terminal: "Holder", end: int, service: int) -> int:
-        """Write a record; returns its octets. `end` in ns, `service` its class."""
+    def pack(self, connection: "Connection", terminal: "Holder", end: int) -> int:
+        """Write a record; returns its octets. `end` in ns."""
         self._packer.restart(0)
-        return self._packer.pack(0, connection, terminal, end, service)
+        return self._packer.pack(0, connection, terminal, end)
 
 
 def unpack(view: "bytearray | memoryview") -> Record:
