@@ -667,15 +667,24 @@ def test_rpcd_plugin_answers_by_its_contract(device):
     plugin = "/usr/libexec/rpcd/oubli"
     methods = json.loads(gateway.run(plugin, "list").stdout)
     allowed = json.loads((gateway.path / "usr/share/rpcd/acl.d/oubli.json").read_text())["luci-app-oubli"]["read"]["ubus"]["oubli"]
-    assert set(allowed) <= set(methods)
+    assert set(allowed) | {"consent"} == set(methods)
     assert json.loads(gateway.run(plugin, "call", "status", stdin="{}").stdout) == {"error": "the recorder gave no answer"}
     assert json.loads(gateway.run(plugin, "call", "format", stdin="{}").stdout) == {"error": "no such method"}
     assert gateway.run(plugin, check=False).returncode == 2
+    refused = {"error": "act: not understood; accepted: list, suspend, resume, withdraw"}
+    for asked, answer in (
+        ('{"act":"grant"}', refused),
+        ('{"act":"suspend","terminal":"02:00:00:00:00:01"}', None),
+        ('{"act":"list"}', None),
+    ):
+        said = json.loads(gateway.run(plugin, "call", "consent", stdin=asked).stdout)
+        assert said == (answer or {"error": "the recorder gave no answer"})
     installed(gateway, scripts, "post-install")
     service = procd.Procd(procd.service(recorded(gateway)), gateway.start)
     try:
         wait_for(lambda: "error" not in json.loads(gateway.run(plugin, "call", "status", stdin="{}").stdout))
         assert json.loads(gateway.run(plugin, "call", "status", stdin="{}").stdout)["capture"] in ("ok", "misconfigured")
+        assert "error" not in json.loads(gateway.run(plugin, "call", "law", stdin="{}").stdout)
         findings = json.loads(gateway.run(plugin, "call", "doctor", stdin="{}").stdout)["findings"]
         assert any("mqtt.host" in finding["what"] for finding in findings)
         shown = (gateway.path / "www/luci-static/resources/view/oubli/overview.js").read_text()
