@@ -11,7 +11,7 @@ def dumps(value: "Any") -> str:
     if isinstance(value, (list, tuple)):
         return "[" + ",".join(dumps(item) for item in value) + "]"
     text = json.dumps(value)
-    return text if all(letter <= "\x7f" for letter in text) else "".join([_ascii(letter) for letter in text])
+    return text if len(text.encode()) == len(text) else "".join([_ascii(letter) for letter in text])
 
 
 def _ascii(letter: str) -> str:
