@@ -14,8 +14,8 @@ import pytest
 from django.db import connection, connections
 
 from tests.conftest import TMPFS
-from tests.fleet.postgres import Postgres
 from tools.fleet import site
+from tools.fleet.postgres import Postgres
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

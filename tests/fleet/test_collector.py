@@ -131,7 +131,7 @@ def under_way(running: subprocess.Popen[bytes], wanted: int) -> bool:
 
 @pytest.mark.needs("pg_ctlcluster")
 def test_sixty_forwarders_two_killed_consumers_and_a_restarted_broker_lose_and_double_nothing(database, tmp_path, memory):
-    """The subset of `tools/soak --room fleet`: real forwarders and spools, Mosquitto as shipped, PostgreSQL, two consumers that share."""
+    """The subset of `oubli-bench deliver`: real forwarders and spools, Mosquitto as shipped, PostgreSQL, two consumers that share."""
     emptied(database)
     log = tmp_path / "log"
     with Mosquitto(tmp_path) as broker, collector(database, broker.port, log, consumers=2) as running:

@@ -13,21 +13,23 @@ import sys
 import time
 import urllib.request
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import jinja2
 import pyarrow.parquet as pq
 import pytest
 from django.contrib.auth import authenticate
 from django.db import connections
 from typer.testing import CliRunner
 
+from agent.forward import topics
 from tests.fleet import says
 from tests.fleet.test_collector import until
 from tests.fleet.test_store import totals_agree
 from tests.interpreters import PROJECT
 from tools.fleet import simulated, site, staging
 from tools.fleet.__main__ import app
-from tools.fleet.intake import Intake
+from tools.fleet.intake import Arrival, Intake
 from tools.fleet.models import VALUES, Gateway, Message
 
 if TYPE_CHECKING:
@@ -64,6 +66,7 @@ REFUSED = {
     "line 1: no message": ("import", "LICENSE"),
     "GATEWAY: 'x'": ("verify", "x"),
     "the password": ("password",),
+    "--prefix": ("discovery", "--prefix", "a/#"),
     "nothing to enrol": ("enrol",),
     "is no id": ("enrol", "../../etc/passwd"),
 }
@@ -161,6 +164,34 @@ def test_watch_shows_the_worst_first_and_no_control_characters(sqlite):
     assert ONE in lines[3]
     found = json.loads(fleet(sqlite, "watch", "--json", "-").stdout)
     assert [(one["gateway"], one["grade"], one["findings"]) for one in found] == [(OTHER, "breach", ["late"]), (ONE, "good", [])]
+
+
+def test_home_assistant_finds_each_gateways_entities(sqlite):
+    """Retained configurations, no wildcard, no figure; their templates say of real messages what those say."""
+    Intake().take([says.state(ONE), says.health(ONE)], says.NOW)
+    Gateway.objects.update(name="Café\nLyon")
+    lines = [line.split(" ", 1) for line in fleet(sqlite, "discovery").stdout.splitlines()]
+    assert len(lines) == 5
+    found = {topic.split("/")[3]: json.loads(payload) for topic, payload in lines}
+    assert all(topic.startswith(f"homeassistant/binary_sensor/oubli-{ONE}/") for topic, _ in lines)
+    assert {one["device"]["name"] for one in found.values()} == {"Café\nLyon"}
+    engine = jinja2.Environment(undefined=jinja2.StrictUndefined, autoescape=False)  # noqa: S701 (no HTML)
+
+    def value(key: str, message: Arrival) -> str:
+        assert found[key]["state_topic"] == message.topic
+        return engine.from_string(found[key]["value_template"]).render(value_json=json.loads(message.payload))
+
+    wrong: dict[str, dict[str, Any]] = {
+        "late": {"late": True},
+        "capture": {"capture": "stopped"},
+        "clock": {"clock": "floor"},
+        "duty": {"duty": "undeclared"},
+    }
+    for key, facts in wrong.items():
+        assert value(key, says.health(ONE)) == "OFF"
+        assert value(key, says.health(ONE, **facts)) == "ON"
+    assert value("connected", says.state(ONE)) == "ON"
+    assert value("connected", Arrival(topics.state(ONE), b'{"state":"lost"}')) == "OFF"
 
 
 def test_a_password_is_set_from_standard_input(sqlite):

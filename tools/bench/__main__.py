@@ -12,6 +12,7 @@ from host_sim.commands import Program
 from host_sim.interpreters import NAMES
 from host_sim.lab_network import LabError
 from tools.bench import capture as captures
+from tools.bench import deliver as deliveries
 from tools.bench import dump as dumps
 from tools.bench import error as errors
 from tools.bench import instructions as instruction_counts
@@ -169,6 +170,32 @@ def sim(
     console.print(simulations.table(rows))
     if json_file:
         _write({"rows": rows}, json_file)
+
+
+@app.command()
+def deliver(
+    json_file: Json = None,
+    forwarders: Annotated[int, typer.Option(min=5, max=10_000, help="Real forwarders, a connection each.")] = 1000,
+    each: Annotated[int, typer.Option(min=1, max=200, help="Messages of each.")] = 24,
+    gateways: Annotated[int, typer.Option(min=10, max=10_000, help="Gateways in the database that the page is asked about.")] = 500,
+    days: Annotated[int, typer.Option(min=8, max=400, help="Days of each.")] = 365,
+) -> None:
+    """Forwarders through Mosquitto into oubli-fleet on PostgreSQL, with kills and a restart; then its pages over a year."""
+    if lacks := deliveries.missing():
+        _program.refuse(f"deliver: not on this machine: {', '.join(lacks)}")
+    console = _console(json_file)
+    try:
+        with console.status("starting") as status:
+            result = deliveries.measure(forwarders, each, gateways, days, status.update)
+    except deliveries.StuckError as failure:
+        _program.refuse(f"deliver: didn't come to its end: {failure}", 1)
+    except KeyboardInterrupt:
+        _program.refuse("interrupted; everything it made is removed", 130)
+    console.print(deliveries.table(result))
+    if json_file:
+        _write(result, json_file)
+    if result["findings"]:
+        _program.refuse(f"deliver: {'; '.join(result['findings'])}", 1)
 
 
 if __name__ == "__main__":

@@ -285,6 +285,23 @@ def verify(
 
 
 @app.command()
+def discovery(
+    prefix: Annotated[str, typer.Option(help="Home Assistant's discovery prefix.")] = "homeassistant",
+    db: Db = HERE,
+) -> None:
+    """Print Home Assistant's entities of every gateway as lines of TOPIC PAYLOAD, to be published retained."""
+    if not prefix or any(sign in prefix for sign in "#+ \n\0"):
+        _program.refuse("--prefix: no topic; accepted: a topic without wildcards or blanks")
+    _open(db)
+    from tools.fleet.discovery import entities
+    from tools.fleet.models import Gateway
+
+    for row in Gateway.objects.order_by("ident"):
+        for topic, payload in entities(row.ident, row.name, row.version, prefix):
+            typer.echo(f"{topic} {payload}")
+
+
+@app.command()
 def enrol(
     gateway: Annotated[list[str] | None, typer.Argument(metavar="[GATEWAY]...", help="Ids of gateways that get a certificate.")] = None,
     folder: Annotated[Path, typer.Option(help="Where authority, certificates and keys are.")] = Path("oubli-ca"),

@@ -68,13 +68,12 @@ def run(folder: Path, numbers: range, rate: float) -> None:
     if rate:
         forwarder.PACE = 1
     sent, begun, waiting = {}, time.monotonic(), set(fleet)
-    (folder / f"started-{numbers.start}").touch()
     while waiting and not stop:
         for one in sorted(waiting):
-            before = fleet[one].published
+            before, at = fleet[one].published, time.time()
             fleet[one].turn(0)
             for place in range(before, fleet[one].published):
-                sent[f"{one}/{place}"] = time.time()
+                sent[f"{one}/{place}"] = at
             if not any(os.scandir(spool_of(folder / one))):
                 waiting.discard(one)
             ahead = len(sent) / rate - (time.monotonic() - begun) if rate else 0

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A PostgreSQL of a run's own: a cluster in a folder of its own, a socket file and no port, under a user who isn't root."""
+"""A PostgreSQL for tests and measurements: a cluster in a folder of its own, a socket file and no port, a user who isn't root."""
 
 import os
 import pwd
@@ -10,10 +10,11 @@ from pathlib import Path
 from types import TracebackType
 
 _OPTIONS = "-c listen_addresses='' -c fsync=off -c synchronous_commit=off -c full_page_writes=off -c max_connections=50"
+_DURABLE = "-c listen_addresses='' -c max_connections=50 -c track_commit_timestamp=on"  # as installed, and it says when it committed
 
 
 class Postgres:
-    """A running cluster below `folder`; `url` is that of a database of its own."""
+    """A running cluster below `folder`. `durable`: it syncs as installed; else it is as fast as a test wants it."""
 
     def __init__(self, folder: Path, *, durable: bool = False) -> None:
         (programs,) = sorted(Path("/usr/lib/postgresql").glob("*/bin"))[-1:]
@@ -24,7 +25,7 @@ class Postgres:
             os.chown(folder, self._user, -1)
         self._data = folder / "data"
         self._run("initdb", "-D", str(self._data), "-U", "fleet", "-A", "trust", "-E", "UTF8", "--no-sync")
-        options = f"-k {folder} " + ("-c listen_addresses='' -c max_connections=50" if durable else _OPTIONS)
+        options = f"-k {folder} " + (_DURABLE if durable else _OPTIONS)
         self._run("pg_ctl", "-D", str(self._data), "-w", "-t", "60", "-l", str(folder / "log"), "-o", options, "start")
         self.pid = int((self._data / "postmaster.pid").read_text().split("\n", 1)[0])
 

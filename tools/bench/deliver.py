@@ -1,0 +1,291 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`oubli-bench deliver`: 1,000 real forwarders through Mosquitto into PostgreSQL, killed and restarted, and a year of 500 gateways.
+
+Two parts. *deliver*: a flood while two consumers are killed with SIGKILL and the broker is restarted; every message must be in the store
+once, with its figure. Then a steady rate, undisturbed, for the latency between a forwarder's turn and the store's commit. *year*: a year of
+500 gateways in the database, and how long each page takes there. Findings are what must not be.
+"""
+
+import json
+import os
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from tools.fleet import load, site
+from tools.fleet.mosquitto import Mosquitto
+from tools.fleet.postgres import Postgres
+
+ROOT = Path(__file__).parents[2]
+EACH = 24  # messages of a gateway at the steady rate
+LIMIT = 300  # ms that a page may take
+STEADY = 100  # messages a second
+_DAY = 86_400
+_TICKS = os.sysconf("SC_CLK_TCK")
+_PATIENCE = 900  # seconds
+
+
+class StuckError(Exception):
+    """What should have come to an end didn't."""
+
+
+def _until(done: Callable[[], object], what: str) -> None:
+    end = time.monotonic() + _PATIENCE
+    while not done():
+        if time.monotonic() > end:
+            raise StuckError(what)
+        time.sleep(0.1)
+
+
+def _children(pid: int) -> list[int]:
+    found = []
+    for thread in Path(f"/proc/{pid}/task").iterdir():
+        found += [int(child) for child in (thread / "children").read_text().split()]
+    return sorted(child for child in found if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes())
+
+
+def _cpu(pids: list[int]) -> float:
+    """Return the CPU seconds of processes and of the children that they have waited for."""
+    total = 0
+    for pid in pids:
+        words = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        total += sum(map(int, words[11:15]))
+    return total / _TICKS
+
+
+def _peak(pids: list[int]) -> float:
+    """Return the largest peak of memory of these processes, MiB."""
+    peaks = []
+    for pid in pids:
+        text = Path(f"/proc/{pid}/status").read_text()
+        peaks.append(int(text.partition("VmHWM:")[2].split()[0]) / 1024)
+    return max(peaks)
+
+
+def deliver(folder: Path, forwarders: int, each: int) -> dict[str, Any]:
+    """Flood, kill, restart, compare; then measure latency at a steady rate."""
+    cluster = folder / "postgres"
+    cluster.mkdir()
+    with Postgres(cluster, durable=True) as database, Mosquitto(folder) as broker:
+        url = database.create("fleet")
+        site.configure(url)
+        site.open_store()
+        command = [
+            sys.executable,
+            "-m",
+            "tools.fleet",
+            "serve",
+            "--no-page",
+            "--broker",
+            f"mqtt://127.0.0.1:{broker.port}",
+            "--name",
+            "soak",
+        ]
+        with (folder / "log").open("wb") as log:
+            running = subprocess.Popen(
+                command, cwd=ROOT, env=os.environ | {"OUBLI_FLEET_DB": url}, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            )
+        try:
+            _until(lambda: (folder / "log").read_text().count("connected without") == 2, "two consumers connect")
+            flood = _flood(folder, broker, running.pid, forwarders, each)
+            return flood | {"steady": _steady(folder, broker, max(20, forwarders // 5))}
+        finally:
+            running.terminate()
+            running.wait(60)
+
+
+def _publish(folder: Path, port: int, numbers: range, each: int, rate: float, parts: int) -> list[subprocess.Popen[bytes]]:
+    load.prepare(folder, port, numbers, each, int(time.time()))
+    step = -(-len(numbers) // parts)
+    words = [[str(first), str(min(first + step, numbers.stop)), str(rate / parts)] for first in range(numbers.start, numbers.stop, step)]
+    return [
+        subprocess.Popen([sys.executable, "-m", "tools.fleet.load", str(folder), *one], cwd=ROOT, stdin=subprocess.DEVNULL) for one in words
+    ]
+
+
+def _flood(folder: Path, broker: Mosquitto, collector: int, forwarders: int, each: int) -> dict[str, Any]:
+    from tools.fleet.models import Message, Tally
+
+    wanted = forwarders * each
+    gateways = _publish(folder / "flood", broker.port, range(forwarders), each, 0, 2)
+    try:
+        _until(Message.objects.exists, "the first message")
+        begun = time.monotonic()
+        used = {}
+        for part in (1, 2):
+            _until(lambda part=part: Message.objects.count() > part * wanted // 4 and len(_children(collector)) == 2, "under way")  # type: ignore[misc]
+            os.kill(_children(collector)[part - 1], signal.SIGKILL)
+            if part == 1:
+                used["mosquitto"] = _cpu([broker.process.pid])
+                broker.stop()
+                broker.start()
+        _until(lambda: all(one.poll() is not None for one in gateways), "every spool is empty")
+        _until(lambda: Message.objects.count() >= wanted, "every message is stored")
+        took = time.monotonic() - begun
+    finally:
+        for one in gateways:
+            one.kill()
+            one.wait()
+    consumers = _children(collector)
+    expected = sum((number + place) % 90 - 5 for number in range(forwarders) for place in range(each))
+    stored = sum(Message.objects.values_list("v0", flat=True))
+    fates: dict[str, int] = {}
+    for fate, count in Tally.objects.values_list("fate", "count"):
+        fates[fate] = fates.get(fate, 0) + count
+    return {
+        "forwarders": forwarders,
+        "messages": wanted,
+        "stored": Message.objects.count(),
+        "right": stored == expected and fates["kept"] == wanted,
+        "fates": fates,
+        "seconds": round(took, 1),
+        "messages_a_second": round(wanted / took),
+        "cpu_seconds": {
+            "consumers": round(_cpu([collector, *consumers]), 1),
+            "mosquitto": round(used["mosquitto"] + _cpu([broker.process.pid]), 1),
+        },
+        "peak_mib": {"consumer": round(_peak(consumers), 1), "mosquitto": round(_peak([broker.process.pid]), 1)},
+    }
+
+
+def _steady(folder: Path, broker: Mosquitto, gateways: int) -> dict[str, Any]:
+    """Return latencies, from a forwarder's turn to PostgreSQL's commit, at a steady rate and undisturbed."""
+    from django.db import connection
+
+    from tools.fleet.models import Message
+
+    numbers = range(500_000, 500_000 + gateways)
+    before = Message.objects.count()
+    processes = _publish(folder / "steady", broker.port, numbers, EACH, STEADY, 1)
+    _until(lambda: all(one.poll() is not None for one in processes), "every spool is empty")
+    _until(lambda: Message.objects.count() == before + gateways * EACH, "every message is stored")
+    sent: dict[str, float] = json.loads((folder / "steady" / f"sent-{numbers.start}.json").read_text())
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT ident, row_number() OVER (PARTITION BY ident ORDER BY fleet_message.end) - 1, "
+            "extract(epoch FROM pg_xact_commit_timestamp(fleet_message.xmin)) "
+            "FROM fleet_message JOIN fleet_gateway ON fleet_gateway.id = gateway_id WHERE ident = ANY(%s)",
+            [[load.name(number) for number in numbers]],
+        )
+        waits = [float(at) - sent[f"{ident}/{place}"] for ident, place, at in cursor.fetchall()]
+    parts = statistics.quantiles(waits, n=100)
+    return {"messages_a_second": STEADY, "messages": len(waits), "p50_ms": round(parts[49] * 1000), "p99_ms": round(parts[98] * 1000)}
+
+
+_YEAR = """
+INSERT INTO fleet_gateway (ident, name, "group", first_seen, seen, state, version, config, expected, boots, returns, returned, health,
+                           health_at)
+SELECT 'y' || translate(lpad(g::text, 15, '0'), '0189', 'abcd'), 'Venue ' || g, 'Group ' || g %% 10, 0, %(now)s, 'online', '0.1.0', 'c',
+       'c', '', 0, 0, %(health)s, %(now)s FROM generate_series(1, %(gateways)s) g;
+INSERT INTO fleet_message (gateway_id, metric, day, slot, start, "end", b_over, b_under, received, late, v0, v1, v2, v3, v4, v5, v6, v7, v8)
+SELECT id, m.metric, d, s, d * 86400 + 10800 + s * 3600, d * 86400 + 14400 + s * 3600, m.over, m.under, d * 86400 + 15000 + s * 3600, false,
+       random() * 90 - 5, x[1], x[2], x[3], x[4], x[5], x[6], x[7], x[8]
+FROM fleet_gateway, generate_series(%(first)s, %(last)s) d,
+     (VALUES (0, 4, 1, 23), (1, 5, 1, 0), (2, 5, 1, 0), (3, 40, 3, 0), (4, 10, 1, 0)) m (metric, over, under, slots),
+     LATERAL generate_series(0, m.slots) s,
+     LATERAL (SELECT CASE m.metric WHEN 0 THEN '{}' WHEN 3 THEN '{60,40,30,20,10}' WHEN 4 THEN '{60,40,30,20,10,9,8,7}'
+                                   ELSE '{60,40,20,10}' END::int[] x) v
+WHERE ident LIKE 'y%%';
+INSERT INTO fleet_total (metric, day, slot, "group", b_over, b_under, count, v0, v1, v2, v3, v4, v5, v6, v7, v8)
+SELECT metric, day, slot, "group", b_over, b_under, count(*), sum(v0), coalesce(sum(v1), 0), coalesce(sum(v2), 0), coalesce(sum(v3), 0),
+       coalesce(sum(v4), 0), coalesce(sum(v5), 0), coalesce(sum(v6), 0), coalesce(sum(v7), 0), coalesce(sum(v8), 0)
+FROM fleet_message JOIN fleet_gateway ON fleet_gateway.id = gateway_id GROUP BY 1, 2, 3, 4, 5, 6;
+ANALYZE;
+"""
+
+
+def year(folder: Path, gateways: int, days: int, rounds: int = 10) -> dict[str, Any]:
+    """Put a year of gateways into the database and ask for each page; milliseconds, the slowest of ten."""
+    cluster = folder / "year"
+    cluster.mkdir()
+    with Postgres(cluster) as database:
+        site.configure(database.create("fleet"))
+        site.open_store()
+        from django.contrib.auth import get_user_model
+        from django.db import connection
+        from django.test import Client
+
+        from tools.fleet import simulated
+        from tools.fleet.models import Gateway, Message
+
+        now = int(time.time())
+        health = simulated.health("a" * 16, now).payload.decode()
+        today = (now - 3 * 3600) // _DAY
+        with connection.cursor() as cursor:
+            cursor.execute(_YEAR, {"now": now, "gateways": gateways, "first": today - days, "last": today - 1, "health": health})
+        user, _ = get_user_model().objects.get_or_create(username="operator")
+        client = Client(HTTP_HOST="localhost")
+        client.force_login(user)
+        one = Gateway.objects.all()[gateways // 2].ident
+        pages = {
+            "gateways": "/",
+            "gateway": f"/gateway/{one}",
+            "fleet": "/fleet",
+            "group": "/fleet?group=Group 3",
+            "compliance": "/compliance",
+        }
+        slowest = {}
+        for name, path in pages.items():
+            waits = []
+            for number in range(rounds + 1):
+                begun = time.perf_counter()
+                answer = client.get(path)
+                if number:  # the first one compiles templates
+                    waits.append((time.perf_counter() - begun) * 1000)
+                if answer.status_code != 200:
+                    raise StuckError(path)
+            slowest[name] = round(max(waits))
+        count = Message.objects.count()
+        from django.db import connections
+
+        connections.close_all()
+        return {"gateways": gateways, "messages": count, "slowest_ms": slowest}
+
+
+def missing() -> list[str]:
+    """Return what this machine lacks for it."""
+    there = {"mosquitto": shutil.which("mosquitto"), "postgresql": any(Path("/usr/lib/postgresql").glob("*/bin/initdb"))}
+    return [name for name, found in there.items() if not found]
+
+
+def measure(forwarders: int, each: int, gateways: int, days: int, say: Callable[[str], None]) -> dict[str, Any]:
+    """Measure both parts; `findings` are what must not be."""
+    findings = []
+    with tempfile.TemporaryDirectory(prefix="oubli-fleet-") as name:
+        folder = Path(name)
+        folder.chmod(0o755)  # PostgreSQL runs as another user
+        say(f"{forwarders} forwarders")
+        delivered = deliver(folder, forwarders, each)
+        if not delivered["right"] or delivered["stored"] != delivered["messages"]:
+            findings.append("a message was lost, doubled or changed")
+        say(f"{days} days of {gateways} gateways")
+        pages = year(folder, gateways, days)
+        findings += [f"{page} took {took} ms" for page, took in pages["slowest_ms"].items() if took >= LIMIT]
+    return {"deliver": delivered, "year": pages, "findings": findings}
+
+
+def table(result: dict[str, Any]) -> Table:
+    """Return the figures for a person."""
+    made = Table(box=None, show_header=False)
+    one, pages = result["deliver"], result["year"]
+    steady = one["steady"]
+    lost = "every message once" if not any("lost" in finding for finding in result["findings"]) else "NOT every message once"
+    made.add_row("flood", f"{one['forwarders']:,} forwarders, {one['messages']:,} messages, two consumers killed, broker restarted: {lost}")
+    used = one["cpu_seconds"]
+    made.add_row("", f"{one['messages_a_second']} messages/s; CPU s: consumers {used['consumers']}, mosquitto {used['mosquitto']}")
+    made.add_row("", f"peak MiB: a consumer {one['peak_mib']['consumer']}, mosquitto {one['peak_mib']['mosquitto']}")
+    made.add_row(
+        "steady", f"{steady['messages_a_second']} messages/s: median {steady['p50_ms']} ms, p99 {steady['p99_ms']} ms until committed"
+    )
+    slowest = ", ".join(f"{name} {took}" for name, took in pages["slowest_ms"].items())
+    made.add_row("pages", f"{pages['messages']:,} messages of {pages['gateways']} gateways stored; the slowest of ten, ms: {slowest}")
+    return made
