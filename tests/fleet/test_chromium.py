@@ -140,6 +140,10 @@ def test_an_operator_finds_the_gateway_in_breach_reads_its_band_and_exports(serv
     with Path(download.value.path()).open(newline="") as file:
         rows = list(csv.reader(file))
     assert [row[1] for row in rows if "dépassé son terme" in row[4]] == [late.name]
+    page.emulate_media(media="print")  # what is printed, or made a PDF, is the list alone
+    assert not page.locator(".top, .actions").first.is_visible()
+    assert page.get_by_role("cell", name="Un enregistrement a dépassé son terme (expiration tardive)").is_visible()
+    page.emulate_media(media="screen")
 
     follow(page, page.get_by_role("link", name="Passerelles").first)
     publish(port, says.health(venues[0].ident, int(time.time()), late=True))

@@ -6,14 +6,15 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from django.db import connection
+from django.db import connection, connections
 from paho.mqtt import client as paho
 
 from agent.forward import topics
@@ -21,6 +22,8 @@ from tests.fleet import says
 from tests.fleet.conftest import emptied
 from tests.interpreters import PROJECT
 from tools.fleet import load
+from tools.fleet.broker import address
+from tools.fleet.consumer import Consumer
 from tools.fleet.intake import Arrival
 from tools.fleet.models import Gateway, Message, Tally
 from tools.fleet.mosquitto import Mosquitto
@@ -59,9 +62,11 @@ def collector(store: str, port: int, log: Path, *words: str, name: str = "one", 
 def children(process: subprocess.Popen[bytes]) -> list[int]:
     """Return the process ids of a collector's consumers."""
     found: list[int] = []
-    for thread in Path(f"/proc/{process.pid}/task").iterdir():
-        found += [int(pid) for pid in (thread / "children").read_text().split()]
-    return sorted(pid for pid in found if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes())
+    with suppress(FileNotFoundError):  # one ends while we look
+        for thread in Path(f"/proc/{process.pid}/task").iterdir():
+            pids = [int(pid) for pid in (thread / "children").read_text().split()]
+            found += [pid for pid in pids if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    return sorted(found)
 
 
 def connected(log: Path, times: int) -> bool:
@@ -116,6 +121,41 @@ def test_a_large_packet_is_refused_by_the_shipped_broker_and_by_us(sqlite, tmp_p
             until(lambda: Tally.objects.filter(fate="size", count=1).exists(), "counted")
 
 
+def test_two_consumers_share_the_messages(sqlite, tmp_path):
+    """By shared subscription each gets about half; together every message once, though one of them is the keeper of a plain one too."""
+    day = int(time.time()) // 86_400 - 2
+    sent = [says.summary(says.name(number), day=day, slot=slot) for number in range(10) for slot in range(10)]
+    said: list[str] = []
+    with Mosquitto(tmp_path) as broker:
+        consumers = [
+            Consumer(address(f"mqtt://127.0.0.1:{broker.port}"), str(number), said.append, keeper=number == 0) for number in range(2)
+        ]
+        stop = threading.Event()
+        threads = [threading.Thread(target=consumed, args=(one, stop)) for one in consumers]
+        for thread in threads:
+            thread.start()
+        try:
+            until(lambda: consumers[0]._certain and len(said) == 2 and not any(one._requests for one in consumers), "subscribed")
+            publish(broker.port, *sent)
+            until(lambda: Message.objects.count() == len(sent), "all there")
+        finally:
+            stop.set()
+            for thread in threads:
+                thread.join(60)
+    kept = [one._intake.fates["kept"] for one in consumers]
+    assert sum(kept) == len(sent)
+    assert min(kept) > len(sent) // 4
+    assert sum(one._intake.fates["repeat"] for one in consumers) == 0
+
+
+def consumed(consumer: Consumer, stop: threading.Event) -> None:
+    """Run a consumer in a thread, with a connection of its own to the store."""
+    try:
+        consumer.run(stop.is_set)
+    finally:
+        connections.close_all()
+
+
 FORWARDERS, EACH = 60, 24
 
 
@@ -148,8 +188,7 @@ def test_sixty_forwarders_two_killed_consumers_and_a_restarted_broker_lose_and_d
                 if part == 1:
                     broker.stop()
                     broker.start()
-                while victim in children(running):
-                    time.sleep(0.05)
+                until(partial(gone, running, victim), "ended")
             assert gateways.wait(PATIENCE) == 0
         finally:
             gateways.kill()

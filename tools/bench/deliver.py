@@ -6,6 +6,7 @@ once, with its figure. Then a steady rate, undisturbed, for the latency between 
 500 gateways in the database, and how long each page takes there. Findings are what must not be.
 """
 
+import contextlib
 import json
 import os
 import shutil
@@ -47,10 +48,12 @@ def _until(done: Callable[[], object], what: str) -> None:
 
 
 def _children(pid: int) -> list[int]:
-    found = []
-    for thread in Path(f"/proc/{pid}/task").iterdir():
-        found += [int(child) for child in (thread / "children").read_text().split()]
-    return sorted(child for child in found if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes())
+    found: list[int] = []
+    with contextlib.suppress(FileNotFoundError):  # one ends while we look
+        for thread in Path(f"/proc/{pid}/task").iterdir():
+            children = [int(child) for child in (thread / "children").read_text().split()]
+            found += [child for child in children if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes()]
+    return sorted(found)
 
 
 def _cpu(pids: list[int]) -> float:
