@@ -7,7 +7,7 @@ a person is shown is cut to what the noise allows only in `shown`. A day's termi
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from fractions import Fraction
 from typing import Any
@@ -44,9 +44,13 @@ def groups() -> list[str]:
     return list(Gateway.objects.order_by("group").values_list("group", flat=True).distinct())
 
 
-def _totals(metric: str, first: int, last: int, group: str | None) -> Any:  # noqa: ANN401 (a query)
+def _totals(metric: str, first: int, last: int, group: str | None, *keys: str) -> Iterator[tuple[Any, ...]]:
+    """Yield (*keys, b over, b under, messages, sum of each cell) of these days; the database adds up what has the same keys."""
     rows = Total.objects.filter(metric=METRIC[metric], day__gte=first, day__lte=last)
-    return rows if group is None else rows.filter(group=group)
+    if group is not None:
+        rows = rows.filter(group=group)
+    sums = [Sum(name) for name in ("count", *VALUES[: len(cells(metric))])]
+    yield from rows.order_by().values_list(*keys, "b_over", "b_under").annotate(*sums)
 
 
 class _Adding:
@@ -68,7 +72,7 @@ def fleet_days(first: int, last: int, group: str | None = None) -> dict[int, tup
     """Return for each agent-day the terminals of all gateways, and how many gateways told."""
     width = len(cells("presence"))
     days: dict[int, tuple[_Adding, list[int]]] = {}
-    for row in _totals("presence", first, last, group).values_list("day", "b_over", "b_under", "count", *VALUES[:width]):
+    for row in _totals("presence", first, last, group, "day"):
         adding, told = days.setdefault(row[0], (_Adding(), []))
         adding.add(sum(row[4:]), row[1], row[2], row[3] * width)
         told.append(row[3])
@@ -79,7 +83,7 @@ def group_days(first: int, last: int) -> dict[str, tuple[Estimate, int]]:
     """Return for each group the terminals of some days together, and how many gateway-days told."""
     width = len(cells("presence"))
     found: dict[str, tuple[_Adding, list[int]]] = {}
-    for row in _totals("presence", first, last, None).values_list("group", "b_over", "b_under", "count", *VALUES[:width]):
+    for row in _totals("presence", first, last, None, "group"):
         adding, told = found.setdefault(row[0], (_Adding(), []))
         adding.add(sum(row[4:]), row[1], row[2], row[3] * width)
         told.append(row[3])
@@ -93,7 +97,7 @@ def weekly_means(last: int, weeks: int, group: str | None = None) -> list[tuple[
         final = last - 7 * week
         width = len(cells("presence"))
         adding, days = _Adding(), set()
-        for row in _totals("presence", final - 6, final, group).values_list("day", "b_over", "b_under", "count", *VALUES[:width]):
+        for row in _totals("presence", final - 6, final, group, "day"):
             adding.add(sum(row[4:]), row[1], row[2], row[3] * width)
             days.add(row[0])
         if days:
@@ -105,7 +109,7 @@ def fleet_cells(metric: str, first: int, last: int, group: str | None = None) ->
     """Return a daily metric's cells, summed over gateways and days."""
     names = VALUES[: len(cells(metric))]
     sums = [_Adding() for _ in names]
-    for row in _totals(metric, first, last, group).values_list("b_over", "b_under", "count", *names):
+    for row in _totals(metric, first, last, group):
         for adding, value in zip(sums, row[3:], strict=True):
             adding.add(value, *row[:3])
     return [adding.estimate() for adding in sums]
@@ -114,9 +118,7 @@ def fleet_cells(metric: str, first: int, last: int, group: str | None = None) ->
 def week_profile(first: int, last: int, group: str | None = None) -> list[Estimate | None]:
     """Return the fleet's mean arrivals in each hour of the week, Monday 00:00 UTC first; None: nobody told."""
     hours: list[tuple[_Adding, set[int]]] = [(_Adding(), set()) for _ in range(168)]
-    for day, slot, over, under, count, value in _totals("arrivals", first, last, group).values_list(
-        "day", "slot", "b_over", "b_under", "count", "v0"
-    ):
+    for day, slot, over, under, count, value in _totals("arrivals", first, last, group, "day", "slot"):
         adding, days = hours[(day * 24 + 3 + slot + 72) % 168]  # the epoch began on a Thursday
         adding.add(value, over, under, count)
         days.add(day)
