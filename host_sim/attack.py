@@ -26,6 +26,7 @@ from host_sim.paired import DAY, HOUR, PORTS, Device, Seen, Sign, Silence, crowd
 
 VICTIM = 0
 _ABSENT = -1e6
+_LEAST = 4  # pairs that a soak plays, however short it is
 _HEALTH = 32  # messages of a day that are looked at one by one: as many as its hours, and some for boots
 OTHERS = crowd(2, 3)
 EXTREME = [Sign(at, VICTIM, 1000, 1 << 40, PORTS[at % len(PORTS)]) for at in range(3000, DAY, 3607)]
@@ -146,26 +147,41 @@ def learned(rows: list[list[float]], there: list[bool]) -> Advantage:
 KINDS: dict[str, tuple[tuple[int, ...], float]] = {"a day": ((), 1.0), "a day with a boot": ((12 * HOUR,), 2.0)}  # boots, epsilon
 
 
+class _Played:
+    """Days of one kind that were played in turn with those of the others, and what was guessed of each."""
+
+    def __init__(self, folder: Path, boots: tuple[int, ...]) -> None:
+        self.trial = Trial(folder, boots)
+        self.there: list[bool] = []
+        self.guesses: list[bool] = []
+        self.rows: list[list[float]] = []
+
+    def pair(self) -> None:
+        """Play a day without the victim and one with it."""
+        for one in (False, True):
+            seen = self.trial.day(one, None)
+            self.there.append(one)
+            self.guesses.append(self.trial.likelihood_ratio(seen) > 0)
+            self.rows.append(self.trial.features(seen))
+
+
 def soak(seconds: float) -> dict[str, Any]:
-    """Play paired days of each kind for so long; returns the advantages beside their bounds, and a finding where one is beaten."""
+    """Play as many paired days of each kind for so long; returns the advantages beside their bounds, a finding where one is beaten."""
     figures: dict[str, Any] = {"findings": []}
     memory = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108 (files of a device)
-    for kind, (boots, epsilon) in KINDS.items():
-        end = time.monotonic() + seconds / len(KINDS)
-        with tempfile.TemporaryDirectory(dir=memory) as folder:
-            trial = Trial(Path(folder), boots)
-            there: list[bool] = []
-            guesses: list[bool] = []
-            rows: list[list[float]] = []
-            while time.monotonic() < end or len(rows) < 8:
-                for one in (False, True):
-                    seen = trial.day(one, None)
-                    there.append(one)
-                    guesses.append(trial.likelihood_ratio(seen) > 0)
-                    rows.append(trial.features(seen))
-        found = {"likelihood": Advantage(guesses, there), "trees": learned(rows, there)}
-        shown = {name: {"advantage": round(one.value, 4), "band": round(one.band, 4)} for name, one in found.items()}
-        figures[kind] = {"pairs": len(rows) // 2, "bound": round(bound(epsilon), 4), **shown}
-        beaten = [name for name, one in found.items() if one.value - one.band > bound(epsilon)]
+    end = time.monotonic() + seconds
+    with tempfile.TemporaryDirectory(dir=memory) as folder:
+        played = {kind: _Played(Path(folder, kind), boots) for kind, (boots, _) in KINDS.items()}
+        pairs = 0
+        while time.monotonic() < end or pairs < _LEAST:
+            for one in played.values():
+                one.pair()
+            pairs += 1
+    for kind, (_, epsilon) in KINDS.items():
+        one = played[kind]
+        found = {"likelihood": Advantage(one.guesses, one.there), "trees": learned(one.rows, one.there)}
+        shown = {name: {"advantage": round(reached.value, 4), "band": round(reached.band, 4)} for name, reached in found.items()}
+        figures[kind] = {"pairs": pairs, "bound": round(bound(epsilon), 4), **shown}
+        beaten = [name for name, reached in found.items() if reached.value - reached.band > bound(epsilon)]
         figures["findings"] += [f"{kind}: {name} beats the bound" for name in beaten]
     return figures

@@ -181,10 +181,10 @@ class Device:
             self.recorder.tick()
 
     def _pass(self, second: int) -> None:
-        """Stop on each hour, when the clock is trusted, when a message is due and a second before; then only the clock goes on."""
+        """Stop on each hour, when the clock is trusted and when a message is due; then only the clock goes on."""
         while self.time.second < second:
             hour = self.time.second // HOUR * HOUR + HOUR
-            mark = min(mark for mark in (hour, self._trust, self._due - 1, self._due) if mark > self.time.second)
+            mark = min(mark for mark in (hour, self._trust, self._due) if mark > self.time.second)
             if mark > second:
                 return
             self.time.second = mark
@@ -192,6 +192,9 @@ class Device:
                 self.recorder.confirm_time()
             elif mark == hour:
                 self.recorder.tick()
+            else:
+                self._forward()
+                continue
             table = self.recorder._terminals  # noqa: SLF001 (the day that is looked into)
             if table.day and self.key and not self._keyed:
                 table._view[64:80] = self.key  # noqa: SLF001 (as above)

@@ -12,9 +12,11 @@ from random import Random
 import pytest
 
 from agent.runtime.sodium import Sodium
+from agent.summary.metrics import MESSAGES, METRICS
 from agent.summary.terminals import Terminals
 from host_sim import kernel
-from host_sim.paired import DAY, HOUR, OPENS, SECOND, TRUSTED, Device, Sign, Silence, cells
+from host_sim.paired import DAY, HOUR, OPENS, PORTS, SECOND, TRUSTED, Device, Sign, Silence, cells
+from tests.interpreters import Remote
 
 ROWS, FLOOD = 4096, 100_000  # the default size; MACs in an hour
 RESIDENTS = 100
@@ -171,3 +173,47 @@ def test_one_terminal_changes_a_micropython_days_figures_by_l1_at_most(memory, r
         pairs = zip(found[0]["cells"][name], found[1]["cells"][name], strict=True)
         assert sum(abs(one - other) for one, other in pairs) <= l1 * allowed
     assert sum(found[0]["cells"]["arrivals"]) - sum(found[1]["cells"]["arrivals"]) == (0 if allowed == 2 else 1)
+
+
+CLASHES = [(0, 1), (4, 1), (8, 2)]  # octets that are alike; how many times the bound is allowed
+
+
+@pytest.mark.needs("micropython")
+@pytest.mark.parametrize(("octets", "factor"), CLASHES)
+def test_terminals_whose_hashes_clash_on_micropython_change_the_published_figures_by_l1_at_most(memory, micropython, octets, factor):
+    """ANON-2 through the whole pipeline, from the kernel's messages to the spool; two days of one noise, with and without a terminal."""
+    stage, noise = Remote(micropython, "tests.clash_stage"), Random(21).randbytes(4000).hex()
+    try:
+        stage("clash", octets)
+        days = [published(stage, memory / f"clash-{octets}-{there}", noise, there=there) for there in (True, False)]
+    finally:
+        stage.close()
+    assert days[0].keys() == days[1].keys()
+    assert len(days[0]) == MESSAGES
+    moved = Counter[str]()
+    for name, values in days[0].items():
+        moved[name.split("-")[1]] += sum(abs(one - other) for one, other in zip(values, days[1][name], strict=True))
+    assert moved["arrivals"] == factor  # who shares its row arrives in another hour
+    assert all(moved[metric.name] <= factor * metric.l1 for metric in METRICS), moved
+
+
+def published(stage: Remote, root: Path, noise: str, *, there: bool) -> dict[str, list[int]]:
+    """Play a day of seven people and, where it is there, an extreme terminal that comes first; return the values of each message."""
+    root.mkdir()
+    (root / "config").write_text(f"config gateway\n option id '{'a' * 16}'\nconfig summary\n option rows '64'\n")
+    since = 10**15
+    stage("recorder_open", str(root / "config"), str(root), "a1" * 16, OPENS * SECOND, since, noise)
+    stage("recorder", [["neighbour", kernel.link("lan").hex()], ["confirm"]])
+    stage("recorder", [["time", (OPENS + 600) * SECOND, since + 600 * SECOND], ["confirm"]])
+    signs = [Sign(at, 1 + at % 7, 400, 1 << 20 + at % 9, PORTS[at % len(PORTS)]) for at in range(4000, DAY, 4001)]
+    signs += [Sign(at, 0, 1000, 1 << 32, PORTS[at % len(PORTS)]) for at in range(3000, DAY, 3607)] if there else []
+    steps: list[list[object]] = []
+    for sign in sorted(signs):
+        near, event, _ = sign.messages()
+        steps += [["time", (OPENS + at) * SECOND, since + at * SECOND] for at in (sign.at // HOUR * HOUR, sign.at)]
+        steps += [["neighbour", near.hex()], ["datagram", event.hex()]]
+    for first in range(0, len(steps), 32):
+        stage("recorder", steps[first : first + 32])
+    stage("recorder", [["time", (OPENS + DAY + 1) * SECOND, since + (DAY + 1) * SECOND]])
+    stage("recorder_close")
+    return {path.name: json.loads(path.read_bytes())["values"] for path in (root / "srv/oubli/spool").iterdir()}

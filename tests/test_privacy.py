@@ -222,7 +222,7 @@ def test_the_printed_bands_hold_at_least_95_percent_and_little_more():
 
 # An attacker who sees everything that leaves
 
-HONEST = [((), 1.0, 240), ((12 * HOUR,), 2.0, 120)]
+HONEST = [((), 1.0, 300), ((12 * HOUR,), 2.0, 300)]
 
 
 @pytest.mark.parametrize(("boots", "epsilon", "days"), HONEST, ids=["a day", "a day with a boot"])
