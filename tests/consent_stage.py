@@ -115,6 +115,21 @@ def location_row(mac: str, start: int, end: int, name: str) -> "list[Any]":
     return [_hex(page[:size]), _hex(fields[0]), fields[1], fields[2], fields[3].decode()]
 
 
+def services_rows(rows: "list[list[Any]]") -> "list[list[str]]":
+    """Pack connections of `services`, all with one packer; returns each one's octets, and what they read back as by themselves."""
+    from agent.vault import services
+    from tests.remote import UNIT, _plain, connection, holder
+
+    page = bytearray(consent_ring.LARGEST)
+    packer, found = services.Services(page), []
+    for row in rows:
+        made, terminal = connection(row, UNIT), holder(row)
+        if terminal is not None:
+            octets = page[: packer.pack(made, terminal, row[11] * UNIT)]
+            found.append([_hex(octets), _plain(services.unpack(octets))])
+    return found
+
+
 # The radios
 
 
@@ -171,9 +186,15 @@ def emergency(call: str, *words: "Any") -> "Any":
         return "refused: " + failure.args[0]
 
 
+def emergency_memory() -> "list[Any]":
+    """Return what is left in memory of an answer, and whom the stations look for."""
+    sought = _held["stations"].sought
+    return [_hex(_held["emergency"]._answer.view), None if sought is None else _hex(sought)]
+
+
 CALLS = (
-    consents_open, consents, store_open, store_put, store, store_losses, store_close, store_read, destroy_due, location_row,
-    radios_open, radios_allow, radios_wanted, radios_turn, radios, radios_feed, emergency,
+    consents_open, consents, store_open, store_put, store, store_losses, store_close, store_read, destroy_due, location_row, services_rows,
+    radios_open, radios_allow, radios_wanted, radios_turn, radios, radios_feed, emergency, emergency_memory,
 )  # fmt: skip
 
 TYPE_CHECKING = False

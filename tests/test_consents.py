@@ -418,6 +418,23 @@ def test_a_record_costs_26_octets_beside_its_own(stage, tmp_path):
     assert stage("store", "status", 10)["bytes"] == 14 + 5 + 26
 
 
+def test_a_record_of_services_leans_on_no_other(stage):
+    """L34-V-3, L34-VI-1: each is read back by itself, whatever was packed before it; the fields of `security`, and no destination."""
+    tenth = NOW * 10
+    rows = [
+        [6, "c0a8070a", 40000, 50000, 1, 12, 30, 2000, 40000, "021122334455", tenth, tenth + 123],
+        [17, "c0a8070b", 40001, 40001, 2, 1, 1, 70, 200, "026677889900", tenth + 5, tenth + 6],
+        [6, "c0a8070a", 40002, 40002, 1, 3, 2, 300, 500, "021122334455", tenth - 900, tenth + 7],
+        [6, "20010db8" + "00" * 11 + "07", 40003, 40003, 1, 1 << 40, 1 << 40, 1 << 63, (1 << 64) - 1, "021122334455", 0, tenth],
+    ]
+    for row, (octets, plain) in zip(rows, stage("services_rows", rows), strict=True):
+        source, mac = row[1], row[9]
+        assert plain == " ".join(map(str, [row[0], source, row[2], row[3], row[4], *row[5:9], mac, row[10], row[11]]))
+        assert source in octets
+        assert len(octets) // 2 <= 96
+    assert [len(octets) // 2 for octets, _ in stage("services_rows", rows[:3])] == [31, 26, 28]
+
+
 def test_nonces_are_never_used_twice_under_a_key(here, tmp_path):
     """Over a restart of the process too: the count stands with the key."""
     root, seen = str(tmp_path), set()

@@ -353,8 +353,11 @@ def test_an_emergency_asks_where_one_terminal_is_now(ear, radios):
     ear.until(lambda seen: seen["answered"])
     assert ear.status()["access_points"] == ["wlan0"]
     assert ear.turn()["stays"] == []
+    assert b"wlan0".hex() in ear.stage("emergency_memory")[0]
     ear.emergency("close")
     assert ear.status() == {"open": False}
+    answer, sought = ear.stage("emergency_memory")
+    assert (set(answer), sought) == ({"0"}, None)
     assert ear.kept == []
 
 
