@@ -255,12 +255,15 @@ def fleet(
 def lab(
     connections: Annotated[int, typer.Option(min=1, help="Connections that the client makes.")] = 2000,
     interpreter: Interpreter = "cpython",
+    record: Annotated[str | None, typer.Option(metavar="FILE.bin", help="Keep the kernel's datagrams, for `replay`.")] = None,
     json_file: Json = None,
 ) -> None:
     """The real kernel: namespaces client, gateway, internet; real traffic; conntrack as an independent witness. Needs root."""
     from host_sim import lab as laboratory  # noqa: PLC0415
 
-    status, result = laboratory.lab(interpreter, connections)
+    for option, target in (("--json", json_file), ("--record", record)):
+        _program.reserve(option, target)
+    status, result = laboratory.lab(interpreter, connections, record)
     if json_file and result:
         _program.write(json.dumps(result, indent=1) + "\n", json_file)
     raise typer.Exit(status)

@@ -31,6 +31,7 @@ from host_sim.lab_compare import Comparison, beyond_the_truth, compare
 from host_sim.lab_device import GATEWAY_ID, SECOND, Device, usable
 from host_sim.lab_network import INTERNET_4, INTERNET_6, TIMEOUTS, LabError, Network
 from host_sim.lab_plan import FIRST_PORT, LAST_PORT, Canary, plan, ports_used
+from host_sim.lab_reader import Reader
 from host_sim.lab_witness import Witness
 
 LIFETIME = 7200  # seconds
@@ -87,6 +88,10 @@ class Lab:
 
     def __exit__(self, *_: object) -> None:
         self._made.close()
+
+    def ends_with(self, step: Callable[[], None]) -> None:
+        """Take this step too when the lab is removed."""
+        self._made.callback(step)
 
     def _end_processes(self) -> None:
         for process in self._processes:
@@ -225,7 +230,7 @@ def _stop(_number: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
-def _run(lab: Lab, interpreter: str, connections: int) -> dict:
+def _run(lab: Lab, interpreter: str, connections: int, recording: str | None) -> dict:
     """Go through the whole story once, telling it on standard error; returns what was found."""
     begun = time.monotonic()
 
@@ -234,6 +239,10 @@ def _run(lab: Lab, interpreter: str, connections: int) -> dict:
 
     network = lab.network
     tell(f"{len(network.terminals)} terminals, gateway and internet as namespaces {network.name}-*; connection tracking and broker are up")
+    reader = Reader(network, lab.folder) if recording else None
+    if reader:
+        lab.ends_with(reader.stop)
+        reader.start()
     lab.start()
     tell(f"recorder and forwarder run on {interpreter}, each as a user of its own")
     lab.confirm_time()
@@ -241,6 +250,8 @@ def _run(lab: Lab, interpreter: str, connections: int) -> dict:
     lab.traffic(connections)
     tell(f"{connections} conversations held: TCP, UDP and ICMP over IPv4 and IPv6, to {INTERNET_4}, {INTERNET_6} and three others")
     lab.settle()
+    if reader and recording:
+        shutil.copy(reader.tape, recording)
     comparison, beyond = lab.compare()
     shares = f"{comparison.terminals_connections}: {comparison.by_protocol}"
     tell(f"the witness saw {comparison.connections} connections end; of terminals {shares}")
@@ -282,12 +293,12 @@ def _run(lab: Lab, interpreter: str, connections: int) -> dict:
     }
 
 
-def lab(interpreter: str, connections: int) -> tuple[int, dict | None]:
+def lab(interpreter: str, connections: int, recording: str | None = None) -> tuple[int, dict | None]:
     """Run the lab; returns its exit status and what was found.
 
-    `interpreter` is cpython, micropython or a command line. Exit status 0 where everything held, 1 where something did not, 2
-    where the lab can't be run here, 130 where it was interrupted. What it has to say it says on standard error. It takes the
-    process's signals over for good: nothing follows it but the figures.
+    `interpreter` is cpython, micropython or a command line, `recording` a file for the kernel's datagrams. Exit status 0 where
+    everything held, 1 where something did not, 2 where the lab can't be run here, 130 where it was interrupted. What it has to say
+    it says on standard error. It takes the process's signals over for good: nothing follows it but the figures.
     """
 
     def fail(status: int, text: str) -> tuple[int, None]:
@@ -303,7 +314,7 @@ def lab(interpreter: str, connections: int) -> tuple[int, dict | None]:
     try:
         with Lab(interpreter) as running:
             try:
-                result = _run(running, interpreter, connections)
+                result = _run(running, interpreter, connections, recording)
             finally:
                 _ignore_signals()
     except NoInterpreterError as failure:

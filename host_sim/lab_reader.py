@@ -71,12 +71,12 @@ class Reader:
 
     def __init__(self, network: "Network", folder: Path) -> None:
         self._command = network.inside(network.gateway, sys.executable, str(Path(__file__).resolve()))
-        self._tape, self._errors = folder / "reader.bin", folder / "reader.errors"
+        self.tape, self._errors = folder / "reader.bin", folder / "reader.errors"
         self._process: subprocess.Popen | None = None
 
     def start(self) -> None:
         """Start it and wait until it listens."""
-        with self._tape.open("wb") as out, self._errors.open("wb") as errors:
+        with self.tape.open("wb") as out, self._errors.open("wb") as errors:
             self._process = subprocess.Popen(self._command, stdout=out, stderr=errors, start_new_session=True)
         deadline = time.monotonic() + 10
         while self._errors.read_bytes() != b"ready\n":
@@ -88,7 +88,7 @@ class Reader:
         """Return every connection that ended so far; raises LabError where the reader has ended, as it does when it loses events."""
         if self._process is None or self._process.poll() is not None:
             raise LabError(f"the second reader has ended: {self._errors.read_text()[-500:]}")
-        return [parse(datagram) for datagram in kernel.records(self._tape.read_bytes())]
+        return [parse(datagram) for datagram in kernel.records(self.tape.read_bytes())]
 
     def stop(self) -> None:
         """End it."""

@@ -3,8 +3,8 @@
 
 `launch.py recorder|forwarder --config FILE --root DIR --clock FILE [--variant NAME]`. The clocks are the device's own plus
 an offset in ns, a signed 64-bit little-endian number that is read from the clock file at each call. It moves wall clock
-and time since boot together, as waiting does. Time since boot is an hour more than it is, so that an offset below zero is
-still after a boot. The configuration knows nothing of all this, so no gateway can be told to. A variant is a daemon broken
+and time since boot together, as waiting does. Time since boot is an hour more than it is, so that an offset a little below zero
+is still after a boot; a second number in the file, where there is one, is added to it alone: a simulated day may be of any year. The configuration knows nothing of all this, so no gateway can be told to. A variant is a daemon broken
 on purpose (see `variants`). Runs on MicroPython too.
 """
 
@@ -28,18 +28,21 @@ class ShiftedTime(DeviceTime):
         super().__init__()
         self._path = path
 
-    def _offset(self) -> int:
+    def _offsets(self) -> "tuple[int, int]":
+        """Return what is added to the wall clock, and to the time since boot."""
         with open(self._path, "rb") as file:
-            (offset,) = struct.unpack("<q", file.read(8))
-        return offset
+            data = file.read(16)
+        (offset,) = struct.unpack_from("<q", data, 0)
+        since = struct.unpack_from("<q", data, 8)[0] if len(data) == 16 else 0
+        return offset, offset + since + _EARLIER_BOOT
 
     def wall(self) -> int:
         """Return shifted nanoseconds since the epoch."""
-        return super().wall() + self._offset()
+        return super().wall() + self._offsets()[0]
 
     def monotonic(self) -> int:
         """Return shifted nanoseconds since boot."""
-        return super().monotonic() + self._offset() + _EARLIER_BOOT
+        return super().monotonic() + self._offsets()[1]
 
 
 def main(arguments: "list[str]") -> int:

@@ -31,9 +31,9 @@ class Link:
         self._thread.start()
 
     @property
-    def up(self) -> bool:
-        """Whether it carries anything."""
-        return self._up
+    def alive(self) -> bool:
+        """Whether it still serves."""
+        return self._thread.is_alive()
 
     def set(self, *, up: bool) -> None:
         """Cut it, or let it carry again."""
@@ -46,7 +46,7 @@ class Link:
     def _serve(self) -> None:
         while not self._closed:
             for key, _ in self._selector.select(0.2):
-                with self._lock:
+                with self._lock, contextlib.suppress(OSError):  # one connection's end is not the relay's
                     if key.fileobj is self._listener:
                         self._accept()
                     elif isinstance(key.fileobj, socket.socket) and key.fileobj in self._pairs:

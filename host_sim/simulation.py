@@ -174,12 +174,15 @@ class Outcome:
 
 
 class _Offset:
-    """The mapped file that shifts the forwarder's clocks: i64 little-endian ns."""
+    """The mapped file that shifts the forwarder's clocks (host_sim.launch): two i64, little-endian, ns.
 
-    def __init__(self, path: Path) -> None:
-        path.write_bytes(bytes(8))
+    The second one takes the first setting off the time since boot, so that a scenario of any year begins an hour after a boot.
+    """
+
+    def __init__(self, path: Path, begins: int) -> None:
+        path.write_bytes(struct.pack("<qq", begins - time.time_ns(), time.time_ns() - begins))
         with path.open("r+b") as file:
-            self._map = mmap.mmap(file.fileno(), 8)
+            self._map = mmap.mmap(file.fileno(), 16)
 
     def set(self, virtual: int) -> None:
         """Make the shifted wall clock show `virtual`, ns since the epoch, and run on."""
@@ -324,9 +327,8 @@ class Simulation:
                     days=one.spool_days,
                 )
             )
-            offset = _Offset(clock)
+            offset = _Offset(clock, self.world.start)
             stack.callback(offset.close)
-            offset.set(self.world.start)
             sysctl = folder / "sysctl"
             sysctl.write_text(json.dumps({**one.timeouts, **_ACCOUNTING}))
             given = {
@@ -385,6 +387,10 @@ class Simulation:
         """One step of the world is over: settle the truth, look at everything."""
         world, auditor = self.world, scene.auditor
         self._steps += 1
+        if scene.forwarder.poll() is not None:
+            raise SimulationError(f"the forwarder ended with status {scene.forwarder.returncode}: {_last_line(scene.logs[1])}")
+        if not scene.link.alive:
+            raise SimulationError("the relay to the broker ended")
         world.settle(report["dropped"])
         status = report["status"]
         ended = now >= world.end

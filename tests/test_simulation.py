@@ -4,10 +4,12 @@
 import json
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -234,3 +236,67 @@ def test_a_segment_is_remembered_by_its_first_and_last_end() -> None:
     closed, opened = Segment(ends, 100, final=True), Segment(ends, 100, final=False)
     assert (closed.first, closed.last, closed.count, closed.claims) == (3, 9, 3, [])
     assert opened.claims == ends
+
+
+@pytest.mark.needs("mosquitto")
+def test_a_fleet_of_real_forwarders_delivers_everything_over_an_outage_and_leaves_nothing(tmp_path: Path) -> None:
+    """Forty gateways, an agent-day's messages each, three seconds without the broker in the middle."""
+    words = ("fleet", "--gateways", "40", "--seconds", "6", "--ramp", "2", "--outage", "3", "--json", "-")
+    done = oubli_sim(tmp_path, *words)
+    assert done.returncode == 0, done.stderr
+    figures = json.loads(done.stdout)
+    assert (figures["gateways"], figures["messages"], figures["arrived"], figures["whole"]) == (40, 1120, 1120, True)
+    assert figures["latency_s"]["p50"] >= 0
+    assert figures["failed_connections"] > 0  # the outage was one
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("url", ["http://broker", "mqtt://", "mqtts://broker", "mqtt://broker:x", "mqtt://127.0.0.1:1"])
+def test_a_broker_that_is_none_is_refused_in_one_line(url: str, tmp_path: Path) -> None:
+    """What is accepted is said; the last one isn't there."""
+    done = oubli_sim(tmp_path, "fleet", "--gateways", "1", "--broker", url)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert "accepted: " in done.stderr
+
+
+@pytest.mark.needs("mosquitto")
+@pytest.mark.parametrize("words", [["mutants", "--only", "spool-without-bound"], ["fleet", "--gateways", "20", "--seconds", "60"]])
+def test_what_is_interrupted_leaves_no_files_and_no_processes(words: list[str], tmp_path: Path) -> None:
+    """SIGINT in the middle: exit 130, its folder for temporary files is empty, nobody who knew of it is left."""
+    environment = os.environ | {"TMPDIR": str(tmp_path), "PYTHONPATH": str(PROJECT)}
+    command = [sys.executable, "-m", "host_sim", *words]
+    process = subprocess.Popen(command, cwd=PROJECT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while not list(tmp_path.rglob("forwarder.json")):
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 130, errors
+    assert errors.splitlines()[-1] == "oubli-sim: interrupted; everything it made is removed"
+    assert list(tmp_path.iterdir()) == []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            assert str(tmp_path) not in path.read_text()
+        except OSError:
+            continue
+
+
+def test_what_is_drawn_lies_near_what_the_sources_measured(tmp_path: Path) -> None:
+    """Each row of `oubli-sim people` names its source, or says that it is ours."""
+    done = oubli_sim(tmp_path, "people", "--report", "people.html", "--json", "people.json")
+    assert done.returncode == 0, done.stderr
+    rows = json.loads((tmp_path / "people.json").read_text())
+    assert all(row["near"] for row in rows)
+    assert sum(row["source"] == "ours" for row in rows) == 1
+    assert len(rows) == 9
+    assert "<svg" in (tmp_path / "people.html").read_text()
+
+
+@pytest.mark.needs("mosquitto")
+@pytest.mark.parametrize("year", [2019, 2044])
+def test_a_scenario_may_be_of_any_year(year: int, tmp_path: Path) -> None:
+    """The forwarder's clocks are the machine's, shifted: its time since boot must not lie before a boot, or in a far future."""
+    (tmp_path / "then.toml").write_text(VENUE.replace("2026", str(year)))
+    assert Simulation(scenarios.load(str(tmp_path / "then.toml")), SEED, "cpython", None).run().passed

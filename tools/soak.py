@@ -11,7 +11,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from host_sim import attack, bands, histories, spending
+from host_sim import attack, bands, histories, rounds, spending
 from host_sim.interpreters import NAMES, ROOT, NoInterpreterError
 from tools.fuzz import capture
 
@@ -38,7 +38,7 @@ def try_summary(seed: int, seconds: float) -> dict[str, Any]:
     return {**parts, "findings": [finding for part in parts.values() for finding in part.pop("findings")]}
 
 
-ROOMS = {"capture": fuzz_capture, "vault": histories.soak, "summary": try_summary}
+ROOMS = {"capture": fuzz_capture, "vault": histories.soak, "summary": try_summary, "sim": rounds.soak}
 
 
 def _refuse(text: str) -> NoReturn:
@@ -58,7 +58,7 @@ def main(
     seed: Annotated[int | None, typer.Option(min=0, help="What everything is drawn from; another one each time.")] = None,
     json_file: Annotated[str, typer.Option("--json", metavar="FILE", help="Where the figures go; - is standard output.")] = "-",
 ) -> None:
-    """Tries what takes hours: fuzzes what reads hostile bytes, lives histories of clocks, attacks the figures. Exit 1 with findings."""
+    """Tries what takes hours: fuzzes, lives histories of clocks, attacks the figures, simulates venues. Exit 1 with findings."""
     for name in room or ():
         if name not in ROOMS:
             _refuse(f"--room: {name!r} isn't known; accepted: {', '.join(ROOMS)}")

@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every scenario on both interpreters, seed after seed, as long as there is time: what `tools/soak --room sim` does.
+
+A round is all scenarios, the longest last, each on both interpreters with the round's seed; twenty rounds are the goal.
+"""
+
+import time
+from typing import Any
+
+from host_sim import scenario as scenarios
+from host_sim.interpreters import NAMES
+from host_sim.simulation import Simulation, SimulationError
+
+
+def soak(seed: int, seconds: float) -> dict[str, Any]:
+    """Run for so many real seconds, the run that has begun to its end; returns the figures, with what was found."""
+    end = time.monotonic() + seconds
+    names = sorted(scenarios.names(), key=lambda name: scenarios.load(name).days)
+    figures: dict[str, Any] = {"rounds": 0, "runs": {}, "connections": 0, "simulated_days": 0.0, "findings": []}
+    while time.monotonic() < end:
+        for name in names:
+            for interpreter in NAMES:
+                if time.monotonic() >= end:
+                    return figures
+                _one(name, seed + figures["rounds"], interpreter, figures)
+        figures["rounds"] += 1
+    return figures
+
+
+def _one(name: str, seed: int, interpreter: str, figures: dict[str, Any]) -> None:
+    again = f"oubli-sim run {name} --seed {seed} --interpreter {interpreter}"
+    try:
+        outcome = Simulation(scenarios.load(name), seed, interpreter, None).run()
+    except SimulationError as failure:
+        figures["findings"].append(f"{failure}; again with: {again}")
+        return
+    key = f"{name} on {interpreter}"
+    figures["runs"][key] = figures["runs"].get(key, 0) + 1
+    figures["connections"] += outcome.connections
+    figures["simulated_days"] = round(figures["simulated_days"] + outcome.days, 2)
+    if outcome.violation:
+        figures["findings"].append(
+            f"{outcome.violation.check}: {outcome.violation.wrong}; again with: {again} --until {outcome.violation.step}"
+        )
+    elif not outcome.passed:
+        figures["findings"].append(f"nothing to look at; again with: {again}")
