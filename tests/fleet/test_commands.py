@@ -4,15 +4,18 @@
 from __future__ import annotations
 
 import csv
+import datetime as dt
 import json
 import os
 import re
+import ssl
 import stat
 import subprocess
 import sys
 import time
 import urllib.request
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import jinja2
@@ -24,17 +27,16 @@ from typer.testing import CliRunner
 
 from agent.forward import topics
 from tests.fleet import says
-from tests.fleet.test_collector import until
+from tests.fleet.test_collector import children, until
 from tests.fleet.test_store import totals_agree
 from tests.interpreters import PROJECT
-from tools.fleet import simulated, site, staging
+from tools.fleet import enrol, simulated, site, staging
 from tools.fleet.__main__ import app
 from tools.fleet.intake import Arrival, Intake
 from tools.fleet.models import VALUES, Gateway, Message
+from tools.fleet.mosquitto import Mosquitto
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from typer.testing import Result
 
 ONE, OTHER = says.name(1), says.name(2)
@@ -241,3 +243,32 @@ def test_demo_is_one_command_and_leaves_nothing(tmp_path):
         assert process.wait(60) == 0, log.read_text()
     assert list(tmp_path.iterdir()) == [log]
     assert "Traceback" not in log.read_text()
+
+
+@pytest.mark.needs("mosquitto")
+def test_the_page_over_tls_beyond_loopback_and_no_orphans(sqlite, tmp_path):
+    """With a password and TLS it listens everywhere; cookies are for TLS only. Killed with SIGKILL, it leaves no consumer behind."""
+    fleet(sqlite, "password", "claire", input="a long enough one\n")
+    authority = enrol.Authority(tmp_path / "ca", dt.datetime.now(dt.UTC))
+    made = authority.broker("localhost")
+    log = tmp_path / "log"
+    with Mosquitto(tmp_path) as broker, log.open("wb") as file:
+        words = ["serve", "--broker", f"mqtt://127.0.0.1:{broker.port}", "--consumers", "1", "--listen", "0.0.0.0:0", "--host", "localhost"]
+        words += ["--tls-certificate", str(made.certificate), "--tls-key", str(made.key)]
+        process = subprocess.Popen(
+            [sys.executable, "-m", "tools.fleet", *words],
+            cwd=PROJECT, env=os.environ | {"OUBLI_FLEET_DB": sqlite}, stdin=subprocess.DEVNULL, stdout=file, stderr=file,
+        )  # fmt: skip
+        try:
+            until(lambda: process.poll() is not None or (b"page: https" in log.read_bytes() and b"connected" in log.read_bytes()), "served")
+            port = re.search(r"page: https://0\.0\.0\.0:(\d+)/", log.read_text())
+            assert port is not None, log.read_text()
+            context = ssl.create_default_context(cafile=authority.certificate)
+            with urllib.request.urlopen(f"https://localhost:{port[1]}/login", context=context) as answer:
+                assert "Secure" in answer.headers["Set-Cookie"]
+            assert "log in as" not in log.read_text()
+            (consumer,) = children(process)
+        finally:
+            process.kill()
+            process.wait()
+        until(lambda: not Path(f"/proc/{consumer}").exists(), "the consumer ends too")
