@@ -125,6 +125,8 @@ VERBS = (
         "take the custodian's next signed keys: checked against /etc/oubli/custodian.pub, swapped at once",
         word="FILE",
     ),
+    Verb("request enrol", "control.errands.enrol", "enrol an agent who may sign authorities' requests (root)", ("--json",), word="KEY"),
+    Verb("request run", "control.errands.run", "hand over the sealed segments that a signed request covers", ("--json",), word="FILE"),
     Verb("ntp", "verbs.ntp", "tell the recorder that the time service has just confirmed the time (its hook calls this)", ("--json",)),
 )
 TABLE = Table(VERBS, OPTIONS, "exit codes: 0 fine, 1 can't go on (doctor: something was found), 2 bad use or bad configuration")

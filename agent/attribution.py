@@ -6,6 +6,7 @@ by the terminal's own address (IPv6 without translation), which one row an addre
 a custodian's store, which this device can't read back (EXP-3).
 """
 
+from agent.spread import Spread
 from agent.vault.attribution import UNKNOWN_MAC, Record, pack
 
 _SECOND = 1000000000
@@ -33,7 +34,7 @@ class Attribution:
         self.covered = 0
         self._append = append
         self._user = user
-        self._own: "dict[bytes, _Own]" = {}
+        self._own = Spread()  # address -> _Own
 
     def keep(self, record: Record) -> str:
         """Hand a record to the store; its deadline runs from its start (L34-III-2)."""
@@ -63,7 +64,7 @@ class Attribution:
 
     def _leaves(self, address: bytes, mac: bytes, start: int, end: int) -> bool:
         """Make sure that rows say that a terminal left by its own address from `start` to `end`, on each day of it."""
-        user, known = self._user(mac), self._own.get(address)
+        user, known = self._user(mac), self._own.get(address, None)
         if known is not None and (known.mac != mac or known.user != user):
             self._end(address, known, start)
             known = None
@@ -85,7 +86,7 @@ class Attribution:
             self._end(address, known, midnight)
             known.part = midnight
             if not self._begin(address, known):
-                del self._own[address]
+                self._own.pop(address, None)
                 return False
         return True
 
@@ -98,21 +99,27 @@ class Attribution:
     def _end(self, address: bytes, known: _Own, end: int) -> None:
         self.keep(self._row(address, known, max(known.part, end)))
 
+    def deal(self, wall: int, now: int, holder: "Callable[[bytes], bytes]") -> None:
+        """Give who has none a block; call it every second."""
+        if self.blocks is not None:
+            self.blocks.confirmed = self.confirmed
+            self.blocks.deal(wall, now, holder)
+
     def tick(self, wall: int, now: int, holder: "Callable[[bytes], bytes]") -> None:
         """Do what is due; `wall` in s since the epoch, `now` in s since boot."""
         if self.blocks is not None:
             self.blocks.confirmed = self.confirmed
             self.blocks.tick(wall, now, holder)
-        for address in [address for address in sorted(self._own) if wall - self._own[address].last >= IDLE]:
-            known = self._own.pop(address)
+        for address in [address for address in self._own.known() if wall - self._own[address].last >= IDLE]:
+            known = self._own.pop(address, None)
             self._end(address, known, known.last)
 
-    def restate(self, wall: int, step: int = 0) -> None:
-        """Begin every row again: the clock was stepped by so many seconds, is trusted by now, or the public address is another."""
+    def restate(self, wall: int, step: int = 0, *, ended: bool = True) -> None:
+        """Begin every row again: the clock was stepped by so many seconds, or is trusted by now, or the store was erased."""
         if self.blocks is not None:
             self.blocks.confirmed = self.confirmed
-            self.blocks.restate(wall, step)
-        self._own = {}
+            self.blocks.restate(wall, step, ended=ended)
+        self._own = Spread()
 
     def public(self, address: bytes, wall: int) -> None:
         """Take note of the public IPv4 address, bytes(4) for none."""

@@ -11,10 +11,12 @@ user id u8, spare, start u32, newest sign u32 (s since the epoch; 0: the row is 
 import struct
 
 from agent.runtime import memory
+from agent.spread import Spread
 from agent.vault.billing import Record, pack
 
 _ROW = 104
 _FIELDS = "<6sBxIIQQ64s8x"
+_LAST = 12  # octet of a row
 _DAY = 86400
 LIMIT = 512  # sessions open at a time; the one without a sign for longest is written early
 IDLE = 1800  # seconds
@@ -29,14 +31,13 @@ class Billing:
         self._append = append
         self._user = user
         self._region = memory.map_file(path, LIMIT * _ROW)
-        self._places: "dict[bytes, int]" = {}
-        self._free = []
-        for place in range(LIMIT - 1, -1, -1):
-            mac, last = self._row(place)[0], self._row(place)[3]
-            if last:
-                self._places[mac] = place
-            else:
-                self._free.append(place)
+        self._places = Spread()  # MAC -> row
+        for place in range(LIMIT):
+            if self._taken(place):
+                self._places[self._row(place)[0]] = place
+
+    def _taken(self, place: int) -> bool:
+        return any(self._region.view[place * _ROW + _LAST : place * _ROW + _LAST + 4])
 
     def _row(self, place: int) -> "tuple[bytes, int, int, int, int, int, bytes]":
         return struct.unpack_from(_FIELDS, self._region.view, place * _ROW)
@@ -68,40 +69,41 @@ class Billing:
                 return "kept"
             self._end(mac)
         result = "kept"
-        if not self._free:
-            oldest = min(self._places, key=lambda known: self._row(self._places[known])[3])
+        if len(self._places) == LIMIT:
+            oldest = min(self._places.known(), key=lambda known: self._row(self._places[known])[3])
             self.early += 1
             result = self._end(oldest)
-        place = self._places[mac] = self._free.pop()
+        place = 0
+        while self._taken(place):
+            place += 1
+        self._places[mac] = place
         self._put(place, mac, user, start, max(end, 1), up, down)
         return result
 
     def _end(self, mac: bytes) -> str:
         """Write a session that is over; its deadline runs from its end (EXP-1)."""
-        place = self._places.pop(mac)
+        place = self._places.pop(mac, -1)
         _, size, start, last, up, down, user = self._row(place)
         self._put(place, bytes(6), b"", 0, 0, 0, 0)
-        self._free.append(place)
         record = Record(user[:size], b"" if size else mac, start, last, up, down, confirmed=self.confirmed)
         return self._append(last, pack(record))
 
     def tick(self, wall: int) -> None:
         """Write what is over; `wall` in s since the epoch."""
-        for mac in sorted(self._places):
+        for mac in self._places.known():
             last = self._row(self._places[mac])[3]
             if wall - last >= IDLE or last // _DAY < wall // _DAY:
                 self._end(mac)
 
     def finish(self) -> None:
         """Write every session as it stands: a request is being run, or the clock was stepped."""
-        for mac in sorted(self._places):
+        for mac in self._places.known():
             self._end(mac)
 
     def erase(self) -> None:
         """Forget every open session."""
         self._region.wipe()
-        self._free.extend(self._places.values())
-        self._places = {}
+        self._places = Spread()
 
     def close(self) -> None:
         """Unmap; the sessions stay for the next process."""

@@ -19,6 +19,7 @@ import struct
 
 from agent.capture.nftables import Refused
 from agent.runtime import files, memory
+from agent.spread import Spread
 from agent.vault.attribution import UNKNOWN_MAC, Record
 
 FIRST, LAST = 16384, 65535  # ports that are dealt out; the kernel's own default range for a router's connections lies within
@@ -50,7 +51,7 @@ class Blocks:
         path: str,
         flash: str,
         size: int,
-        table: "Table",
+        table: "Table | NoKernel",
         keep: "Callable[[Record], bool]",
         user: "Callable[[bytes], bytes]",
         now: int,
@@ -65,9 +66,10 @@ class Blocks:
         self._flash = flash
         self._hand = 0
         self._loaded = False
-        self._given: "dict[bytes, int]" = {}  # address -> block
-        self._users: "dict[int, bytes]" = {}  # block -> what its open row says
-        self._without: "dict[bytes, bytes]" = {}  # address -> MAC
+        self._given = Spread()  # address -> block
+        self._users = Spread()  # block -> what its open row says of a portal user
+        self._without = Spread()  # address -> MAC
+        self._short = False  # no block is free
         header = _MAGIC + struct.pack("<I", size)
         octets = _HEADER + _ROW * self.count
         fresh = not files.exists(path) or files.size_of(path) != octets
@@ -109,14 +111,17 @@ class Blocks:
 
     def _bits(self, marks: bytes) -> "set[int]":
         """Return the blocks of which a mark is set."""
-        return {bit * _GRANULE // self.size for bit in range(_BITS) if marks[bit >> 3] & 1 << (bit & 7)} & set(range(self.count))
+        found: "set[int]" = set()
+        for bit in range(_BITS):
+            if marks[bit >> 3] & 1 << (bit & 7):
+                found.update(range(bit * _GRANULE // self.size, min(self.count, ((bit + 1) * _GRANULE - 1) // self.size + 1)))
+        return found
 
     def _mark(self, blocks: "set[int]") -> bool:
         """Write on flash which blocks may have been given; False where it can't be."""
         marks = bytearray(_BITS // 8)
         for block in blocks:
-            for port in range(block * self.size, (block + 1) * self.size, _GRANULE):
-                bit = port // _GRANULE
+            for bit in range(block * self.size // _GRANULE, ((block + 1) * self.size - 1) // _GRANULE + 1):
                 marks[bit >> 3] |= 1 << (bit & 7)
         try:
             files.write_atomic(self._flash, bytes(marks))
@@ -136,14 +141,13 @@ class Blocks:
         """Make the table in the kernel anew, with every block that is held. Raises Refused."""
         self._loaded = False
         self._table.load(REST)
-        for address in sorted(self._given):
+        for address in self._given.known():
             self._table.give(address, self._given[address], *self.ports(self._given[address]))
         self._loaded = True
 
-    def unload(self) -> None:
-        """Take the table away and forget the map: the purpose is off. Raises Refused."""
+    def reload(self) -> None:
+        """Make the table anew at the next tick: packets leave by other interfaces."""
         self._loaded = False
-        self._table.remove()
 
     # Leases.
 
@@ -154,7 +158,7 @@ class Blocks:
             if self._row(block)[2] == mac:
                 return
             self._take_back(block)
-        block = self._find()
+        block = -1 if self._short else self._find()
         if self._loaded and block >= 0 and self._give(block, address, mac, wall, now):
             return
         if address in self._without or len(self._without) < WAITING:
@@ -166,6 +170,7 @@ class Blocks:
             block = (self._hand + step) % self.count
             if self._row(block)[0] == FREE:
                 return block
+        self._short = True
         return -1
 
     def _give(self, block: int, address: bytes, mac: bytes, wall: int, now: int) -> bool:
@@ -185,7 +190,7 @@ class Blocks:
             self._put(block, RESTING, bytes(4), UNKNOWN_MAC, 0, 0, now)
             return False
         self._given[address] = block
-        self._without.pop(address, None)
+        self._without.pop(address, b"")
         return True
 
     def _untold(self, address: bytes, block: int) -> None:
@@ -199,14 +204,17 @@ class Blocks:
         """Let a block rest: its terminal has gone, or another one holds the address."""
         _, address, mac, since, part, last = self._row(block)
         self._untold(address, block)
-        self._given.pop(address, None)
+        self._given.pop(address, -1)
         self._put(block, RESTING, address, mac, since, part, last)
 
     def _record(self, block: int, end: "int | None") -> bool:
         """Write a block's row as it stands; with its end once that is known."""
         _, address, mac, _, part, _ = self._row(block)
         if end is None:
-            self._users[block] = self._user(mac)
+            self._users.pop(block, b"")
+            user = self._user(mac)
+            if user:
+                self._users[block] = user
         first, last = self.ports(block)
         user = self._users.get(block, b"")
         return self._keep(Record(None, self.public, first, last, address, mac, part, end, user, confirmed=self.confirmed))
@@ -239,11 +247,6 @@ class Blocks:
 
     def tick(self, wall: int, now: int, holder: "Callable[[bytes], bytes]") -> None:
         """Do what is due; call it every few seconds. `holder(address)` answers the MAC that holds an address now, b"" for none."""
-        if not self._loaded:
-            try:
-                self.load()
-            except Refused:
-                return
         for block in range(self.count):
             state, address, mac, _, part, last = self._row(block)
             if state == HELD and (holder(address) != mac or now - last >= IDLE):
@@ -257,8 +260,16 @@ class Blocks:
                 self._midnight(block, wall)
             elif self._user(mac) != self._users.get(block, b""):
                 self._again(block, wall)
-        for address in sorted(self._without):
-            mac = self._without.pop(address)
+
+    def deal(self, wall: int, now: int, holder: "Callable[[bytes], bytes]") -> None:
+        """Load the table where that is to be done, and give who has none a block where one is free; call it every second."""
+        if not self._loaded:
+            try:
+                self.load()
+            except Refused:
+                return
+        for address in [] if self._short else self._without.known():
+            mac = self._without.pop(address, b"")
             if holder(address) == mac:
                 self.hold(address, mac, wall, now)
 
@@ -276,12 +287,13 @@ class Blocks:
         quiet = now - last
         if part and quiet >= OVER:
             self._record(block, max(part, wall - quiet))
-            self._users.pop(block, None)
+            self._users.pop(block, b"")
             self._put(block, RESTING, address, mac, since, 0, last)
         elif part and part // _DAY != wall // _DAY:
             self._midnight(block, wall)
         elif not part and quiet >= AGAIN:
             self._put(block, FREE, bytes(4), UNKNOWN_MAC, 0, 0, 0)
+            self._short = False
 
     def hour(self) -> None:
         """Take back the marks of blocks that are free again."""
@@ -290,13 +302,16 @@ class Blocks:
         if self._marked - used - ahead:
             self._mark(used | ahead)
 
-    def restate(self, wall: int, step: int = 0) -> None:
-        """Begin every row again: the clock was stepped by so many seconds, is trusted by now, or the public address is another."""
+    def restate(self, wall: int, step: int = 0, *, ended: bool = True) -> None:
+        """Begin every row again: the clock was stepped by so many seconds, or is trusted by now, or the store was erased.
+
+        `ended`: the rows before these are told to have ended now, which they can't be where their times mean nothing any more.
+        """
         for block in range(self.count):
             state, address, mac, since, part, last = self._row(block)
             if state != FREE and part:
                 self._put(block, state, address, mac, max(0, since + step), part, last)
-                self._again(block, wall, ended=not step)
+                self._again(block, wall, ended=ended)
 
     def restate_public(self, address: bytes, wall: int) -> None:
         """Take note of the public address: where it is another one, rows of the former end and those of this one begin."""
@@ -331,3 +346,4 @@ if TYPE_CHECKING:
     from typing import Callable
 
     from agent.capture.nftables import Table
+    from agent.deferral import NoKernel

@@ -342,6 +342,11 @@ def load(path: str) -> Config:
                 reader.line = sections[name].line
                 forms = {"ground": ", ".join(row.grounds), "reference": "a text", "lifetime": "at most " + law.duration(row.ceiling)}
                 reader.fail(name + "." + need, "missing", forms[need], _required_by(name, need))
+    attribution = sections["attribution"]
+    if attribution.enabled and attribution.mode == "connections" and attribution.storage is None:
+        reader.line = attribution.line
+        wrong = "missing: a record a connection doesn't fit a router's own flash"
+        reader.fail("attribution.storage", wrong, "a path where a larger medium is mounted", _required_by("attribution"))
     if sections["gateway"].id is None:
         reader.fail("gateway.id", "missing", "16 characters of a-z and 2-7, made at first boot")
     config = Config(path, sections)

@@ -13,6 +13,10 @@ from agent.runtime import memory
 NAMES = (
     "connections",
     "kept",
+    "attributed",
+    "in a block",
+    "second NAT",
+    "billed",
     "due on arrival",
     "no purpose",
     "unknown terminal",

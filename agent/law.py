@@ -41,8 +41,8 @@ STRUCK_DOWN = "penal"
 STRUCK_DOWN_REASON = "L34-1 III, NOTA: the words on criminal investigation were declared unconstitutional (2021-976/977 QPC)"
 
 # What an authority's request may rest on, by the store it asks for (L34-II-4); there is none for any other store. `IV-1`: the bill is
-# disputed, or its payment is pursued.
-REQUEST_GROUNDS = {"attribution": GROUNDS, "billing": ("IV-1",)}
+# disputed, or its payment is pursued. `IIIbis` (in force): an order to preserve what is held already.
+REQUEST_GROUNDS = {"attribution": GROUNDS, "billing": ("IV-1",), "freeze": ("IIIbis",)}
 
 DUTIES = ("portal", "radius", "nat-log", "oubli", "none", "undeclared")
 
@@ -100,8 +100,9 @@ PURPOSES = (
         _YEAR,
         needs=("ground", "reference", "bundle"),
         grounds=GROUNDS,
+        available=True,
     ),
-    Purpose("billing", "L34-1 IV, 1st par.", "L34-1 IV", BILLING_FIELDS, CUSTODIAN, 0, _YEAR, needs=("lifetime", "bundle")),
+    Purpose("billing", "L34-1 IV, 1st par.", "L34-1 IV", BILLING_FIELDS, CUSTODIAN, 0, _YEAR, needs=("lifetime", "bundle"), available=True),
     Purpose("services", _SERVICES, "L34-1 IV", SECURITY_FIELDS, VOLATILE, 0, _YEAR, needs=("consent",), available=True),
     Purpose("location", "L34-1 V", "L34-1 V", LOCATION_FIELDS, VOLATILE, 0, 30 * DAY, needs=("consent",), available=True),
     Purpose("consent", _CONSENT, "L34-1 V", CONSENT_FIELDS, DEVICE, 0, 395 * DAY, needs=("consent",), available=True),

@@ -23,6 +23,7 @@ class Paths:
         self.consents = self.flash + "/consents"
         self.texts = root + "/usr/share/oubli"
         self.ubus = root + "/var/run/ubus/ubus.sock"
+        self.agents = root + "/etc/oubli/agents"
         self.run = run = root + "/var/run/oubli"
         self.vault = run + "/vault"
         self.keys = run + "/keys"

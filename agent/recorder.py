@@ -98,7 +98,8 @@ class Recorder:
     `source` as in agent.clock, `sampler` draws the noise (None: from os.urandom), `random(count)` gives salts, `log(text)` takes a line,
     `sysctl(name)` reads a
     setting of conntrack, `switch(on)` sets the loss-free mode of the event socket, `drops()` counts what the kernel dropped for
-    it, `network()` says what the network suffered, `bus(stations, wanted)` connects to the radios.
+    it, `network()` says what the network suffered, `bus(stations, wanted)` connects to the radios, `nat` is the kernel's table of port
+    blocks (None: there is no kernel).
     """
 
     _key_days: "int | None" = None  # of the custodian's keys, when health was last told
@@ -117,6 +118,7 @@ class Recorder:
         drops: "Callable[[], int]" = _no_drops,
         random: "Callable[[int], bytes]" = os.urandom,
         bus: "Callable[[Stations, Callable[[], bool]], Bus | None]" = _no_bus,
+        nat: "Any" = None,
     ) -> None:
         self.config = config
         self.paths = paths = Paths(root)
@@ -142,7 +144,8 @@ class Recorder:
         self._timeouts = timeouts.Timeouts(sysctl)
         self._terminals = Terminals(paths.terminals, config.summary.rows, source.boot, sodium)
         self._who = Who(ADDRESSES_A_ROW * config.summary.rows)
-        self._lan = lan.Lan(devices(config.gateway.lan, paths.network), self._who, source.wall)
+        ways_out = list(config.gateway.wan) + devices(config.gateway.wan, paths.network)
+        self._lan = lan.Lan(devices(config.gateway.lan, paths.network), self._who, source.wall, ways_out)
         self._neighbours = neighbours.Neighbours(self._lan)
         lease_paths = [paths.root + path for path in lease_files(paths.dhcp)]
         self._leases = leases.Leases(lease_paths, lambda: self._who.doubt(LEASE), self._lan.lease)
@@ -171,12 +174,26 @@ class Recorder:
             self.counters.add("gaps")
             self.counters.add("gap seconds", gap)
             log("gap of " + str(gap) + " s since the former process")
+        self.deferral = self._defer(sodium, nat)
         self._neighbours.restart()
         log("started, clock " + self.clock.state + ", purposes: " + (", ".join(sorted(config.purposes)) or "none"))
         if self.clock.booted:
             self._count(self._ledger.boot, self._monotonic // HOUR)
         if config.gateway.duty == "undeclared":
             log("gateway.duty is undeclared: say who answers authority requests (L34-II-3)")
+
+    def _defer(self, sodium: Sodium, nat: "Any") -> "Deferral | None":
+        """Return what `attribution` and `billing` have beside their stores, None while both are off: its rooms cost heap."""
+        config = self.config
+        if "attribution" not in config.purposes and "billing" not in config.purposes:
+            return None
+        from agent import deferral
+
+        def note(act: str, digest: bytes) -> bool:
+            return self.audit.note("request", act, digest)
+
+        table, count = nat or deferral.NoKernel(), self.counters.add
+        return deferral.Deferral(config, self.paths, self.stores, self._lan, self._who, sodium, table, count, note, self._monotonic)
 
     def _open_stores(self, sodium: Sodium, boot: str) -> None:
         """Open each purpose's own store (L34-III-3), also where one is off now and what it kept must still go in time."""
@@ -314,6 +331,8 @@ class Recorder:
             self._see(connection, terminal, end, connection.bytes_up + connection.bytes_down)
         if self._services is not None and connection.stop and connection.accounted:
             self._services(connection, terminal, end)
+        if self.deferral is not None and connection.stop and 0 <= end < _LATEST:
+            self.deferral.connection(self._decoder, connection, terminal, end)
         if not self._keeps:
             self.counters.values["no purpose"] += self._services is None
         elif not connection.stop or not connection.accounted:
@@ -339,6 +358,8 @@ class Recorder:
             self._who.needed(terminal.row)
             if not self._lan.stays(self._table):
                 self._see(connection, terminal, self._timeouts.last(connection, self._wall), 0)
+                if self.deferral is not None:
+                    self.deferral.alive(self._table, connection, terminal)
 
     def tick(self) -> int:
         """Do what is due now; returns the ns until it wants to be called again."""
@@ -351,6 +372,8 @@ class Recorder:
             store.tick(wall + _AHEAD, monotonic + _AHEAD, trusted=trusted)
         if self._consented is not None:
             self._consented.tick(wall, monotonic, trusted=trusted)
+        if self.deferral is not None:
+            self.deferral.tick(wall, monotonic, trusted=trusted)
         self._day.tick(wall // _SECOND, monotonic, trusted=trusted)
         self.clock.floor = max(self.clock.floor, self._ledger["high_water"])
         if self._timeouts.policies.finish() or monotonic >= self._next_refresh:
@@ -418,6 +441,8 @@ class Recorder:
             self.audit.note("clock", "forward" if step > 0 else "back", abs(step) // _SECOND)
             self._who.shift(step)
             self._timeouts.shift(step)
+            if self.deferral is not None:
+                self.deferral.shift(step, self.clock.source.wall())
             for store in self.stores.values():
                 store.stepped()
         if before and not self.clock.trusted:
@@ -434,6 +459,8 @@ class Recorder:
         self.audit.hour()
         self.counters.add("messages dropped", self._spool.dropped)
         self._spool.dropped = 0
+        if self.deferral is not None:
+            self.deferral.hour()
 
     def _note_bundle(self, days: "int | None") -> None:
         """Put on the audit log that the custodian's keys reach further than before, or no further than today."""
@@ -522,11 +549,28 @@ class Recorder:
                 records += self.stores[name].erase()
             except OSError:
                 raise calls.Refused(name + ": flash refuses, not everything is erased; accepted: once more when it is writable")
+            if self.deferral is not None:
+                self.deferral.erase(name)
         self.counters.add("erased", records)
         self.tick()
         self._log("erased by order")
         self.audit.note("erase", purpose, by)
         return {"erased": records}
+
+    def deferred(self) -> "Deferral":
+        """Return what `attribution` and `billing` have beside their stores; Refused while both are off."""
+        if self.deferral is None:
+            raise calls.Refused("neither attribution nor billing is on; accepted: on a gateway that keeps one of them")
+        return self.deferral
+
+    def tracked(self) -> int:
+        """Return how many connections the kernel's table has."""
+        return self._sysctl("count") or 0
+
+    def enrolled(self, digest: bytes) -> "dict[str, Any]":
+        """Take note that root has enrolled an agent, by the digest of his key's line."""
+        self.audit.note("request", "enrolled", digest)
+        return {}
 
     def _forwarder(self) -> "dict[str, Any]":
         """Read the forwarder's word about itself as hostile input."""
@@ -537,7 +581,7 @@ class Recorder:
                 if type(said[name]) is not type(known[name]):
                     raise ValueError
                 known[name] = said[name]
-        except (OSError, ValueError, KeyError, TypeError, RuntimeError):  # RuntimeError: nested deeper than the parser goes
+        except (OSError, ValueError, KeyError, TypeError, RuntimeError, MemoryError):  # the last two: nested deeper than the parser goes
             return {"connected": False, "unknown": True}
         return known
 
@@ -548,6 +592,8 @@ class Recorder:
         for name in sorted(self.config.purposes):
             entry: "dict[str, Any]" = self.stores[name].status(self._monotonic)
             entry["paragraph"] = law.purpose(name).paragraph
+            if self.deferral is not None:
+                entry.update(self.deferral.status(name))
             wording = law.other_wording(self.config.purposes[name].values.get("ground"))
             if wording:
                 entry["wording"] = wording
@@ -585,6 +631,8 @@ class Recorder:
         self._note_losses()
         self.audit.note("stop")
         self._health("stopped")
+        if self.deferral is not None:
+            self.deferral.close()
         self._who.close()
         for store in self.stores.values():
             store.close()
@@ -619,7 +667,7 @@ def run(config: "Config", root: str, source: "TimeSource") -> int:
         return Bus(paths.ubus, poll, stations, wanted)
 
     switch, drops = lambda on: sockets.loss_free(events, on), lambda: sockets.drops(events)
-    recorder = Recorder(config, root, source, log=log, switch=switch, drops=drops, bus=bus)
+    recorder = Recorder(config, root, source, log=log, switch=switch, drops=drops, bus=bus, nat=_nat(config, paths))
     for descriptor in (stop, routes, table, ruleset):
         poll.add(descriptor)
     peers = calls.Peers(LIBC.call("geteuid"), paths.root + "/etc")
@@ -658,9 +706,34 @@ def run(config: "Config", root: str, source: "TimeSource") -> int:
         wait = max(0, recorder.due - now) // 1000000
         _ask((routes, recorder.neighbour_request()), (table, recorder.live_request()), (ruleset, recorder.policy_request()))
         if deaf and recorder.introduced:
+            wrong = recorder.deferral.refusal() if recorder.deferral is not None else ""
+            if wrong:
+                log(wrong)
+                recorder.close()
+                server.close()
+                return 1
             poll.add(events)
             deaf = False
         heartbeat.beat(now)
+
+
+def _nat(config: "Config", paths: Paths) -> "Any":
+    """Return the kernel's table of port blocks where `attribution` needs it, None elsewhere; one that nobody needs any more goes."""
+    section = config.purposes.get("attribution")
+    wanted = section is not None and section.mode == "blocks"
+    if not wanted and not files.exists(paths.run + "/blocks"):
+        return None
+    from agent.capture.nftables import Refused, Table
+
+    table = Table(sockets.netlink(sockets.NETLINK_NETFILTER, 0, 65536), [])
+    if wanted:
+        return table
+    try:
+        table.remove()
+        os.remove(paths.run + "/blocks")
+    except Refused:
+        pass
+    return None
 
 
 def _ask(*requests: "tuple[int, bytes | None]") -> None:
@@ -722,6 +795,7 @@ if TYPE_CHECKING:
     from agent.clock import TimeSource
     from agent.config import Config
     from agent.consented import Consented
+    from agent.deferral import Deferral
     from agent.who import Terminal
 
     # Descriptor; what takes a datagram, what is told of ENOBUFS; datagrams in one turn; whether it may be read now.

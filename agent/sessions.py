@@ -5,63 +5,66 @@ The portal says so: by openNDS's list of clients (`agent.capture.opennds`) or by
 portal can make. Kept only while `attribution` or `billing` is on; written nowhere but inside a record of those two; never logged.
 """
 
+import struct
+
 from agent.runtime import memory
+from agent.spread import Spread
 
 LIMIT = 512  # sessions; the one that was confirmed longest ago gives way
 EXPIRY = 86400  # seconds without a word of the portal
 USER_LIMIT = 64  # octets
+_ROW = 72
 
 
 class Sessions:
-    """MAC (6 octets) -> portal user id (printable ASCII), the ids outside the collected heap. Times: s of a clock that doesn't go back."""
+    """MAC (6 octets) -> portal user id (printable ASCII). Times: s of a clock that doesn't go back.
+
+    Outside the collected heap: rows of 72 octets, the time of the last word u32 (little-endian), octets of the id u8 (0: free), id, spare.
+    """
 
     def __init__(self) -> None:
-        self._places: "dict[bytes, int]" = {}
-        self._seen = [0] * LIMIT
-        self._free = list(range(LIMIT))
-        self._region = memory.scratch(LIMIT * (1 + USER_LIMIT))
+        self._places = Spread()  # MAC -> where its row is
+        self._region = memory.scratch(LIMIT * _ROW)
         self.given_up = 0
+
+    def _seen(self, mac: bytes) -> int:
+        return struct.unpack_from("<I", self._region.view, self._places[mac])[0]
 
     def begin(self, mac: bytes, user: "object", now: int) -> bool:
         """Take note that a terminal is logged in; False where that isn't a user id that can be kept."""
         if not isinstance(user, str) or not acceptable(user):
             return False
-        place = self._places.get(mac, -1)
-        if place < 0:
-            if not self._free:
+        at = self._places.get(mac, -1)
+        if at < 0:
+            if len(self._places) == LIMIT:
                 self.given_up += 1
-                self.end(min(self._places, key=lambda known: self._seen[self._places[known]]))
-            place = self._places[mac] = self._free.pop()
-        at = place * (1 + USER_LIMIT)
-        self._region.view[at] = len(user)
-        self._region.view[at + 1 : at + 1 + len(user)] = user.encode()
-        self._seen[place] = now
+                self.end(min(self._places.known(), key=self._seen))
+            at = 0
+            while self._region.view[at + 4]:
+                at += _ROW
+            self._places[mac] = at
+        struct.pack_into("<IB64s", self._region.view, at, now, len(user), user.encode())
         return True
 
     def end(self, mac: bytes) -> None:
         """Take note that a terminal is logged out."""
-        place = self._places.pop(mac, -1)
-        if place >= 0:
-            at = place * (1 + USER_LIMIT)
-            self._region.view[at : at + 1 + USER_LIMIT] = bytes(1 + USER_LIMIT)
-            self._free.append(place)
+        at = self._places.pop(mac, -1)
+        if at >= 0:
+            self._region.view[at : at + _ROW] = bytes(_ROW)
 
     def user(self, mac: bytes) -> bytes:
         """Return who is logged in at a terminal, b"" where nobody is known to be."""
-        place = self._places.get(mac, -1)
-        if place < 0:
-            return b""
-        at = place * (1 + USER_LIMIT) + 1
-        return bytes(self._region.view[at : at + self._region.view[at - 1]])
+        at = self._places.get(mac, -1)
+        return b"" if at < 0 else bytes(self._region.view[at + 5 : at + 5 + self._region.view[at + 4]])
 
     def tick(self, now: int) -> None:
         """Forget sessions that nobody has confirmed for a day."""
-        for mac in [mac for mac in self._places if now - self._seen[self._places[mac]] >= EXPIRY]:
+        for mac in [mac for mac in self._places.known() if now - self._seen(mac) >= EXPIRY]:
             self.end(mac)
 
     def macs(self) -> "list[bytes]":
         """Return the terminals that somebody is logged in at."""
-        return sorted(self._places)
+        return sorted(self._places.known())
 
     def close(self) -> None:
         """Overwrite and unmap."""

@@ -49,6 +49,7 @@ def lines(status: "dict[str, Any]") -> "list[str]":
         out.append("  oldest " + str(row["oldest_seconds"]) + " s of at most " + limit)
         if "key_days" in row:
             out += _sealed(row)
+        out.extend("  " + note for note in row.get("notes", ()))
     consents = status["consents"]
     if consents is not None:
         out.append("consents: " + ", ".join([str(consents[name]) + " " + name for name in ("active", "suspended", "withdrawn", "ended")]))

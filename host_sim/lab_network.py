@@ -131,7 +131,7 @@ class Network:
         # The rules load connection tracking's hooks: before any address, so that every packet is seen.
         run(*self.inside(self.gateway, "nft", "-f", "-"), given=RULES)
         run(*self.inside(self.internet, "nft", "-f", "-"), given=SILENCE)
-        self._batch(
+        self.batch(
             self.gateway,
             "link set lo up",
             "link add lan type bridge",
@@ -145,7 +145,7 @@ class Network:
             f"route add default via {INTERNET_4}",
             f"route add default via {INTERNET_6}",
         )
-        self._batch(
+        self.batch(
             self.internet,
             "link set lo up",
             f"addr add {INTERNET_4}/24 dev wan",
@@ -155,12 +155,12 @@ class Network:
             *(f"addr add {address}/128 dev lo nodad" for address in self.canary6),
         )
         for index, terminal in enumerate(self.terminals):
-            self._batch(
+            self.batch(
                 self.gateway,
                 f"link add lan{index} type veth peer name eth0 address {terminal.mac.hex(':')} netns {terminal.namespace}",
                 f"link set lan{index} master lan up",
             )
-            self._batch(
+            self.batch(
                 terminal.namespace,
                 "link set lo up",
                 f"addr add {terminal.address4}/24 dev eth0",
@@ -170,7 +170,8 @@ class Network:
                 f"route add default via {GATEWAY_6}",
             )
 
-    def _batch(self, namespace: str, *lines: str) -> None:
+    def batch(self, namespace: str, *lines: str) -> None:
+        """Run lines of ip(8) in a namespace."""
         run("ip", "-n", namespace, "-batch", "-", given="\n".join(lines) + "\n")
 
     def _sysctl(self, namespace: str, values: dict[str, int]) -> None:
@@ -179,11 +180,11 @@ class Network:
 
     def settle(self, neighbours: dict[str, bytes]) -> None:
         """Tell the gateway who else is on its LAN: addresses and their MACs."""
-        self._batch(self.gateway, *(f"neigh add {ip} lladdr {mac.hex(':')} nud permanent dev lan" for ip, mac in neighbours.items()))
+        self.batch(self.gateway, *(f"neigh add {ip} lladdr {mac.hex(':')} nud permanent dev lan" for ip, mac in neighbours.items()))
 
     def leave(self, neighbours: Iterable[str]) -> None:
         """Tell the gateway who isn't on its LAN any more: addresses."""
-        self._batch(self.gateway, *(f"neigh del {ip} dev lan" for ip in neighbours))
+        self.batch(self.gateway, *(f"neigh del {ip} dev lan" for ip in neighbours))
 
     def set_timeout(self, name: str, seconds: int) -> None:
         """Change one of the gateway's connection tracking timeouts while it runs."""
@@ -198,6 +199,14 @@ class Network:
         table = run(*self.inside(self.gateway, "cat", "/proc/net/nf_conntrack"))
         sources = {f" src={address} " for terminal in self.terminals for address in self._spelled(terminal)}
         return sum(any(source in line for source in sources) for line in table.splitlines())
+
+    def entries(self) -> int:
+        """Poke the gateway's table and return how many entries are left that aren't the gateway's own."""
+        table = run(*self.inside(self.gateway, "cat", "/proc/net/nf_conntrack"))
+        own = (f" src={GATEWAY_4} ", f" src={WAN_4} ", f" src={INTERNET_4} ", f" src={ipaddress.ip_address(WAN_6).exploded} ")
+        return sum(
+            not any(f"{one}" in line.split("dst=")[0] + " " for one in own) for line in table.splitlines() if " src=fe80" not in line
+        )
 
     def _spelled(self, terminal: Terminal) -> tuple[str, str]:
         return terminal.address4, ipaddress.ip_address(terminal.address6).exploded

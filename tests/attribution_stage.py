@@ -122,11 +122,12 @@ def blocks_do(steps: "list[list[Any]]") -> "list[Any]":
             answers.append(room.covers(_octets(rest[0]), rest[1], rest[2], rest[3]))
         elif name == "tick":
             _held["holders"] = rest[2]
-            room.tick(rest[0], rest[1], lambda address: _octets(_held["holders"].get(_hex(address), "")))
+            for turn in (room.deal, room.tick, room.deal):
+                turn(rest[0], rest[1], lambda address: _octets(_held["holders"].get(_hex(address), "")))
         elif name == "public":
             room.restate_public(_octets(rest[0]), rest[1])
         elif name == "restate":
-            room.restate(rest[0], rest[1])
+            room.restate(rest[0], rest[1], ended=rest[2])
         elif name in ("users", "full"):
             _held[name] = rest[0]
         elif name == "refuses":
@@ -169,6 +170,8 @@ class _NoBlocks:
 
     def tick(self, *_: "Any") -> None:
         """Do nothing: only IPv6 is looked at."""
+
+    deal = tick
 
 
 class _Holder:

@@ -146,6 +146,8 @@ def test_the_digest_follows_from_every_option(tmp_path):
                     continue  # this version takes one value only
                 value = other.get(name) or numbers.get(f"{kind}.{name}") or numbers.get(name) or accepted_value(parse, default)
                 text = (head if kind == "gateway" else GATEWAY + head) + f"option {name} {value}\n"
+                if name == "enabled":
+                    text += {"attribution": "option ground STAD\noption reference x\n", "billing": "option lifetime 90d\n"}.get(kind, "")
             seen.add(load(tmp_path, text).canonical)
             count += 1
     assert count > 30
@@ -164,6 +166,7 @@ def accepted_value(parse, default) -> str:
 
 
 SECURITY = GATEWAY + "config purpose 'security'\n"
+ATTRIBUTION = GATEWAY + "config purpose 'attribution'\n option enabled '1'\n"
 NOT_ASCII = "line: a character that isn't printable ASCII"
 REFUSED: dict[
     str, tuple[str | bytes | None, str, str, str]
@@ -206,11 +209,29 @@ REFUSED: dict[
         r"attribution\.ground: 'penal' isn't accepted",
         "L336-3, STAD, IIbis-3",
     ),
-    "purpose that isn't kept yet": (
+    "billing without a lifetime": (
         GATEWAY + "config purpose 'billing'\n option enabled '1'\n",
         ":3",
-        r"billing\.enabled: this version",
-        "enabled '0'",
+        r"billing\.lifetime: missing",
+        "at most 365d",
+    ),
+    "attribution without a ground": (
+        ATTRIBUTION + " option reference 'x'\n",
+        ":3",
+        r"attribution\.ground: missing",
+        "L336-3, STAD",
+    ),
+    "attribution without a reference": (
+        ATTRIBUTION + " option ground 'STAD'\n",
+        ":3",
+        r"attribution\.reference: missing",
+        "a text",
+    ),
+    "attribution of connections on the router's own flash": (
+        ATTRIBUTION + " option ground 'STAD'\n option reference 'x'\n option mode 'connections'\n",
+        ":3",
+        r"attribution\.storage: missing: a record a connection doesn't fit",
+        "a path where a larger medium is mounted",
     ),
     "wrong type": (
         GATEWAY + "config mqtt\n option port 'https'\n",
@@ -318,7 +339,7 @@ def test_the_struck_down_ground_is_refused_with_its_reason(tmp_path):
 @pytest.mark.parametrize("name", [row.name for row in law.PURPOSES if row.name in law.CONFIGURABLE and not row.available])
 def test_lifetime_line_names_the_paragraph(tmp_path, name):
     """A purpose's own paragraph stands in the line, where it is kept at all."""
-    with pytest.raises(config.ConfigError, match=re.escape(f"(L34-II-2, {law.purpose(name).paragraph})")):
+    with pytest.raises(config.ConfigError, match=r"\(L34-I[^)]*, " + re.escape(f"{law.purpose(name).paragraph})")):
         load(tmp_path, GATEWAY + f"config purpose '{name}'\n option enabled 1\n")
 
 

@@ -693,6 +693,9 @@ def test_every_call_is_refused_to_every_role_that_the_table_does_not_name(interp
         for role, user, groups in ((ANYONE, 65534, ""), (OPERATOR, 65534, "1234"), (PORTAL, 4242, ""), (ROOT, 0, "")):
             for call, row in CALLS.items():
                 answer = asked_as(user, groups, path, f'{{"v":1,"call":"{call}","nonsense":1}}')
+                while answer["error"].startswith("too many calls"):
+                    time.sleep(0.2)
+                    answer = asked_as(user, groups, path, f'{{"v":1,"call":"{call}","nonsense":1}}')
                 permitted = role in row.roles or ANYONE in row.roles
                 assert answer["error"].startswith("not permitted for this user") != permitted, (role, call, answer)
         gateway.stop()

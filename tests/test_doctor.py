@@ -364,10 +364,61 @@ def test_a_private_wan_address_is_found_and_not_told(clinic, address):
     assert address not in report.output + report.errors
 
 
+ATTRIBUTION = """
+config purpose 'attribution'
+  option enabled '1'
+  option ground '%s'
+  option reference 'a decree'
+"""
+
+
+def but_keys(report: Report) -> list[tuple[str, str]]:
+    """Return what was found beside the custodian's keys, which these gateways lack: name and what."""
+    assert report.errors == ""
+    return [(finding["id"], finding["what"]) for finding in report.json["findings"] if not finding["id"].startswith("bundle")]
+
+
+def test_what_an_authority_s_request_rests_on_is_looked_at(clinic):
+    """L34-II-4: fewer than two agents, or a keys file that isn't root's alone, is a warning; a second NAT may be acknowledged."""
+    clinic.config.write_text(CONFIG + ATTRIBUTION % "IIbis-3")
+    assert [name for name, _ in but_keys(clinic.examine())] == ["agents"]
+    assert CATALOGUE["agents"][0] == WARNING
+    agents = clinic.root / "etc/oubli/agents"
+    agents.parent.mkdir()
+    agents.write_text(f"{64 * 'a'} A. Martin\n")
+    assert but_keys(clinic.examine()) == [("agents", "one agent alone is enrolled")]
+    agents.write_text(f"{64 * 'a'} A. Martin\n{64 * 'b'} B. Durand\n")
+    assert but_keys(clinic.examine()) == []
+    agents.chmod(0o666)
+    assert but_keys(clinic.examine()) == [("agents", "the agents' keys file isn't root's alone")]
+    agents.chmod(0o644)
+    clinic.config.write_text(CONFIG + ATTRIBUTION % "IIbis-3" + "  option upstream_nat 'acknowledged'\n")
+    report = clinic.examine("ip addr flush dev wan; ip addr add 100.64.7.9/24 dev wan")
+    severities = {finding["id"]: finding["severity"] for finding in report.json["findings"]}
+    assert severities["second-nat"] == NOTE
+
+
+def test_a_block_that_is_too_small_is_found(clinic):
+    """L34-II-4: 100 connections of one terminal to one port of one address, and 64 ports to leave by: the kernel drops the rest."""
+    clinic.config.write_text(CONFIG + ATTRIBUTION % "IIbis-3" + "  option block_size '64'\n")
+    (clinic.root / "etc/oubli").mkdir()
+    (clinic.root / "etc/oubli/agents").write_text(f"{64 * 'a'} A. Martin\n{64 * 'b'} B. Durand\n")
+    table = "nft -f - <<E\ntable ip o { chain p { type nat hook postrouting priority 99; ip protocol udp masquerade to :%d-20063; }; }\nE\n"
+    send = """ip link set isp up; ip neigh add 203.0.113.1 lladdr 02:00:00:00:00:01 dev wan
+"$PYTHON" -c 'import socket
+held = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(100)]
+for one in held:
+    try: one.sendto(b"x", ("203.0.113.1", 5000))
+    except PermissionError: pass'
+"""
+    assert but_keys(clinic.examine(table % 20000 + send)) == [("block-full", "connections that the kernel could give no port: 36")]
+    assert but_keys(clinic.examine(table % 19000 + send)) == []
+
+
 def test_private_addresses_end_where_they_end(interpreter):
     private = "10.0.0.0 10.255.255.255 172.16.0.0 172.31.255.255 192.168.0.0 192.168.255.255 100.64.0.0 100.127.255.255 192.0.0.0 192.0.0.7"
     public = "9.255.255.255 11.0.0.0 172.15.255.255 172.32.0.0 192.167.255.255 192.169.0.0 100.63.255.255 100.128.0.0 192.0.0.8 192.0.1.1"
-    text = "from agent.doctor.uplink import is_private\nfor text in %r.split():\n"
+    text = "from agent.capture.lan import is_private\nfor text in %r.split():\n"
     text += "    print(is_private(bytes(int(part) for part in text.split('.'))))"
     assert set(interpreter.run("-c", text % private).stdout.split()) == {b"True"}
     assert set(interpreter.run("-c", text % public).stdout.split()) == {b"False"}

@@ -68,6 +68,9 @@ class Agents:
     def key(self, number: int) -> str:
         return self.keys[number].verify_key.encode().hex()
 
+    def of_all(self) -> dict[bytes, str]:
+        return {bytes(key.verify_key): name for key, name in zip(self.keys, self.names, strict=True)}
+
     def file(self, *numbers: int) -> str:
         chosen = numbers or (0, 1, 2)
         return "".join(f"{self.key(number)} {self.names[number]}\n" for number in chosen)
@@ -104,6 +107,10 @@ def test_document_of_two_agents_is_understood_alike_and_is_toml(stage):
     assert stage("judge", six, AGENTS.file())[2][4:7] == [58, COMMON["number"], "20010db8" + 23 * "0" + "1"]
 
 
+def freeze(**changes: str) -> str:
+    return document(COMMON | {"purpose": "freeze", "ground": "IIIbis"} | SCOPE | {"keep_until": "2027-06-01"} | changes)
+
+
 REFUSED = {
     "one signature": (AGENTS.sign(document(), 0), "one agent"),
     "no signature": (document(), "one agent"),
@@ -133,6 +140,9 @@ REFUSED = {
     "a network": (AGENTS.sign(document(public_address="203.0.113.0/24"), 0, 1), "malformed"),
     "no user": (AGENTS.sign(billing(subject="user:"), 0, 1), "malformed"),
     "every user": (AGENTS.sign(billing(subject="*"), 0, 1), "malformed"),
+    "frozen for ever": (AGENTS.sign(freeze(keep_until="2028-01-21"), 0, 1), "malformed"),
+    "frozen until yesterday": (AGENTS.sign(freeze(keep_until="2027-01-16"), 0, 1), "malformed"),
+    "frozen without an order": (AGENTS.sign(freeze(ground="L336-3"), 0, 1), "ground"),
     "nothing": ("", "malformed"),
     "cut off": (AGENTS.sign(document(), 0, 1)[:-1], "malformed"),
     "too long": (document(authority="x" * 4000), "malformed"),
@@ -232,6 +242,7 @@ def test_request_that_may_not_run_here_or_now_is_refused(gateway):
     text = AGENTS.sign(document(), 0, 1)
     assert gateway.run(AGENTS.sign(document(gateway="zzzzzzzz23456777"), 0, 1))[0] == "another gateway"
     assert gateway.run(AGENTS.sign(document(ground="STAD"), 0, 1))[0] == "ground"
+    assert gateway.run(AGENTS.sign(freeze(), 0, 1), grounds={"billing": None})[0] == "not available"
     assert gateway.run(text, grounds={"billing": None})[0] == "not available"
     assert gateway.run(text, trusted=False)[0] == "clock"
     assert gateway.run(text, now=1800403200)[0] == "expired"

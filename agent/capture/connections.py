@@ -63,7 +63,7 @@ class Layout:
         self.octets = _ADDRESSES[family][2]  # of an address
         self.heads: "list[tuple[int, bytes]]" = []
         self.places: "dict[str, int]" = {}
-        self.source = self.destination = self.reply_source = 0
+        self.source = self.destination = self.reply_source = self.reply_destination = 0
         self.pattern: "Any" = None
         self.following: "Layout | None" = None  # another one of the same size
 
@@ -130,6 +130,13 @@ class Decoder:
         self._sink: "Callable[[Connection], None]" = _nowhere
         self._layouts: "dict[int, Layout]" = {}  # by size of the message
         self._learned: "list[int]" = []  # their sizes, oldest first
+
+    def public(self) -> bytes:
+        """Return the address that the last connection's source has for the world: where its replies go."""
+        if not self.layout.reply_destination:
+            return source_of(self.connection)
+        at = self.at + self.layout.reply_destination
+        return bytes(self.buffer[at : at + self.layout.octets])
 
     def feed(self, buffer: "bytearray | bytes", length: int, sink: "Callable[[Connection], None]") -> None:
         """Call `sink` with each connection of this datagram: `length` octets at the start of `buffer`."""
@@ -249,13 +256,15 @@ def _original(layout: Layout, buffer: "bytearray | bytes", at: int, value: int, 
 
 
 def _reply(layout: Layout, buffer: "bytearray | bytes", at: int, value: int, stop: int) -> None:
-    """Note where replies come from and the port they go to: the one that translation chose."""
-    source, _, octets = _ADDRESSES[layout.family]
+    """Note where replies come from, and the address and port they go to: those that translation chose."""
+    source, destination, octets = _ADDRESSES[layout.family]
     for kind, inner, inner_stop in _each(layout, buffer, at, value, stop):
         if kind == _IP:
             for number, place, place_stop in _each(layout, buffer, at, inner, inner_stop):
                 if number == source and place_stop - place == octets:
                     layout.reply_source = place - at
+                elif number == destination and place_stop - place == octets:
+                    layout.reply_destination = place - at
         elif kind == _PROTO:
             for number, place, place_stop in _each(layout, buffer, at, inner, inner_stop):
                 if number in (_DESTINATION_PORT, _ICMP_ID, _ICMPV6_ID):

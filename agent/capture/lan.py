@@ -17,8 +17,11 @@ _FORMER = 16  # prefixes and own addresses remembered after they left: their con
 class Lan(Listener):
     """Follows links, addresses and neighbours; tells `who` of the terminals. `wall` answers the present time in ns."""
 
-    def __init__(self, names: "Sequence[str]", who: "Who", wall: "Callable[[], int]") -> None:
+    def __init__(self, names: "Sequence[str]", who: "Who", wall: "Callable[[], int]", ways_out: "Sequence[str]" = ()) -> None:
         self._names = names
+        self._ways_out = ways_out
+        self._outs: "dict[int, str]" = {}
+        self.told: "Callable[[bytes], None]" = _nobody  # is told of each address that may have another holder now
         self._who = who
         self._wall = wall
         self._links: "list[int]" = []  # of the LAN
@@ -35,6 +38,22 @@ class Lan(Listener):
     def present(self) -> bool:
         """Say whether any of the configured interfaces exists."""
         return bool(self._links)
+
+    @property
+    def outs(self) -> "list[str]":
+        """Return the interfaces that lead out: those named, and what netifd calls pppoe-wan, l2tp-wan, 464-wan6 for them."""
+        return sorted(self._outs.values())
+
+    @property
+    def public(self) -> bytes:
+        """Return the IPv4 address towards the world, zeros where there is none."""
+        found = [address for index, address, _ in self._own if index in self._outs and len(address) == 4]
+        return found[0] if found else bytes(4)
+
+    @property
+    def behind(self) -> bool:
+        """Say whether that is an address which the internet can't see: a second NAT lies between (L34-II-4)."""
+        return any(self.public) and is_private(self.public)
 
     def listing(self) -> None:
         """Hold everything in doubt that isn't listed again."""
@@ -53,6 +72,10 @@ class Lan(Listener):
         """Take note of an interface, or of its new name."""
         if index in self._unseen[0]:
             self._unseen[0].remove(index)
+        if any(name == one or name.endswith("-" + one) for one in self._ways_out):
+            self._outs[index] = name
+        else:
+            self._outs.pop(index, None)
         if (name in self._names) == (index in self._links):
             return
         if index in self._links:
@@ -63,6 +86,7 @@ class Lan(Listener):
 
     def no_link(self, index: int) -> None:
         """Forget an interface and its addresses; connections through it may still be ending."""
+        self._outs.pop(index, None)
         if index in self._links:
             self._links.remove(index)
         self._leave([entry for entry in self._own if entry[0] == index])
@@ -103,6 +127,7 @@ class Lan(Listener):
         """Tell `who` of a terminal; a neighbour on another side is nobody's business."""
         if index in self._links:
             self._who.learn(address, mac, self._wall())
+            self.told(address)
 
     def no_neighbour(self, index: int, address: bytes) -> None:
         """Tell `who` that a terminal left its address."""
@@ -113,6 +138,7 @@ class Lan(Listener):
         """Tell `who` of a lease; one for an address outside the LAN is nobody's business."""
         if any(_within(address, 0, len(address), prefix, bits) for prefix, bits in self.prefixes):
             self._who.lease(address, mac, self._wall())
+            self.told(address)
 
     def side(self, source: bytes) -> str:
         """Say where an address lies that no terminal is known to hold: TERMINAL (inside the LAN), OWN or OUTSIDE."""
@@ -143,6 +169,22 @@ class Lan(Listener):
                         return TERMINAL
                 return HAIRPIN
         return TERMINAL
+
+
+def _nobody(_address: bytes) -> None:
+    """Stand in for who is told."""
+
+
+def is_private(address: bytes) -> bool:
+    """Tell whether an IPv4 address of 4 octets has another NAT between itself and the internet (RFC 1918, RFC 6598, RFC 7335)."""
+    first, second = address[0], address[1]
+    return (
+        first == 10
+        or (first == 172 and second & 0xF0 == 16)
+        or (first == 192 and second == 168)
+        or (first == 100 and second & 0xC0 == 64)
+        or (address[:3] == b"\xc0\0\0" and address[3] < 8)
+    )
 
 
 def _link_local(address: bytes) -> bool:

@@ -33,6 +33,7 @@ _TYPE_VERDICT = 0xFFFFFF00  # NFT_DATA_VERDICT
 _IPV4_TYPE = 7  # what nft(8) calls ipv4_addr
 _ERROR = 2
 _META_OIFNAME = 7
+_PROTO_SPECIFIED = 2  # NF_NAT_RANGE_PROTO_SPECIFIED
 _NAME_OCTETS = 16
 
 
@@ -63,9 +64,9 @@ def _immediate(register: int, value: bytes) -> bytes:
 
 def _masquerade(first: int, last: int) -> bytes:
     """Return the expressions that translate into a range of ports, or of identifiers."""
-    # Registers of 16 octets: 1 and 2. NFTA_MASQ_REG_PROTO_MIN 2, _MAX 3.
+    # Registers of 16 octets: 1 and 2. NFTA_MASQ_FLAGS 1 (without it the range counts for nothing), _REG_PROTO_MIN 2, _MAX 3.
     ports = _immediate(1, struct.pack(">H", first)) + _immediate(2, struct.pack(">H", last))
-    return ports + _expression(b"masq", _word(2, 1), _word(3, 2))
+    return ports + _expression(b"masq", _word(1, _PROTO_SPECIFIED), _word(2, 1), _word(3, 2))
 
 
 def _jump(chain: bytes) -> bytes:
@@ -118,8 +119,8 @@ class Table:
 
     def __init__(self, descriptor: int, devices: "Sequence[str]") -> None:
         self._descriptor = descriptor
-        self._devices = devices
-        self._buffer = bytearray(4096)
+        self.devices = devices
+        self._buffer = bytearray(1024)
 
     def load(self, rest: "tuple[int, int]") -> None:
         """Make the table anew, without any block; `rest` are the first and last port of who has none. Raises Refused."""
@@ -136,7 +137,7 @@ class Table:
         source = _expression(b"payload", _word(1, _REGISTER), _word(2, 1), _word(3, 12), _word(4, 4))
         find = source + _expression(b"lookup", _text(1, b"blocks"), _word(2, _REGISTER), _word(3, _VERDICT))
         to_rest = _expression(b"immediate", _word(1, _VERDICT), _jump(b"rest"))
-        for device in self._devices:
+        for device in self.devices:
             for then in (find, to_rest):
                 batch.add(_NEW_RULE, _CREATE | _APPEND, _text(1, TABLE), _text(2, b"post"), _nested(4, _leaves_by(device), then))
         self._send(batch)

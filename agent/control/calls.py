@@ -43,6 +43,24 @@ def text(limit: int) -> "Check":
     return check
 
 
+def document(limit: int) -> "Check":
+    """Accept lines of printable ASCII, at most `limit` characters in all."""
+
+    def check(value: "object") -> "object":
+        if isinstance(value, str) and 0 < len(value) <= limit and all(" " <= letter <= "~" or letter == "\n" for letter in value):
+            return value
+        raise ValueError("lines of printable ASCII, at most " + str(limit) + " characters")
+
+    return check
+
+
+def digest(value: "object") -> "object":
+    """Accept a digest of 8 octets as hexadecimal digits; the handler gets the octets."""
+    if isinstance(value, str) and len(value) == 16 and all(letter in "0123456789abcdef" for letter in value):
+        return bytes([int(value[at : at + 2], 16) for at in range(0, 16, 2)])
+    raise ValueError("16 hexadecimal digits")
+
+
 def number(low: int, high: int) -> "Check":
     """Accept a whole number between two, both included."""
 
@@ -147,6 +165,17 @@ CALLS = {
     "emergency where": Call(STAFF, {"again?": number(0, 1)}, lambda recorder, fields, _roles: recorder.by_consent().where(fields["again"])),
     "emergency close": Call(STAFF, {}, lambda recorder, _fields, roles: recorder.by_consent().close_emergency(roles[0])),
     "erase": Call(STAFF, {"purpose": text(16)}, lambda recorder, fields, roles: recorder.erase(fields["purpose"], roles[0])),
+    "session": Call(
+        (ROOT, PORTAL),
+        {"terminal": terminal, "user?": text(64)},
+        lambda recorder, fields, _roles: recorder.deferred().session(fields["terminal"], fields["user"]),
+    ),
+    "request": Call(
+        STAFF,
+        {"document": document(3072)},
+        lambda recorder, fields, _roles: recorder.deferred().request(fields["document"], recorder.tracked()),
+    ),
+    "enrolled": Call((ROOT,), {"digest": digest}, lambda recorder, fields, _roles: recorder.enrolled(fields["digest"])),
 }
 
 

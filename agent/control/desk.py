@@ -83,11 +83,11 @@ class Desk:
         request = requests.Request(text)
         if request.gateway != self._gateway:
             raise Refused("another gateway", "request.gateway: it is for another gateway (L34-II-4); accepted: " + self._gateway)
-        if request.purpose not in self._grounds:
+        if request.store not in self._grounds:
             on = ", ".join(sorted(self._grounds)) or "no store is kept"
             raise Refused("not available", "request.purpose: that store isn't kept here (L34-II-4); accepted: " + on)
-        ground = self._grounds[request.purpose]
-        if ground is not None and request.ground != ground:
+        ground = self._grounds[request.store]
+        if ground is not None and request.purpose == request.store and request.ground != ground:
             raise Refused("ground", "request.ground: the store is kept for another one (L34-III-1); accepted: " + ground)
         requests.verify(request, agents_at(self._agents), self._signed)
         if not trusted:
@@ -112,7 +112,7 @@ class Desk:
             archive.add("request.toml", request.text.encode())
             archive.add("gateway.json", (canonical.dumps(statement) + "\n").encode())
             for segment in segments:
-                archive.copy(request.purpose + "/" + segment.rsplit("/", 1)[1], segment)
+                archive.copy(request.store + "/" + segment.rsplit("/", 1)[1], segment)
             ran.append((request.number, request.expires))
             files.write_atomic(self._folder + "/ran", b"".join([struct.pack(_RAN, *row) for row in ran]))
             archive.close()

@@ -8,15 +8,16 @@ order of the table below, nothing else; values are printable ASCII without `"` a
     format          "oubli-request-1"
     number          32 hexadecimal digits, drawn at random: a request runs once
     gateway         gateway.id of the one gateway that it is for
-    purpose         attribution or billing; there is no request for any other store
-    ground          attribution: the one that the store is kept for; billing: IV-1
+    purpose         attribution or billing; freeze: what `attribution` holds is to be kept; there is no request for any other store
+    ground          attribution: the one that the store is kept for; billing: IV-1; freeze: IIIbis, an order to preserve
     authority       who asks, and on what document: for the register
     reference
     from, until     2026-11-25T10:00:00Z, at most 24 h apart: the window
     expires         the day's time after which nobody runs it any more, at most 31 days after `until`'s day
-    public_address  attribution: exactly this address,
+    public_address  attribution, freeze: exactly this address,
     port                         this public source port (ICMP: identifier),
     protocol                     tcp, udp, icmp, icmpv6, or a number
+    keep_until      freeze: the day on which the order ends, such as 2027-03-01: at most 365 days after `expires`
     subject         billing: user:ID or mac:aa:bb:cc:dd:ee:ff
     agent_1         public key, 64 hexadecimal digits      signature_1   128 of them      agent_2, signature_2 alike
 
@@ -36,7 +37,8 @@ WINDOW = 86400  # seconds
 LIFE = 31 * 86400  # seconds a request may wait to be run
 _SIGNED = "oubli request 1\n"
 _COMMON = "format", "number", "gateway", "purpose", "ground", "authority", "reference", "from", "until", "expires"
-_SCOPE = {"attribution": ("public_address", "port", "protocol"), "billing": ("subject",)}
+_PORT = "public_address", "port", "protocol"
+_SCOPE = {"attribution": _PORT, "billing": ("subject",), "freeze": _PORT + ("keep_until",)}
 _SIGNATURES = "agent_1", "signature_1", "agent_2", "signature_2"
 PROTOCOLS = {"icmp": 1, "tcp": 6, "udp": 17, "icmpv6": 58, "sctp": 132}
 _TEXT = 200  # characters of a free text
@@ -78,7 +80,7 @@ class Request:
 
     number 16 octets, purpose, ground, gateway; start and end of the window and `expires` in s since the epoch; the scope: public (4 or
     16 octets), port, protocol (number), or user / mac in octets; `signed` are the octets that were signed, `signatures` pairs of
-    (public key, signature).
+    (public key, signature). `store` is the purpose whose records are asked for, `keep_until` a day since the epoch.
     """
 
     def __init__(self, text: str) -> None:
@@ -86,6 +88,7 @@ class Request:
         self.fields = fields = _lines(text)
         purpose = fields["purpose"]
         self.purpose = purpose
+        self.store = "attribution" if purpose == "freeze" else purpose
         self.gateway = fields["gateway"]
         self.ground = fields["ground"]
         if fields["format"] != FORMAT:
@@ -105,7 +108,7 @@ class Request:
             if not 0 < len(fields[name]) <= _TEXT:
                 raise _wrong(name, "1 to " + str(_TEXT) + " characters")
         self.public = self.user = self.mac = b""
-        self.port = self.protocol = 0
+        self.port = self.protocol = self.keep_until = 0
         self._scope()
         refuse_ground(purpose, self.ground)
         body = text[: text.find("agent_1 = ")] if "agent_1" in fields else text
@@ -121,7 +124,12 @@ class Request:
 
     def _scope(self) -> None:
         fields = self.fields
-        if self.purpose == "attribution":
+        if self.purpose == "freeze":
+            accepted = "a day after the window, at most " + law.duration(law.purpose("freeze").ceiling) + " after expires"
+            self.keep_until = _parsed(fields, "keep_until", day_of, accepted)
+            if not self.end < self.keep_until * 86400 <= self.expires + law.purpose("freeze").ceiling:
+                raise _wrong("keep_until", accepted)
+        if self.purpose != "billing":
             self.public = sockets.packed(fields["public_address"].encode())
             if not self.public:
                 raise _wrong("public_address", "an IPv4 or IPv6 address")

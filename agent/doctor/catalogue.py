@@ -87,6 +87,16 @@ CATALOGUE = {
         "a second NAT lies between: public ports can't be matched here (L34-II-4)",
         "put the provider's box into bridge mode, or ask for a public address; attribution starts only with upstream_nat 'acknowledged'",
     ),
+    "agents": (
+        WARNING,
+        "a request needs the signatures of two different agents who are enrolled here, in a file that root alone can write (L34-II-4)",
+        "oubli request enrol KEY as root, for each agent; owner root and mode 0644 for /etc/oubli/agents",
+    ),
+    "block-full": (
+        WARNING,
+        "a terminal whose block is full loses new connections silently; another cause is a burst of the same connection (L34-II-4)",
+        "raise attribution.block_size; fewer terminals then have a block, the others are recorded connection by connection",
+    ),
     "clock-wrong": (
         ERROR,
         "kernel times are stamped with this clock, and deadlines run from them (EXP-1, EXP-5)",

@@ -2,7 +2,7 @@
 """One examination: every check once, what can be set right without harm, and the report of what is left."""
 
 from agent import canonical
-from agent.doctor import device, grounds, ruleset, tracking, uplink
+from agent.doctor import deferral, device, grounds, ruleset, tracking, uplink
 from agent.doctor.catalogue import NOTE
 
 CHECKS = (
@@ -14,6 +14,7 @@ CHECKS = (
     ruleset.rules,
     ruleset.modules,
     uplink.second_nat,
+    deferral.purposes,
     uplink.broker,
     uplink.certificates,
     device.clock,

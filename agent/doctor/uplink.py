@@ -11,6 +11,7 @@ import socket
 import time
 
 from agent import config
+from agent.capture.lan import is_private
 from agent.capture.netlink import Malformed, attributes
 from agent.doctor import certificate
 from agent.doctor.catalogue import NOTE, Finding
@@ -52,18 +53,6 @@ def second_nat(gateway: "Gateway") -> "Iterator[Finding]":
         if attribution and attribution.upstream_nat:
             finding.severity = NOTE
         yield finding
-
-
-def is_private(address: bytes) -> bool:
-    """Tell whether an IPv4 address of 4 octets has another NAT between itself and the internet."""
-    first, second = address[0], address[1]
-    return (
-        first == 10
-        or (first == 172 and second & 0xF0 == 16)
-        or (first == 192 and second == 168)
-        or (first == 100 and second & 0xC0 == 64)
-        or (address[:3] == b"\xc0\0\0" and address[3] < 8)
-    )
 
 
 def broker(gateway: "Gateway") -> "Iterator[Finding]":

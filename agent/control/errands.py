@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`oubli request enrol KEY` and `oubli request run FILE`: what the operator does for an authority's request (L34-II-4)."""
+
+from agent.command import UsageError
+from agent.control import desk, requests
+from agent.runtime import files
+from agent.runtime.libc import LIBC
+from agent.runtime.sodium import Sodium
+
+
+def _read(path: str, limit: int, what: str) -> str:
+    try:
+        data = files.read_bounded(path, limit)
+    except OSError as failure:
+        raise UsageError(path + ": can't be read (errno " + str(failure.errno) + "); accepted: " + what)
+    if any(octet > 126 or (octet < 32 and octet != 10) for octet in data):
+        raise UsageError(path + ": not plain ASCII; accepted: " + what)
+    return data.decode()
+
+
+def enrol(line: "Line") -> int:
+    """Enrol an agent's public key: a file with a line `HEX NAME`, as oubli-custodian request key writes it."""
+    accepted = "a file with one line, 64 hexadecimal digits and a name, of an agent who isn't enrolled yet"
+    if LIBC.call("geteuid"):
+        raise UsageError("request enrol: not permitted for this user; accepted: root")
+    text = _read(line.word, 256, accepted)
+    try:
+        if text.strip().count("\n"):
+            raise ValueError
+        new = desk.enrol(line.paths.agents, text)
+    except ValueError:
+        raise UsageError(line.word + ": not a key to enrol; accepted: " + accepted)
+    line.ask("enrolled", digest="".join(["%02x" % octet for octet in Sodium().digest(text.encode(), 8)]))
+    return line.show({"enrolled": sorted(new.values())}, ["enrolled " + ", ".join(sorted(new.values()))])
+
+
+def run(line: "Line") -> int:
+    """Run a signed request: the recorder checks it and hands over the sealed segments that cover its window."""
+    text = _read(line.word, requests.LIMIT, "a request that two agents signed, at most " + str(requests.LIMIT) + " octets")
+    answer = line.ask("request", document=text)
+    if answer is None:
+        return 1
+    told = str(answer["segments"]) + " sealed segments, " + str(answer["octets"]) + " octets: for the custodian"
+    return line.show(answer, [answer["export"] + ": " + told])
+
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from agent.command import Line

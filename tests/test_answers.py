@@ -1,0 +1,357 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`oubli-custodian`: answers, negatives, freezes and the register, from segments that a real store sealed (L34-II-4, L34-III-4)."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+import tarfile
+from datetime import date, timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+from nacl.public import PrivateKey, SealedBox
+from nacl.signing import SigningKey, VerifyKey
+
+from agent.control.archive import Archive
+from agent.runtime import files
+from agent.runtime.sodium import Sodium
+from agent.vault import attribution, billing
+from agent.vault.bundle import Bundle
+from agent.vault.custodian import Custodian
+from agent.vault.keys import KeyRing
+from tests.test_requests import AGENTS, COMMON, GATEWAY, SCOPE, document, freeze
+from tests.test_requests import billing as billing_document
+from tools.custodian import agents, answers, bundles, freezes, handovers, matching, register
+from tools.custodian.agents import AgentError
+from tools.custodian.handovers import HandoverError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+DAY = 86400
+MIDNIGHT = 1_800_057_600  # 2027-01-16T00:00:00Z
+TEN = MIDNIGHT + 36000  # the window's beginning: ten minutes long
+PUBLIC = bytes([203, 0, 113, 2])
+MAC, OTHER_MAC = bytes([2, 0, 0, 0, 0, 10]), bytes([2, 0, 0, 0, 0, 11])
+EPOCH = date(1970, 1, 1)
+
+
+def at(day: int) -> date:
+    return EPOCH + timedelta(days=day)
+
+
+class Gateway:
+    """A gateway's two stores, real ones, and the custodian who holds their keys."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.signing = SigningKey.generate()
+        self.keys: dict[tuple[str, date], PrivateKey] = {}
+        rows = []
+        for purpose in ("attribution", "billing"):
+            for day in range(MIDNIGHT // DAY - 3, MIDNIGHT // DAY + 3):
+                key = self.keys[purpose, at(day)] = PrivateKey.generate()
+                rows.append(bundles.Row(purpose, at(day), bytes(key.public_key), at(day + 30)))
+        (root / "bundles").mkdir()
+        (root / "bundles/one").write_bytes(bundles.write(at(MIDNIGHT // DAY - 3), rows, self.signing))
+        (root / "custodian.pub").write_text(bytes(self.signing.verify_key).hex() + "\n")
+        self.sodium = Sodium()
+        files.make_folder(str(root / "run"), 0o700)
+        self.ring = KeyRing(str(root / "run/keys"), 16, "a1" * 16, self.sodium)
+        bundle = Bundle(str(root / "bundles"), str(root / "custodian.pub"), self.sodium)
+        self.lost: list[tuple[str, int]] = []
+        self.stores = {
+            name: Custodian(
+                name, str(root / "flash" / name), str(root / "run" / name), self.ring, self.sodium, bundle, 30 * DAY, 1 << 20, 900,
+                "a1" * 16, lambda: 25, lambda: MIDNIGHT, lambda cause, count: self.lost.append((cause, count)),
+            )
+            for name in ("attribution", "billing")
+        }  # fmt: skip
+        for store in self.stores.values():
+            store.tick((TEN + 7200) * 10**9, 2 * DAY * 10**9, trusted=True)
+
+    def keep(self, *records: attribution.Record | billing.Record) -> None:
+        for record in records:
+            if isinstance(record, attribution.Record):
+                assert self.stores["attribution"].append(record.start, attribution.pack(record)) == "kept"
+            else:
+                assert self.stores["billing"].append(record.end, billing.pack(record)) == "kept"
+
+    def hand_over(self, text: str, *, second_nat: bool = False, made: int = TEN + 7200, alive: int = 0) -> Path:
+        """Write the tar file that the gateway's desk writes."""
+        path = self.root / f"handover{len(list(self.root.glob('*.tar')))}.tar"
+        archive = Archive(str(path), made)
+        archive.add("request.toml", text.encode())
+        statement = {"gateway": GATEWAY, "made": made, "second_nat": second_nat, "alive": alive}
+        archive.add("gateway.json", json.dumps(statement).encode())
+        store = "billing" if 'purpose = "billing"' in text else "attribution"
+        assert self.stores[store].seal()
+        for segment in self.stores[store].held(MIDNIGHT // DAY - 1, MIDNIGHT // DAY):
+            archive.copy(f"{store}/{segment.rsplit('/', 1)[1]}", segment)
+        archive.close()
+        return path
+
+    def key(self, purpose: str, day: date) -> PrivateKey | None:
+        return self.keys.get((purpose, day))
+
+    def answer(self, text: str, **facts) -> answers.Answer:
+        return answers.answer(handovers.read(self.hand_over(text, **facts), AGENTS.of_all()), self.key)
+
+    def close(self) -> None:
+        for store in self.stores.values():
+            store.close()
+        self.ring.close()
+        assert self.lost == []
+
+
+@pytest.fixture
+def gateway(tmp_path) -> Iterator[Gateway]:
+    made = Gateway(tmp_path)
+    yield made
+    made.close()
+
+
+def connection(port: int, start: int, end: int, mac: bytes = MAC, protocol: int = 6, user: bytes = b"") -> attribution.Record:
+    return attribution.Record(protocol, PUBLIC, port, port, bytes([192, 168, 1, 10]), mac, start, end, user)
+
+
+def holding(first: int, start: int, end: int | None, mac: bytes = MAC, user: bytes = b"", public: bytes = PUBLIC) -> attribution.Record:
+    return attribution.Record(None, public, first, first + 511, bytes([192, 168, 1, 10]), mac, start, end, user)
+
+
+SIGNED = AGENTS.sign(document(), 0, 1)
+
+
+def test_one_port_at_a_time_is_answered_with_one_terminal(gateway):
+    """L34-II-4: only what the scope covers, cut to its window; other ports, protocols, addresses and times stay unread by anybody."""
+    gateway.keep(
+        connection(20012, TEN + 60, TEN + 70, user=b"room 12"),
+        connection(20013, TEN + 60, TEN + 70, OTHER_MAC),
+        connection(20012, TEN + 60, TEN + 70, OTHER_MAC, protocol=17),
+        connection(20012, TEN - 7200, TEN - 1, OTHER_MAC),
+        connection(20012, TEN + 601, TEN + 700, OTHER_MAC),
+        attribution.Record(6, bytes([203, 0, 113, 3]), 20012, 20012, bytes([192, 168, 1, 11]), OTHER_MAC, TEN, TEN + 60),
+    )
+    made = gateway.answer(SIGNED)
+    assert made.result == "held"
+    assert made.rows == [
+        {
+            "from": "2027-01-16T10:01:00Z", "until": "2027-01-16T10:01:10Z", "protocol": 6, "public_address": "203.0.113.2",
+            "public_ports": "20012", "terminal_address": "192.168.1.10", "terminal_mac": "02:00:00:00:00:0a", "portal_user": "room 12",
+            "clock_confirmed": True,
+        }
+    ]  # fmt: skip
+    assert made.notes == ["2027-01-15: the gateway held no segment of that day"]
+
+
+def test_block_answers_for_its_ports_and_its_time(gateway):
+    """RFC 7422: begun and ended are one holding, the login makes another; times outside the window aren't told."""
+    gateway.keep(
+        holding(19968, TEN - 3600, None), holding(19968, TEN - 3600, TEN + 300), holding(19968, TEN + 300, None, user=b"room 12"),
+        holding(19968, TEN + 300, TEN + 4000, user=b"room 12"), holding(20480, TEN, None, OTHER_MAC),
+    )  # fmt: skip
+    made = gateway.answer(SIGNED)
+    told = [[row["from"], row["until"], row["public_ports"], row["terminal_mac"], row["portal_user"]] for row in made.rows]
+    assert told == [
+        ["2027-01-16T10:00:00Z", "2027-01-16T10:05:00Z", "19968-20479", "02:00:00:00:00:0a", ""],
+        ["2027-01-16T10:05:00Z", "2027-01-16T10:10:00Z", "19968-20479", "02:00:00:00:00:0a", "room 12"],
+    ]
+
+
+def test_holding_without_an_end_counts_until_its_day_or_its_block_is_another_s(gateway):
+    """L34-III-2: power was lost; each row stands for its own UTC day only."""
+    gateway.keep(holding(19968, MIDNIGHT - 7200, None, OTHER_MAC))
+    assert gateway.answer(SIGNED).result == "nothing held"
+    gateway.keep(holding(19968, MIDNIGHT + 10, None))
+    assert [row["terminal_mac"] for row in gateway.answer(SIGNED).rows] == ["02:00:00:00:00:0a"]
+    gateway.keep(holding(19968, TEN - 60, None, OTHER_MAC))
+    assert [row["terminal_mac"] for row in gateway.answer(SIGNED).rows] == ["02:00:00:00:00:0b"]
+
+
+def test_port_that_nobody_used_is_answered_too(gateway):
+    """L34-II-4: "nothing held" is an answer, signed like any other, and names what was not yet written."""
+    gateway.keep(connection(20013, TEN, TEN + 1))
+    made = gateway.answer(SIGNED, made=TEN + 300, alive=7)
+    assert (made.result, made.rows) == ("nothing held", [])
+    assert made.notes == [
+        "2027-01-15: the gateway held no segment of that day",
+        "what came after 2027-01-16T10:05:00Z isn't in it: the gateway handed over before the window had ended",
+        "7 connections had not ended when it handed over: those that no holding covers are in no record yet",
+    ]
+
+
+def test_second_nat_is_never_called_nothing_held(gateway):
+    """L34-II-4: behind an ISP's box the answer says so, whatever is held."""
+    gateway.keep(connection(20012, TEN, TEN + 1))
+    made = gateway.answer(SIGNED, second_nat=True)
+    assert made.rows == []
+    assert made.manifest["result"] == "a second NAT lies between: public ports can't be matched here"
+    assert "nothing held" not in json.dumps(made.manifest)
+
+
+def test_day_whose_key_is_destroyed_stays_closed(gateway):
+    """EXP-3: no record of it comes back, and the answer says why."""
+    gateway.keep(connection(20012, TEN, TEN + 1))
+    del gateway.keys["attribution", date(2027, 1, 16)]
+    made = gateway.answer(SIGNED)
+    assert made.result == "nothing held"
+    assert made.notes[0] == "2027-01-16-0001: the key of that day is destroyed; nothing of it can be read any more"
+
+
+def test_bill_is_answered_by_user_or_by_terminal(gateway):
+    """L34-IV-2, L34-III-3: one session with its volume; the other store isn't asked."""
+    gateway.keep(
+        billing.Record(b"room 12", b"", TEN - 60, TEN + 60, 1000, 2000), billing.Record(b"room 13", b"", TEN, TEN + 60, 1, 2),
+        billing.Record(b"", MAC, TEN, TEN + 60, 5, 6), billing.Record(b"room 12", b"", TEN - 7200, TEN - 3600, 1, 1),
+    )  # fmt: skip
+    made = gateway.answer(AGENTS.sign(billing_document(), 0, 1))
+    assert [(row["portal_user"], row["terminal_mac"], row["bytes_up"], row["bytes_down"]) for row in made.rows] == [
+        ("room 12", "", 1000, 2000)
+    ]
+    made = gateway.answer(AGENTS.sign(billing_document(subject="mac:02:00:00:00:00:0a"), 0, 1))
+    assert [(row["terminal_mac"], row["bytes_up"]) for row in made.rows] == [("02:00:00:00:00:0a", 5)]
+
+
+@pytest.mark.parametrize("name", ["one signature", "twice the same", "an octet", "another gateway", "unknown agent"])
+def test_custodian_verifies_again(gateway, name):
+    """L34-II-4: what the device should have refused is refused here, too; nothing is opened."""
+    changed = {
+        "one signature": AGENTS.sign(document(), 0),
+        "twice the same": AGENTS.sign(document(), 0, 0),
+        "an octet": SIGNED.replace("20012", "20013"),
+        "another gateway": AGENTS.sign(document(gateway="zzzzzzzz23456777"), 0, 1),
+        "unknown agent": AGENTS.sign(document(), 0, 2),
+    }[name]
+    known = AGENTS.of_all()
+    del known[bytes(AGENTS.keys[2].verify_key)]
+    with pytest.raises(HandoverError, match="accepted: "):
+        handovers.read(gateway.hand_over(changed), known)
+
+
+def test_hostile_handover_is_refused(gateway, tmp_path):
+    """A file from a venue's stick: no tar, a link, a member more, another store's segment, a cut, a damaged segment."""
+    gateway.keep(connection(20012, TEN, TEN + 1))
+    good = gateway.hand_over(SIGNED)
+    (tmp_path / "none.tar").write_bytes(b"hello" * 500)
+    for change in ("link", "more"):
+        with tarfile.open(good) as tar, tarfile.open(tmp_path / f"{change}.tar", "w") as other:
+            for one in tar:
+                other.addfile(one, tar.extractfile(one))
+            extra = tarfile.TarInfo("attribution/x" if change == "link" else "other/2027-01-16-0001")
+            if change == "link":
+                extra.type, extra.linkname = tarfile.SYMTYPE, "/etc/passwd"
+            other.addfile(extra, io.BytesIO(b""))
+    for name in ("none", "link", "more", "absent"):
+        with pytest.raises(HandoverError, match="; accepted: "):
+            handovers.read(tmp_path / f"{name}.tar", AGENTS.of_all())
+    data = bytearray(good.read_bytes())
+    data[data.index(b"OUBL") + 175] ^= 1
+    (tmp_path / "damaged.tar").write_bytes(data)
+    made = answers.answer(handovers.read(tmp_path / "damaged.tar", AGENTS.of_all()), gateway.key)
+    assert made.result == "nothing held"
+    assert any("byte " in note for note in made.notes)
+
+
+def test_answer_is_signed_and_sealed_to_who_asked(gateway, tmp_path):
+    """L34-II-4: CSV and JSON, a manifest with their sums that only the custodian can have signed, a file only the requester opens."""
+    gateway.keep(connection(20012, TEN + 60, TEN + 70, user=b"=cmd|' /C calc'!A0"))
+    made = gateway.answer(SIGNED)
+    folder = answers.write(made, gateway.signing, tmp_path / "answer", None)
+    content = {path.name: path.read_bytes() for path in folder.iterdir()}
+    assert set(content) == {"answer.csv", "answer.json", "manifest.json", "manifest.sig"}
+    assert all(path.stat().st_mode & 0o077 == 0 for path in (folder, *folder.iterdir()))
+    signature = bytes.fromhex(content["manifest.sig"].decode())
+    VerifyKey(bytes(gateway.signing.verify_key)).verify(content["manifest.json"], signature)
+    manifest = json.loads(content["manifest.json"])
+    assert manifest["sha256"] == {name: hashlib.sha256(content[name]).hexdigest() for name in ("answer.csv", "answer.json")}
+    assert (manifest["agents"], manifest["records"], manifest["authority"]) == (["A. Martin", "B. Durand"], 1, COMMON["authority"])
+    rows = list(csv.DictReader(content["answer.csv"].decode().splitlines()))
+    assert rows[0]["terminal_mac"] == "02:00:00:00:00:0a"
+    assert rows[0]["portal_user"].startswith("'=")  # a spreadsheet doesn't run it
+    assert json.loads(content["answer.json"])["rows"] == made.rows
+    requester = PrivateKey.generate()
+    sealed = answers.write(made, gateway.signing, tmp_path / "other", requester.public_key)
+    assert b"02:00:00" not in sealed.read_bytes()
+    with tarfile.open(fileobj=io.BytesIO(SealedBox(requester).decrypt(sealed.read_bytes()))) as tar:
+        assert {one.name for one in tar} == set(content)
+    with pytest.raises(AgentError, match="answer: can't be made"):
+        answers.write(made, gateway.signing, tmp_path / "answer", None)
+
+
+def test_register_names_requests_and_no_terminal(gateway, tmp_path):
+    """L34-II-4: what the CNIL is shown; a number stands in it once, so that a handover that comes again is refused."""
+    path = tmp_path / "register"
+    gateway.keep(connection(20012, TEN + 60, TEN + 70, user=b"room 12"))
+    made = gateway.answer(SIGNED)
+    register.once(path, made.handover.request)
+    register.enter(path, "answer", made.handover.request, made.result, len(made.rows))
+    with pytest.raises(HandoverError, match="answered before"):
+        register.once(path, made.handover.request)
+    text = path.read_text()
+    assert json.loads(text) == register.entries(path)[0]
+    assert register.entries(path)[0] | {"day": ""} == {
+        "day": "", "kind": "answer", "purpose": "attribution", "ground": "L336-3", "authority": COMMON["authority"],
+        "reference": COMMON["reference"], "gateway": GATEWAY, "result": "held", "records": 1, "number": COMMON["number"],
+    }  # fmt: skip
+    for secret in ("02:00:00", "192.168", "room 12", *SCOPE.values()):
+        assert secret not in text
+    path.write_text(text + "{}\n")
+    with pytest.raises(HandoverError, match="line 2"):
+        register.entries(path)
+
+
+def test_order_to_preserve_keeps_what_is_held_and_nothing_more(gateway, tmp_path):
+    """L34-III-4: a copy under a key of its own, whose destroy date is the order's end; the original's keys go as ever."""
+    keep_until = date.today() + timedelta(days=100)  # noqa: DTZ011 (a day is all that it is)
+    later = date.today() + timedelta(days=20)  # noqa: DTZ011
+    gateway.keep(connection(20012, TEN + 60, TEN + 70), connection(20013, TEN + 60, TEN + 70, OTHER_MAC), holding(19968, TEN, TEN + 500))
+    text = AGENTS.sign(freeze(keep_until="2027-06-01"), 0, 1)
+    read = handovers.read(gateway.hand_over(text), AGENTS.of_all())
+    made = answers.answer(read, gateway.key)
+    octets, _ = answers.opened(read, gateway.key)
+    del gateway.keys["attribution", date(2027, 1, 16)]
+    read.request.keep_until = (keep_until - EPOCH).days
+    public = freezes.key_for(tmp_path, read.request)
+    assert freezes.freeze(made, octets, public, tmp_path / "frozen") == 2
+    told, kept = freezes.read(tmp_path / "frozen", freezes.key_of(tmp_path, {"keep_until": keep_until, "number": COMMON["number"]}))
+    assert told["keep_until"] == str(keep_until)
+    assert sorted(kept) == sorted(attribution.pack(one) for one in (connection(20012, TEN + 60, TEN + 70), holding(19968, TEN, TEN + 500)))
+    assert len(matching.rows(read.request, kept)) == 2
+    assert freezes.destroy_due(tmp_path, later) == []
+    assert freezes.destroy_due(tmp_path, keep_until) == [COMMON["number"]]
+    assert freezes.key_of(tmp_path, told) is None
+    with pytest.raises(HandoverError, match="its key is destroyed"):
+        freezes.read(tmp_path / "frozen", freezes.key_of(tmp_path, told))
+    for wrong in (date.today(), date.today() + timedelta(days=366)):  # noqa: DTZ011
+        read.request.keep_until = (wrong - EPOCH).days
+        with pytest.raises(HandoverError, match="keep_until"):
+            freezes.key_for(tmp_path, read.request)
+
+
+def test_agent_s_key_is_behind_his_passphrase_and_signs_once(tmp_path):
+    """L34-II-4: two agents, two machines; a document that the gateway would refuse isn't written."""
+    keys = [tmp_path / "martin.key", tmp_path / "durand.key"]
+    for path, name in zip(keys, ("A. Martin", "B. Durand"), strict=True):
+        public = agents.new_key(name, b"correct horse", path)
+        assert path.stat().st_mode & 0o777 == 0o600
+        assert agents.enrolled(public).popitem()[1] == name
+    fields = {name: value for name, value in (COMMON | SCOPE).items() if name not in ("format", "number", "expires")}
+    request = agents.new(fields, tmp_path / "one.toml", 7)
+    assert not request.signatures
+    with pytest.raises(AgentError, match="passphrase doesn't open"):
+        agents.load_key(keys[0], b"wrong")
+    for path in keys:
+        request = agents.sign(tmp_path / "one.toml", agents.load_key(path, b"correct horse"))
+    known = agents.enrolled(tmp_path / "martin.pub") | agents.enrolled(tmp_path / "durand.pub")
+    assert handovers.verified((tmp_path / "one.toml").read_text(), known)[1] == ["A. Martin", "B. Durand"]
+    with pytest.raises(AgentError, match="two agents have signed"):
+        agents.sign(tmp_path / "one.toml", agents.load_key(keys[0], b"correct horse"))
+    with pytest.raises(AgentError, match="ground"):
+        agents.new(fields | {"ground": "penal"}, tmp_path / "two.toml", 7)
+    assert not (tmp_path / "two.toml").exists()
+    with pytest.raises(AgentError, match="there already"):
+        agents.new(fields, tmp_path / "one.toml", 7)

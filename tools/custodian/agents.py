@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The qualified agents' side of a request: their keys, the document, their signatures (L34-II-4). Each works on a machine of his own.
+
+A private key is an Ed25519 seed behind a passphrase (Argon2id, then a secret box), in a JSON file of mode 0600; the public one is a line
+`HEX NAME`, which `oubli request enrol` and the custodian's keys file take. The document is agent/control/requests.py's.
+"""
+
+import json
+import os
+import secrets
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from nacl import pwhash, secret
+from nacl.exceptions import CryptoError
+from nacl.signing import SigningKey
+
+from agent.control import requests
+from agent.control.requests import Refused, Request
+
+KIND = "oubli agent key 1"
+
+
+class AgentError(Exception):
+    """A key or a document that can't be used; the text is the one line to show."""
+
+
+def _box(passphrase: bytes, salt: bytes) -> secret.SecretBox:
+    limits = (pwhash.argon2id.OPSLIMIT_MODERATE, pwhash.argon2id.MEMLIMIT_MODERATE)
+    return secret.SecretBox(pwhash.argon2id.kdf(secret.SecretBox.KEY_SIZE, passphrase, salt, *limits))
+
+
+def new_key(name: str, passphrase: bytes, path: Path) -> Path:
+    """Make an agent's key at `path`, and its public half beside it (.pub), whose path is returned. Neither may be there already."""
+    if not requests.agent_name(name):
+        raise AgentError(f"NAME: {name!r} isn't a name; accepted: 1 to 60 printable ASCII characters")
+    if not passphrase:
+        raise AgentError("passphrase: empty; accepted: a passphrase that only this agent knows")
+    public = path.with_suffix(".pub")
+    key, salt = SigningKey.generate(), secrets.token_bytes(pwhash.argon2id.SALTBYTES)
+    sealed = _box(passphrase, salt).encrypt(bytes(key))
+    text = json.dumps({"kind": KIND, "name": name, "salt": salt.hex(), "sealed": bytes(sealed).hex()}) + "\n"
+    write_new(path, text.encode(), 0o600)
+    write_new(public, f"{bytes(key.verify_key).hex()} {name}\n".encode(), 0o644)
+    return public
+
+
+def write_new(path: Path, data: bytes, mode: int) -> None:
+    """Write a file that must not be there yet."""
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
+    except FileExistsError:
+        raise AgentError(f"{path}: it is there already; accepted: a new file") from None
+    except OSError as failure:
+        raise AgentError(f"{path}: can't be written ({failure.strerror}); accepted: a new file") from None
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(data)
+
+
+def load_key(path: Path, passphrase: bytes) -> SigningKey:
+    """Return an agent's key; AgentError for another file or another passphrase."""
+    try:
+        said = json.loads(path.read_text())
+        if said["kind"] != KIND:
+            raise ValueError
+        salt, sealed = bytes.fromhex(said["salt"]), bytes.fromhex(said["sealed"])
+    except OSError as failure:
+        raise AgentError(f"{path}: can't be read ({failure.strerror}); accepted: an agent's key") from None
+    except (ValueError, KeyError, TypeError):
+        raise AgentError(f"{path}: not an agent's key; accepted: what oubli-custodian request key makes") from None
+    try:
+        return SigningKey(_box(passphrase, salt).decrypt(sealed))
+    except (CryptoError, ValueError):
+        raise AgentError(f"{path}: the passphrase doesn't open it; accepted: the one it was made with") from None
+
+
+def new(fields: dict[str, str], path: Path, days: int) -> Request:
+    """Write a document that nobody has signed, with a number of its own; it may be run for so many days from now."""
+    until = fields["until"]
+    try:
+        last = max(datetime.now(UTC), datetime.fromtimestamp(requests.moment(until), UTC)) + timedelta(days=days)
+    except ValueError:
+        raise AgentError(f"--until: {until!r} isn't a time; accepted: such as 2026-11-25T10:10:00Z") from None
+    made = {"format": requests.FORMAT, "number": secrets.token_hex(16), "expires": f"{last:%Y-%m-%dT%H:%M:%SZ}"}
+    request = understood(requests.document(made | fields))
+    write_new(path, request.text.encode(), 0o644)
+    return request
+
+
+def understood(text: str) -> Request:
+    """Return a document's request; AgentError where the gateway would refuse it, whoever signed it."""
+    try:
+        return Request(text)
+    except Refused as refusal:
+        raise AgentError(refusal.args[0]) from None
+
+
+def read(path: Path) -> Request:
+    """Return the request of a file."""
+    try:
+        text = path.read_bytes()[: requests.LIMIT + 1].decode("ascii")
+    except OSError as failure:
+        raise AgentError(f"{path}: can't be read ({failure.strerror}); accepted: a request") from None
+    except UnicodeDecodeError as failure:
+        raise AgentError(f"{path}: byte {failure.start}: not ASCII; accepted: a request") from None
+    return understood(text)
+
+
+def sign(path: Path, key: SigningKey) -> Request:
+    """Add an agent's signature to a document in place."""
+    request = read(path)
+    public = bytes(key.verify_key)
+    if len(request.signatures) == 2:
+        raise AgentError(f"{path}: two agents have signed it; accepted: a request with one signature or none")
+    if public in [other for other, _ in request.signatures]:
+        raise AgentError(f"{path}: this agent has signed it; accepted: another agent's key")
+    signed = understood(requests.with_signature(request, public, key.sign(request.signed).signature))
+    beside = path.with_name(f".{path.name}.new")
+    beside.write_text(signed.text)
+    beside.replace(path)
+    return signed
+
+
+def enrolled(path: Path) -> dict[bytes, str]:
+    """Return the agents of a keys file (public key -> name): lines `HEX NAME`, as on the gateway."""
+    try:
+        return requests.agents_in(path.read_text("ascii"))
+    except OSError as failure:
+        raise AgentError(f"{path}: can't be read ({failure.strerror}); accepted: a keys file") from None
+    except ValueError:
+        raise AgentError(f"{path}: not a keys file; accepted: lines of 64 hexadecimal digits and a name") from None
+
+
+def summary(request: Request) -> str:
+    """Return a request in one line, for the agent who is about to sign it."""
+    fields = request.fields
+    scope = fields.get("subject") or f"{fields['public_address']} port {fields['port']} {fields['protocol']}"
+    kept = f", to be kept until {fields['keep_until']}" if request.keep_until else ""
+    who = f"{fields['authority']}, {fields['reference']}, ground {request.ground}"
+    return f"{request.purpose} at {request.gateway}: {scope}, {fields['from']} to {fields['until']}{kept}; {who}"

@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The custodian's answer to a request: what its scope covers, a signed manifest, negatives too (L34-II-4).
+
+A folder with `answer.csv`, `answer.json` and `manifest.json` (who asked, on what ground, what came of it, SHA-256 of the other two), and
+`manifest.sig`, the custodian's Ed25519 signature of the manifest in hex. Where the requester has a key, the folder is a single
+file instead, sealed to it (X25519, libsodium's sealed box, of a tar file).
+"""
+
+import csv
+import hashlib
+import io
+import json
+import tarfile
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+from nacl.public import PrivateKey, PublicKey, SealedBox
+from nacl.signing import SigningKey
+
+from agent.control import desk
+from agent.dates import date as date_of
+from agent.vault.varint import Cut
+from tools.custodian import matching, segments
+from tools.custodian.agents import AgentError, write_new
+from tools.custodian.handovers import Handover, HandoverError
+
+HELD, NOTHING, SECOND_NAT = "held", "nothing held", "second NAT"
+BEHIND = "a second NAT lies between: public ports can't be matched here"
+COLUMNS = {
+    "attribution": (
+        "from", "until", "protocol", "public_address", "public_ports", "terminal_address", "terminal_mac", "portal_user", "clock_confirmed",
+    ),
+    "billing": ("from", "until", "portal_user", "terminal_mac", "bytes_up", "bytes_down", "clock_confirmed"),
+}  # fmt: skip
+
+
+@dataclass
+class Answer:
+    """What came of a request. `notes` say what the rows can't: days whose keys are gone, damage, what wasn't written yet."""
+
+    handover: Handover
+    result: str
+    rows: list[dict[str, Any]] = field(repr=False)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def manifest(self) -> dict[str, Any]:
+        """Return who asked for what, and what came of it; no terminal is named in it."""
+        fields = self.handover.request.fields
+        told = ("number", "gateway", "purpose", "ground", "authority", "reference", "from", "until")
+        return {name: fields[name] for name in told} | {
+            "agents": self.handover.agents,
+            "handed_over": _time(self.handover.statement["made"]),
+            "answered": _time(int(datetime.now(UTC).timestamp())),
+            "result": BEHIND if self.result == SECOND_NAT else self.result,
+            "records": len(self.rows),
+            "notes": self.notes,
+        }
+
+    def files(self, key: SigningKey) -> dict[str, bytes]:
+        """Return the files of the answer by name, the manifest signed."""
+        columns = COLUMNS[self.handover.request.store]
+        table = io.StringIO()
+        writer = csv.DictWriter(table, columns, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows({name: _harmless(row[name]) for name in columns} for row in self.rows)
+        content = {
+            "answer.csv": table.getvalue().encode(),
+            "answer.json": (json.dumps(self.manifest | {"rows": self.rows}, indent=1) + "\n").encode(),
+        }
+        sums = {name: hashlib.sha256(data).hexdigest() for name, data in content.items()}
+        manifest = (json.dumps(self.manifest | {"sha256": sums}, indent=1) + "\n").encode()
+        return content | {"manifest.json": manifest, "manifest.sig": f"{key.sign(manifest).signature.hex()}\n".encode()}
+
+
+def _time(seconds: int) -> str:
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
+def _harmless(value: object) -> object:
+    """Return a cell that a spreadsheet takes for text: a portal user chooses his own name."""
+    return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t") else value
+
+
+Key = Callable[[str, date], PrivateKey | None]
+
+
+def opened(handover: Handover, key: Key) -> tuple[list[bytes], list[str]]:
+    """Return the octets of every record in a handover's segments, and a note on each segment that couldn't be read whole."""
+    store = handover.request.store
+    octets: list[bytes] = []
+    notes = []
+    for name, data in sorted(handover.segments.items()):
+        try:
+            segment = segments.read(data)
+            if segment.purpose != store:
+                raise HandoverError("malformed", f"{name}: a segment of another store; accepted: {store}")
+            private = key(store, segment.day)
+            if private is None:
+                notes.append(f"{name}: the key of that day is destroyed; nothing of it can be read any more")
+                continue
+            octets += segment.records(private)
+        except segments.SegmentError as failure:
+            notes.append(f"{name}: {failure}")
+            continue
+        if segment.damage:
+            notes.append(f"{name}: {segment.damage}; what was before it is read")
+        if segment.torn:
+            notes.append(f"{name}: ended by a loss of power; what was not yet written then is lost")
+    return octets, notes
+
+
+def answer(handover: Handover, key: Key) -> Answer:
+    """Answer a handover; `key(purpose, day)` gives the day's private key, None where it is destroyed."""
+    if handover.statement["second_nat"] and handover.request.store == "attribution":
+        return Answer(handover, SECOND_NAT, [], [BEHIND])
+    octets, notes = opened(handover, key)
+    try:
+        rows = matching.rows(handover.request, octets)
+    except Cut:
+        raise HandoverError("malformed", "a record that can't be read; accepted: records of this version") from None
+    return Answer(handover, HELD if rows else NOTHING, rows, [*notes, *unwritten(handover)])
+
+
+def unwritten(handover: Handover) -> list[str]:
+    """Return what the gateway had not written when it handed over, and which days it handed over nothing of."""
+    request, statement = handover.request, handover.statement
+    first, last = desk.days(request)
+    there = {name[:10] for name in handover.segments}
+    notes = [f"{date_of(day)}: the gateway held no segment of that day" for day in range(first, last + 1) if date_of(day) not in there]
+    if request.end >= statement["made"]:
+        notes.append(f"what came after {_time(statement['made'])} isn't in it: the gateway handed over before the window had ended")
+    if statement.get("alive"):
+        notes.append(
+            f"{statement['alive']} connections had not ended when it handed over: those that no holding covers are in no record yet"
+        )
+    return notes
+
+
+def write(made: Answer, key: SigningKey, target: Path, to: PublicKey | None) -> Path:
+    """Write an answer to a new folder, or a new file sealed to the requester; returns its path. AgentError where it can't be."""
+    files = made.files(key)
+    if to is None:
+        try:
+            target.mkdir(mode=0o700)
+        except OSError as failure:
+            raise AgentError(f"{target}: can't be made ({failure.strerror}); accepted: a new folder") from None
+        for name, data in files.items():
+            write_new(target / name, data, 0o600)
+        return target
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+        for name, data in files.items():
+            member = tarfile.TarInfo(name)
+            member.size, member.mode = len(data), 0o600
+            tar.addfile(member, io.BytesIO(data))
+    sealed = target.with_name(f"{target.name}.sealed")
+    write_new(sealed, SealedBox(to).encrypt(packed.getvalue()), 0o600)
+    return sealed

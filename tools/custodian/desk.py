@@ -1,0 +1,185 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The commands about requests: `oubli-custodian request key|new|sign`, `answer`, `freeze`, `register` (L34-II-4).
+
+`request` is the qualified agents', each on his own machine; the others are the custodian's, with his keys.
+"""
+
+import json
+import sys
+from collections.abc import Callable
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from nacl.public import PrivateKey, PublicKey
+from nacl.signing import SigningKey
+from rich.console import Console
+
+from host_sim.commands import Program
+from tools.custodian import agents, answers, freezes, handovers, register
+from tools.custodian.agents import AgentError
+from tools.custodian.handovers import HandoverError
+
+Passphrase = Annotated[Path | None, typer.Option("--passphrase-file", metavar="FILE", help="Its first line is the passphrase; else asked.")]
+Json = Annotated[str | None, typer.Option("--json", metavar="FILE", help="Write what was done as JSON; - is standard output.")]
+Agents = Annotated[Path, typer.Option("--agents", metavar="FILE", help="The qualified agents' public keys: lines HEX NAME.")]
+Keys = Annotated[Path, typer.Option("--keys", metavar="DIR", help="The custodian's folder of keys.")]
+Register = Annotated[Path, typer.Option("--register", metavar="FILE", help="The register of requests, appended to.")]
+
+# What gives the custodian's signing key, and the private key of a purpose's day (None: destroyed), from his folder and passphrase.
+Custody = Callable[[Path, bytes], tuple[SigningKey, Callable[[str, date], PrivateKey | None]]]
+
+
+def passphrase(program: Program, file: Path | None, *, twice: bool = False) -> bytes:
+    """Return the passphrase, asked for on the terminal where no file has it."""
+    if file is not None:
+        try:
+            return file.read_bytes().split(b"\n")[0]
+        except OSError as failure:
+            program.refuse(f"--passphrase-file: {file}: can't be read ({failure.strerror}); accepted: a file")
+    if not sys.stdin.isatty():
+        program.refuse("passphrase: nobody to ask; accepted: --passphrase-file FILE, or a terminal")
+    asked: str = typer.prompt("passphrase", hide_input=True, confirmation_prompt=twice, err=True)
+    return asked.encode()
+
+
+def request_app(program: Program) -> typer.Typer:
+    """Return the agents' commands."""
+    app = typer.Typer(cls=program.group, help="A request of an authority: written, and signed by two qualified agents.")
+
+    @app.command("key")
+    def key(name: str, out: Path, passphrase_file: Passphrase = None) -> None:
+        """Make an agent's key: OUT behind a passphrase, and OUT with .pub, which is enrolled at the gateway and given to the custodian."""
+        try:
+            public = agents.new_key(name, passphrase(program, passphrase_file, twice=True), out)
+        except AgentError as failure:
+            program.refuse(str(failure))
+        typer.echo(f"{public}: enrol it on each gateway (oubli request enrol {public.name}) and give it to the custodian")
+
+    @app.command("new")
+    def new(
+        out: Path,
+        purpose: Annotated[str, typer.Option(help="attribution, billing, or freeze (an order to preserve).")],
+        gateway: Annotated[str, typer.Option(help="gateway.id of the one gateway.")],
+        ground: Annotated[str, typer.Option(help="L336-3, STAD or IIbis-3; billing: IV-1; freeze: IIIbis.")],
+        authority: Annotated[str, typer.Option(help="Who asks.")],
+        reference: Annotated[str, typer.Option(help="On what document.")],
+        from_: Annotated[str, typer.Option("--from", help="Such as 2026-11-25T10:00:00Z.")],
+        until: Annotated[str, typer.Option(help="At most 24 h later.")],
+        public_address: Annotated[str | None, typer.Option(help="The public IP address asked about.")] = None,
+        port: Annotated[str | None, typer.Option(help="The public source port; ICMP: the identifier.")] = None,
+        protocol: Annotated[str | None, typer.Option(help="tcp, udp, icmp, icmpv6, sctp, or a number.")] = None,
+        subject: Annotated[str | None, typer.Option(help="billing: user:ID or mac:aa:bb:cc:dd:ee:ff.")] = None,
+        keep_until: Annotated[str | None, typer.Option(help="freeze: the day the order ends, such as 2027-03-01.")] = None,
+        days: Annotated[int, typer.Option(min=1, max=31, help="It may be run for so many days.")] = 7,
+    ) -> None:
+        """Write a request that nobody has signed yet."""
+        fields = {
+            "purpose": purpose, "gateway": gateway, "ground": ground, "authority": authority, "reference": reference,
+            "from": from_, "until": until, "public_address": public_address, "port": port, "protocol": protocol,
+            "subject": subject, "keep_until": keep_until,
+        }  # fmt: skip
+        try:
+            made = agents.new({name: value for name, value in fields.items() if value is not None}, out, days)
+        except AgentError as failure:
+            program.refuse(str(failure))
+        typer.echo(f"{out}: {agents.summary(made)}; to be signed by two agents")
+
+    @app.command("sign")
+    def sign(request: Path, key: Path, passphrase_file: Passphrase = None) -> None:
+        """Add an agent's signature to a request; the second one makes it ready to run."""
+        try:
+            typer.echo(agents.summary(agents.read(request)), err=True)
+            signed = agents.sign(request, agents.load_key(key, passphrase(program, passphrase_file)))
+        except AgentError as failure:
+            program.refuse(str(failure))
+        count = len(signed.signatures)
+        typer.echo(
+            f"{request}: {'signed by two, ready for oubli request run' if count == 2 else 'signed by one; another agent signs next'}"
+        )
+
+    return app
+
+
+def add(app: typer.Typer, program: Program, custody: Custody) -> None:
+    """Add the commands to the custodian's program; `custody` opens his keys."""
+    app.add_typer(request_app(program), name="request")
+
+    @app.command("answer")
+    def answer(
+        handover: Path, keys: Keys, agents_file: Agents, register_file: Register, out: Path,
+        to: Annotated[Path | None, typer.Option(metavar="FILE", help="The requester's public key (X25519, hex): seals the answer.")] = None,
+        passphrase_file: Passphrase = None, json_file: Json = None,
+    ) -> None:  # fmt: skip
+        """Verify a handover again, open it, and write what its scope covers, or that nothing is held, with a signed manifest."""
+        try:
+            read, made, key, _ = _opened(program, handover, keys, agents_file, register_file, passphrase_file, custody)
+            if read.request.purpose == "freeze":
+                raise HandoverError(
+                    "not available", "request.purpose: an order to preserve isn't answered; accepted: oubli-custodian freeze"
+                )
+            register.enter(register_file, "answer", read.request, made.result, len(made.rows))
+            path = answers.write(made, key, out, None if to is None else _requester(to))
+        except (AgentError, HandoverError) as failure:
+            program.refuse(str(failure))
+        _tell(program, made, path, json_file)
+
+    @app.command("freeze")
+    def freeze(
+        handover: Path, keys: Keys, agents_file: Agents, register_file: Register, out: Path,
+        passphrase_file: Passphrase = None, json_file: Json = None,
+    ) -> None:  # fmt: skip
+        """Seal what an order to preserve covers again, under a key of its own that is destroyed when the order ends."""
+        try:
+            read, made, _, octets = _opened(program, handover, keys, agents_file, register_file, passphrase_file, custody)
+            if read.request.purpose != "freeze":
+                raise HandoverError("not available", "request.purpose: not an order to preserve; accepted: oubli-custodian answer")
+            public = freezes.key_for(keys, read.request)
+            count = freezes.freeze(made, octets, public, out)
+            register.enter(register_file, "freeze", read.request, made.result, count)
+        except (AgentError, HandoverError) as failure:
+            program.refuse(str(failure))
+        _tell(program, made, out, json_file)
+
+    @app.command("register")
+    def show(register_file: Register, json_file: Json = None) -> None:
+        """Print the register of requests, which names no terminal."""
+        try:
+            rows = register.entries(register_file)
+        except HandoverError as failure:
+            program.refuse(str(failure))
+        if json_file:
+            program.write(json.dumps(rows, indent=1) + "\n", json_file)
+        else:
+            Console(width=None if sys.stdout.isatty() else 240).print(register.table(rows))
+
+
+def _requester(path: Path) -> PublicKey:
+    try:
+        return PublicKey(bytes.fromhex(path.read_text().strip()))
+    except OSError as failure:
+        raise AgentError(f"--to: {path}: can't be read ({failure.strerror}); accepted: a public key") from None
+    except ValueError:
+        raise AgentError(f"--to: {path}: not a public key; accepted: 64 hexadecimal digits (X25519)") from None
+
+
+def _opened(
+    program: Program, handover: Path, keys: Path, agents_file: Path, register_file: Path, passphrase_file: Path | None, custody: Custody
+) -> tuple[handovers.Handover, answers.Answer, SigningKey, list[bytes]]:
+    read = handovers.read(handover, agents.enrolled(agents_file))
+    register.once(register_file, read.request)
+    if datetime.now(UTC).timestamp() >= read.request.expires + handovers.GRACE:
+        raise HandoverError("expired", "request.expires: it has expired (L34-II-4); accepted: within 31 days after it")
+    key, private = custody(keys, passphrase(program, passphrase_file))
+    made = answers.answer(read, private)
+    return read, made, key, answers.opened(read, private)[0]
+
+
+def _tell(program: Program, made: answers.Answer, path: Path, json_file: str | None) -> None:
+    if json_file:
+        program.write(json.dumps(made.manifest | {"path": str(path)}, indent=1) + "\n", json_file)
+        return
+    typer.echo(f"{path}: {made.manifest['result']}, {len(made.rows)} records")
+    for note in made.notes:
+        typer.echo(f"  {note}")

@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a gateway hands over for a request: a tar file with the request, the gateway's own word, and sealed segments (L34-II-4).
+
+It comes from a venue on somebody's stick: nothing in it is believed before the two signatures fit, and nothing is unpacked to disk.
+"""
+
+import json
+import tarfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from nacl.exceptions import BadSignatureError
+from nacl.signing import VerifyKey
+
+from agent.control import requests
+from agent.control.requests import Refused, Request
+
+LARGEST = 4 << 30  # octets of a handover
+GRACE = 31 * 86400  # seconds after its end in which a request that was run in time may still be answered
+SMALL = 65536  # octets of what isn't a segment
+
+
+class HandoverError(Exception):
+    """A file that can't be answered; the text is the one line to show, `reason` a word for the register."""
+
+    def __init__(self, reason: str, text: str) -> None:
+        super().__init__(text)
+        self.reason = reason
+
+
+@dataclass
+class Handover:
+    """The request, whose two signatures fit, the names of those who signed, what the gateway says, and segments by name."""
+
+    request: Request
+    agents: list[str]
+    statement: dict[str, Any]
+    segments: dict[str, bytes] = field(repr=False)
+
+
+def signed(signature: bytes, data: bytes, key: bytes) -> bool:
+    """Say whether an Ed25519 signature fits."""
+    try:
+        VerifyKey(key).verify(data, signature)
+    except (BadSignatureError, ValueError):
+        return False
+    return True
+
+
+def verified(text: str, agents: Mapping[bytes, str]) -> tuple[Request, list[str]]:
+    """Return a document's request and who signed it; HandoverError where it isn't one that two qualified agents signed."""
+    try:
+        request = Request(text)
+        return request, requests.verify(request, dict(agents), signed)
+    except Refused as refusal:
+        raise HandoverError(refusal.reason, refusal.args[0]) from None
+
+
+def read(path: Path, agents: Mapping[bytes, str]) -> Handover:
+    """Return a handover, its request verified again against the custodian's own list of agents."""
+    try:
+        if path.stat().st_size > LARGEST:
+            raise HandoverError("malformed", f"{path}: too large; accepted: at most {LARGEST} octets")
+        with tarfile.open(path, "r:") as tar:
+            members = {member.name: _content(path, tar, member) for member in tar}
+    except OSError as failure:
+        raise HandoverError("malformed", f"{path}: can't be read ({failure.strerror}); accepted: a handover (.tar)") from None
+    except tarfile.TarError:
+        raise HandoverError("malformed", f"{path}: not a tar file; accepted: what oubli request run wrote") from None
+    try:
+        text, statement = members.pop("request.toml").decode("ascii"), json.loads(members.pop("gateway.json"))
+        said = (statement["gateway"], statement["made"], statement["second_nat"])
+    except (KeyError, ValueError, TypeError):
+        raise HandoverError(
+            "malformed", f"{path}: no request or no word of the gateway in it; accepted: what oubli request run wrote"
+        ) from None
+    request, names = verified(text, agents)
+    if said[0] != request.gateway or not isinstance(said[1], int) or not isinstance(said[2], bool):
+        raise HandoverError("another gateway", f"{path}: another gateway's; accepted: one of {request.gateway}")
+    segments = {name.removeprefix(f"{request.store}/"): data for name, data in members.items() if name.startswith(f"{request.store}/")}
+    if len(segments) != len(members):
+        raise HandoverError("malformed", f"{path}: a member that doesn't belong there; accepted: segments of {request.store}")
+    return Handover(request, names, statement, segments)
+
+
+def _content(path: Path, tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
+    file = tar.extractfile(member) if member.isreg() else None
+    if file is None or (member.size > SMALL and "/" not in member.name):
+        raise HandoverError("malformed", f"{path}: a member that isn't a plain file of its size; accepted: what oubli request run wrote")
+    return file.read()
