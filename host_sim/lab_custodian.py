@@ -23,6 +23,7 @@ config purpose 'attribution'
 	option ground '{GROUND}'
 	option reference 'the lab'
 	option lifetime '{LIFETIME}d'
+	option budget '16777216'
 """
 BILLING = f"""
 config purpose 'billing'

@@ -27,7 +27,7 @@ def load(tmp_path: Path, text: str | bytes) -> config.Config:
 
 def test_the_readmes_sample_is_accepted(tmp_path):
     """By both daemons; certificates are PEM, which both MQTT clients read."""
-    (sample,) = re.findall(r"^```\n(config .*?)^```", (PROJECT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
+    sample, *_ = re.findall(r"^```\n(config .*?)^```", (PROJECT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
     read = load(tmp_path, sample)
     read.require_mqtt()
     assert (read.gateway.duty, read.mqtt.host, read.mqtt.insecure) == ("portal", "broker.example.org", False)
@@ -147,7 +147,10 @@ def test_the_digest_follows_from_every_option(tmp_path):
                 value = other.get(name) or numbers.get(f"{kind}.{name}") or numbers.get(name) or accepted_value(parse, default)
                 text = (head if kind == "gateway" else GATEWAY + head) + f"option {name} {value}\n"
                 if name == "enabled":
-                    text += {"attribution": "option ground STAD\noption reference x\n", "billing": "option lifetime 90d\n"}.get(kind, "")
+                    text += {
+                        "attribution": "option ground STAD\noption reference x\noption lifetime 7d\n",
+                        "billing": "option lifetime 30d\n",
+                    }.get(kind, "")
             seen.add(load(tmp_path, text).canonical)
             count += 1
     assert count > 30

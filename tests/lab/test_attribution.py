@@ -61,13 +61,23 @@ class Venue:
         source = socket.inet_aton(terminal.address4)
 
         def found() -> list:
-            run(*self.lab.network.inside(self.lab.network.gateway, "cat", "/proc/net/nf_conntrack"))  # evicts what has timed out
+            self.poke()
             return [one for one in self.lab.witness.seen() if (one.source, one.source_port) == (source, port)]
 
         self.lab.wait(found, "the connection doesn't end", 30)
         (one,) = found()
         self.lab.wait(lambda: self.counters()["connections"] >= self.lab.witness.count(), "the recorder is behind", 30)
         return one.translated_port, one.start // 10**9
+
+    def poke(self) -> None:
+        """Let the kernel evict what has timed out."""
+        run(*self.lab.network.inside(self.lab.network.gateway, "cat", "/proc/net/nf_conntrack"))
+
+    def answered_for(self) -> int:
+        """Return how many connections the store answers for by now."""
+        self.poke()
+        counters = self.counters()
+        return counters["in a block"] + counters["attributed"]
 
     def counters(self) -> dict[str, int]:
         counters: dict[str, int] = self.lab.device.call({"call": "status"})["counters"]
@@ -130,7 +140,7 @@ def test_port_at_a_time_is_answered_with_exactly_one_terminal(name: str) -> None
             place.exchange(terminal, port)
         port, moment = place.public_port(a, 30001)
         other, _ = place.public_port(b, 30001)
-        place.lab.wait(lambda: place.counters()["in a block"] + place.counters()["attributed"] == 7, "the recorder is behind", 30)
+        place.lab.wait(lambda: place.answered_for() == 7, "the recorder is behind", 30)
         assert place.counters()["in a block"] >= 4
 
         made = place.answer(place.about(port, moment))
@@ -271,7 +281,7 @@ def test_address_of_ipv6_is_answered_by_its_row(name: str) -> None:
         source = ipaddress.ip_address(b.address6)
 
         def ended() -> bool:
-            run(*network.inside(network.gateway, "cat", "/proc/net/nf_conntrack"))
+            place.poke()
             return place.counters()["attributed"] == 1 and place.counters()["in a block"] == 1
 
         place.lab.wait(ended, "the connections don't end", 30)
