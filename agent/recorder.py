@@ -557,6 +557,19 @@ class Recorder:
         self.audit.note("erase", purpose, by)
         return {"erased": records}
 
+    def started(self) -> None:
+        """Take note that everything is read and made; leases and sessions go on to come and go, and their heap stays dense."""
+        if self.deferral is None:
+            native.started()
+
+    def refused(self) -> bool:
+        """Say whether this may not go on where it is: a second NAT that nobody has acknowledged (L34-II-4). It is closed then."""
+        wrong = self.deferral.refusal() if self.deferral is not None else ""
+        if wrong:
+            self._log(wrong)
+            self.close()
+        return bool(wrong)
+
     def deferred(self) -> "Deferral":
         """Return what `attribution` and `billing` have beside their stores; Refused while both are off."""
         if self.deferral is None:
@@ -673,7 +686,7 @@ def run(config: "Config", root: str, source: "TimeSource") -> int:
     peers = calls.Peers(LIBC.call("geteuid"), paths.root + "/etc")
     server = Server(paths.socket, poll, peers, lambda line, roles: calls.answer(recorder, line, roles))
     heartbeat = process.Heartbeat(paths.heartbeat)
-    native.started()
+    recorder.started()
     streams = _streams(recorder, routes, events, table, ruleset)
     datagram = memory.scratch(DATAGRAM)
     buffer = datagram.view
@@ -706,10 +719,7 @@ def run(config: "Config", root: str, source: "TimeSource") -> int:
         wait = max(0, recorder.due - now) // 1000000
         _ask((routes, recorder.neighbour_request()), (table, recorder.live_request()), (ruleset, recorder.policy_request()))
         if deaf and recorder.introduced:
-            wrong = recorder.deferral.refusal() if recorder.deferral is not None else ""
-            if wrong:
-                log(wrong)
-                recorder.close()
+            if recorder.refused():
                 server.close()
                 return 1
             poll.add(events)

@@ -16,7 +16,7 @@ from agent.runtime.clocks import DeviceTime
 
 def recorder(line: "Line") -> int:
     """Run the daemon that sees terminals, once what is due is destroyed."""
-    from agent import rooms
+    from agent import recorder as room
     from agent.vault import expiry
 
     source = DeviceTime()
@@ -25,7 +25,6 @@ def recorder(line: "Line") -> int:
     if not line.paths.root and process.swaps_to_disk():
         sys.stderr.write("oubli: swap on a disk is in use: memory could outlive its deadline there; accepted: none, or zram (EXP-2)\n")
         return 1
-    room = rooms.recorder(settings)
     if not line.paths.root:
         room.make_folders(line.paths)
         if not files.in_memory(line.paths.vault):

@@ -15,7 +15,7 @@ import sys
 if __name__ == "__main__":
     sys.path[0] = __file__.rsplit("/", 2)[0] if __file__.count("/") > 1 else "."
 
-from agent import config, rooms
+from agent import config
 from agent.runtime.clocks import DeviceTime
 from host_sim import variants
 
@@ -58,7 +58,7 @@ def main(arguments: "list[str]") -> int:
         name = options["--variant"]
         (variants.VARIANTS.get(name) or variants.STRAINS[name])[1](options["--root"])
     if daemon == "recorder":
-        run = rooms.recorder(settings).run
+        from agent.recorder import run
     else:
         from agent.forwarder import run
     return run(settings, options["--root"], source)

@@ -115,10 +115,6 @@ def started() -> None:
     """Take note that everything is read and made."""
 
 
-def dense_heap(_on: bool) -> None:
-    """Do nothing: this heap has room."""
-
-
 def names(path: str) -> "Iterator[str]":
     """Yield the names in a folder, in no order, one at a time; OSError where it can't be read."""
     with os.scandir(path) as entries:

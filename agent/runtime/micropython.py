@@ -13,7 +13,6 @@ import ffi
 import uctypes
 
 NAME = "micropython"
-_DENSE = 16384  # octets made between two collections
 
 # While modules are read garbage is collected early: what the compiler leaves behind would scatter what stays all over the heap, and no
 # piece of it be large enough for an answer.
@@ -107,11 +106,6 @@ except AttributeError:
     _gettime, _fields = function(_libc, "i", "clock_gettime", "ip"), "ll"
 _timespec = bytearray(16)
 _recv = function(_libc, "i", "recv", "ipzi")
-
-
-def dense_heap(on: bool) -> None:
-    """Collect every few kilobytes, or only when the heap is full: what is made meanwhile then lies close together."""
-    gc.threshold(_DENSE if on else -1)
 
 
 def names(path: str) -> "Iterator[str]":
