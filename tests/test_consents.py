@@ -175,13 +175,13 @@ def test_a_consent_is_remembered_for_30_days_after_its_end_and_no_longer(here, t
     assert sorted(path.name for path in (tmp_path / "consents").iterdir()) == ["0001"]
 
 
-def test_consents_are_bounded(here, tmp_path):
+def test_consents_are_bounded(here, memory):
     """1,024 terminals; the next one is refused, and each is found."""
-    here("consents_open", str(tmp_path))
+    here("consents_open", str(memory))
     macs = [f"0x02000000{number:04x}" for number in range(1024)]
     assert [grant(here, mac) for mac in macs] == list(range(1024))
     assert grant(here, "0x0200000fffff").startswith("refused: no room")
-    assert here("consents_open", str(tmp_path))["counts"]["active"] == 1024
+    assert here("consents_open", str(memory))["counts"]["active"] == 1024
     assert all(here("consents", "active", mac, "location", NOW) == place for place, mac in enumerate(macs))
 
 
