@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import random
 import signal
 import subprocess
 import sys
@@ -16,7 +17,8 @@ import pytest
 from agent.summary.metrics import METRICS
 from host_sim import kernel
 from tests.interpreters import PROJECT
-from tools.bench import capture, flows
+from tools.bench import capture, exporter, flows, population
+from tools.bench import store as stores
 from tools.bench.peers import Peer, handled, prepare_oubli
 
 if TYPE_CHECKING:
@@ -184,3 +186,37 @@ def test_errors_are_what_theory_says_and_less_than_naive_designs_give():
     assert -40 < bias["café", "classes"]["all"] < -5  # two of a device's classes count
     assert bias["café", "arrivals"]["all"] == 0 != bias["café", "arrivals"]["busiest"]  # each once, some an hour late
     assert bias["café, another MAC each hour", "presence"]["all"] > 50
+
+
+@pytest.fixture(scope="module")
+def some():
+    """Give a thousand made-up connections of twenty terminals."""
+    draw = random.Random(1)
+    rows = []
+    for number in range(1000):
+        who = draw.randrange(20)
+        end = 1_800_000_000 * 10**9 + number * 3 * 10**9
+        address, mac = bytes((192, 168, 1, who)), bytes((2, 0, 0, 0, 0, who))
+        up, down = draw.randrange(1, 40), draw.randrange(1, 90)
+        ports, start = (draw.randrange(1024, 65536), draw.randrange(1024, 65536)), end - draw.randrange(10**11)
+        rows.append(population.Row(6, address, mac, *ports, 443, up, down, 60 * up, 900 * down, start, end, end))
+    return rows
+
+
+@pytest.mark.parametrize("name", [name for name, _, _ in stores.STORES])
+def test_every_store_keeps_what_it_is_given_and_says_what_that_takes(name, some, tmp_path):
+    """No store loses a row (it would say so), and each takes more than the entropy of its fields and less than text."""
+    keep = next(keep for other, keep, _ in stores.STORES if other == name)
+    octets, seconds = keep(some, tmp_path)
+    assert seconds > 0
+    assert stores.entropy(some) * len(some) * 0.5 < octets < 200 * len(some)
+
+
+@pytest.mark.needs("nfcapd", "nfdump")
+def test_nfdump_gets_every_connection(some, tmp_path):
+    file = exporter.nfcapd(some, tmp_path)
+    sizes = {kind: exporter.compressed(file, kind)[0] for kind in ("lz4", "zstd")}
+    assert 0 < sizes["zstd"] < sizes["lz4"]
+    said = subprocess.run(["nfdump", "-r", str(file), "-o", "fmt:%sa %sp %ibyt", "-q"], capture_output=True, text=True, check=True)
+    assert len(said.stdout.splitlines()) == len(some)
+    assert "192.168.1." in said.stdout

@@ -22,6 +22,7 @@ import pytest
 
 from agent.control import client
 from agent.vault import ring
+from host_sim import kills
 from host_sim.interpreters import environment
 from tests.interpreters import PROJECT
 
@@ -374,3 +375,14 @@ def test_a_recorder_refuses_to_start_where_its_memory_is_a_disk(interpreter, tmp
     done = subprocess.run(words, cwd=PROJECT, env=environment() | {"SWAPS": str(swaps)}, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert done.stderr == "oubli: /var/run/oubli/vault isn't in memory, and a disk doesn't forget; accepted: tmpfs (EXP-2)\n"
+
+
+@pytest.mark.needs("root", "mkfs.ext4", "mount")
+def test_a_custodians_store_that_is_killed_at_any_instant_loses_nothing(interpreter, tmp_path, memory):
+    """EXP-6: on a real ext4; what waited lies on tmpfs, and the next process has it. 500 instants in tools/soak."""
+    tmpfs = memory / interpreter.name
+    tmpfs.mkdir()
+    with kills.ext4(tmp_path) as flash:
+        said = kills.custodian(flash, tmpfs, interpreter.name, KILLS, 7)
+    assert said["findings"] == []
+    assert said["records"] > KILLS

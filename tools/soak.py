@@ -11,7 +11,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from host_sim import attack, bands, histories, rounds, spending
+from host_sim import attack, bands, histories, kills, rounds, spending
 from host_sim.interpreters import NAMES, ROOT, NoInterpreterError
 from tools.fuzz import capture
 
@@ -38,7 +38,16 @@ def try_summary(seed: int, seconds: float) -> dict[str, Any]:
     return {**parts, "findings": [finding for part in parts.values() for finding in part.pop("findings")]}
 
 
-ROOMS = {"capture": fuzz_capture, "vault": histories.soak, "summary": try_summary, "sim": rounds.soak}
+def vault(seed: int, seconds: float) -> dict[str, Any]:
+    """Kill real processes up to 500 times, then live histories of clocks."""
+    start = time.monotonic()
+    killed = kills.soak(seed, min(500, int(seconds))) if seconds >= 1 else {"findings": []}
+    figures = histories.soak(seed, seconds - (time.monotonic() - start))
+    found = [*killed.pop("findings"), *figures.pop("findings")]
+    return {**killed, **figures, "findings": found}
+
+
+ROOMS = {"capture": fuzz_capture, "vault": vault, "summary": try_summary, "sim": rounds.soak}
 
 
 def _refuse(text: str) -> NoReturn:

@@ -17,6 +17,7 @@ from tools.bench import dump as dumps
 from tools.bench import error as errors
 from tools.bench import instructions as instruction_counts
 from tools.bench import sim as simulations
+from tools.bench import store as stores
 from tools.bench.peers import PEERS
 
 WIDTH = 100  # columns, at most: what is printed is read in a page too
@@ -196,6 +197,20 @@ def deliver(
         _write(result, json_file)
     if result["findings"]:
         _program.refuse(f"deliver: {'; '.join(result['findings'])}", 1)
+
+
+@app.command()
+def store(json_file: Json = None) -> None:
+    """What a connection takes in oubli's stores, beside nfdump, SQLite, Parquet and xz on the same connections."""
+    console = _console(json_file)
+    try:
+        with console.status("measuring") as status:
+            result = stores.measure(status.update)
+    except RuntimeError as failure:
+        _program.refuse(str(failure), 1)
+    console.print(stores.table(result))
+    if json_file:
+        _write(result, json_file)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The connections that `oubli-bench store` packs: a simulated café's day as the recorder hears of it, a thousand of it in one segment."""
+
+from collections import Counter
+from dataclasses import dataclass, replace
+from random import Random
+from typing import Any
+
+from agent.capture import connections, neighbours
+from agent.capture.timeouts import Timeouts
+from host_sim import scenario, tape
+from host_sim.world import World
+
+SECOND = 10**9
+
+
+@dataclass(frozen=True)
+class Row:
+    """One connection of a terminal. Times in ns since the epoch; `heard`: when the kernel told of it."""
+
+    protocol: int
+    address: bytes
+    mac: bytes
+    source_port: int
+    translated_port: int
+    destination_port: int  # for its class only: no store keeps it
+    packets_up: int
+    packets_down: int
+    bytes_up: int
+    bytes_down: int
+    start: int
+    end: int
+    heard: int
+
+
+def cafe(seed: int = 1) -> list[Row]:
+    """Return the day's connections in the order the recorder hears of them."""
+    plan = scenario.load("cafe-day")
+    decoder, timeouts = connections.Decoder(), Timeouts(plan.timeouts.get)
+    macs: dict[bytes, bytes] = {}
+    rows: list[Row] = []
+
+    class Macs(neighbours.Listener):
+        def neighbour(self, index: int, address: bytes, mac: bytes) -> None:  # noqa: ARG002 (the listener's signature)
+            macs[address] = mac
+
+    neighbour = neighbours.Neighbours(Macs())
+
+    def take(c: Any) -> None:  # noqa: ANN401 (one of the decoder's)
+        address, end = connections.source_of(c), timeouts.end(c)
+        row = Row(
+            c.protocol, address, macs[address], c.source_port, c.translated_port, c.destination_port,
+            c.packets_up, c.packets_down, c.bytes_up, c.bytes_down, c.start, end, max(c.stop, end),
+        )  # fmt: skip
+        rows.append(row)
+
+    for step in World(plan, seed).steps():
+        if step.operation == tape.NEIGHBOUR:
+            neighbour.feed(step.payload, len(step.payload))
+        elif step.operation == tape.DATAGRAM:
+            decoder.feed(step.payload, len(step.payload), take)
+    return rows
+
+
+def thousand(rows: list[Row], seed: int = 1) -> list[Row]:
+    """Return 1,000 of the busiest hour's that end evenly over one hour, as one segment of the default lifetime holds them."""
+    draw = Random(seed)
+    hours = Counter(row.end // (3600 * SECOND) for row in rows)
+    busiest = max(hours, key=lambda hour: hours[hour])
+    chosen = draw.sample([row for row in rows if row.end // (3600 * SECOND) == busiest], 1000)
+    hour = busiest * 3600 * SECOND
+    ends = sorted(hour + draw.randrange(3600 * SECOND) for _ in chosen)
+    return [replace(row, start=end - (row.end - row.start), end=end, heard=end) for row, end in zip(chosen, ends, strict=True)]
