@@ -278,11 +278,11 @@ def test_a_record_goes_to_the_window_of_its_end(lifetime, ask, tmp_path):
 
 
 @pytest.mark.parametrize("lifetime", [3600, DAY])
-def test_segments_close_240_seconds_after_their_window_and_late_ones_when_it_is_three_hours_old(lifetime, ask, tmp_path):
+def test_segments_close_240_seconds_after_their_window_and_late_ones_three_hours_after_it(lifetime, ask, tmp_path):
     """EXP-1: on time, late (one second segment a window), later still (one of its own)."""
     width = window_of(lifetime)
     vault = Vault(ask, tmp_path, lifetime=DAY if lifetime == DAY else 4 * 3600)
-    closes = width + GRACE
+    closes, over = width + GRACE, width + LATE
     vault.keep(row(NOW + 1), at=2)
     vault.tick(closes - 1)
     assert [slot[0] for slot in used_slots(tmp_path)] == [1]
@@ -291,12 +291,12 @@ def test_segments_close_240_seconds_after_their_window_and_late_ones_when_it_is_
     assert [slot[0] for slot in used_slots(tmp_path)] == [2]
     vault.keep(row(NOW + 3), row(NOW + 4), at=closes)
     assert [(slot[0], slot[2]) for slot in used_slots(tmp_path)] == [(2, 0), (1, 1)]
-    vault.tick(LATE - 1)
-    vault.keep(row(NOW + 5), at=LATE - 1)
-    vault.tick(LATE)
-    vault.keep(row(NOW + 6), row(NOW + 7), at=LATE)
+    vault.tick(over - 1)
+    vault.keep(row(NOW + 5), at=over - 1)
+    vault.tick(over)
+    vault.keep(row(NOW + 6), row(NOW + 7), at=over)
     assert [(slot[0], slot[2]) for slot in used_slots(tmp_path)] == [(2, 0), (2, 1), (2, 2), (2, 2)]
-    assert vault.read(LATE) == [plain(row(NOW + second)) for second in range(1, 8)]
+    assert vault.read(over) == [plain(row(NOW + second)) for second in range(1, 8)]
     vault.close()
 
 

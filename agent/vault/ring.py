@@ -2,7 +2,7 @@
 """One purpose's store: a ring of segments, each a window of connection ends, each due as a whole (EXP-1, EXP-4).
 
 A record goes to the segment of the window that holds its end; that segment stays open until 240 s after its window. Later
-records share a second segment, open until the window is three hours old; still later ones get one of their own. A segment
+records share a second segment, open for three hours after the window; still later ones get one of their own. A segment
 is due at its window's start plus the lifetime, by trusted wall clock or by time since boot, whichever comes first: early by
 at most one window, never late. Due means: key overwritten, file overwritten, name removed. What no longer fits displaces
 the oldest segment, and its records are counted as lost.
@@ -20,7 +20,7 @@ from agent.vault.record import LARGEST, TERMINALS, Packer, Unpacker
 
 _SECOND = 1000000000
 GRACE = 240  # seconds a segment stays open after its window
-LATE = 10800  # age of a window at which its second segment closes
+LATE = 10800  # seconds after its window at which the second segment closes: a phone that walked away is told of 7,490 s late
 EARLY = 60 * _SECOND  # a segment that goes earlier than this by the wall clock was named by a clock that was stepped since
 SEGMENT_LIMIT = 65536  # octets of a file at which a segment closes
 _FULL = segment.PAGE - segment.PAGE_HEADER - LARGEST  # octets used: no room for one more record
@@ -104,7 +104,7 @@ class Ring:
         self._wall = self._monotonic = self._on_time = 0
         self._soonest = (0, 0)  # before this wall time (s) and this time since boot (ns) no segment is due
         # Pages for the windows that can be open at once, one for a record on its own, one spare.
-        count = (self.width + GRACE) // self.width + LATE // self.width + 4
+        count = (self.width + GRACE) // self.width + (self.width + LATE) // self.width + 4
         self._pages = memory.map_file(folder + "/chunks", count * segment.PAGE)
         self._free = list(range(count))
         self._scratch = memory.scratch(2 * segment.PAGE)
@@ -176,7 +176,7 @@ class Ring:
             return "due on arrival"
         late = 0
         if now >= window + self.width + GRACE:
-            late = 1 if now < window + LATE else 2
+            late = 1 if now < window + self.width + LATE else 2
         while self.octets + segment.PAGE > self.budget and self._displace():
             pass
         name = window * 4 + late
@@ -339,7 +339,7 @@ class Ring:
         now = wall // _SECOND
         for name in list(self._open):
             slot = self._open[name].slot
-            if now >= slot.window + (LATE if slot.late else self.width + GRACE):
+            if now >= slot.window + self.width + (LATE if slot.late else GRACE):
                 self._end(name)
         gone = 0
         if (trusted and now >= self._soonest[0]) or monotonic >= self._soonest[1]:
