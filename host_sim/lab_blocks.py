@@ -18,8 +18,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent.vault import attribution
+from host_sim.commands import Program
+from host_sim.interpreters import NoInterpreterError
 from host_sim.lab import Lab
 from host_sim.lab_custodian import ATTRIBUTION, Custodian
+from host_sim.lab_device import usable
 from host_sim.lab_network import INTERNET_4, WAN_4, LabError
 from host_sim.lab_witness import Seen
 from tools.custodian import matching
@@ -221,3 +224,19 @@ def play(interpreter: str, connections: int, terminals: int = 300, block_size: i
         leases=holdings, by_themselves=len(octets) - holdings, octets=sum(map(len, octets)),
         octets_by_connection=sum(len(attribution.pack(one)) for one in one_each), counters=counters,
     )  # fmt: skip
+
+
+def command(program: Program, interpreter: str, connections: int, json_file: str | None) -> int:
+    """Play it for `oubli-sim lab --port-blocks`; returns the exit status."""
+    if reason := usable():
+        program.refuse(reason)
+    try:
+        outcome = play(interpreter, connections)
+    except (LabError, NoInterpreterError) as failure:
+        program.refuse(str(failure), 1)
+    share = f"{outcome.octets} octets, {100 * outcome.share:.2f} % of a record a connection"
+    told = f"{outcome.terminals} terminals behind one address: {outcome.equal} of {outcome.asked} connections answered as the witness would"
+    program.tell(f"{told}, {outcome.exactly_one} with exactly one terminal; {share}")
+    if json_file:
+        program.write(json.dumps(outcome.figures(), indent=1) + "\n", json_file)
+    return 0 if outcome.equal == outcome.asked else 1

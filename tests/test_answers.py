@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 from nacl.public import PrivateKey, SealedBox
 from nacl.signing import SigningKey, VerifyKey
+from typer.testing import CliRunner
 
 from agent.control.archive import Archive
 from agent.runtime import files
@@ -25,8 +26,10 @@ from agent.vault.keys import KeyRing
 from tests.test_requests import AGENTS, COMMON, GATEWAY, SCOPE, document, freeze
 from tests.test_requests import billing as billing_document
 from tools.custodian import agents, answers, bundles, freezes, handovers, matching, register
+from tools.custodian.__main__ import app as custodian_app
 from tools.custodian.agents import AgentError
 from tools.custodian.handovers import HandoverError
+from tools.custodian.store import Store
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -315,21 +318,22 @@ def test_order_to_preserve_keeps_what_is_held_and_nothing_more(gateway, tmp_path
     octets, _ = answers.opened(read, gateway.key)
     del gateway.keys["attribution", date(2027, 1, 16)]
     read.request.keep_until = (keep_until - EPOCH).days
-    public = freezes.key_for(tmp_path, read.request)
-    assert freezes.freeze(made, octets, public, tmp_path / "frozen") == 2
-    told, kept = freezes.read(tmp_path / "frozen", freezes.key_of(tmp_path, {"keep_until": keep_until, "number": COMMON["number"]}))
+    Store.make(tmp_path / "keys", b"correct horse", operations=1, octets=8192)
+    store = Store(tmp_path / "keys", b"correct horse")
+    assert freezes.freeze(made, octets, freezes.key_for(store, read.request), tmp_path / "frozen") == 2
+    told, kept = freezes.read(tmp_path / "frozen", store.key("freeze", keep_until))
     assert told["keep_until"] == str(keep_until)
     assert sorted(kept) == sorted(attribution.pack(one) for one in (connection(20012, TEN + 60, TEN + 70), holding(19968, TEN, TEN + 500)))
     assert len(matching.rows(read.request, kept)) == 2
-    assert freezes.destroy_due(tmp_path, later) == []
-    assert freezes.destroy_due(tmp_path, keep_until) == [COMMON["number"]]
-    assert freezes.key_of(tmp_path, told) is None
+    assert Store(tmp_path / "keys", None, later).destroy_due() == []
+    assert Store(tmp_path / "keys", None, keep_until).destroy_due() == [("freeze", keep_until)]
+    assert store.key("freeze", keep_until) is None
     with pytest.raises(HandoverError, match="its key is destroyed"):
-        freezes.read(tmp_path / "frozen", freezes.key_of(tmp_path, told))
+        freezes.read(tmp_path / "frozen", None)
     for wrong in (date.today(), date.today() + timedelta(days=366)):  # noqa: DTZ011
         read.request.keep_until = (wrong - EPOCH).days
         with pytest.raises(HandoverError, match="keep_until"):
-            freezes.key_for(tmp_path, read.request)
+            freezes.key_for(store, read.request)
 
 
 def test_agent_s_key_is_behind_his_passphrase_and_signs_once(tmp_path):
@@ -355,3 +359,50 @@ def test_agent_s_key_is_behind_his_passphrase_and_signs_once(tmp_path):
     assert not (tmp_path / "two.toml").exists()
     with pytest.raises(AgentError, match="there already"):
         agents.new(fields, tmp_path / "one.toml", 7)
+
+
+def test_commands_of_agents_and_custodian_make_an_answer(gateway, tmp_path, monkeypatch):
+    """L34-II-4: key, new, sign, sign, then answer and register, as people run them; every mistake is one line and exit 2."""
+    monkeypatch.setattr(agents.pwhash.argon2id, "OPSLIMIT_MODERATE", 1)
+    monkeypatch.setattr(agents.pwhash.argon2id, "MEMLIMIT_MODERATE", 8192)
+    secret = tmp_path / "secret"
+    secret.write_text("correct horse battery\n")
+    told: list[str] = []
+
+    def command(*words: str, status: int = 0) -> str:
+        done = CliRunner().invoke(custodian_app, [str(word) for word in words])
+        assert done.exit_code == status, done.output
+        if status:
+            assert len(done.stderr.splitlines()) == 1
+            assert "; accepted: " in done.stderr
+        told.append(done.output)
+        return done.output
+
+    lock = ("--passphrase-file", str(secret))
+    for name, agent in (("A. Martin", "a"), ("B. Durand", "b")):
+        command("request", "key", name, "--out", f"{tmp_path}/{agent}.key", *lock)
+    known = tmp_path / "agents"
+    known.write_text((tmp_path / "a.pub").read_text() + (tmp_path / "b.pub").read_text())
+    asked = tmp_path / "request.toml"
+    words = ["--out", str(asked), "--gateway", GATEWAY, "--authority", "Court", "--reference", "1", "--purpose", "attribution"]
+    words += ["--from", COMMON["from"], "--until", COMMON["until"]]
+    scope = ["--public-address", "203.0.113.2", "--port", "20012", "--protocol", "tcp"]
+    command("request", "new", *words, *scope, "--ground", "penal", status=2)
+    command("request", "new", *words, *scope[:4], "--ground", "L336-3", status=2)
+    command("request", "new", *words, *scope, "--ground", "L336-3")
+    for agent in "ab":
+        command("request", "sign", str(asked), "--key", f"{tmp_path}/{agent}.key", *lock)
+    command("request", "sign", str(asked), "--key", f"{tmp_path}/a.key", *lock, status=2)
+    gateway.keep(connection(20012, TEN + 60, TEN + 70))
+    handover = gateway.hand_over(asked.read_text())
+    Store.make(tmp_path / "keys", b"correct horse battery", operations=1, octets=8192)
+    register_file = tmp_path / "register"
+    rest = ["--store", f"{tmp_path}/keys", "--agents", str(known), "--register", str(register_file), *lock]
+    said = command("answer", str(handover), *rest, "--out", f"{tmp_path}/answer")
+    assert "nothing held" in said  # this store has none of the gateway's keys
+    assert "the key of that day is destroyed" in said
+    command("answer", str(handover), *rest, "--out", f"{tmp_path}/again", status=2)
+    command("freeze", str(handover), *rest, "--out", f"{tmp_path}/frozen", status=2)
+    assert not (tmp_path / "again").exists()
+    listed = json.loads(command("register", "--register", str(register_file), "--json", "-"))
+    assert [(row["kind"], row["result"], row["authority"]) for row in listed] == [("answer", "nothing held", "Court")]

@@ -202,6 +202,11 @@ def _lines(text: str) -> "dict[str, str]":
     return fields
 
 
+def names(purpose: str) -> "tuple[str, ...]":
+    """Return the names of a document's lines before the signatures, none for a purpose that can't be asked for."""
+    return _COMMON + _SCOPE[purpose] if purpose in _SCOPE else ()
+
+
 def document(fields: "dict[str, str]") -> str:
     """Return the text of a document that nobody has signed yet."""
     return "".join(name + ' = "' + fields[name] + '"\n' for name in _COMMON + _SCOPE[fields["purpose"]])

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from host_sim.commands import Program
-from tools.custodian import bundles, records, segments
+from tools.custodian import bundles, desk, records, segments
 from tools.custodian.store import AHEAD, PURPOSES, Store, StoreError
 
 ENVIRONMENT = "OUBLI_CUSTODIAN_PASSPHRASE_FILE"
@@ -224,6 +224,8 @@ def _bundle_wrong(path: Path, key: VerifyKey) -> str:
     late = [row for row in rows if (row.day - made).days > AHEAD]
     return f"{len(late)} rows more than {AHEAD} days ahead" if late else ""
 
+
+desk.add(app, _program, passphrase)
 
 if __name__ == "__main__":
     app()

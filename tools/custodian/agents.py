@@ -82,6 +82,14 @@ def new(fields: dict[str, str], path: Path, days: int) -> Request:
     except ValueError:
         raise AgentError(f"--until: {until!r} isn't a time; accepted: such as 2026-11-25T10:10:00Z") from None
     made = {"format": requests.FORMAT, "number": secrets.token_hex(16), "expires": f"{last:%Y-%m-%dT%H:%M:%SZ}"}
+    names = requests.names(fields["purpose"])
+    if not names:
+        raise AgentError(f"--purpose: {fields['purpose']!r}: not available (L34-II-4); accepted: attribution, billing, freeze")
+    wrong = [f"{name}: missing" for name in names if name not in made | fields] + [
+        f"{name}: not for it" for name in fields if name not in names
+    ]
+    if wrong:
+        raise AgentError(f"--{wrong[0].replace('_', '-')}; accepted: for {fields['purpose']} {', '.join(names[3:])}")
     request = understood(requests.document(made | fields))
     write_new(path, request.text.encode(), 0o644)
     return request

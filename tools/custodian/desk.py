@@ -7,59 +7,45 @@
 import json
 import sys
 from collections.abc import Callable
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from nacl.public import PrivateKey, PublicKey
-from nacl.signing import SigningKey
+from nacl.public import PublicKey
 from rich.console import Console
 
 from host_sim.commands import Program
 from tools.custodian import agents, answers, freezes, handovers, register
 from tools.custodian.agents import AgentError
 from tools.custodian.handovers import HandoverError
+from tools.custodian.store import Store, StoreError
 
-Passphrase = Annotated[Path | None, typer.Option("--passphrase-file", metavar="FILE", help="Its first line is the passphrase; else asked.")]
 Json = Annotated[str | None, typer.Option("--json", metavar="FILE", help="Write what was done as JSON; - is standard output.")]
+Secret = Annotated[Path | None, typer.Option("--passphrase-file", metavar="FILE", help="Its first line is the passphrase; else asked.")]
+Folder = Annotated[Path, typer.Option("--store", metavar="DIR", help="The key store.", envvar="OUBLI_CUSTODIAN_STORE")]
 Agents = Annotated[Path, typer.Option("--agents", metavar="FILE", help="The qualified agents' public keys: lines HEX NAME.")]
-Keys = Annotated[Path, typer.Option("--keys", metavar="DIR", help="The custodian's folder of keys.")]
 Register = Annotated[Path, typer.Option("--register", metavar="FILE", help="The register of requests, appended to.")]
-
-# What gives the custodian's signing key, and the private key of a purpose's day (None: destroyed), from his folder and passphrase.
-Custody = Callable[[Path, bytes], tuple[SigningKey, Callable[[str, date], PrivateKey | None]]]
-
-
-def passphrase(program: Program, file: Path | None, *, twice: bool = False) -> bytes:
-    """Return the passphrase, asked for on the terminal where no file has it."""
-    if file is not None:
-        try:
-            return file.read_bytes().split(b"\n")[0]
-        except OSError as failure:
-            program.refuse(f"--passphrase-file: {file}: can't be read ({failure.strerror}); accepted: a file")
-    if not sys.stdin.isatty():
-        program.refuse("passphrase: nobody to ask; accepted: --passphrase-file FILE, or a terminal")
-    asked: str = typer.prompt("passphrase", hide_input=True, confirmation_prompt=twice, err=True)
-    return asked.encode()
+Out = Annotated[Path, typer.Option("--out", metavar="PATH", help="A new folder or file.")]
+Ask = Callable[..., bytes]  # gives the passphrase: from a file, else asked for; `new`: twice
 
 
-def request_app(program: Program) -> typer.Typer:
+def request_app(program: Program, passphrase: Ask) -> typer.Typer:
     """Return the agents' commands."""
     app = typer.Typer(cls=program.group, help="A request of an authority: written, and signed by two qualified agents.")
 
     @app.command("key")
-    def key(name: str, out: Path, passphrase_file: Passphrase = None) -> None:
+    def key(name: str, out: Out, passphrase_file: Secret = None) -> None:
         """Make an agent's key: OUT behind a passphrase, and OUT with .pub, which is enrolled at the gateway and given to the custodian."""
         try:
-            public = agents.new_key(name, passphrase(program, passphrase_file, twice=True), out)
+            public = agents.new_key(name, passphrase(passphrase_file, new=True), out)
         except AgentError as failure:
             program.refuse(str(failure))
         typer.echo(f"{public}: enrol it on each gateway (oubli request enrol {public.name}) and give it to the custodian")
 
     @app.command("new")
     def new(
-        out: Path,
+        out: Out,
         purpose: Annotated[str, typer.Option(help="attribution, billing, or freeze (an order to preserve).")],
         gateway: Annotated[str, typer.Option(help="gateway.id of the one gateway.")],
         ground: Annotated[str, typer.Option(help="L336-3, STAD or IIbis-3; billing: IV-1; freeze: IIIbis.")],
@@ -87,11 +73,11 @@ def request_app(program: Program) -> typer.Typer:
         typer.echo(f"{out}: {agents.summary(made)}; to be signed by two agents")
 
     @app.command("sign")
-    def sign(request: Path, key: Path, passphrase_file: Passphrase = None) -> None:
+    def sign(request: Path, key: Annotated[Path, typer.Option(help="The agent's key.")], passphrase_file: Secret = None) -> None:
         """Add an agent's signature to a request; the second one makes it ready to run."""
         try:
             typer.echo(agents.summary(agents.read(request)), err=True)
-            signed = agents.sign(request, agents.load_key(key, passphrase(program, passphrase_file)))
+            signed = agents.sign(request, agents.load_key(key, passphrase(passphrase_file)))
         except AgentError as failure:
             program.refuse(str(failure))
         count = len(signed.signatures)
@@ -102,43 +88,55 @@ def request_app(program: Program) -> typer.Typer:
     return app
 
 
-def add(app: typer.Typer, program: Program, custody: Custody) -> None:
-    """Add the commands to the custodian's program; `custody` opens his keys."""
-    app.add_typer(request_app(program), name="request")
+def add(app: typer.Typer, program: Program, passphrase: Ask) -> None:
+    """Add the commands to the custodian's program."""
+    app.add_typer(request_app(program, passphrase), name="request")
+
+    def opened(handover: Path, folder: Path, agents_file: Path, register_file: Path, secret: Path | None) -> tuple[Store, answers.Answer]:
+        read = handovers.read(handover, agents.enrolled(agents_file))
+        register.once(register_file, read.request)
+        if datetime.now(UTC).timestamp() >= read.request.expires + handovers.GRACE:
+            raise HandoverError("expired", "request.expires: it has expired (L34-II-4); accepted: within 31 days after it")
+        store = Store(folder, passphrase(secret))
+        return store, answers.answer(read, store.key)
 
     @app.command("answer")
     def answer(
-        handover: Path, keys: Keys, agents_file: Agents, register_file: Register, out: Path,
+        handover: Path, store: Folder, agents_file: Agents, register_file: Register, out: Out,
         to: Annotated[Path | None, typer.Option(metavar="FILE", help="The requester's public key (X25519, hex): seals the answer.")] = None,
-        passphrase_file: Passphrase = None, json_file: Json = None,
+        secret: Secret = None, json_file: Json = None,
     ) -> None:  # fmt: skip
-        """Verify a handover again, open it, and write what its scope covers, or that nothing is held, with a signed manifest."""
+        """Verifies a handover again, opens it, and writes what its scope covers, or that nothing is held, with a signed manifest."""
         try:
-            read, made, key, _ = _opened(program, handover, keys, agents_file, register_file, passphrase_file, custody)
-            if read.request.purpose == "freeze":
+            custodian, made = opened(handover, store, agents_file, register_file, secret)
+            request = made.handover.request
+            if request.purpose == "freeze":
                 raise HandoverError(
                     "not available", "request.purpose: an order to preserve isn't answered; accepted: oubli-custodian freeze"
                 )
-            register.enter(register_file, "answer", read.request, made.result, len(made.rows))
-            path = answers.write(made, key, out, None if to is None else _requester(to))
-        except (AgentError, HandoverError) as failure:
+            path = answers.write(made, custodian.signing, out, None if to is None else _requester(to))
+            register.enter(register_file, "answer", request, made.result, len(made.rows))
+            custodian.note("answer", number=request.fields["number"], result=made.result)
+        except (AgentError, HandoverError, StoreError) as failure:
             program.refuse(str(failure))
         _tell(program, made, path, json_file)
 
     @app.command("freeze")
     def freeze(
-        handover: Path, keys: Keys, agents_file: Agents, register_file: Register, out: Path,
-        passphrase_file: Passphrase = None, json_file: Json = None,
+        handover: Path, store: Folder, agents_file: Agents, register_file: Register, out: Out,
+        secret: Secret = None, json_file: Json = None,
     ) -> None:  # fmt: skip
-        """Seal what an order to preserve covers again, under a key of its own that is destroyed when the order ends."""
+        """Seals what an order to preserve covers again, under a key that is destroyed when the order ends."""
         try:
-            read, made, _, octets = _opened(program, handover, keys, agents_file, register_file, passphrase_file, custody)
-            if read.request.purpose != "freeze":
+            custodian, made = opened(handover, store, agents_file, register_file, secret)
+            request = made.handover.request
+            if request.purpose != "freeze":
                 raise HandoverError("not available", "request.purpose: not an order to preserve; accepted: oubli-custodian answer")
-            public = freezes.key_for(keys, read.request)
-            count = freezes.freeze(made, octets, public, out)
-            register.enter(register_file, "freeze", read.request, made.result, count)
-        except (AgentError, HandoverError) as failure:
+            public = freezes.key_for(custodian, request)
+            count = freezes.freeze(made, answers.opened(made.handover, custodian.key)[0], public, out)
+            register.enter(register_file, "freeze", request, made.result, count)
+            custodian.note("freeze", number=request.fields["number"], until=request.fields["keep_until"])
+        except (AgentError, HandoverError, StoreError) as failure:
             program.refuse(str(failure))
         _tell(program, made, out, json_file)
 
@@ -162,18 +160,6 @@ def _requester(path: Path) -> PublicKey:
         raise AgentError(f"--to: {path}: can't be read ({failure.strerror}); accepted: a public key") from None
     except ValueError:
         raise AgentError(f"--to: {path}: not a public key; accepted: 64 hexadecimal digits (X25519)") from None
-
-
-def _opened(
-    program: Program, handover: Path, keys: Path, agents_file: Path, register_file: Path, passphrase_file: Path | None, custody: Custody
-) -> tuple[handovers.Handover, answers.Answer, SigningKey, list[bytes]]:
-    read = handovers.read(handover, agents.enrolled(agents_file))
-    register.once(register_file, read.request)
-    if datetime.now(UTC).timestamp() >= read.request.expires + handovers.GRACE:
-        raise HandoverError("expired", "request.expires: it has expired (L34-II-4); accepted: within 31 days after it")
-    key, private = custody(keys, passphrase(program, passphrase_file))
-    made = answers.answer(read, private)
-    return read, made, key, answers.opened(read, private)[0]
 
 
 def _tell(program: Program, made: answers.Answer, path: Path, json_file: str | None) -> None:

@@ -1,26 +1,27 @@
 # SPDX-License-Identifier: Apache-2.0
 """An order to preserve (in force: III bis): what is held already and matches is sealed again, until the order ends (L34-III-4).
 
-It happens at the custodian's: the gateway collects nothing more and keeps nothing longer for it, the original expires as ever. The copy is
-sealed to a key made for this order alone, whose destroy date is the order's end. File: "OUBLIFRZ", u32 length and JSON of what it is,
-then a sealed box of the records, each behind one octet that says how long it is.
+It happens at the custodian's: the gateway collects nothing more and keeps nothing longer for it, the original expires as ever. The copy
+is sealed to a key for orders that end on that day, which the custodian's store destroys then. File: "OUBLIFRZ", u32 length and JSON
+of what it is, then a sealed box of the records, each behind one octet that says how long it is.
 """
 
 import json
-import os
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
 from nacl.exceptions import CryptoError
 from nacl.public import PrivateKey, PublicKey, SealedBox
 
+from agent import law
 from agent.control.requests import Request
 from agent.vault import attribution
 from tools.custodian import matching, segments
-from tools.custodian.agents import AgentError, write_new
+from tools.custodian.agents import write_new
 from tools.custodian.answers import Answer
 from tools.custodian.handovers import HandoverError
+from tools.custodian.store import Store
 
 MAGIC = b"OUBLIFRZ"
 EPOCH = date(1970, 1, 1)
@@ -31,39 +32,12 @@ def end_of(request: Request) -> date:
     return EPOCH + timedelta(days=request.keep_until)
 
 
-def key_for(folder: Path, request: Request) -> PublicKey:
-    """Make an order's own key in the custodian's folder: `freeze/DAY-NUMBER.key`, where DAY is when it is destroyed."""
+def key_for(store: Store, request: Request) -> PublicKey:
+    """Return the key for orders that end when this one does, in the custodian's store; `destroy-due` destroys it on that day."""
     last = end_of(request)
-    if not datetime.now(UTC).date() < last <= datetime.now(UTC).date() + timedelta(days=365):
+    if not store.today < last <= store.today + timedelta(days=law.purpose("freeze").ceiling // law.DAY):
         raise HandoverError("expired", f"request.keep_until: {last}; accepted: a day from tomorrow to 365 days from now")
-    key = PrivateKey.generate()
-    orders = folder / "freeze"
-    try:
-        orders.mkdir(mode=0o700, exist_ok=True)
-    except OSError as failure:
-        raise AgentError(f"{orders}: can't be made ({failure.strerror}); accepted: a folder that can be written") from None
-    write_new(orders / f"{last}-{request.fields['number']}.key", bytes(key), 0o600)
-    return key.public_key
-
-
-def destroy_due(folder: Path, today: date) -> list[str]:
-    """Overwrite and remove the keys of orders that have ended; returns their numbers."""
-    gone = []
-    for path in sorted((folder / "freeze").glob("????-??-??-*.key")):
-        if date.fromisoformat(path.name[:10]) <= today:
-            with path.open("r+b") as file:
-                file.write(bytes(32))
-                file.flush()
-                os.fsync(file.fileno())
-            path.unlink()
-            gone.append(path.name[11:].removesuffix(".key"))
-    return gone
-
-
-def key_of(folder: Path, told: dict[str, Any]) -> PrivateKey | None:
-    """Return the key of a frozen file, None where it is destroyed."""
-    path = folder / "freeze" / f"{told['keep_until']}-{told['number']}.key"
-    return PrivateKey(path.read_bytes()) if path.exists() else None
+    return PublicKey(store.order(last))
 
 
 def freeze(made: Answer, octets: list[bytes], public: PublicKey, target: Path) -> int:

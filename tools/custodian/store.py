@@ -138,6 +138,10 @@ class Store:
         _write(path, json.dumps(said).encode())
         return bundles.Row(purpose, day, bytes(key.public_key), destroy)
 
+    def order(self, last: date) -> bytes:
+        """Return the public key for orders to preserve that end on a day; its private half is destroyed on that day (L34-III-4)."""
+        return self._row("freeze", last, last).public
+
     def key(self, purpose: str, day: date) -> PrivateKey | None:
         """Return a day's private key, None where there is none (any more)."""
         try:
