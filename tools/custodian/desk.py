@@ -76,7 +76,7 @@ def request_app(program: Program, passphrase: Ask) -> typer.Typer:
     def sign(request: Path, key: Annotated[Path, typer.Option(help="The agent's key.")], passphrase_file: Secret = None) -> None:
         """Add an agent's signature to a request; the second one makes it ready to run."""
         try:
-            typer.echo(agents.summary(agents.read(request)), err=True)
+            typer.echo(agents.summary(agents.read(request)))
             signed = agents.sign(request, agents.load_key(key, passphrase(passphrase_file)))
         except AgentError as failure:
             program.refuse(str(failure))
