@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from nacl.public import PrivateKey, SealedBox
+from nacl.pwhash import argon2id
 from nacl.signing import SigningKey, VerifyKey
 from typer.testing import CliRunner
 
@@ -363,8 +364,8 @@ def test_agent_s_key_is_behind_his_passphrase_and_signs_once(tmp_path):
 
 def test_commands_of_agents_and_custodian_make_an_answer(gateway, tmp_path, monkeypatch):
     """L34-II-4: key, new, sign, sign, then answer and register, as people run them; every mistake is one line and exit 2."""
-    monkeypatch.setattr(agents.pwhash.argon2id, "OPSLIMIT_MODERATE", 1)
-    monkeypatch.setattr(agents.pwhash.argon2id, "MEMLIMIT_MODERATE", 8192)
+    monkeypatch.setattr(argon2id, "OPSLIMIT_MODERATE", 1)
+    monkeypatch.setattr(argon2id, "MEMLIMIT_MODERATE", 8192)
     secret = tmp_path / "secret"
     secret.write_text("correct horse battery\n")
     told: list[str] = []
