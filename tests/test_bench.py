@@ -17,9 +17,9 @@ import pytest
 from agent.summary.metrics import METRICS
 from host_sim import kernel
 from tests.interpreters import PROJECT
-from tools.bench import capture, exporter, flows, population
+from tools.bench import capture, exporter, flows, peers, population
 from tools.bench import store as stores
-from tools.bench.peers import Peer, handled, prepare_oubli
+from tools.bench.peers import PEERS, Peer, handled, prepare_oubli
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -62,6 +62,21 @@ def test_a_small_flush_loses_nothing_and_has_every_figure():
     assert (result["flows"], result["rounds"], result["terminals"]) == (FLOWS, 1, 50)
     assert {"processor", "cores", "kernel", "versions"} <= set(result["machine"])
     assert namespaces(bench) == []
+
+
+@pytest.mark.needs("root", "ip", "nft", "conntrack")
+def test_a_peer_that_is_not_here_is_named_and_the_rest_is_measured(monkeypatch):
+    """Where none of those asked for is here, nothing is measured."""
+    there = peers._is_there
+    monkeypatch.setattr(peers, "_is_there", lambda name: name not in ("ulogd", "ulogd2-json", "pyroute2") and there(name))
+    asked = {peer.name: peer for peer in PEERS}
+    lacking = capture.check(FLOWS, [asked[name] for name in ("oubli CPython", "ulogd2 JSON", "pyroute2")])
+    assert lacking == {
+        "ulogd2 JSON": ["ulogd (Debian package ulogd2)", "ulogd2-json (Debian package ulogd2-json)"],
+        "pyroute2": ["pyroute2 (Debian package python3-pyroute2)"],
+    }
+    with pytest.raises(capture.CaptureError, match="not on this machine: ulogd"):
+        capture.check(FLOWS, [asked["ulogd2 text"]])
 
 
 DEAF = """

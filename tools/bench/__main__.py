@@ -74,10 +74,11 @@ def capture(
     cases = tuple(one for one in captures.CASES if not case or one in case)
     console = _console(json_file)
     try:
-        captures.check(flows, peers)
+        lacking = captures.check(flows, peers)
         with console.status("making flows") as status:
             load = captures.Load(flows, terminals, cases)
-            result = captures.measure(load, rounds, peers, status.update)
+            result = captures.measure(load, rounds, [one for one in peers if one.name not in lacking], status.update)
+        result["missing"] = lacking
     except captures.CaptureError as failure:
         _program.refuse(str(failure))
     except LabError as failure:
@@ -85,6 +86,8 @@ def capture(
     except KeyboardInterrupt:
         _program.refuse("interrupted; everything it made is removed", 130)
     console.print(captures.table(result))
+    for name, lacks in lacking.items():
+        console.print(f"not measured: {name}, for want of {', '.join(lacks)}")
     if json_file:
         _write(result, json_file)
 

@@ -65,15 +65,20 @@ class Load:
         return self.frames[::2]
 
 
-def check(count: int, peers: list[Peer]) -> None:
-    """Raise CaptureError where this machine lacks what is needed."""
+def check(count: int, peers: list[Peer]) -> dict[str, list[str]]:
+    """Return what the peers lack that are not on this machine, by name; CaptureError where nothing can be measured."""
     if os.geteuid() != 0:
         raise CaptureError("capture: needs root: it makes network namespaces")
-    if lacks := missing(peers):
+    lacking = {peer.name: lacks for peer in peers if (lacks := missing(peer))}
+    lacks = missing()
+    if len(lacking) == len(peers):
+        lacks += [name for names in lacking.values() for name in names]
+    if lacks:
         raise CaptureError(f"capture: not on this machine: {', '.join(lacks)}")
     limit = int(Path("/proc/sys/net/netfilter/nf_conntrack_max").read_text())
     if count + _SPARE > limit:
         raise CaptureError(f"--flows: {count} don't fit the kernel's table; accepted: at most {limit - _SPARE} (nf_conntrack_max)")
+    return lacking
 
 
 def measure(load: Load, rounds: int, peers: list[Peer], progress: Callable[[str], None]) -> dict[str, Any]:

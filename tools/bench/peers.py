@@ -2,8 +2,8 @@
 """Who is measured: the recorder on both interpreters, and what people use instead. Each listens to ended connections only.
 
 Every one asks for the same receive buffer as the recorder (conntrack 1.4.8 enlarges another socket than the one it listens
-on, and loses most of a burst). ulogd2 runs in its loss-free mode (`reliable=1`) and writes text; conntrack writes text with
-timestamps; both into a file on tmpfs, where the recorder's store is too. pyroute2 is asked for the attributes that the
+on, and loses most of a burst). ulogd2 runs in its loss-free mode (`reliable=1`) and writes text, or JSON; conntrack writes text with
+timestamps; all into a file on tmpfs, where the recorder's store is too. pyroute2 is asked for the attributes that the
 recorder reads, and nothing is done with them. The floor is a C program, compiled here, that only receives, loss-free.
 """
 
@@ -37,18 +37,23 @@ _ULOGD = """
 logfile="{folder}/log"
 loglevel=5
 {plugins}
-stack=ct1:NFCT,ip2str1:IP2STR,print1:PRINTFLOW,emu1:LOGEMU
+stack={stack}
 [ct1]
 hash_enable=0
 event_mask=0x00000004
 reliable=1
 netlink_socket_buffer_size={buffer}
 netlink_socket_buffer_maxsize={buffer}
-[emu1]
+[out1]
 file="{folder}/out"
 sync=0
 """
-_ULOGD_PLUGINS = ("inpflow_NFCT", "filter_IP2STR", "filter_PRINTFLOW", "output_LOGEMU")
+# What it writes: the way through its plugins.
+_ULOGD_WAYS = {
+    "text": "ct1:NFCT,ip2str1:IP2STR,print1:PRINTFLOW,out1:LOGEMU",
+    "JSON": "ct1:NFCT,ip2str1:IP2STR,out1:JSON",
+}
+_ULOGD_KINDS = {"NFCT": "inpflow", "IP2STR": "filter", "PRINTFLOW": "filter", "LOGEMU": "output", "JSON": "output"}
 
 _PYROUTE2 = """
 import signal, socket
@@ -130,13 +135,20 @@ def handled(folder: Path) -> int:
     return known
 
 
-def _ulogd_plugins() -> list[Path]:
-    return [path for name in _ULOGD_PLUGINS for path in Path("/usr/lib").glob(f"*/ulogd/ulogd_{name}.so")]
+def _plugin(name: str) -> list[Path]:
+    return list(Path("/usr/lib").glob(f"*/ulogd/ulogd_{name}.so"))
 
 
-def _prepare_ulogd(folder: Path) -> None:
-    plugins = "\n".join(f'plugin="{path}"' for path in _ulogd_plugins())
-    (folder / "ulogd.conf").write_text(_ULOGD.format(folder=folder, plugins=plugins, buffer=BUFFER))
+def _ulogd(way: str, pattern: bytes, *needs: str) -> "Peer":
+    stack = _ULOGD_WAYS[way]
+    names = [f"{_ULOGD_KINDS[name]}_{name}" for name in (step.split(":")[1] for step in stack.split(","))]
+
+    def prepare(folder: Path) -> None:
+        plugins = "\n".join(f'plugin="{path}"' for name in names for path in _plugin(name))
+        (folder / "ulogd.conf").write_text(_ULOGD.format(folder=folder, plugins=plugins, stack=stack, buffer=BUFFER))
+
+    words = lambda folder: ["ulogd", "-c", str(folder / "ulogd.conf")]  # noqa: E731 (one expression)
+    return Peer(f"ulogd2 {way}", ("ulogd", *needs), prepare, words, _lines("out", pattern))
 
 
 def _prepare_floor(folder: Path) -> None:
@@ -184,7 +196,8 @@ class Peer:
 PEERS = (
     Peer("oubli CPython", (), prepare_oubli, _oubli(sys.executable), handled, asked=True),
     Peer("oubli MicroPython", ("micropython",), prepare_oubli, _oubli("micropython", "-X", f"heapsize={HEAP}"), handled, asked=True),
-    Peer("ulogd2", ("ulogd",), _prepare_ulogd, lambda folder: ["ulogd", "-c", str(folder / "ulogd.conf")], _lines("out", rb"\[DESTROY\]")),
+    _ulogd("text", rb"\[DESTROY\]"),
+    _ulogd("JSON", rb"^\{", "ulogd2-json"),
     Peer(
         "conntrack -E",
         ("conntrack",),
@@ -206,12 +219,14 @@ _PACKAGES = {
 
 
 def _is_there(name: str) -> bool:
-    return shutil.which(name) is not None or (name == "pyroute2" and importlib.util.find_spec(name) is not None)
+    if name == "pyroute2":
+        return importlib.util.find_spec(name) is not None
+    return bool(_plugin("output_JSON")) if name == "ulogd2-json" else shutil.which(name) is not None
 
 
-def missing(chosen: list[Peer]) -> list[str]:
-    """Return what these peers need and this machine lacks, with the Debian package that brings it."""
-    wanted = dict.fromkeys(["ip", "nft", "nsenter", "conntrack", *(need for peer in chosen for need in peer.needs)])
+def missing(peer: Peer | None = None) -> list[str]:
+    """Return what a peer needs, or every measurement, and this machine lacks, with the Debian package that brings it."""
+    wanted = peer.needs if peer else ("ip", "nft", "nsenter", "conntrack")
     return [f"{name} (Debian package {_PACKAGES.get(name, name)})" for name in wanted if not _is_there(name)]
 
 
