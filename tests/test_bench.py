@@ -17,7 +17,7 @@ import pytest
 from agent.summary.metrics import METRICS
 from host_sim import kernel
 from tests.interpreters import PROJECT
-from tools.bench import capture, exporter, flows, peers, population
+from tools.bench import capture, exporter, flows, instructions, peers, population
 from tools.bench import store as stores
 from tools.bench.peers import PEERS, Peer, handled, prepare_oubli
 
@@ -160,17 +160,26 @@ def test_flows_are_a_mix_and_the_same_every_time():
 
 
 @pytest.mark.needs("valgrind", "micropython")
-def test_instructions_are_counted_on_both_interpreters():
+def test_a_connection_takes_no_more_instructions_than_are_kept():
+    """The one performance gate: ratios to a plain walk counted in the same run, at most 5 % above tools/bench/kept.json."""
     bench = start("instructions", "--times", "1", "--json", "-")
-    out, complaint = bench.communicate(timeout=240)
+    out, complaint = bench.communicate(timeout=300)
     assert bench.returncode == 0, complaint
     result = json.loads(out)
     assert [row["name"] for row in result["rows"]] == ["CPython", "MicroPython"]
-    assert all(1000 < row["instructions"] < row["walk"] for row in result["rows"])  # a known layout beats a walk, by far
+    assert all(1000 < row["decode"] < row["walk"] for row in result["rows"])  # a known layout beats a walk, by far
+    assert instructions.grown(result, json.loads(instructions.KEPT.read_text())) == []
     one, *others = [row["instructions"] for row in result["updates"] if not row["clash"]]
     assert all(abs(count - one) < one // 4 for count in others), result["updates"]  # flat from 1 terminal on
     assert [row["clash"] for row in result["updates"]] == [False, False, False, True]
     assert all(row["heap"] < 64 for row in result["updates"])
+
+
+def test_growth_of_more_than_five_per_cent_and_an_unknown_interpreter_are_told():
+    kept = {"cpython 3.11": {"decode": 0.1, "whole": 0.5}}
+    row = {"version": "cpython 3.11", "ratios": {"decode": 0.105, "whole": 0.526}}
+    assert instructions.grown({"rows": [row]}, kept) == ["cpython 3.11: whole takes 0.526 walks, 0.5 are kept"]
+    assert instructions.grown({"rows": [{**row, "version": "cpython 3.99"}]}, kept) == ["cpython 3.99: no figures are kept of it"]
 
 
 def test_errors_are_what_theory_says_and_less_than_naive_designs_give():

@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Plays a recording to a whole recorder again and again: what a connection costs from the kernel's octets to the packed record.
+
+`way_stage.py RECORDING TIMES whole|seal|expire FOLDER`; prints how many connections were kept, sealed or forgotten. The clock stands
+still, trusted, within an agent-day, so that the day's table is written too. `seal` seals what is waiting and closes the segment after
+each playing, `expire` forgets it too; each contains the one before. Runs on MicroPython too.
+"""
+
+import gc
+import sys
+
+from agent import config
+from agent.recorder import Recorder
+from agent.runtime import files, memory
+from agent.runtime.libc import native
+
+_SECOND = 1000000000
+START = 1800000000  # s since the epoch: a Friday morning
+LATER = 2 * 86400 * _SECOND  # past every lifetime
+_TEXT = b"""config gateway 'gateway'
+	option id 'oublimeasurement'
+	option duty 'none'
+	list lan 'lan'
+"""
+
+
+class Time:
+    """A clock that stands still until it is moved."""
+
+    boot = "a1" * 16
+
+    def __init__(self) -> None:
+        self.now, self.since = (START - 700) * _SECOND, 1000 * _SECOND
+
+    def wall(self) -> int:
+        """Return ns since the epoch."""
+        return self.now
+
+    def monotonic(self) -> int:
+        """Return ns since boot."""
+        return self.since
+
+    def move(self, seconds: int) -> None:
+        """Let so many seconds pass."""
+        self.now += seconds * _SECOND
+        self.since += seconds * _SECOND
+
+
+def _quiet(_text: str) -> None:
+    """Say nothing."""
+
+
+def _absent(_name: str) -> None:
+    """Stand in for the settings of conntrack: the kernel's defaults."""
+
+
+def _frames(path: str) -> "list[bytes]":
+    datagrams = []
+    with open(path, "rb") as file:
+        while head := file.read(4):
+            datagrams.append(file.read(int.from_bytes(head, "little")))
+    return datagrams
+
+
+def main(path: str, times: int, way: str, folder: str) -> int:
+    """Play it `times` times; returns how many connections went that way."""
+    files.make_folder(folder, 0o700)
+    with open(folder + "/oubli", "wb") as file:
+        file.write(_TEXT)
+    time = Time()
+    recorder = Recorder(config.load(folder + "/oubli"), folder, time, log=_quiet, sysctl=_absent, network=dict)
+    recorder.tick()
+    recorder.confirm_time()
+    time.move(700)
+    recorder.tick()
+    recorder.confirm_time()
+    recorder.tick()
+    inbox = memory.scratch(4096)
+    told, ended = _frames(path + ".lan"), _frames(path)
+    for data in told:
+        inbox.view[: len(data)] = data
+        recorder.neighbour(inbox.view, len(data))
+    ring = recorder.stores["security"]
+    native.started()
+    gc.disable()  # whether a collection falls into a run is chance; a connection leaves a collector next to nothing to do
+    for _ in range(times):
+        for data in ended:
+            inbox.view[: len(data)] = data
+            recorder.datagram(inbox.view, len(data))
+        if way == "seal":
+            ring.stepped()
+        elif way == "expire":
+            ring.tick(time.now + LATER, time.since + LATER, trusted=True)
+    return recorder.counters.values["kept"]
+
+
+if __name__ == "__main__":
+    print(main(sys.argv[1], int(sys.argv[2]), sys.argv[3], sys.argv[4]))
