@@ -544,17 +544,20 @@ class Recorder:
         if purpose != "all" and purpose not in self.config.purposes:
             raise calls.Refused("purpose isn't on; accepted: " + ", ".join(["all"] + sorted(self.config.purposes)))
         records = 0
+        refused = []  # one store's flash keeps no other store from being erased
         for name in self.stores if purpose == "all" else (purpose,):
             try:
                 records += self.stores[name].erase()
             except OSError:
-                raise calls.Refused(name + ": flash refuses, not everything is erased; accepted: once more when it is writable")
+                refused.append(name)
             if self.deferral is not None:
                 self.deferral.erase(name)
         self.counters.add("erased", records)
         self.tick()
         self._log("erased by order")
         self.audit.note("erase", purpose, by)
+        if refused:
+            raise calls.Refused(", ".join(refused) + ": flash refuses, not everything is erased; accepted: once more when it is writable")
         return {"erased": records}
 
     def started(self) -> None:

@@ -13,10 +13,11 @@ import shutil
 import subprocess
 import sys
 from typing import TYPE_CHECKING
+from unittest.mock import Mock
 
 import pytest
 
-from agent.control import audit, chain
+from agent.control import audit, calls, chain
 from agent.control.history import History
 from agent.runtime.sodium import Sodium
 from agent.vault import stores
@@ -450,6 +451,22 @@ def test_what_is_lost_or_erased_is_on_the_log_and_whose_it_was_is_not(memory):
     recorder.close()
     acts = [text for text in lines(device.root / "srv/oubli/audit") if not text.startswith(("checkpoint", "link", "config", "start"))]
     assert acts == ["clock trusted 0", "loss ring-full 7", "loss store 1", "erase all operator", "loss ring-full 2", "stop"]
+
+
+def test_a_store_whose_flash_refuses_keeps_no_other_from_being_erased(memory):
+    """EXP-6, L34-VI-3: an order to erase everything reaches every store, is on the log, and says which one is left."""
+    device = Device(memory / "device", None)
+    recorder = device.recorder
+
+    ring = recorder.stores.pop("security")
+    recorder.stores["attribution"] = Mock(wraps=ring, erase=Mock(side_effect=OSError(30, "")))
+    recorder.stores["security"] = Mock(wraps=ring, erase=Mock(return_value=3))
+    with pytest.raises(calls.Refused, match="^attribution: flash refuses"):
+        recorder.erase("all", "operator")
+    assert recorder.counters.values["erased"] == 3
+    recorder.stores = {"security": ring}
+    recorder.close()
+    assert "erase all operator" in lines(device.root / "srv/oubli/audit")
 
 
 def test_a_bundle_that_came_and_one_that_is_over_are_on_the_log(memory, monkeypatch):

@@ -178,6 +178,17 @@ def test_agent_who_is_not_enrolled_signs_nothing(stage):
     assert stage("judge", text, same)[0] == "one agent"
 
 
+def test_a_value_that_looks_like_a_signature_hides_nothing(stage):
+    """L34-II-4: agents who sign a reference with these words in it have signed what follows it, too: window and scope."""
+    text = document(reference="x agent_1 = y")
+    assert stage("judge", AGENTS.sign(text, 0, 1), AGENTS.file())[0] == "ok"
+    signed = b"oubli request 1\n" + text[: text.index("agent_1 = ")].encode()
+    for number in (0, 1):
+        signature = AGENTS.keys[number].sign(signed).signature.hex()
+        text += f'agent_{number + 1} = "{AGENTS.key(number)}"\nsignature_{number + 1} = "{signature}"\n'
+    assert stage("judge", text, AGENTS.file())[0] == "bad signature"
+
+
 def test_every_octet_of_a_document_counts(stages):
     """L34-II-4: a flip of any bit of it is refused, on both interpreters alike."""
     text = AGENTS.sign(document(), 0, 1)
@@ -291,8 +302,10 @@ def test_exports_and_the_memory_of_requests_are_bounded(stages, tmp_path):
     assert len(list((tmp_path / "requests").glob("*.tar"))) == 8
     more = AGENTS.sign(document(number=f"{256:032x}", expires="2027-02-01T00:00:00Z"), 0, 1)
     assert gateway.run(more)[0] == "too many"
+    (tmp_path / "requests/.half.tar.new").write_bytes(b"left by a loss of power")
     assert gateway.run(more, 1800403200)[0] == "ok"
     assert (tmp_path / "requests/ran").stat().st_size == 20
+    assert {path.name for path in (tmp_path / "requests").iterdir()} == {"ran", f"{256:032x}.tar"}
 
 
 def test_archive_is_what_tar_reads(tmp_path):

@@ -119,8 +119,10 @@ class Desk:
         except OSError:
             archive.give_up()
             raise
-        for number, _ in ran[:-EXPORTS]:
-            files.remove(self._folder + "/" + _hex(number) + ".tar")
+        kept = ["ran"] + [_hex(number) + ".tar" for number, _ in ran[-EXPORTS:]]
+        for name in list(files.names(self._folder)):
+            if name not in kept:  # also of a request that has expired since, or what a loss of power left half written
+                files.remove(self._folder + "/" + name)
         return {"export": path, "segments": len(segments), "octets": archive.octets}
 
     def _ran(self) -> "list[tuple[bytes, int]]":

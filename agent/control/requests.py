@@ -111,7 +111,8 @@ class Request:
         self.port = self.protocol = self.keep_until = 0
         self._scope()
         refuse_ground(purpose, self.ground)
-        body = text[: text.find("agent_1 = ")] if "agent_1" in fields else text
+        # The line, not the word: a value may hold "agent_1 = ", and what follows it would be signed by nobody.
+        body = text[: text.find("\nagent_1 = ") + 1] if "agent_1" in fields else text
         self.signed = (_SIGNED + body).encode()
         self.signatures = [
             (
