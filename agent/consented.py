@@ -44,10 +44,11 @@ class Consented:
         self._paths = paths
         self._who = who
         self._counters = counters.values
+        self._lose = lose
         self._log = log
         self._now = now
         self._note = note
-        self._look = self._wall = self._monotonic = 0
+        self._look = self._wall = self._monotonic = self._stepped = 0
         self.stores: "dict[str, consent_ring.ConsentRing]" = {}
         for name in BY_CONSENT:
             folder = paths.vault + "/" + name
@@ -91,7 +92,7 @@ class Consented:
         if room is None or packer is None:
             return
         place = room.active(terminal.mac(), "services", self._now()) if terminal is not None else -1
-        if terminal is None or place < 0 or connection.start <= (room.since(place) + 1) * _SECOND:
+        if terminal is None or place < 0 or connection.start <= max(room.since(place) + 1, self._stepped) * _SECOND:
             self._counters["services without consent"] += 1
             return
         size = packer.pack(connection, terminal, end)
@@ -116,6 +117,11 @@ class Consented:
     def tick(self, wall: int, monotonic: int, *, trusted: bool) -> None:
         """End what is over; the stores themselves are ticked by the recorder, as all are. Times in ns."""
         self._wall, self._monotonic = wall, monotonic
+        if not trusted:
+            # Neither a stay's times nor the end of its key could be told (L34-V-2, EXP-5).
+            for place in self.stations.stays():
+                self.stations.drop(place)
+                self._lose("clock", 1)
         if self.emergency.tick(monotonic):
             self._note("emergency", "expired", "recorder")
         if self._bus is not None:
@@ -127,6 +133,14 @@ class Consented:
             except OSError as failure:
                 self._log("flash refused a change of consents (errno " + str(failure.errno) + ")")
             self._prune(self._now())
+
+    def stepped(self, step: int, wall: int) -> None:
+        """Take note that the wall clock was stepped by so many ns, and is at `wall` now.
+
+        Stays keep their length; a connection from before it can't be held against the time of a consent: it isn't kept.
+        """
+        self._stepped = wall // _SECOND
+        self.stations.shift(step // _SECOND)
 
     def _prune(self, now: "int | None") -> None:
         """Drop what no consent allows any more: keys and stays."""

@@ -443,6 +443,8 @@ class Recorder:
             self._timeouts.shift(step)
             if self.deferral is not None:
                 self.deferral.shift(step, self.clock.source.wall())
+            if self._consented is not None:
+                self._consented.stepped(step, self.clock.source.wall())
             for store in self.stores.values():
                 store.stepped()
         if before and not self.clock.trusted:

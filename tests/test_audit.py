@@ -461,7 +461,7 @@ def test_a_store_whose_flash_refuses_keeps_no_other_from_being_erased(memory):
     ring = recorder.stores.pop("security")
     recorder.stores["attribution"] = Mock(wraps=ring, erase=Mock(side_effect=OSError(30, "")))
     recorder.stores["security"] = Mock(wraps=ring, erase=Mock(return_value=3))
-    with pytest.raises(calls.Refused, match="^attribution: flash refuses"):
+    with pytest.raises(calls.Refused, match="attribution: flash refuses"):
         recorder.erase("all", "operator")
     assert recorder.counters.values["erased"] == 3
     recorder.stores = {"security": ring}

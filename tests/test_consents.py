@@ -20,8 +20,9 @@ from agent.control.consents import Consents
 from agent.control.device_key import DeviceKey
 from agent.runtime import files
 from agent.runtime.sodium import Sodium
+from agent.vault import consent_ring, location
 from host_sim import consent_cuts as story
-from host_sim import flash
+from host_sim import flash, paired
 from tests.interpreters import INTERPRETERS, PROJECT, Remote
 from tests.test_flash import Full
 
@@ -117,6 +118,56 @@ def test_both_purposes_at_once_end_within_the_stricter_ceiling(here, tmp_path):
     assert active(here)
     assert active(here, purpose="services")
     assert "unknown (L34-V-2)" in here("consents", "grant", OTHER, ["security"], ["connections"], "none", NOW + DAY, TEXT, NOW)
+
+
+def test_a_stay_over_a_step_keeps_its_length_and_none_is_kept_by_a_clock_that_is_not_trusted(memory):
+    """EXP-5, L34-V-2, L34-V-4: whatever the wall clock does while somebody who consents is there."""
+    device = paired.Device(memory / "device", None, options="config purpose 'location'\n option enabled '1'\n")
+    mac = bytes.fromhex(GUEST[2:])
+    device.pass_to(3600)
+    began = device.time.wall() // 10**9
+    consented = device.recorder.by_consent()
+    consented._consents.grant(mac, ["location"], ["access-point"], "none", began + 20 * DAY, bytes(32), began)
+
+    def there(*, arrives: bool) -> None:
+        consented.stations._mac[:] = mac
+        consented.stations._moved(b"wlan0", arrives, device.time.wall() // 10**9)
+
+    def step(seconds: int) -> None:
+        wall = device.time.wall
+        device.time.wall = lambda: wall() + seconds * 10**9
+        device.recorder.tick()
+
+    there(arrives=True)
+    for seconds in (7200, -10000):
+        step(seconds)
+        device.time.second += 60
+    there(arrives=False)
+    now = device.time.wall(), device.time.monotonic()
+    rows = [location.unpack(row)[1:3] for row in consent_ring.read(str(device.root), "location", *now)]
+    assert rows == [(began + 7200 - 10000, began + 7200 - 10000 + 120)]
+    there(arrives=True)
+    step(-3 * DAY)
+    assert not device.recorder.clock.trusted
+    there(arrives=False)
+    assert device.recorder.counters.values["location kept"] == 1
+    assert device.recorder.counters.values["lost: clock"] == 1
+    device.recorder.close()
+
+
+def test_flash_that_refuses_stops_no_start(tmp_path, monkeypatch):
+    """EXP-6, L34-V-2: a damaged consent that can't be removed counts as none, and the recorder starts."""
+    (tmp_path / "consents").mkdir()
+    (tmp_path / "consents/0007").write_bytes(b"x" * 100)
+
+    def refuse(_path: str) -> None:
+        raise OSError(30, "")
+
+    key = DeviceKey(str(tmp_path / "key"), Sodium())
+    monkeypatch.setattr(files, "remove", refuse)
+    made = Consents(str(tmp_path / "consents"), key, Sodium())
+    assert (made.unreadable, made.counts(NOW)["active"]) == (1, 0)
+    made.close()
 
 
 def test_suspension_holds_over_a_restart_until_it_is_resumed(stage, tmp_path):

@@ -65,6 +65,23 @@ def test_a_key_is_made_once_and_destroyed_on_its_date(folder):
     assert opened(folder, TODAY + LIFETIME + 1).verify() == ["attribution 2026-11-24: is due since 2026-12-24: run destroy-due"]
 
 
+def test_a_destruction_that_was_cut_off_is_finished_and_damage_keeps_no_other_key(folder):
+    """EXP-3: power lost while a key was overwritten; a file that isn't a key any more: what is due goes all the same."""
+    opened(folder).bundle(at(TODAY), 4, {"billing": 2})
+    paths = [folder / f"keys/billing/{at(TODAY + day)}.json" for day in range(4)]
+    size = paths[0].stat().st_size
+    paths[0].write_bytes(b"\0" * 40 + b"\xff" * (size - 40))
+    paths[1].write_bytes(b"{" + bytes(size - 1))
+    assert "destroy-due where it was overwritten" in command(folder, "verify")[2]
+    code, out, said = command(folder, "destroy-due")
+    assert (code, out, said.count("\n")) == (2, "", 1)
+    assert f"{paths[1]}: damaged" in said
+    paths[1].unlink()
+    assert [path.exists() for path in paths] == [False, False, True, True]
+    assert Store(folder, None, at(TODAY + 9)).destroy_due() == [("billing", at(TODAY + day)) for day in (2, 3)]
+    assert opened(folder, TODAY).verify() == []
+
+
 def test_destroying_needs_no_passphrase(folder):
     opened(folder).bundle(at(TODAY), 3, {"billing": 2})
     assert Store(folder, None, at(TODAY + 9)).destroy_due() == [("billing", at(TODAY + day)) for day in range(3)]

@@ -209,6 +209,12 @@ class Stations:
         """End the stay under a consent, and keep nothing: it is withdrawn or over."""
         struct.pack_into(_ROW, self._stays.view, place * _OCTETS, 0, bytes(6), 0, b"", 0)
 
+    def shift(self, step: int) -> None:
+        """Take note that the clock was stepped by so many seconds."""
+        for place in self.stays():
+            there, mac, length, name, since = self._row(place)
+            struct.pack_into(_ROW, self._stays.view, place * _OCTETS, there, mac, length, name, max(since + step, 0) & 0xFFFFFFFF)
+
     def finish_all(self, now: int) -> None:
         """End every stay, and keep them."""
         for place in self.stays():

@@ -78,7 +78,10 @@ class Consents:
                 self.unreadable += 1
                 if failure.errno != _TOO_LARGE:  # it may be readable at another start; until then it is none
                     return
-        files.remove(self._folder + "/" + name)
+        try:
+            files.remove(self._folder + "/" + name)
+        except OSError:
+            pass  # flash that can't be written stops no recorder; it counts as none all the same
 
     def _path(self, place: int) -> str:
         return self._folder + "/" + ("%04d" % place)

@@ -152,19 +152,32 @@ class Store:
             raise StoreError(f"{self._path(purpose, day)}: damaged; accepted: what oubli-custodian bundle wrote") from None
 
     def keys(self) -> Iterator[tuple[str, date, date]]:
-        """Yield purpose, day and destroy date of each key that exists, in order of day."""
+        """Yield purpose, day and destroy date of each key that exists, in order of day; StoreError at a file that isn't a key."""
         for path in sorted((self.folder / "keys").glob("*/*.json")):
-            yield path.parent.name, date.fromisoformat(path.stem), date.fromisoformat(json.loads(path.read_text())["destroy"])
+            destroy = _destroy_date(path)
+            if destroy is None:
+                raise StoreError(f"{path}: damaged; accepted: what oubli-custodian bundle wrote, or destroy-due where it was overwritten")
+            yield path.parent.name, date.fromisoformat(path.stem), destroy
 
     def destroy_due(self) -> list[tuple[str, date]]:
-        """Destroy every private key whose date has come; returns which those were."""
-        gone = []
-        for purpose, day, destroy in list(self.keys()):
-            if destroy <= self.today:
+        """Destroy every private key whose date has come; returns which those were.
+
+        A destruction that a loss of power cut off is finished. A file that is damaged in another way keeps no other key from being
+        destroyed: StoreError names it once all the others are.
+        """
+        gone, damaged = [], []
+        for path in sorted((self.folder / "keys").glob("*/*.json")):
+            purpose, day, destroy = path.parent.name, date.fromisoformat(path.stem), _destroy_date(path)
+            if destroy is None and path.read_bytes().strip(b"\0\xff"):
+                damaged.append(path)
+            elif destroy is None or destroy <= self.today:
                 self.note("destroy", purpose=purpose, day=str(day), due=str(destroy))
-                _overwrite(self._path(purpose, day))
+                _overwrite(path)
                 self.note("destroyed", purpose=purpose, day=str(day))
                 gone.append((purpose, day))
+        if damaged:
+            names = ", ".join(str(path) for path in damaged)
+            raise StoreError(f"{names}: damaged, when it is due isn't known; accepted: what oubli-custodian bundle wrote")
         return gone
 
     def verify(self) -> list[str]:
@@ -188,6 +201,14 @@ class Store:
             f"{purpose} {day}: is called destroyed and is there" for purpose, day, _ in self.keys() if (purpose, str(day)) in destroyed
         ]
         return wrong
+
+
+def _destroy_date(path: Path) -> date | None:
+    """Return when a key is destroyed, None where the file doesn't say so: it is damaged, or overwritten already."""
+    try:
+        return date.fromisoformat(json.loads(path.read_bytes())["destroy"])
+    except (ValueError, KeyError, TypeError):
+        return None
 
 
 def _append(log: Path, act: str, **facts: Any) -> None:  # noqa: ANN401 (what JSON holds)
