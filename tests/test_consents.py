@@ -127,7 +127,7 @@ def test_a_stay_over_a_step_keeps_its_length_and_none_is_kept_by_a_clock_that_is
     device.pass_to(3600)
     began = device.time.wall() // 10**9
     consented = device.recorder.by_consent()
-    room = consented._consents  # noqa: SLF001 (a consent without a text)
+    room = consented._consents
     assert room is not None
     room.grant(mac, ["location"], ["access-point"], "none", began + 20 * DAY, bytes(32), began)
 
