@@ -180,6 +180,7 @@ def test_block_is_given_again_only_24_hours_after_its_last_connection_ended(map_
     assert held
     assert held[0][2] == 16896  # the second block, which nobody had used since
     assert not map_.covers(TEN, 16384)
+    assert map_.ask("status")["free"] == 94  # a second early: the first one still rests
     map_.tick(1)
     assert map_.ask("status")["free"] == 95
 
