@@ -116,7 +116,7 @@ def test_a_table_fills_when_four_fifths_of_its_rows_are_taken_and_not_before(mem
 @pytest.mark.needs("mips")
 @pytest.mark.parametrize("terminals", [1, 1024, 3400])
 def test_a_row_update_takes_no_heap_on_big_endian_mips(memory, mips, terminals):
-    """Less than 64 octets were asked; words of more than 30 bits would take 32 each there."""
+    """Less than 64 octets were asked; words of more than 30 bits would take 32 each there (a connection of over 1 GiB takes 96)."""
     done = mips.run("-m", "tools.bench.row_stage", memory / f"mips-{terminals}", "4096", str(terminals), "200")
     assert json.loads(done.stdout) == {"heap": 0, "used": terminals, "filled": False}
 
