@@ -36,6 +36,7 @@ AGAIN = 86400  # seconds after its last connection ended in which a block isn't 
 IDLE = 7200  # seconds without a connection after which a terminal's block is taken back
 OVER = 900  # seconds without a sign of a connection: a dump of the live table, each 300 s, would have shown one
 SLACK = 2  # seconds: a block's first connections may have begun as it was given
+RETRY = 60  # seconds after flash, store or kernel has refused a block
 WAITING = 1024  # addresses that are remembered to have got none
 
 
@@ -70,6 +71,7 @@ class Blocks:
         self._users = Spread()  # block -> what its open row says of a portal user
         self._without = Spread()  # address -> MAC
         self._short = False  # no block is free
+        self._retry = 0
         header = _MAGIC + struct.pack("<I", size)
         octets = _HEADER + _ROW * self.count
         fresh = not files.exists(path) or files.size_of(path) != octets
@@ -158,7 +160,7 @@ class Blocks:
             if self._row(block)[2] == mac:
                 return
             self._take_back(block)
-        block = -1 if self._short else self._find()
+        block = -1 if self._short or now < self._retry else self._find()
         if self._loaded and block >= 0 and self._give(block, address, mac, wall, now):
             return
         if address in self._without or len(self._without) < WAITING:
@@ -174,21 +176,25 @@ class Blocks:
         return -1
 
     def _give(self, block: int, address: bytes, mac: bytes, wall: int, now: int) -> bool:
+        self._retry = now + RETRY  # unless all goes well: whatever refuses isn't asked for each terminal, each second
         if block not in self._marked:
             ahead = {(block + step) % self.count for step in range(_AHEAD)}
             if not self._mark(self._marked | ahead):
                 return False
+        # The store first: a block that nobody will find in it is worse than none. Not held yet, for a process may end at any instant.
+        self._put(block, RESTING, address, mac, wall, wall, now)
+        if not self._record(block, None):
+            self._put(block, FREE, bytes(4), UNKNOWN_MAC, 0, 0, 0)
+            return False
         try:
             self._table.give(address, block, *self.ports(block))
         except Refused:
+            self._record(block, wall)
+            self._put(block, FREE, bytes(4), UNKNOWN_MAC, 0, 0, 0)
             return False
+        self._retry = 0
         self._hand = block + 1
         self._put(block, HELD, address, mac, wall, wall, now)
-        if not self._record(block, None):
-            # A block that nobody will find in the store is worse than none.
-            self._untold(address, block)
-            self._put(block, RESTING, bytes(4), UNKNOWN_MAC, 0, 0, now)
-            return False
         self._given[address] = block
         self._without.pop(address, b"")
         return True
@@ -268,7 +274,7 @@ class Blocks:
                 self.load()
             except Refused:
                 return
-        for address in [] if self._short else self._without.known():
+        for address in [] if self._short or now < self._retry else self._without.known():
             mac = self._without.pop(address, b"")
             if holder(address) == mac:
                 self.hold(address, mac, wall, now)
