@@ -167,6 +167,8 @@ def mutants(
         if name not in known:
             _program.refuse(f"--only: {name!r} isn't known; accepted: {', '.join(known)}")
     _program.reserve("--json", json_file)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
     chosen = [one for one in breakages.MUTANTS if not only or one.name in only]
     console = Console(stderr=json_file == "-")
     console.width = min(console.width, WIDTH) if console.is_terminal else WIDTH

@@ -130,6 +130,7 @@ class Auditor:
         self.root, self.world, self.truth = root, world, world.truth
         self.vault = Vault(root, world.scenario.lifetime, world.scenario.drift)
         self.spooled: dict[str, bytes] = {}  # every message that was ever seen in the spool, by its name
+        self.spool = root / FLASH / "spool"
         self.dropped = 0  # messages that the agent says its spool couldn't hold
         self.records = Finding("records", "every record in the vault equals a connection, and every connection has one")
         self.expired = Finding("expired", "past its deadline nothing opens, whatever the clock is set to")
