@@ -292,6 +292,8 @@ def test_register_names_requests_and_no_terminal(gateway, tmp_path):
     gateway.keep(connection(20012, TEN + 60, TEN + 70, user=b"room 12"))
     made = gateway.answer(SIGNED)
     register.once(path, made.handover.request)
+    with pytest.raises(handovers.HandoverError, match="can't be written"):  # before an answer is, not after
+        register.once(tmp_path / "absent/register", made.handover.request)
     register.enter(path, "answer", made.handover.request, made.result, len(made.rows))
     with pytest.raises(HandoverError, match="answered before"):
         register.once(path, made.handover.request)

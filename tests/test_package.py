@@ -553,8 +553,18 @@ def test_init_script_asks_procd_for_three_instances_under_their_users(device):
     with (gateway.path / "etc/config/oubli").open("a") as file:
         file.write("config purpose 'location'\n\toption enabled '1'\n")
     (gateway.path / "usr/sbin/uhttpd").symlink_to("../../bin/busybox")
+    for medium in ("card", "absent"):
+        (gateway.path / "mnt" / medium).mkdir(parents=True)
+    with (gateway.path / "etc/config/oubli").open("a") as file:
+        file.write("config vault 'vault'\n\toption path '/mnt/card'\nconfig purpose 'attribution'\n\toption storage '/mnt/absent'\n")
     gateway.run("/bin/sh", "/etc/rc.common", "/etc/init.d/oubli", "reload")
-    page = procd.service(recorded(gateway))["instances"]["page"]  # L34-V-4: as a user who may suspend, and nothing else
+    instances = procd.service(recorded(gateway))["instances"]
+    assert instances["recorder"]["jail"]["mount"]["/mnt/card"] == "1"
+    assert "/mnt/absent" not in instances["recorder"]["jail"]["mount"]  # nothing is mounted there
+    for name in ("attribution", "billing"):
+        status_of = (gateway.path / "mnt/card" / name).stat()
+        assert (status_of.st_uid, status_of.st_mode & 0o777) == (gateway.ids("oubli-rec")[0], 0o700)
+    page = instances["page"]  # L34-V-4: as a user who may suspend, and nothing else
     assert (page["user"], page["group"], page["command"][:4]) == ("oubli-portal", "oubli-portal", ["uhttpd", "-f", "-h", "/www/oubli"])
     gateway.run("/bin/sh", "/etc/rc.common", "/etc/init.d/oubli", "stop")
     assert procd.service(recorded(gateway)) == {"name": "oubli", "instances": {}, "triggers": []}

@@ -35,9 +35,13 @@ def entries(path: Path) -> list[dict[str, Any]]:
 
 
 def once(path: Path, request: Request) -> None:
-    """Demand that a request isn't in the register yet."""
+    """Demand that a request isn't in the register yet, and that it can be entered."""
     if request.fields["number"] in [entry["number"] for entry in entries(path) if entry["result"] != "refused"]:
         raise HandoverError("already run", "request.number: it was answered before (L34-II-4); accepted: a new request")
+    try:
+        path.open("a").close()
+    except OSError as failure:
+        raise HandoverError("register", f"{path}: can't be written ({failure.strerror}); accepted: a register") from None
 
 
 def enter(path: Path, kind: str, request: Request, result: str, records: int) -> None:
