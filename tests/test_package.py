@@ -563,7 +563,7 @@ def test_init_script_asks_procd_for_three_instances_under_their_users(device):
     assert "/mnt/absent" not in instances["recorder"]["jail"]["mount"]  # nothing is mounted there
     for name in ("attribution", "billing"):
         status_of = (gateway.path / "mnt/card" / name).stat()
-        assert (status_of.st_uid, status_of.st_mode & 0o777) == (gateway.ids("oubli-rec")[0], 0o700)
+        assert (str(status_of.st_uid), status_of.st_mode & 0o777) == (gateway.ids("oubli-rec")[0], 0o700)
     page = instances["page"]  # L34-V-4: as a user who may suspend, and nothing else
     assert (page["user"], page["group"], page["command"][:4]) == ("oubli-portal", "oubli-portal", ["uhttpd", "-f", "-h", "/www/oubli"])
     gateway.run("/bin/sh", "/etc/rc.common", "/etc/init.d/oubli", "stop")
