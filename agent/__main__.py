@@ -7,7 +7,7 @@ from agent import VERSION
 from agent.command import Option, Table, UsageError, Verb
 from agent.config import ConfigError
 from agent.control.calls import terminal
-from agent.runtime.libc import LIBC
+from agent.runtime.libc import LIBC, native
 from agent.runtime.sodium import LIBRARY
 from agent.summary.metrics import METRICS
 
@@ -151,6 +151,10 @@ def main(words: "list[str] | None" = None) -> int:
         word = failure.args[1] if len(failure.args) > 1 else ""
         step = word + ", " if word == LIBRARY or LIBC.has(word) else ""
         sys.stderr.write("oubli: can't go on (" + step + "errno " + str(failure.errno) + ")\n")
+        return 1
+    except Exception as failure:  # noqa: BLE001 (whatever it is, its text stays here)
+        # A fault of the program. Its text isn't shown: a KeyError's is the key, and that may be somebody's address.
+        sys.stderr.write("oubli: a fault of the program, " + type(failure).__name__ + " at " + native.place_of(failure) + "\n")
         return 1
 
 

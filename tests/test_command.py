@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,6 +14,18 @@ from agent.__main__ import OPTIONS, TABLE, VERBS
 
 if TYPE_CHECKING:
     from tests.interpreters import Interpreter
+
+FAULT = """
+import sys
+from agent import __main__ as program
+
+class Line:
+    def run(self):
+        return {}["02:00:00:00:00:01"]
+
+program.TABLE.parse = lambda words: Line()
+sys.exit(program.main(["status"]))
+"""
 
 ASK = """
 import json, sys
@@ -109,3 +122,10 @@ def test_every_verb_of_oubli_has_a_room_that_runs_it_and_a_line_of_help(verb) ->
     assert verb.text in TABLE.help()
     for option in (*verb.options, *verb.needs, *verb.one_of):
         assert OPTIONS[option].text in TABLE.help(verb.name.split()[0])
+
+
+def test_a_fault_of_the_program_says_where_and_nothing_of_what(any_interpreter: Interpreter) -> None:
+    """L34-VI-3: a KeyError's text is the key, and that may be a terminal's address; it goes to the system log."""
+    done = any_interpreter.run("-c", FAULT, check=False)
+    assert (done.returncode, done.stdout) == (1, b"")
+    assert re.fullmatch(rb"oubli: a fault of the program, KeyError at <[a-z]+>:7\n", done.stderr)

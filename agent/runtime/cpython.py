@@ -37,6 +37,15 @@ class _Pointer:
         return (ctypes.c_char * len(value)).from_buffer(value)
 
 
+def place_of(failure: BaseException) -> str:
+    """Return where a failure arose: file and line."""
+    trace, place = failure.__traceback__, ""
+    while trace is not None:
+        place = trace.tb_frame.f_code.co_filename + ":" + str(trace.tb_lineno)
+        trace = trace.tb_next
+    return place
+
+
 def library(name: str | None) -> ctypes.CDLL:
     """Open a shared library by file name, None for what the process already holds; OSError where it is absent."""
     return ctypes.CDLL(name, use_errno=True)

@@ -6,8 +6,10 @@ it aborts the process on MIPS.
 """
 
 import gc
+import io
 import os
 import struct
+import sys
 
 import ffi
 import uctypes
@@ -23,6 +25,14 @@ def started() -> None:
     """Take note that everything is read and made: from now on garbage is collected when the heap is full."""
     gc.collect()
     gc.threshold(-1)  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def place_of(failure: BaseException) -> str:
+    """Return where a failure arose: file and line."""
+    told = io.StringIO()
+    sys.print_exception(failure, told)  # pyright: ignore[reportAttributeAccessIssue]
+    places = [line.split(", in ")[0] for line in told.getvalue().split("\n") if line.startswith('  File "')]
+    return places[-1][8:].replace('", line ', ":") if places else ""
 
 
 def library(name: "str | None") -> "Any":
