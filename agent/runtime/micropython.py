@@ -29,7 +29,7 @@ def started() -> None:
 
 def place_of(failure: BaseException) -> str:
     """Return where a failure arose: file and line."""
-    told = io.StringIO()
+    told: "Any" = io.StringIO()
     sys.print_exception(failure, told)  # pyright: ignore[reportAttributeAccessIssue]
     places = [line.split(", in ")[0] for line in told.getvalue().split("\n") if line.startswith('  File "')]
     return places[-1][8:].replace('", line ', ":") if places else ""
