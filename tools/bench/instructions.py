@@ -6,7 +6,8 @@ seal     its share of sealing, 200 a segment       expire   its share of forgett
 
 Each is also told as a ratio to `walk`, a plain walk of the same message's attributes on the same interpreter. The ratios of `decode`, and
 on CPython of `whole`, are kept in kept.json, and a test fails where one grows by more than 5 %. The others differ by more than that where
-a module elsewhere changes: on MicroPython by how far it searches its heap for room. MIPS is estimated from MicroPython's count: one instruction for one of x86-64, CPI cycles each (assumed).
+a module elsewhere changes: on MicroPython by how far it searches its heap for room.
+MIPS is estimated from MicroPython's count: one instruction for one of x86-64, CPI cycles each (assumed).
 
 Counted by valgrind, so the figure doesn't depend on what else the machine does: a run of twice as many messages less a run of
 once as many, divided by the messages between them. Start-up, imports and reading the recording thus fall out.
