@@ -4,12 +4,14 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from typing import TYPE_CHECKING
 
 import pytest
 from nacl import _sodium, bindings
 from nacl.public import PrivateKey
 
+from tests.interpreters import PROJECT
 from tests.keyholder import LIFETIME, TODAY, Custodian
 from tools.custodian import segments
 from tools.custodian.segments import EPOCH
@@ -335,3 +337,28 @@ def test_a_start_takes_a_damaged_folder_as_it_is(change, store):
     assert "README" in store.files()
     store.append(b"goes on")
     store.ask("close")
+
+
+VECTORS = PROJECT / "tests/vectors/vault"
+KEPT = json.loads((VECTORS / "sealed-1.json").read_text())
+
+
+@pytest.mark.parametrize("name", sorted(KEPT["segments"]))
+def test_old_vectors_keep_opening(name):
+    """What a former version wrote, on both byte orders, opens whole; of a torn or cut one, everything before the cut (EXP-6)."""
+    expected = KEPT["segments"][name]
+    segment = segments.read((VECTORS / f"sealed-1-{name}.bin").read_bytes())
+    records = list(segment.records(PrivateKey(bytes.fromhex(KEPT["custodian_private_key"]))))
+    assert [record.hex() for record in records] == KEPT["records"][: expected["records"]]
+    seen = {**vars(segment), "day": str(segment.day), "destroy": str(segment.destroy), "opened": segment.opened.isoformat()}
+    assert seen | {"records": len(records)} == seen | expected
+
+
+def test_an_old_vector_that_was_cut_is_mended_as_ever(store):
+    """A gateway that was updated after a cut of power finds a former version's file (EXP-6): its octets are the vector's."""
+    (store.root / "flash/attribution").mkdir(parents=True)
+    (store.root / "flash/attribution/2026-11-23-0001").write_bytes((VECTORS / "sealed-1-truncated.bin").read_bytes())
+    assert store.open(LATER_BOOT)["torn"] == ["2026-11-23-0001"]
+    assert store.tick()["status"]["records"] == KEPT["segments"]["torn"]["records"]
+    store.ask("close")
+    assert store.files() == {"2026-11-23-0001": (VECTORS / "sealed-1-torn.bin").read_bytes()}
