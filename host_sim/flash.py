@@ -240,6 +240,9 @@ class Flash:
 
     def rename(self, former: str, name: str) -> None:
         """Rename over whatever has the name."""
+        if not former.startswith(self.prefix):
+            os.rename(former, name)
+            return
         self._step()
         node = self._node(former)
         self._rename(name, node)

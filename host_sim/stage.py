@@ -164,12 +164,17 @@ class Stage:
         self.time = VirtualTime()
         self.socket = Socket(rate)
         self.recorder: "Any" = None  # made when the first BOOT entry sets its clocks
+        self.nat: "Any" = None  # the kernel's table of port blocks, where there is one
         self.due = 0
         self._asleep = self._listing = False
         self.ticks = self.datagrams = 0
         self._head = memoryview(bytearray(tape.HEADER_SIZE))
         self._payload = memory.scratch(_BUFFER).view  # outside the small heap
         self._view = memoryview(self._payload)
+
+    def log(self, text: str) -> None:
+        """Take a line of the recorder's log."""
+        print(text, file=sys.stderr)
 
     def _fill(self, view: memoryview) -> bool:
         """Read until `view` is full; False at the tape's end."""
@@ -254,11 +259,12 @@ class Stage:
             self.root,
             self.time,
             sampler=self._sampler,
-            log=_log,
+            log=self.log,
             sysctl=self.sysctl.get,
             network=dict,
             switch=self.socket.switch,
             drops=lambda: self.socket.drops & 0xFFFFFFFF,
+            nat=self.nat,
         )
         self.recorder._terminals._sodium = self._sodium  # noqa: SLF001 (a device has no such door: its key is never told)
         self._tick()
@@ -322,10 +328,6 @@ def _empty(folder: str) -> None:
         else:
             os.remove(path)
     os.rmdir(folder)
-
-
-def _log(text: str) -> None:
-    print(text, file=sys.stderr)
 
 
 def main(words: "list[str]") -> int:

@@ -18,6 +18,7 @@ from tools.bench import error as errors
 from tools.bench import instructions as instruction_counts
 from tools.bench import sim as simulations
 from tools.bench import store as stores
+from tools.bench import wear as wears
 from tools.bench.peers import PEERS
 
 WIDTH = 100  # columns, at most: what is printed is read in a page too
@@ -212,6 +213,27 @@ def store(json_file: Json = None) -> None:
     except RuntimeError as failure:
         _program.refuse(str(failure), 1)
     console.print(stores.table(result))
+    if json_file:
+        _write(result, json_file)
+
+
+@app.command()
+def wear(
+    json_file: Json = None,
+    visitors: Annotated[int, typer.Option(min=1, max=1000, help="Terminals a day.")] = 200,
+    block_size: Annotated[int, typer.Option(min=64, max=4096, help="Ports a terminal, as in /etc/config/oubli.")] = 512,
+    sync_minutes: Annotated[int, typer.Option(min=1, max=1440, help="As in /etc/config/oubli.")] = 15,
+    seed: Annotated[int, typer.Option(min=0, help="Of the people.")] = 1,
+) -> None:
+    """What a café's day writes to flash with attribution on, and for how many years each board's flash bears it."""
+    console = _console(json_file)
+    try:
+        with console.status("living") as status:
+            result = wears.measure(visitors, block_size, sync_minutes, seed, status.update)
+    except RuntimeError as failure:
+        _program.refuse(str(failure), 1)
+    for shown in wears.tables(result):
+        console.print(shown)
     if json_file:
         _write(result, json_file)
 

@@ -1,0 +1,279 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`oubli-bench wear`: what a café's day writes to flash with `attribution` on (mode blocks), and for how many years a flash bears that.
+
+The real recorder lives through the day on `host_sim.flash` (EXP-6); each sync of it is noted: how much of the file was there before, how
+much is there now. So the same day is read for each size of page: a sync programs the file's pages from the first one that changed
+on, and one more for the file system's own metadata. The kernel's part
+is a fake of one rule: a terminal with a block leaves by a port of it.
+
+Years are a quarter of the flash (the firmware and what never changes have the rest) times its erase cycles, over what is programmed
+in a day; the file system's own moving of what is old isn't in it. `worst` is for a flash that erases a whole block for each sync, as
+an SD card without a cache may. The forwarder only removes messages; a year's store loses a segment a day more: one sync.
+"""
+
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from nacl.public import PrivateKey
+from nacl.signing import SigningKey
+from rich import box
+from rich.table import Table
+
+from agent import config as configuration
+from agent.forward.messages import SUMMARY_OCTETS
+from agent.paths import Paths
+from agent.runtime import files
+from agent.summary.metrics import MESSAGES
+from agent.summary.published import DAYS
+from agent.vault.waiting import DAY
+from host_sim import flash as model
+from host_sim import scenario, stage, tape
+from host_sim.world import World
+from tools.custodian import bundles
+from tools.custodian.segments import EPOCH
+from tools.package import board
+
+SECOND = 10**9
+PAGES = {"nor": 256, "nand": 2048, "emmc": 4096, "sd": 4096, "ssd": 4096}  # octets that each kind programs at once
+SHARE = 4  # a part of the flash takes all the wear
+YEAR = 365  # days
+LENGTH = DAY  # seconds that are lived through
+_LIFETIME = 365  # days, of attribution: the default
+_SYSCTL = {"events": 1, "acct": 1, "timestamp": 1}
+_RATE = 100_000  # events a second: nothing waits
+_CONFIG = """\
+config gateway 'gateway'
+	option id 'aaaaaaaaaaaaaaaa'
+	option duty 'oubli'
+config purpose 'attribution'
+	option enabled '1'
+	option ground 'L336-3'
+	option reference 'oubli-bench wear'
+	option budget '999999999'
+	option block_size '{block}'
+config summary 'summary'
+	option rows '{rows}'
+config vault 'vault'
+	option sync_minutes '{sync}'
+"""
+
+
+class Noted(model.Flash):
+    """A flash that notes each sync: the part of the agent, octets that were as they are (-1: it is a folder's), octets there are now."""
+
+    def __init__(self, prefix: str) -> None:
+        super().__init__(model.Dice(1), 1 << 30, prefix)
+        self.notes: list[tuple[str, int, int]] = []
+        self.unsynced: list[tuple[str, int, int]] = []
+
+    def put(self, day: int, place: int, text: bytes) -> None:
+        """Stand in for `agent.summary.published`, which doesn't sync: the kernel writes a page of it back, with its metadata."""
+        at = (day % DAYS * MESSAGES + place) * SUMMARY_OCTETS
+        self.unsynced.append(("published", at, at + len(text)))
+
+    def _sync(self, target: "str | model._Node") -> None:
+        if isinstance(target, str):
+            changed = [name for name, _ in self.pending if name.rsplit("/", 1)[0] == target]
+            self.notes.append((self.part((changed or [target])[-1]), -1, 0))
+        else:
+            name = next(name for name, node in self.names.items() if node is target)
+            self.notes.append((self.part(name), model._common(target.safe, target.seen), len(target.seen)))  # noqa: SLF001 (its own rule)
+        super()._sync(target)
+
+    def part(self, path: str) -> str:
+        """Return which part of the agent writes there: the name below the prefix, without what write_atomic adds."""
+        words = path[len(self.prefix) + 1 :].split("/")
+        return words[min(words[0] == "vault", len(words) - 1)].removeprefix(".").removesuffix(".new")
+
+
+def programmed(notes: list[tuple[str, int, int]], page: int) -> int:
+    """Return the octets that these syncs program on a flash with pages of so many octets."""
+    octets = 0
+    for _, same, size in notes:
+        octets += page + (-(-(size - same // page * page) // page) * page if same >= 0 else 0)
+    return octets
+
+
+class _Kernel:
+    """The kernel's table of blocks: it knows by which port a connection leaves."""
+
+    devices: Any = ()
+
+    def __init__(self) -> None:
+        self.blocks: dict[bytes, tuple[int, int]] = {}
+        self.given = 0
+
+    def load(self, _rest: tuple[int, int]) -> None:
+        self.blocks.clear()
+
+    def remove(self) -> None:
+        self.blocks.clear()
+
+    def give(self, address: bytes, _block: int, first: int, last: int) -> None:
+        self.given += self.blocks.get(address) != (first, last)
+        self.blocks[address] = first, last
+
+    def take(self, address: bytes, _block: int) -> None:
+        self.blocks.pop(address, None)
+
+    def port(self, address: bytes, port: int) -> int:
+        """Return what a port becomes: one of the block, of the `rest` where there is none."""
+        first, last = self.blocks.get(address, (1024, 16383))
+        return port if first <= port <= last else first + port % (last - first + 1)
+
+
+class _Gateway(stage.Stage):
+    """The stage, played from the world without a pipe, until a day is over."""
+
+    def __init__(self, root: Path, visitors: int, block: int, sync: int, seed: int) -> None:
+        (root / "etc").mkdir()
+        (root / "etc/config").write_text(_CONFIG.format(rows=max(4 * visitors, 64), block=block, sync=sync))
+        draw = stage.SeededRandom(str(seed))
+        plan = scenario.load("cafe-day")
+        self.world = World(replace(plan, crowd=replace(plan.crowd, visitors=visitors)), seed)
+        self.paths = Paths(str(root))
+        self.flash = Noted(self.paths.flash)
+        self.kernel = _Kernel()
+        config = configuration.load(str(root / "etc/config"))
+        super().__init__(config, str(root), {**plan.timeouts, **_SYSCTL}, draw, draw, _RATE)
+        self.nat = self.kernel
+        self._tape = self._day()
+        self._left = b""
+        model.mount(self.flash)
+        self._keys()
+        self.flash.notes.clear()
+        self.flash.programmed = self.flash.syncs = 0
+        self.counted: dict[str, int] = {}
+
+    def _keys(self) -> None:
+        """Install a custodian's bundle for the two dates that a day touches, and one before."""
+        signing, first = SigningKey.generate(), self.world.start // SECOND // DAY - 1
+        dates = [EPOCH + timedelta(days=first + number) for number in range(4)]
+        rows = [bundles.Row("attribution", day, bytes(PrivateKey.generate().public_key), day + timedelta(days=_LIFETIME)) for day in dates]
+        files.make_folder(self.paths.bundles, 0o755)
+        files.write_atomic(self.paths.bundles + "/one", bundles.write(dates[0], rows, signing), 0o644)
+        anchor = Path(self.paths.anchor)
+        anchor.parent.mkdir(parents=True)
+        anchor.write_text(bytes(signing.verify_key).hex() + "\n")
+        anchor.chmod(0o644)
+
+    def _day(self) -> Iterator[bytes]:
+        end = self.world.start + LENGTH * SECOND
+        for step in self.world.steps():
+            if step.wall >= end:
+                break
+            yield step.encoded()
+        yield tape.entry(tape.REPORT, end)  # the timers until then run
+        yield tape.entry(tape.STOP, end)
+
+    def _fill(self, view: memoryview) -> bool:
+        while len(self._left) < len(view):
+            self._left += next(self._tape)
+        view[:] = self._left[: len(view)]
+        self._left = self._left[len(view) :]
+        return True
+
+    def _start(self, true: int, length: int) -> None:
+        super()._start(true, length)
+        self.recorder._published.put = self.flash.put  # noqa: SLF001 (it has no other door to a file)
+        blocks = self.recorder.deferral.attribution.blocks
+        covers = blocks.covers
+        blocks.covers = lambda source, port, start, now: covers(source, self.kernel.port(source, port), start, now)
+
+    def log(self, text: str) -> None:
+        if "errno" in text:  # the model can't do what a flash can: the figures would be wrong
+            raise RuntimeError(f"wear: {text}")
+
+    def _report(self, true: int, length: int) -> None:  # noqa: ARG002 (the stage's)
+        self._tick()
+        self.counted = dict(self.recorder.counters.values)
+        self.notes = self.flash.notes + self.flash.unsynced
+        self.stored = self.recorder.stores["attribution"].status(self.time.monotonic())["bytes"]
+        self.programmed, self.syncs = self.flash.programmed, self.flash.syncs
+
+
+def measure(visitors: int, block: int, sync: int, seed: int, tell: Callable[[str], None]) -> dict[str, Any]:
+    """Live through the day; RuntimeError where a record of attribution was lost. `block` in ports, `sync` in minutes."""
+    tell(f"a day of {visitors} terminals")
+    former = {name: getattr(files, name) for name in ("LIBC", "os", "names", "read_at")}
+    with tempfile.TemporaryDirectory(prefix="oubli-bench-") as folder:
+        try:
+            gateway = _Gateway(Path(folder), visitors, block, sync, seed)
+            gateway.play()
+        finally:
+            for name, value in former.items():
+                setattr(files, name, value)
+    lost = {name: count for name, count in gateway.counted.items() if name.startswith("lost: ") and count}
+    if lost:
+        raise RuntimeError(f"wear: {lost}")
+    notes = gateway.notes
+    parts, syncs = Counter(part for part, *_ in notes), Counter(part for part, *_ in notes[: gateway.syncs])
+    sizes = sorted(set(PAGES.values()))
+    return {
+        "terminals": visitors,
+        "block_size": block,
+        "sync_minutes": sync,
+        "connections": gateway.counted["connections"],
+        "in_a_block": gateway.counted["in a block"],
+        "attributed": gateway.counted["attributed"],
+        "blocks_given": gateway.kernel.given,
+        "stored": gateway.stored,
+        "syncs": gateway.syncs,
+        "programmed": {str(page): programmed(notes, page) for page in sizes},
+        "model": {"page": model.PAGE, "programmed": gateway.programmed, "ours": programmed(notes[: gateway.syncs], model.PAGE)},
+        "parts": [
+            {
+                "part": part,
+                "writes": count,
+                "syncs": syncs[part],
+                "programmed": {str(page): programmed([note for note in notes if note[0] == part], page) for page in sizes},
+            }
+            for part, count in parts.most_common()
+        ],
+        "boards": [_board(name, notes) for name in board.names()],
+    }
+
+
+def _board(name: str, notes: list[tuple[str, int, int]]) -> dict[str, Any]:
+    flash = board.load(name).data["flash"]
+    page = PAGES[flash["kind"]]
+    octets, block = programmed(notes, page), flash["erase_kib"] << 10
+    bears = (flash["size_mib"] << 20) / SHARE * flash["cycles"] / YEAR  # octets a day, for a year
+    return {
+        "board": name,
+        **flash,
+        "page": page,
+        "bytes_a_day": octets,
+        "erases_a_day": round(octets / block, 2),
+        "years": round(bears / octets, 1),
+        "worst_years": round(bears / (octets + len(notes) * block), 1),
+    }
+
+
+def tables(result: dict[str, Any]) -> list[Table]:
+    """Return the result for a person."""
+    day = f"{result['terminals']} terminals, {result['connections']:,} connections, {result['attributed']:,} outside a block, "
+    day += f"{result['stored'] / 1024:,.0f} KiB kept"
+    parts = Table(box=box.SIMPLE_HEAD, title=f"A day: {day}", title_justify="left")
+    sizes = list(result["programmed"])
+    for heading in ("", "syncs", *[f"KiB at pages of {size}" for size in sizes]):
+        parts.add_column(heading, justify="right" if heading else "left")
+    for row in [*result["parts"], {"part": "all", "syncs": result["syncs"], "programmed": result["programmed"]}]:
+        parts.add_row(row["part"], f"{row['syncs']:,}", *[f"{row['programmed'][size] / 1024:,.0f}" for size in sizes])
+    boards = Table(
+        box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), title="Years of erase cycles, and with an erase for each sync", title_justify="left"
+    )
+    for heading in ("board", "flash", "erase KiB", "cycles", "KiB a day", "erases a day", "years", "worst"):
+        boards.add_column(heading, justify="left" if heading in ("board", "flash") else "right", no_wrap=True, min_width=len(heading))
+    for row in result["boards"]:
+        boards.add_row(
+            row["board"], f"{row['size_mib']} MiB {row['kind']}", str(row["erase_kib"]), f"{row['cycles']:,}",
+            f"{row['bytes_a_day'] / 1024:,.0f}",
+            f"{row['erases_a_day']:,}", f"{row['years']:,.0f}", f"{row['worst_years']:,.1f}",
+        )  # fmt: skip
+    return [parts, boards]
