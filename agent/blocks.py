@@ -253,6 +253,8 @@ class Blocks:
 
     def tick(self, wall: int, now: int, holder: "Callable[[bytes], bytes]") -> None:
         """Do what is due; call it every few seconds. `holder(address)` answers the MAC that holds an address now, b"" for none."""
+        # Without the table others' connections would get the ports of a block, and its terminal would be named for them.
+        self._loaded = self._loaded and self._table.stands()
         for block in range(self.count):
             state, address, mac, _, part, last = self._row(block)
             if state == HELD and (holder(address) != mac or now - last >= IDLE):

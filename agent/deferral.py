@@ -27,6 +27,10 @@ class NoKernel:
     def load(self, _rest: "tuple[int, int]") -> None:
         """Take note of nothing."""
 
+    def stands(self) -> bool:
+        """Say that nothing was taken away."""
+        return True
+
     def remove(self) -> None:
         """Take note of nothing."""
 

@@ -81,6 +81,10 @@ class _Kernel:
         """Note it."""
         self._note("load", rest[0], rest[1])
 
+    def stands(self) -> bool:
+        """Say that nobody took it away."""
+        return True
+
     def remove(self) -> None:
         """Note it."""
         self._note("remove")

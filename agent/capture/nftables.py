@@ -22,7 +22,7 @@ _POSTROUTING = 4
 _INET = 2
 _BEGIN, _END = 0x10, 0x11
 _SUBSYSTEM = 10
-_NEW_TABLE, _DELETE_TABLE, _NEW_CHAIN, _DELETE_CHAIN, _NEW_RULE, _DELETE_RULE = 0, 2, 3, 5, 6, 8
+_NEW_TABLE, _GET_TABLE, _DELETE_TABLE, _NEW_CHAIN, _DELETE_CHAIN, _NEW_RULE, _DELETE_RULE = 0, 1, 2, 3, 5, 6, 8
 _NEW_SET, _NEW_ELEMENT, _DELETE_ELEMENT = 9, 12, 14
 _REQUEST, _ACKNOWLEDGE, _CREATE, _APPEND = 1, 4, 0x400, 0x800
 _NESTED = 0x8000
@@ -141,6 +141,17 @@ class Table:
             for then in (find, to_rest):
                 batch.add(_NEW_RULE, _CREATE | _APPEND, _text(1, TABLE), _text(2, b"post"), _nested(4, _leaves_by(device), then))
         self._send(batch)
+
+    def stands(self) -> bool:
+        """Say whether the kernel still has the table: whoever flushes the ruleset takes it away, and nobody is told."""
+        body = struct.pack(">BBH", _INET, 0, 0) + _text(1, TABLE)
+        sockets.request(self._descriptor, struct.pack("IHHII", HEADER + len(body), _SUBSYSTEM << 8 | _GET_TABLE, _REQUEST, 0, 0) + body)
+        size = sockets.receive(self._descriptor, self._buffer)
+        if size < HEADER + 4:
+            return True
+        _, kind = struct.unpack_from("IH", self._buffer, 0)
+        (number,) = struct.unpack_from("i", self._buffer, HEADER)
+        return kind != _ERROR or number != -errno.ENOENT
 
     def remove(self) -> None:
         """Take the table away where there is one."""

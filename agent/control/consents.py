@@ -316,6 +316,7 @@ class Consents:
 
     def tick(self, now: "int | None") -> None:
         """Remove what is over for 30 days; fix since when, for what was stopped while the time wasn't known. OSError: not now."""
+        self.flush()  # first: nothing that can't be removed holds up a suspension that waits for flash
         if now is None:
             return
         removed = False

@@ -178,6 +178,13 @@ def test_port_at_a_time_is_answered_with_exactly_one_terminal(name: str) -> None
         assert [(row["portal_user"], row["bytes_up"], row["bytes_down"]) for row in made.rows] == [
             ("room 12", sum(one.bytes_up for one in seen), sum(one.bytes_down for one in seen))
         ]
+        # Somebody takes the table away: it stands again, with the same blocks, before others' connections get their ports for long.
+        inside = place.lab.network.inside(place.lab.network.gateway, "nft")
+        elements = run(*inside, "list", "map", "ip", "oubli", "blocks")
+        run(*inside, "delete", "table", "ip", "oubli")
+        place.lab.wait(lambda: "oubli" in run(*inside, "list", "tables"), "the table doesn't come back", 30)
+        place.lab.wait(lambda: run(*inside, "list", "map", "ip", "oubli", "blocks") == elements, "the blocks don't come back", 10)
+
         held = lab_sockets.held(place.lab.device.pid("recorder"))
         assert place.lab.device.stop("recorder") == 0
         assert held == {"AF_NETLINK", "AF_UNIX"}

@@ -191,7 +191,11 @@ class Store:
                 wrong.append(f"{purpose} {day}: is due since {destroy}: run destroy-due")
         former, destroyed = "", set()
         for number, line in enumerate((self.folder / "log").read_text().splitlines(), 1):
-            said = json.loads(line)
+            try:
+                said = json.loads(line)
+            except ValueError:
+                wrong.append(f"log line {number}: isn't whole: power was lost while it was written, or it was damaged")
+                continue
             if said["previous"] != former:
                 wrong.append(f"log line {number}: doesn't follow the line before")
             former = hashlib.sha256(line.encode()).hexdigest()
