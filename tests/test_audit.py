@@ -369,6 +369,24 @@ def test_what_a_fleet_saw_shows_a_fork_and_a_cut():
     assert heads.finding([], heads.Head(200, 0, chain.NOTHING)) is None
 
 
+@pytest.mark.needs("micropython")
+def test_reading_a_log_leaves_no_file_open(interpreter, memory):
+    """On a gateway 64 files may be open at once, and the recorder looks at its log's links for a year."""
+    folder = memory / f"open-{interpreter.name}"
+    story(folder)
+    text = f"""
+import os
+from agent.control.history import History
+def count():
+    return len(os.listdir("/proc/self/fd"))
+before = count()
+for _ in range(20):
+    History({str(folder)!r}, None).read(lambda entry: None)
+print(count() - before)
+"""
+    assert interpreter.run("-c", text).stdout == b"0\n"
+
+
 # Power and flash
 
 

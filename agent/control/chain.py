@@ -63,11 +63,8 @@ def _split(line: bytes) -> "tuple[str, list[str], str] | None":
 
 def first(path: str) -> "Entry | None":
     """Return a file's link, unproven; None where it has none."""
-    for part in files.read_chunks(path, LINE + 1):
-        found = _split(part.split(b"\n")[0])
-        if found is not None and found[1][3] == "link" and len(found[1]) == 9:
-            return Entry(found[1], found[2])
-    return None
+    found = _split(b"".join(files.read_chunks(path, LINE + 1)).split(b"\n")[0])
+    return Entry(found[1], found[2]) if found is not None and found[1][3] == "link" and len(found[1]) == 9 else None
 
 
 def over(link: Entry, time: int, clock: str, checkpoints: int) -> bool:

@@ -183,12 +183,14 @@ def read_chunks(path: str, limit: int) -> "Iterator[bytes]":
     if descriptor < 0:
         return
     data, size = bytearray(min(limit, _CHUNK)), 1
-    while size > 0 and limit > 0:
-        size = LIBC.function("read")(descriptor, data, min(limit, len(data)))
-        limit -= size
-        if size > 0:
-            yield bytes(memoryview(data)[:size])
-    LIBC.call("close", descriptor)
+    try:
+        while size > 0 and limit > 0:
+            size = LIBC.function("read")(descriptor, data, min(limit, len(data)))
+            limit -= size
+            if size > 0:
+                yield bytes(memoryview(data)[:size])
+    finally:
+        LIBC.call("close", descriptor)
 
 
 TYPE_CHECKING = False
