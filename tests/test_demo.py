@@ -219,9 +219,9 @@ def test_every_command_has_help_and_list_names_what_run_knows() -> None:
     assert [line.split()[0] for line in done.stdout.splitlines()] == scenarios.names()
 
 
-def test_a_recorder_that_ends_at_once_is_an_error_and_not_a_result(short: Path) -> None:
-    """The line says which daemon ended; nobody waits for it."""
-    with pytest.raises(SimulationError, match="the recorder ended with status 1"):
+def test_an_interpreter_that_ends_at_once_is_an_error_and_not_a_result(short: Path) -> None:
+    """The line says what was asked of it; nobody waits for it."""
+    with pytest.raises(SimulationError, match="the configuration can't be asked"):
         simulate(short, interpreter="false")
 
 

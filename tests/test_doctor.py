@@ -369,6 +369,7 @@ config purpose 'attribution'
   option enabled '1'
   option ground '%s'
   option reference 'a decree'
+  option budget '99999999'
 """
 
 
