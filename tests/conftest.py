@@ -65,6 +65,14 @@ def mips() -> Interpreter:
     return INTERPRETERS["mips"]
 
 
+@pytest.fixture(autouse=True)
+def _mask() -> Iterator[None]:
+    """Give each test the same mask: a daemon that is tried in this process sets its own, for good."""
+    former = os.umask(0o022)
+    yield
+    os.umask(former)
+
+
 @pytest.fixture(scope="module")
 def remotes() -> Iterator[Callable[..., Remote]]:
     """Give a function that returns the running interpreter of a name and stage, started at its first use, kept for the file's tests."""

@@ -111,6 +111,9 @@ class _Kernel:
     def load(self, _rest: tuple[int, int]) -> None:
         self.blocks.clear()
 
+    def stands(self) -> bool:
+        return True
+
     def remove(self) -> None:
         self.blocks.clear()
 

@@ -30,6 +30,7 @@ class KeyFileError(Exception):
 
 def _write(path: Path, data: bytes, mode: int) -> None:
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
+        os.fchmod(file.fileno(), mode)  # whatever the mask
         file.write(data)
 
 
