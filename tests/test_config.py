@@ -339,13 +339,6 @@ def test_the_struck_down_ground_is_refused_with_its_reason(tmp_path):
         load(tmp_path, GATEWAY + "config purpose 'attribution'\n option ground 'penal'\n")
 
 
-@pytest.mark.parametrize("name", [row.name for row in law.PURPOSES if row.name in law.CONFIGURABLE and not row.available])
-def test_lifetime_line_names_the_paragraph(tmp_path, name):
-    """A purpose's own paragraph stands in the line, where it is kept at all."""
-    with pytest.raises(config.ConfigError, match=r"\(L34-I[^)]*, " + re.escape(f"{law.purpose(name).paragraph})")):
-        load(tmp_path, GATEWAY + f"config purpose '{name}'\n option enabled 1\n")
-
-
 @pytest.mark.parametrize("name", ["services", "location"])
 @pytest.mark.parametrize("option", ["lifetime '1h'", "lifetime '400d'", "consent '0'", "everybody '1'", "signal '1'"])
 def test_what_is_kept_by_consent_has_no_setting_that_widens_it(tmp_path, name, option):
