@@ -85,16 +85,23 @@ def delivery(interpreter: Interpreter, folder: Path, *, tls: bool = False) -> It
             names = certificates.tls(files, "crt", own=True)
             options = {"insecure": 0, "host": "localhost", **names}
         gateway = Gateway(folder, proxy.port, **options)
-        words = interpreter.command("tests/forwarder_stage.py", gateway.root, gateway.root / "etc/config/oubli")
-        with (folder / "said").open("wb") as said:
-            process = subprocess.Popen(words, cwd=PROJECT, env=environment(), stdin=subprocess.PIPE, stdout=said, stderr=said)
-        try:
+        with untiring(interpreter, gateway, folder / "said") as process:
             yield Delivery(gateway, proxy, subscriber, process)
-        finally:
-            assert process.stdin is not None
-            process.send_signal(signal.SIGCONT)
-            process.stdin.close()
-            process.wait(timeout=30)
+
+
+@contextmanager
+def untiring(interpreter: Interpreter, gateway: Gateway, log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a forwarder that tries again at once; what it says goes to a file."""
+    words = interpreter.command("tests/forwarder_stage.py", gateway.root, gateway.root / "etc/config/oubli")
+    with log.open("wb") as said:
+        process = subprocess.Popen(words, cwd=PROJECT, env=environment(), stdin=subprocess.PIPE, stdout=said, stderr=said)
+    try:
+        yield process
+    finally:
+        assert process.stdin is not None
+        process.send_signal(signal.SIGCONT)
+        process.stdin.close()
+        process.wait(timeout=30)
 
 
 def once_each(run: Delivery) -> None:

@@ -79,8 +79,10 @@ class Client:
             return
         except MqttError as error:
             reason = str(error)
-        except ssl.SSLError:
+        except ssl.SSLCertVerificationError:
             reason = "TLS refused a certificate"
+        except ssl.SSLError:
+            reason = "TLS failed"
         except (OSError, ValueError, RuntimeError):  # what paho lets through
             reason = "the connection failed"
         self._drop()
@@ -121,7 +123,7 @@ class Client:
         while not done():
             stream = session.socket() if session is not None else None
             if session is None or stream is None:
-                raise MqttError("not connected")
+                raise MqttError("the connection is lost")
             left = deadline - time.monotonic()
             poll.register(stream, select.POLLIN | select.POLLOUT * session.want_write())
             if not (isinstance(stream, ssl.SSLSocket) and stream.pending()):  # poll can't see what TLS holds

@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from paho.mqtt import client as paho
 
@@ -32,10 +32,24 @@ def free_port() -> int:
 
 
 class Broker:
-    """A running Mosquitto: `port` for anybody, `tls_port` for clients with a certificate, when there are certificates."""
+    """A running Mosquitto: `port` for anybody, `tls_port` for clients with a certificate, when there are certificates.
 
-    def __init__(self, folder: Path, certificates: Path | None, password: str | None, port: int | None) -> None:
-        self.port, self.tls_port = port or free_port(), free_port()
+    `ports`: one port for each server certificate that was asked for; `authority` vouches for clients.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        certificates: Path | None = None,
+        password: str | None = None,
+        port: int | None = None,
+        tls_port: int | None = None,
+        servers: tuple[str, ...] = ("server",),
+        authority: str = "ca",
+    ) -> None:
+        self.port = port or free_port()
+        self.ports = {name: tls_port or free_port() for name in servers}
+        self.tls_port = self.ports[servers[0]]
         lines = ["per_listener_settings true", "persistence false", "log_dest none", f"listener {self.port} 127.0.0.1"]
         if password is None:
             lines.append("allow_anonymous true")
@@ -45,20 +59,20 @@ class Broker:
             subprocess.run([tool, "-c", "-b", str(accounts), "gateway", password], check=True, capture_output=True)
             accounts.chmod(0o644)
             lines += ["allow_anonymous false", f"password_file {accounts}"]
-        if certificates:
+        for name, one in self.ports.items() if certificates else ():
             lines += [
-                f"listener {self.tls_port} 127.0.0.1",
+                f"listener {one} 127.0.0.1",
                 "allow_anonymous true",
-                f"cafile {certificates}/ca.crt",
-                f"certfile {certificates}/server.crt",
-                f"keyfile {certificates}/server.key",
+                f"cafile {certificates}/{authority}.crt",
+                f"certfile {certificates}/{name}.crt",
+                f"keyfile {certificates}/{name}.key",
                 "require_certificate true",
                 "use_identity_as_username true",
             ]
         configuration = folder / "mosquitto.conf"
         configuration.write_text("\n".join([*lines, "user root", ""]))
         self._process = subprocess.Popen([mosquitto(), "-c", str(configuration)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        for listener in [self.port] + [self.tls_port] * bool(certificates):
+        for listener in (self.port, *(self.ports.values() if certificates else ())):
             self._await(listener)
 
     def _await(self, port: int) -> None:
@@ -81,9 +95,9 @@ class Broker:
 
 
 @contextmanager
-def broker(folder: Path, certificates: Path | None = None, password: str | None = None, port: int | None = None) -> Iterator[Broker]:
+def broker(folder: Path, certificates: Path | None = None, **settings: Any) -> Iterator[Broker]:
     """A broker that lives as long as the block."""
-    running = Broker(folder, certificates, password, port)
+    running = Broker(folder, certificates, **settings)
     try:
         yield running
     finally:

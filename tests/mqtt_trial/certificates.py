@@ -2,7 +2,7 @@
 """Certificates for the trial, made when it runs: PEM (`.crt`, `.key`) and DER (`.der`, `.key.der`).
 
 `ca` signs `server` (localhost, 127.0.0.1), `elsewhere` (another name), `expired`, `early` (not yet valid) and `gateway` (a
-client); `other` is a certificate authority that signed none of them.
+client); `other` is a certificate authority that signed none of them but `stranger`; `alone` is signed by itself.
 """
 
 import ssl
@@ -10,6 +10,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import trustme
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 LEAVES = {  # names, and days from now on which validity begins and ends
     "server": (("localhost", "127.0.0.1"), -1, 1),
@@ -39,7 +42,21 @@ def make(folder: Path) -> Path:
             *names, common_name=name, not_before=now + timedelta(days=begin), not_after=now + timedelta(days=end)
         )
         write(folder, name, leaf.cert_chain_pems[0].bytes(), leaf.private_key_pem.bytes())
+    leaf = authorities["other"].issue_cert("localhost", "127.0.0.1", common_name="stranger")
+    write(folder, "stranger", leaf.cert_chain_pems[0].bytes(), leaf.private_key_pem.bytes())
+    write(folder, "alone", *_signed_by_itself(now))
     return folder
+
+
+def _signed_by_itself(now: datetime) -> tuple[bytes, bytes]:
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
+    made = x509.CertificateBuilder().subject_name(name).issuer_name(name).serial_number(1).public_key(key.public_key())
+    made = made.not_valid_before(now - timedelta(1)).not_valid_after(now + timedelta(1))
+    made = made.add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+    form = serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption()
+    certificate = made.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+    return certificate, key.private_bytes(serialization.Encoding.PEM, *form)
 
 
 def tls(folder: Path, form: str, ca: str = "ca", own: bool = False) -> dict[str, str | None]:
