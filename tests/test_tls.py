@@ -85,7 +85,7 @@ def test_a_broker_that_cannot_be_trusted_is_refused_and_tried_again_slowly(inter
         real = stack.enter_context(broker(tmp_path, files, servers=SERVERS))
         subscriber = stack.enter_context(Subscriber(real.port))
         peer = stack.enter_context(Peer(Connection.greet, old(files)))
-        cases = {name: (real.ports[name], {}) for name in SERVERS[1:]}
+        cases: dict[str, tuple[int, dict[str, object]]] = {name: (real.ports[name], {}) for name in SERVERS[1:]}
         cases |= {"old": (peer.port, {}), "plain": (real.port, {}), "changed": (real.ports["server"], {"ca": files / "other.crt"})}
         gateways = {}
         for name, (port, options) in cases.items():
