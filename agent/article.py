@@ -74,7 +74,6 @@ def data(config: "Config") -> "dict[str, Any]":
                 "lifetime_seconds": lifetime(row, config),
                 "ceiling_seconds": row.ceiling,
                 "needs": row.needs,
-                "kept_by_this_version": row.available,
             }
         )
     return {"rule": RULE, "content": CONTENT, "wording": _TEXT, "purposes": rows}

@@ -334,9 +334,6 @@ def load(path: str) -> Config:
     sections = reader.read()
     for name in law.CONFIGURABLE:
         row = law.purpose(name)
-        if sections[name].enabled and not row.available:
-            reader.line = sections[name].line
-            reader.fail(name + ".enabled", "this version doesn't keep that store", "enabled '0'", _required_by(name))
         for need in row.needs if sections[name].enabled else ():
             if need in OPTIONS[name] and sections[name].values[need] is None:
                 reader.line = sections[name].line

@@ -4,6 +4,7 @@
 A record of `services` or `location` is made only while its terminal's consent is active (L34-IV-1, L34-V-1), of what began after
 that was given or resumed: there is no back-fill. A withdrawal overwrites the keys first and asks flash afterwards; so does a
 suspension end a stay first. Where neither purpose is on, consents that are still remembered go on to their end and can be withdrawn.
+Where flash refuses them or their key, there are none until it doesn't, and `oubli status` says so loudly (L34-V-2).
 """
 
 from agent import law
@@ -61,18 +62,37 @@ class Consented:
         self.emergency = Emergency(self.stations)
         self._bus = bus(self.stations, self.wanted)
         self._services = Services(self.stores["services"].plain) if "services" in self.stores else None
+        self._sodium = sodium
         self._consents: "consents.Consents | None" = None
-        if self.stores or files.exists(paths.consents):
-            files.make_folder(paths.consents, 0o700)
-            key = DeviceKey(paths.device_key, sodium)
-            if key.made:
-                log("made the device's key")
-            self._consents = consents.Consents(paths.consents, key, sodium)
-            if self._consents.unreadable:
-                log("a consent can't be read: it counts as none (L34-V-2)")
-            self._prune(None)
+        self._trouble = 0  # errno of what keeps consents from being read
+        self._open()
         if self.stores and not texts.names(paths.texts):
             log("no text of consent is installed: none can be given (L34-V-2)")
+
+    def _open(self) -> None:
+        """Read the consents; where flash refuses, there are none, and `tick` tries again."""
+        paths = self._paths
+        if self._consents is not None or not (self.stores or files.exists(paths.consents)):
+            return
+        try:
+            files.make_folder(paths.consents, 0o700)
+            key = DeviceKey(paths.device_key, self._sodium)
+            try:
+                self._consents = consents.Consents(paths.consents, key, self._sodium)
+            except OSError:
+                key.close()
+                raise
+        except OSError as failure:
+            if self._trouble != failure.errno:
+                self._log("flash refuses the consents or their key (errno " + str(failure.errno) + "): all of them are suspended (L34-V-2)")
+            self._trouble = failure.errno or 5
+            return
+        self._trouble = 0
+        if key.made:
+            self._log("made the device's key")
+        if self._consents.unreadable:
+            self._log("a consent can't be read: it counts as none (L34-V-2)")
+        self._prune(None)
 
     def ready(self, descriptor: int, wall: int) -> bool:
         """Read from the radios where this descriptor is theirs; `wall` in ns."""
@@ -122,12 +142,16 @@ class Consented:
             for place in self.stations.stays():
                 self.stations.drop(place)
                 self._lose("clock", 1)
-        if self.emergency.tick(monotonic):
-            self._note("emergency", "expired", "recorder")
+        incident = self.emergency.tick(monotonic)
+        if incident:
+            self._note("emergency", "expired", incident, "recorder")
         if self._bus is not None:
             self._bus.tick(monotonic, wall // _SECOND)
-        if self._consents is not None and monotonic >= self._look:
-            self._look = monotonic + LOOK
+        if monotonic < self._look:
+            return
+        self._look = monotonic + LOOK
+        self._open()
+        if self._consents is not None:
             try:
                 self._consents.tick(wall // _SECOND if trusted else None)
             except OSError as failure:
@@ -158,6 +182,10 @@ class Consented:
     # Calls
 
     def _room(self) -> "consents.Consents":
+        if self._trouble:
+            raise calls.Refused(
+                "flash refuses (errno " + str(self._trouble) + "): every consent is suspended; accepted: once it can be read"
+            )
         if self._consents is None:
             raise calls.Refused("neither services nor location is on (L34-IV-1); accepted: a purpose section with enabled '1'")
         return self._consents
@@ -255,7 +283,7 @@ class Consented:
     def open_emergency(self, fields: "dict[str, Any]", by: str) -> "dict[str, Any]":
         """Begin to look for one terminal."""
         self.emergency.open(self.terminal(fields), fields["incident"], self._monotonic)
-        self._note("emergency", "opened", by)
+        self._note("emergency", "opened", fields["incident"], by)
         return self.emergency.status(self._monotonic)
 
     def where(self, again: bool) -> "dict[str, Any]":
@@ -266,16 +294,17 @@ class Consented:
 
     def close_emergency(self, by: str) -> "dict[str, Any]":
         """Overwrite whom it looked for and the answer."""
-        was = self.emergency.is_open
-        self.emergency.close()
-        if was:
-            self._note("emergency", "closed", by)
-        return {"closed": was}
+        incident = self.emergency.close()
+        if incident:
+            self._note("emergency", "closed", incident, by)
+        return {"closed": incident > 0}
 
     # Figures
 
     def status(self) -> "dict[str, int] | None":
-        """Return how many consents are in which state; None where none are kept."""
+        """Return how many consents are in which state, or with which `errno` flash refuses all; None where none are kept."""
+        if self._trouble:
+            return {"errno": self._trouble}
         return self._consents.counts(self._now()) if self._consents is not None else None
 
     def close(self, now: int) -> None:

@@ -53,7 +53,7 @@ class Purpose:
     `lifetime` 0 means that the operator must set it or that another document fixes it. `needs` are what must be there before it starts:
     options that have no default (ground, reference, lifetime), the custodian's `bundle` of keys, a `consent` of each terminal, an
     authority's `order`. `grounds` are those that the option may name. `in_force` is where the wording in force since 31 July 2021 has
-    it. `available` says whether this version keeps such a store; one that is not available can't be switched on.
+    it.
     """
 
     def __init__(
@@ -69,7 +69,6 @@ class Purpose:
         needs: "tuple[str, ...]" = (),
         grounds: "tuple[str, ...]" = (),
         enabled: bool = False,
-        available: bool = False,
     ) -> None:
         self.name = name
         self.paragraph = paragraph
@@ -81,7 +80,6 @@ class Purpose:
         self.needs = needs
         self.grounds = grounds
         self.enabled = enabled
-        self.available = available
 
 
 _SECURITY = "L34-1 IV, 2nd par., last sentence"
@@ -89,7 +87,7 @@ _SERVICES = "L34-1 IV, 2nd par."
 _CONSENT = "L34-1 V and IV, 2nd par."
 _YEAR = 365 * DAY
 PURPOSES = (
-    Purpose("security", _SECURITY, "R10-14 IV", SECURITY_FIELDS, VOLATILE, DAY, 90 * DAY, enabled=True, available=True),
+    Purpose("security", _SECURITY, "R10-14 IV", SECURITY_FIELDS, VOLATILE, DAY, 90 * DAY, enabled=True),
     Purpose(
         "attribution",
         "L34-1 III",
@@ -100,12 +98,11 @@ PURPOSES = (
         _YEAR,
         needs=("ground", "reference", "bundle"),
         grounds=GROUNDS,
-        available=True,
     ),
-    Purpose("billing", "L34-1 IV, 1st par.", "L34-1 IV", BILLING_FIELDS, CUSTODIAN, 0, _YEAR, needs=("lifetime", "bundle"), available=True),
-    Purpose("services", _SERVICES, "L34-1 IV", SECURITY_FIELDS, VOLATILE, 0, _YEAR, needs=("consent",), available=True),
-    Purpose("location", "L34-1 V", "L34-1 V", LOCATION_FIELDS, VOLATILE, 0, 30 * DAY, needs=("consent",), available=True),
-    Purpose("consent", _CONSENT, "L34-1 V", CONSENT_FIELDS, DEVICE, 0, 395 * DAY, needs=("consent",), available=True),
+    Purpose("billing", "L34-1 IV, 1st par.", "L34-1 IV", BILLING_FIELDS, CUSTODIAN, 0, _YEAR, needs=("lifetime", "bundle")),
+    Purpose("services", _SERVICES, "L34-1 IV", SECURITY_FIELDS, VOLATILE, 0, _YEAR, needs=("consent",)),
+    Purpose("location", "L34-1 V", "L34-1 V", LOCATION_FIELDS, VOLATILE, 0, 30 * DAY, needs=("consent",)),
+    Purpose("consent", _CONSENT, "L34-1 V", CONSENT_FIELDS, DEVICE, 0, 395 * DAY, needs=("consent",)),
     Purpose("freeze", "in force: L34-1 III bis", "L34-1 III bis", ATTRIBUTION_FIELDS, CUSTODIAN, 0, _YEAR, needs=("order",)),
 )
 
@@ -159,7 +156,7 @@ def refuse_ground(row: Purpose, ground: "str | None") -> "str | None":
 
 
 def refuse_fields(row: Purpose, fields: "Sequence[str]") -> "str | None":
-    """Return the first field that a purpose's records have no place for, None where all have one (L34-II-2, L34-VI-1)."""
+    """Return the first field that a purpose's records and exports have no place for, None where all have one (L34-II-2, L34-VI-1)."""
     for field in fields:
         if field not in row.fields:
             return field

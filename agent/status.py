@@ -51,7 +51,9 @@ def lines(status: "dict[str, Any]") -> "list[str]":
             out += _sealed(row)
         out.extend("  " + note for note in row.get("notes", ()))
     consents = status["consents"]
-    if consents is not None:
+    if consents is not None and "errno" in consents:
+        out.append("!! CONSENTS SUSPENDED: flash refuses them (errno " + str(consents["errno"]) + "): nobody is followed (L34-V-2)")
+    elif consents is not None:
         out.append("consents: " + ", ".join([str(consents[name]) + " " + name for name in ("active", "suspended", "withdrawn", "ended")]))
     if not status["purposes"]:
         out.append("no purpose is on: no record is written (L34-II-1)")

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from agent import law
-from agent.control import texts
+from agent import law, status
+from agent.control import calls, texts
 from agent.control.consents import Consents
 from agent.control.device_key import DeviceKey
 from agent.runtime import files
@@ -170,6 +170,33 @@ def test_flash_that_refuses_stops_no_start(tmp_path, monkeypatch):
     made = Consents(str(tmp_path / "consents"), key, Sodium())
     assert (made.unreadable, made.counts(NOW)["active"]) == (1, 0)
     made.close()
+
+
+def test_a_first_start_on_flash_that_refuses_follows_nobody_and_says_so(memory, monkeypatch):
+    """L34-V-2, L34-V-4: no key, no consent; loud, not a crash; once flash takes it, a consent can be given."""
+    write = files.write_atomic
+
+    def refuse(path: str, *words: Any, **more: Any) -> None:
+        if path.endswith("device.key"):
+            raise OSError(30, "")
+        write(path, *words, **more)
+
+    monkeypatch.setattr(files, "write_atomic", refuse)
+    device = paired.Device(memory / "device", None, options="config purpose 'location'\n option enabled '1'\n")
+    device.pass_to(3600)
+    shown = device.recorder.status()
+    assert shown["consents"] == {"errno": 30}
+    assert any(line.startswith("!! CONSENTS SUSPENDED: flash refuses them (errno 30)") for line in status.lines(shown))
+    room = device.recorder.by_consent()
+    assert not room.wanted()
+    for act in (room.suspend, room.withdraw, room.resume):
+        with pytest.raises(calls.Refused, match=r"errno 30\): every consent is suspended"):
+            act({"terminal": bytes.fromhex(GUEST[2:]), "address": None}, "root")
+    assert sum("all of them are suspended" in line for line in device.seen.log) == 1
+    monkeypatch.setattr(files, "write_atomic", write)
+    device.pass_to(3700)
+    assert device.recorder.status()["consents"] == {"active": 0, "suspended": 0, "withdrawn": 0, "ended": 0}
+    device.recorder.close()
 
 
 def test_suspension_holds_over_a_restart_until_it_is_resumed(stage, tmp_path):

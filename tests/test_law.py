@@ -101,7 +101,7 @@ def lawful(name: str, enabled: bool, lifetime: int | None, ground: str | None, r
     if not enabled:
         return True
     given = {"ground": ground, "reference": reference, "lifetime": lifetime or default}
-    return law.purpose(name).available and all(given[need] for need in needs if need in given)
+    return all(given[need] for need in needs if need in given)
 
 
 def judged(path: Path) -> dict[str, str]:
@@ -113,12 +113,9 @@ def judged(path: Path) -> dict[str, str]:
 
 
 @pytest.mark.needs("micropython")
-@pytest.mark.parametrize("every", [False, True], ids=["as it is", "were every store kept"])
-def test_every_configuration_of_the_product_is_taken_or_refused_by_the_table(memory, remotes, monkeypatch, every):
+def test_every_configuration_of_the_product_is_taken_or_refused_by_the_table(memory, remotes):
     """L34-II-2: five purposes, on and off, lifetimes, grounds, references; nothing is clamped; MicroPython judges alike."""
-    path, taken, refused = memory / f"product-{every}", 0, 0
-    for row in law.PURPOSES if every else ():
-        monkeypatch.setattr(row, "available", True)
+    path, taken, refused = memory / "product", 0, 0
     product = itertools.product(law.CONFIGURABLE, (False, True), [None, *LIFETIMES], GROUNDS, (None, "order 12/2026"))
     for number, (name, enabled, lifetime, ground, reference) in enumerate(product):
         options = {"enabled": str(int(enabled)), "budget": "999999999"}  # what room they need is another test's
@@ -137,7 +134,7 @@ def test_every_configuration_of_the_product_is_taken_or_refused_by_the_table(mem
             assert section["enabled"] == enabled
             assert section.get("lifetime") == (default if lifetime is None else lifetime)
             taken += 1
-        if number % 7 == 0 and not every:
+        if number % 7 == 0:
             other = remotes("micropython")("settings", str(path))
             other.pop("digest", None)
             assert other == said
@@ -313,10 +310,8 @@ def test_the_notice_says_what_this_gateway_does_and_nothing_else(any_interpreter
     assert words["sums"] not in text
 
 
-def test_every_purpose_has_its_words_in_both_languages(tmp_path, monkeypatch):
-    """With every purpose on, whatever this version keeps: names, lifetimes and grounds are the configuration's."""
-    for row in law.PURPOSES:
-        monkeypatch.setattr(row, "available", True)
+def test_every_purpose_has_its_words_in_both_languages(tmp_path):
+    """With every purpose on: names, lifetimes and grounds are the configuration's."""
     text = GATEWAY + "".join(f"config purpose '{name}'\n option enabled '1'\n" for name in ("services", "location"))
     text += "config purpose 'billing'\n option enabled '1'\n option lifetime '90d'\n option budget '90000000'\n"
     text += "config purpose 'attribution'\n option enabled '1'\n option ground 'STAD'\n option reference 'order 12/2026'\n"

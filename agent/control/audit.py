@@ -41,7 +41,7 @@ ACTS: "dict[str, tuple[str | tuple[str, ...], ...]]" = {
     "request": (("enrolled", "run", "refused"), DIGEST),
     "freeze": (("run", "refused"), DIGEST),
     "bundle": (("installed", "over"), NUMBER),  # days that its keys reach
-    "emergency": (("opened", "closed", "expired"), BY),
+    "emergency": (("opened", "closed", "expired"), NUMBER, BY),  # the incident's number
 }
 
 

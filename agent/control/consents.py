@@ -48,6 +48,7 @@ class Consents:
     """
 
     def __init__(self, folder: str, key: "DeviceKey", sodium: "Sodium") -> None:
+        present = list(files.names(folder))
         self._folder = folder
         self._key = key
         self._sodium = sodium
@@ -59,7 +60,7 @@ class Consents:
         self._live = [0] * len(PURPOSES)
         self.unreadable = 0
         self._waiting = False  # something of it isn't on flash yet
-        for name in list(files.names(folder)):
+        for name in present:
             self._load(name)
         self._rebuild(None)
 

@@ -22,11 +22,15 @@ class DeviceKey:
         region.lock()
         self.made = not files.exists(path) or files.size_of(path) != KEY
         key = memoryview(region.view)[:KEY]
-        if self.made:
-            sodium.random(region.address, KEY)
-            files.write_atomic(path, key)
-        else:
-            files.read_into(path, key)
+        try:
+            if self.made:
+                sodium.random(region.address, KEY)
+                files.write_atomic(path, key)
+            else:
+                files.read_into(path, key)
+        except OSError:
+            self.close()
+            raise
         for number, word in enumerate(_DERIVED):
             sodium.keyed_digest(region.address + KEY * (1 + number), KEY, word, region.address)
         sodium.zero(region.address, KEY)

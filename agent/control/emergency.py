@@ -72,22 +72,22 @@ class Emergency:
             "seconds_left": max(self._until - monotonic, 0) // 1000000000,
         }
 
-    def close(self) -> None:
-        """Overwrite whom it looked for and the answer."""
+    def close(self) -> int:
+        """Overwrite whom it looked for and the answer; returns the incident's number, 0 where none was open."""
         sought = self._stations.sought
         if sought is not None:
             for index in range(len(sought)):
                 sought[index] = 0
         self._stations.sought = None
         self._forget()
-        self._until = self._incident = 0
+        incident, self._until, self._incident = self._incident, 0, 0
+        return incident
 
-    def tick(self, monotonic: int) -> bool:
-        """Close after four hours; True where that was now."""
-        over = self.is_open and monotonic >= self._until
-        if over:
-            self.close()
-        return over
+    def tick(self, monotonic: int) -> int:
+        """Close after four hours; returns the incident's number where that was now, else 0."""
+        if not self.is_open or monotonic < self._until:
+            return 0
+        return self.close()
 
 
 TYPE_CHECKING = False

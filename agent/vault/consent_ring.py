@@ -210,8 +210,8 @@ def _entry(view: "bytearray | memoryview", at: int, size: int) -> "tuple[int, in
     return struct.unpack_from(_ENTRY_FORMAT, view, at)
 
 
-def read(root: str, purpose: str, wall: "int | None", monotonic: int) -> "Iterator[memoryview]":
-    """Yield a purpose's records that can be read, oldest first, packed, each in memory that the next one overwrites.
+def read(root: str, purpose: str, wall: "int | None", monotonic: int) -> "Iterator[bytes]":
+    """Yield a purpose's records that can be read, oldest first, packed.
 
     `root` is the folder above var/run/oubli; times of now in ns, `wall` None where it isn't trusted. SealError at a damaged entry.
     """
@@ -231,7 +231,7 @@ def read(root: str, purpose: str, wall: "int | None", monotonic: int) -> "Iterat
                 struct.pack_into("<I", nonce, 0, count)
                 slot = keys.Slot(region, found[owner])
                 octets = sodium.decrypt(plain.address, ring.address + head + _ENTRY, length, b"", nonce, slot.key)
-                yield memoryview(plain.view)[:octets]
+                yield bytes(plain.view[:octets])
             head = head + _ENTRY + length if length else _START
     finally:
         plain.wipe()

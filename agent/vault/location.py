@@ -20,7 +20,7 @@ def pack(view: "bytearray | memoryview", mac: bytes, start: int, end: int, acces
     return _HEADER + len(name)
 
 
-def unpack(view: "bytearray | memoryview") -> "tuple[bytes, int, int, bytes]":
+def unpack(view: "bytes | bytearray | memoryview") -> "tuple[bytes, int, int, bytes]":
     """Return (MAC, start, end, access point) of a record; times in seconds since the epoch."""
     mac, start, duration = struct.unpack_from(_FORMAT, view, 0)
     return mac, start, start + duration, bytes(view[_HEADER:])

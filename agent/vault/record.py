@@ -204,7 +204,7 @@ class Unpacker:
     def __init__(self, window: int) -> None:
         self._terminals: "dict[int, tuple[bytes, bytes]]" = {}
         self._end = window * UNITS
-        self._view: "bytearray | memoryview" = bytearray(0)
+        self._view: "bytes | bytearray | memoryview" = bytearray(0)
         self._at = 0
 
     def _number(self) -> int:
@@ -221,7 +221,7 @@ class Unpacker:
         self._at += count
         return bytes(self._view[self._at - count : self._at])
 
-    def unpack(self, view: "bytearray | memoryview", size: int) -> "Iterator[Record]":
+    def unpack(self, view: "bytes | bytearray | memoryview", size: int) -> "Iterator[Record]":
         """Yield the records of one chunk of `size` octets."""
         self._view, self._at = view, 0
         while self._at < size:

@@ -30,7 +30,7 @@ class Services:
         return self._packer.pack(0, connection, terminal, end)
 
 
-def unpack(view: "bytearray | memoryview") -> Record:
+def unpack(view: "bytes | bytearray | memoryview") -> Record:
     """Return a record read back."""
     return next(iter(Unpacker(0).unpack(view, len(view))))
 

@@ -20,6 +20,7 @@ from typing import Any
 from nacl.public import PrivateKey, PublicKey, SealedBox
 from nacl.signing import SigningKey
 
+from agent import law
 from agent.control import desk
 from agent.dates import date as date_of
 from agent.vault.varint import Cut
@@ -29,12 +30,15 @@ from tools.custodian.handovers import Handover, HandoverError
 
 HELD, NOTHING, SECOND_NAT = "held", "nothing held", "second NAT"
 BEHIND = "a second NAT lies between: public ports can't be matched here"
-COLUMNS = {
-    "attribution": (
-        "from", "until", "protocol", "public_address", "public_ports", "terminal_address", "terminal_mac", "portal_user", "clock_confirmed",
-    ),
-    "billing": ("from", "until", "portal_user", "terminal_mac", "bytes_up", "bytes_down", "clock_confirmed"),
+_FROM = {  # which field of the law's table a column of an answer tells
+    "from": "start", "until": "end", "protocol": "protocol", "public_address": "public_address", "public_ports": "translated_port",
+    "terminal_address": "address", "terminal_mac": "mac", "portal_user": "portal_user", "bytes_up": "bytes_up", "bytes_down": "bytes_down",
 }  # fmt: skip
+
+
+def columns(store: str) -> list[str]:
+    """Return the columns of an answer from a store: those whose field the purpose's row of the table has, and the clock's word."""
+    return [name for name, field in _FROM.items() if law.refuse_fields(law.purpose(store), [field]) is None] + ["clock_confirmed"]
 
 
 @dataclass
@@ -62,14 +66,15 @@ class Answer:
 
     def files(self, key: SigningKey) -> dict[str, bytes]:
         """Return the files of the answer by name, the manifest signed."""
-        columns = COLUMNS[self.handover.request.store]
+        names = columns(self.handover.request.store)
+        rows = [{name: row[name] for name in names} for row in self.rows]
         table = io.StringIO()
-        writer = csv.DictWriter(table, columns, lineterminator="\n")
+        writer = csv.DictWriter(table, names, lineterminator="\n")
         writer.writeheader()
-        writer.writerows({name: _harmless(row[name]) for name in columns} for row in self.rows)
+        writer.writerows({name: _harmless(row[name]) for name in names} for row in rows)
         content = {
             "answer.csv": table.getvalue().encode(),
-            "answer.json": (json.dumps(self.manifest | {"rows": self.rows}, indent=1) + "\n").encode(),
+            "answer.json": (json.dumps(self.manifest | {"rows": rows}, indent=1) + "\n").encode(),
         }
         sums = {name: hashlib.sha256(data).hexdigest() for name, data in content.items()}
         manifest = (json.dumps(self.manifest | {"sha256": sums}, indent=1) + "\n").encode()
