@@ -8,6 +8,7 @@ printable ASCII, so that both interpreters read them alike and an error shown on
 
 from agent import canonical, law
 from agent.runtime.files import read_bounded
+from agent.runtime.sockets import packed
 from agent.summary.metrics import METRICS
 
 LIMIT = 65536  # octets of a configuration file
@@ -170,6 +171,8 @@ class Config:
     purposes                  name -> section, the enabled ones only
     metrics                   name -> epsilon in thousandths, the enabled ones only
     canonical                 every validated value as one text, without a secret, for the digest in `state`
+    plain                     messages go in plain text: to a broker on this machine, or because `mqtt.insecure` says so
+    exposed                   they go in plain text to another machine (L34-VI-2)
     """
 
     def __init__(self, path: str, sections: "dict[str, Section]") -> None:
@@ -192,13 +195,23 @@ class Config:
         for name in sections:
             values[name] = sections[name].values
         self.canonical = canonical.dumps(values)
+        here = _on_this_machine(self.mqtt.host)
+        self.plain = self.mqtt.insecure or (here and self.mqtt.ca is None)
+        self.exposed = self.plain and not here
 
     def require_mqtt(self) -> None:
         """Check what only the forwarder needs; ConfigError with the one line to show."""
         if self.mqtt.host is None:
             raise ConfigError(self.path + ": mqtt.host: missing (L34-II-2); accepted: a host name or address")
-        if not self.mqtt.insecure and self.mqtt.ca is None:
-            raise ConfigError(self.path + ": mqtt.ca: missing (L34-VI-2); accepted: a CA file, or insecure '1' for a lab")
+        if not self.plain and self.mqtt.ca is None:
+            accepted = "a CA file, a broker on this machine, or insecure '1' for a lab"
+            raise ConfigError(self.path + ": mqtt.ca: missing (L34-VI-2); accepted: " + accepted)
+
+
+def _on_this_machine(host: "str | None") -> bool:
+    """Say whether a broker's host is loopback, by its name or as an address that is written out."""
+    octets = packed(host.encode()) if host else b""
+    return host == "localhost" or octets == bytes(15) + b"\1" or (len(octets) == 4 and octets[0] == 127)
 
 
 def _words(line: str) -> "list[str]":

@@ -77,7 +77,7 @@ class Forwarder:
     def _connect(self) -> "Any":
         mqtt = self._config.mqtt
         tls = None
-        if not mqtt.insecure:
+        if not self._config.plain:
             tls = {
                 "ca": usable(mqtt.ca, "mqtt.ca"),
                 "certificate": usable(mqtt.certificate, "mqtt.certificate"),
@@ -97,7 +97,7 @@ class Forwarder:
         client.publish(topics.state(self._gateway), self._online, retain=True)
         self._backoff = BACKOFF_FIRST  # only now: a broker that accepts and then refuses is not to be stormed
         self._health = b""
-        self._log("connected" + (" without TLS (insecure)" if mqtt.insecure else ""))
+        self._log("connected" + (" without TLS (insecure)" if self._config.exposed else ""))
         return client
 
     def turn(self, milliseconds: int) -> None:

@@ -351,9 +351,36 @@ MQTT_REFUSED = {
     "no broker": ("", r"mqtt\.host: missing \(L34-II-2\); accepted: a host name or address"),
     "no authority": (
         "config mqtt\noption host broker\n",
-        r"mqtt\.ca: missing \(L34-VI-2\); accepted: a CA file, or insecure '1' for a lab",
+        r"mqtt\.ca: missing \(L34-VI-2\); accepted: a CA file, a broker on this machine, or insecure '1' for a lab",
+    ),
+    "no machine of ours": (
+        "config mqtt\noption host 127.0.0.1.example.org\n",
+        r"mqtt\.ca: missing \(L34-VI-2\); accepted: a CA file, a broker on this machine, or insecure '1' for a lab",
     ),
 }
+
+
+BROKERS = {  # host, other options: whether messages go in plain text, and whether to another machine
+    ("localhost", ""): (True, False),
+    ("127.8.9.1", ""): (True, False),
+    ("::1", ""): (True, False),
+    ("::1", "option insecure yes"): (True, False),
+    ("localhost", "option ca /etc/ca"): (False, False),
+    ("::2", ""): (False, False),
+    ("128.0.0.1", ""): (False, False),
+    ("localhost.example.org", ""): (False, False),
+    ("localhost.example.org", "option insecure yes"): (True, True),
+    ("0.0.0.0", "option insecure 1\noption ca /etc/ca"): (True, True),
+}
+
+
+def test_plain_text_is_for_this_machine_or_for_who_says_so(tmp_path, interpreter):
+    """L34-VI-2: without a CA a broker on loopback is spoken to in plain text, another one only with `insecure`, and that is said."""
+    for number, (host, options) in enumerate(BROKERS):
+        (tmp_path / str(number)).write_text(f"{GATEWAY}config mqtt\noption host {host}\n{options}\n")
+    script = "from agent.config import load\nfor number in range(%d): read = load(%r + '/' + str(number)); print(read.plain, read.exposed)"
+    done = interpreter.run("-c", script % (len(BROKERS), str(tmp_path)))
+    assert done.stdout.decode().splitlines() == [f"{plain} {exposed}" for plain, exposed in BROKERS.values()]
 
 
 @pytest.mark.needs("micropython")

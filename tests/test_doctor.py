@@ -26,7 +26,7 @@ from cryptography import x509
 
 from agent import config as configuration
 from agent import law
-from agent.doctor import device, grounds
+from agent.doctor import device, grounds, uplink
 from agent.doctor.catalogue import CATALOGUE, ERROR, NOTE, WARNING
 from agent.doctor.gateway import Gateway
 from host_sim import interpreters as host
@@ -501,6 +501,14 @@ def test_a_certificate_that_is_not_valid_now_is_found(clinic, days):
     assert clinic.examine().only("certificate", ERROR)["what"].startswith("mqtt.certificate: ")
     clinic.configure(f"option ca '{ca}'\n  option certificate '{certificate}'", f"option ca '{issue(ca, days)}'")
     assert clinic.examine().only("certificate", ERROR)["what"].startswith("mqtt.ca: ")
+
+
+@pytest.mark.parametrize(("broker", "found"), [("localhost", []), ("broker.example.org", ["plain-text"])])
+def test_plain_text_to_another_machine_is_found(tmp_path, broker, found):
+    path = tmp_path / "oubli"
+    path.write_text(CONFIG.replace("127.0.0.1", broker))
+    gateway = SimpleNamespace(config=configuration.load(str(path)))
+    assert [one.name for one in uplink.certificates(gateway)] == found  # type: ignore[arg-type]  # what it asks of a gateway
 
 
 def test_a_certificate_that_ends_soon_is_found(clinic):

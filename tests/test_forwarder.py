@@ -188,6 +188,16 @@ def test_spool_that_cannot_be_read_is_told_to_the_broker(interpreter: Interprete
         assert [state(message.payload) for message in words if message] == ["online", "stopped", "online"]
 
 
+@pytest.mark.parametrize(("host", "insecure", "said"), [("localhost", 0, "connected"), ("0.0.0.0", 1, "connected without TLS (insecure)")])
+def test_plain_text_to_another_machine_is_said_at_each_connection(interpreter: Interpreter, tmp_path: Path, host, insecure, said):
+    """A broker on this machine needs no word for it (L34-VI-2); 0.0.0.0 leads here too, but doesn't say so."""
+    with broker(tmp_path) as real, Subscriber(real.port) as subscriber:
+        gateway = Gateway(tmp_path, real.port, host=host, insecure=insecure)
+        with gateway.forwarder(interpreter):
+            assert subscriber.next(10)
+            gateway.until(f"oubli forwarder: {said}\n")
+
+
 def test_verified_tls_with_a_key_that_nobody_else_can_read(interpreter: Interpreter, tmp_path: Path):
     """PEM files on both interpreters; what is wrong with a file is said by its option, and it is read again at each try."""
     files = certificates.make(tmp_path)

@@ -147,6 +147,11 @@ CATALOGUE = {
         "summaries wait in the spool, and the oldest are dropped when it is full (ANON-5)",
         "check mqtt.host, mqtt.port, name resolution, the broker, and the firewall's output rules",
     ),
+    "plain-text": (
+        WARNING,
+        "whoever is on the way reads, changes and forges what is sent (L34-VI-2)",
+        "mqtt.insecure '0' and mqtt.ca; oubli-fleet enrol makes an authority for those who have none",
+    ),
     "certificate": (
         ERROR,
         "the forwarder sends nothing but over verified TLS (L34-VI-2)",

@@ -90,9 +90,11 @@ def _answers(address: "tuple[Any, ...]") -> bool:
 
 
 def certificates(gateway: "Gateway") -> "Iterator[Finding]":
-    """Check the dates of the CA's and the client's certificate: of a bundle one valid CA is enough, of a chain the first counts."""
+    """Check that there is TLS, and the dates of CA and client certificate: of a bundle one valid CA is enough, of a chain the first counts."""
     mqtt = gateway.config.mqtt
-    if mqtt.insecure:
+    if gateway.config.exposed:
+        yield Finding("plain-text", "mqtt.insecure is 1 and the broker is another machine")
+    if gateway.config.plain:
         return
     seconds = gateway.wall() // 1000000000
     now, soon = _digits(seconds), _digits(seconds + SOON)
