@@ -90,7 +90,7 @@ def _answers(address: "tuple[Any, ...]") -> bool:
 
 
 def certificates(gateway: "Gateway") -> "Iterator[Finding]":
-    """Check that there is TLS, and the dates of CA and client certificate: of a bundle one valid CA is enough, of a chain the first counts."""
+    """Check that there is TLS, and dates: of a bundle one CA that is valid is enough, of the client's own chain the first counts."""
     mqtt = gateway.config.mqtt
     if gateway.config.exposed:
         yield Finding("plain-text", "mqtt.insecure is 1 and the broker is another machine")
