@@ -79,7 +79,9 @@ def _ground(value: str) -> str:
     return value
 
 
-_BUDGET = (_between(262144, 999999999), 4194304)
+_MOST = 999999999  # octets of a budget
+_BUDGET = (_between(262144, _MOST), 4194304)
+_BLOCK = 64  # ports of the smallest block
 OPTIONS: "dict[str, dict[str, tuple[Callable[[str], Any], Any]]]" = {
     "gateway": {
         "id": (_identity, None),
@@ -100,7 +102,7 @@ OPTIONS: "dict[str, dict[str, tuple[Callable[[str], Any], Any]]]" = {
         "reference": (_text, None),
         "lifetime": (_lifetime, 365 * law.DAY),
         "mode": (_choice("blocks", "connections"), "blocks"),
-        "block_size": (_between(64, 4096), 512),
+        "block_size": (_between(_BLOCK, 4096), 512),
         "storage": (_path, None),
         "upstream_nat": (_choice("acknowledged"), None),
         "budget": _BUDGET,
@@ -382,7 +384,7 @@ def _budget(reader: _Reader, name: str, config: Config) -> None:
     reader.line = section.line
     need = budget.needed(name, section, config.summary.rows, config.vault.sync_minutes)
     if need.octets > section.budget:
-        accepted = "at least " + str(need.octets) + ", or less: rows, lifetime, mode 'blocks'"
+        accepted = budget.remedies(need, config.summary.rows, _MOST, _BLOCK)
         reader.fail(name + ".budget", str(section.budget) + " bytes are too few: " + need.text, accepted, _required_by(name, "budget"))
 
 

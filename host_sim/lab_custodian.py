@@ -23,7 +23,7 @@ config purpose 'attribution'
 	option ground '{GROUND}'
 	option reference 'the lab'
 	option lifetime '{LIFETIME}d'
-	option budget '16777216'
+	option budget '999999999'
 """
 BILLING = f"""
 config purpose 'billing'

@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from agent import config, law
+from agent import blocks, config, law
 from agent.vault import attribution, billing, budget
 from agent.vault.budget import RECORDS, Sum
 
@@ -22,10 +22,23 @@ config purpose 'billing'
   option budget '{octets}'
 """
 
+BLOCKS = """
+config gateway
+  option id 'abcdefghijklmnop'
+config summary
+  option rows '{rows}'
+config purpose 'attribution'
+  option enabled '1'
+  option ground 'IIbis-3'
+  option reference 'a decree'
+  option block_size '{block}'
+  option budget '{octets}'
+"""
+
 
 LINE = (
-    r"config:6: billing\.budget: 1048576 bytes are too few: (\d+) terminals \(summary\.rows / 4\) x (\d+) records x (\d+) bytes"
-    r" \+ (\d+) chunks x (\d+) \+ (\d+) = (\d+) bytes a day, x (\d+) days = (\d+) bytes \(.*\); accepted: at least (\d+), or less: .*"
+    r"config:6: billing\.budget: 1048576 bytes are too few: (\d+) terminals \(summary\.rows / 4\) x (\d+) x (\d+) bytes"
+    r" \+ (\d+) chunks x (\d+) \+ (\d+) = (\d+) bytes a day, x (\d+) days = (\d+) bytes \(.*\); accepted: at least (\d+), or less: rows.*"
 )
 
 
@@ -70,13 +83,40 @@ def test_the_octets_of_a_record_are_those_of_the_packers():
     holding = attribution.pack(attribution.Record(None, public, 20000, 20511, address, mac, 10**9, 10**9 + 40000, user))
     single = attribution.pack(attribution.Record(6, public, 20000, 20000, address, mac, 10**9, 10**9 + 3000, user))
     session = billing.pack(billing.Record(user, b"", 10**9, 10**9 + 8000, 10**7, 2 * 10**8))
-    assert {"blocks": len(holding) + 1, "connections": len(single) + 1, "billing": len(session) + 1} == {
-        what: octets for what, (_, octets) in RECORDS.items()
+    six = bytes(16)
+    holding_six = attribution.pack(attribution.Record(None, six, 0, 65535, six, mac, 10**9, 10**9 + 40000, user))
+    single_six = attribution.pack(attribution.Record(6, six, 20000, 20000, six, mac, 10**9, 10**9 + 3000, user))
+    largest = {"blocks": (holding, holding_six), "connections": (max(single, single_six, key=len),), "billing": (session,)}
+    assert {what: tuple(len(record) + 1 for record in records) for what, records in largest.items()} == {
+        what: tuple(octets for _, octets in kinds) for what, kinds in RECORDS.items()
     }
 
 
-def test_a_year_of_a_cafes_blocks_fits_16_mib_and_of_its_connections_does_not():
+def test_a_year_of_a_hundred_terminals_blocks_fits_16_mib_and_of_their_connections_does_not():
     """DESIGN: 16 MB of NOR can't hold a year of connections; one row a lease can."""
-    assert Sum("blocks", 800, 365 * law.DAY, 15).octets < 16 << 20
-    assert Sum("connections", 800, 365 * law.DAY, 15).octets > 1 << 30
+    assert Sum("blocks", 400, 365 * law.DAY, 15, 256).octets < 16 << 20
+    assert Sum("connections", 400, 365 * law.DAY, 15).octets > 1 << 29
     assert budget.Sum("billing", 800, law.DAY, 15).daily > 0
+
+
+def test_blocks_that_are_too_few_for_the_venue_are_in_the_sum_and_refused_with_what_to_set(tmp_path):
+    """Terminals beyond the blocks are kept connection by connection; with the `block_size` that is told the store starts."""
+    path = tmp_path / "config"
+
+    def said(rows: int, block: int, octets: int) -> str:
+        path.write_text(BLOCKS.format(rows=rows, block=block, octets=octets))
+        try:
+            config.load(str(path))
+        except config.ConfigError as refused:
+            return str(refused).split("attribution.budget: ")[1]
+        return ""
+
+    assert blocks.LAST + 1 - blocks.FIRST == budget.PORTS
+    refused = said(800, 512, 40_000_000)
+    assert "200 terminals (summary.rows / 4) x (3 x 44 + 5 x 52) bytes + 104 of them without one of the 96 blocks of 512 ports" in refused
+    assert re.search(r"; accepted: at least 9\d{8}, or block_size '245', or less: rows, lifetime$", refused)
+    assert said(800, 245, 40_000_000) == ""
+    assert "without" not in said(800, 245, 1 << 20)
+    refused = said(4096, 512, 999_999_999)
+    assert refused.endswith("; accepted: at most 3072 summary.rows, or less: rows, lifetime")
+    assert said(3072, 64, 200_000_000) == ""

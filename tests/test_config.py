@@ -147,7 +147,7 @@ def test_the_digest_follows_from_every_option(tmp_path):
                 text = (head if kind == "gateway" else GATEWAY + head) + f"option {name} {value}\n"
                 if name == "enabled":
                     text += {
-                        "attribution": "option ground STAD\noption reference x\noption lifetime 7d\n",
+                        "attribution": "option ground STAD\noption reference x\noption lifetime 7d\noption budget 200000000\n",
                         "billing": "option lifetime 30d\n",
                     }.get(kind, "")
             seen.add(load(tmp_path, text).canonical)

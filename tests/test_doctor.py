@@ -369,7 +369,8 @@ config purpose 'attribution'
   option enabled '1'
   option ground '%s'
   option reference 'a decree'
-  option budget '99999999'
+  option lifetime '30d'
+  option budget '999999999'
 """
 
 

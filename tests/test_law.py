@@ -122,7 +122,7 @@ def test_every_configuration_of_the_product_is_taken_or_refused_by_the_table(mem
         options |= {} if lifetime is None else {"lifetime": f"{lifetime}s"}
         options |= {} if ground is None else {"ground": ground}
         options |= {} if reference is None else {"reference": reference}
-        path.write_text(written(name, options))
+        path.write_text(written(name, options) + "config summary\n option rows '256'\n")
         said = judged(path)
         assert ("refused" not in said) == lawful(name, enabled, lifetime, ground, reference), (name, options)
         if "refused" in said:
@@ -315,7 +315,7 @@ def test_every_purpose_has_its_words_in_both_languages(tmp_path):
     text = GATEWAY + "".join(f"config purpose '{name}'\n option enabled '1'\n" for name in ("services", "location"))
     text += "config purpose 'billing'\n option enabled '1'\n option lifetime '90d'\n option budget '90000000'\n"
     text += "config purpose 'attribution'\n option enabled '1'\n option ground 'STAD'\n option reference 'order 12/2026'\n"
-    text += " option budget '90000000'\n"
+    text += " option budget '90000000'\nconfig summary\n option rows '256'\n"
     (tmp_path / "oubli").write_text(text)
     read = config.load(str(tmp_path / "oubli"))
     for language, words in notice.TEXTS.items():

@@ -7,7 +7,9 @@ import sys
 
 import pytest
 
+from agent import law
 from agent.runtime.libc import LIBC
+from agent.vault.budget import Sum
 from host_sim import flash
 from host_sim.flash import Dice, Flash
 from tests.interpreters import PROJECT
@@ -61,6 +63,11 @@ def test_every_part_that_writes_is_there(day):
     assert {part["part"] for part in day["parts"]} == {"attribution", "ledger", "audit", "spool", "published", "ports", "vault"}
     assert day["in_a_block"] + day["attributed"] >= day["connections"] * 0.9
     assert day["stored"] > 0
+
+
+def test_the_sum_of_a_start_is_no_less_than_what_a_day_keeps(day):
+    """What a start is held against (`agent.vault.budget`) bears the leases that there were, over midnight and of IPv6 too."""
+    assert day["declared"] == Sum("blocks", day["blocks_given"] * 4, 365 * law.DAY, 15, 512).daily >= day["stored"]
 
 
 def test_a_longer_interval_writes_less_often(day):

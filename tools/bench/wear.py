@@ -30,6 +30,7 @@ from agent.paths import Paths
 from agent.runtime import files
 from agent.summary.metrics import MESSAGES
 from agent.summary.published import DAYS
+from agent.vault.budget import Sum
 from agent.vault.waiting import DAY
 from host_sim import flash as model
 from host_sim import scenario, stage, tape
@@ -226,6 +227,7 @@ def measure(visitors: int, block: int, sync: int, seed: int, tell: Callable[[str
         "attributed": gateway.counted["attributed"],
         "blocks_given": gateway.kernel.given,
         "stored": gateway.stored,
+        "declared": Sum("blocks", gateway.kernel.given * 4, _LIFETIME * DAY, sync, block).daily,
         "syncs": gateway.syncs,
         "programmed": {str(page): programmed(notes, page) for page in sizes},
         "model": {"page": model.PAGE, "programmed": gateway.programmed, "ours": programmed(notes[: gateway.syncs], model.PAGE)},
@@ -262,6 +264,7 @@ def tables(result: dict[str, Any]) -> list[Table]:
     """Return the result for a person."""
     day = f"{result['terminals']} terminals, {result['connections']:,} connections, {result['attributed']:,} outside a block, "
     day += f"{result['stored'] / 1024:,.0f} KiB kept"
+    day += f" ({result['declared'] / 1024:,.0f} by a start's sum)"
     parts = Table(box=box.SIMPLE_HEAD, title=f"A day: {day}", title_justify="left")
     sizes = list(result["programmed"])
     for heading in ("", "syncs", *[f"KiB at pages of {size}" for size in sizes]):
