@@ -17,7 +17,7 @@ from agent.runtime.clocks import DeviceTime
 def recorder(line: "Line") -> int:
     """Run the daemon that sees terminals, once what is due is destroyed."""
     from agent import recorder as room
-    from agent.vault import expiry
+    from agent.vault import expiry, stores
 
     source = DeviceTime()
     expiry.destroy_due(line.paths.root, source.boot, source.monotonic())
@@ -29,6 +29,12 @@ def recorder(line: "Line") -> int:
         room.make_folders(line.paths)
         if not files.in_memory(line.paths.vault):
             sys.stderr.write("oubli: " + line.paths.vault + " isn't in memory, and a disk doesn't forget; accepted: tmpfs (EXP-2)\n")
+            return 1
+        place = stores.forgetful(settings, line.paths)
+        if place:
+            sys.stderr.write(
+                "oubli: " + place + " is in memory, and what is sealed must outlive a loss of power; accepted: flash (EXP-6)\n"
+            )
             return 1
     return room.run(settings, line.paths.root, source)
 

@@ -77,7 +77,7 @@ class Gateway:
         self.lost: list[tuple[str, int]] = []
         self.start()
 
-    def start(self) -> None:
+    def start(self, mount: str = "") -> None:
         self.boot += 1
         for name in ("keys", "pages/chunks"):
             (self.folder / name).unlink(missing_ok=True)
@@ -86,7 +86,7 @@ class Gateway:
         bundle = Bundle(str(self.folder / "bundles"), str(self.folder / "custodian.pub"), sodium)
         self.store = Custodian(
             "attribution", f"{PREFIX}/attribution", str(self.folder / "pages"), self.ring, sodium, bundle, LIFETIME * DAY, 1 << 20, 900,
-            f"{self.boot:032x}", lambda: 0, lambda: NOON, lambda cause, count: self.lost.append((cause, count)),
+            f"{self.boot:032x}", lambda: 0, lambda: NOON, lambda cause, count: self.lost.append((cause, count)), mount,
         )  # fmt: skip
         self.tick(0)
 
@@ -164,6 +164,43 @@ def test_flash_that_refuses_is_said_counted_and_survived(cause, begun, gateway):
     kept = [record for record, result in zip(RECORDS[10:100], results, strict=True) if result == "kept"]
     assert gateway.read() == RECORDS[: 10 * begun] + kept + RECORDS[100:]
     gateway.store.seal()
+    assert gateway.store.status(0)["records"] == len(gateway.read())
+
+
+@pytest.mark.parametrize("when", ["before the start", "while records wait", "with a segment open", "at a write"])
+def test_a_medium_that_is_not_mounted_is_said_never_written_below_and_seen_when_it_comes(when, gateway, monkeypatch):
+    """A mount point's empty folder is the router's own flash: nothing goes there; what is on the medium counts again once it is back."""
+    there = [when != "before the start"]
+    monkeypatch.setattr(files, "is_mount", lambda path: path != PREFIX or there[0])
+    gateway.close()
+    gateway.start(PREFIX)
+    expected: list[bytes] = []
+    if when != "before the start":
+        assert gateway.store.status(0)["trouble"] == ""
+        gateway.append(*RECORDS[:5])
+        gateway.tick(900 if when == "with a segment open" else 60)
+        expected = RECORDS[:5]
+        there[0] = False
+    medium = {name: node for name, node in gateway.flash.names.items() if name.startswith(f"{PREFIX}/attribution")}
+    for name in medium:
+        del gateway.flash.names[name]  # the folder below is empty
+    if when == "at a write":
+        assert not gateway.store.seal()
+    else:
+        gateway.tick(60)
+    assert gateway.store.status(0)["trouble"] == "not mounted"
+    results = gateway.append(*RECORDS[5:100])
+    gateway.tick(900)
+    assert results.count("lost") == sum(count for _, count in gateway.lost) > 0
+    assert {said for said, _ in gateway.lost} == {"not mounted"}
+    assert not [name for name in gateway.flash.names if name.startswith(f"{PREFIX}/attribution")]
+    gateway.flash.names.update(medium)
+    there[0] = True
+    gateway.tick(60)
+    assert gateway.store.status(0)["trouble"] == ""
+    gateway.tick(900)
+    gateway.store.seal()
+    assert gateway.read() == expected + [record for record, result in zip(RECORDS[5:100], results, strict=True) if result == "kept"]
     assert gateway.store.status(0)["records"] == len(gateway.read())
 
 

@@ -377,6 +377,28 @@ def test_a_recorder_refuses_to_start_where_its_memory_is_a_disk(interpreter, tmp
     assert done.stderr == "oubli: /var/run/oubli/vault isn't in memory, and a disk doesn't forget; accepted: tmpfs (EXP-2)\n"
 
 
+@pytest.mark.needs("root", "unshare", "timeout")
+@pytest.mark.parametrize(("medium", "refused"), [("tmpfs", True), ("bind", False), ("absent", False)])
+def test_a_store_that_must_outlive_a_loss_of_power_is_not_put_into_memory(medium, refused, interpreter, tmp_path):
+    """EXP-6: `vault.path` on tmpfs is refused; a medium that isn't there yet, or is flash, isn't (then the store says so itself)."""
+    swaps, config, card = tmp_path / "swaps", tmp_path / "config", tmp_path / "card"
+    swaps.write_text(SWAPS)
+    card.mkdir()
+    billing = "config purpose 'billing'\n option enabled '1'\n option lifetime '7d'\n"
+    config.write_text(CONFIG + f"{billing}config vault\n option path '{card}'\n")
+    mount = {"tmpfs": f"mount -t tmpfs none {card}", "bind": f"mount --bind {Path(__file__).parent} {card}", "absent": ":"}[medium]
+    words = ["unshare", "--mount", "--net", "sh", "-ec", ON_A_DEVICE.replace("exec", f"{mount}\nexec"), "sh"]
+    recorder = interpreter.command("-m", "agent", "recorder", "--config", config)
+    run = [*words, *recorder]
+    with subprocess.Popen(run, cwd=PROJECT, env=environment() | {"SWAPS": str(swaps)}, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        first = process.stderr.readline()
+        process.terminate()
+        process.stderr.read()
+    told = f"oubli: {card} is in memory, and what is sealed must outlive a loss of power; accepted: flash (EXP-6)\n"
+    assert first == told if refused else first.startswith("oubli recorder: started")
+
+
 @pytest.mark.needs("root", "mkfs.ext4", "mount")
 def test_a_custodians_store_that_is_killed_at_any_instant_loses_nothing(interpreter, tmp_path, memory):
     """EXP-6: on a real ext4; what waited lies on tmpfs, and the next process has it. 500 instants in tools/soak."""

@@ -555,6 +555,7 @@ def test_init_script_asks_procd_for_three_instances_under_their_users(device):
     (gateway.path / "usr/sbin/uhttpd").symlink_to("../../bin/busybox")
     for medium in ("card", "absent"):
         (gateway.path / "mnt" / medium).mkdir(parents=True)
+    gateway.run("/bin/busybox", "mount", "-t", "tmpfs", "none", "/mnt/card")
     with (gateway.path / "etc/config/oubli").open("a") as file:
         file.write("config vault 'vault'\n\toption path '/mnt/card'\nconfig purpose 'attribution'\n\toption storage '/mnt/absent'\n")
     gateway.run("/bin/sh", "/etc/rc.common", "/etc/init.d/oubli", "reload")
@@ -562,8 +563,12 @@ def test_init_script_asks_procd_for_three_instances_under_their_users(device):
     assert instances["recorder"]["jail"]["mount"]["/mnt/card"] == "1"
     assert "/mnt/absent" not in instances["recorder"]["jail"]["mount"]  # nothing is mounted there
     for name in ("attribution", "billing"):
-        status_of = (gateway.path / "mnt/card" / name).stat()
-        assert (str(status_of.st_uid), status_of.st_mode & 0o777) == (gateway.ids("oubli-rec")[0], 0o700)
+        owner = gateway.run("/bin/busybox", "stat", "-c", "%u %a", f"/mnt/card/{name}").stdout
+        assert owner == f"{gateway.ids('oubli-rec')[0]} 700\n"
+    assert not any((gateway.path / "mnt/absent").iterdir())
+    gateway.run("/bin/busybox", "umount", "/mnt/card")
+    gateway.run("/bin/sh", "/etc/rc.common", "/etc/init.d/oubli", "reload")
+    assert "/mnt/card" not in procd.service(recorded(gateway))["instances"]["recorder"]["jail"]["mount"]
     page = instances["page"]  # L34-V-4: as a user who may suspend, and nothing else
     assert (page["user"], page["group"], page["command"][:4]) == ("oubli-portal", "oubli-portal", ["uhttpd", "-f", "-h", "/www/oubli"])
     gateway.run("/bin/sh", "/etc/rc.common", "/etc/init.d/oubli", "stop")
@@ -669,6 +674,20 @@ def test_interface_hotplug_reads_the_leases_when_one_comes_up(root, action, aske
         gateway.run("/bin/sh", "-c", ". /etc/hotplug; wait", env=(f"ACTION={action}", "INTERFACE=lan"))
     assert (root / "asked").exists() == asked
     assert not asked or (root / "asked").read_text() == "leases\n"
+
+
+@NETWORK
+@pytest.mark.parametrize(("action", "runs", "asked"), [("add", 0, True), ("remove", 0, True), ("add", 1, False), ("change", 0, False)])
+def test_mount_hotplug_gives_the_recorder_its_medium(root, action, runs, asked):
+    """Only where the service runs: one that was stopped isn't started by a stick."""
+    (root / "etc/hotplug").write_text((COMMON / "etc/hotplug.d/mount/50-oubli").read_text())
+    (root / "etc/init.d").mkdir(exist_ok=True)
+    (root / "etc/init.d/oubli").write_text(f'#!/bin/sh\n[ "$1" != running ] || exit {runs}\necho "$@" >/asked\n')
+    (root / "etc/init.d/oubli").chmod(0o755)
+    with roots.running(root) as gateway:
+        gateway.run("/bin/sh", "-c", ". /etc/hotplug; wait", env=(f"ACTION={action}", "DEVICE=sda1"))
+    assert (root / "asked").exists() == asked
+    assert not asked or (root / "asked").read_text() == "reload\n"
 
 
 @NETWORK

@@ -120,11 +120,11 @@ class Custodian:
         """Make the folder, put in order what a former process or a cut of power left in it; again later where flash refuses."""
         shelf = self._shelf
         try:
-            if self._mount and not files.is_mount(self._mount):
-                raise OSError(_ENODEV, "")
+            self._require_mount()
             if not files.exists(shelf.folder):
                 files.make_folder(shelf.folder, 0o700)
                 files.sync_folder(shelf.folder.rsplit("/", 1)[0])
+            self._given_up.clear()  # they are mended with the rest
             for page in list(self._pages.values()):
                 self._resume(page)
             for name in sorted(files.names(shelf.folder)):
@@ -133,7 +133,14 @@ class Custodian:
             self._refused(failure)
             self._shelf = Shelf(shelf.folder)
             return
-        self._ready = True
+        self._ready, self.trouble = True, ""
+
+    def _require_mount(self) -> None:
+        """Refuse to touch a folder whose medium isn't there: what is written below would fill the router's own flash, unseen."""
+        if self._mount and not files.is_mount(self._mount):
+            self._ready = False
+            self._shelf = Shelf(self._shelf.folder)
+            raise OSError(_ENODEV, "")
 
     def _resume(self, page: Page) -> None:
         """Go on with a segment of a former process, unless a write of it was cut off."""
@@ -194,6 +201,7 @@ class Custodian:
         if monotonic >= self._look:
             self._look = monotonic + LOOK
             self._bundle.refresh()
+            self._look_at_mount()
         gone = self._expire()
         if self._willing():
             now = self._now()
@@ -203,6 +211,14 @@ class Custodian:
                 elif page.used and monotonic - page.since >= self._sync:
                     self._write(page, crypto.REKEY)
         return gone
+
+    def _look_at_mount(self) -> None:
+        """Notice that the medium was taken away, before anything is due: what it holds is sealed, and goes when it is back."""
+        try:
+            if self._ready:
+                self._require_mount()
+        except OSError as failure:
+            self._refused(failure)
 
     def _willing(self) -> bool:
         """Say whether flash may be asked: it hasn't just refused."""
@@ -318,6 +334,7 @@ class Custodian:
         slot, new = page.slot, not page.header
         former = slot.written()
         try:
+            self._require_mount()
             self._tidy()
             self._make_room(page.used + 512)
             if new:
@@ -395,6 +412,8 @@ class Custodian:
 
     def _tidy(self) -> None:
         """Cut what was given up behind its last good chunk; remove it where it has none."""
+        if self._given_up:
+            self._require_mount()
         while self._given_up:
             day, number, former, check = self._given_up[-1]
             path = self._shelf.path(day, number)

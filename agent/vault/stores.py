@@ -22,9 +22,21 @@ def by_consent(config: "Config") -> "list[str]":
 
 def place(name: str, config: "Config", paths: "Paths") -> "tuple[str, str]":
     """Return where a purpose's segments lie, and what must be mounted there ("": nothing)."""
-    own = config.sections[name].values.get("storage")
-    path = own or config.vault.path
-    return (paths.root + path if path else paths.sealed) + "/" + name, paths.root + own if own else ""
+    path = config.sections[name].values.get("storage") or config.vault.path
+    mount = paths.root + path if path else ""
+    return (mount or paths.sealed) + "/" + name, mount
+
+
+def forgetful(config: "Config", paths: "Paths") -> str:
+    """Return where a store that must outlive a loss of power would lie in memory, "" where none would."""
+    for name in needed(config, paths):
+        folder, mount = place(name, config, paths)
+        while not mount and not files.exists(folder):
+            folder = folder.rsplit("/", 1)[0] or "/"
+        # A medium that isn't there yet is another matter: the store says so until it is.
+        if files.in_memory(folder) if not mount else files.is_mount(mount) and files.in_memory(mount):
+            return mount or folder
+    return ""
 
 
 def custodians(
