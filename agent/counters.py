@@ -65,8 +65,8 @@ class Counters:
         names, self.saved = struct.unpack_from("<QQ", self._region.view, 0)
         read = struct.unpack_from("<" + "Q" * len(NAMES), self._region.view, _HEADER)
         if names != len(NAMES):
-            # A new file, or another version's.
-            self.saved, read = 0, (0,) * len(NAMES)
+            # A new file, or another version's: its counts are of other names, but when it saved last is where a gap begins.
+            read = (0,) * len(NAMES)
         self.values = {}
         for name, value in zip(NAMES, read):
             self.values[name] = value

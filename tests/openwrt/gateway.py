@@ -1,11 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A root file system of a gateway: busybox, the fake peer's scripts, MicroPython and libsodium, in namespaces of its own."""
+"""A root file system of a gateway: busybox, the fake peer's scripts, MicroPython and libsodium, in namespaces of its own.
+
+Of this machine's processor, or of big-endian MIPS: there every program of the root is a MIPS one, busybox included, and the kernel
+starts each under qemu-mips, by a table of foreign formats (binfmt_misc) that holds in this gateway's user namespace and nowhere else.
+"""
 
 from __future__ import annotations
 
 import io
 import json
 import re
+import shlex
 import shutil
 import subprocess
 import tarfile
@@ -13,29 +18,65 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tests.interpreters import PROJECT
 from tools.package import adb, apk
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 FAKE = Path(__file__).parent / "root"
-FOLDERS = ("bin", "sbin", "usr/bin", "usr/sbin", "usr/lib", "etc/config", "etc/rc.d", "lib", "tmp", "var", "proc", "dev", "srv", "host")
+MIPS, MIPS_SYSTEM = PROJECT / ".cache/mips", Path("/usr/mips-linux-gnu/lib")
+# An executable of a 32-bit, big-endian MIPS; F: qemu-mips is opened now, for no root has it.
+FORMAT = (
+    r":mips:M::\x7fELF\x01\x02\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x02\x00\x08:"
+    r"\xff\xff\xff\xff\xff\xff\xff\x00\x00\x00\x00\x00\x00\x00\x00\x00\xff\xfe\xff\xff:{emulator}:F"
+)
+FOLDERS = (
+    "bin",
+    "sbin",
+    "usr/bin",
+    "usr/sbin",
+    "usr/lib",
+    "etc/config",
+    "etc/rc.d",
+    "lib",
+    "tmp",
+    "var",
+    "proc",
+    "dev",
+    "srv",
+    "host/formats",
+)
 
 
 def _libraries(program: Path) -> set[Path]:
-    """Return the shared libraries that a program loads."""
+    """Return the shared libraries that a program of this machine loads."""
     said = subprocess.run(["ldd", program], capture_output=True, text=True, check=True).stdout
     return {Path(found) for found in re.findall(r"(/\S+)", said)}
 
 
-def make(path: Path) -> None:
-    """Make a root with this machine's busybox, MicroPython and libsodium, and the fake peer's scripts."""
+def make(path: Path, processor: str = "host") -> None:
+    """Make a root with busybox, MicroPython and libsodium of this machine ("host") or of MIPS ("mips"), and the fake peer's scripts."""
     for folder in FOLDERS:
         (path / folder).mkdir(parents=True, exist_ok=True)
     (path / "var/run").symlink_to("../tmp/run")
-    busybox = Path(shutil.which("busybox") or "")
+    setpriv = Path(shutil.which("setpriv") or "")
+    shutil.copy(setpriv, path / "host/setpriv")
+    libraries = {library: library.relative_to("/") for library in _libraries(setpriv)}
+    if processor == "mips":
+        lists, busybox, interpreter = ["qemu-mips"], MIPS / "busybox", MIPS / "micropython.mips-linux-gnu"
+        theirs = [*(MIPS / "lib").glob("*.so.*"), *(MIPS_SYSTEM / name for name in ("ld.so.1", "libc.so.6", "libm.so.6"))]
+        libraries |= {library: Path("lib") / library.name for library in theirs}
+    else:
+        lists, busybox, interpreter = [], Path(shutil.which("busybox") or ""), Path(shutil.which("micropython") or "")
+        theirs = [*_libraries(interpreter), next(Path("/usr/lib").glob("*/libsodium.so.23"))]
+        libraries |= {library: library.relative_to("/") for library in theirs}
+    shutil.copy(interpreter, path / "usr/bin/micropython")
+    for library, place in libraries.items():
+        (path / place).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(library, path / place)
     shutil.copy(busybox, path / "bin/busybox")
-    for applet in subprocess.run([busybox, "--list"], capture_output=True, text=True, check=True).stdout.split():
+    for applet in subprocess.run([*lists, busybox, "--list"], capture_output=True, text=True, check=True).stdout.split():
         if applet != "busybox":
             (path / "bin" / applet).symlink_to("busybox")
     shutil.copytree(FAKE, path, dirs_exist_ok=True)
@@ -43,28 +84,18 @@ def make(path: Path) -> None:
         (path / script).chmod(0o755)
     (path / "etc/passwd").write_text("root:x:0:0:root:/root:/bin/ash\n")
     (path / "etc/group").write_text("root:x:0:\n")
-    programs = {path / "usr/bin/micropython": "micropython", path / "host/setpriv": "setpriv"}
-    libraries = {next(Path("/usr/lib").glob("*/libsodium.so.23"))}
-    for place, name in programs.items():
-        program = Path(shutil.which(name) or "")
-        shutil.copy(program, place)
-        libraries |= _libraries(program)
-    for library in libraries:
-        place = path / library.relative_to("/")
-        place.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(library, place)
 
 
 class Gateway:
     """A root that is running: /proc and a tmpfs on /tmp are mounted, its network is its own."""
 
-    def __init__(self, path: Path, holder: int) -> None:
+    def __init__(self, path: Path, holder: int, spaces: list[str]) -> None:
         self.path = path
-        self.holder = holder  # the process whose namespaces these are
+        self._enter = ["nsenter", "--target", str(holder), *spaces]  # the process whose namespaces these are
 
     def command(self, *words: str, user: str = "root", capabilities: tuple[str, ...] = (), env: tuple[str, ...] = ()) -> list[str]:
         """Return the command line that runs some words inside, as a user who has these capabilities and no other."""
-        inside = ["nsenter", "--target", str(self.holder), "--mount", "--net", "chroot", str(self.path)]
+        inside = [*self._enter, "chroot", str(self.path)]
         if user != "root":
             uid, gid = self.ids(user)
             wanted = ",".join(f"+{name.removeprefix('CAP_').lower()}" for name in capabilities)
@@ -95,31 +126,35 @@ class Gateway:
         command = self.command(*instance["command"], user=instance.get("user", "root"), capabilities=tuple(held))
         return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
+    def host_command(self, *words: str) -> list[str]:
+        """Return the command line that runs one of this machine's programs in the gateway's network."""
+        return [*self._enter, *words]
+
     def host(self, *words: str) -> subprocess.CompletedProcess[str]:
         """Run one of this machine's programs in the gateway's network."""
-        command = ["nsenter", "--target", str(self.holder), "--net", *words]
+        command = self.host_command(*words)
         return subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
 
 
 @contextmanager
-def running(path: Path) -> Iterator[Gateway]:
+def running(path: Path, processor: str = "host") -> Iterator[Gateway]:
     """Give a root's gateway; its mounts and its network end with it."""
-    steps = [
-        f"mount -t proc proc {path}/proc",
-        f"mount --bind /dev {path}/dev",
-        f"mount -t tmpfs tmpfs {path}/tmp",
-        f"mkdir {path}/tmp/run",
-        "ip link set lo up",
-        "echo up",
-        "exec cat",
-    ]
-    script = " && ".join(steps)
-    words = ["unshare", "--mount", "--net", "sh", "-c", script]
+    spaces = ["--mount", "--net"]
+    unshared = list(spaces)
+    mounts = [f"mount -t proc proc {path}/proc", f"mount --bind /dev {path}/dev"]
+    if processor == "mips":
+        table = FORMAT.format(emulator=shutil.which("qemu-mips"))
+        spaces = ["--user", *spaces]
+        unshared += ["--user", "--map-users", "0,0,65536", "--map-groups", "0,0,65536"]
+        mounts = [f"mount --rbind /proc {path}/proc", f"mount --rbind /dev {path}/dev"]
+        mounts += [f"mount -t binfmt_misc none {path}/host/formats", f"printf %s {shlex.quote(table)} >{path}/host/formats/register"]
+    steps = [*mounts, f"mount -t tmpfs tmpfs {path}/tmp", f"mkdir {path}/tmp/run", "ip link set lo up", "echo up", "exec cat"]
+    words = ["unshare", *unshared, "sh", "-c", " && ".join(steps)]
     with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
         assert holder.stdout is not None
         assert holder.stdin is not None
         assert holder.stdout.readline() == b"up\n"
-        yield Gateway(path, holder.pid)
+        yield Gateway(path, holder.pid, spaces)
         holder.stdin.close()
 
 
@@ -130,20 +165,36 @@ def octets_of(tar: tarfile.TarFile, name: str) -> bytes:
     return file.read()
 
 
-def unpack_ipk(package: bytes, root: Path) -> dict[str, str]:
-    """Lay an ipk into a root as opkg does: files, then control and list below /usr/lib/opkg/info; returns its scripts."""
+def ipk_scripts(package: bytes) -> dict[str, str]:
+    """Return the scripts of an ipk, and "control" and "conffiles"."""
     with tarfile.open(fileobj=io.BytesIO(package), mode="r:gz") as tar:
-        parts = {member.name: octets_of(tar, member.name) for member in tar.getmembers()}
-    with tarfile.open(fileobj=io.BytesIO(parts["./data.tar.gz"]), mode="r:gz") as tar:
+        control = octets_of(tar, "./control.tar.gz")
+    with tarfile.open(fileobj=io.BytesIO(control), mode="r:gz") as tar:
+        return {member.name[2:]: octets_of(tar, member.name).decode() for member in tar.getmembers() if member.isfile()}
+
+
+def unpack_ipk(package: bytes, root: Path) -> dict[str, str]:
+    """Lay an ipk into a root as opkg does, a conffile that is there stays; control and list go below /usr/lib/opkg/info.
+
+    Returns its scripts. What a former version's list names and this one doesn't have goes.
+    """
+    scripts = ipk_scripts(package)
+    kept = {path: (root / path[1:]).read_bytes() for path in scripts["conffiles"].split() if (root / path[1:]).exists()}
+    with tarfile.open(fileobj=io.BytesIO(package), mode="r:gz") as tar:
+        data = octets_of(tar, "./data.tar.gz")
+    with tarfile.open(fileobj=io.BytesIO(data), mode="r:gz") as tar:
         listed = [member.name[1:] for member in tar.getmembers() if member.isfile()]
         tar.extractall(root, filter="tar")
-    with tarfile.open(fileobj=io.BytesIO(parts["./control.tar.gz"]), mode="r:gz") as tar:
-        inside = {member.name: octets_of(tar, member.name).decode() for member in tar.getmembers() if member.isfile()}
+    for path, octets in kept.items():
+        (root / path[1:]).write_bytes(octets)
     info = root / "usr/lib/opkg/info"
     info.mkdir(parents=True, exist_ok=True)
-    (info / "oubli.control").write_text(inside["./control"])
+    if (info / "oubli.list").exists():
+        for path in {*(info / "oubli.list").read_text().split()} - {*listed}:
+            (root / path[1:]).unlink(missing_ok=True)
+    (info / "oubli.control").write_text(scripts["control"])
     (info / "oubli.list").write_text("".join(path + "\n" for path in listed))
-    return {name: inside["./" + name] for name in ("postinst", "prerm")}
+    return scripts
 
 
 def unpack_apk(package: bytes, root: Path) -> dict[str, str]:

@@ -78,6 +78,18 @@ class Procd:
                 self.respawns[name] += 1
                 self.running[name] = self._start(self.instances[name])
 
+    def update(self, message: dict[str, Any]) -> None:
+        """Take another `service set`: an instance that is gone ends, one that changed starts anew, one that is the same goes on."""
+        fresh: dict[str, dict[str, Any]] = message["instances"]
+        gone = [name for name in self.running if fresh.get(name) != self.instances[name]]
+        for name in gone:
+            self.running[name].terminate()
+        for name in gone:
+            self.running.pop(name).wait(timeout=10)
+        self.instances = fresh
+        for name in fresh.keys() - self.running.keys():
+            self.running[name], self.respawns[name] = self._start(fresh[name]), 0
+
     def kill(self, name: str) -> None:
         """End one instance as a crash would."""
         os.kill(self.running[name].pid, signal.SIGKILL)

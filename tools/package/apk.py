@@ -21,7 +21,7 @@ PI_BUILD_TIME, PI_INSTALLED_SIZE, PI_FILE_SIZE, PI_DEPENDS = 11, 12, 13, 15
 DI_NAME, DI_ACL, DI_FILES = 1, 2, 3
 FI_NAME, FI_ACL, FI_SIZE, FI_MTIME, FI_HASHES = 1, 2, 3, 4, 5
 ACL_MODE, ACL_USER, ACL_GROUP = 1, 2, 3
-SCRIPT_SLOTS = {"post-install": 3, "pre-deinstall": 4, "post-upgrade": 7}
+SCRIPT_SLOTS = {"post-install": 3, "pre-deinstall": 4, "pre-upgrade": 6, "post-upgrade": 7}
 NDX_DESCRIPTION, NDX_PACKAGES = 1, 2
 _IDENTITY = 20  # octets of SHA-256 that name a package
 

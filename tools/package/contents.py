@@ -150,20 +150,25 @@ _HEAD = """#!/bin/sh
 [ -s "${IPKG_INSTROOT}/lib/functions.sh" ] || exit 0
 . "${IPKG_INSTROOT}/lib/functions.sh"
 """
+# A daemon that runs while its files are exchanged would import some of either version. opkg's prerm stops it too, apk has none then.
+STOP = """[ -n "${IPKG_INSTROOT}" ] || [ ! -x /etc/init.d/oubli ] || /etc/init.d/oubli stop
+"""
 # Whatever the device holds goes before the code that could destroy it on time goes (EXP-1): keys first, then the files.
-_FORGET = """if [ -z "${IPKG_INSTROOT}" ] && [ "${PKG_UPGRADE}" != 1 ]; then
+FORGET = """if [ -z "${IPKG_INSTROOT}" ] && [ "${PKG_UPGRADE}" != 1 ]; then
 	/etc/init.d/oubli stop
 	/usr/bin/oubli erase --all
 	rm -rf /var/run/oubli /srv/oubli
 fi
 """
 SCRIPTS = {
+    "preinst": "#!/bin/sh\n" + STOP,
     "postinst": _HEAD + 'default_postinst "$0" "$@"\n',
-    "prerm": _HEAD + _FORGET + 'default_prerm "$0" "$@"\n',
+    "prerm": _HEAD + FORGET + 'default_prerm "$0" "$@"\n',
 }
 _APK = 'export root="${IPKG_INSTROOT}"\nexport pkgname="oubli"\n'
 APK_SCRIPTS = {
+    "pre-upgrade": "#!/bin/sh\n" + STOP,
     "post-install": _HEAD + _APK + "add_group_and_user\ndefault_postinst\n",
     "post-upgrade": _HEAD.replace("#!/bin/sh\n", "#!/bin/sh\nexport PKG_UPGRADE=1\n") + _APK + "add_group_and_user\ndefault_postinst\n",
-    "pre-deinstall": _HEAD + _APK + _FORGET + "default_prerm\n",
+    "pre-deinstall": _HEAD + _APK + FORGET + "default_prerm\n",
 }

@@ -28,14 +28,14 @@ default_postinst() {
 		done
 	fi
 	for _file in $(_lists "$_root" | grep '^/etc/init.d/'); do
-		/bin/sh "$_root/etc/rc.common" "$_root$_file" enable
+		[ "${_root:-${PKG_UPGRADE:-}}" = 1 ] || /bin/sh "$_root/etc/rc.common" "$_root$_file" enable
 		[ -n "$_root" ] || /bin/sh /etc/rc.common "$_file" start
 	done
 }
 default_prerm() {
 	_root=${IPKG_INSTROOT:-}
 	for _file in $(_lists "$_root" | grep '^/etc/init.d/'); do
-		[ -n "$_root" ] || [ "${PKG_UPGRADE:-}" = 1 ] || /bin/sh /etc/rc.common "$_file" stop
-		[ "${PKG_UPGRADE:-}" = 1 ] || /bin/sh "$_root/etc/rc.common" "$_root$_file" disable
+		[ "${_root:-${PKG_UPGRADE:-}}" = 1 ] || /bin/sh "$_root/etc/rc.common" "$_root$_file" disable
+		[ -n "$_root" ] || /bin/sh /etc/rc.common "$_file" stop
 	done
 }

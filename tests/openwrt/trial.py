@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A package's life in a gateway's root: installed, asked for its status, its LAN a veth pair to a client's namespace."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from tests.openwrt import gateway as roots
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+LAN = "10.77.1"
+NEEDS = ("root", "busybox", "micropython", "nft", "ip", "conntrack", "setpriv", "nsenter")
+ONE = "import socket; socket.socket(2, 2).sendto(b'x', ('{}', 9))"  # a connection
+
+
+@contextmanager
+def connected(root: Path) -> Iterator[roots.Gateway]:
+    """Give a root's gateway with a LAN and a kernel that tracks connections and says what oubli needs."""
+    (root / "etc/config/network").write_text("config interface 'lan'\n\toption device 'lan0'\n")
+    with roots.running(root) as gateway:
+        gateway.host("ip", "link", "add", "lan0", "type", "veth", "peer", "name", "client0")
+        for command in (f"addr add {LAN}.1/24 dev lan0", "link set lan0 up", "link set client0 up"):
+            gateway.host("ip", *command.split())
+        gateway.host("nft", "add table ip t; add chain ip t c { type filter hook input priority 0; }; add rule ip t c ct state new accept")
+        gateway.host("sysctl", "-q", "-p", str(root / "etc/sysctl.d/50-oubli.conf"))
+        yield gateway
+
+
+@contextmanager
+def client(gateway: roots.Gateway) -> Iterator[Callable[[], None]]:
+    """Give a guest's phone on the gateway's LAN, as a function that makes one connection."""
+    words = gateway.host_command("unshare", "--net", "sh", "-c", "echo up; exec cat")
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as phone:
+        assert phone.stdout is not None
+        assert phone.stdin is not None
+        assert phone.stdout.readline() == b"up\n"
+        gateway.host("ip", "link", "set", "client0", "netns", str(phone.pid))
+        inside = ["nsenter", "--target", str(phone.pid), "--net"]
+        for command in (f"addr add {LAN}.2/24 dev client0", "link set client0 up"):
+            subprocess.run([*inside, "ip", *command.split()], check=True, timeout=60)
+        wait_for(lambda: "LOWER_UP" in gateway.host("ip", "link", "show", "lan0").stdout)
+
+        def connect() -> None:
+            subprocess.run([*inside, sys.executable, "-c", ONE.format(LAN + ".1")], check=True, timeout=60)
+
+        yield connect
+        phone.stdin.close()
+
+
+def run_script(gateway: roots.Gateway, text: str, *env: str) -> None:
+    """Run one of a package's scripts inside."""
+    (gateway.path / "script").write_text(text)
+    gateway.run("/bin/sh", "/script", env=env)
+    (gateway.path / "script").unlink()
+
+
+def recorded(gateway: roots.Gateway) -> str:
+    """Return what procd was told, and forget it."""
+    return gateway.run("/bin/sh", "-c", "cd /tmp && cat procd.calls && rm procd.calls").stdout
+
+
+def wait_for(condition: Callable[[], Any], seconds: float = 30) -> float:
+    """Wait until a condition holds; returns the seconds that took."""
+    began = time.monotonic()
+    while not condition():
+        assert time.monotonic() - began < seconds
+        time.sleep(0.05)
+    return time.monotonic() - began
+
+
+def status(gateway: roots.Gateway) -> dict[str, Any]:
+    """Return the recorder's status, {} where none answers."""
+    done = gateway.run("/usr/bin/oubli", "status", "--json", check=False)
+    return json.loads(done.stdout) if done.returncode == 0 else {}

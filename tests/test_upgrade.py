@@ -1,0 +1,194 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From a former version to this one and back, in a gateway's root: what it kept is read, goes on time, and nothing is spent twice.
+
+The former version is a real one, packaged from this project's own history (tests/vectors/former). Its daemons run on MicroPython on
+this machine's kernel, as its package installs them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from agent import VERSION, config
+from tests.interpreters import PROJECT
+from tests.openwrt import gateway as roots
+from tests.openwrt import procd
+from tests.openwrt.trial import NEEDS, client, connected, recorded, run_script, status, wait_for
+from tools.package import apk, board, contents, ipk
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+FORMER = PROJECT / "tests/vectors/former/oubli_0.1.0-r1_x86_64.ipk"
+LATER = "PKG_UPGRADE=1"
+HOUR = 3600 * 10**9
+pytestmark = pytest.mark.needs(*NEEDS)
+
+
+def packages() -> tuple[bytes, bytes]:
+    """Return this version's ipk and apk for x86-64."""
+    one = board.load("x86-64")
+    content = contents.files(one, 1_790_000_000)
+    return ipk.build(one, content, 1_790_000_000), apk.build(one, content, 1_790_000_000)
+
+
+class Device:
+    """A gateway with opkg's way of installing, its service under a fake procd."""
+
+    def __init__(self, gateway: roots.Gateway) -> None:
+        self.gateway = gateway
+        self.root = gateway.path
+        self.scripts: dict[str, str] = {}
+        self.service = procd.Procd({"instances": {}}, gateway.start)
+
+    def install(self, package: bytes) -> None:
+        """Install a package, or put it in the place of the one that is there, as opkg does."""
+        fresh, upgrade = roots.ipk_scripts(package), (LATER,) if self.scripts else ()
+        steps = [self.scripts["prerm"]] if self.scripts else []
+        for text in [*steps, fresh.get("preinst", "")]:
+            run_script(self.gateway, text, *upgrade)
+        if self.scripts:
+            self.service.update(procd.service(recorded(self.gateway)))
+        self.scripts = roots.unpack_ipk(package, self.root)
+        run_script(self.gateway, self.scripts["postinst"], *upgrade)
+        self.service.update(procd.service(recorded(self.gateway)))
+
+    def status(self) -> dict[str, Any]:
+        """Return the status once a recorder answers."""
+        wait_for(lambda: status(self.gateway))
+        return status(self.gateway)
+
+    def capture(self, count: int, connect: Callable[[], None]) -> dict[str, Any]:
+        """Make connections until so many more were kept; returns the status then."""
+        wanted = self.status()["counters"]["kept"] + count
+
+        def kept() -> bool:
+            connect()
+            self.gateway.host("conntrack", "-F")
+            return status(self.gateway)["counters"]["kept"] >= wanted
+
+        wait_for(kept)
+        return self.status()
+
+    def ledger(self) -> dict[str, int]:
+        """Return the ledger on flash."""
+        return json.loads((self.root / "srv/oubli/ledger").read_text())
+
+    def version(self) -> str:
+        """Return what the installed command says it is."""
+        return self.gateway.run("/usr/bin/oubli", "--version").stdout
+
+    def stop(self) -> None:
+        """Stop the service."""
+        self.gateway.run("/bin/sh", "/etc/rc.common", "/etc/init.d/oubli", "stop")
+        self.service.update(procd.service(recorded(self.gateway)))
+
+    def settings(self) -> str:
+        """Return the configuration."""
+        return (self.root / "etc/config/oubli").read_text()
+
+
+@pytest.fixture
+def device(tmp_path) -> Iterator[Device]:
+    """Give a gateway without the package."""
+    roots.make(tmp_path / "root")
+    (tmp_path / "root/sbin/ujail").symlink_to("../bin/busybox")
+    (tmp_path / "root/etc/sysctl.d").mkdir()
+    shutil.copy(PROJECT / "boards/common/etc/sysctl.d/50-oubli.conf", tmp_path / "root/etc/sysctl.d")
+    with connected(tmp_path / "root") as gateway:
+        one = Device(gateway)
+        try:
+            yield one
+        finally:
+            one.service.stop()
+
+
+def test_upgrade_goes_on_with_what_was_kept_and_so_does_the_step_back(device, remotes, tmp_path):
+    """EXP-1, ANON-5: records of the former version are read and go on time, its ledger is spent on, its configuration is understood."""
+    with client(device.gateway) as connect:
+        device.install(FORMER.read_bytes())
+        assert device.version() == "oubli 0.1.0\n"
+        path = device.root / "etc/config/oubli"
+        path.write_text(device.settings().replace("#\toption storage ''", "\toption storage '/mnt/card//'"))
+        former = device.capture(5, connect)
+        ledger, settings = device.ledger(), device.settings()
+        device.stop()
+        state = device.gateway.run(
+            "/bin/sh", "-c", "cp -R /tmp/run/oubli /copy && rm -f /copy/control/* && cat /proc/sys/kernel/random/boot_id"
+        )
+        boot, now = state.stdout.strip().replace("-", ""), time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+        for name in ("cpython", "micropython"):
+            root, ask = tmp_path / name, remotes(name)
+            shutil.copytree(device.root / "copy", root / "var/run/oubli")
+            assert len(ask("read", str(root), time.time_ns(), now, 0)["rows"]) == former["purposes"]["security"]["records"]
+            assert ask("vault_destroy_due", str(root), boot, now + 23 * HOUR) == 0
+            assert ask("vault_destroy_due", str(root), boot, now + 25 * HOUR) == former["purposes"]["security"]["segments"]
+            assert ask("read", str(root), time.time_ns(), now, 0)["rows"] == []
+
+        device.install(packages()[0])
+        assert device.version() == f"oubli {VERSION}\n"
+        here = device.status()
+        assert here["purposes"]["security"]["records"] == former["purposes"]["security"]["records"]
+        assert (here["gateway"], here["counters"]["gaps"]) == (former["gateway"], 1)
+        assert device.ledger() == ledger  # nothing is spent twice: the day's table is the former's
+        assert device.settings() == settings.replace("/mnt/card//", "/mnt/card")
+        assert config.load(str(path)).sections["attribution"].storage == "/mnt/card"
+        assert device.capture(1, connect)["purposes"]["security"]["records"] > former["purposes"]["security"]["records"]
+
+    device.install(FORMER.read_bytes())
+    assert device.version() == "oubli 0.1.0\n"
+    assert device.status()["purposes"]["security"]["records"] > former["purposes"]["security"]["records"]
+    assert device.ledger() == ledger
+    device.stop()
+    path.write_text(device.settings() + "config vault 'vault'\n\toption sync_minutes '15'\n")
+    refused = device.gateway.run("/usr/bin/oubli", "recorder", check=False)
+    assert refused.returncode != 0
+    assert re.fullmatch(r"[^\n]*/etc/config/oubli:\d+: section 'vault': unknown [^\n]*\n", refused.stderr), refused.stderr
+
+
+def test_sysupgrade_keeps_what_the_list_names_and_nothing_else(device, tmp_path):
+    """An image with this version in the place of the former one, as the image builder makes it; what is kept is laid over it."""
+    device.install(FORMER.read_bytes())
+    former = device.status()
+    (device.root / "etc/oubli").mkdir(exist_ok=True)
+    (device.root / "etc/oubli/custodian.pub").write_text("a key")
+    ledger = device.ledger()
+    device.stop()
+    roots.make(tmp_path / "image")
+    scripts = roots.unpack_apk(packages()[1], tmp_path / "image")
+    (tmp_path / "image/script").write_text(scripts["post-install"])
+    words = [tmp_path / "image/bin/busybox", "ash", tmp_path / "image/script"]
+    subprocess.run(words, check=True, env={"IPKG_INSTROOT": str(tmp_path / "image"), "PATH": os.environ["PATH"]})
+    # What sysupgrade saves: the packages' lists, the configuration files, and its own list's users.
+    listed = (tmp_path / "image/lib/upgrade/keep.d/oubli").read_text().splitlines()
+    names = [line for line in listed if line and not line.startswith("#")] + ["/etc/config/oubli", "/etc/passwd", "/etc/group"]
+    saved = device.gateway.run("/bin/sh", "-c", f"tar -cf /saved.tar {' '.join(name[1:] for name in names)}")
+    assert not saved.stderr
+    with connected(tmp_path / "image") as gateway:
+        shutil.move(device.root / "saved.tar", gateway.path / "saved.tar")
+        gateway.run("/bin/tar", "-xf", "/saved.tar")
+        fresh = Device(gateway)
+        gateway.run("/bin/sh", "-c", "for file in /etc/uci-defaults/*; do (. $file) && rm $file; done")
+        gateway.run("/bin/sh", "/etc/rc.common", "/etc/init.d/oubli", "start")
+        fresh.service.update(procd.service(recorded(gateway)))
+        try:
+            here = fresh.status()
+        finally:
+            fresh.service.stop()
+        assert fresh.version() == f"oubli {VERSION}\n"
+        assert (here["gateway"], here["purposes"]["security"]["records"]) == (former["gateway"], 0)
+        assert (gateway.path / "etc/oubli/custodian.pub").read_text() == "a key"
+        now = fresh.ledger()
+        assert (now["day"], now["spent"], now["starts"]) == (
+            ledger["day"],
+            2 * ledger["spent"],
+            2,
+        )  # a boot spends again, up to the ceiling
