@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where things lie, below a root folder ("" on a device): `srv` is flash, `var/run` is tmpfs."""
 
+from agent.runtime import files
+
 CONFIG = "/etc/config/oubli"
 
 
@@ -39,3 +41,18 @@ class Paths:
         self.config = root + CONFIG
         self.network = root + "/etc/config/network"
         self.dhcp = root + "/etc/config/dhcp"
+
+
+def make_folders(paths: Paths) -> None:
+    """Make what is missing of the folders, each open to whom it must be: the forwarder passes through two and works in two."""
+    for folder, mode in (
+        (paths.flash, 0o711),
+        (paths.spool, 0o2770),
+        (paths.audit, 0o700),
+        (paths.run, 0o711),
+        (paths.live, 0o2770),
+        (paths.control, 0o711),
+        (paths.vault, 0o700),
+        (paths.vault + "/security", 0o700),
+    ):
+        files.make_folder(folder, mode)

@@ -6,26 +6,20 @@ code that is flashed. `run` supplies the real ones. A connection is handled once
 then forgotten by everything but the vault and the day's table.
 """
 
-import errno
-import json
 import os
-import time
 
-from agent import BUILT, law
+from agent import BUILT, law, standing
 from agent.capture import connections, lan, leases, lossfree, neighbours, timeouts, trouble
-from agent.capture.netlink import RECEIVE_BUFFER
 from agent.clock import HOUR, Clock, newest
 from agent.config import devices, lease_files
 from agent.control import calls
 from agent.control.audit import Audit
-from agent.control.server import Server
 from agent.counters import Counters
-from agent.dates import date
 from agent.forward import messages
 from agent.forward.spool import Spool
-from agent.paths import Paths
-from agent.runtime import files, memory, process, sockets
-from agent.runtime.libc import LIBC, native
+from agent.paths import Paths, make_folders
+from agent.runtime import files
+from agent.runtime.libc import native
 from agent.runtime.sodium import Sodium
 from agent.summary.day import JITTER, AgentDay
 from agent.summary.ledger import Ledger
@@ -46,31 +40,8 @@ _LATEST = _SECOND << 32  # a segment's window has 32 bits of seconds since the e
 HEALTH = 300 * _SECOND
 REFRESH = 10 * _SECOND
 ADDRESSES_A_ROW = 4  # a terminal has one IPv4 address and a few of IPv6
-FORWARDER_LIMIT = 1024
 
 DUMP = 300 * _SECOND  # how often the live table is listed
-
-GATHER = 0.005  # seconds in which ends gather for one turn; even a flush makes fewer in it than RECEIVE_BUFFER holds
-BATCH = 64
-DUMP_BATCH = 2  # datagrams of a dump in one turn of the loop: events come first
-DATAGRAM = 32768
-GROUP_DESTROY = 4
-HANG = 30  # seconds after which a loop that doesn't turn is ended
-
-
-def make_folders(paths: Paths) -> None:
-    """Make what is missing of the folders, each open to whom it must be: the forwarder passes through two and works in two."""
-    for folder, mode in (
-        (paths.flash, 0o711),
-        (paths.spool, 0o2770),
-        (paths.audit, 0o700),
-        (paths.run, 0o711),
-        (paths.live, 0o2770),
-        (paths.control, 0o711),
-        (paths.vault, 0o700),
-        (paths.vault + "/security", 0o700),
-    ):
-        files.make_folder(folder, mode)
 
 
 def _next(monotonic: int, period: int) -> int:
@@ -125,16 +96,16 @@ class Recorder:
         self._log = log
         self._sysctl = sysctl
         make_folders(paths)
-        self._network = network
+        self.network = network
         self._bus = bus
-        self._consented: "Consented | None" = None
+        self.consented: "Consented | None" = None
         self._services: "Callable[..., None] | None" = None
         self._sodium = sodium = Sodium()
         self.counters = Counters(paths.counters)
         self.counters.add("starts")
         self._noted = dict(self.counters.values)  # what the audit log has of losses
-        self._ledger = Ledger(paths.ledger, log)
-        floor = max(BUILT, newest(paths.config.rsplit("/", 1)[0]), self._ledger["high_water"])
+        self.ledger = Ledger(paths.ledger, log)
+        floor = max(BUILT, newest(paths.config.rsplit("/", 1)[0]), self.ledger["high_water"])
         self.clock = Clock(source, paths.clock, floor, hardware=config.gateway.hardware_clock)
         self.audit = Audit(paths.audit, sodium, self.clock, log, random)
         self.audit.begin(booted=self.clock.booted, config=sodium.digest(config.canonical.encode(), 8))
@@ -142,21 +113,21 @@ class Recorder:
         # Bound once: MicroPython makes an object each time a method is named.
         self._take_event, self._take_live = self._connection, self._alive
         self._timeouts = timeouts.Timeouts(sysctl)
-        self._terminals = Terminals(paths.terminals, config.summary.rows, source.boot, sodium)
+        self.terminals = Terminals(paths.terminals, config.summary.rows, source.boot, sodium)
         self._who = Who(ADDRESSES_A_ROW * config.summary.rows)
         ways_out = list(config.gateway.wan) + devices(config.gateway.wan, paths.network)
         self._lan = lan.Lan(devices(config.gateway.lan, paths.network), self._who, source.wall, ways_out)
         self._neighbours = neighbours.Neighbours(self._lan)
         lease_paths = [paths.root + path for path in lease_files(paths.dhcp)]
         self._leases = leases.Leases(lease_paths, lambda: self._who.doubt(LEASE), self._lan.lease)
-        self._loss_free = lossfree.LossFree(sysctl, switch, drops)
+        self.loss_free = lossfree.LossFree(sysctl, switch, drops)
         self._dropped = 0  # of these, counted before
         self._open_stores(sodium, source.boot)
-        self._spool = Spool(paths.spool, config.mqtt.spool_bytes, config.mqtt.spool_days)
+        self.spool = Spool(paths.spool, config.mqtt.spool_bytes, config.mqtt.spool_days)
         jitter = int.from_bytes(sodium.digest(config.gateway.id.encode(), 8), "big") % JITTER
-        self._published = Published(paths.published)
+        self.published = Published(paths.published)
         sampler = sampler or Sampler(os.urandom)
-        self._day = AgentDay(config, self._terminals, self._ledger, sampler, self._spool, self._published, jitter, log)
+        self._day = AgentDay(config, self.terminals, self.ledger, sampler, self.spool, self.published, jitter, log)
         self._wall = source.wall()
         self._monotonic = source.monotonic()
         self._ring.now(self._wall + _AHEAD, self._monotonic)
@@ -178,7 +149,7 @@ class Recorder:
         self._neighbours.restart()
         log("started, clock " + self.clock.state + ", purposes: " + (", ".join(sorted(config.purposes)) or "none"))
         if self.clock.booted:
-            self._count(self._ledger.boot, self._monotonic // HOUR)
+            self._count(self.ledger.boot, self._monotonic // HOUR)
         if config.gateway.duty == "undeclared":
             log("gateway.duty is undeclared: say who answers authority requests (L34-II-3)")
 
@@ -209,7 +180,7 @@ class Recorder:
         self._keeps = security is not None
         self._torn(self._ring.torn)
         self.stores: "dict[str, Store]" = {"security": self._ring}
-        hours, floor = lambda: self._ledger.age, lambda: self.clock.floor
+        hours, floor = lambda: self.ledger.age, lambda: self.clock.floor
         for name, store in stores.custodians(config, paths, self._keys, sodium, boot, hours, floor, self._lose).items():
             self.stores[name] = store
             self._torn(len(store.torn))
@@ -224,15 +195,15 @@ class Recorder:
 
     def by_consent(self) -> "Consented":
         """Return what is done by consent or in an emergency; read only where it is needed, for its rooms cost heap."""
-        if self._consented is None:
+        if self.consented is None:
             from agent.consented import Consented
 
             parts = (self.config, self.paths, self._keys, self._sodium, self._who, self.counters, self._lose, self._log)
-            self._consented = made = Consented(*parts, self._second, self.audit.note, self._bus)
+            self.consented = made = Consented(*parts, self._second, self.audit.note, self._bus)
             for name in made.stores:
                 self.stores[name] = made.stores[name]
             self._services = made.connection if "services" in made.stores else None
-        return self._consented
+        return self.consented
 
     def _second(self) -> "int | None":
         """Return the present second, None while the clock isn't trusted."""
@@ -240,7 +211,7 @@ class Recorder:
 
     def ready(self, descriptor: int) -> bool:
         """Read from the radios where this descriptor is theirs."""
-        return self._consented is not None and self._consented.ready(descriptor, self.clock.source.wall())
+        return self.consented is not None and self.consented.ready(descriptor, self.clock.source.wall())
 
     def _lose(self, cause: str, records: int) -> None:
         # Not on the log, which may leave the gateway: guests cause losses (ANON-4). `oubli status` has them.
@@ -295,7 +266,7 @@ class Recorder:
 
     def overrun(self) -> None:
         """Note ENOBUFS: the kernel dropped messages, for good unless the mode is loss-free; `tick` learns how many."""
-        if not self._loss_free.on:
+        if not self.loss_free.on:
             self.counters.add("overruns")
             self._next_dump = self._monotonic
 
@@ -327,7 +298,7 @@ class Recorder:
     def _record(self, connection: "connections.Connection", terminal: "Terminal | None", end: int) -> None:
         if terminal is None:
             self.counters.values["unknown terminal"] += 1
-        elif self._terminals.day:
+        elif self.terminals.day:
             self._see(connection, terminal, end, connection.bytes_up + connection.bytes_down)
         if self._services is not None and connection.stop and connection.accounted:
             self._services(connection, terminal, end)
@@ -370,12 +341,12 @@ class Recorder:
         self._ring.now(wall + _AHEAD, monotonic)
         for store in self.stores.values():
             store.tick(wall + _AHEAD, monotonic + _AHEAD, trusted=trusted)
-        if self._consented is not None:
-            self._consented.tick(wall, monotonic, trusted=trusted)
+        if self.consented is not None:
+            self.consented.tick(wall, monotonic, trusted=trusted)
         if self.deferral is not None:
             self.deferral.tick(wall, monotonic, trusted=trusted)
         self._day.tick(wall // _SECOND, monotonic, trusted=trusted)
-        self.clock.floor = max(self.clock.floor, self._ledger["high_water"])
+        self.clock.floor = max(self.clock.floor, self.ledger["high_water"])
         if self._timeouts.policies.finish() or monotonic >= self._next_refresh:
             self._timeouts.refresh(wall)
             self._next_refresh = monotonic + REFRESH
@@ -384,9 +355,9 @@ class Recorder:
         while self.clock.hour():
             self._hour()
         if monotonic >= self._next_health:
-            self._health(self._capture())
+            self._health(self.capture())
             self._next_health = _next(monotonic, HEALTH)
-        self._loss_free.tick(monotonic, self._decoder.connections)
+        self.loss_free.tick(monotonic, self._decoder.connections)
         self._streams()
         self.counters.values["messages lost"] += self._day.lost
         self._day.lost = 0
@@ -405,7 +376,7 @@ class Recorder:
     def _streams(self) -> None:
         """Gather what the netlink streams said about themselves; sweep associations once a dump is over."""
         events, table = self._decoder.reader, self._table.reader
-        dropped = self._loss_free.lost - self._dropped
+        dropped = self.loss_free.lost - self._dropped
         if dropped or events.overruns:
             self._dropped += dropped
             self.counters.values["lost: overrun"] += dropped
@@ -443,8 +414,8 @@ class Recorder:
             self._timeouts.shift(step)
             if self.deferral is not None:
                 self.deferral.shift(step, self.clock.source.wall())
-            if self._consented is not None:
-                self._consented.stepped(step, self.clock.source.wall())
+            if self.consented is not None:
+                self.consented.stepped(step, self.clock.source.wall())
             for store in self.stores.values():
                 store.stepped()
         if before and not self.clock.trusted:
@@ -455,12 +426,12 @@ class Recorder:
         """Count a powered-on hour on flash; drop what the spool can't hold."""
         now = self._wall // _SECOND if self.clock.trusted else 0
         self.clock.floor = max(self.clock.floor, now)
-        self._count(self._ledger.hour, now)
-        self._count(self._spool.trim, now)
+        self._count(self.ledger.hour, now)
+        self._count(self.spool.trim, now)
         self._note_losses()
         self.audit.hour()
-        self.counters.add("messages dropped", self._spool.dropped)
-        self._spool.dropped = 0
+        self.counters.add("messages dropped", self.spool.dropped)
+        self.spool.dropped = 0
         if self.deferral is not None:
             self.deferral.hour()
 
@@ -484,7 +455,8 @@ class Recorder:
         except OSError as failure:
             self._log("flash refused a write (errno " + str(failure.errno) + ")")
 
-    def _capture(self) -> str:
+    def capture(self) -> str:
+        """Return whether the kernel is set to tell what the records need: `ok` or `misconfigured`."""
         for name in ("events", "acct", "timestamp"):
             if self._sysctl(name) != 1:
                 return "misconfigured"
@@ -500,8 +472,8 @@ class Recorder:
             "keys": days,
             "capture": capture,
             "clock": self.clock.state,
-            "day": self._ledger["day"],
-            "spent": self._ledger["spent"],
+            "day": self.ledger["day"],
+            "spent": self.ledger["spent"],
             "ceiling": self.config.summary.epsilon_ceiling,
             "duty": self.config.gateway.duty,
             "audit": self.audit.newest,
@@ -590,62 +562,16 @@ class Recorder:
         self.audit.note("request", "enrolled", digest)
         return {}
 
-    def _forwarder(self) -> "dict[str, Any]":
-        """Read the forwarder's word about itself as hostile input."""
-        known = {"connected": False, "published": 0, "failures": 0, "waiting": 0, "unsendable": 0}
-        try:
-            said = json.loads(files.read_bounded(self.paths.forwarder, FORWARDER_LIMIT))
-            for name in known:
-                if type(said[name]) is not type(known[name]):
-                    raise ValueError
-                known[name] = said[name]
-        except (OSError, ValueError, KeyError, TypeError, RuntimeError, MemoryError):  # the last two: nested deeper than the parser goes
-            return {"connected": False, "unknown": True}
-        return known
-
     def status(self) -> "dict[str, Any]":
         """Return what `oubli status` shows; for the person at the gateway, never for the wire."""
         self.tick()
-        purposes = {}
-        for name in sorted(self.config.purposes):
-            entry: "dict[str, Any]" = self.stores[name].status(self._monotonic)
-            entry["paragraph"] = law.purpose(name).paragraph
-            if self.deferral is not None:
-                entry.update(self.deferral.status(name))
-            wording = law.other_wording(self.config.purposes[name].values.get("ground"))
-            if wording:
-                entry["wording"] = wording
-            purposes[name] = entry
-        return {
-            "gateway": self.config.gateway.id,
-            "duty": self.config.gateway.duty,
-            "clock": self.clock.state,
-            "capture": self._capture(),
-            "table": {"fill": self._loss_free.fill, "loss_free": self._loss_free.on},
-            "purposes": purposes,
-            "consents": self._consented.status() if self._consented is not None else None,
-            "counters": dict(self.counters.values),
-            "network": self._network(),
-            "summary": {
-                "metrics": sorted(self.config.metrics),
-                "day": date(self._terminals.day) if self._terminals.day else None,
-                "filled": self._terminals.filled(),
-                "spent": self._ledger["spent"],
-                "ceiling": self.config.summary.epsilon_ceiling,
-                "tokens": self._ledger["tokens"],
-                "powered_on_hours": self._ledger.age,
-                "published": [figure.data() for figure in self._published.newest()],
-                "spooled": self._spool.waiting(),
-            },
-            "forwarder": self._forwarder(),
-            "tls": not self.config.mqtt.insecure,
-        }
+        return standing.standing(self, self._monotonic)
 
     def close(self) -> None:
         """Close segments in order and save; the keys stay for the next process of this boot. Health says that capture has stopped."""
         self.tick()
-        if self._consented is not None:
-            self._consented.close(self._wall // _SECOND)
+        if self.consented is not None:
+            self.consented.close(self._wall // _SECOND)
         self._note_losses()
         self.audit.note("stop")
         self._health("stopped")
@@ -655,155 +581,13 @@ class Recorder:
         for store in self.stores.values():
             store.close()
         self._keys.close()
-        self._terminals.close()
+        self.terminals.close()
         self.counters.close()
-
-
-def run(config: "Config", root: str, source: "TimeSource") -> int:
-    """Run the daemon until SIGTERM; returns the exit code."""
-    process.harden()
-
-    def log(text: str) -> None:
-        process.log("oubli recorder: " + text)
-
-    paths = Paths(root)
-    make_folders(paths)
-    if not files.hold_folder(paths.run):
-        # It would close the other's open segments and take over its socket.
-        log("another recorder runs below this root")
-        return 1
-    stop = process.stop_descriptor()
-    events = sockets.netlink(sockets.NETLINK_NETFILTER, GROUP_DESTROY, RECEIVE_BUFFER)
-    table = sockets.netlink(sockets.NETLINK_NETFILTER, 0, RECEIVE_BUFFER >> 4)
-    ruleset = sockets.netlink(sockets.NETLINK_NETFILTER, 0, RECEIVE_BUFFER >> 4)
-    routes = sockets.netlink(sockets.NETLINK_ROUTE, neighbours.GROUPS, RECEIVE_BUFFER >> 2)
-    poll = sockets.Poll()
-
-    def bus(stations: "Stations", wanted: "Callable[[], bool]") -> "Bus":
-        from agent.capture.bus import Bus
-
-        return Bus(paths.ubus, poll, stations, wanted)
-
-    switch, drops = lambda on: sockets.loss_free(events, on), lambda: sockets.drops(events)
-    recorder = Recorder(config, root, source, log=log, switch=switch, drops=drops, bus=bus, nat=_nat(config, paths))
-    for descriptor in (stop, routes, table, ruleset):
-        poll.add(descriptor)
-    peers = calls.Peers(LIBC.call("geteuid"), paths.root + "/etc")
-    server = Server(paths.socket, poll, peers, lambda line, roles: calls.answer(recorder, line, roles))
-    heartbeat = process.Heartbeat(paths.heartbeat)
-    recorder.started()
-    streams = _streams(recorder, routes, events, table, ruleset)
-    datagram = memory.scratch(DATAGRAM)
-    buffer = datagram.view
-    wait, behind = 0, False
-    deaf = True  # events wait in the kernel until the LAN is known
-    while True:
-        LIBC.call("alarm", HANG)
-        ready = poll.wait(wait)
-        if events in ready and not behind:
-            # What ends in the next moment is read in the same turn: turns cost more than events do.
-            time.sleep(GATHER)
-            ready = poll.wait(0)
-        behind = _read(streams, ready, buffer)
-        if ready:
-            datagram.wipe()  # nothing of a message stays once it is handled (EXP-2)
-        now = source.monotonic()
-        for descriptor in ready:
-            if descriptor == stop:
-                recorder.close()
-                server.close()
-                files.remove(paths.socket)
-                files.remove(paths.heartbeat)
-                log("stopped")
-                return 0
-            if not server.ready(descriptor, now):
-                recorder.ready(descriptor)
-        server.tick(now)
-        if now >= recorder.due:
-            recorder.tick()
-        wait = max(0, recorder.due - now) // 1000000
-        _ask((routes, recorder.neighbour_request()), (table, recorder.live_request()), (ruleset, recorder.policy_request()))
-        if deaf and recorder.introduced:
-            if recorder.refused():
-                server.close()
-                return 1
-            poll.add(events)
-            deaf = False
-        heartbeat.beat(now)
-
-
-def _nat(config: "Config", paths: Paths) -> "Any":
-    """Return the kernel's table of port blocks where `attribution` needs it, None elsewhere; one that nobody needs any more goes."""
-    section = config.purposes.get("attribution")
-    wanted = section is not None and section.mode == "blocks"
-    if not wanted and not files.exists(paths.run + "/blocks"):
-        return None
-    from agent.capture.nftables import Refused, Table
-
-    table = Table(sockets.netlink(sockets.NETLINK_NETFILTER, 0, 65536), [])
-    if wanted:
-        return table
-    try:
-        table.remove()
-        os.remove(paths.run + "/blocks")
-    except Refused:
-        pass
-    return None
-
-
-def _ask(*requests: "tuple[int, bytes | None]") -> None:
-    """Send what is due on each socket."""
-    for descriptor, request in requests:
-        if request is not None:
-            sockets.request(descriptor, request)
-
-
-def _streams(recorder: Recorder, routes: int, events: int, table: int, ruleset: int) -> "Sequence[Stream]":
-    """Return what is read, in order: neighbours, for a terminal is learned before its connections end; events; the two lists.
-
-    Events wait until the LAN is listed, the dump for a turn that has left no event waiting.
-    """
-    return (
-        (routes, recorder.neighbour, recorder.neighbour_overrun, BATCH, lambda _behind: True),
-        (events, recorder.datagram, recorder.overrun, BATCH, lambda _behind: recorder.introduced),
-        (table, recorder.live, recorder.live_overrun, DUMP_BATCH, lambda behind: not behind),
-        (ruleset, recorder.policy, recorder.policy_overrun, DUMP_BATCH, lambda behind: not behind),
-    )
-
-
-def _read(streams: "Sequence[Stream]", ready: "list[int]", buffer: "bytearray | memoryview") -> bool:
-    """Read each stream that is ready, in their order; one says by itself whether it may be, where a former one is behind or not.
-
-    True where more may wait.
-    """
-    behind = False
-    for descriptor, take, overrun, batch, may in streams:
-        if descriptor in ready and may(behind):
-            behind = _drain(descriptor, buffer, take, overrun, batch) or behind
-    return behind
-
-
-def _drain(
-    descriptor: int, buffer: "bytearray | memoryview", take: "Callable[[Any, int], None]", overrun: "Callable[[], None]", batch: int
-) -> bool:
-    """Hand on at most `batch` datagrams, and whether the kernel says that it dropped some; True where more may wait."""
-    while batch:
-        batch -= 1
-        size = sockets.receive(descriptor, buffer)
-        if size > 0:
-            take(buffer, size)
-        elif size == -errno.EAGAIN:
-            return False
-        elif size == -errno.ENOBUFS:
-            overrun()
-        else:
-            raise OSError(-size, "")
-    return True
 
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Callable, Protocol, Sequence
+    from typing import Any, Callable, Protocol
 
     from agent.capture.bus import Bus
     from agent.capture.stations import Stations
@@ -812,9 +596,6 @@ if TYPE_CHECKING:
     from agent.consented import Consented
     from agent.deferral import Deferral
     from agent.who import Terminal
-
-    # Descriptor; what takes a datagram, what is told of ENOBUFS; datagrams in one turn; whether it may be read now.
-    Stream = tuple[int, Callable[[Any, int], None], Callable[[], None], int, Callable[[bool], bool]]
 
     class Store(Protocol):
         """What keeps the records of one purpose. Times in ns; each has its own `append`, which says what became of a record."""

@@ -10,13 +10,14 @@ import sys
 
 from agent import canonical
 from agent.config import load
+from agent.paths import make_folders
 from agent.runtime import files, process
 from agent.runtime.clocks import DeviceTime
 
 
 def recorder(line: "Line") -> int:
     """Run the daemon that sees terminals, once what is due is destroyed."""
-    from agent import recorder as room
+    from agent import loop as room
     from agent.vault import expiry, stores
 
     source = DeviceTime()
@@ -26,7 +27,7 @@ def recorder(line: "Line") -> int:
         sys.stderr.write("oubli: swap on a disk is in use: memory could outlive its deadline there; accepted: none, or zram (EXP-2)\n")
         return 1
     if not line.paths.root:
-        room.make_folders(line.paths)
+        make_folders(line.paths)
         if not files.in_memory(line.paths.vault):
             sys.stderr.write("oubli: " + line.paths.vault + " isn't in memory, and a disk doesn't forget; accepted: tmpfs (EXP-2)\n")
             return 1

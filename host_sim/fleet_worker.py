@@ -17,8 +17,7 @@ from random import Random
 from agent import config as configuration
 from agent.forward import messages
 from agent.forwarder import Forwarder
-from agent.paths import Paths
-from agent.recorder import make_folders
+from agent.paths import Paths, make_folders
 from agent.runtime.clocks import DeviceTime
 from agent.summary.metrics import METRICS, scale
 from agent.summary.noise import Sampler

@@ -58,7 +58,7 @@ def main(arguments: "list[str]") -> int:
         name = options["--variant"]
         (variants.VARIANTS.get(name) or variants.STRAINS[name])[1](options["--root"])
     if daemon == "recorder":
-        from agent.recorder import run
+        from agent.loop import run
     else:
         from agent.forwarder import run
     return run(settings, options["--root"], source)

@@ -195,7 +195,7 @@ class Device:
             else:
                 self._forward()
                 continue
-            table = self.recorder._terminals  # noqa: SLF001 (the day that is looked into)
+            table = self.recorder.terminals
             if table.day and self.key and not self._keyed:
                 table._view[64:80] = self.key  # noqa: SLF001 (as above)
             self._keyed = bool(table.day)

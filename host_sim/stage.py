@@ -266,7 +266,7 @@ class Stage:
             drops=lambda: self.socket.drops & 0xFFFFFFFF,
             nat=self.nat,
         )
-        self.recorder._terminals._sodium = self._sodium  # noqa: SLF001 (a device has no such door: its key is never told)
+        self.recorder.terminals._sodium = self._sodium  # noqa: SLF001 (a device has no such door: its key is never told)
         self._tick()
 
     def _kill(self, _true: int, length: int) -> None:

@@ -178,10 +178,11 @@ def _slow(_root: str) -> None:
 
 def _hang(root: str) -> None:
     """Hang once the file `hang` is there, and be found out in seconds, where a device takes half a minute."""
-    from agent import recorder
+    from agent import loop
+    from agent.recorder import Recorder
     from agent.runtime import process
 
-    recorder.HANG = HANG
+    loop.HANG = HANG
     process._BEAT = 200000000  # noqa: SLF001 (in ns; oubli-watch looks more often here)
     mark = root + "/var/run/oubli/hang"
 
@@ -195,7 +196,7 @@ def _hang(root: str) -> None:
 
         return stuck
 
-    _swap(recorder.Recorder, "tick", make)
+    _swap(Recorder, "tick", make)
 
 
 def _turns(root: str) -> None:

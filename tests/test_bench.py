@@ -81,8 +81,8 @@ def test_a_peer_that_is_not_here_is_named_and_the_rest_is_measured(monkeypatch):
 
 DEAF = """
 import sys
-from agent import __main__, recorder
-recorder.RECEIVE_BUFFER = 4096
+from agent import __main__, loop, recorder
+loop.RECEIVE_BUFFER = 4096
 recorder.lossfree.LossFree.tick = lambda *_: None
 sys.exit(__main__.main(sys.argv[1:]))
 """

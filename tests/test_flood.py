@@ -46,7 +46,7 @@ def test_100_000_macs_in_an_hour_fill_the_table_and_harm_nothing_else(memory):
             recorder.tick()
         come(RESIDENTS + number)
     grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
-    table, status = recorder._terminals, recorder.status()
+    table, status = recorder.terminals, recorder.status()
     used = table.used()
     assert table.filled()
     assert status["summary"]["filled"]

@@ -289,7 +289,7 @@ def test_a_restart_is_one_gap_with_its_seconds(interpreter, tmp_path):
 
 TURNS = """
 import struct
-from agent import recorder
+from agent import loop
 from agent.runtime.libc import LIBC, native
 
 pair = native.function(native.library(None), "i", "socketpair", "iiip")
@@ -309,13 +309,13 @@ class Counting:
 
 counting = Counting()
 counting.overrun = counting.live_overrun = counting.neighbour_overrun = counting.policy_overrun = print
-streams = recorder._streams(counting, *[end[0] for end in ends])
+streams = loop._streams(counting, *[end[0] for end in ends])
 for index in (1, 2):
-    for _ in range((0, 2 * recorder.BATCH + 1, 5)[index]):
+    for _ in range((0, 2 * loop.BATCH + 1, 5)[index]):
         LIBC.call("send", ends[index][1], b"x", 1, 0)
 buffer = bytearray(64)
 for turn in range(6):
-    recorder._read(streams, [end[0] for end in ends], buffer)
+    loop._read(streams, [end[0] for end in ends], buffer)
     print(*taken)
     counting.introduced = True
 """

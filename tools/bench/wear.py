@@ -184,7 +184,7 @@ class _Gateway(stage.Stage):
 
     def _start(self, true: int, length: int) -> None:
         super()._start(true, length)
-        self.recorder._published.put = self.flash.put  # noqa: SLF001 (it has no other door to a file)
+        self.recorder.published.put = self.flash.put
         blocks = self.recorder.deferral.attribution.blocks
         covers = blocks.covers
         blocks.covers = lambda source, port, start, now: covers(source, self.kernel.port(source, port), start, now)
