@@ -6,13 +6,20 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+import threading
 import time
 import tomllib
-from typing import Any
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
+from urllib.request import urlopen
+from wsgiref.simple_server import WSGIRequestHandler, make_server
 
 import jsonschema
 import pytest
 from django.contrib.auth import get_user_model
+from django.core.wsgi import get_wsgi_application
+from django.db import connections
 from django.test import Client
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.cog.plugins import register_default_plugins
@@ -25,11 +32,16 @@ from agent.forward import topics
 from agent.forwarder import LOST, STOPPED
 from agent.summary.metrics import METRICS, half_width
 from tests.fleet import says
+from tests.fleet.test_collector import until
 from tests.interpreters import PROJECT
+from tests.mqtt_trial.broker import free_port
 from tools.fleet import guard, simulated, staging
 from tools.fleet.intake import Arrival, Intake
 from tools.fleet.reading import REASONS, read
 from tools.fleet.schemas import KINDS, schema
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 ONE = says.name(1)
 FLEET = PROJECT / "tools" / "fleet"
@@ -114,6 +126,82 @@ def test_rules_and_dashboard_ask_for_metrics_that_there_are(scraped, tmp_path):
         assert done.returncode == 0, done.stdout + done.stderr
     asked = set(re.findall(r"\boubli_\w+", " ".join(expressions) + (folder / "rules.yml").read_text()))
     assert asked <= {name for family in scraped.values() for name in (family.name, f"{family.name}_total")} | {"oubli_gateway_key_days"}
+
+
+class Quiet(WSGIRequestHandler):
+    """Logs nothing."""
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@contextmanager
+def listening() -> Iterator[int]:
+    """Serve the page on a port, from a thread with a connection of its own to the store."""
+    with make_server("127.0.0.1", 0, get_wsgi_application(), handler_class=Quiet) as server:
+
+        def serve() -> None:
+            server.serve_forever(0.05)
+            connections.close_all()
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            yield server.server_port
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@pytest.mark.needs("prometheus")
+def test_a_real_prometheus_scrapes_the_page_and_answers_every_panel(scraped, tmp_path):
+    """With the shipped configuration and rules but for address, password file and pace: the rules are taken, no panel stays empty."""
+    (tmp_path / "password").write_text("correct horse battery")
+    port = free_port()
+    with listening() as page:
+        text = (FLEET / "prometheus" / "scrape.yml").read_text()
+        for ours, here in (
+            ("/etc/prometheus/oubli-fleet.password", str(tmp_path / "password")),
+            ("127.0.0.1:8410", f"127.0.0.1:{page}"),
+            ("interval: 60s", "interval: 2s"),
+            ("- rules.yml", f"- {FLEET / 'prometheus' / 'rules.yml'}"),
+        ):
+            assert ours in text
+            text = text.replace(ours, here)
+        (tmp_path / "prometheus.yml").write_text(text)
+        words = [
+            f"--config.file={tmp_path}/prometheus.yml",
+            f"--storage.tsdb.path={tmp_path}/data",
+            f"--web.listen-address=127.0.0.1:{port}",
+        ]
+        with (tmp_path / "log").open("wb") as log:
+            process = subprocess.Popen(["prometheus", *words], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+
+        def asked(path: str) -> Any:
+            with urlopen(f"http://127.0.0.1:{port}/api/v1/{path}", timeout=10) as answer:
+                return json.load(answer)["data"]
+
+        def told(expression: str) -> Any:
+            return asked("query?" + urlencode({"query": expression}))["result"]
+
+        try:
+            until(lambda: quiet(lambda: told('up{job="oubli-fleet"} == 1')), "a scrape")
+            for panel in GRAFANA["panels"]:
+                for target in panel["targets"]:
+                    until(lambda: told(target["expr"]), target["expr"])  # noqa: B023 (used at once)
+            assert {one["metric"]["grade"] for one in told("oubli_gateways")} == {"good", "warning", "breach"}
+            assert len(asked("rules")["groups"][0]["rules"]) == 5
+        finally:
+            process.terminate()
+            process.wait(30)
+
+
+def quiet(ask: Callable[[], object]) -> object:
+    """Return the answer, or nothing where nobody answers yet."""
+    try:
+        return ask()
+    except OSError:
+        return None
 
 
 def written(dashboard: dict) -> dict:
