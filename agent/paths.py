@@ -33,6 +33,7 @@ class Paths:
         self.counters = run + "/counters"
         self.clock = run + "/clock"
         self.heartbeat = run + "/heartbeat"
+        self.verdict = run + "/doctor"
         self.live = run + "/live"
         self.health = self.live + "/health"
         self.forwarder = self.live + "/forwarder.json"

@@ -15,6 +15,7 @@ from agent.config import devices, lease_files
 from agent.control import calls
 from agent.control.audit import Audit
 from agent.counters import Counters
+from agent.doctor import verdict
 from agent.forward import messages
 from agent.forward.spool import Spool
 from agent.paths import Paths, make_folders
@@ -477,6 +478,8 @@ class Recorder:
             "ceiling": self.config.summary.epsilon_ceiling,
             "duty": self.config.gateway.duty,
             "audit": self.audit.newest,
+            "tls": not self.config.exposed,
+            "doctor": verdict.newest(self.paths.verdict),
         }
         second = (self._wall - self._monotonic % _TICK) // _SECOND  # when it was due, not when this loop came to it (ANON-4)
         text = messages.health(self.config.gateway.id, second, facts)

@@ -48,7 +48,7 @@ def standing(recorder: "Recorder", monotonic: int) -> "dict[str, Any]":
             "spooled": recorder.spool.waiting(),
         },
         "forwarder": _forwarder(recorder.paths.forwarder),
-        "tls": not recorder.config.mqtt.insecure,
+        "tls": not recorder.config.exposed,
     }
 
 

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import tempfile
+import time
 from pathlib import Path
 
 import pytest
@@ -342,8 +343,24 @@ def hook(path: Path, tmp_path: Path, **variables: str) -> list[str]:
     [("stratum", "3", 1), ("periodic", "3", 1), ("step", "3", 0), ("unsync", "16", 0), ("periodic", "16", 0), ("periodic", "", 0)],
 )
 def test_ntpd_hotplug_confirms_only_what_ntpd_knows(action, stratum, calls, tmp_path):
-    script = PROJECT / "boards/common/etc/hotplug.d/ntp/50-oubli"
-    assert hook(script, tmp_path, ACTION=action, stratum=stratum) == ["ntp"] * calls
+    (tmp_path / "doctor").touch()
+    assert hook(ntp_hook(tmp_path), tmp_path, ACTION=action, stratum=stratum) == ["ntp"] * calls
+
+
+@pytest.mark.parametrize(("verdict", "calls"), [("none", 1), ("yesterday", 1), ("today", 0)])
+def test_ntpd_hotplug_has_the_gateway_examined_once_a_day(verdict, calls, tmp_path):
+    """So that health tells what doctor finds in the configuration, whether anybody looks or not."""
+    if verdict != "none":
+        (tmp_path / "doctor").touch()
+        os.utime(tmp_path / "doctor", (time.time() - 86400 * (verdict == "yesterday"),) * 2)
+    assert hook(ntp_hook(tmp_path), tmp_path, ACTION="periodic", stratum="16") == ["doctor"] * calls
+
+
+def ntp_hook(folder: Path) -> Path:
+    """Return the hook with its verdict in a folder of the test's."""
+    text = (PROJECT / "boards/common/etc/hotplug.d/ntp/50-oubli").read_text()
+    (folder / "hook").write_text(text.replace("/var/run/oubli/", f"{folder}/"))
+    return folder / "hook"
 
 
 @pytest.mark.parametrize(("found", "calls"), [("0", 1), ("1", 0)])

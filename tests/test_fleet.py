@@ -20,7 +20,7 @@ from host_sim import scenario as scenarios
 from host_sim.paired import Device, crowd
 from host_sim.people import HOUR, MINUTE
 from tools.fleet import estimate
-from tools.fleet.schemas import KINDS, schema
+from tools.fleet.schemas import KINDS, VERSIONS, schema
 
 ONLINE = b'{"state":"online","boot":"' + b"a1" * 16 + b'","version":"0.1.0","config":"' + b"0f" * 8 + b'"}'
 
@@ -37,7 +37,7 @@ def test_every_kind_has_a_schema_that_is_one():
     for kind in KINDS:
         read = schema(kind)
         jsonschema.Draft202012Validator.check_schema(read)
-        assert read["$id"] == f"oubli/{kind}/1"
+        assert read["$id"] == f"oubli/{kind}/{VERSIONS[kind][-1]}"
     for metric in metrics.METRICS:
         read = schema(metric.name)["properties"]
         assert [cell["title"] for cell in read["values"]["prefixItems"]] == list(metric.cells)
@@ -193,5 +193,7 @@ HEALTH = messages.health(
         "ceiling": 9,
         "duty": "none",
         "audit": (7, "0f" * 32),
+        "tls": False,
+        "doctor": None,
     },
 )

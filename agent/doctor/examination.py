@@ -2,7 +2,7 @@
 """One examination: every check once, what can be set right without harm, and the report of what is left."""
 
 from agent import canonical
-from agent.doctor import deferral, device, grounds, ruleset, tracking, uplink
+from agent.doctor import deferral, device, grounds, ruleset, tracking, uplink, verdict
 from agent.doctor.catalogue import NOTE
 
 CHECKS = (
@@ -51,11 +51,12 @@ def repair(gateway: "Gateway", findings: "list[Finding]") -> "list[dict[str, Any
 
 
 def run(gateway: "Gateway", *, fix: bool, as_json: bool) -> int:
-    """Examine, repair if asked, print what is left; returns 0 where that is at most notes, else 1."""
+    """Examine, repair if asked, print what is left and leave it for health; returns 0 where that is at most notes, else 1."""
     findings = examine(gateway)
     repairs = repair(gateway, findings) if fix else []
     if repairs:
         findings = examine(gateway)
+    verdict.leave(gateway.paths.verdict, findings)
     unwell = any(finding.severity != NOTE for finding in findings)
     if as_json:
         shown = [

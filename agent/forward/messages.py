@@ -9,7 +9,7 @@ from agent.dates import date
 from agent.summary.metrics import half_width
 
 SUMMARY_OCTETS = 320
-HEALTH_OCTETS = 1024
+HEALTH_OCTETS = 1280
 _FLAGS = {True: "true", False: "false"}
 
 
@@ -47,12 +47,13 @@ def health(gateway: str, time: int, facts: "dict[str, Any]") -> bytes:
     """Return the health message; every fact is of the device itself.
 
     purposes (name, on, late), keys (days left; None: not needed), capture, clock, day, spent, ceiling, duty, audit (number and hash
-    of the newest checkpoint)
+    of the newest checkpoint), tls, doctor (names of what the newest examination found; None: there was none since the boot)
     """
     purposes = ['"%s":{"on":%s,"late":%s}' % (name, _FLAGS[on], _FLAGS[late]) for name, on, late in facts["purposes"]]
     text = (
-        '{"schema":"oubli/health/1","gateway":"%s","time":%d,"purposes":{%s},"keys":%s,"capture":"%s",'
-        '"clock":"%s","ledger":{"day":"%s","spent":%d,"ceiling":%d},"duty":"%s","audit":{"checkpoints":%d,"head":"%s"}}'
+        '{"schema":"oubli/health/2","gateway":"%s","time":%d,"purposes":{%s},"keys":%s,"capture":"%s",'
+        '"clock":"%s","ledger":{"day":"%s","spent":%d,"ceiling":%d},"duty":"%s","audit":{"checkpoints":%d,"head":"%s"},'
+        '"tls":%s,"doctor":%s}'
     ) % (
         gateway,
         time,
@@ -66,6 +67,8 @@ def health(gateway: str, time: int, facts: "dict[str, Any]") -> bytes:
         facts["duty"],
         facts["audit"][0],
         facts["audit"][1],
+        _FLAGS[facts["tls"]],
+        "null" if facts["doctor"] is None else "[" + ",".join(['"' + name + '"' for name in facts["doctor"]]) + "]",
     )
     return _pad(text, HEALTH_OCTETS)
 

@@ -173,7 +173,7 @@ def test_home_assistant_finds_each_gateways_entities(sqlite):
     Intake().take([says.state(ONE), says.health(ONE)], says.NOW)
     Gateway.objects.update(name="Café\nLyon")
     lines = [line.split(" ", 1) for line in fleet(sqlite, "discovery").stdout.splitlines()]
-    assert len(lines) == 5
+    assert len(lines) == 7
     found = {topic.split("/")[3]: json.loads(payload) for topic, payload in lines}
     assert all(topic.startswith(f"homeassistant/binary_sensor/oubli-{ONE}/") for topic, _ in lines)
     assert {one["device"]["name"] for one in found.values()} == {"Café\nLyon"}
@@ -188,6 +188,8 @@ def test_home_assistant_finds_each_gateways_entities(sqlite):
         "capture": {"capture": "stopped"},
         "clock": {"clock": "floor"},
         "duty": {"duty": "undeclared"},
+        "tls": {"tls": False},
+        "doctor": {"doctor": ["offload"]},
     }
     for key, facts in wrong.items():
         assert value(key, says.health(ONE)) == "OFF"

@@ -38,7 +38,7 @@ from tests.mqtt_trial.broker import free_port
 from tools.fleet import guard, simulated, staging
 from tools.fleet.intake import Arrival, Intake
 from tools.fleet.reading import REASONS, read
-from tools.fleet.schemas import KINDS, schema
+from tools.fleet.schemas import KINDS, VERSIONS, schema
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -73,7 +73,7 @@ def test_the_examples_of_the_asyncapi_document_are_taken_by_the_collector():
     messages = ASYNCAPI["components"]["messages"]
     assert set(messages) == set(KINDS)
     for kind, message in messages.items():
-        assert message["payload"]["schema"] == {"$ref": f"./schemas/{kind}-1.json"}
+        assert message["payload"]["schema"] == {"$ref": f"./schemas/{kind}-{VERSIONS[kind][-1]}.json"}
         (example,) = message["examples"]
         jsonschema.Draft202012Validator(schema(kind)).validate(example["payload"])
         gateway = example["payload"].get("gateway", "abcdefgh23456777")
@@ -245,8 +245,8 @@ def taken(kind: str, topic: str, payload: bytes) -> dict[str, Any]:
         value = content
         try:
             for step in field["path"].split("."):
-                value = value[int(step) if isinstance(value, list) else step]
-        except (KeyError, IndexError):
+                value = len(value) if step == "#" else value[int(step) if isinstance(value, list) else step]
+        except (KeyError, IndexError, TypeError):
             assert field.get("optional"), field
             continue
         assert field["type"] == TYPES[type(value)], field
@@ -272,10 +272,11 @@ def test_telegraf_takes_every_field_of_every_message_in_its_type():
         assert [found[f"v{cell}"] for cell in range(len(metric.cells))] == json.loads(arrival.payload)["values"]
         assert found["half_width"] == half_width((found["b_over"], found["b_under"]))
         assert len(found) == leaves(json.loads(arrival.payload)) - len({"schema", "end"}) + len({"metric"})
-    for keys in (None, 4):
-        arrival = says.health(ONE, keys=keys)
+    for keys, doctor in ((None, None), (4, ["offload"])):
+        arrival = says.health(ONE, keys=keys, doctor=doctor)
         found = taken("health", arrival.topic, arrival.payload)
-        assert len(found) == leaves(json.loads(arrival.payload)) - len({"schema"}) - (keys is None)
+        assert len(found) == leaves(json.loads(arrival.payload)) - len({"schema"}) - 2 * (keys is None)
+        assert found.get("doctor_findings") == (doctor and len(doctor))
         assert (found["security_on"], found["security_late"], found["gateway"]) == (True, False, ONE)
     for payload, count in ((says.state(ONE).payload, 5), (LOST, 2), (STOPPED, 2)):
         assert len(taken("state", topics.state(ONE), payload)) == count

@@ -21,8 +21,10 @@ from tests.fleet import says
 from tests.fleet.says import DAY, NOW
 from tools.fleet import retention, site
 from tools.fleet.intake import Arrival, Intake
+from tools.fleet.judgement import standings
 from tools.fleet.models import CELLS, VALUES, Episode, Gateway, Message, Setting, Tally, Total
 from tools.fleet.reading import KEPT_DAYS, REASONS, Refused, read
+from tools.fleet.schemas import schema
 
 ONE, OTHER = says.name(1), says.name(2)
 
@@ -171,6 +173,29 @@ def test_a_hostile_message_is_refused_for_its_reason(what):
     assert refused.value.reason == reason
     assert reason in REASONS
     assert refused.value.gateway in {None, ONE, OTHER}
+
+
+def test_a_gateway_of_a_former_version_is_still_heard(sqlite):
+    """oubli/health/1, which told neither TLS nor doctor's findings: taken as it is, and judged by what it says."""
+    new = says.health(says.name(1), late=True)
+    content = json.loads(new.payload) | {"schema": "oubli/health/1"}
+    old = {key: content[key] for key in schema("health", 1)["properties"]}
+    assert Intake().take([replace(new, payload=json.dumps(old).encode())], says.NOW) == {"health": 1}
+    assert Intake().take([replace(new, payload=json.dumps(content).encode())], says.NOW) == {"schema": 1}
+    (standing,) = standings(Gateway.objects.all(), says.NOW)
+    assert {finding.kind for finding in standing.findings} >= {"late"}
+    assert not {"plain", "doctor"} & {finding.kind for finding in standing.findings}
+
+
+def test_plain_text_and_what_doctor_found_are_findings(sqlite):
+    """Names of the catalogue in the order in which they came; null and none are nothing."""
+    for number, (tls, doctor) in enumerate([(True, None), (True, []), (False, None), (True, ["acct", "offload"])], 1):
+        Intake().take([says.health(says.name(number), tls=tls, doctor=doctor)], says.NOW)
+    told = {
+        one.gateway.ident: {finding.kind: finding.words for finding in one.findings} for one in standings(Gateway.objects.all(), says.NOW)
+    }
+    assert [set(told[says.name(number)]) & {"plain", "doctor"} for number in range(1, 5)] == [set(), set(), {"plain"}, {"doctor"}]
+    assert told[says.name(4)]["doctor"] == {"names": "acct, offload"}
 
 
 def test_what_is_refused_is_counted_and_leaves_the_rest_alone(store):

@@ -16,6 +16,8 @@ _SENSORS = (
     ("late", "late expiry", "{{ 'ON' if value_json.purposes.values() | selectattr('late') | list else 'OFF' }}", "problem"),
     ("capture", "capture", "{{ 'OFF' if value_json.capture == 'ok' else 'ON' }}", "problem"),
     ("clock", "clock", "{{ 'OFF' if value_json.clock == 'trusted' else 'ON' }}", "problem"),
+    ("tls", "plain text", "{{ 'OFF' if value_json.tls | default(true) else 'ON' }}", "problem"),
+    ("doctor", "doctor's findings", "{{ 'ON' if value_json.doctor | default(false) else 'OFF' }}", "problem"),
     ("duty", "duty undeclared", "{{ 'ON' if value_json.duty == 'undeclared' else 'OFF' }}", "problem"),
 )
 

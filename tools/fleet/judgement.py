@@ -33,6 +33,8 @@ KINDS = {
     "misconfigured": (WARNING, "Capture is misconfigured"),
     "clock": (WARNING, "The clock isn't trusted"),
     "undeclared": (WARNING, "Nobody is declared to answer authority requests"),
+    "plain": (WARNING, "Sends in plain text to another machine"),
+    "doctor": (WARNING, "The gateway's doctor found: {names}"),
     "conflict": (WARNING, "Sends figures that contradict those that are kept"),
     "refused": (WARNING, "Messages were refused"),
     "offline": (WARNING, "Not connected to the broker"),
@@ -104,6 +106,10 @@ def _of_health(health: dict[str, Any], since: int) -> Iterable[Finding]:
         yield Finding("clock", since, {})
     if health["duty"] == "undeclared":
         yield Finding("undeclared", since, {})
+    if not health.get("tls", True):  # oubli/health/1 doesn't say
+        yield Finding("plain", since, {})
+    if health.get("doctor"):
+        yield Finding("doctor", since, {"names": ", ".join(health["doctor"])})
     days = days_of_keys(health)
     if days is not None and days <= KEYS_SOON:
         yield Finding("keys_soon" if days > 0 else "keys", since, {"days": days})

@@ -17,7 +17,7 @@ import jsonschema
 
 from agent.forward import topics
 from agent.summary.metrics import METRICS, half_width
-from tools.fleet.schemas import schema
+from tools.fleet.schemas import VERSIONS, schema
 
 LARGEST = 4096  # octets of a payload; the agent's longest is 512
 PUNCTUAL = 900  # seconds after a slot's end; what comes later is late (the agent sends within 660)
@@ -69,8 +69,8 @@ class Reading:
 
 
 @functools.cache
-def _validator(kind: str) -> jsonschema.Draft202012Validator:
-    return jsonschema.Draft202012Validator(schema(kind))
+def _validators(kind: str) -> list[jsonschema.Draft202012Validator]:
+    return [jsonschema.Draft202012Validator(schema(kind, version)) for version in reversed(VERSIONS[kind])]
 
 
 def read(topic: str, payload: bytes, now: int) -> Reading:
@@ -95,7 +95,7 @@ def _read(kind: str, gateway: str, payload: bytes, now: int) -> Reading:
     if len(payload) > LARGEST:
         raise Refused("size")
     content = _parse(payload)
-    if not _validator(kind).is_valid(content):
+    if not any(one.is_valid(content) for one in _validators(kind)):
         raise Refused("schema")
     if content.get("gateway", gateway) != gateway:
         raise Refused("gateway")

@@ -145,6 +145,8 @@ def health(ident: str, time: int, *, late: bool = False, **facts: object) -> Arr
         "duty": "portal",
         "keys": None,
         "audit": (hour % 100_000, f"{Random(f'{ident}/{hour}').getrandbits(256):064x}"),
+        "tls": True,
+        "doctor": [],
     }
     return Arrival(topics.health(ident), messages.health(ident, time, whole | facts))
 

@@ -107,6 +107,8 @@ FRENCH = {
     "Capture is misconfigured": "La capture est mal réglée",
     "The clock isn't trusted": "L'horloge n'est pas sûre",
     "Nobody is declared to answer authority requests": "Personne n'est déclaré pour répondre aux réquisitions",
+    "Sends in plain text to another machine": "Envoie en clair à une autre machine",
+    "The gateway's doctor found: {names}": "Le diagnostic de la passerelle a trouvé : {names}",
     "Sends figures that contradict those that are kept": "Envoie des chiffres qui contredisent ceux déjà reçus",
     "Messages were refused": "Des messages ont été refusés",
     "Not connected to the broker": "Pas reliée au courtier MQTT",
