@@ -3,10 +3,13 @@
 
 import json
 import signal
-from typing import Annotated, Any
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from host_sim.commands import Program
 from host_sim.interpreters import NAMES
@@ -16,10 +19,13 @@ from tools.bench import deliver as deliveries
 from tools.bench import dump as dumps
 from tools.bench import error as errors
 from tools.bench import instructions as instruction_counts
+from tools.bench import machine
 from tools.bench import sim as simulations
 from tools.bench import store as stores
 from tools.bench import wear as wears
 from tools.bench.peers import PEERS
+from tools.bench.rounds import Tell
+from tools.bench.sheets import Sheet
 
 WIDTH = 100  # columns, at most: what is printed is read in a page too
 
@@ -34,17 +40,75 @@ app = typer.Typer(
 )
 
 Json = Annotated[str | None, typer.Option("--json", metavar="FILE", help="Write the figures as JSON; - is standard output.")]
-
-
-def _write(result: dict[str, Any], target: str) -> None:
-    _program.write(json.dumps(result, indent=1) + "\n", target)
+Rounds = Annotated[int | None, typer.Option(min=1, help="How often everything is measured.")]
+Quick = Annotated[bool, typer.Option("--quick", help="Fewer rounds and smaller sizes.")]
+Install = Annotated[bool, typer.Option("--install", help="First install the peers that are missing, through apt (root).")]
+Seed = Annotated[int, typer.Option(min=0, help="Of the people.")]
 
 
 def _console(json_file: str | None) -> Console:
-    """Return where the table goes: not between the JSON on standard output."""
+    """Return where the tables go: not between the JSON on standard output."""
     console = Console(stderr=json_file == "-", highlight=False)
     console.width = min(console.width, WIDTH) if console.is_terminal else WIDTH
     return console
+
+
+@contextmanager
+def _bar(console: Console) -> Iterator[Tell]:
+    """Give a progress bar to be told of each step."""
+    columns = BarColumn(30), TimeElapsedColumn(), TextColumn("{task.description}")
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task("", total=None)
+
+        def tell(text: str, share: float | None = None) -> None:
+            progress.update(task, description=text, total=None if share is None else 1, completed=share)
+
+        yield tell
+
+
+def _interrupted() -> NoReturn:
+    _program.refuse("interrupted; everything it made is removed", 130)
+
+
+def _run(
+    name: str,
+    json_file: str | None,
+    measure: Callable[[Tell], dict[str, Any]],
+    sheets: Callable[[dict[str, Any]], Iterable[Sheet]],
+) -> dict[str, Any]:
+    """Measure, print the tables, write the JSON; every failure is one line."""
+    _program.reserve("--json", json_file)
+    console = _console(json_file)
+    try:
+        with _bar(console) as tell:
+            result = measure(tell)
+    except machine.UnableError as failure:
+        _program.refuse(f"{failure}" if f"{failure}".startswith("--") else f"{name}: {failure}")
+    except (LabError, RuntimeError) as failure:
+        _program.refuse(f"{name}: {failure}", 1)
+    except KeyboardInterrupt:
+        _interrupted()
+    for sheet in sheets(result):
+        console.print(sheet.terminal())
+    if json_file:
+        _program.write(json.dumps(result, indent=1) + "\n", json_file)
+    return result
+
+
+def _known(*choices: tuple[str, list[str] | None, Iterable[str]]) -> None:
+    """Refuse a word that an option doesn't know."""
+    for option, given, known in choices:
+        for word in given or ():
+            if word not in known:
+                _program.refuse(f"{option}: {word!r} isn't known; accepted: {', '.join(known)}")
+
+
+def _install(names: Iterable[str], *, wanted: bool) -> None:
+    if wanted:
+        try:
+            machine.install(names)
+        except machine.UnableError as failure:
+            _program.refuse(str(failure))
 
 
 @app.callback()
@@ -57,97 +121,52 @@ def main() -> None:
 @app.command()
 def capture(
     json_file: Json = None,
-    rounds: Annotated[int, typer.Option(min=1, help="How often everything is measured.")] = 5,
-    flows: Annotated[int, typer.Option(min=100, help="Connections in the table.")] = 90_000,  # 34 % of the default table
+    rounds: Rounds = None,
+    flows: Annotated[int | None, typer.Option(min=100, help="Connections in the table, in each case.")] = None,
     terminals: Annotated[
         int, typer.Option(min=1, max=10_000, help="Clients of the hotspot, each with an IPv4 and an IPv6 address.")
-    ] = 1024,
+    ] = captures.TERMINALS,
     case: Annotated[list[str] | None, typer.Option(help=f"Only this case; may be given again: {', '.join(captures.CASES)}.")] = None,
     peer: Annotated[list[str] | None, typer.Option(help=f"Only this peer; may be given again: {', '.join(p.name for p in PEERS)}.")] = None,
+    quick: Quick = False,
+    install: Install = False,
 ) -> None:
     """CPU and memory for connections that ended, on the real kernel, beside ulogd2, conntrack and pyroute2. Needs root."""
-    names = [one.name for one in PEERS]
-    for option, given, known in (("--case", case, captures.CASES), ("--peer", peer, names)):
-        for word in given or ():
-            if word not in known:
-                _program.refuse(f"{option}: {word!r} isn't known; accepted: {', '.join(known)}")
+    _known(("--case", case, captures.CASES), ("--peer", peer, [one.name for one in PEERS]))
     peers = [one for one in PEERS if not peer or one.name in peer]
-    cases = tuple(one for one in captures.CASES if not case or one in case)
-    console = _console(json_file)
-    try:
-        lacking = captures.check(flows, peers)
-        with console.status("making flows") as status:
-            load = captures.Load(flows, terminals, cases)
-            result = captures.measure(load, rounds, [one for one in peers if one.name not in lacking], status.update)
-        result["missing"] = lacking
-    except captures.CaptureError as failure:
-        _program.refuse(str(failure))
-    except LabError as failure:
-        _program.refuse(str(failure), 1)
-    except KeyboardInterrupt:
-        _program.refuse("interrupted; everything it made is removed", 130)
-    console.print(captures.table(result))
-    for name, lacks in lacking.items():
-        console.print(f"not measured: {name}, for want of {', '.join(lacks)}")
-    if json_file:
-        _write(result, json_file)
+    _install({*captures.NEEDS, *(name for one in peers for name in one.needs)}, wanted=install)
+    size = captures.size(quick=quick)
+    counts = {name: flows or count for name, count in size.counts.items() if not case or name in case}
+    _run("capture", json_file, lambda tell: captures.measure(counts, terminals, rounds or size.rounds, peers, tell), captures.sheets)
 
 
 @app.command()
 def dump(
     json_file: Json = None,
-    rounds: Annotated[int, typer.Option(min=1, help="How often everything is measured.")] = 3,
+    rounds: Rounds = 3,
     entries: Annotated[list[int] | None, typer.Option(min=0, help="A fill of the table; may be given again: 0, 16384, 262144.")] = None,
 ) -> None:
     """CPU for one listing of the live table, and the longest that an event may have to wait for it. Needs root."""
-    console = _console(json_file)
-    known = dumps.sizes()
-    try:
-        captures.check(max(entries or [0]), list(PEERS[:2]))
-        with console.status("making flows") as status:
-            result = dumps.measure(entries or known, rounds, status.update)
-    except captures.CaptureError as failure:
-        _program.refuse(str(failure).replace("capture", "dump", 1).replace("--flows", "--entries"))
-    except LabError as failure:
-        _program.refuse(str(failure), 1)
-    except KeyboardInterrupt:
-        _program.refuse("interrupted; everything it made is removed", 130)
-    console.print(dumps.table(result))
-    if json_file:
-        _write(result, json_file)
+    _run("dump", json_file, lambda tell: dumps.measure(entries, rounds or 3, tell), dumps.sheets)
 
 
 @app.command()
 def instructions(
     json_file: Json = None, times: Annotated[int, typer.Option(min=1, help="How often the 200 messages are played.")] = 20
 ) -> None:
-    """Machine instructions that decoding one message takes, on CPython and MicroPython, counted by valgrind."""
-    if lacks := instruction_counts.missing():
-        _program.refuse(f"instructions: not on this machine: {', '.join(lacks)}")
-    try:
-        result = instruction_counts.measure(times)
-    except LabError as failure:
-        _program.refuse(str(failure), 1)
-    _console(json_file).print(instruction_counts.table(result))
-    if json_file:
-        _write(result, json_file)
+    """Machine instructions that a connection takes, on CPython and MicroPython, counted by valgrind."""
+    _run("instructions", json_file, lambda tell: instruction_counts.measure(times, tell), instruction_counts.sheets)
 
 
 @app.command()
 def error(
     json_file: Json = None,
-    seed: Annotated[int, typer.Option(help="Of the people and of the noise.")] = 1,
+    seed: Annotated[int, typer.Option(min=0, help="Of the people and of the noise.")] = 1,
     days: Annotated[int, typer.Option(min=1, help="Café days that are sampled.")] = 7,
     weeks: Annotated[int, typer.Option(min=0, help="Weeks of a hotel that are sampled.")] = 1,
 ) -> None:
     """How far published figures are from the truth: noise by metric and size of venue, beside theory and naive designs; bias."""
-    console = _console(json_file)
-    with console.status("drawing") as status:
-        result = errors.measure(seed, days, weeks, status.update)
-    for shown in errors.tables(result):
-        console.print(shown)
-    if json_file:
-        _write(result, json_file)
+    _run("error", json_file, lambda tell: errors.measure(seed, days, weeks, tell), errors.sheets)
 
 
 @app.command()
@@ -157,24 +176,12 @@ def sim(
     interpreter: Annotated[list[str] | None, typer.Option(help="cpython or micropython; may be given again.")] = None,
     growth: Annotated[bool, typer.Option(help="Also a café of 20, 200 and 2,000 visitors a day.")] = False,
     seed: Annotated[int, typer.Option(min=0, help="Of the world.")] = 1,
+    rounds: Rounds = 1,
 ) -> None:
     """How fast the simulator lives through its scenarios, what takes the time, and what a connection costs as they grow."""
-    for option, given, known in (("--scenario", scenario, simulations.SCENARIOS), ("--interpreter", interpreter, NAMES)):
-        for word in given or ():
-            if word not in known:
-                _program.refuse(f"{option}: {word!r} isn't known; accepted: {', '.join(known)}")
-    console = _console(json_file)
-    rows = []
-    try:
-        with console.status("living") as status:
-            for case in simulations.cases(scenario, interpreter, growth=growth):
-                status.update(f"{case.scenario} on {case.interpreter}")
-                rows.append(simulations.measure(case, seed))
-    except KeyboardInterrupt:
-        _program.refuse("interrupted; everything it made is removed", 130)
-    console.print(simulations.table(rows))
-    if json_file:
-        _write({"rows": rows}, json_file)
+    _known(("--scenario", scenario, simulations.SCENARIOS), ("--interpreter", interpreter, NAMES))
+    cases = simulations.cases(scenario, interpreter, growth=growth)
+    _run("sim", json_file, lambda tell: simulations.measure(cases, seed, rounds or 1, tell), simulations.sheets)
 
 
 @app.command()
@@ -186,35 +193,16 @@ def deliver(
     days: Annotated[int, typer.Option(min=8, max=400, help="Days of each.")] = 365,
 ) -> None:
     """Forwarders through Mosquitto into oubli-fleet on PostgreSQL, with kills and a restart; then its pages over a year."""
-    if lacks := deliveries.missing():
-        _program.refuse(f"deliver: not on this machine: {', '.join(lacks)}")
-    console = _console(json_file)
-    try:
-        with console.status("starting") as status:
-            result = deliveries.measure(forwarders, each, gateways, days, status.update)
-    except deliveries.StuckError as failure:
-        _program.refuse(f"deliver: didn't come to its end: {failure}", 1)
-    except KeyboardInterrupt:
-        _program.refuse("interrupted; everything it made is removed", 130)
-    console.print(deliveries.table(result))
-    if json_file:
-        _write(result, json_file)
+    result = _run("deliver", json_file, lambda tell: deliveries.measure(forwarders, each, gateways, days, tell), deliveries.sheets)
     if result["findings"]:
         _program.refuse(f"deliver: {'; '.join(result['findings'])}", 1)
 
 
 @app.command()
-def store(json_file: Json = None) -> None:
-    """What a connection takes in oubli's stores, beside nfdump, SQLite, Parquet and xz on the same connections."""
-    console = _console(json_file)
-    try:
-        with console.status("measuring") as status:
-            result = stores.measure(status.update)
-    except RuntimeError as failure:
-        _program.refuse(str(failure), 1)
-    console.print(stores.table(result))
-    if json_file:
-        _write(result, json_file)
+def store(json_file: Json = None, rounds: Rounds = None, quick: Quick = False, install: Install = False) -> None:
+    """What a connection takes in oubli's stores, beside nfdump, ulogd2, SQLite, Parquet and xz on the same connections."""
+    _install({name for one in stores.STORES for name in one.needs}, wanted=install)
+    _run("store", json_file, lambda tell: stores.measure(rounds or stores.rounds(quick=quick), tell), stores.sheets)
 
 
 @app.command()
@@ -223,19 +211,10 @@ def wear(
     visitors: Annotated[int, typer.Option(min=1, max=1000, help="Terminals a day.")] = 200,
     block_size: Annotated[int, typer.Option(min=64, max=4096, help="Ports a terminal, as in /etc/config/oubli.")] = 512,
     sync_minutes: Annotated[int, typer.Option(min=1, max=1440, help="As in /etc/config/oubli.")] = 15,
-    seed: Annotated[int, typer.Option(min=0, help="Of the people.")] = 1,
+    seed: Seed = 1,
 ) -> None:
     """What a café's day writes to flash with attribution on, and for how many years each board's flash bears it."""
-    console = _console(json_file)
-    try:
-        with console.status("living") as status:
-            result = wears.measure(visitors, block_size, sync_minutes, seed, status.update)
-    except RuntimeError as failure:
-        _program.refuse(str(failure), 1)
-    for shown in wears.tables(result):
-        console.print(shown)
-    if json_file:
-        _write(result, json_file)
+    _run("wear", json_file, lambda tell: wears.measure(visitors, block_size, sync_minutes, seed, tell), wears.sheets)
 
 
 if __name__ == "__main__":

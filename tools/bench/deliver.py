@@ -9,7 +9,6 @@ once, with its figure. Then a steady rate, undisturbed, for the latency between 
 import contextlib
 import json
 import os
-import shutil
 import signal
 import statistics
 import subprocess
@@ -20,14 +19,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from rich.table import Table
-
+from tools.bench import machine
+from tools.bench.rounds import Tell
+from tools.bench.sheets import Sheet
 from tools.fleet import load, site
 from tools.fleet.mosquitto import Mosquitto
 from tools.fleet.postgres import Postgres
 
 ROOT = Path(__file__).parents[2]
 EACH = 24  # messages of a gateway at the steady rate
+NEEDS = ("mosquitto", "postgresql")
 LIMIT = 300  # ms that a page may take
 STEADY = 100  # messages a second
 _DAY = 86_400
@@ -35,7 +36,7 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 _PATIENCE = 900  # seconds
 
 
-class StuckError(Exception):
+class StuckError(RuntimeError):
     """What should have come to an end didn't."""
 
 
@@ -260,41 +261,35 @@ def year(folder: Path, gateways: int, days: int, rounds: int = 10) -> dict[str, 
         return {"gateways": gateways, "messages": count, "ms": took}
 
 
-def missing() -> list[str]:
-    """Return what this machine lacks for it."""
-    there = {"mosquitto": shutil.which("mosquitto"), "postgresql": any(Path("/usr/lib/postgresql").glob("*/bin/initdb"))}
-    return [name for name, found in there.items() if not found]
-
-
-def measure(forwarders: int, each: int, gateways: int, days: int, say: Callable[[str], None]) -> dict[str, Any]:
+def measure(forwarders: int, each: int, gateways: int, days: int, tell: Tell) -> dict[str, Any]:
     """Measure both parts; `findings` are what must not be."""
+    machine.need(NEEDS, root=False)
     findings = []
     with tempfile.TemporaryDirectory(prefix="oubli-fleet-") as name:
         folder = Path(name)
         folder.chmod(0o755)  # PostgreSQL runs as another user
-        say(f"{forwarders} forwarders")
+        tell(f"{forwarders} forwarders")
         delivered = deliver(folder, forwarders, each)
         if not delivered["right"] or delivered["stored"] != delivered["messages"]:
             findings.append("a message was lost, doubled or changed")
-        say(f"{days} days of {gateways} gateways")
+        tell(f"{days} days of {gateways} gateways")
         pages = year(folder, gateways, days)
         findings += [f"{page} took {took['median']} ms" for page, took in pages["ms"].items() if took["median"] >= LIMIT]
     return {"deliver": delivered, "year": pages, "findings": findings}
 
 
-def table(result: dict[str, Any]) -> Table:
+def sheets(result: dict[str, Any]) -> list[Sheet]:
     """Return the figures for a person."""
-    made = Table(box=None, show_header=False)
     one, pages = result["deliver"], result["year"]
-    steady = one["steady"]
+    steady, used = one["steady"], one["cpu_seconds"]
     lost = "every message once" if not any("lost" in finding for finding in result["findings"]) else "NOT every message once"
-    made.add_row("flood", f"{one['forwarders']:,} forwarders, {one['messages']:,} messages, two consumers killed, broker restarted: {lost}")
-    used = one["cpu_seconds"]
-    made.add_row("", f"{one['messages_a_second']} messages/s; CPU s: consumers {used['consumers']}, mosquitto {used['mosquitto']}")
-    made.add_row("", f"peak MiB: a consumer {one['peak_mib']['consumer']}, mosquitto {one['peak_mib']['mosquitto']}")
-    made.add_row(
-        "steady", f"{steady['messages_a_second']} messages/s: median {steady['p50_ms']} ms, p99 {steady['p99_ms']} ms until committed"
-    )
     took = ", ".join(f"{name} {ms['median']} ({ms['slowest']}; {ms['cpu']})" for name, ms in pages["ms"].items())
-    made.add_row("pages", f"{pages['messages']:,} messages of {pages['gateways']} gateways; ms, median (slowest; CPU) of ten: {took}")
-    return made
+    until = f"median {steady['p50_ms']} ms, p99 {steady['p99_ms']} ms until committed"
+    rows = [
+        ("flood", f"{one['forwarders']:,} forwarders, {one['messages']:,} messages, two consumers killed, broker restarted: {lost}"),
+        ("", f"{one['messages_a_second']} messages/s; CPU s: consumers {used['consumers']}, mosquitto {used['mosquitto']}"),
+        ("", f"peak MiB: a consumer {one['peak_mib']['consumer']}, mosquitto {one['peak_mib']['mosquitto']}"),
+        ("steady", f"{steady['messages_a_second']} messages/s: {until}"),
+        ("pages", f"{pages['messages']:,} messages of {pages['gateways']} gateways; ms, median (slowest; CPU) of ten: {took}"),
+    ]
+    return [Sheet("From forwarders through Mosquitto into PostgreSQL, and the fleet's pages", ("", ""), rows, (0, 1))]

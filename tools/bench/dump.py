@@ -11,21 +11,18 @@ turns the longest of all.
 
 import struct
 import sys
-import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
-from statistics import median
 from typing import Any
-
-from rich.table import Table
 
 from agent.recorder import DUMP
 from host_sim.interpreters import ROOT
-from tools.bench import flows
-from tools.bench.capture import machine, rest, wait
+from tools.bench import flows, machine
+from tools.bench.capture import limit, rest, wait
 from tools.bench.gateway import Gateway
 from tools.bench.peers import HEAP, Peer, Running, prepare_oubli
+from tools.bench.rounds import Tell, interleaved, spread
+from tools.bench.sheets import Sheet
 
 ENTRIES = (0, 16_384, 262_144)  # a small router's table, and the default of a large one
 _SPARE = 64  # entries of the namespace's own
@@ -37,31 +34,37 @@ INTERPRETERS = {"CPython": [sys.executable], "MicroPython": ["micropython", "-X"
 
 def sizes() -> list[int]:
     """Return the fills that this kernel's table can hold."""
-    limit = int(Path("/proc/sys/net/netfilter/nf_conntrack_max").read_text())
-    return [min(size, limit - _SPARE) for size in ENTRIES]
+    return [min(size, limit() - _SPARE) for size in ENTRIES]
 
 
-def measure(entries: list[int], rounds: int, progress: Callable[[str], None]) -> dict[str, Any]:
-    """Measure each fill with each interpreter; `progress` is told of each step. LabError where something didn't happen."""
+def check(entries: list[int]) -> None:
+    """UnableError where this machine can't measure these fills."""
+    machine.need(("ip", "nft", "nsenter", "conntrack", "micropython"), root=True)
+    if max(entries, default=0) > limit() - _SPARE:
+        accepted = f"at most {limit() - _SPARE} (nf_conntrack_max)"
+        raise machine.UnableError(f"--entries: {max(entries)} don't fit the kernel's table; accepted: {accepted}")
+
+
+def measure(entries: list[int] | None, rounds: int, tell: Tell) -> dict[str, Any]:
+    """Measure each fill with each interpreter; LabError where something didn't happen."""
+    check(entries or [])
+    entries = entries or sizes()
     terminals = flows.terminals(_TERMINALS)
+    tell("making flows")
     requests = {size: flows.requests(flows.make(size, terminals), _LIFETIME) for size in entries}
     samples: dict[tuple[str, int], list[tuple[float, float]]] = {}
-    shm = Path("/dev/shm")  # noqa: S108 (a folder of its own is made there, as on a device)
-    with tempfile.TemporaryDirectory(prefix="oubli-bench-", dir=shm if shm.is_dir() else None) as folder:
-        for number in range(rounds):
-            for size in entries:
-                for name in INTERPRETERS:
-                    progress(f"round {number + 1} of {rounds}, {size} entries, {name}")
-                    with Gateway(terminals) as gateway:
-                        gateway.fill(requests[size], [], size)
-                        sample = _once(name, gateway, Path(folder, f"{name}-{size}-{number}"))
-                    samples.setdefault((name, size), []).append(sample)
+    with machine.memory_folder() as folder:
+        for size, name in interleaved(rounds, entries, list(INTERPRETERS), tell):
+            with Gateway(terminals) as gateway:
+                gateway.fill(requests[size], [], size)
+                taken = samples.setdefault((name, size), [])
+                taken.append(_once(name, gateway, Path(folder, f"{name}-{size}-{len(taken)}")))
     rows = [
-        {"name": name, "entries": size, "cpu_s": round(median(cpus), 4), "longest_turn_ms": round(max(turns), 2)}
+        {"name": name, "entries": size, **spread("cpu_s", cpus), **spread("longest_turn_ms", turns, 2)}
         for (name, size), taken in samples.items()
         for cpus, turns in [zip(*taken, strict=True)]
     ]
-    return {"rows": rows, "rounds": rounds, "machine": machine()}
+    return {"rows": rows, "rounds": rounds, "machine": machine.describe()}
 
 
 def _once(name: str, gateway: Gateway, folder: Path) -> tuple[float, float]:
@@ -94,12 +97,11 @@ def _once(name: str, gateway: Gateway, folder: Path) -> tuple[float, float]:
     return cpu, max((int(length) / 1e6 for at, length in turns if int(at) >= begun), default=0.0)
 
 
-def table(result: dict[str, Any]) -> Table:
+def sheets(result: dict[str, Any]) -> list[Sheet]:
     """Return the result for a person."""
-    shown = Table(title=f"To list the live table once, {result['rounds']} rounds", title_justify="left")
-    shown.add_column("")
-    for name in ("entries", "CPU s", "longest turn, ms"):
-        shown.add_column(name, justify="right")
-    for row in sorted(result["rows"], key=lambda row: (row["name"], row["entries"])):
-        shown.add_row(row["name"], f"{row['entries']:,}", f"{row['cpu_s']:.3f}", f"{row['longest_turn_ms']:.1f}")
-    return shown
+    rows = [
+        (row["name"], f"{row['entries']:,}", f"{row['cpu_s']:.3f}", f"{row['longest_turn_ms_most']:.1f}")
+        for row in sorted(result["rows"], key=lambda row: (row["name"], row["entries"]))
+    ]
+    title = f"To list the live table once, {result['rounds']} rounds; a turn: the longest of all"
+    return [Sheet(title, ("", "entries", "CPU s", "longest turn, ms"), rows)]

@@ -15,20 +15,20 @@ late, from phones that change their MAC.
 """
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import replace
 from fractions import Fraction
 from random import Random
 from typing import Any
 
 import numpy as np
-from rich import box
-from rich.table import Table
 
 from agent.summary.metrics import METRICS, Metric, display_threshold, scale
 from agent.summary.noise import Sampler
-from host_sim import reality
+from host_sim import plots, reality
 from host_sim import scenario as scenarios
+from tools.bench.rounds import Tell
+from tools.bench.sheets import Chart, Sheet
 from tools.fleet import estimate
 
 VENUES = (20, 200, 2000)  # terminals a day
@@ -98,7 +98,7 @@ def _percentile(noise: "np.ndarray[Any, Any]", terms: int, draw: np.random.Gener
     return float(np.quantile(sums, 0.95))
 
 
-def measure(seed: int, days: int, weeks: int, tell: Callable[[str], None]) -> dict[str, Any]:
+def measure(seed: int, days: int, weeks: int, tell: Tell) -> dict[str, Any]:
     """Return a row for each metric, venue and scale; errors in per cent of the truth, with 95 %; beside it the noise and the bias.
 
     `days` café days of each kind are sampled, and `weeks` of a hotel.
@@ -146,35 +146,51 @@ def _row(metric: Metric, shares: list[float], venue: int, size: tuple[int, int],
     }
 
 
-def tables(result: dict[str, Any]) -> Iterator[Table]:
-    """Yield the result for a person."""
-    shown = _table("Error of the busiest cell's mean, % of the truth, with 95 %")
-    for heading in ("metric", "people", "venues", "days", "truth", "measured", "theory", "randomised", "by event", "suppressed"):
-        shown.add_column(heading, justify="left" if heading == "metric" else "right", no_wrap=True)
-    for last, row in _marked(result["rows"], "metric"):
-        values = [f"{row[name]:,.1f}" for name in ("truth", "measured", "theory", "randomised", "by_event", "suppressed")]
-        shown.add_row(row["metric"], *(f"{row[name]:,}" for name in ("terminals", "gateways", "days")), *values, end_section=last)
-    yield shown
-    shown = _table(f"Noise (1 sigma), café of {STATED_FOR}, % of a cell")
-    for heading in ("metric", "busiest cell", "mean cell", "stated (ANON-2)", "met"):
-        shown.add_column(heading, justify="left" if heading == "metric" else "right", no_wrap=True)
-    for row in result["noise"]:
-        stated_as = f"{row['stated']} at most"
-        shown.add_row(row["metric"], f"{row['busiest']:.1f}", f"{row['mean']:.1f}", stated_as, "yes" if row["met"] else "no")
-    yield shown
-    shown = _table(f"Bias of what is counted against what people did, a mean day of {result['days']}, %")
-    for heading in ("venue", "metric", "busiest cell's truth", "busiest cell", "all cells"):
-        shown.add_column(heading, justify="left" if heading in ("venue", "metric") else "right", no_wrap=True)
-    for last, row in _marked(result["bias"], "venue"):
-        shown.add_row(row["venue"], row["metric"], f"{row['truth']:.1f}", f"{row['busiest']:+.1f}", f"{row['all']:+.1f}", end_section=last)
-    yield shown
+def sheets(result: dict[str, Any]) -> list[Sheet]:
+    """Return the result for a person."""
+    rows: list[tuple[str, ...]]
+    columns = ("truth", "measured", "theory", "randomised", "by_event", "suppressed")
+    rows = [
+        (row["metric"], *(f"{row[name]:,}" for name in ("terminals", "gateways", "days")), *(f"{row[name]:,.1f}" for name in columns))
+        for row in result["rows"]
+    ]
+    headings: tuple[str, ...] = (
+        "metric",
+        "people",
+        "venues",
+        "days",
+        "truth",
+        "measured",
+        "theory",
+        "randomised",
+        "by event",
+        "suppressed",
+    )
+    errors = Sheet("Error of the busiest cell's mean, % of the truth, with 95 %", headings, rows)
+    rows = [
+        (row["metric"], f"{row['busiest']:.1f}", f"{row['mean']:.1f}", f"{row['stated']} at most", "yes" if row["met"] else "no")
+        for row in result["noise"]
+    ]
+    headings = ("metric", "busiest cell", "mean cell", "stated (ANON-2)", "met")
+    noises = Sheet(f"Noise (1 sigma), café of {STATED_FOR}, % of a cell", headings, rows)
+    rows = [(row["venue"], row["metric"], f"{row['truth']:.1f}", f"{row['busiest']:+.1f}", f"{row['all']:+.1f}") for row in result["bias"]]
+    title = f"Bias of what is counted against what people did, a mean day of {result['days']}, %"
+    headings = ("venue", "metric", "busiest cell's truth", "busiest cell", "all cells")
+    return [errors, noises, Sheet(title, headings, rows, (0, 1))]
 
 
-def _table(title: str) -> Table:
-    return Table(box=box.SIMPLE_HEAD, padding=(0, 0), collapse_padding=True, title=title, title_justify="left")
-
-
-def _marked(rows: list[dict[str, Any]], by: str) -> Iterator[tuple[bool, dict[str, Any]]]:
-    """Yield each row, and whether it is the last of its kind."""
-    for row, following in zip(rows, [*rows[1:], None], strict=True):
-        yield following is None or following[by] != row[by], row
+def charts(result: dict[str, Any]) -> list[Chart]:
+    """Draw the error against the number of gateway-days, a line a metric, in a venue of 200."""
+    figure, axes = plots.canvas(size=(9.0, 3.2))
+    for metric in METRICS:
+        rows = sorted(
+            (row["gateways"] * row["days"], row["measured"])
+            for row in result["rows"]
+            if (row["metric"], row["terminals"]) == (metric.name, STATED_FOR)
+        )
+        axes.plot(*zip(*rows, strict=True), marker="o", markersize=3, label=metric.name)
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    axes.legend(fontsize=7)
+    title = "error with 95 %, in per cent of the busiest cell, by gateways x days"
+    return [Chart(plots.svg(figure, title), f"Venues of {STATED_FOR}: {title}; both axes are logarithmic.")]

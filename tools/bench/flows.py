@@ -18,12 +18,12 @@ from host_sim.kernel import ICMP, ICMPV6, INET, INET6, TCP, UDP
 
 GATEWAY_4, GATEWAY_6 = "192.168.1.1", "fd00:1::1"
 GATEWAY_MAC = bytes.fromhex("06c4ffffffff")
-_WAN = bytes((203, 0, 113, 2))
+WAN = bytes((203, 0, 113, 2))
 _SERVERS_4, _SERVERS_6 = b"\xc6\x12", bytes.fromhex("20010db8000100000000000000")  # 198.18/16; 2001:db8:1::/104
 _FIXED_TIMEOUT = 1024  # IPS_FIXED_TIMEOUT: a frame counts, but doesn't make the entry live longer
 _CREATE = 0x601  # NLM_F_REQUEST | NLM_F_CREATE | NLM_F_EXCL
 _TOLD_ONLY = 12  # octets of the last attribute, the event's time, which the kernel tells and doesn't take
-_BATCH = 100  # requests in one message to the kernel
+BATCH = 100  # requests in one message to the kernel
 _PORTS = (443, 443, 443, 53, 53, 80, 123, 993, 3478, 5228)
 
 
@@ -71,7 +71,7 @@ def _flow(draw: random.Random, terminal: Terminal) -> kernel.Flow:
     far_port = draw.choice(_PORTS) if protocol != ICMP else 0
     translated = port
     if draw.random() < 0.65:
-        family, source, wan = INET, terminal.address4, _WAN
+        family, source, wan = INET, terminal.address4, WAN
         far = _SERVERS_4 + struct.pack(">H", draw.randrange(1, 65535))
         if draw.random() < 1 / 6:
             translated = draw.randrange(1024, 65536)
@@ -101,7 +101,7 @@ def requests(flows: list[kernel.Flow], lifetime: int, rate: int | None = None) -
         event = kernel.conntrack("new", flow)
         head = struct.pack("IHH", len(event) - _TOLD_ONLY, 0x100, _CREATE)
         messages.append(head + event[len(head) : -_TOLD_ONLY])
-    return [b"".join(messages[at : at + _BATCH]) for at in range(0, len(messages), _BATCH)]
+    return [b"".join(messages[at : at + BATCH]) for at in range(0, len(messages), BATCH)]
 
 
 def frames(flow: kernel.Flow) -> Iterator[bytes]:

@@ -16,7 +16,6 @@ once as many, divided by the messages between them. Start-up, imports and readin
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -24,15 +23,16 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
-from rich.table import Table
-
 from host_sim import kernel
 from host_sim.interpreters import environment
 from host_sim.lab_network import LabError
-from tools.bench import flows
+from tools.bench import flows, machine
 from tools.bench.peers import HEAP
+from tools.bench.rounds import Tell, interleaved
+from tools.bench.sheets import Sheet
 from tools.bench.way_stage import START
 
+NEEDS = ("valgrind", "micropython")
 MESSAGES = 200  # of one playing: what fits MicroPython's small heap
 _STAGE, _ROW_STAGE, _WAY_STAGE = "tools.bench.decode_stage", "tools.bench.row_stage", "tools.bench.way_stage"
 _WAYS = ("whole", "seal", "expire")
@@ -48,13 +48,9 @@ _START = (START - 60) * _SECOND
 INTERPRETERS = {"CPython": [sys.executable], "MicroPython": ["micropython", "-X", f"heapsize={HEAP}"]}
 
 
-def missing() -> list[str]:
-    """Return what is needed and this machine lacks, with the Debian package that brings it."""
-    return [f"{name} (Debian package {name})" for name in ("valgrind", "micropython") if shutil.which(name) is None]
-
-
-def measure(times: int) -> dict[str, Any]:
+def measure(times: int, tell: Tell) -> dict[str, Any]:
     """Count for each interpreter over `times` playings; LabError where a run failed."""
+    machine.need(NEEDS, root=False)
     terminals = flows.terminals(50)
     made = flows.make(MESSAGES, terminals)
     for number, flow in enumerate(made):
@@ -66,7 +62,8 @@ def measure(times: int) -> dict[str, Any]:
         recording.write_bytes(kernel.recording([kernel.conntrack("destroy", flow) for flow in made]))
         rows = []
         Path(folder, "destroy.bin.lan").write_bytes(kernel.recording(_lan(terminals)))
-        for name, words in INTERPRETERS.items():
+        for _, name in interleaved(1, ("counting",), list(INTERPRETERS), tell):
+            words = INTERPRETERS[name]
             taken = {way: _difference(words, recording, times, way) for way in ("walk", "decode", *_WAYS)}
             rows.append({"name": name, "version": version(words), **_row_of(taken)})
         updates = [_row(terminals, Path(folder, "table")) for terminals in FILLS]
@@ -160,18 +157,14 @@ def estimate(row: dict[str, Any]) -> int:
     return round(CLOCK * SHARE / CPI / (row["whole"] + row["seal"] + row["expire"]))
 
 
-def table(result: dict[str, Any]) -> Table:
+def sheets(result: dict[str, Any]) -> list[Sheet]:
     """Return the result for a person."""
-    shown = Table(title="Machine instructions for one connection that ended", title_justify="left")
-    shown.add_column("")
-    for name in ("instructions", "plain walks"):
-        shown.add_column(name, justify="right")
+    rows = []
     for row in result["rows"]:
-        shown.add_row(f"{row['name']}, a plain walk", f"{row['walk']:,}", "1")
-        for name, ratio in row["ratios"].items():
-            shown.add_row(f"{row['name']}, {name}", f"{row[name]:,}", f"{ratio:.2f}")
+        rows.append((f"{row['name']}, a plain walk", f"{row['walk']:,}", "1"))
+        rows += [(f"{row['name']}, {name}", f"{row[name]:,}", f"{ratio:.2f}") for name, ratio in row["ratios"].items()]
     for row in result["updates"]:
         fill = f"{row['terminals']:,} terminals" + (", all hashes alike" if row["clash"] else "")
-        shown.add_row(f"MicroPython, a row of {fill}: {row['heap']:.0f} octets of heap", f"{row['instructions']:,}")
-    shown.caption = f"estimate for a MIPS 24Kc, 580 MHz, CPI {CPI:g}: {result['mips_24kc']:,} connections/s at {SHARE:.0%} of it"
-    return shown
+        rows.append((f"MicroPython, a row of {fill}: {row['heap']:.0f} octets of heap", f"{row['instructions']:,}", ""))
+    note = f"estimate for a MIPS 24Kc, 580 MHz, CPI {CPI:g}: {result['mips_24kc']:,} connections/s at {SHARE:.0%} of it"
+    return [Sheet("Machine instructions for one connection that ended", ("", "instructions", "plain walks"), rows, note=note)]

@@ -8,9 +8,7 @@ recorder reads, and nothing is done with them. The floor is a C program, compile
 """
 
 import contextlib
-import importlib.util
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -21,6 +19,7 @@ from pathlib import Path
 from agent.control import client
 from host_sim.interpreters import environment
 from host_sim.lab_network import LabError
+from tools.bench.machine import plugins
 
 BUFFER = 4 << 20  # octets asked for
 HEAP = "512k"  # MicroPython's
@@ -135,17 +134,13 @@ def handled(folder: Path) -> int:
     return known
 
 
-def _plugin(name: str) -> list[Path]:
-    return list(Path("/usr/lib").glob(f"*/ulogd/ulogd_{name}.so"))
-
-
 def _ulogd(way: str, pattern: bytes, *needs: str) -> "Peer":
     stack = _ULOGD_WAYS[way]
     names = [f"{_ULOGD_KINDS[name]}_{name}" for name in (step.split(":")[1] for step in stack.split(","))]
 
     def prepare(folder: Path) -> None:
-        plugins = "\n".join(f'plugin="{path}"' for name in names for path in _plugin(name))
-        (folder / "ulogd.conf").write_text(_ULOGD.format(folder=folder, plugins=plugins, stack=stack, buffer=BUFFER))
+        loaded = "\n".join(f'plugin="{path}"' for name in names for path in plugins(name))
+        (folder / "ulogd.conf").write_text(_ULOGD.format(folder=folder, plugins=loaded, stack=stack, buffer=BUFFER))
 
     words = lambda folder: ["ulogd", "-c", str(folder / "ulogd.conf")]  # noqa: E731 (one expression)
     return Peer(f"ulogd2 {way}", ("ulogd", *needs), prepare, words, _lines("out", pattern))
@@ -182,7 +177,7 @@ class Peer:
     """One row of the table.
 
     `needs` are commands; `prepare` puts files into the peer's folder, `words` starts it there, `count` says how many connections
-    it knows of: while it runs (`asked`), or once it has ended.
+    it knows of: while it runs (`asked`), or once it has ended. `asked` are the recorders: they alone look at how full the table is.
     """
 
     name: str
@@ -208,26 +203,6 @@ PEERS = (
     Peer("pyroute2", ("pyroute2",), _nothing, lambda _: [sys.executable, "-c", _PYROUTE2.format(buffer=BUFFER)], _printed),
     Peer("recv only", ("cc",), _prepare_floor, lambda folder: [str(folder / "floor")], _printed),
 )
-_PACKAGES = {
-    "ulogd": "ulogd2",
-    "cc": "gcc and libc6-dev",
-    "ip": "iproute2",
-    "nft": "nftables",
-    "pyroute2": "python3-pyroute2",
-    "nsenter": "util-linux",
-}
-
-
-def _is_there(name: str) -> bool:
-    if name == "pyroute2":
-        return importlib.util.find_spec(name) is not None
-    return bool(_plugin("output_JSON")) if name == "ulogd2-json" else shutil.which(name) is not None
-
-
-def missing(peer: Peer | None = None) -> list[str]:
-    """Return what a peer needs, or every measurement, and this machine lacks, with the Debian package that brings it."""
-    wanted = peer.needs if peer else ("ip", "nft", "nsenter", "conntrack")
-    return [f"{name} (Debian package {_PACKAGES.get(name, name)})" for name in wanted if not _is_there(name)]
 
 
 class Running:
@@ -278,19 +253,3 @@ class Running:
         """End it, whatever it does."""
         self._process.kill()
         self._process.wait(30)
-
-
-def versions() -> dict[str, str]:
-    """Return what the peers say of themselves; those that are not here say nothing."""
-    said = {}
-    for name, words in {
-        "micropython": ["micropython", "-c", "import sys; print(sys.version)"],
-        "ulogd2": ["ulogd", "--version"],
-        "conntrack": ["conntrack", "--version"],
-        "pyroute2": [sys.executable, "-c", "import importlib.metadata as m; print(m.version('pyroute2'))"],
-        "cc": ["cc", "--version"],
-    }.items():
-        if shutil.which(words[0]):
-            done = subprocess.run(words, capture_output=True, text=True, check=False)
-            said[name] = (done.stdout.strip().splitlines() or [""])[0]
-    return {"cpython": sys.version.split()[0], **said}

@@ -2,8 +2,11 @@
 """The connections that `oubli-bench store` packs: a simulated café's day as the recorder hears of it, a thousand of it in one segment."""
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from random import Random
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from agent.capture import connections, neighbours
@@ -31,6 +34,31 @@ class Row:
     start: int
     end: int
     heard: int
+
+
+class Population:
+    """Connections by a name; a context manager, for what one peer gets of them once lies in a folder meanwhile."""
+
+    def __init__(self, name: str, rows: list[Row]) -> None:
+        self.name = name
+        self.rows = rows
+        self._folder = TemporaryDirectory(prefix="oubli-bench-")
+        self._made: dict[str, Path] = {}
+
+    def __enter__(self) -> "Population":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._folder.cleanup()
+
+    def __str__(self) -> str:
+        return self.name
+
+    def once(self, name: str, make: Callable[[list[Row], Path], Path]) -> Path:
+        """Return the file that a peer made of them; it is made once."""
+        if name not in self._made:
+            self._made[name] = make(self.rows, Path(self._folder.name))
+        return self._made[name]
 
 
 def cafe(seed: int = 1) -> list[Row]:

@@ -8,12 +8,11 @@ world with its auditor, the recorder on its stage, the forwarder. The growth row
 from dataclasses import dataclass, replace
 from typing import Any
 
-from rich import box
-from rich.table import Table
-
 from host_sim import scenario as scenarios
 from host_sim.interpreters import NAMES
 from host_sim.simulation import Outcome, Simulation
+from tools.bench.rounds import Tell, interleaved, slope, spread
+from tools.bench.sheets import Sheet
 
 SCENARIOS = ("cafe-day", "hotel-week", "month")
 GROWTH = (20, 200, 2000)  # visitors a day: 1x, 10x, 100x
@@ -28,6 +27,11 @@ class Case:
     interpreter: str
     visitors: int = 0
 
+    @property
+    def name(self) -> str:
+        """What is being done."""
+        return f"{self.scenario} on {self.interpreter}"
+
 
 def cases(names: list[str] | None, interpreters: list[str] | None, *, growth: bool) -> list[Case]:
     """Return what is to be run."""
@@ -35,7 +39,20 @@ def cases(names: list[str] | None, interpreters: list[str] | None, *, growth: bo
     return chosen + [Case("cafe-day", NAMES[0], visitors) for visitors in GROWTH if growth]
 
 
-def measure(case: Case, seed: int) -> dict[str, Any]:
+def measure(chosen: list[Case], seed: int, rounds: int, tell: Tell) -> dict[str, Any]:
+    """Run the cases; returns a row each, and the slope of CPU against connections where the café grew."""
+    samples: dict[Case, list[dict[str, Any]]] = {case: [] for case in chosen}
+    for _, case in interleaved(rounds, ("a life",), chosen, tell):
+        samples[case].append(_once(case, seed))
+    rows = [
+        {**taken[0], **{name: spread(name, [row[name] for row in taken], 1)[name] for name in ("seconds", "us_a_connection")}}
+        for taken in samples.values()
+    ]
+    grown = [(row["connections"], row["connections"] * row["us_a_connection"]) for row in rows if row["grown"]]
+    return {"rows": rows, "seed": seed, "rounds": rounds, "slope": round(slope(grown), 3) if grown else None}
+
+
+def _once(case: Case, seed: int) -> dict[str, Any]:
     """Run a case; returns its row."""
     one = scenarios.load(case.scenario)
     if case.visitors:
@@ -57,21 +74,23 @@ def _row(case: Case, outcome: Outcome) -> dict[str, Any]:
         "us_a_connection": round(sum(cpu.values()) * 1e6 / max(outcome.connections, 1), 1),
         "recorder_mib": [size >> 20 for size in outcome.sizes],
         "passed": outcome.passed,
+        "grown": bool(case.visitors),
     }
 
 
-def table(rows: list[dict[str, Any]]) -> Table:
+def sheets(result: dict[str, Any]) -> list[Sheet]:
     """Return the rows for a person."""
-    shown = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    shown.add_column("scenario")
-    for heading in ("visitors", "interpreter", "connections", "seconds", "world + auditor", "recorder", "forwarder", "µs each", "MiB"):
-        shown.add_column(heading, justify="right")
-    for row in rows:
+    rows = []
+    for row in result["rows"]:
         cpu = [f"{row['cpu_s'][name]:.1f}" for name in ("world and auditor", "recorder", "forwarder")]
         memory = f"{row['recorder_mib'][0]} to {row['recorder_mib'][1]}"
-        word = "" if row["passed"] else " !"
-        shown.add_row(
-            row["scenario"] + word, f"{row['visitors']:g}", row["interpreter"], f"{row['connections']:,}", f"{row['seconds']}", *cpu,
-            f"{row['us_a_connection']}", memory,
-        )  # fmt: skip
-    return shown
+        name = row["scenario"] + ("" if row["passed"] else " !")
+        rows.append(
+            (
+                *(name, row["interpreter"], f"{row['visitors']:g}", f"{row['connections']:,}", f"{row['seconds']}"),
+                *(*cpu, f"{row['us_a_connection']}", memory),
+            )
+        )
+    headings = ("scenario", "agent on", "visitors", "connections", "s", "world + auditor", "recorder", "forwarder", "µs each", "MiB")
+    note = "" if result["slope"] is None else f"cost against connections, as the café grows: slope {result['slope']}"
+    return [Sheet("The simulator: seconds, and CPU s by process", headings, rows, (0, 1), note)]

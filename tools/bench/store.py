@@ -1,38 +1,42 @@
 # SPDX-License-Identifier: Apache-2.0
 """`oubli-bench store`: octets a connection, and CPU seconds, of each way to keep the same connections.
 
-Everything counts: framing, tags, headers, keys, indexes of file systems not. No row keeps a destination, so that fields are equal. Times
-are kept to 100 ms by oubli's security, to a second by oubli's attribution, to a millisecond by nfdump, and as the kernel gives
-them (ns) by the others. `entropy` is no store: the sum of each field's plug-in entropy, fields taken as independent, times to 100 ms.
+Everything counts: framing, tags, headers, keys, indexes of file systems not. No row but ulogd's keeps a destination, so that fields are
+equal. Times are kept to 100 ms by oubli's security, to a second by oubli's attribution, to a millisecond by nfdump, and as the kernel
+gives them (ns) by the others. nfdump's CPU is that of writing its file again, without receiving. `port blocks` is what attribution keeps
+by default: a row when a terminal's block or IPv6 address begins to be used, and one when that is over.
+
+`entropy` is no store: the sum of each field's entropy over the day, fields taken as independent, times to 100 ms. Counted frequencies
+make it too small (a value that came once could have been another one), hence Miller and Madow's correction (1955); what depends on
+another field makes it too large.
 """
 
 import csv
 import lzma
 import math
-import shutil
 import sqlite3
-import tempfile
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 from nacl.public import PrivateKey
 from pyarrow import parquet
-from rich import box
-from rich.table import Table
 
 from agent import law
 from agent.runtime.sodium import Sodium
 from agent.summary.services import service_of
 from agent.vault import attribution, keys, ring
 from agent.vault.custodian import Custodian
-from tools.bench import exporter
-from tools.bench.population import SECOND, Row, cafe, thousand
+from host_sim import plots
+from tools.bench import exporter, logged, machine
+from tools.bench.population import SECOND, Population, Row, cafe, thousand
+from tools.bench.rounds import Tell, interleaved, spread
+from tools.bench.sheets import Chart, Sheet
 
 PUBLIC = bytes((203, 0, 113, 1))
 BOOT = "a1" * 16
@@ -83,8 +87,9 @@ def _unexpected(cause: str, records: int) -> None:
     raise RuntimeError(f"{records} lost: {cause}")
 
 
-def security(rows: Sequence[Row], folder: Path) -> tuple[int, float]:
+def security(population: Population, folder: Path) -> tuple[int, float]:
     """Keep the rows in the ring; a year's lifetime, so that nothing expires while they are measured, in windows of an hour."""
+    rows = population.rows
     made = [(_connection(row), row) for row in rows]
     holders = {pair: _Holder(number + 1, pair[1]) for number, pair in enumerate(sorted({(row.address, row.mac) for row in rows}))}
     (folder / "vault").mkdir()
@@ -122,8 +127,34 @@ class _Key:
         pass
 
 
-def attributed(rows: Sequence[Row], folder: Path) -> tuple[int, float]:
+def attributed(population: Population, folder: Path) -> tuple[int, float]:
     """Keep them as connections of `attribution`, synced each quarter of an hour."""
+    records = []
+    for row in population.rows:
+        public = PUBLIC if len(row.address) == 4 else row.address
+        ports = row.translated_port, row.translated_port
+        start, end = row.start // SECOND, -(-row.end // SECOND)
+        records.append((row.heard, attribution.Record(row.protocol, public, *ports, row.address, row.mac, start, end)))
+    return _custodian(records, folder)
+
+
+def blocks(population: Population, folder: Path) -> tuple[int, float]:
+    """Keep them as holdings of `attribution`: of a block of ports, or of an IPv6 address."""
+    held: dict[tuple[bytes, bytes], list[Row]] = defaultdict(list)
+    for row in population.rows:
+        held[row.address, row.mac].append(row)
+    records = []
+    for number, ((address, mac), mine) in enumerate(held.items()):
+        first = 16384 + number % 384 * 128
+        start, end = min(row.start for row in mine) // SECOND, -(-max(row.end for row in mine) // SECOND)
+        public, ports = (PUBLIC, (first, first + 127)) if len(address) == 4 else (address, (0, 65535))
+        records.append((start * SECOND, attribution.Record(None, public, *ports, address, mac, start, None)))
+        records.append((max(row.heard for row in mine), attribution.Record(None, public, *ports, address, mac, start, end)))
+    return _custodian(sorted(records, key=lambda one: one[0]), folder)
+
+
+def _custodian(records: Sequence[tuple[int, attribution.Record]], folder: Path) -> tuple[int, float]:
+    """Append records, each when it is heard of (ns since the epoch), to a custodian's store."""
     sodium = Sodium()
     slots = keys.KeyRing(str(folder / "keys"), 8, BOOT, sodium)
     store = Custodian(
@@ -132,22 +163,11 @@ def attributed(rows: Sequence[Row], folder: Path) -> tuple[int, float]:
     )  # fmt: skip
     before = time.process_time()
     ticked = 0
-    for row in rows:
-        if row.heard - ticked >= SECOND:
-            ticked = row.heard
+    for heard, record in records:
+        if heard - ticked >= SECOND:
+            ticked = heard
             store.tick(ticked, ticked, trusted=True)
-        start, end = row.start // SECOND, -(-row.end // SECOND)
-        record = attribution.Record(
-            row.protocol,
-            PUBLIC if len(row.address) == 4 else row.address,
-            row.translated_port,
-            row.translated_port,
-            row.address,
-            row.mac,
-            start,
-            end,
-        )
-        if store.append(start, attribution.pack(record)) != "kept":
+        if store.append(record.start, attribution.pack(record)) != "kept":
             raise RuntimeError("a record isn't kept")
     store.close()
     seconds = time.process_time() - before
@@ -159,38 +179,38 @@ def _table(rows: Sequence[Row]) -> dict[str, list[Any]]:
     return {name: [getattr(row, name) for row in rows] for name in _COLUMNS}
 
 
-def sqlite(rows: Sequence[Row], folder: Path) -> tuple[int, float]:
+def sqlite(population: Population, folder: Path) -> tuple[int, float]:
     """One table without an index, vacuumed."""
     before = time.process_time()
     with sqlite3.connect(folder / "db") as db:
         db.execute(f"CREATE TABLE connections ({', '.join(_COLUMNS)})")
-        db.executemany(_INSERT, [[getattr(row, name) for name in _COLUMNS] for row in rows])
+        db.executemany(_INSERT, [[getattr(row, name) for name in _COLUMNS] for row in population.rows])
     db.execute("VACUUM")
     db.close()
     return _size(folder), time.process_time() - before
 
 
-def parquet_zstd(rows: Sequence[Row], folder: Path) -> tuple[int, float]:
+def parquet_zstd(population: Population, folder: Path) -> tuple[int, float]:
     """One row group a file, dictionaries where pyarrow finds them."""
     before = time.process_time()
     types = {"protocol": pa.uint8(), "source_port": pa.uint16(), "translated_port": pa.uint16()}
-    columns = {name: pa.array(values, type=types.get(name)) for name, values in _table(rows).items()}
+    columns = {name: pa.array(values, type=types.get(name)) for name, values in _table(population.rows).items()}
     parquet.write_table(pa.table(columns), folder / "parquet", compression="zstd", compression_level=9)
     return _size(folder), time.process_time() - before
 
 
-def xz(rows: Sequence[Row], folder: Path) -> tuple[int, float]:
+def xz(population: Population, folder: Path) -> tuple[int, float]:
     """CSV through xz -9."""
     before = time.process_time()
     with lzma.open(folder / "csv.xz", "wt", preset=9) as file:
         writer = csv.writer(file)
-        for row in rows:
+        for row in population.rows:
             writer.writerow([value.hex() if isinstance(value, bytes) else value for value in (getattr(row, name) for name in _COLUMNS)])
     return _size(folder), time.process_time() - before
 
 
 def entropy(rows: Sequence[Row]) -> float:
-    """Return octets a connection: each field's plug-in entropy; the terminal, and volumes less headers beside packets."""
+    """Return octets a connection: each field's entropy; the terminal, and volumes less headers beside packets."""
     ends = sorted(row.end // (SECOND // 10) for row in rows)
     columns: list[list[Any]] = [
         [(row.address, row.mac) for row in rows],
@@ -207,59 +227,102 @@ def entropy(rows: Sequence[Row]) -> float:
     for column in columns:
         counts = Counter(column)
         bits -= sum(count / len(column) * math.log2(count / len(column)) for count in counts.values())
+        bits += (len(counts) - 1) / (2 * len(column)) * math.log2(math.e)
     return bits / 8
 
 
-STORES: tuple[tuple[str, Callable[[Sequence[Row], Path], tuple[int, float]], str], ...] = (
-    ("oubli security", security, f"{COMMON}, service class; times to 100 ms"),
-    ("oubli attribution", attributed, "protocol, public address and port, private address, MAC, start, end; times to 1 s"),
-    ("sqlite", sqlite, f"{COMMON}; times to 1 ns"),
-    ("parquet zstd", parquet_zstd, f"{COMMON}; times to 1 ns"),
-    ("xz of csv", xz, f"{COMMON}; times to 1 ns"),
+class Store(NamedTuple):
+    """One way to keep connections. `keep` returns octets and CPU seconds; `needs` are commands."""
+
+    name: str
+    keep: Callable[[Population, Path], tuple[int, float]]
+    fields: str
+    needs: tuple[str, ...] = ()
+    root: bool = False
+
+
+def _nfdump(kind: str) -> Store:
+    def keep(population: Population, folder: Path) -> tuple[int, float]:
+        return exporter.compressed(population.once("nfcapd", exporter.nfcapd), kind, folder)
+
+    return Store(f"nfdump {kind}", keep, f"{COMMON}; times to 1 ms", ("nfcapd", "nfdump"))
+
+
+STORES = (
+    Store("oubli security", security, f"{COMMON}, service class; times to 100 ms"),
+    Store("oubli attribution", attributed, "protocol, public address and port, private address, MAC, start, end; times to 1 s"),
+    Store("oubli port blocks", blocks, "block of ports or IPv6 address, private address, MAC, start, end of the lease"),
+    _nfdump("lz4"),
+    _nfdump("zstd"),
+    Store("ulogd2 text", logged.text, "both tuples with destinations, time of the event; no MAC; volumes are 0", logged.NEEDS, root=True),
+    Store("SQLite", sqlite, f"{COMMON}; times to 1 ns"),
+    Store("Parquet zstd", parquet_zstd, f"{COMMON}; times to 1 ns"),
+    Store("xz of CSV", xz, f"{COMMON}; times to 1 ns"),
 )
 
 
-def measure(tell: Callable[[str], None]) -> dict[str, Any]:
+def rounds(*, quick: bool) -> int:
+    """Return how often everything is measured where nothing else is asked for."""
+    return 1 if quick else 3
+
+
+def measure(rounds: int, tell: Tell) -> dict[str, Any]:
     """Measure every store on both populations; RuntimeError where one lost something."""
     tell("a café's day")
     day = cafe()
-    result: list[dict[str, Any]] = []
-    for population, rows in (("a café's day", day), ("one segment", thousand(day))):
-
-        def note(
-            name: str, octets: float, seconds: float | None, fields: str, population: str = population, count: int = len(rows)
-        ) -> None:
-            cpu = None if seconds is None else round(seconds * 100_000 / count, 2)
-            each = round(octets / count, 2)
-            row = {"name": name, "population": population, "connections": count, "bytes_per_connection": each, "cpu_s_per_100k": cpu}
-            result.append({**row, "fields": fields})
-
-        for name, keep, fields in STORES:
-            tell(f"{name}, {population}")
-            with tempfile.TemporaryDirectory(prefix="oubli-bench-") as folder:
-                octets, seconds = keep(rows, Path(folder))
-            note(name, octets, seconds, fields)
-        if shutil.which("nfcapd"):
-            tell(f"nfdump, {population}")
-            with tempfile.TemporaryDirectory(prefix="oubli-bench-") as folder:
-                file = exporter.nfcapd(rows, Path(folder))
-                for kind in ("lz4", "zstd"):
-                    octets, seconds = exporter.compressed(file, kind)
-                    note(f"nfdump {kind}", octets, seconds, f"{COMMON}; times to 1 ms")
-        note("entropy", entropy(rows) * len(rows), None, "an estimate: fields as if independent; times to 100 ms")
-    return {"rows": result}
+    limit = entropy(day)
+    lacking = {one.name: lacks for one in STORES if (lacks := machine.lacks(one.needs, root=one.root))}
+    here = [one for one in STORES if one.name not in lacking]
+    with Population("a café's day", day) as whole, Population("one segment", thousand(day)) as segment:
+        samples: dict[tuple[str, str], list[tuple[int, float]]] = defaultdict(list)
+        for population, store in interleaved(rounds, (whole, segment), here, tell):
+            with machine.memory_folder() as folder:
+                samples[population.name, store.name].append(store.keep(population, Path(folder)))
+        rows = []
+        for population in (whole, segment):
+            count = len(population.rows)
+            for store in here:
+                taken = samples[population.name, store.name]
+                octets = taken[-1][0] / count
+                cpu = spread("cpu_s_per_100k", [seconds * 100_000 / count for _, seconds in taken], 2)
+                row = {"name": store.name, "population": population.name, "connections": count, "bytes_per_connection": round(octets, 2)}
+                rows.append({**row, **cpu, "of_entropy": round(octets / limit, 2), "fields": store.fields})
+        leases = len({(row.address, row.mac) for row in day})
+    return {"rows": rows, "entropy": round(limit, 2), "leases": leases, "rounds": rounds, "missing": lacking}
 
 
-def table(result: dict[str, Any]) -> Table:
+def octets(result: dict[str, Any], population: str = "a café's day") -> dict[str, float]:
+    """Return the octets a connection of each store."""
+    return {row["name"]: row["bytes_per_connection"] for row in result["rows"] if row["population"] == population}
+
+
+def sheets(result: dict[str, Any]) -> list[Sheet]:
     """Return the result for a person."""
-    shown = Table(box=box.SIMPLE_HEAD, title="Octets a connection, all included; CPU seconds for 100,000", title_justify="left")
-    for heading in ("", "connections", "octets", "CPU s", "fields"):
-        shown.add_column(heading, justify="left" if heading in ("", "fields") else "right")
-    former = ""
-    for row in result["rows"]:
-        if row["population"] != former and former:
-            shown.add_section()
-        former = row["population"]
-        cpu = "" if row["cpu_s_per_100k"] is None else f"{row['cpu_s_per_100k']:.2f}"
-        shown.add_row(row["name"], f"{row['connections']:,}", f"{row['bytes_per_connection']:.1f}", cpu, row["fields"])
-    return shown
+    day = octets(result)
+    each = day["oubli port blocks"] / day["oubli attribution"]
+    note = (
+        f"entropy of the day's fields: {result['entropy']:.1f} octets; port blocks: {result['leases']} leases, {each:.1%} of attribution's"
+    )
+    lacking = "".join(f"; not measured: {name}, for want of {', '.join(lacks)}" for name, lacks in result["missing"].items())
+    made = []
+    for population in dict.fromkeys(row["population"] for row in result["rows"]):
+        mine = [row for row in result["rows"] if row["population"] == population]
+        rows = [
+            (row["name"], f"{row['bytes_per_connection']:.1f}", f"{row['of_entropy']:.2f}", f"{row['cpu_s_per_100k']:.2f}", row["fields"])
+            for row in mine
+        ]
+        title = f"Octets a connection, all included: {population}, {mine[0]['connections']:,} connections"
+        made.append(Sheet(title, ("", "octets", "x entropy", "CPU s for 100,000", "fields"), rows, (0, 4), note + lacking))
+    return made
+
+
+def charts(result: dict[str, Any]) -> list[Chart]:
+    """Draw the octets of each store on the day, beside the entropy."""
+    day = octets(result)
+    figure, axes = plots.canvas(size=(9.0, 3.0))
+    axes.barh(list(day), list(day.values()), color=[plots.BLUE if name.startswith("oubli") else plots.GREY for name in day], alpha=0.6)
+    axes.axvline(result["entropy"], color=plots.ORANGE, linestyle="--")
+    axes.set_xscale("log")
+    axes.invert_yaxis()
+    title = "octets a connection of a café's day"
+    return [Chart(plots.svg(figure, title), f"{title.capitalize()}, logarithmic; the dashed line is the entropy of the same fields.")]

@@ -13,7 +13,7 @@ an SD card without a cache may. The forwarder only removes messages; a year's st
 
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -21,8 +21,6 @@ from typing import Any
 
 from nacl.public import PrivateKey
 from nacl.signing import SigningKey
-from rich import box
-from rich.table import Table
 
 from agent import config as configuration
 from agent.forward.messages import SUMMARY_OCTETS
@@ -35,6 +33,8 @@ from agent.vault.waiting import DAY
 from host_sim import flash as model
 from host_sim import scenario, stage, tape
 from host_sim.world import World
+from tools.bench.rounds import Tell
+from tools.bench.sheets import Sheet
 from tools.custodian import bundles
 from tools.custodian.segments import EPOCH
 from tools.package import board
@@ -201,7 +201,7 @@ class _Gateway(stage.Stage):
         self.programmed, self.syncs = self.flash.programmed, self.flash.syncs
 
 
-def measure(visitors: int, block: int, sync: int, seed: int, tell: Callable[[str], None]) -> dict[str, Any]:
+def measure(visitors: int, block: int, sync: int, seed: int, tell: Tell) -> dict[str, Any]:
     """Live through the day; RuntimeError where a record of attribution was lost. `block` in ports, `sync` in minutes."""
     tell(f"a day of {visitors} terminals")
     former = {name: getattr(files, name) for name in ("LIBC", "os", "names", "read_at")}
@@ -260,26 +260,24 @@ def _board(name: str, notes: list[tuple[str, int, int]]) -> dict[str, Any]:
     }
 
 
-def tables(result: dict[str, Any]) -> list[Table]:
+def sheets(result: dict[str, Any]) -> list[Sheet]:
     """Return the result for a person."""
     day = f"{result['terminals']} terminals, {result['connections']:,} connections, {result['attributed']:,} outside a block, "
     day += f"{result['stored'] / 1024:,.0f} KiB kept"
     day += f" ({result['declared'] / 1024:,.0f} by a start's sum)"
-    parts = Table(box=box.SIMPLE_HEAD, title=f"A day: {day}", title_justify="left")
     sizes = list(result["programmed"])
-    for heading in ("", "syncs", *[f"KiB at pages of {size}" for size in sizes]):
-        parts.add_column(heading, justify="right" if heading else "left")
-    for row in [*result["parts"], {"part": "all", "syncs": result["syncs"], "programmed": result["programmed"]}]:
-        parts.add_row(row["part"], f"{row['syncs']:,}", *[f"{row['programmed'][size] / 1024:,.0f}" for size in sizes])
-    boards = Table(
-        box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), title="Years of erase cycles, and with an erase for each sync", title_justify="left"
-    )
-    for heading in ("board", "flash", "erase KiB", "cycles", "KiB a day", "erases a day", "years", "worst"):
-        boards.add_column(heading, justify="left" if heading in ("board", "flash") else "right", no_wrap=True, min_width=len(heading))
-    for row in result["boards"]:
-        boards.add_row(
-            row["board"], f"{row['size_mib']} MiB {row['kind']}", str(row["erase_kib"]), f"{row['cycles']:,}",
-            f"{row['bytes_a_day'] / 1024:,.0f}",
-            f"{row['erases_a_day']:,}", f"{row['years']:,.0f}", f"{row['worst_years']:,.1f}",
-        )  # fmt: skip
-    return [parts, boards]
+    everything = {"part": "all", "syncs": result["syncs"], "programmed": result["programmed"]}
+    rows = [
+        (row["part"], f"{row['syncs']:,}", *(f"{row['programmed'][size] / 1024:,.0f}" for size in sizes))
+        for row in [*result["parts"], everything]
+    ]
+    parts = Sheet(f"A day: {day}", ("", "syncs", *(f"KiB at pages of {size}" for size in sizes)), rows)
+    rows = [
+        (
+            row["board"], f"{row['size_mib']} MiB {row['kind']}", f"{row['erase_kib']}", f"{row['cycles']:,}",
+            f"{row['bytes_a_day'] / 1024:,.0f}", f"{row['erases_a_day']:,}", f"{row['years']:,.0f}", f"{row['worst_years']:,.1f}",
+        )
+        for row in result["boards"]
+    ]  # fmt: skip
+    headings = ("board", "flash", "erase KiB", "cycles", "KiB a day", "erases a day", "years", "worst")
+    return [parts, Sheet("Years of erase cycles, and with an erase for each sync", headings, rows, (0, 1))]

@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A table of figures, once, for whoever reads it: in the terminal, in the report's page, in the README.
+
+Cells are text, formatted where the figures are known; a chart is an SVG element with the sentence that says what it shows.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from html import escape
+
+from rich import box
+from rich.table import Table
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """One table. `left`: the columns that hold words, every other one holds numbers; `note`: one line below it."""
+
+    title: str
+    headings: tuple[str, ...]
+    rows: Sequence[tuple[str, ...]]
+    left: tuple[int, ...] = (0,)
+    note: str = ""
+
+    def terminal(self) -> Table:
+        """Return it for a terminal."""
+        shown = Table(box=box.SIMPLE_HEAD, pad_edge=False, title=self.title, title_justify="left", caption=self.note or None)
+        shown.caption_justify = "left"
+        for place, heading in enumerate(self.headings):
+            shown.add_column(heading, justify="left" if place in self.left else "right", no_wrap=place not in self.left)
+        for row in self.rows:
+            shown.add_row(*row)
+        return shown
+
+    def html(self) -> str:
+        """Return it for a page."""
+        head = "".join(f"<th>{escape(heading)}</th>" for heading in self.headings)
+        body = "".join(f"<tr>{self._cells(row)}</tr>" for row in self.rows)
+        note = f"<p>{escape(self.note)}</p>" if self.note else ""
+        return f"<h3>{escape(self.title)}</h3><table><tr>{head}</tr>{body}</table>{note}"
+
+    def _cells(self, row: tuple[str, ...]) -> str:
+        return "".join(f"<td{'' if place in self.left else ' class=n'}>{escape(cell)}</td>" for place, cell in enumerate(row))
+
+    def markdown(self) -> str:
+        """Return it for the README."""
+        rule = ("---" if place in self.left else "---:" for place in range(len(self.headings)))
+        lines = [_line(self.headings), _line(rule), *map(_line, self.rows)]
+        note = f"\n\n{self.note}" if self.note else ""
+        return f"**{self.title}**\n\n" + "\n".join(lines) + note
+
+
+def _line(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A picture: an SVG element, and what it shows in a sentence."""
+
+    svg: str
+    sentence: str
