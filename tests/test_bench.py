@@ -20,6 +20,7 @@ from tests.interpreters import PROJECT
 from tools.bench import capture, exporter, flows, instructions, logged, machine, population
 from tools.bench import store as stores
 from tools.bench.peers import PEERS, Peer, handled, prepare_oubli
+from tools.bench.rounds import untold
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,10 +28,6 @@ if TYPE_CHECKING:
 FLOWS = 500
 SPREADS = ("connections", "lost", "cpu_s_per_100k")
 ROW = {"name", "case", "peak_mib", "pss_mib"} | {name + ending for name in SPREADS for ending in ("", "_least", "_most")}
-
-
-def untold(_text: str, _share: float | None = None) -> None:
-    """Show nothing."""
 
 
 def start(*words: str) -> subprocess.Popen[str]:

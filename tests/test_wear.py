@@ -14,6 +14,7 @@ from host_sim import flash
 from host_sim.flash import Dice, Flash
 from tests.interpreters import PROJECT
 from tools.bench import wear
+from tools.bench.rounds import untold
 from tools.package import board
 
 LIVED = 64800  # seconds of a day that are lived through here
@@ -23,7 +24,7 @@ def lived(minutes):
     """Return most of a day of three terminals, synced each so many minutes."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(wear, "LENGTH", LIVED)
-        return wear.measure(3, 512, minutes, 1, lambda _: None)
+        return wear.measure(3, 512, minutes, 1, untold)
 
 
 @pytest.fixture(scope="module")

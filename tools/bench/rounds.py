@@ -48,3 +48,7 @@ def slope(points: Sequence[tuple[float, float]]) -> float:
     middle, height = sum(xs) / len(xs), sum(ys) / len(ys)
     rise = sum((x - middle) * (y - height) for x, y in zip(xs, ys, strict=True))
     return rise / sum((x - middle) ** 2 for x in xs)
+
+
+def untold(_text: str, _share: float | None = None, /) -> None:
+    """Show nothing."""
