@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 import tempfile
 from collections import Counter
 from pathlib import Path
@@ -115,6 +116,9 @@ def is_there(name: str) -> bool:
             return os.geteuid() == 0
         case "cpython":
             return True
+        case "binfmt_misc":  # a table of foreign formats of a user namespace's own: Linux 6.7
+            words = ["unshare", "--user", "--map-root-user", "--mount", "mount", "-t", "binfmt_misc", "none", "/mnt"]
+            return subprocess.run(words, capture_output=True, check=False).returncode == 0
         case _ if name in FOREIGN:
             return Path(INTERPRETERS[name].words[0]).exists() and shutil.which("qemu-mips") is not None
         case _:

@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from host_sim.replay import replay
+from tests import processors
 from tests.interpreters import FOREIGN, INTERPRETERS
 from tests.mqtt_trial import points
 from tests.mqtt_trial.candidate import Candidate
 from tests.test_replay import EXPECTED, RECORDING
 from tests.test_vault import Vault, plain, row
+from tools.package import board
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -49,3 +51,10 @@ def test_the_same_octets_give_the_same_noise(name, b, remotes):
 def test_messages_reach_a_real_broker(name, tmp_path: Path):
     words = tuple(INTERPRETERS[name].words)
     points.last_will_arrives(Candidate("agent.forward.mqtt_small", words, "_identifier", "der", tls=False, memory=1 << 31), tmp_path)
+
+
+def test_both_daemons_rooms_fit_into_the_smallest_boards_memory(name):
+    """Resident pages of the guest alone: interpreter, libraries, a heap of 512 KiB in which the daemon's rooms are loaded."""
+    sizes = {room: processors.resident(name, room) for room in processors.ROOMS.values()}
+    assert sizes["gc"] < sizes["agent.forwarder"] < sizes["agent.recorder"], sizes
+    assert sizes["agent.forwarder"] + sizes["agent.recorder"] <= board.load("gl-mt300n-v2").budget["memory_kib"], sizes

@@ -26,6 +26,7 @@ from tools.package import apk, board, contents, ipk
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
 FORMER = PROJECT / "tests/vectors/former/oubli_0.1.0-r1_x86_64.ipk"
 LATER = "PKG_UPGRADE=1"
@@ -33,11 +34,23 @@ HOUR = 3600 * 10**9
 pytestmark = pytest.mark.needs(*NEEDS)
 
 
-def packages() -> tuple[bytes, bytes]:
-    """Return this version's ipk and apk for x86-64."""
-    one = board.load("x86-64")
+def packages(name: str = "x86-64") -> tuple[bytes, bytes]:
+    """Return this version's ipk and apk for a board."""
+    one = board.load(name)
     content = contents.files(one, 1_790_000_000)
     return ipk.build(one, content, 1_790_000_000), apk.build(one, content, 1_790_000_000)
+
+
+def tree(root: Path) -> set[str]:
+    """Return the files of a root that aren't in memory."""
+    outside = {"proc", "dev", "tmp", "host"}
+    return {
+        str(path.relative_to(root))
+        for top in root.iterdir()
+        if top.name not in outside
+        for path in top.rglob("*")
+        if path.is_symlink() or not path.is_dir()
+    }
 
 
 class Device:
@@ -60,6 +73,16 @@ class Device:
         self.scripts = roots.unpack_ipk(package, self.root)
         run_script(self.gateway, self.scripts["postinst"], *upgrade)
         self.service.update(procd.service(recorded(self.gateway)))
+
+    def remove(self) -> None:
+        """Remove the package as opkg does: its files, but for the configuration files, and what opkg keeps of it."""
+        run_script(self.gateway, self.scripts["prerm"])
+        info = self.root / "usr/lib/opkg/info"
+        for path in (info / "oubli.list").read_text().split():
+            if path not in self.scripts["conffiles"].split():
+                (self.root / path[1:]).unlink(missing_ok=True)
+        for file in info.glob("oubli.*"):
+            file.unlink()
 
     def status(self) -> dict[str, Any]:
         """Return the status once a recorder answers."""
@@ -152,6 +175,39 @@ def test_upgrade_goes_on_with_what_was_kept_and_so_does_the_step_back(device, re
     refused = device.gateway.run("/usr/bin/oubli", "recorder", check=False)
     assert refused.returncode != 0
     assert re.fullmatch(r"[^\n]*/etc/config/oubli:\d+: section 'vault': unknown [^\n]*\n", refused.stderr), refused.stderr
+
+
+@pytest.mark.needs("mips", "binfmt_misc")
+def test_a_mips_root_has_the_package_installed_started_upgraded_and_removed(tmp_path):
+    """Every program of it is a big-endian MIPS one, busybox included; the recorder alone can't go on: qemu-user gives no such socket."""
+    roots.make(tmp_path / "root", "mips")
+    (tmp_path / "root/sbin/ujail").symlink_to("../bin/busybox")
+    (tmp_path / "root/etc/sysctl.d").mkdir()
+    shutil.copy(PROJECT / "boards/common/etc/sysctl.d/50-oubli.conf", tmp_path / "root/etc/sysctl.d")
+    with connected(tmp_path / "root", "mips") as gateway:
+        assert gateway.run("/bin/uname", "-m").stdout == "mips\n"
+        before = tree(gateway.path)
+        device = Device(gateway)
+        try:
+            device.install(FORMER.read_bytes())
+            assert device.version() == "oubli 0.1.0\n"
+            with (gateway.path / "etc/config/oubli").open("a") as file:
+                file.write("\toption host '127.0.0.1'\n\toption port '1'\n\toption insecure '1'\n")
+            device.install(packages("archer-c7-v5")[0])
+            assert device.version() == f"oubli {VERSION}\n"
+            wait_for(lambda: gateway.run("/bin/cat", "/var/run/oubli/live/forwarder.json", check=False).stdout.startswith("{"))
+            running = {name: process.poll() for name, process in device.service.running.items() if name != "recorder"}
+            assert running == {"forwarder": None, "watch": None}
+            said = gateway.run("/usr/bin/oubli", "recorder", check=False)
+            assert (said.returncode, said.stderr) == (1, "oubli: can't go on (socket, errno 120)\n")
+            found = json.loads(gateway.run("/usr/bin/oubli", "doctor", "--json", check=False).stdout)["findings"]
+            assert found[0]["id"] == "conntrack"
+            assert device.service.stop()["forwarder"] == 0
+        finally:
+            device.service.stop()
+        device.remove()
+        left = tree(gateway.path) - before
+        assert left == {"etc/config/oubli"}
 
 
 def test_sysupgrade_keeps_what_the_list_names_and_nothing_else(device, tmp_path):

@@ -22,10 +22,10 @@ ONE = "import socket; socket.socket(2, 2).sendto(b'x', ('{}', 9))"  # a connecti
 
 
 @contextmanager
-def connected(root: Path) -> Iterator[roots.Gateway]:
+def connected(root: Path, processor: str = "host") -> Iterator[roots.Gateway]:
     """Give a root's gateway with a LAN and a kernel that tracks connections and says what oubli needs."""
     (root / "etc/config/network").write_text("config interface 'lan'\n\toption device 'lan0'\n")
-    with roots.running(root) as gateway:
+    with roots.running(root, processor) as gateway:
         gateway.host("ip", "link", "add", "lan0", "type", "veth", "peer", "name", "client0")
         for command in (f"addr add {LAN}.1/24 dev lan0", "link set lan0 up", "link set client0 up"):
             gateway.host("ip", *command.split())
