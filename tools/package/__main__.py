@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`oubli-package`: boards, packages, feeds. Bad input: exit 2, one line; a package over its budget: exit 1 with the largest files."""
+"""`oubli-package`: boards, packages, feeds. Bad input: exit 2, one line; a package over its budget: the five largest files too."""
 
 import json
 import os
@@ -87,16 +87,16 @@ def build(
         key = signing.apk_key(keys) if keys else None
         for item in chosen:
             content = files(item, when)
-            installed = check_size(item, content)
+            sizes = check_size(item, content)
             for name in form:
                 data = ipk.build(item, content, when) if name == "ipk" else apk.build(item, content, when, key)
-                rows.append(_keep(out / item.key / FORMATS[name].file_name(item), data, item, name, installed))
+                rows.append(_keep(out / item.key / FORMATS[name].file_name(item), data, item, name, sizes))
     except (BuildError, signing.KeyFileError) as failure:
-        _program.refuse(str(failure), 1 if isinstance(failure, BuildError) else 2)
+        _program.refuse(str(failure))
     _show(rows, json_file)
 
 
-def _keep(path: Path, data: bytes, board: Board, form: str, installed: int) -> dict[str, Any]:
+def _keep(path: Path, data: bytes, board: Board, form: str, sizes: dict[str, int]) -> dict[str, Any]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_name(path.name + ".part")
@@ -104,17 +104,18 @@ def _keep(path: Path, data: bytes, board: Board, form: str, installed: int) -> d
         part.replace(path)
     except OSError as failure:
         _program.refuse(f"--out: {path}: can't be written ({failure.strerror}); accepted: a folder")
-    limit = board.budget["package_bytes"]
-    return {"board": board.key, "format": form, "file": str(path), "bytes": len(data), "installed": installed, "budget": limit}
+    limits = {"budget": board.budget["package_bytes"], "image_budget": board.budget["image_bytes"]}
+    return {"board": board.key, "format": form, "file": str(path), "bytes": len(data), **sizes, **limits}
 
 
 def _show(rows: list[dict[str, Any]], json_file: str | None) -> None:
     if json_file:
         _program.write(json.dumps({"rows": rows}, indent=1) + "\n", json_file)
     if json_file != "-":
-        table = Table("board", "file", "bytes", "installed", "of at most", box=None, pad_edge=False)
+        table = Table("board", "file", "bytes", "installed", "of at most", "in an image", "of at most", box=None, pad_edge=False)
         for row in rows:
-            table.add_row(row["board"], row["file"], f"{row['bytes']:,}", f"{row['installed']:,}", f"{row['budget']:,}")
+            figures = ("bytes", "installed", "budget", "in_image", "image_budget")
+            table.add_row(row["board"], row["file"], *(f"{row[name]:,}" for name in figures))
         console = Console()
         console.width = max(console.width, 130)
         console.print(table)

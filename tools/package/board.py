@@ -35,7 +35,7 @@ class Board:
 
     @property
     def budget(self) -> dict[str, int]:
-        """Return the budgets: package_bytes, memory_kib, flash_bytes_day, security_bytes, rows."""
+        """Return the budgets: package_bytes, image_bytes, memory_kib, flash_bytes_day, security_bytes, rows."""
         return dict(self.data["budget"])
 
 

