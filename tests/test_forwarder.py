@@ -68,9 +68,9 @@ class Gateway:
         until(lambda: said in self.log)
 
 
-def until(condition: Callable[[], object]) -> None:
+def until(condition: Callable[[], object], within: float = 10) -> None:
     """Wait until something holds."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + within
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.02)

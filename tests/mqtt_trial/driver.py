@@ -15,7 +15,7 @@ class Resolver:
     def __init__(self, real, answers):
         self._real = real
         self._resolve = real.getaddrinfo
-        self._answers = answers
+        self.answers = answers
 
     def __getattr__(self, name):
         """Everything but name resolution is the real module's."""
@@ -24,7 +24,7 @@ class Resolver:
     def getaddrinfo(self, _host, _port, *rest, **named):
         """Answer with the trial's addresses, in its order."""
         found = []
-        for host, port in self._answers:
+        for host, port in self.answers:
             found += self._resolve(host, port, *rest, **named)
         return found
 
@@ -37,6 +37,7 @@ class Stage:
         self.room = sys.modules["agent.forward.mqtt_small"] if module.__name__.startswith("tests.") else module
         self.error = module.MqttError
         self.client: Any = None
+        self.resolver: Any = None
 
     def new(self, arguments):
         """Make the client; the will's payload comes as text."""
@@ -52,8 +53,11 @@ class Stage:
 
     def resolve(self, answers):
         """Let any name have these addresses, `[[host, port], ...]`, in our client and in what it uses."""
+        if self.resolver is not None:
+            self.resolver.answers = answers
+            return
         room: Any = self.room
-        resolver = Resolver(room.socket, answers)
+        resolver = self.resolver = Resolver(room.socket, answers)
         try:
             room.socket.getaddrinfo = resolver.getaddrinfo
         except AttributeError:  # MicroPython's module is in ROM, but its only user is the client itself

@@ -371,6 +371,24 @@ def any_address_of_a_name_will_do(candidate: Candidate, folder: Path) -> None:
         process.do("publish", TOPIC, "1")
 
 
+def a_change_of_address_is_followed(candidate: Candidate, folder: Path) -> None:
+    """A name is resolved for each connection: the broker moves, a dead IPv6 address is told first, and the next attempt arrives."""
+    places = [folder / name for name in ("first", "second")]
+    for place in places:
+        place.mkdir()
+    with broker(places[1]) as second, client(candidate, 1, connect_timeout=2) as process:
+        with broker(places[0]) as first:
+            process.do("resolve", [["127.0.0.1", first.port]])
+            process.do("connect")
+            process.do("publish", TOPIC, "1")
+        refused(process.call("publish", TOPIC, "2"), 3)
+        process.do("resolve", [["::1", 1], ["127.0.0.1", second.port]])
+        process.do("connect", within=3)
+        with Subscriber(second.port) as subscriber:
+            process.do("publish", TOPIC, "2")
+            assert subscriber.next() == (TOPIC, b"2", 1, False)
+
+
 def errors_tell_nothing(candidate: Candidate, folder: Path) -> None:
     """Wrong password, no listener, unknown name, lost connection: no text holds an address, a name or a secret (L34-II-5)."""
     with broker(folder, password="rosebud") as real, client(candidate, real.port, username="gateway", password="rosebud") as process:
@@ -424,6 +442,7 @@ TRIAL: tuple[Point, ...] = (
 OURS: tuple[Point, ...] = (
     speaking_out_of_turn_is_refused,
     any_address_of_a_name_will_do,
+    a_change_of_address_is_followed,
     errors_tell_nothing,
     refusals_leave_nothing_open,
 )

@@ -92,17 +92,13 @@ def group_days(first: int, last: int) -> dict[str, tuple[Estimate, int]]:
 
 def weekly_means(last: int, weeks: int, group: str | None = None) -> list[tuple[int, Estimate, int]]:
     """Return the mean day of each of the weeks that end with `last`, oldest first: (first day, terminals a day, days that told)."""
-    found = []
-    for week in range(weeks - 1, -1, -1):
-        final = last - 7 * week
-        width = len(cells("presence"))
-        adding, days = _Adding(), set()
-        for row in _totals("presence", final - 6, final, group, "day"):
-            adding.add(sum(row[4:]), row[1], row[2], row[3] * width)
-            days.add(row[0])
-        if days:
-            found.append((final - 6, adding.estimate().scaled(len(days)), len(days)))
-    return found
+    width, first = len(cells("presence")), last - 7 * weeks + 1
+    found: list[tuple[_Adding, set[int]]] = [(_Adding(), set()) for _ in range(weeks)]
+    for row in _totals("presence", first, last, group, "day"):
+        adding, days = found[(row[0] - first) // 7]
+        adding.add(sum(row[4:]), row[1], row[2], row[3] * width)
+        days.add(row[0])
+    return [(first + 7 * week, one.estimate().scaled(len(days)), len(days)) for week, (one, days) in enumerate(found) if days]
 
 
 def fleet_cells(metric: str, first: int, last: int, group: str | None = None) -> list[Estimate]:
