@@ -127,6 +127,7 @@ VERBS = (
     ),
     Verb("request enrol", "control.errands.enrol", "enrol an agent who may sign authorities' requests (root)", ("--json",), word="KEY"),
     Verb("request run", "control.errands.run", "hand over the sealed segments that a signed request covers", ("--json",), word="FILE"),
+    Verb("request identity", "control.errands.identity", "the key this gateway signs handovers with, for the custodian", ("--json",)),
     Verb("ntp", "verbs.ntp", "tell the recorder that the time service has just confirmed the time (its hook calls this)", ("--json",)),
 )
 TABLE = Table(VERBS, OPTIONS, "exit codes: 0 fine, 1 can't go on (doctor: something was found), 2 bad use or bad configuration")

@@ -11,7 +11,9 @@ from agent.capture import nftables
 from agent.capture.connections import source_of
 from agent.capture.opennds import OpenNds
 from agent.control import calls, desk, requests
+from agent.control.device_key import Signer
 from agent.sessions import Sessions
+from agent.vault.stores import place
 
 _SECOND = 1000000000
 PERIOD = 10  # seconds between two looks at blocks and sessions
@@ -89,7 +91,11 @@ class Deferral:
             grounds["billing"] = None
             self.billing = billing.Billing(paths.run + "/billing", stores["billing"].append, self.sessions.user)
         self._gateway = config.gateway.id
-        self._desk = desk.Desk(paths.agents, paths.flash + "/requests", config.gateway.id, grounds, sodium.signed)
+        self._device_key = paths.device_key
+        places = {name: place(name, config, paths)[0] + "/handovers" for name in grounds}
+        self._desk = desk.Desk(paths.agents, paths.flash + "/requests", places, config.gateway.id, grounds, sodium.signed)
+        self._running: "tuple[dict[str, Any], bytes, Signer] | None" = None  # what is told of the request that is run, its digest
+        self._ran: "dict[str, Any]" = {}  # what is told of the one that ran last
 
     def _row_kept(self, record: "Any") -> bool:
         assert self.attribution is not None
@@ -187,6 +193,11 @@ class Deferral:
         """Do what is done each powered-on hour."""
         if self.attribution is not None and self.attribution.blocks is not None:
             self.attribution.blocks.hour()
+        if self._trusted:
+            try:
+                self._desk.tidy(self._wall)
+            except OSError:
+                pass  # the next hour, or the next request, tries again
 
     def shift(self, step: int, wall: int) -> None:
         """Take note that the wall clock was stepped by so many ns."""
@@ -206,9 +217,19 @@ class Deferral:
             raise calls.Refused("session.user: not understood; accepted: 1 to 64 printable ASCII characters")
         return {"sessions": len(self.sessions.macs())}
 
+    def identity(self) -> "dict[str, Any]":
+        """Return the public half of the key that this gateway signs handovers with: the custodian knows it by that."""
+        try:
+            signer = Signer(self._device_key, self._sodium)
+        except OSError as failure:
+            raise calls.Refused("flash refuses the device's key (errno " + str(failure.errno) + "); accepted: once it is writable")
+        signer.close()
+        return {"gateway": self._gateway, "key": "".join(["%02x" % octet for octet in signer.public])}
+
     def request(self, text: str, alive: int) -> "dict[str, Any]":
-        """Run a request of an authority; `alive` connections haven't ended yet (L34-II-4)."""
+        """Begin to run a request of an authority; `alive` connections haven't ended yet (L34-II-4). `work` does it, `handover` tells."""
         digest = self._sodium.digest(text.encode(), 8)
+        signer: "Signer | None" = None
         try:
             request = self._desk.check(text, self._wall, trusted=self._trusted)
             store = self._stores[request.store]
@@ -222,15 +243,52 @@ class Deferral:
                 "second_nat": self.second_nat,
                 "alive": alive,
             }
-            answer = self._desk.export(request, store.held(*desk.days(request)), statement, self._wall)
-        except requests.Refused as refusal:
-            self._note("refused", digest)
-            raise calls.Refused(refusal.args[0])
-        except OSError as failure:
-            self._note("refused", digest)
-            raise calls.Refused("request: flash refuses (errno " + str(failure.errno) + "); accepted: once more when it is writable")
-        self._note("run", digest)
-        return answer
+            signer = Signer(self._device_key, self._sodium)
+            self._desk.begin(request, store.held(*desk.days(request)), statement, self._wall, signer)
+        except (requests.Refused, OSError) as failure:
+            raise calls.Refused(self._given_up(failure, digest, signer))
+        handover = self._desk.busy
+        assert handover is not None
+        told = {"number": request.fields["number"], "export": handover.path, "segments": handover.segments, "octets": handover.octets}
+        self._running = told, digest, signer
+        return dict(told)
+
+    def work(self) -> bool:
+        """Write a part of a handover where one is being made; True where there is more to do."""
+        if self._running is None:
+            return False
+        told, digest, signer = self._running
+        try:
+            if not self._desk.work(self._wall, lambda: self._note("run", digest)):
+                return True
+            self._ran = told
+        except (requests.Refused, OSError) as failure:
+            self._ran = {"number": told["number"], "wrong": self._given_up(failure, digest, signer)}
+            self._running = None
+            return False
+        self._running = None
+        signer.close()
+        return False
+
+    def handover(self, number: str) -> "dict[str, Any]":
+        """Return how far the handover of a request is: `written` of `octets`, or `export` once it is there; Refused where it isn't."""
+        if self._running is not None and self._running[0]["number"] == number and self._desk.busy is not None:
+            return {"octets": self._running[0]["octets"], "written": self._desk.busy.archive.octets}
+        if self._ran.get("number") != number:
+            raise calls.Refused("no such request is being run; accepted: request run")
+        if "wrong" in self._ran:
+            raise calls.Refused(self._ran["wrong"])
+        return dict(self._ran)
+
+    def _given_up(self, failure: "requests.Refused | OSError", digest: bytes, signer: "Signer | None") -> str:
+        """Take note that a request isn't run; returns why."""
+        if signer is not None:
+            signer.close()
+        self._note("refused", digest)
+        if isinstance(failure, OSError):
+            return "request: flash refuses (errno " + str(failure.errno) + "); accepted: once more when it is writable"
+        text: str = failure.args[0]
+        return text
 
     # For the person at the gateway
 
@@ -263,6 +321,9 @@ class Deferral:
 
     def close(self) -> None:
         """Let go; blocks and open sessions stay for the next process."""
+        self._desk.give_up()
+        if self._running is not None:
+            self._running[2].close()
         self._portal.close()
         self.sessions.close()
         for purpose in (self.attribution, self.billing):

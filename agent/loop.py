@@ -88,7 +88,7 @@ def run(config: "Config", root: str, source: "TimeSource") -> int:
         server.tick(now)
         if now >= recorder.due:
             recorder.tick()
-        wait = max(0, recorder.due - now) // 1000000
+        wait = 0 if not behind and recorder.work() else max(0, recorder.due - now) // 1000000
         _ask((routes, recorder.neighbour_request()), (table, recorder.live_request()), (ruleset, recorder.policy_request()))
         if deaf and recorder.introduced:
             if recorder.refused():

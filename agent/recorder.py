@@ -550,6 +550,10 @@ class Recorder:
             self.close()
         return bool(wrong)
 
+    def work(self) -> bool:
+        """Do a small part of what may wait: a handover that is being written (L34-II-4). True where there is more of it."""
+        return self.deferral is not None and self.deferral.work()
+
     def deferred(self) -> "Deferral":
         """Return what `attribution` and `billing` have beside their stores; Refused while both are off."""
         if self.deferral is None:

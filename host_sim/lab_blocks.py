@@ -154,10 +154,11 @@ def ask(lab: Lab, custodian: Custodian, text: str) -> Path:
             key = lab.folder / "agent.pub"
             key.write_text(custodian.public(name))
             lab.device.command("request", "enrol", str(key))
-    answer = lab.device.call({"call": "request", "document": text})
-    if "error" in answer:
-        raise LabError(answer["error"])
-    return Path(answer["export"])
+    identity = json.loads(lab.device.command("request", "identity", "--json"))
+    custodian.gateways = {bytes.fromhex(identity["key"]): identity["gateway"]}
+    file = lab.folder / "request.toml"
+    file.write_text(text)
+    return Path(json.loads(lab.device.command("request", "run", str(file), "--json"))["export"])
 
 
 def _behind(seen: list[Seen], one: Seen, moment: int) -> set[bytes]:

@@ -37,6 +37,7 @@ class Custodian:
 
     def __init__(self, device: Device) -> None:
         self.signing = SigningKey.generate()
+        self.gateways: dict[bytes, str] = {}  # as `oubli request identity` told
         self.agents = {"A. Martin": SigningKey.generate(), "B. Durand": SigningKey.generate()}
         self._keys: dict[tuple[str, date], PrivateKey] = {}
         today = datetime.now(UTC).date()
@@ -86,12 +87,12 @@ class Custodian:
     def answer(self, path: Path) -> answers.Answer:
         """Answer a handover."""
         known = {bytes(key.verify_key): name for name, key in self.agents.items()}
-        return answers.answer(handovers.read(path, known), self.key)
+        return answers.answer(handovers.read(path, known, self.gateways), self.key)
 
     def records(self, path: Path) -> tuple[list[bytes], dict[str, Any]]:
         """Return the octets of every record of a handover, and what the gateway says."""
         known = {bytes(key.verify_key): name for name, key in self.agents.items()}
-        read = handovers.read(path, known)
+        read = handovers.read(path, known, self.gateways)
         return answers.opened(read, self.key)[0], read.statement
 
 

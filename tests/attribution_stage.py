@@ -7,6 +7,7 @@ from agent import attribution, billing, blocks, sessions
 from agent.capture import opennds
 from agent.capture.nftables import Refused, Table
 from agent.control import desk, requests
+from agent.control.device_key import Signer
 from agent.runtime import sockets
 from agent.runtime.child import Child
 from agent.runtime.clocks import DeviceTime
@@ -303,12 +304,24 @@ def judge(text: str, agents: str) -> "list[Any]":
     return ["ok", names, scope + [_hex(value) for value in (request.number, request.public, request.user, request.mac)]]
 
 
-def desk_run(folder: str, text: str, now: int, trusted: bool, grounds: "dict[str, str | None]", segments: "list[str]") -> "list[Any]":
+def desk_run(
+    folder: str, text: str, now: int, trusted: bool, grounds: "dict[str, str | None]", segments: "list[str]", permit: bool
+) -> "list[Any]":
     """Run a request at the desk of the gateway `abcdefgh23456777` whose flash is `folder`; returns what it says, or reason and text."""
-    room = desk.Desk(folder + "/etc/agents", folder + "/requests", "abcdefgh23456777", grounds, Sodium().signed)
+    places = dict.fromkeys(grounds, folder + "/handovers")
+    room = desk.Desk(folder + "/etc/agents", folder + "/requests", places, "abcdefgh23456777", grounds, Sodium().signed)
     try:
         request = room.check(text, now, trusted=trusted)
-        return ["ok", room.export(request, segments, {"gateway": "abcdefgh23456777", "second_nat": False}, now)]
+        signer = Signer(folder + "/device.key", Sodium())
+        room.begin(request, segments, {"gateway": "abcdefgh23456777", "made": now, "second_nat": False}, now, signer)
+        handover, parts = room.busy, 1
+        assert handover is not None
+        while not room.work(now, lambda: permit):
+            parts += 1
+        answer = {"export": handover.path, "segments": handover.segments, "octets": handover.octets, "parts": parts}
+        answer["key"] = "".join(["%02x" % octet for octet in signer.public])
+        signer.close()
+        return ["ok", answer]
     except requests.Refused as refusal:
         return [refusal.reason, refusal.args[0]]
     except OSError as failure:

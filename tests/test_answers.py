@@ -7,8 +7,10 @@ import csv
 import hashlib
 import io
 import json
+import secrets
 import tarfile
 from datetime import date, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,6 +20,7 @@ from nacl.signing import SigningKey, VerifyKey
 from typer.testing import CliRunner
 
 from agent.control.archive import Archive
+from agent.control.device_key import Signer
 from agent.runtime import files
 from agent.runtime.sodium import Sodium
 from agent.vault import attribution, billing
@@ -34,7 +37,6 @@ from tools.custodian.store import Store
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 DAY = 86400
 MIDNIGHT = 1_800_057_600  # 2027-01-16T00:00:00Z
@@ -85,25 +87,37 @@ class Gateway:
             else:
                 assert self.stores["billing"].append(record.end, billing.pack(record)) == "kept"
 
-    def hand_over(self, text: str, *, second_nat: bool = False, made: int = TEN + 7200, alive: int = 0) -> Path:
-        """Write the tar file that the gateway's desk writes."""
+    def hand_over(self, text: str, *, second_nat: bool = False, made: int = TEN + 7200, alive: int = 0, damage: int | None = None) -> Path:
+        """Write the tar file that the gateway's desk writes, with an octet of the segments damaged on flash before."""
         path = self.root / f"handover{len(list(self.root.glob('*.tar')))}.tar"
-        archive = Archive(str(path), made)
+        signer = Signer(str(self.root / "device.key"), self.sodium)
+        self.gateways = {signer.public: GATEWAY}
+        archive = Archive(str(path), made, signer)
         archive.add("request.toml", text.encode())
         statement = {"gateway": GATEWAY, "made": made, "second_nat": second_nat, "alive": alive}
         archive.add("gateway.json", json.dumps(statement).encode())
         store = "billing" if 'purpose = "billing"' in text else "attribution"
         assert self.stores[store].seal()
         for segment in self.stores[store].held(MIDNIGHT // DAY - 1, MIDNIGHT // DAY):
-            archive.copy(f"{store}/{segment.rsplit('/', 1)[1]}", segment)
+            if damage is not None:
+                data = bytearray(Path(segment).read_bytes())
+                data[damage] ^= 1
+                Path(segment).write_bytes(data)
+            for _ in archive.copy(f"{store}/{segment.rsplit('/', 1)[1]}", segment):
+                pass
+        archive.sign()
         archive.close()
+        signer.close()
         return path
 
     def key(self, purpose: str, day: date) -> PrivateKey | None:
         return self.keys.get((purpose, day))
 
     def answer(self, text: str, **facts) -> answers.Answer:
-        return answers.answer(handovers.read(self.hand_over(text, **facts), AGENTS.of_all()), self.key)
+        return answers.answer(self.read(self.hand_over(text, **facts)), self.key)
+
+    def read(self, path: Path) -> handovers.Handover:
+        return handovers.read(path, AGENTS.of_all(), self.gateways)
 
     def close(self) -> None:
         for store in self.stores.values():
@@ -233,7 +247,7 @@ def test_custodian_verifies_again(gateway, name):
     known = AGENTS.of_all()
     del known[bytes(AGENTS.keys[2].verify_key)]
     with pytest.raises(HandoverError, match="accepted: "):
-        handovers.read(gateway.hand_over(changed), known)
+        handovers.read(gateway.hand_over(changed), known, gateway.gateways)
 
 
 def test_hostile_handover_is_refused(gateway, tmp_path):
@@ -251,11 +265,44 @@ def test_hostile_handover_is_refused(gateway, tmp_path):
             other.addfile(extra, io.BytesIO(b""))
     for name in ("none", "link", "more", "absent"):
         with pytest.raises(HandoverError, match="; accepted: "):
-            handovers.read(tmp_path / f"{name}.tar", AGENTS.of_all())
-    data = bytearray(good.read_bytes())
-    data[data.index(b"OUBL") + 175] ^= 1
-    (tmp_path / "damaged.tar").write_bytes(data)
-    made = answers.answer(handovers.read(tmp_path / "damaged.tar", AGENTS.of_all()), gateway.key)
+            gateway.read(tmp_path / f"{name}.tar")
+
+
+def test_handover_that_its_gateway_did_not_sign_is_refused(gateway, tmp_path):
+    """L34-II-4: forged by who has the public keys and two agents' request, changed by an octet anywhere, cut, or of another's key."""
+    gateway.keep(connection(20012, TEN + 60, TEN + 70))
+    good = gateway.hand_over(SIGNED)
+    assert gateway.read(good).segments
+    data = good.read_bytes()
+    bad = tmp_path / "changed.tar"
+    places = [data.index(word) for word in (b"request.toml", b"agent_1", b"second_nat", b"attribution/2", b"gateway.sig")]
+    places += [data.index(b"OUBL") + 175, data.index(b"gateway.sig") + 512, *(secrets.randbelow(len(data) - 1024) for _ in range(100))]
+    for place in places:
+        bad.write_bytes(data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :])
+        try:
+            read = gateway.read(bad)
+        except HandoverError as refusal:
+            assert "; accepted: " in str(refusal)  # noqa: PT017 (a change of padding behind the signature is none)
+        else:
+            assert place > data.index(b"gateway.sig") + 576
+            assert read.segments == gateway.read(good).segments
+    with tarfile.open(good) as tar, tarfile.open(bad, "w") as other:
+        for one in tar.getmembers()[:-1]:
+            other.addfile(one, tar.extractfile(one))
+    with pytest.raises(HandoverError, match="hasn't signed it"):
+        gateway.read(bad)
+    for others in ({}, dict.fromkeys(gateway.gateways, "zzzzzzzz23456777"), {bytes(SigningKey.generate().verify_key): GATEWAY}):
+        with pytest.raises(HandoverError, match="not signed by abcdefgh23456777, or changed since"):
+            handovers.read(good, AGENTS.of_all(), others)
+    bad.write_bytes(data[: data.index(b"gateway.sig")])
+    with pytest.raises(HandoverError, match="hasn't signed it"):
+        gateway.read(bad)
+
+
+def test_segment_that_was_damaged_on_flash_is_told_of(gateway):
+    """EXP-6: what the gateway signed as it was, but can't be opened any more."""
+    gateway.keep(connection(20012, TEN, TEN + 1))
+    made = gateway.answer(SIGNED, damage=175)
     assert made.result == "nothing held"
     assert any("byte " in note for note in made.notes)
 
@@ -316,7 +363,7 @@ def test_order_to_preserve_keeps_what_is_held_and_nothing_more(gateway, tmp_path
     later = date.today() + timedelta(days=20)  # noqa: DTZ011
     gateway.keep(connection(20012, TEN + 60, TEN + 70), connection(20013, TEN + 60, TEN + 70, OTHER_MAC), holding(19968, TEN, TEN + 500))
     text = AGENTS.sign(freeze(keep_until="2027-06-01"), 0, 1)
-    read = handovers.read(gateway.hand_over(text), AGENTS.of_all())
+    read = gateway.read(gateway.hand_over(text))
     made = answers.answer(read, gateway.key)
     octets, _ = answers.opened(read, gateway.key)
     del gateway.keys["attribution", date(2027, 1, 16)]
@@ -331,8 +378,17 @@ def test_order_to_preserve_keeps_what_is_held_and_nothing_more(gateway, tmp_path
     assert Store(tmp_path / "keys", None, later).destroy_due() == []
     assert Store(tmp_path / "keys", None, keep_until).destroy_due() == [("freeze", keep_until)]
     assert store.key("freeze", keep_until) is None
+    # Another request, later: what the order has kept is answered from, once, and only in its scope.
+    for number, found in ((20012, 2), (20013, 1), (30000, 0)):
+        again = gateway.read(gateway.hand_over(AGENTS.sign(document(number="a" * 32, port=str(number)), 0, 1)))
+        assert len(answers.answer(again, lambda _purpose, _day: None, kept).rows) == found
+        assert len(answers.answer(again, gateway.key, kept).rows) == found
     with pytest.raises(HandoverError, match="its key is destroyed"):
         freezes.read(tmp_path / "frozen", None)
+    (tmp_path / "nothing").write_bytes(b"OUBLIFRZ\0\0\0\2{}")
+    for path, why in ((tmp_path / "frozen", "its key is destroyed"), (tmp_path / "nothing", "not a frozen file")):
+        with pytest.raises(HandoverError, match=why):
+            freezes.kept(store, path, again.request)
     for wrong in (date.today(), date.today() + timedelta(days=366)):  # noqa: DTZ011
         read.request.keep_until = (wrong - EPOCH).days
         with pytest.raises(HandoverError, match="keep_until"):
@@ -400,7 +456,9 @@ def test_commands_of_agents_and_custodian_make_an_answer(gateway, tmp_path, monk
     handover = gateway.hand_over(asked.read_text())
     Store.make(tmp_path / "keys", b"correct horse battery", operations=1, octets=8192)
     register_file = tmp_path / "register"
-    rest = ["--store", f"{tmp_path}/keys", "--agents", str(known), "--register", str(register_file), *lock]
+    gateways = tmp_path / "gateways"
+    gateways.write_text("".join(f"{key.hex()} {name}\n" for key, name in gateway.gateways.items()))
+    rest = ["--store", f"{tmp_path}/keys", "--agents", str(known), "--gateways", str(gateways), "--register", str(register_file), *lock]
     said = command("answer", str(handover), *rest, "--out", f"{tmp_path}/answer")
     assert "nothing held" in said  # this store has none of the gateway's keys
     assert "the key of that day is destroyed" in said

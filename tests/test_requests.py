@@ -6,7 +6,9 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import secrets
+import subprocess
 import tarfile
 import tomllib
 from pathlib import Path
@@ -15,7 +17,11 @@ from typing import TYPE_CHECKING
 import pytest
 from nacl.signing import SigningKey
 
+from agent.control.archive import Archive
+from agent.control.device_key import Signer
+from agent.runtime.sodium import Sodium
 from tests.interpreters import INTERPRETERS, Remote
+from tools.custodian import handovers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -215,8 +221,8 @@ class Gateway:
             (folder / name).write_bytes(secrets.token_bytes(size))
             self.segments.append(str(folder / name))
 
-    def run(self, text: str, now: int = NOW, *, trusted: bool = True, grounds: dict = GROUNDS) -> list:
-        return self.stage("desk_run", str(self.folder), text, now, trusted, grounds, self.segments)
+    def run(self, text: str, now: int = NOW, *, trusted: bool = True, grounds: dict = GROUNDS, permit: bool = True) -> list:
+        return self.stage("desk_run", str(self.folder), text, now, trusted, grounds, self.segments, permit)
 
 
 @pytest.fixture
@@ -233,9 +239,12 @@ def test_request_hands_over_sealed_segments_once(gateway):
     with tarfile.open(answer["export"]) as tar:
         members = {one.name: (one, tar.extractfile(one).read()) for one in tar}  # type: ignore[union-attr]
     assert answer["octets"] == Path(answer["export"]).stat().st_size
-    assert list(members) == ["request.toml", "gateway.json", "attribution/2027-01-15-0001", "attribution/2027-01-16-0001"]
+    names = ["attribution/2027-01-15-0001", "attribution/2027-01-16-0001"]
+    assert list(members) == ["request.toml", "gateway.json", *names, "gateway.sig"]
+    read = handovers.read(Path(answer["export"]), AGENTS.of_all(), {bytes.fromhex(answer["key"]): GATEWAY})
+    assert [read.segments[name[12:]] for name in names] == [members[name][1] for name in names]
     assert members["request.toml"][1].decode() == text
-    assert json.loads(members["gateway.json"][1]) == {"gateway": GATEWAY, "second_nat": False}
+    assert json.loads(members["gateway.json"][1]) == {"gateway": GATEWAY, "made": NOW, "second_nat": False}
     for name in ("2027-01-15-0001", "2027-01-16-0001"):
         member, content = members[f"attribution/{name}"]
         assert content == (gateway.folder / name).read_bytes()
@@ -244,7 +253,7 @@ def test_request_hands_over_sealed_segments_once(gateway):
     for later in (0, 3600, 3 * 86400):
         assert gateway.run(text, NOW + later)[0] == "already run"
     assert gateway.run(AGENTS.sign(document(number="f" * 32), 0, 1), NOW + 86400)[0] == "ok"
-    assert len(list((gateway.folder / "requests").glob("*.tar"))) == 2
+    assert len(list((gateway.folder / "handovers").glob("*.tar"))) == 2
 
 
 @pytest.mark.needs("root")
@@ -258,6 +267,7 @@ def test_request_that_may_not_run_here_or_now_is_refused(gateway):
     assert gateway.run(text, trusted=False)[0] == "clock"
     assert gateway.run(text, now=1800403200)[0] == "expired"
     assert not (gateway.folder / "requests").exists()
+    assert not (gateway.folder / "handovers").exists()
 
 
 @pytest.mark.needs("root")
@@ -287,8 +297,10 @@ def test_export_that_fails_leaves_nothing_and_may_be_run_again(gateway):
     text = AGENTS.sign(document(), 0, 1)
     gateway.segments.append(str(gateway.folder / "absent"))
     assert gateway.run(text) == ["errno", 2]
-    assert list((gateway.folder / "requests").iterdir()) == []
     gateway.segments.pop()
+    assert gateway.run(text, permit=False)[0] == "audit"  # an act that can't be logged isn't done
+    assert list((gateway.folder / "handovers").iterdir()) == []
+    assert not (gateway.folder / "requests").exists()
     assert gateway.run(text)[0] == "ok"
 
 
@@ -299,23 +311,48 @@ def test_exports_and_the_memory_of_requests_are_bounded(stages, tmp_path):
     gateway.segments = []
     for number in range(256):
         assert gateway.run(AGENTS.sign(document(number=f"{number:032x}"), 0, 1))[0] == "ok"
-    assert len(list((tmp_path / "requests").glob("*.tar"))) == 8
+    assert len(list((tmp_path / "handovers").glob("*.tar"))) == 8
     more = AGENTS.sign(document(number=f"{256:032x}", expires="2027-02-01T00:00:00Z"), 0, 1)
     assert gateway.run(more)[0] == "too many"
-    (tmp_path / "requests/.half.tar.new").write_bytes(b"left by a loss of power")
+    (tmp_path / "handovers/.half.tar.new").write_bytes(b"left by a loss of power")
     assert gateway.run(more, 1800403200)[0] == "ok"
     assert (tmp_path / "requests/ran").stat().st_size == 20
-    assert {path.name for path in (tmp_path / "requests").iterdir()} == {"ran", f"{256:032x}.tar"}
+    assert [path.name for path in (tmp_path / "handovers").iterdir()] == [f"{256:032x}.tar"]
+
+
+@pytest.mark.needs("root")
+def test_handover_is_written_in_small_parts_and_refused_where_it_does_not_fit(stage, tmp_path):
+    """L34-II-4: capture never waits for more than 16 KiB of it; a MiB of flash stays to everything else, or nothing is written."""
+    tmp_path.joinpath("small").mkdir()
+    small = tmp_path / "small"
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2M", "none", small], check=True)
+    try:
+        gateway = Gateway(stage, small)
+        (small / "2027-01-16-0001").write_bytes(secrets.token_bytes(400000))
+        said, answer = gateway.run(AGENTS.sign(document(), 0, 1))
+        assert said == "ok"
+        assert answer["parts"] > answer["octets"] / 16384
+        assert answer["octets"] == Path(answer["export"]).stat().st_size
+        text = AGENTS.sign(document(number="f" * 32), 0, 1)
+        said, why = gateway.run(text)
+        assert said == "no room"
+        assert re.fullmatch(r"request: \d+ octets don't fit into \S+/handovers, which has \d+ to spare; accepted: .*", why)
+        assert [path.name for path in (small / "handovers").iterdir()] == [Path(answer["export"]).name]
+        Path(answer["export"]).unlink()
+        assert gateway.run(text)[0] == "ok"
+    finally:
+        subprocess.run(["umount", small], check=True)
 
 
 def test_archive_is_what_tar_reads(tmp_path):
     """Members of 0, 1, 511, 512 and 513 octets."""
-    from agent.control.archive import Archive  # noqa: PLC0415 (one test's room)
-
-    archive = Archive(str(tmp_path / "one.tar"), NOW)
+    signer = Signer(str(tmp_path / "device.key"), Sodium())
+    archive = Archive(str(tmp_path / "one.tar"), NOW, signer)
     sizes = (0, 1, 511, 512, 513)
     for size in sizes:
         archive.add(f"member{size}", b"x" * size)
+    archive.sign()
     archive.close()
+    signer.close()
     with tarfile.open(fileobj=io.BytesIO((tmp_path / "one.tar").read_bytes())) as tar:
-        assert [(one.name, one.size) for one in tar] == [(f"member{size}", size) for size in sizes]
+        assert [(one.name, one.size) for one in tar] == [*((f"member{size}", size) for size in sizes), ("gateway.sig", 64)]

@@ -170,6 +170,10 @@ CALLS = {
         {"terminal": terminal, "user?": text(64)},
         lambda recorder, fields, _roles: recorder.deferred().session(fields["terminal"], fields["user"]),
     ),
+    "request identity": Call(STAFF, {}, lambda recorder, _fields, _roles: recorder.deferred().identity()),
+    "request state": Call(
+        STAFF, {"number": hexadecimal(32)}, lambda recorder, fields, _roles: recorder.deferred().handover(fields["number"])
+    ),
     "request": Call(
         STAFF,
         {"document": document(3072)},

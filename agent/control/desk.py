@@ -2,17 +2,16 @@
 """Where a signed request is run on the gateway: checked, logged, answered with sealed segments that the gateway can't read (L34-II-4).
 
 Who may sign stands in a file that only root can write. What is handed over is one tar file: the request itself, what the gateway says
-about it (`gateway.json`: second NAT, what isn't written yet), and the custodian's segments of the days that the window touches and
-the day before (a connection stands under the day it began). A number runs once, over restarts and boots; it is remembered
-until the request itself has expired.
+about it (`gateway.json`: second NAT, what isn't written yet), the custodian's segments of the days that the window touches and
+the day before (a connection stands under the day it began), and the gateway's signature of it all. A number runs once, over restarts
+and boots; it is remembered until the request itself has expired, and so long its handover stays.
 """
 
 import os
 import struct
 
-from agent import canonical
 from agent.control import requests
-from agent.control.archive import Archive
+from agent.control.handover import Handover
 from agent.control.requests import Refused
 from agent.runtime import files
 
@@ -59,7 +58,7 @@ def _hex(data: bytes) -> str:
 class Desk:
     """The desk of one gateway.
 
-    agents     path of the keys file; `folder` on flash is where exports and the list of what ran lie
+    agents     path of the keys file; `folder` on flash is where the list of what ran lies, `places` (store -> folder) where handovers go
     gateway    gateway.id; `grounds`: purpose -> the ground its store is kept for, None where the request's own table decides
     signed     signed(signature, data, key) -> bool
     """
@@ -68,12 +67,15 @@ class Desk:
         self,
         agents: str,
         folder: str,
+        places: "dict[str, str]",
         gateway: str,
         grounds: "dict[str, str | None]",
         signed: "Callable[[bytes, bytes, bytes], bool]",
     ) -> None:
         self._agents = agents
         self._folder = folder
+        self._places = places
+        self.busy: "Handover | None" = None
         self._gateway = gateway
         self._grounds = grounds
         self._signed = signed
@@ -100,30 +102,59 @@ class Desk:
             raise Refused("already run", "request.number: it was run before (L34-II-4); accepted: a new request")
         return request
 
-    def export(self, request: "requests.Request", segments: "Sequence[str]", statement: "dict[str, Any]", now: int) -> "dict[str, Any]":
-        """Hand over: write the tar file and remember the number; OSError where flash refuses, and nothing is left then."""
-        ran = [row for row in self._ran() if row[1] > now]
-        if len(ran) >= REMEMBERED:
+    def begin(
+        self, request: "requests.Request", segments: "Sequence[str]", statement: "dict[str, Any]", now: int, signer: "Signer"
+    ) -> None:
+        """Begin to hand over; one at a time. Refused or OSError where that can't be: nothing is left then."""
+        if self.busy is not None:
+            raise Refused("busy", "another request is being run; accepted: once that one is handed over")
+        if len([row for row in self._ran() if row[1] > now]) >= REMEMBERED:
             raise Refused("too many", "too many requests that haven't expired were run; accepted: " + str(REMEMBERED))
-        files.make_folder(self._folder, 0o700)
-        path = self._folder + "/" + _hex(request.number) + ".tar"
-        archive = Archive(path, now)
+        self.tidy(now, EXPORTS - 1)
+        self.busy = Handover(self._places[request.store], request, segments, statement, signer, now)
+
+    def work(self, now: int, permit: "Callable[[], bool]") -> bool:
+        """Write a part of the handover; True once it is there, and its number is used up.
+
+        `permit()` is asked before it is made visible. Refused or OSError where it is given up: nothing is left of it then.
+        """
+        handover = self.busy
+        if handover is None:
+            return False
         try:
-            archive.add("request.toml", request.text.encode())
-            archive.add("gateway.json", (canonical.dumps(statement) + "\n").encode())
-            for segment in segments:
-                archive.copy(request.store + "/" + segment.rsplit("/", 1)[1], segment)
-            ran.append((request.number, request.expires))
-            files.write_atomic(self._folder + "/ran", b"".join([struct.pack(_RAN, *row) for row in ran]))
-            archive.close()
-        except OSError:
-            archive.give_up()
+            if not handover.step():
+                return False
+            if not permit():
+                raise Refused("audit", "the audit log can't take it; accepted: again once it can")
+            request = handover.request
+            self._remember([row for row in self._ran() if row[1] > now] + [(request.number, request.expires)])
+            handover.archive.close()
+        except (OSError, Refused):
+            self.busy = None
+            handover.give_up()
             raise
-        kept = ["ran"] + [_hex(number) + ".tar" for number, _ in ran[-EXPORTS:]]
-        for name in list(files.names(self._folder)):
-            if name not in kept:  # also of a request that has expired since, or what a loss of power left half written
-                files.remove(self._folder + "/" + name)
-        return {"export": path, "segments": len(segments), "octets": archive.octets}
+        self.busy = None
+        return True
+
+    def _remember(self, ran: "list[tuple[bytes, int]]") -> None:
+        files.make_folder(self._folder, 0o700)
+        files.write_atomic(self._folder + "/ran", b"".join([struct.pack(_RAN, *row) for row in ran]))
+
+    def tidy(self, now: int, newest: int = EXPORTS) -> None:
+        """Remove all but the newest handovers, those whose request has expired, and what a loss of power left half written."""
+        kept = [_hex(number) + ".tar" for number, expires in self._ran()[-newest:] if expires > now]
+        if self.busy is not None:
+            kept.append("." + self.busy.path.rsplit("/", 1)[1] + ".new")
+        for folder in self._places.values():
+            for name in list(files.names(folder)) if files.exists(folder) else ():
+                if name not in kept:
+                    files.remove(folder + "/" + name)
+
+    def give_up(self) -> None:
+        """Let go of what is being written."""
+        if self.busy is not None:
+            self.busy.give_up()
+            self.busy = None
 
     def _ran(self) -> "list[tuple[bytes, int]]":
         """Return number and end of the requests that ran; where the list can't be read, none may run."""
@@ -142,3 +173,5 @@ def days(request: "requests.Request") -> "tuple[int, int]":
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Callable, Sequence
+
+    from agent.control.device_key import Signer

@@ -1,11 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`oubli request enrol KEY` and `oubli request run FILE`: what the operator does for an authority's request (L34-II-4)."""
+"""`oubli request enrol KEY`, `run FILE` and `identity`: what the operator does for an authority's request (L34-II-4)."""
+
+import time
 
 from agent.command import UsageError
 from agent.control import desk, requests
 from agent.runtime import files
 from agent.runtime.libc import LIBC
 from agent.runtime.sodium import Sodium
+
+PAUSE = 0.2  # s between two looks at a handover that is being written
 
 
 def _read(path: str, limit: int, what: str) -> str:
@@ -34,14 +38,24 @@ def enrol(line: "Line") -> int:
     return line.show({"enrolled": sorted(new.values())}, ["enrolled " + ", ".join(sorted(new.values()))])
 
 
+def identity(line: "Line") -> int:
+    """Show the key that this gateway signs handovers with: a line for the custodian's file of gateways."""
+    answer = line.ask("request identity")
+    return 1 if answer is None else line.show(answer, [answer["key"] + " " + answer["gateway"]])
+
+
 def run(line: "Line") -> int:
-    """Run a signed request: the recorder checks it and hands over the sealed segments that cover its window."""
+    """Run a signed request: the recorder checks it and hands over the sealed segments that cover its window, a part at a time."""
     text = _read(line.word, requests.LIMIT, "a request that two agents signed, at most " + str(requests.LIMIT) + " octets")
     answer = line.ask("request", document=text)
-    if answer is None:
-        return 1
-    told = str(answer["segments"]) + " sealed segments, " + str(answer["octets"]) + " octets: for the custodian"
-    return line.show(answer, [answer["export"] + ": " + told])
+    number = answer["number"] if answer is not None else ""
+    while answer is not None:
+        answer = line.ask("request state", number=number)
+        if answer is not None and "export" in answer:
+            told = str(answer["segments"]) + " sealed segments, " + str(answer["octets"]) + " octets: for the custodian"
+            return line.show(answer, [answer["export"] + ": " + told])
+        time.sleep(PAUSE)
+    return 1
 
 
 TYPE_CHECKING = False

@@ -32,6 +32,11 @@ def write_all(descriptor: int, data: "bytes | bytearray | memoryview | int", siz
         raise OSError(28, "")  # ENOSPC: a regular file takes less than asked only when it is full
 
 
+def read_some(descriptor: int, place: int, size: int) -> int:
+    """Read up to `size` octets of a file into memory; returns how many, 0 at its end."""
+    return LIBC.call("read", descriptor, place, size)
+
+
 def sync(descriptor: int) -> None:
     """Make what was written to a file durable; its name takes `sync_folder` besides."""
     LIBC.call("fsync", descriptor)

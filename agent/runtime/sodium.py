@@ -4,7 +4,7 @@
 Buffers are addresses wherever a key or a stream state is meant (agent.runtime.memory); message buffers may be anything.
 Sizes in octets: key 32, stream state 52, stream header 24, added by each stream message 17, short hash 8 with a key of 16,
 added by a sealed box 48, signature 64, nonce 24, added by a message sealed by itself 16.
-Source: libsodium's documentation of secretstream_xchacha20poly1305, aead_xchacha20poly1305_ietf, box_seal, sign_detached,
+Source: libsodium's documentation of secretstream_xchacha20poly1305, aead_xchacha20poly1305_ietf, box_seal, sign_detached, sign_init,
 generichash, shorthash, randombytes, memzero.
 """
 
@@ -15,6 +15,7 @@ from agent.runtime.libc import native
 STATE, HEADER, OVERHEAD = 52, 24, 17
 MESSAGE, REKEY, FINAL = 0, 2, 3
 BOX, SIGNATURE = 48, 64
+SECRET, SIGNING = 64, 256  # a secret signing key; the state of a signature of many parts (208 octets in libsodium 1.0.18 to 1.0.20)
 KEY, NONCE, TAG = 32, 24, 16
 
 LIBRARY = "libsodium"
@@ -29,6 +30,10 @@ _SIGNATURES = {
     "crypto_generichash": ("i", "pzpQpz"),
     "crypto_shorthash": ("i", "ppQp"),
     "crypto_sign_verify_detached": ("i", "ppQp"),
+    "crypto_sign_seed_keypair": ("i", "ppp"),
+    "crypto_sign_init": ("i", "p"),
+    "crypto_sign_update": ("i", "ppQ"),
+    "crypto_sign_final_create": ("i", "pppp"),
     "crypto_secretstream_xchacha20poly1305_init_push": ("i", "ppp"),
     "crypto_secretstream_xchacha20poly1305_push": ("i", "ppppQpQB"),
     "crypto_secretstream_xchacha20poly1305_init_pull": ("i", "ppp"),
@@ -65,6 +70,10 @@ class Sodium:
         self._shorthash = bound["crypto_shorthash"]
         self._seal = bound["crypto_box_seal"]
         self._verify = bound["crypto_sign_verify_detached"]
+        self._sign_keys = bound["crypto_sign_seed_keypair"]
+        self._sign_begin = bound["crypto_sign_init"]
+        self._sign_update = bound["crypto_sign_update"]
+        self._sign_end = bound["crypto_sign_final_create"]
         stream = "crypto_secretstream_xchacha20poly1305_"
         self._init_push = bound[stream + "init_push"]
         self._push = bound[stream + "push"]
@@ -119,6 +128,24 @@ class Sodium:
     def signed(self, signature: bytes, data: bytes, public: bytes) -> bool:
         """Say whether an Ed25519 signature of `data` is by the holder of a public signing key."""
         return self._verify(signature, data, len(data), public) == 0
+
+    def sign_keys(self, secret: int, seed: int) -> bytes:
+        """Put the secret signing key of a 32-octet seed at an address; returns its public half."""
+        public = bytearray(KEY)
+        self._sign_keys(public, secret, seed)
+        return bytes(public)
+
+    def sign_begin(self, state: int) -> None:
+        """Begin an Ed25519ph signature of many parts: fills the state at an address (SIGNING octets)."""
+        self._sign_begin(state)
+
+    def sign_update(self, state: int, data: "bytes | int", size: int) -> None:
+        """Take the next octets into it."""
+        self._sign_update(state, data, size)
+
+    def sign_end(self, state: int, out: bytearray, secret: int) -> None:
+        """Put the signature by the secret key at an address into `out` (64 octets)."""
+        self._sign_end(state, out, self._length, secret)
 
     def stream_open(self, state: int, header: "bytearray | int", key: int) -> None:
         """Begin a stream for writing: fills the 52-octet state and the 24-octet public header."""

@@ -109,7 +109,7 @@ class Venue:
 
     def exports(self) -> int:
         """Return how many handovers the gateway has made."""
-        return len(list((self.lab.device.root / "srv/oubli/requests").glob("*.tar")))
+        return len(list((self.lab.device.root / "srv/oubli/vault").rglob("*.tar")))
 
     def log(self) -> list[str]:
         """Return the audit log's lines about requests."""

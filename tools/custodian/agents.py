@@ -130,7 +130,7 @@ def sign(path: Path, key: SigningKey) -> Request:
 
 
 def enrolled(path: Path) -> dict[bytes, str]:
-    """Return the agents of a keys file (public key -> name): lines `HEX NAME`, as on the gateway."""
+    """Return the agents, or gateways, of a keys file (public key -> name): lines `HEX NAME`, as on the gateway."""
     try:
         return requests.agents_in(path.read_text("ascii"))
     except OSError as failure:

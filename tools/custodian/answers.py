@@ -11,7 +11,7 @@ import hashlib
 import io
 import json
 import tarfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -118,13 +118,16 @@ def opened(handover: Handover, key: Key) -> tuple[list[bytes], list[str]]:
     return octets, notes
 
 
-def answer(handover: Handover, key: Key) -> Answer:
-    """Answer a handover; `key(purpose, day)` gives the day's private key, None where it is destroyed."""
+def answer(handover: Handover, key: Key, frozen: Iterable[bytes] = ()) -> Answer:
+    """Answer a handover; `key(purpose, day)` gives the day's private key, None where it is destroyed.
+
+    `frozen`: octets of records that an order to preserve has kept; what of them lies in the scope is in the answer too.
+    """
     if handover.statement["second_nat"] and handover.request.store == "attribution":
         return Answer(handover, SECOND_NAT, [], [BEHIND])
     octets, notes = opened(handover, key)
     try:
-        rows = matching.rows(handover.request, octets)
+        rows = matching.rows(handover.request, dict.fromkeys([*octets, *frozen]))
     except Cut:
         raise HandoverError("malformed", "a record that can't be read; accepted: records of this version") from None
     return Answer(handover, HELD if rows else NOTHING, rows, [*notes, *unwritten(handover)])

@@ -6,7 +6,7 @@
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -25,6 +25,7 @@ Json = Annotated[str | None, typer.Option("--json", metavar="FILE", help="Write 
 Secret = Annotated[Path | None, typer.Option("--passphrase-file", metavar="FILE", help="Its first line is the passphrase; else asked.")]
 Folder = Annotated[Path, typer.Option("--store", metavar="DIR", help="The key store.", envvar="OUBLI_CUSTODIAN_STORE")]
 Agents = Annotated[Path, typer.Option("--agents", metavar="FILE", help="The qualified agents' public keys: lines HEX NAME.")]
+Gateways = Annotated[Path, typer.Option("--gateways", metavar="FILE", help="The gateways' keys: lines of `oubli request identity`.")]
 Register = Annotated[Path, typer.Option("--register", metavar="FILE", help="The register of requests, appended to.")]
 Out = Annotated[Path, typer.Option("--out", metavar="PATH", help="A new folder or file.")]
 Ask = Callable[..., bytes]  # gives the passphrase: from a file, else asked for; `new`: twice
@@ -92,23 +93,27 @@ def add(app: typer.Typer, program: Program, passphrase: Ask) -> None:
     """Add the commands to the custodian's program."""
     app.add_typer(request_app(program, passphrase), name="request")
 
-    def opened(handover: Path, folder: Path, agents_file: Path, register_file: Path, secret: Path | None) -> tuple[Store, answers.Answer]:
-        read = handovers.read(handover, agents.enrolled(agents_file))
+    def opened(
+        handover: Path, folder: Path, agents_file: Path, gateways_file: Path, register_file: Path, secret: Path | None,
+        frozen: Iterable[Path] = (),
+    ) -> tuple[Store, answers.Answer]:  # fmt: skip
+        read = handovers.read(handover, agents.enrolled(agents_file), agents.enrolled(gateways_file))
         register.once(register_file, read.request)
         if datetime.now(UTC).timestamp() >= read.request.expires + handovers.GRACE:
             raise HandoverError("expired", "request.expires: it has expired (L34-II-4); accepted: within 31 days after it")
         store = Store(folder, passphrase(secret))
-        return store, answers.answer(read, store.key)
+        return store, answers.answer(read, store.key, [one for path in frozen for one in freezes.kept(store, path, read.request)])
 
     @app.command("answer")
     def answer(
-        handover: Path, store: Folder, agents_file: Agents, register_file: Register, out: Out,
+        handover: Path, store: Folder, agents_file: Agents, gateways_file: Gateways, register_file: Register, out: Out,
+        frozen: Annotated[list[Path] | None, typer.Option(metavar="FILE", help="Looks into what an order has kept, too.")] = None,
         to: Annotated[Path | None, typer.Option(metavar="FILE", help="The requester's public key (X25519, hex): seals the answer.")] = None,
         secret: Secret = None, json_file: Json = None,
     ) -> None:  # fmt: skip
         """Verifies a handover again, opens it, and writes what its scope covers, or that nothing is held, with a signed manifest."""
         try:
-            custodian, made = opened(handover, store, agents_file, register_file, secret)
+            custodian, made = opened(handover, store, agents_file, gateways_file, register_file, secret, frozen or ())
             request = made.handover.request
             if request.purpose == "freeze":
                 raise HandoverError(
@@ -123,15 +128,19 @@ def add(app: typer.Typer, program: Program, passphrase: Ask) -> None:
 
     @app.command("freeze")
     def freeze(
-        handover: Path, store: Folder, agents_file: Agents, register_file: Register, out: Out,
+        handover: Path, store: Folder, agents_file: Agents, gateways_file: Gateways, register_file: Register, out: Out,
         secret: Secret = None, json_file: Json = None,
     ) -> None:  # fmt: skip
         """Seals what an order to preserve covers again, under a key that is destroyed when the order ends."""
         try:
-            custodian, made = opened(handover, store, agents_file, register_file, secret)
+            custodian, made = opened(handover, store, agents_file, gateways_file, register_file, secret)
             request = made.handover.request
             if request.purpose != "freeze":
                 raise HandoverError("not available", "request.purpose: not an order to preserve; accepted: oubli-custodian answer")
+            if made.result == answers.SECOND_NAT:
+                raise HandoverError(
+                    "second NAT", f"{answers.BEHIND} (L34-II-4): nothing is kept; accepted: an order to who translates last"
+                )
             public = freezes.key_for(custodian, request)
             count = freezes.freeze(made, answers.opened(made.handover, custodian.key)[0], public, out)
             register.enter(register_file, "freeze", request, made.result, count)

@@ -51,21 +51,41 @@ def freeze(made: Answer, octets: list[bytes], public: PublicKey, target: Path) -
     return len(kept)
 
 
+def kept(store: Store, path: Path, request: Request) -> list[bytes]:
+    """Return the records of a frozen file for a later request to its gateway's `attribution`; the request's scope isn't looked at here."""
+    try:
+        until = date.fromisoformat(_head(path)[0]["keep_until"])
+    except (KeyError, TypeError, ValueError):
+        raise HandoverError("malformed", f"{path}: not a frozen file; accepted: what oubli-custodian freeze wrote") from None
+    told, records = read(path, store.key("freeze", until))
+    if told.get("gateway") != request.gateway or request.store != "attribution":
+        raise HandoverError("another gateway", f"{path}: of another gateway or store; accepted: attribution of {request.gateway}")
+    return records
+
+
+def _head(path: Path) -> tuple[Any, bytes]:
+    """Return what a frozen file says it is, and what is sealed in it; ValueError for anything else."""
+    try:
+        data = path.read_bytes()
+    except OSError:
+        raise ValueError from None
+    size = int.from_bytes(data[8:12], "big")
+    if data[:8] != MAGIC:
+        raise ValueError
+    return json.loads(data[12 : 12 + size]), data[12 + size :]
+
+
 def read(path: Path, private: PrivateKey | None) -> tuple[dict[str, Any], list[bytes]]:
     """Return what a frozen file says it is, and its records; HandoverError where it isn't one, or its key is destroyed."""
     try:
-        data = path.read_bytes()
-        size = int.from_bytes(data[8:12], "big")
-        told = json.loads(data[12 : 12 + size])
-    except (OSError, ValueError):
-        data, size, told = b"", 0, {}
-    if data[:8] != MAGIC or not told:
-        raise HandoverError("malformed", f"{path}: not a frozen file; accepted: what oubli-custodian freeze wrote")
+        told, sealed = _head(path)
+    except ValueError:
+        raise HandoverError("malformed", f"{path}: not a frozen file; accepted: what oubli-custodian freeze wrote") from None
     if private is None:
         raise HandoverError(
             "expired", f"{path}: the order ended on {told['keep_until']} and its key is destroyed; accepted: nothing opens it"
         )
     try:
-        return told, list(segments.split(SealedBox(private).decrypt(data[12 + size :])))
+        return told, list(segments.split(SealedBox(private).decrypt(sealed)))
     except CryptoError:
         raise HandoverError("malformed", f"{path}: this order's key doesn't open it; accepted: the file as it was written") from None

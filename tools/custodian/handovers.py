@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a gateway hands over for a request: a tar file with the request, the gateway's own word, and sealed segments (L34-II-4).
 
-It comes from a venue on somebody's stick: nothing in it is believed before the two signatures fit, and nothing is unpacked to disk.
+It comes from a venue on somebody's stick: nothing in it is believed before the two agents' signatures and the gateway's own fit, and
+nothing is unpacked to disk. Who has a bundle of public keys could make segments; only the gateway can sign them.
 """
 
 import json
@@ -11,10 +12,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from nacl import bindings
 from nacl.exceptions import BadSignatureError
 from nacl.signing import VerifyKey
 
-from agent.control import requests
+from agent.control import archive, requests
 from agent.control.requests import Refused, Request
 
 LARGEST = 4 << 30  # octets of a handover
@@ -58,18 +60,22 @@ def verified(text: str, agents: Mapping[bytes, str]) -> tuple[Request, list[str]
         raise HandoverError(refusal.reason, refusal.args[0]) from None
 
 
-def read(path: Path, agents: Mapping[bytes, str]) -> Handover:
-    """Return a handover, its request verified again against the custodian's own list of agents."""
+def read(path: Path, agents: Mapping[bytes, str], gateways: Mapping[bytes, str]) -> Handover:
+    """Return a handover, verified against the custodian's own lists of agents and of gateways (public key -> name, gateway.id)."""
     try:
         if path.stat().st_size > LARGEST:
             raise HandoverError("malformed", f"{path}: too large; accepted: at most {LARGEST} octets")
         with tarfile.open(path, "r:") as tar:
-            members = {member.name: _content(path, tar, member) for member in tar}
+            headers = tar.getmembers()
+            if not headers or headers[-1].name != archive.SIGNATURE:
+                raise HandoverError("unsigned", f"{path}: the gateway hasn't signed it; accepted: what oubli request run wrote")
+            members = {member.name: _content(path, tar, member) for member in headers}
     except OSError as failure:
         raise HandoverError("malformed", f"{path}: can't be read ({failure.strerror}); accepted: a handover (.tar)") from None
     except tarfile.TarError:
         raise HandoverError("malformed", f"{path}: not a tar file; accepted: what oubli request run wrote") from None
     try:
+        signature = members.pop(archive.SIGNATURE)
         text, statement = members.pop("request.toml").decode("ascii"), json.loads(members.pop("gateway.json"))
         said = (statement["gateway"], statement["made"], statement["second_nat"])
     except (KeyError, ValueError, TypeError):
@@ -79,10 +85,38 @@ def read(path: Path, agents: Mapping[bytes, str]) -> Handover:
     request, names = verified(text, agents)
     if said[0] != request.gateway or not isinstance(said[1], int) or not isinstance(said[2], bool):
         raise HandoverError("another gateway", f"{path}: another gateway's; accepted: one of {request.gateway}")
+    if not _by_gateway(path, headers[-1].offset, signature, [key for key, name in gateways.items() if name == request.gateway]):
+        raise HandoverError(
+            "unsigned",
+            f"{path}: not signed by {request.gateway}, or changed since; accepted: the file as it was written, "
+            "and that gateway's line of `oubli request identity` in --gateways",
+        )
     segments = {name.removeprefix(f"{request.store}/"): data for name, data in members.items() if name.startswith(f"{request.store}/")}
     if len(segments) != len(members):
         raise HandoverError("malformed", f"{path}: a member that doesn't belong there; accepted: segments of {request.store}")
     return Handover(request, names, statement, segments)
+
+
+def _by_gateway(path: Path, size: int, signature: bytes, keys: list[bytes]) -> bool:
+    """Say whether the first `size` octets of a file carry a gateway's Ed25519ph signature."""
+    if len(signature) != bindings.crypto_sign_BYTES:
+        return False
+    for key in keys:
+        state = bindings.crypto_sign_ed25519ph_state()
+        with path.open("rb") as file:
+            left = size
+            while left:
+                part = file.read(min(left, 1 << 20))
+                if not part:
+                    return False
+                bindings.crypto_sign_ed25519ph_update(state, part)
+                left -= len(part)
+        try:
+            if bindings.crypto_sign_ed25519ph_final_verify(state, signature, key):
+                return True
+        except BadSignatureError:
+            continue
+    return False
 
 
 def _content(path: Path, tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
