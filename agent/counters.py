@@ -15,6 +15,7 @@ NAMES = (
     "kept",
     "attributed",
     "in a block",
+    "no public address",
     "second NAT",
     "billed",
     "due on arrival",

@@ -9,6 +9,7 @@ from agent import attribution, billing
 from agent.blocks import Blocks
 from agent.capture import nftables
 from agent.capture.connections import source_of
+from agent.capture.lan import is_private
 from agent.capture.opennds import OpenNds
 from agent.control import calls, desk, requests
 from agent.control.device_key import Signer
@@ -137,14 +138,21 @@ class Deferral:
             if self.suspended:
                 self._count("second NAT")
             else:
-                source = source_of(connection)
-                result = self.attribution.connection(connection, source, decoder.public(), terminal, end, self._now)
-                if result != "lost":
-                    self._count(COUNTED.get(result, result))
+                self._attribute(decoder, connection, terminal, end)
         if self.billing is not None and terminal is not None:
             start, last = connection.start // _SECOND, end // _SECOND
             self.billing.connection(terminal.mac(), start, last, connection.bytes_up, connection.bytes_down)
             self._count("billed")
+
+    def _attribute(self, decoder: "Decoder", connection: "Connection", terminal: "Holder | None", end: int) -> None:
+        source, public = source_of(connection), decoder.public()
+        if public == source and len(source) == 4 and is_private(source):
+            self._count("no public address")  # to the gateway itself, such as its resolver: nobody can ask for it
+            return
+        assert self.attribution is not None
+        result = self.attribution.connection(connection, source, public, terminal, end, self._now)
+        if result != "lost":
+            self._count(COUNTED.get(result, result))
 
     def alive(self, decoder: "Decoder", connection: "Connection", terminal: "Holder") -> None:
         """Take note of a connection that lasts."""

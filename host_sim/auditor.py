@@ -21,10 +21,13 @@ from pathlib import Path
 
 import jsonschema
 
+from host_sim import log_auditor, portal
+from host_sim.consent_auditor import ConsentAuditor
 from host_sim.device_clock import SECOND
 from host_sim.lab_canary import Needle, address_forms, mac_forms
+from host_sim.sealed_auditor import SealedAuditor
 from host_sim.truth import AGENT_DAY_STARTS, DAY, HOUR
-from host_sim.vault_auditor import Vault
+from host_sim.vault_auditor import Vault, keys_left
 from host_sim.world import World, clock_text
 from tools.fleet.schemas import schema
 
@@ -32,7 +35,6 @@ SUM_B = (4, 1)  # ANON-2's table, arrivals: L1 = 1, epsilon = 0.25
 DAILY_B = {"presence": (5, 1), "volume": (5, 1), "active": (40, 3), "classes": (10, 1)}  # the same table
 CHANCE = 1e-5  # that a correct agent fails one of the checks of the noise
 CERTAIN = 1e-10  # the same, of one figure, so that a run may stop at the first that is far off
-KEYS_HEADER = 64  # octets of the key ring's file before its slots
 TMPFS, FLASH = "var/run/oubli", "srv/oubli"
 PURPOSE = "security"
 MOST_FILES = 4000  # below a device's root, messages that wait for the broker included
@@ -40,6 +42,7 @@ MOST_OCTETS = 64 << 20  # of them, tmpfs and flash together
 GROWTH = 48 << 20  # octets by which the recorder's resident memory may grow after its first hours
 _RUNS = re.compile(rb"\0{16,}| {16,}")
 _PIECE, _LONGEST = 512, 80  # octets of a text searched at once; of the longest form of an address
+_BEGIN = 4  # octets of the shortest form
 _WARM = 4  # full looks until the recorder has its size
 _ACCOUNTS = ("ledger", "published")  # on flash beside the spool
 _RECORDERS = ("vault", "keys", "terminals", "clock", "control")
@@ -146,7 +149,21 @@ class Auditor:
         self.apart = Finding("apart", "the forwarder holds nothing of the vault and no netlink socket, the recorder no network socket")
         self.bounded = Finding("bounded", "files and memory stay within their bounds")
         self.refused = Finding("refused", "what the law doesn't allow is refused by the configuration")
-        self._needles: dict[int, dict[bytes, str]] = {}  # by length
+        self.acts = Finding("acts", "the audit log's chain is whole, and it says what was done")
+        self.more = {
+            "attribution": Finding("attribution", "who stood behind a public port is answered by its own terminal, and by no other"),
+            "billing": Finding("billing", "each session is billed once, with its volumes, to a user or a MAC"),
+            "custody": Finding("custody", "what only the custodian may read opens with his key, and the device holds none"),
+            "consents": Finding("consents", "what is kept by consent is what was consented to, and nothing of who has withdrawn"),
+            "stays": Finding("stays", "each stay at an access point is one that its terminal made under a consent"),
+        }
+        purposes, kinds = world.scenario.purposes, []
+        self.sealed = SealedAuditor(root, purposes, world.start, world.end) if purposes.custodian else None
+        self.consented = ConsentAuditor(root, world.portal) if purposes.consent and world.portal else None
+        kinds += [*purposes.custodian, "custody"] if self.sealed else []
+        kinds += ["consents", "stays"] if self.consented else []
+        self.more = {name: self.more[name] for name in kinds}
+        self._needles: dict[bytes, dict[bytes, str]] = {}  # by how they begin
         self._known: set[bytes] = set()
         self._searched: set[int] = set()  # hashes of pieces of text
         self._read: dict[Path, int] = {}  # logs: how far
@@ -154,6 +171,8 @@ class Auditor:
         self.full = False  # the ring has come near its budget: what no longer fits displaces the oldest
         self.sizes = (0, 0)  # the recorder's resident memory after its first hours, and at most
         self._spent = (0, 0)
+        self._trusted = False  # at the last look
+        self._no_key = 0  # records that were lost before the time was known
 
     # After every step
 
@@ -170,14 +189,55 @@ class Auditor:
             self._look_at_bounds(now, daemons["recorder"])
         if search:
             self._look_for_people(logs)
+            self.look_at_log()
+        if full:
+            self.look_at_purposes(now)
         return not any(finding.wrong for finding in self.report())
 
-    def forget(self) -> None:
+    def prepare(self) -> None:
+        """Put on the device what an operator installs: the custodian's bundle, the text that is shown before a consent."""
+        if self.sealed:
+            self.sealed.custodian.install(self.root)
+        if self.consented:
+            texts = self.root / "usr/share/oubli"
+            texts.mkdir(parents=True)
+            (texts / portal.TEXT_NAME).write_text(portal.TEXT)
+
+    def forget(self, now: int) -> None:
         """A cut of power."""
         self.vault.forget()
+        if self.sealed:
+            self.sealed.forget(now)
+        if self.consented:
+            self.consented.forget()
+
+    def look_at_purposes(self, now: int, *, ended: bool = False) -> None:
+        """Look into the stores of the purposes that are off by default; `ended`: the recorder has closed them."""
+        if self.sealed:
+            self.sealed.look(now, self.world.clock.wall(now), trusted=self.world.days.trusted, ended=ended)
+            self._found(self.sealed)
+        if self.consented and not ended:
+            self.consented.look()
+            self._found(self.consented)
+
+    def _found(self, room: SealedAuditor | ConsentAuditor) -> None:
+        for name, count in room.seen.items():
+            self.more[name].seen += count
+        room.seen.clear()
+        for name, what in room.wrong:
+            (self.expired if name == "expired" else self.more[name]).wrong.append(what)
+
+    def look_at_log(self) -> None:
+        """Hold the audit log together."""
+        self.acts.seen += 1
+        self.acts.wrong += log_auditor.look(self.root / FLASH / "audit", self.world, self.world.days.hours)
 
     def _look_into_vault(self, now: int, counters: dict[str, int], *, full: bool) -> None:
         self.vault.tell(self.truth.kept)
+        if self.sealed:
+            self.sealed.tell(self.truth.kept, trusted=self._trusted)
+        if self.consented:
+            self.consented.tell(self.truth.kept)
         self.truth.kept.clear()
         lost = sum(count for name, count in counters.items() if name.startswith("lost: ") and name != "lost: overrun")
         lost += counters["erased"] + counters["due on arrival"] + counters["no purpose"]
@@ -200,13 +260,20 @@ class Auditor:
         kept += sum(count for name, count in counters.items() if name.startswith("excluded: "))
         lost = {name: count for name, count in counters.items() if name.startswith("lost: ") and count}
         of_these = sum(count for name, count in lost.items() if name != "lost: overrun")
-        if not 0 <= heard - kept <= of_these:
+        # what a custodian's store finds due on arrival counts there too: exact is then what `records` says of the vault
+        if not (0 if self.sealed is None else -counters["due on arrival"]) <= heard - kept <= of_these:
             self.counted.wrong.append(f"of {heard} connections {kept} are kept or excluded, {of_these} lost")
         self.losses.seen += 1
         if counters["lost: overrun"] != self.world.dropped_since_boot:
             self.losses.wrong.append(f"the kernel dropped {self.world.dropped_since_boot}, the agent counts {counters['lost: overrun']}")
-        allowed = {"lost: overrun"} | ({"lost: clock"} if self.world.clock.stepped else set())
+        # a custodian's segment may go some hours before its day's end, by powered-on hours, which are counted down to be never late
+        early = self.world.clock.stepped or self.sealed is not None
+        allowed = {"lost: overrun"} | ({"lost: clock"} if early else set())
         allowed |= {"lost: ring full"} if self.full else set()
+        if self.sealed and not self._trusted:
+            self._no_key = counters["lost: no key"]  # a device that has never known the day has no key for it
+        self._trusted = self.world.days.trusted
+        allowed |= {"lost: no key"} if counters["lost: no key"] == self._no_key else set()
         others = ("malformed", "neighbour overruns", "messages lost")
         self.losses.wrong += [f"{name}: {count}" for name, count in lost.items() if name not in allowed]
         self.losses.wrong += [f"{name}: {counters[name]}" for name in others if counters[name]]
@@ -307,7 +374,7 @@ class Auditor:
         self.expired.seen += 1
         if files := self.vault_files():
             self.expired.wrong.append(f"{len(files)} segment files are left")
-        if any((self.root / TMPFS / "keys").read_bytes()[KEYS_HEADER:]):
+        if keys_left(str(self.root / TMPFS / "keys")):
             self.expired.wrong.append("octets of keys are left")
         if any((self.root / TMPFS / "vault" / PURPOSE / "chunks").read_bytes()):
             self.expired.wrong.append("octets of records are left in the pages")
@@ -348,18 +415,18 @@ class Auditor:
                 yield piece
 
     def _people_in(self, text: bytes) -> set[str]:
-        """Return the kinds of canaries that stand in a text: every window of it is looked up among the forms of that length."""
+        """Return the kinds of canaries that stand in a text: only those are looked for of which the first four octets are there."""
         canaries = self.truth.places.union(self.truth.terminals, *self.truth.terminals.values())
         for canary in canaries - self._known:
             for needle in _forms(canary):
                 kind = f"{needle.kind}, {'as text' if needle.text else 'raw'}"
-                self._needles.setdefault(len(needle.data), {})[needle.data] = kind
+                self._needles.setdefault(needle.data[:_BEGIN], {})[needle.data] = kind
         self._known |= canaries
         found = set()
         for version in {text, text.lower()}:
-            for length, needles in self._needles.items():
-                windows = (version[at : at + length] for at in range(len(version) - length + 1))
-                found |= {needles[window] for window in windows if window in needles}
+            begins = {version[at : at + _BEGIN] for at in range(len(version) - _BEGIN + 1)}
+            for begin in begins & self._needles.keys():
+                found |= {kind for needle, kind in self._needles[begin].items() if needle in version}
         return found
 
     # At the end
@@ -494,7 +561,7 @@ class Auditor:
         """Return every finding."""
         return [
             self.records, self.expired, self.counted, self.losses, self.ledger, self.cells, self.delivered, self.shape, self.sums,
-            self.spread, self.private, self.apart, self.bounded, self.refused,
+            self.spread, self.private, self.apart, self.bounded, self.refused, self.acts, *self.more.values(),
         ]  # fmt: skip
 
 

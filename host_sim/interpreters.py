@@ -12,18 +12,19 @@ from typing import Literal
 ROOT = Path(__file__).resolve().parent.parent
 NAMES = ("cpython", "micropython")
 HEAP = "512K"  # what a small router can give; MicroPython's own default is 1 MiB on 32 bits, 2 MiB on 64
+MORE = "1M"  # the same, with every purpose on and 64 bits (OUBLI_HEAP of the device's command)
 
 
 class NoInterpreterError(Exception):
     """The interpreter asked for isn't on this machine; the text is one line for the person who asked."""
 
 
-def command(interpreter: str) -> list[str]:
+def command(interpreter: str, heap: str = HEAP) -> list[str]:
     """Return the words that start an interpreter: a name of NAMES, or a command line such as 'qemu-mips -L DIR micropython'."""
     if interpreter == "cpython":
         return [sys.executable]
     try:
-        words = ["micropython", "-X", f"heapsize={HEAP}"] if interpreter == "micropython" else shlex.split(interpreter)
+        words = ["micropython", "-X", f"heapsize={heap}"] if interpreter == "micropython" else shlex.split(interpreter)
     except ValueError:  # a quote left open
         words = []
     found = shutil.which(words[0]) if words else None

@@ -125,6 +125,29 @@ what = "clock step"
 at = 2.1
 seconds = 200000
 """,
+    "guests": """
+description = "A bar's noon with a portal: port blocks and bills under a custodian's keys, consents that come and go"
+[time]
+start = 2026-11-25T11:00:00Z
+days = 0.07
+[people]
+visitors = 250
+stay = 0.5
+roams = 2
+activity = 0.3
+[network.timeouts]
+tcp_timeout_established = 600
+[gateway]
+lifetime = "10m"
+rows = 512
+[purposes]
+attribution = true
+billing = true
+portal = 0.5
+consent = 0.6
+suspend = 0.5
+withdraw = 0.5
+""",
 }
 
 
@@ -201,6 +224,33 @@ MUTANTS = (
     Mutant("network-socket", "the recorder holds a network socket (L34-VI-2)", "noon", "apart", True,
         "recorder.py", "        self._log = log\n",
         "        import socket\n\n        self.held = socket.socket(socket.AF_INET, socket.SOCK_STREAM)\n        self._log = log\n"),
+    Mutant("line-without-its-former", "a line of the audit log doesn't cover the one before (L34-VI-3)", "noon", "acts", True,
+        "control/chain.py", "sodium.digest((head + text).encode())", "sodium.digest(text.encode())"),
+    Mutant("withdrawal-not-noted", "that somebody withdrew is left out of the audit log (L34-VI-3)", "guests", "acts", True,
+        "consented.py", 'self._note("consent", "withdrawn", by)', "pass"),
+    Mutant("port-of-the-terminal", "`attribution` writes the port before translation (L34-III-2)", "guests", "attribution", True,
+        "attribution.py", "Record(connection.protocol, public, port, port,",
+        "Record(connection.protocol, public, connection.source_port, connection.source_port,"),
+    Mutant("attributes-what-stays", "`attribution` records what never left the venue (L34-III-2)", "guests", "attribution", True,
+        "deferral.py", "if public == source and len(source) == 4 and is_private(source):", "if False:"),
+    Mutant("more-than-its-fields", "`attribution` writes an octet more than its fields (L34-III-3)", "guests", "attribution", True,
+        "vault/attribution.py", "    return out\n\n\ndef unpack", '    return out + b"\\0"\n\n\ndef unpack'),
+    Mutant("user-and-mac", "`billing` joins user and MAC (L34-IV-2)", "guests", "billing", True,
+        "billing.py", 'Record(user[:size], b"" if size else mac,', 'Record(user[:size] + b" %d" % mac[5] if size else b"", mac,'),
+    Mutant("billed-twice", "a session is written twice (L34-IV-2)", "guests", "billing", True,
+        "billing.py", "        return self._append(last, pack(record))",
+        "        self._append(last, pack(record))\n        return self._append(last, pack(record))"),
+    Mutant("key-stays-on-the-device", "the key of a custodian's segment isn't overwritten (EXP-3)", "guests", "custody", True,
+        "vault/custodian.py", "stream, slot.key)\n        self._sodium.zero(slot.key, 32)", "stream, slot.key)"),
+    Mutant("readable-after-withdrawal", "a withdrawal leaves the keys of what was kept (L34-V-4)", "guests", "consents", True,
+        "vault/consent_ring.py", "        self._keys.destroy(slot)\n        return records", "        return records"),
+    Mutant("follows-who-suspended", "a suspended consent still allows (L34-V-4)", "guests", "consents", False,
+        "control/consents.py", "if state == ACTIVE and purposes & bit and now < end:",
+        "if state in (ACTIVE, SUSPENDED) and purposes & bit and now < end:"),
+    Mutant("back-fill", "what began before a consent is kept too (L34-V-4)", "guests", "consents", True,
+        "consented.py", "connection.start <= max(room.since(place) + 1, self._stepped) * _SECOND", "False"),
+    Mutant("stay-from-before", "a stay begins before the terminal came (L34-V-1)", "guests", "stays", True,
+        "capture/stations.py", "1, self._mac, len(name), name, now)", "1, self._mac, len(name), name, now - 600)"),
 )  # fmt: skip
 
 

@@ -43,6 +43,7 @@ EVENTS = {
     "connection flood": ("amount", "minutes"),
 }
 _UNITS = {"m": 60, "h": 3600, "d": 86400}
+GROUND = "L336-3"  # of `attribution`, where a scenario turns it on
 CAFE = (0, 0, 0, 0, 0, 0, 0, 6, 12, 11, 9, 10, 18, 17, 13, 12, 13, 14, 15, 12, 9, 6, 0, 0)
 
 
@@ -97,6 +98,19 @@ def _span(value: Any) -> int:  # noqa: ANN401 (whatever the file has)
     raise WrongError("a number and m, h or d, such as 24h")
 
 
+def _flag(value: Any) -> bool:  # noqa: ANN401 (whatever the file has)
+    if not isinstance(value, bool):
+        raise WrongError("true or false")
+    return value
+
+
+def _days(value: Any) -> int:  # noqa: ANN401 (whatever the file has)
+    seconds = _span(value)
+    if seconds % 86400 or not 1 <= seconds // 86400 <= 365:
+        raise WrongError("whole days, from 1d to 365d")
+    return seconds // 86400
+
+
 def _text(value: Any) -> str:  # noqa: ANN401 (whatever the file has)
     if not isinstance(value, str) or not value.isprintable() or not 0 < len(value) <= 200:
         raise WrongError("a line of at most 200 characters")
@@ -146,6 +160,13 @@ KEYS = (
     Key("gateway", "budget", 4_194_304, _number(65536, 1 << 30, whole=True), "bytes that `security` may take; more displaces the oldest"),
     Key("gateway", "spool_bytes", 1_048_576, _number(65536, 67_108_864, whole=True), "messages that wait for the broker, at most"),
     Key("gateway", "spool_days", 7, _number(1, 365, whole=True), "how long they wait, at most"),
+    Key("purposes", "attribution", False, _flag, "port blocks, a row a lease, under a custodian's keys", "false"),
+    Key("purposes", "billing", False, _flag, "a record a session, under the custodian's keys", "false"),
+    Key("purposes", "sealed", "30d", _days, "lifetime of both; the custodian destroys each day's key so long after it", '"30d"'),
+    Key("purposes", "portal", 0.0, _number(0, 1), "share of devices whose user logs in at the portal"),
+    Key("purposes", "consent", 0.0, _number(0, 1), "share of devices that consent to `services` and `location`; 0: both are off"),
+    Key("purposes", "suspend", 0.0, _number(0, 1), "share of these that suspend their consent for a while"),
+    Key("purposes", "withdraw", 0.0, _number(0, 1), "share of these that withdraw it before they leave"),
     Key("event", "what", None, _text, "one of: " + ", ".join(EVENTS)),
     Key("event", "at", None, _number(0, 9600), "hours after the start"),
     Key("event", "every", 0, _number(0, 9600), "hours after which it comes again; 0: once"),
@@ -153,7 +174,7 @@ KEYS = (
     Key("event", "seconds", 0, _number(-1e10, 1e10), "by how much the clock is stepped"),
     Key("event", "amount", 0, _number(0, 1_000_000, whole=True), "of connections, or of MACs"),
 )  # fmt: skip
-_SECTIONS = ("time", "people", "network", "clock", "gateway")
+_SECTIONS = ("time", "people", "network", "clock", "gateway", "purposes")
 
 
 class Event(NamedTuple):
@@ -165,6 +186,26 @@ class Event(NamedTuple):
     minutes: float
     seconds: float
     amount: int
+
+
+class Purposes(NamedTuple):
+    """What is kept beside `security`: the keys of the section; `sealed` in days."""
+
+    attribution: bool = False
+    billing: bool = False
+    sealed: int = 30
+    portal: float = 0
+    consent: float = 0
+    suspend: float = 0
+    withdraw: float = 0
+
+    @property
+    def custodian(self) -> tuple[str, ...]:
+        """Return the stores that only a custodian reads."""
+        return ("attribution",) * self.attribution + ("billing",) * self.billing
+
+
+NOTHING_MORE = Purposes()
 
 
 @dataclass(frozen=True)
@@ -194,6 +235,7 @@ class Scenario:
     spool_bytes: int = 1 << 20
     spool_days: int = 7
     budget: int = 4 << 20
+    purposes: Purposes = NOTHING_MORE
     events: tuple[Event, ...] = ()
 
     @property
@@ -307,7 +349,7 @@ class _Checker:
         top = self._section("", self.data, (*_SECTIONS, "event"))
         tables = {name: self.data.get(name, {}) for name in _SECTIONS}
         nested = {"network": ("timeouts",)}
-        time, people, network, clock, gateway = (self._section(name, tables[name], nested.get(name, ())) for name in _SECTIONS)
+        time, people, network, clock, gateway, purposes = (self._section(name, tables[name], nested.get(name, ())) for name in _SECTIONS)
         timeouts = self._section("network.timeouts", tables["network"].get("timeouts", {}))
         events = self.data.get("event", [])
         if not isinstance(events, list):
@@ -340,5 +382,6 @@ class _Checker:
             spool_bytes=gateway["spool_bytes"],
             spool_days=gateway["spool_days"],
             budget=gateway["budget"],
+            purposes=Purposes(**purposes),
             events=tuple(self._event(event, index) for index, event in enumerate(events)),
         )  # fmt: skip

@@ -6,6 +6,7 @@ machine's plus an offset in a mapped file, moved on after each simulated quarter
 its time as it would on a device; its way to the broker is a relay that the world cuts (`host_sim.link`).
 """
 
+import fcntl
 import hashlib
 import json
 import mmap
@@ -23,10 +24,10 @@ from typing import IO, cast
 from host_sim import kernel, tape
 from host_sim.auditor import Auditor, Figures, Finding, Slot
 from host_sim.broker import Broker
-from host_sim.interpreters import ROOT, byteorder, command, environment
+from host_sim.interpreters import HEAP, MORE, ROOT, byteorder, command, environment
 from host_sim.link import Link
 from host_sim.people import HOUR, MINUTE, SECOND
-from host_sim.scenario import Scenario
+from host_sim.scenario import GROUND, Purposes, Scenario
 from host_sim.variants import VARIANTS
 from host_sim.world import Step, World
 
@@ -34,6 +35,7 @@ _LOOK = HOUR  # between two full looks
 _SHOWN = 3 * HOUR  # between two looks that the demo shows
 _LATEST = 11 * MINUTE  # after its slot a message is due: 60 s and a jitter of up to 600 s
 _ARRIVAL = 120  # real seconds that the last messages may take
+_AHEAD = 1 << 20  # octets of tape by which the world may be ahead of the recorder
 
 _TROUBLE = ("unknown terminal", "malformed", "overruns", "gaps", "torn segments", "messages dropped", "messages lost")
 _BASE32 = "abcdefghijklmnopqrstuvwxyz234567"
@@ -57,6 +59,22 @@ config mqtt 'mqtt'
 	option insecure '1'
 	option spool_bytes '{spool}'
 	option spool_days '{days}'
+"""
+_SEALED = """
+config purpose '{store}'
+	option enabled '1'
+	option lifetime '{days}d'
+	option budget '67108864'
+"""
+_GROUND = """	option ground '{ground}'
+	option reference 'a simulation'
+"""
+_BY_CONSENT = """
+config purpose 'services'
+	option enabled '1'
+
+config purpose 'location'
+	option enabled '1'
 """
 
 
@@ -201,6 +219,8 @@ def _process(words: list[str], log: Path, agent: Path | None) -> Iterator[subpro
         started = subprocess.Popen(
             words, cwd=agent or ROOT, env=environment(agent or ROOT), stdin=pipe, stdout=pipe, stderr=errors, start_new_session=True
         )
+    with suppress(OSError):  # as many as this user may have; with fewer it takes longer
+        fcntl.fcntl(cast("IO[bytes]", started.stdin), fcntl.F_SETPIPE_SZ, _AHEAD)
     try:
         yield started
     finally:
@@ -251,7 +271,7 @@ class Simulation:
         self.world = World(scenario, seed, days, byteorder(interpreter))
         self.scenario, self.seed, self.interpreter = scenario, seed, interpreter
         self.violation: Violation | None = None
-        self._words = command(interpreter)
+        self._words = command(interpreter, HEAP if scenario.purposes == Purposes() else MORE)
         self._progress = progress
         self._variant, self._agent, self._until, self._recording, self._stop = variant, agent, until, recording, stop
         self._looks: list[Vault] = []
@@ -270,6 +290,7 @@ class Simulation:
             scene.auditor.look_at_refusals(self._refusals(scene.auditor.root.parent / "forbidden"))
             over = self._feed(scene)
             if over and not (self.violation and self._stop):
+                scene.auditor.look_at_purposes(self.world.end, ended=True)
                 slots, daily = self._collect(scene)
                 self._judge(scene.auditor, self.world.end)
         truth, auditor = self.world.truth, scene.auditor
@@ -316,17 +337,18 @@ class Simulation:
             stack.callback(link.close)
             identity = "".join(_BASE32[self.seed >> shift & 31] for shift in range(0, 80, 5))
             one = self.scenario
-            config.write_text(
-                _CONFIG.format(
-                    identity=identity,
-                    lifetime=one.lifetime_text,
-                    rows=one.rows,
-                    budget=one.budget,
-                    port=link.port,
-                    spool=one.spool_bytes,
-                    days=one.spool_days,
-                )
+            text = _CONFIG.format(
+                identity=identity,
+                lifetime=one.lifetime_text,
+                rows=one.rows,
+                budget=one.budget,
+                port=link.port,
+                spool=one.spool_bytes,
+                days=one.spool_days,
             )
+            config.write_text(text + _more(one.purposes))
+            auditor = Auditor(root, self.world)
+            auditor.prepare()
             offset = _Offset(clock, self.world.start)
             stack.callback(offset.close)
             sysctl = folder / "sysctl"
@@ -342,7 +364,7 @@ class Simulation:
                 logs.append(folder / f"{daemon}.log")
                 words += fault if broken == daemon else ()
                 started.append(stack.enter_context(_process(words, logs[-1], self._agent)))
-            yield _Scene(Auditor(root, self.world), broker, link, offset, started[0], started[1], logs)
+            yield _Scene(auditor, broker, link, offset, started[0], started[1], logs)
 
     def _feed(self, scene: _Scene) -> bool:
         """Hand the tape to the recorder; on each REPORT hold it back and look. False where it ended before its time, as asked."""
@@ -376,10 +398,10 @@ class Simulation:
             raise SimulationError(f"the configuration can't be asked: {done.stderr.strip().splitlines()[-1:]}")
         return json.loads(done.stdout)
 
-    def _killed(self, _step: Step, scene: _Scene) -> None:
+    def _killed(self, step: Step, scene: _Scene) -> None:
         """With the power tmpfs goes too; a recorder that is only killed finds its files again."""
         if not self.world.on:
-            scene.auditor.forget()
+            scene.auditor.forget(step.wall)
             scene.auditor.dropped += self._losses.get("messages dropped", 0)
             self._losses = {}
 
@@ -392,6 +414,8 @@ class Simulation:
         if not scene.link.alive:
             raise SimulationError("the relay to the broker ended")
         world.settle(report["dropped"])
+        if report["blocks"] is not None:
+            world.blocks = {bytes.fromhex(address): (first, last) for address, first, last in report["blocks"]}
         status = report["status"]
         ended = now >= world.end
         full = ended or now // _LOOK != self._full // _LOOK
@@ -447,6 +471,15 @@ class Simulation:
         auditor.look_for_people([topic.encode() + b" " + payload for topic, payload in messages])
         days = self.world.days
         return auditor.look_at_messages(auditor.messages(), days.slots), auditor.look_at_days(auditor.messages(), days.closed)
+
+
+def _more(purposes: Purposes) -> str:
+    """Return the sections of the purposes that are off by default."""
+    text = ""
+    for store in purposes.custodian:
+        text += _SEALED.format(store=store, days=purposes.sealed)
+        text += _GROUND.format(ground=GROUND) if store == "attribution" else ""
+    return text + (_BY_CONSENT if purposes.consent else "")
 
 
 def _processor_time(pid: int) -> float:

@@ -21,6 +21,7 @@ from collections import OrderedDict
 
 from agent import config as configuration
 from agent.capture.netlink import RECEIVE_BUFFER
+from agent.control import calls
 from agent.recorder import Recorder
 from agent.runtime import memory
 from agent.runtime.libc import buffer_at
@@ -111,6 +112,43 @@ class Socket:
         return True
 
 
+class Table:
+    """The kernel's table of port blocks, as agent.capture.nftables.Table: who leaves by which ports, and whether that has changed."""
+
+    def __init__(self) -> None:
+        self.devices: "Sequence[str]" = ()
+        self.given: "dict[bytes, tuple[int, int]]" = {}
+        self.changed = True
+
+    def load(self, _rest: "tuple[int, int]") -> None:
+        """Make it anew, without any block."""
+        self.given, self.changed = {}, True
+
+    def stands(self) -> bool:
+        """Say that nobody took it away."""
+        return True
+
+    def remove(self) -> None:
+        """Take it away."""
+        self.load((0, 0))
+
+    def give(self, address: bytes, _block: int, first: int, last: int) -> None:
+        """Let an address leave by these ports."""
+        self.given[bytes(address)], self.changed = (first, last), True
+
+    def take(self, address: bytes, _block: int) -> None:
+        """Give an address no block any more."""
+        self.given.pop(bytes(address), None)
+        self.changed = True
+
+    def told(self) -> "list[list[Any]] | None":
+        """Return every address with its ports, None where nothing has changed since the last time."""
+        if not self.changed:
+            return None
+        self.changed = False
+        return [["".join(["%02x" % octet for octet in address])] + list(self.given[address]) for address in sorted(self.given)]
+
+
 class SeededRandom:
     """Octets that follow from a seed, so that a run's noise can be had again: SHA-256 over the seed and a counter.
 
@@ -165,6 +203,8 @@ class Stage:
         self.socket = Socket(rate)
         self.recorder: "Any" = None  # made when the first BOOT entry sets its clocks
         self.nat: "Any" = None  # the kernel's table of port blocks, where there is one
+        self.radios: "Any" = None
+        self._refused: "list[list[str]]" = []  # calls, and why
         self.due = 0
         self._asleep = self._listing = False
         self.ticks = self.datagrams = 0
@@ -200,6 +240,8 @@ class Stage:
             tape.TABLE: self._table,
             tape.SUSPEND: self._suspend,
             tape.LIVE: self._live,
+            tape.CALL: self._call,
+            tape.STATION: self._station,
         }
         socket = self.socket
         while self._fill(self._head):
@@ -243,11 +285,28 @@ class Stage:
     def _table(self, _true: int, _length: int) -> None:
         self.sysctl["count"], self.sysctl["max"] = struct.unpack_from("<II", self._payload, 0)
 
+    def _call(self, _true: int, length: int) -> None:
+        """The portal, on the gateway itself, says something on the control socket; what is refused is reported."""
+        if self.recorder is None:
+            return
+        answer = calls.answer(self.recorder, bytes(self._payload[:length]), (calls.PORTAL, calls.ANYONE))
+        if "error" in answer:
+            self._refused.append([json.loads(bytes(self._payload[:length]))["call"], answer["error"]])
+
+    def _station(self, _true: int, _length: int) -> None:
+        self.radios.move(bytes(self._payload[:6]), self._payload[6], self._payload[7], self.time.wall() // 1000000000)
+
     def _boot(self, true: int, _length: int) -> None:
         """Power: tmpfs is empty, the clocks show what they can."""
         self.time.boot = bytes(self._payload[_CLOCKS_SIZE : _CLOCKS_SIZE + 32]).decode()
         self.time.set(true, *struct.unpack_from(tape.CLOCKS, self._payload, 0))
         _empty(self.root + "/var")
+        attribution = self.config.purposes.get("attribution")
+        self.nat = Table() if attribution is not None and attribution.mode == "blocks" else None
+        if "location" in self.config.purposes:
+            from host_sim.radios import Radios
+
+            self.radios = Radios()
         self._start(true, 0)
 
     def _start(self, true: int, _length: int) -> None:
@@ -265,6 +324,7 @@ class Stage:
             switch=self.socket.switch,
             drops=lambda: self.socket.drops & 0xFFFFFFFF,
             nat=self.nat,
+            bus=self.radios.bus if self.radios is not None else _no_bus,
         )
         self.recorder.terminals._sodium = self._sodium  # noqa: SLF001 (a device has no such door: its key is never told)
         self._tick()
@@ -275,6 +335,8 @@ class Stage:
         if length:
             recorder.close()
             return
+        if self.radios is not None:
+            self.radios.killed()
         for room in [recorder] + list(recorder.__dict__.values()):
             for thing in list(getattr(room, "__dict__", {}).values()):
                 if isinstance(thing, memory.Region):
@@ -309,10 +371,17 @@ class Stage:
             ("datagrams", self.datagrams),
             ("dropped", self.socket.dropped),
             ("status", self.recorder.status()),
+            ("refused", self._refused),
+            ("blocks", self.nat.told() if self.nat is not None else None),
         )
-        print(json.dumps(OrderedDict(report)))
+        json.dump(OrderedDict(report), sys.stdout)  # in parts: a small heap has no room for all of it at once
+        print()
         sys.stdout.flush()
-        self.socket.dropped = []
+        self.socket.dropped, self._refused = [], []
+
+
+def _no_bus(_stations: "Any", _wanted: "Any") -> None:
+    """Stand in for the radios of a gateway that listens to none."""
 
 
 def _empty(folder: str) -> None:
@@ -345,7 +414,7 @@ def main(words: "list[str]") -> int:
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Callable
+    from typing import Any, Callable, Sequence
 
     from agent.config import Config
 

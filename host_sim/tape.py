@@ -24,6 +24,8 @@ LISTED = 10  # links, addresses and neighbours have been listed
 TABLE = 11  # payload: entries of the connection table u32, its limit u32
 LIVE = 13  # payload: a datagram of a listing of the connection table, the last with what ends it
 SUSPEND = 12  # no timer runs until the next entry but this
+CALL = 14  # payload: a line for the control socket, as the portal says it
+STATION = 15  # payload: a MAC, the access point that it leaves u8, the one that it comes to u8; 0 for none
 
 CLOCKS = "<qQi"  # wall clock ns since the epoch, time since boot ns, drift in parts in a million
 

@@ -47,6 +47,9 @@ class Kept(NamedTuple):
     ended: int = 0
     exact: bool = True
     number: int = 0
+    public: bytes = b""  # the address that it had for the world
+    user: str = ""  # who was logged in at its terminal
+    consent: int = 0  # under which it may be kept
 
 
 class Alive(NamedTuple):

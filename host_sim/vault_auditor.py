@@ -185,6 +185,15 @@ def _slots(region: memory.Region) -> Iterator[keys.Slot]:
     return (slot for slot in keys.used(region) if slot.purpose == number)
 
 
+def keys_left(path: str) -> bool:
+    """Say whether the key ring at a path has a key of this purpose, or an octet in a free slot."""
+    region = keys.open_ring(path)
+    try:
+        return any(_slots(region)) or any(_left(region))
+    finally:
+        region.close()
+
+
 def _left(region: memory.Region) -> Iterator[bool]:
     """Yield True for each free slot in which an octet is left."""
     for at in range(keys.HEADER, region.size, keys.SLOT):

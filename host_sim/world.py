@@ -20,7 +20,8 @@ from host_sim.days import Days
 from host_sim.device_clock import SECOND, DeviceClock
 from host_sim.kernel import ICMP, ICMPV6, INET, INET6, TCP, UDP, Flow
 from host_sim.people import HOUR, KINDS, MINUTE, Device, Talk, Visit
-from host_sim.scenario import Event, Scenario
+from host_sim.portal import Portal, Told
+from host_sim.scenario import Event, Purposes, Scenario
 from host_sim.truth import DAY, Alive, Kept, Truth
 
 LAZINESS = 50 * SECOND  # the kernel's garbage collection, at most
@@ -34,7 +35,9 @@ _LISTED = 301 * SECOND  # between two listings of the connection table: the reco
 _DATAGRAM = 15_000  # octets after which a listing goes on in another datagram
 _TABLE_EVERY = 64  # the recorder learns of the table's fill when it has changed by a part of it
 
-_WAN, _LAN = bytes((192, 0, 2, 77)), bytes((10, 20, 0, 1))
+WAN, _LAN = bytes((192, 0, 2, 77)), bytes((10, 20, 0, 1))
+_WAN_INDEX = 9
+_REST = 1024, 16383  # ports of who has no block (agent.blocks)
 _LAN6 = bytes.fromhex("20010db8ca4e0001")
 _OUTSIDE, _OUTSIDE6 = bytes((203, 0, 113)), bytes.fromhex("20010db8") + bytes(11)  # where people go, but for the last octet
 _NAT_STATUS = kernel.SRC_NAT | kernel.SRC_NAT_DONE | kernel.DST_NAT_DONE
@@ -86,7 +89,7 @@ class World:
         self.truth, self.days = Truth(), Days()
         self.on = self.listening = False  # the gateway has power; its recorder runs
         self.boots = self.sent = 0  # sent: datagrams since the beginning
-        self.told_since_boot = self.dropped_since_boot = self.crashes = 0
+        self.told_since_boot = self.dropped_since_boot = self.crashes = self.restarts = 0
         self._reached = 0
         self.outages: list[tuple[int, int]] = []  # of the way to the broker, true ns
         self.story: deque[str] = deque(maxlen=STORY)
@@ -103,11 +106,24 @@ class World:
         self._uplink = True
         self._suspended = 0
         self.clock = DeviceClock(self.start, BOOTED, scenario.drift, self.start)
+        self.blocks: dict[bytes, tuple[int, int]] = {}  # address -> ports that its connections leave by, as the kernel was told
+        self._keeps_more = scenario.purposes != Purposes()
+        self.portal = self._portal() if any((scenario.purposes.portal, scenario.purposes.consent)) else None
 
     @property
     def present(self) -> int:
         """How many devices are there."""
         return len(self._present)
+
+    def _portal(self) -> Portal:
+        def at(time: int, event: Callable[[int], Iterator[Told]]) -> None:
+            self._at(time, lambda now: (Step(now, *told) for told in event(now)))
+
+        def wall(now: int) -> int:
+            return self.clock.wall(now)  # another clock after each boot
+
+        lingers = max(self.scenario.timeouts.values()) * SECOND + 2 * LAZINESS
+        return Portal(self.scenario.purposes, wall, at, lambda: self.listening, lambda: self.days.trusted, lingers)
 
     def _at(self, time: int, event: Callable[[int], Iterator[Step]]) -> None:
         self._order += 1
@@ -158,11 +174,16 @@ class World:
     def _list(self, now: int) -> Iterator[Step]:
         """What the kernel answers when the recorder asks who and what is there."""
         yield Step(now, tape.NEIGHBOUR, kernel.link("lan", self.byteorder))
+        yield Step(now, tape.NEIGHBOUR, kernel.link("wan", self.byteorder, _WAN_INDEX))
         for own, prefix in ((_LAN, 16), (_LAN6 + b"\0\0\0\0\0\0\0\1", 64)):
             yield Step(now, tape.NEIGHBOUR, kernel.address(own, prefix, self.byteorder))
+        yield Step(now, tape.NEIGHBOUR, kernel.address(WAN, 24, self.byteorder, _WAN_INDEX))
         for address, mac in self._holders.items():
             yield from self._neighbour(now, address, mac)
         yield Step(now, tape.LISTED)
+        if self.portal:
+            for told in self.portal.again(now):
+                yield Step(now, *told)
 
     def _list_table(self, now: int, boot: int) -> Iterator[Step]:
         """The recorder has asked for the table: what lasts, with what is left of its timeout."""
@@ -217,6 +238,8 @@ class World:
         self.days.confirm(now)
         if self.days.trusted and not trusted:
             self.tell(now, "the time is confirmed: the clock is trusted")
+            if self.portal:
+                self.portal.confirmed(now)
         yield from self._look(now)
         wait = SECOND_CONFIRMATION if first else int(self.scenario.confirms * MINUTE)
         self._at(now + wait, lambda at: self._confirm(at, boot, second=first))
@@ -279,6 +302,9 @@ class World:
         self.tell(now, f"{event.what}: {event.minutes:g} minutes without power")
         listened = self.listening
         self.on = self.listening = False
+        self.blocks = {}
+        if self.portal:
+            self.portal.forget()
         if listened:
             yield Step(now, tape.KILL, b"\1" if event.what == "firmware update" else b"")
         self.truth.fates["forgotten"] += len(self._live)
@@ -301,6 +327,8 @@ class World:
             return
         self.tell(now, f"the recorder is killed, for {event.minutes:g} minutes nobody listens")
         self.listening = False
+        if self.portal:
+            self.portal.lost()
         yield Step(now, tape.KILL)
         boot = self.boots
 
@@ -308,6 +336,7 @@ class World:
             if self.on and boot == self.boots:
                 self.listening = True
                 self.crashes += 1
+                self.restarts += 1
                 self.tell(later, "the recorder starts again")
                 yield Step(later, tape.START)
                 yield from self._list(later)
@@ -448,6 +477,9 @@ class World:
             self._present[mac] = device
             self._at(visit.leaves, lambda later: self._leave(later, device))
             yield from self._arrive(now, device)
+            if self.portal:
+                for told in self.portal.arrives(now, device):
+                    yield Step(now, *told)
             if temporary and visit.leaves - now > _TEMPORARY:
                 self._at(now + _TEMPORARY, lambda later: self._renew(later, device))
             if self.scenario.crowd.roams:
@@ -464,10 +496,12 @@ class World:
             for address in known:
                 yield from self._neighbour(now, address, device.mac)
 
-    def _leave(self, _now: int, device: Device) -> Iterator[Step]:
+    def _leave(self, now: int, device: Device) -> Iterator[Step]:
         """It is gone; the kernel forgets its neighbours when somebody else takes the address."""
         self._present.pop(device.mac, None)
-        yield from ()
+        if self.portal:
+            for told in self.portal.leaves(now, device):
+                yield Step(now, *told)
 
     def _renew(self, now: int, device: Device) -> Iterator[Step]:
         """Another temporary IPv6 address [v6]."""
@@ -481,6 +515,9 @@ class World:
         if now < device.leaves:
             if self.on and self._holders.get(device.address) == device.mac:
                 yield from self._neighbour(now, device.address, device.mac)
+            if self.portal:
+                for told in self.portal.roams(now, device):
+                    yield Step(now, *told)
             wait = int(device.random.expovariate(self.scenario.crowd.roams / HOUR))
             self._at(now + wait, lambda later: self._roam(later, device))
 
@@ -518,11 +555,16 @@ class World:
         self.truth.places.add(destination)
         protocol = ICMPV6 if six and talk.protocol == ICMP else talk.protocol
         translated = family == INET and not talk.local
-        outside = _WAN if translated else source
+        outside = WAN if translated else source
         port = device.next_port()
         while (outside, protocol, destination, talk.port, port) in self._live and not translated:
             port = device.next_port()
         seen_port = port
+        if translated and self.scenario.purposes.attribution:
+            seen_port = self._port_in_block(source, port, draw, (outside, protocol, destination, talk.port))
+            if not seen_port:
+                self.refused += 1
+                return
         while (outside, protocol, destination, talk.port, seen_port) in self._live:
             seen_port = draw.randint(1024, 65535)  # masquerade keeps the port unless another connection has that tuple
         key = (outside, protocol, destination, talk.port, seen_port)
@@ -552,6 +594,16 @@ class World:
         self._at(stop + int(draw.random() * LAZINESS), lambda now: self._collect(now, entry, stop))
         if abs(len(self._live) - self._said) * _TABLE_EVERY > self.scenario.table:
             yield self._fill(now)
+
+    def _port_in_block(self, source: bytes, port: int, draw: Random, rest: tuple[bytes, int, bytes, int]) -> int:
+        """Return the port that masquerade chooses within an address's block: its own where that is one of these and free, else any.
+
+        0 where none is free: a block that is full drops what is new without a word (RFC 7422).
+        """
+        low, high = self.blocks.get(source, _REST)
+        wanted = port if low <= port <= high else draw.randint(low, high)
+        ports = (*range(wanted, high + 1), *range(low, wanted)) if (*rest, wanted) in self._live else (wanted,)
+        return next((one for one in ports if (*rest, one) not in self._live), 0)
 
     def _fill(self, now: int) -> Step:
         self._said = len(self._live)
@@ -598,8 +650,15 @@ class World:
         self.truth.destroyed(Kept(
             entry.mac, entry.source, flow.protocol, flow.source_port, flow.reply_destination_port, flow.bytes_up, flow.bytes_down,
             flow.packets_up, flow.packets_down, flow.start, end, now, entry.port, entry.last, not self.clock.stepped, self.sent,
+            *(self._said_of(entry) if self._keeps_more else ()),
         ))  # fmt: skip
         yield Step(now, tape.DATAGRAM, kernel.conntrack("destroy", flow, self.byteorder))
+
+    def _said_of(self, entry: Entry) -> tuple[bytes, str, int]:
+        """Return what other purposes than `security` know of a connection: public address, portal user, consent."""
+        portal = self.portal
+        user, consent = (portal.user(entry.mac), portal.under(entry.mac, entry.flow.start)) if portal else ("", 0)
+        return entry.flow.reply_destination, user, consent
 
     def _ending(self, talk: Talk) -> tuple[int, int, bool]:
         """Return (TCP state, seconds of its timeout, ASSURED), as net/netfilter/nf_conntrack_proto_*.c sets them."""

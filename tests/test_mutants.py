@@ -32,7 +32,7 @@ def test_the_agent_as_it_is_passes_every_court(court: str) -> None:
 
 def test_each_check_of_the_auditor_has_a_mutant_that_only_it_catches(tmp_path: Path) -> None:
     """And there are fifteen mutants at least."""
-    checks = {finding.name for finding in Auditor(tmp_path, World(load("night"), 1)).report()}
+    checks = {finding.name for finding in Auditor(tmp_path, World(load("hotel-week"), 1)).report()}
     assert {mutant.check for mutant in MUTANTS if mutant.only} >= checks
     assert {mutant.check for mutant in MUTANTS} <= checks | {"cuts"}
     assert {mutant.court for mutant in MUTANTS} <= {*COURTS, CUTS}

@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Holds the audit log against what happened to the gateway: its chain is whole, its acts are those that were done (L34-VI-3)."""
+
+from collections import Counter
+from pathlib import Path
+
+from agent.control import chain
+from agent.runtime.sodium import Sodium
+from host_sim.world import World
+
+ACTS = {"grant": "granted", "suspend": "suspended", "resume": "resumed", "withdraw": "withdrawn"}
+
+
+def look(folder: Path, world: World, hours: int) -> list[str]:
+    """Return what is wrong with the log; `hours` are the powered-on ones that the ledger has, each with its checkpoint."""
+    acts: Counter[str] = Counter()
+
+    def visit(entry: chain.Entry) -> None:
+        acts[entry.act] += 1
+        if entry.act == "consent":
+            acts[entry.words[0]] += 1
+
+    verdict = chain.verify(str(folder), Sodium(), visit)
+    wrong = [f"the chain doesn't hold: {verdict.wrong}"] if verdict.wrong else []
+    if acts["start"] != (starts := world.boots + world.restarts):
+        wrong.append(f"{acts['start']} starts are noted, there were {starts}")
+    if verdict.checkpoint[0] != hours:
+        wrong.append(f"{verdict.checkpoint[0]} checkpoints, {hours} powered-on hours")
+    done = world.portal.acts if world.portal else Counter[str]()
+    wrong += [f"{acts[name]} consents are noted as {name}, {done[act]} were" for act, name in ACTS.items() if acts[name] != done[act]]
+    return wrong
