@@ -91,6 +91,29 @@ _FATES = {
     "ended early": ("ended early by a full table", "abrégées par une table pleine"),
 }
 
+HOLDS = {
+    "records": "chaque enregistrement du coffre est une connexion, et chaque connexion a le sien",
+    "expired": "passé son échéance, rien ne s'ouvre, quelle que soit l'heure affichée",
+    "counted": "chaque connexion annoncée par le noyau est gardée, exclue ou comptée comme perdue",
+    "losses": "rien n'est perdu que le noyau n'ait perdu, et c'est compté",
+    "ledger": "les journées-agent s'ouvrent et dépensent selon ANON-5 et ANON-6, jamais au-delà du plafond",
+    "cells": "chaque case est tirée une fois au plus, et toutes celles qui sont dues",
+    "delivered": "chaque message mis en file est arrivé, une seule fois",
+    "shape": "chaque message a le sujet, la forme et la longueur de son genre",
+    "sums": "chaque somme publiée est à son bruit près de la vérité",
+    "spread": "ensemble, les erreurs ont l'ampleur du bruit annoncé",
+    "private": "aucune adresse d'une personne, ni d'où elle est allée, dans la file, les messages, les noms ou les journaux",
+    "apart": "l'émetteur ne tient rien du coffre ni de netlink, l'enregistreur aucune prise réseau",
+    "bounded": "fichiers et mémoire restent dans leurs bornes",
+    "refused": "ce que la loi ne permet pas, la configuration le refuse",
+    "acts": "la chaîne du journal d'audit est entière, et il dit ce qui a été fait",
+    "attribution": "qui était derrière un port public : son propre terminal est nommé, et aucun autre",
+    "billing": "chaque session est facturée une fois, avec ses volumes, à un utilisateur ou à une MAC",
+    "custody": "ce que seul le dépositaire peut lire s'ouvre avec sa clé, et l'appareil n'en a aucune",
+    "consents": "ce qui est gardé par consentement est ce qui fut consenti, et rien de qui s'est rétracté",
+    "stays": "chaque passage à un point d'accès est de son terminal, sous un consentement",
+}
+
 
 def _both(key: str, *figures: object) -> str:
     return _pair(*(text.format(*figures) for text in _WORDS[key]))
@@ -112,7 +135,7 @@ def _highest(times: list[int], values: list[int]) -> tuple[str, str]:
 def _charts(outcome: Outcome) -> list[str]:
     points = outcome.series
     times = [point.wall for point in points]
-    events = [at for at, _ in outcome.events]
+    events = [one.at for one in outcome.events]
     hours = outcome.scenario.lifetime / 3600
     people, held = [point.people for point in points], [point.records for point in points]
     ended = [later.connections - point.connections for point, later in pairwise(points)]
@@ -144,12 +167,12 @@ def _tables(outcome: Outcome) -> list[str]:
         if count
     )
     losses = "".join(f'<tr><td>{escape(name)}</td><td class="n">{count:,}</td></tr>' for name, count in outcome.losses.items() if count)
-    events = "".join(f"<tr><td>{clock_text(at, date=True)}</td><td>{escape(what)}</td></tr>" for at, what in outcome.events[-400:])
+    events = "".join(f"<tr><td>{clock_text(at, date=True)}</td><td>{_pair(*said)}</td></tr>" for at, *said in outcome.events[-400:])
     rows = ""
     for finding in outcome.findings:
         word = '<span class="yes">✓</span>' if finding.holds else '<span class="no">✗</span>'
         wrong = "".join(f'<div class="no">{escape(text)}</div>' for text in finding.wrong[:5])
-        rows += f'<tr><td>{escape(finding.what)}{wrong}</td><td class="n">{finding.seen:,}</td><td>{word}</td></tr>'
+        rows += f'<tr><td>{_pair(finding.what, HOLDS[finding.name])}{wrong}</td><td class="n">{finding.seen:,}</td><td>{word}</td></tr>'
     head = f"<tr><th></th><th>{_both('looked')}</th><th>{_both('holds')}</th></tr>"
     return [
         f"<h2>{_both('losses')}</h2><table>{fates}{losses}</table>",

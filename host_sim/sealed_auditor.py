@@ -19,11 +19,12 @@ from agent.vault import attribution, billing, keys
 from agent.vault.varint import Cut
 from host_sim.device_clock import SECOND
 from host_sim.scenario import Purposes
-from host_sim.truth import DAY, Kept
+from host_sim.truth import DAY, HOUR, Kept
 from tools.custodian import bundles, matching, segments
 
 FLASH, TMPFS = "srv/oubli", "var/run/oubli"
 SYNC = 16 * 60 * SECOND  # after which whatever was told lies on flash: the recorder's sync interval, and a turn
+EARLY = 3 * HOUR  # by which powered-on hours, counted down to be never late, may destroy a day's segments before its end
 SLACK = 2  # seconds by which the start of a holding may be later than that of the first connection in it (agent.blocks)
 _KEY = slice(32, 64)  # of a slot of the key ring
 
@@ -183,7 +184,8 @@ class SealedAuditor:
 
     def _ask(self, now: int, *, ended: bool) -> None:
         """Who stood behind it? For each connection that must be on flash by now."""
-        due = [one for one in self._waiting if one.exact and (ended or one.arrived < now - SYNC)]
+        lives = now + EARLY - self._purposes.sealed * DAY  # what began on a day before isn't answered any more
+        due = [one for one in self._waiting if one.exact and (ended or one.arrived < now - SYNC) and one.start // DAY > lives // DAY]
         self._waiting = [one for one in self._waiting if not ended and one.arrived >= now - SYNC]
         single, holdings = self._index(self._stores["attribution"]) if due else ({}, {})
         for one in due:

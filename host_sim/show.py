@@ -153,7 +153,7 @@ def fleet_table(data: dict) -> Table:
 def _happened(outcome: Outcome, console: Console) -> None:
     """What happened to the gateway, where that was more than a boot and a confirmed clock."""
     if len(outcome.events) > 2:
-        lines = [f"{clock_text(at)} {what}" for at, what in outcome.events]
+        lines = [f"{clock_text(at)} {what}" for at, what, _ in outcome.events]
         more = [f"... {len(lines) - 12} more ..."] if len(lines) > 12 else []
         console.print("\n".join(["what happened", *lines[:8], *more, *lines[8:][-4:], ""]), highlight=False)
         fates = ", ".join(f"{count:,} {name}" for name, count in outcome.fates.items() if count)

@@ -24,6 +24,7 @@ from typing import IO, cast
 from host_sim import kernel, tape
 from host_sim.auditor import Auditor, Figures, Finding, Slot
 from host_sim.broker import Broker
+from host_sim.happenings import Happening
 from host_sim.interpreters import HEAP, MORE, ROOT, byteorder, command, environment
 from host_sim.link import Link
 from host_sim.people import HOUR, MINUTE, SECOND
@@ -130,7 +131,7 @@ class Outcome:
     findings: list[Finding]
     fates: dict[str, int] = field(default_factory=dict)
     digests: dict[str, str] = field(default_factory=dict)
-    events: list[tuple[int, str]] = field(default_factory=list)
+    events: list[Happening] = field(default_factory=list)
     series: list[Vault] = field(default_factory=list)
     steps: int = 0
     sizes: tuple[int, int] = (0, 0)  # resident octets of the recorder: after its first hours, at most
@@ -184,7 +185,7 @@ class Outcome:
             ],
             "vault": [{"at": look.wall // SECOND, "records": look.records, "bytes": look.octets} for look in self.looks],
             "losses": self.losses,
-            "events": [{"at": at // SECOND, "what": what} for at, what in self.events],
+            "events": [{"at": at // SECOND, "what": what} for at, what, _ in self.events],
             "findings": [{"what": f.what, "seen": f.seen, "holds": f.holds, "wrong": f.wrong[:10]} for f in self.findings],
             "violation": self.violation and {**vars(self.violation), "wall": self.violation.wall // SECOND},
             "passed": self.passed,

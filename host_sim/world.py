@@ -18,6 +18,7 @@ from typing import NamedTuple
 from host_sim import kernel, tape
 from host_sim.days import Days
 from host_sim.device_clock import SECOND, DeviceClock
+from host_sim.happenings import Happening, happening
 from host_sim.kernel import ICMP, ICMPV6, INET, INET6, TCP, UDP, Flow
 from host_sim.people import HOUR, KINDS, MINUTE, Device, Talk, Visit
 from host_sim.portal import Portal, Told
@@ -93,7 +94,7 @@ class World:
         self._reached = 0
         self.outages: list[tuple[int, int]] = []  # of the way to the broker, true ns
         self.story: deque[str] = deque(maxlen=STORY)
-        self.busy: deque[tuple[int, str]] = deque()  # for the report: when (true), what happened
+        self.busy: deque[Happening] = deque()  # for the report
         self._random = Random(seed)
         self._queue: list[tuple[int, int, Callable[[int], Iterator[Step]]]] = []
         self._order = 0
@@ -129,10 +130,11 @@ class World:
         self._order += 1
         heapq.heappush(self._queue, (time, self._order, event))
 
-    def tell(self, now: int, text: str) -> None:
+    def tell(self, now: int, kind: str, **figures: object) -> None:
         """Remember what happened, for a violation's history and the report."""
-        self.story.append(f"{clock_text(now)} {text}")
-        self.busy.append((now, text))
+        one = happening(now, kind, **figures)
+        self.story.append(f"{clock_text(now)} {one.english}")
+        self.busy.append(one)
         if len(self.busy) > 4000:
             self.busy.popleft()
 
@@ -161,7 +163,7 @@ class World:
         self.on = self.listening = True
         self.told_since_boot = self.dropped_since_boot = self.crashes = 0
         self.days.boot(self.clock)
-        self.tell(now, f"the gateway boots, its clock shows {clock_text(shown, date=True)}")
+        self.tell(now, "boot", shown=clock_text(shown, date=True))
         boot = f"{self.boots:032x}".encode()
         yield Step(now, tape.TABLE, struct.pack("<II", 0, self.scenario.table))
         yield Step(now, tape.BOOT, self._clocks(now) + boot)
@@ -222,7 +224,7 @@ class World:
         step = self.clock.set(now, wall)
         if abs(step) > SECOND // 2:
             self.truth.muddle()
-            self.tell(now, f"the wall clock is set by {step / SECOND:+.0f} s, to {clock_text(wall, date=True)}")
+            self.tell(now, "clock", step=step / SECOND, shown=clock_text(wall, date=True))
         yield Step(now, tape.CLOCK, self._clocks(now))
 
     def _confirm(self, now: int, boot: int, *, first: bool = False, second: bool = False) -> Iterator[Step]:
@@ -237,7 +239,7 @@ class World:
         trusted = self.days.trusted
         self.days.confirm(now)
         if self.days.trusted and not trusted:
-            self.tell(now, "the time is confirmed: the clock is trusted")
+            self.tell(now, "trusted")
             if self.portal:
                 self.portal.confirmed(now)
         yield from self._look(now)
@@ -299,7 +301,7 @@ class World:
 
     def _power_cut(self, now: int, event: Event) -> Iterator[Step]:
         yield from self._look(now)
-        self.tell(now, f"{event.what}: {event.minutes:g} minutes without power")
+        self.tell(now, event.what, minutes=event.minutes)
         listened = self.listening
         self.on = self.listening = False
         self.blocks = {}
@@ -325,7 +327,7 @@ class World:
         yield from self._look(now)
         if not self.listening:
             return
-        self.tell(now, f"the recorder is killed, for {event.minutes:g} minutes nobody listens")
+        self.tell(now, "crash", minutes=event.minutes)
         self.listening = False
         if self.portal:
             self.portal.lost()
@@ -337,7 +339,7 @@ class World:
                 self.listening = True
                 self.crashes += 1
                 self.restarts += 1
-                self.tell(later, "the recorder starts again")
+                self.tell(later, "restart")
                 yield Step(later, tape.START)
                 yield from self._list(later)
                 self._pass_time(later)
@@ -346,7 +348,7 @@ class World:
 
     def _suspend(self, now: int, event: Event) -> Iterator[Step]:
         yield from self._look(now)
-        self.tell(now, f"suspended for {event.minutes:g} minutes: no timer runs")
+        self.tell(now, "suspend", minutes=event.minutes)
         self._suspended = now + int(event.minutes * MINUTE)
         yield Step(now, tape.SUSPEND)
 
@@ -358,7 +360,7 @@ class World:
 
     def _uplink_lost(self, now: int, event: Event) -> Iterator[Step]:
         """The WAN's address goes: the kernel ends at once whatever was translated to it (nf_nat_masquerade's device event)."""
-        self.tell(now, f"the uplink is lost for {event.minutes:g} minutes")
+        self.tell(now, "uplink lost", minutes=event.minutes)
         self._uplink = False
         self.outages.append((now, now + int(event.minutes * MINUTE)))
         for entry in [entry for entry in self._live.values() if entry.flow.source != entry.flow.reply_destination]:
@@ -366,13 +368,13 @@ class World:
 
         def back(later: int) -> Iterator[Step]:
             self._uplink = True
-            self.tell(later, "the uplink is back")
+            self.tell(later, "uplink back")
             yield from ()
 
         self._at(now + int(event.minutes * MINUTE), back)
 
     def _broker_down(self, now: int, event: Event) -> Iterator[Step]:
-        self.tell(now, f"the broker can't be reached for {event.minutes:g} minutes")
+        self.tell(now, "broker down", minutes=event.minutes)
         self.outages.append((now, now + int(event.minutes * MINUTE)))
         yield from ()
 
@@ -399,7 +401,7 @@ class World:
 
     def _flood(self, now: int, event: Event) -> Iterator[Step]:
         """One guest asks for very many connections that nobody answers: every port of a host, or as many as the table takes."""
-        self.tell(now, f"{event.what}: a guest opens {event.amount:,} connections within {event.minutes:g} minutes")
+        self.tell(now, event.what, amount=event.amount, minutes=event.minutes)
         device = self._attacker(now)
         yield from self._arrive(now, device)
         scan = event.what == "port scan"
@@ -417,7 +419,7 @@ class World:
 
     def _mac_flood(self, now: int, event: Event) -> Iterator[Step]:
         """One guest shows another MAC each moment, with an address and a connection each: tables fill."""
-        self.tell(now, f"a guest shows {event.amount:,} MACs within {event.minutes:g} minutes")
+        self.tell(now, "mac flood", amount=event.amount, minutes=event.minutes)
         apart = int(event.minutes * MINUTE) // event.amount
 
         def one(at: int, left: int) -> Iterator[Step]:
@@ -436,7 +438,7 @@ class World:
             return
         device = list(self._present.values())[self._random.randrange(len(self._present))]
         attacker = self._attacker(now)
-        self.tell(now, f"a guest claims another terminal's address for {event.minutes:g} minutes")
+        self.tell(now, "forged neighbour", minutes=event.minutes)
         self.truth.terminals.setdefault(attacker.mac, set()).add(device.address)
         yield from self._neighbour(now, device.address, attacker.mac)
 
@@ -471,7 +473,7 @@ class World:
                 self.truth.arrived[now // HOUR * HOUR] += 1
             lent = self._lend()
             if lent is None:
-                self.tell(now, "the DHCP pool is exhausted: a newcomer gets no address")
+                self.tell(now, "no address")
                 return
             device = Device(visit.kind, mac, lent, temporary, visit.arrives, visit.leaves, draw, sleep=self.scenario.crowd.sleep)
             self._present[mac] = device

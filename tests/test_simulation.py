@@ -15,14 +15,18 @@ from pathlib import Path
 import pytest
 
 from host_sim import scenario as scenarios
+from host_sim.auditor import Auditor
 from host_sim.days import DAY, HOUR, SHIFT, Days
 from host_sim.device_clock import SECOND, DeviceClock
+from host_sim.happenings import SENTENCES
 from host_sim.link import Link
 from host_sim.mutants import court
+from host_sim.report import HOLDS
 from host_sim.show import violation
 from host_sim.simulation import Outcome, Simulation
 from host_sim.truth import Kept
 from host_sim.vault_auditor import Segment
+from host_sim.world import World
 from tests.interpreters import PROJECT
 
 SEED = 3
@@ -88,10 +92,22 @@ def _look_at_page(path: Path, figures: dict) -> None:
             page.get_by_label("Français").check()
             assert page.get_by_text("L'auditeur est satisfait").is_visible()
             assert page.get_by_text(f"{figures['terminals']} terminaux").is_visible()
+            assert page.get_by_text("la liaison montante est perdue pendant 9 minutes").is_visible()
+            assert not page.get_by_text("the uplink is lost").is_visible()
             assert page.get_by_role("img").count() >= 6
         finally:
             browser.close()
     assert [url for url in asked if not url.startswith(("file:", "data:"))] == []
+
+
+def test_every_check_and_whatever_happens_is_told_in_both_languages(tmp_path: Path) -> None:
+    """With the same figures; what may happen to a gateway has a sentence."""
+    checks = Auditor(tmp_path, World(scenarios.load("hotel-week"), SEED)).report()
+    assert set(HOLDS) == {finding.name for finding in checks}
+    assert set(scenarios.EVENTS) - {"clock step"} <= set(SENTENCES)
+    for english, french in SENTENCES.values():
+        assert english != french
+        assert re.findall(r"\{.*?\}", english) == re.findall(r"\{.*?\}", french)
 
 
 def test_new_writes_a_scenario_once_and_run_knows_what_can_not_be_written_before_it_runs(tmp_path: Path) -> None:

@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What happens to a gateway, told in English and in French: a row each, with the figures that it names."""
+
+from typing import NamedTuple
+
+SENTENCES = {
+    "boot": ("the gateway boots, its clock shows {shown}", "la passerelle démarre, son horloge indique {shown}"),
+    "clock": ("the wall clock is set by {step:+.0f} s, to {shown}", "l'horloge est réglée de {step:+.0f} s, à {shown}"),
+    "trusted": ("the time is confirmed: the clock is trusted", "l'heure est confirmée : l'horloge est fiable"),
+    "power cut": ("power cut: {minutes:g} minutes without power", "coupure de courant : {minutes:g} minutes sans courant"),
+    "firmware update": (
+        "firmware update: {minutes:g} minutes without power",
+        "mise à jour du micrologiciel : {minutes:g} minutes sans courant",
+    ),
+    "crash": (
+        "the recorder is killed, for {minutes:g} minutes nobody listens",
+        "l'enregistreur est tué, personne n'écoute pendant {minutes:g} minutes",
+    ),
+    "restart": ("the recorder starts again", "l'enregistreur redémarre"),
+    "suspend": ("suspended for {minutes:g} minutes: no timer runs", "en veille pendant {minutes:g} minutes : aucune minuterie ne court"),
+    "uplink lost": ("the uplink is lost for {minutes:g} minutes", "la liaison montante est perdue pendant {minutes:g} minutes"),
+    "uplink back": ("the uplink is back", "la liaison montante est revenue"),
+    "broker down": ("the broker can't be reached for {minutes:g} minutes", "le courtier est injoignable pendant {minutes:g} minutes"),
+    "port scan": (
+        "port scan: a guest opens {amount:,} connections within {minutes:g} minutes",
+        "balayage de ports : un client ouvre {amount:,} connexions en {minutes:g} minutes",
+    ),
+    "connection flood": (
+        "connection flood: a guest opens {amount:,} connections within {minutes:g} minutes",
+        "inondation : un client ouvre {amount:,} connexions en {minutes:g} minutes",
+    ),
+    "mac flood": (
+        "a guest shows {amount:,} MACs within {minutes:g} minutes",
+        "un client présente {amount:,} adresses MAC en {minutes:g} minutes",
+    ),
+    "forged neighbour": (
+        "a guest claims another terminal's address for {minutes:g} minutes",
+        "un client usurpe l'adresse d'un autre terminal pendant {minutes:g} minutes",
+    ),
+    "no address": (
+        "the DHCP pool is exhausted: a newcomer gets no address",
+        "la réserve DHCP est épuisée : un arrivant reste sans adresse",
+    ),
+}
+
+
+class Happening(NamedTuple):
+    """One: when (true ns since the epoch), and both sentences."""
+
+    at: int
+    english: str
+    french: str
+
+
+def happening(at: int, kind: str, **figures: object) -> Happening:
+    """Return what happened, of a kind of SENTENCES."""
+    english, french = (sentence.format(**figures) for sentence in SENTENCES[kind])
+    return Happening(at, english, french)
