@@ -143,6 +143,7 @@ def test_an_operator_finds_the_gateway_in_breach_reads_its_band_and_exports(serv
     page.emulate_media(media="print")  # what is printed, or made a PDF, is the list alone
     assert not page.locator(".top, .actions").first.is_visible()
     assert page.get_by_role("cell", name="Un enregistrement a dépassé son terme (expiration tardive)").is_visible()
+    assert page.pdf(format="A4").startswith(b"%PDF-")
     page.emulate_media(media="screen")
 
     follow(page, page.get_by_role("link", name="Passerelles").first)
