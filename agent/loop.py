@@ -39,6 +39,7 @@ def run(config: "Config", root: str, source: "TimeSource") -> int:
         # It would close the other's open segments and take over its socket.
         log("another recorder runs below this root")
         return 1
+    process.end_at_alarm()
     stop = process.stop_descriptor()
     events = sockets.netlink(sockets.NETLINK_NETFILTER, GROUP_DESTROY, RECEIVE_BUFFER)
     table = sockets.netlink(sockets.NETLINK_NETFILTER, 0, RECEIVE_BUFFER >> 4)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from host_sim import interpreters as host
 from host_sim import kernel
 from tests.interpreters import PROJECT, Interpreter
 from tools.bench import flows
@@ -419,6 +420,52 @@ def test_the_watch_ends_a_process_whose_heart_stands_still_even_a_stopped_one(wa
     watched.heartbeat.write_text(watched.identity(second.pid) + " 7\n")
     assert second.wait(20) == -signal.SIGKILL
     assert watched.close() == "oubli watch: the recorder hung and was ended\n" * 2
+
+
+@pytest.mark.needs("root", "unshare")
+def test_the_watch_ends_a_process_in_a_jail_that_knows_itself_by_another_number(watched):
+    """Ujail gives a daemon process numbers of its own, in which it is the first; another one's first process is left alone."""
+    inside = 'read -r stat </proc/self/stat; echo "$stat"; exec sleep 60'
+    jails = [
+        subprocess.Popen(
+            ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child", "sh", "-c", inside], stdout=subprocess.PIPE, text=True
+        )
+        for _ in range(2)
+    ]
+    try:
+        for jail in jails:
+            assert jail.stdout is not None
+            words = jail.stdout.readline().split()
+            time.sleep(0.02)  # the clock that start times are told in ticks every 10 ms
+        assert words[0] == "1"  # what `read` is: exec keeps it
+        watched.heartbeat.write_text(f"1 {words[21]} 7\n")
+        assert jails[1].wait(20) != 0
+        assert jails[0].poll() is None
+        assert watched.close() == "oubli watch: the recorder hung and was ended\n"
+    finally:
+        for jail in jails:
+            jail.kill()
+            jail.communicate()
+
+
+ALARM = """
+from agent.runtime import process
+from agent.runtime.libc import LIBC
+
+process.end_at_alarm()
+LIBC.call("alarm", 1)
+while True:
+    pass
+"""
+
+
+@pytest.mark.needs("root", "unshare")
+@pytest.mark.parametrize("jail", [[], ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"]], ids=["as it is", "in a jail"])
+def test_an_alarm_ends_what_hangs_in_a_jail_too(interpreter, jail):
+    """The first process of a namespace gets no signal without a handler: the default action would never come."""
+    words = [*jail, *interpreter.command("-c", ALARM)]
+    done = subprocess.run(words, check=False, timeout=30, cwd=PROJECT, env=host.environment())
+    assert done.returncode == signal.SIGALRM
 
 
 def test_the_watch_leaves_a_heart_that_beats(watched):

@@ -59,6 +59,11 @@ def function(lib: ctypes.CDLL, result: str, name: str, arguments: str) -> "Calla
     return found
 
 
+def address(lib: ctypes.CDLL, name: str) -> int:
+    """Return where a function of a library is, for C to call."""
+    return ctypes.cast(getattr(lib, name), ctypes.c_void_p).value or 0
+
+
 def last_error() -> int:
     """Return errno as the last foreign call left it."""
     return ctypes.get_errno()

@@ -51,6 +51,7 @@ _SIGNATURES = {
     "setsockopt": ("i", "iiipI"),
     "sigaddset": ("i", "pi"),
     "sigemptyset": ("i", "p"),
+    "signal": ("p", "ip"),
     "signalfd": ("i", "ipi"),
     "sigprocmask": ("i", "ipp"),
     "socket": ("i", "iii"),
@@ -124,6 +125,10 @@ class Libc:
     def __getitem__(self, name: str) -> int:
         """Return a constant of this processor by its header name."""
         return self.constants[name]
+
+    def address(self, name: str) -> int:
+        """Return where a function of the C library is, for C itself to call."""
+        return native.address(native.library(None), name)
 
     def call(self, name: str, *arguments: "object") -> int:
         """Call a function that answers -1 on failure; OSError with errno and the function's name then, nothing of its arguments."""

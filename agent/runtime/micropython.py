@@ -48,6 +48,11 @@ def function(lib: "Any", result: str, name: str, arguments: str) -> "Callable[..
         raise AttributeError(name)
 
 
+def address(lib: "Any", name: str) -> int:
+    """Return where a function of a library is, for C to call."""
+    return lib.addr(name)
+
+
 def last_error() -> int:
     """Return errno as the last foreign call left it."""
     return os.errno()  # pyright: ignore[reportAttributeAccessIssue]

@@ -325,8 +325,8 @@ def test_a_table_three_quarters_full_ends_the_mode_and_each_loss_is_then_counted
 
 
 def test_a_recorder_that_hangs_is_ended_and_replaced(hang: Hang) -> None:
-    """A loop that doesn't turn by SIGALRM (`alarm`), a stopped process by SIGKILL (`oubli-watch`), once each."""
-    assert hang.ends == [-signal.SIGALRM, -signal.SIGKILL]
+    """A loop that doesn't turn by `alarm`, a stopped process by SIGKILL (`oubli-watch`), once each."""
+    assert hang.ends == [signal.SIGALRM, -signal.SIGKILL]  # an exit status, the signal's number
     assert hang.watched == "oubli watch: the recorder hung and was ended\n"
     assert hang.counters["starts"] == 3
 
