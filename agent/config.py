@@ -217,10 +217,18 @@ def _on_this_machine(host: "str | None") -> bool:
 
 
 def _words(line: str) -> "list[str]":
-    """Split one line as uci does: words, single or double quotes, # begins a comment. ValueError: a quote left open."""
-    words, word, quote, open_word = [], "", "", False
+    """Split one line as uci does: words, single or double quotes, a backslash outside single ones, # begins a comment.
+
+    ValueError with what was wrong and what is accepted: what would go on in another line, or begin another command, is refused.
+    """
+    words, word, quote, open_word, escaped = [], "", "", False, False
     for letter in line:
-        if quote:
+        if escaped:
+            word += letter
+            escaped = False
+        elif letter == "\\" and quote != "'":
+            escaped = open_word = True
+        elif quote:
             if letter == quote:
                 quote = ""
             else:
@@ -231,13 +239,17 @@ def _words(line: str) -> "list[str]":
             if open_word:
                 words.append(word)
             word, open_word = "", False
-        elif letter == "#" and not open_word:
+        elif letter == "#":
             break
+        elif letter == ";":
+            raise ValueError("a ; outside quotes", "one command a line")
         else:
             word += letter
             open_word = True
     if quote:
-        raise ValueError("a closing quote")
+        raise ValueError("a quote left open", "a closing quote")
+    if escaped:
+        raise ValueError("a backslash at the end", "a line that ends where it is")
     if open_word:
         words.append(word)
     return words
@@ -283,7 +295,7 @@ class _Reader:
             try:
                 words = _words(line)
             except ValueError as failure:
-                self.fail("line", "a quote left open", str(failure))
+                self.fail("line", failure.args[0], failure.args[1])
             if not words:
                 continue
             if any(not " " <= letter <= "~" for word in words for letter in word):

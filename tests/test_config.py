@@ -6,6 +6,7 @@ L34-II-2: a setting above a ceiling, an unknown purpose, an unknown field: the a
 
 import json
 import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -68,10 +69,42 @@ def test_quotes_tabs_comments_and_line_ends_are_ucis(tmp_path, text):
 
 
 def test_quoted_sharp_and_empty_word_are_words(tmp_path):
-    read = load(tmp_path, GATEWAY + "config mqtt\n option host 'a # b'\n option username a#b\n")
+    read = load(tmp_path, GATEWAY + "config mqtt\n option host 'a # b'\n option username 'a#b'\n")
     assert (read.mqtt.host, read.mqtt.username) == ("a # b", "a#b")
     with pytest.raises(config.ConfigError, match="a text that isn't empty"):
         load(tmp_path, GATEWAY + "config mqtt\n option host ''\n")
+
+
+UCI = PROJECT / "tests/vectors/uci"
+
+
+@pytest.mark.parametrize(("text", "value"), json.loads((UCI / "words.json").read_text()))
+def test_a_word_is_what_uci_makes_of_it(text, value):
+    """Recorded from OpenWrt's own tool. Never another value; what it refuses isn't one word here either."""
+    try:
+        words = config._words("\toption x " + text)
+    except ValueError:
+        assert value is None or ";" in text or text.endswith("\\")  # another command, another line: refused here
+    else:
+        assert (words[2] if len(words) == 3 else None) == value
+
+
+def test_a_file_says_what_uci_shows_of_it(tmp_path, interpreter, remotes):
+    """Order, quotes, an apostrophe as `uci set` writes it, lists, a section without a name and one with another."""
+    recorded = json.loads((UCI / "sections.json").read_text())
+    read = load(tmp_path, recorded["file"])
+    shown = {}
+    for line in recorded["show"]:
+        place, _, values = line.removeprefix("oubli.").partition("=")
+        if "." in place:
+            section, option = place.split(".")
+            shown[{"@gateway[0]": "gateway", "broker": "mqtt"}.get(section, section), option] = shlex.split(values)
+    for name, section in read.sections.items():
+        assert list(section.given) == [option for place, option in shown if place == name]
+    for (name, option), values in shown.items():
+        parsed = [config.OPTIONS[name][option][0](value) for value in values]
+        assert read.sections[name].values[option] == (tuple(parsed) if option in ("lan", "wan") else parsed[0]), option
+    assert "refused" not in remotes(interpreter.name)("settings", str(tmp_path / "oubli"))
 
 
 @given(st.lists(st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=8), max_size=5), st.sampled_from([" ", "\t", "  \t "]))
@@ -279,6 +312,8 @@ REFUSED: dict[
     ),
     "no identity": ("config gateway\n", "", r"gateway\.id: missing", "16 characters"),
     "empty file": ("", "", r"gateway\.id: missing", "16 characters"),
+    "another command": (GATEWAY + "config mqtt; option host x\n", ":3", "line: a ; outside quotes", "one command a line"),
+    "backslash": (GATEWAY + "config mqtt\n option host x\\\n", ":4", "line: a backslash at the end", "a line that ends where it is"),
     "quote left open": (GATEWAY + "config mqtt\n option host 'broker\n", ":4", "line: a quote left open", "a closing quote"),
     "option before any section": ("option id 'abcdefghijklmnop'\n", ":1", "line: not UCI", "config TYPE 'NAME'"),
     "option without a value": (GATEWAY + "config mqtt\n option host\n", ":4", "line: not UCI", "option NAME 'VALUE'"),
