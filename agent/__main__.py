@@ -83,7 +83,13 @@ VERBS = (
     Verb("leases", "verbs.leases", "have the recorder read the DHCP leases now (called by hotplug.d/dhcp)"),
     Verb("doctor", "verbs.doctor", "what on this gateway makes records wrong, late or unlawful (run as root)", ("--fix", "--json")),
     Verb("erase", "verbs.erase", "destroy what is kept, now", ("--json",), one_of=("--purpose", "--all")),
-    Verb("who", "access.show", "right of access: what is held on a terminal (run as root)", ("--agreed", "--json"), needs=("--mac",)),
+    Verb(
+        "who",
+        "access_verbs.show",
+        "right of access: what is held on a terminal, with consent",
+        ("--agreed", "--json"),
+        needs=("--mac",),
+    ),
     Verb("law", "verbs.law", "the table of purposes, the article's words, and what is on here", ("--notice", "--json")),
     Verb(
         "consent grant",

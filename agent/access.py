@@ -1,38 +1,46 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`oubli who`: the right of access (law 78-17, GDPR art. 15, to which L34-1 VI refers).
+"""The right of access (law 78-17, GDPR art. 15, to which L34-1 VI refers): what this device holds on one terminal.
 
-What this device holds on one terminal in stores that it can read, and what it holds in those it can't, with their end. The stores are
-read in this process, as root, and not in the recorder: capture goes on meanwhile, and whose data it was is told to nobody. The recorder
-only learns that somebody looked, and puts that on the audit log first.
+Records of the stores that it can read, and what it holds in those that it can't, with their end. Asked by the person at the terminal, on
+the gateway's page, for the terminal that holds the address the request comes from; or by an operator, with her agreement, by
+`oubli who`. The audit log says that somebody looked, never at whom.
+
+A store is read a hundred records at a turn of the recorder's loop: capture goes on meanwhile, and memory stays flat. From the page one
+look is taken at a time, and then none for four times as long as that one took: who asks again and again costs a fifth of the processor.
 """
 
-import sys
-
-from agent import canonical, dates, law
-from agent.command import UsageError
-from agent.control.calls import terminal
-from agent.runtime.clocks import DeviceTime
+from agent import law
+from agent.control import calls
 from agent.runtime.sodium import SealError
 from agent.summary.services import CLASSES
 from agent.vault import ring
 
+STEP = 100  # records read in one turn
+ROWS = 20  # of this terminal in one line
+PAUSE = 4  # times as long as the last look from the page took
 _NAMES = {6: "tcp", 17: "udp", 1: "icmp", 58: "icmp6"}
 _TENTHS = 10
 
 
-def _security(root: str, mac: bytes, wall: "int | None", monotonic: int) -> "Iterator[dict[str, Any]]":
-    for record in ring.read(root, "security", wall, monotonic):
-        if record.mac == mac:
-            yield _row(record)
+def _security(root: str, mac: bytes, wall: "int | None", monotonic: int) -> "Generator[dict[str, Any] | None]":
+    records = ring.read(root, "security", wall, monotonic)
+    try:
+        for record in records:
+            yield _row(record) if record.mac == mac else None
+    finally:
+        records.close()  # MicroPython doesn't end a generator that is given up
 
 
-def _services(root: str, mac: bytes, wall: "int | None", monotonic: int) -> "Iterator[dict[str, Any]]":
+def _services(root: str, mac: bytes, wall: "int | None", monotonic: int) -> "Generator[dict[str, Any] | None]":
     from agent.vault import consent_ring, services
 
-    for packed in consent_ring.read(root, "services", wall, monotonic):
-        record = services.unpack(packed)
-        if record.mac == mac:
-            yield _row(record)
+    found = consent_ring.read(root, "services", wall, monotonic)
+    try:
+        for packed in found:
+            record = services.unpack(packed)
+            yield _row(record) if record.mac == mac else None
+    finally:
+        found.close()
 
 
 def _row(record: "Record") -> "dict[str, Any]":
@@ -44,89 +52,103 @@ def _row(record: "Record") -> "dict[str, Any]":
     return row
 
 
-def _written(row: "dict[str, Any]") -> str:
-    flow = row["protocol"] + " " + row["service"] + ", from " + row["address"] + " port " + str(row["source_port"])
-    flow += " (outside " + str(row["translated_port"]) + "), " + str(row["bytes_up"]) + " bytes up, " + str(row["bytes_down"]) + " down"
-    return "  " + dates.moment(row["start"]) + ", " + str(row["seconds"]) + " s, " + flow
-
-
 def _address(octets: bytes) -> str:
     if len(octets) == 4:
         return ".".join([str(octet) for octet in octets])
     return ":".join(["%02x%02x" % (octets[at], octets[at + 1]) for at in range(0, 16, 2)])
 
 
-def _location(root: str, mac: bytes, wall: "int | None", monotonic: int) -> "Iterator[dict[str, Any]]":
+def _location(root: str, mac: bytes, wall: "int | None", monotonic: int) -> "Generator[dict[str, Any] | None]":
     from agent.vault import consent_ring, location
 
-    for packed in consent_ring.read(root, "location", wall, monotonic):
-        whose, start, end, access_point = location.unpack(packed)
-        if whose == mac:
-            yield {"start": start, "seconds": end - start, "access_point": access_point.decode()}
+    found = consent_ring.read(root, "location", wall, monotonic)
+    try:
+        for packed in found:
+            whose, start, end, access_point = location.unpack(packed)
+            yield {"start": start, "seconds": end - start, "access_point": access_point.decode()} if whose == mac else None
+    finally:
+        found.close()
 
 
-def _placed(row: "dict[str, Any]") -> str:
-    return "  " + dates.moment(row["start"]) + ", " + str(row["seconds"]) + " s, access point " + row["access_point"]
+# Each store that this device can read: every record of it, None for those of other terminals.
+_READERS = {"security": _security, "services": _services, "location": _location}
 
 
-# Each store that this device can read: its records of one terminal, and how one is written.
-_READERS = {"security": (_security, _written), "services": (_services, _written), "location": (_location, _placed)}
+class Access:
+    """Looks into one recorder's stores; `holder(address)` answers the MAC that holds an address now."""
 
+    def __init__(self, recorder: "Recorder", holder: "Callable[[bytes], bytes | None]") -> None:
+        self._recorder = recorder
+        self._holder = holder
+        self._looking = False
+        self._next = 0  # when the page may look again, monotonic ns
 
-def show(line: "Line") -> int:
-    """Show what is held on --mac, record by record: there may be more of them than a small heap holds."""
-    if "--agreed" not in line:
-        raise UsageError("who: --agreed is missing; accepted: who --mac MAC --agreed, where the person at the terminal has asked for it")
-    source = DeviceTime()
-    answer = line.ask("access")
-    if answer is None:
-        return 1
-    mac, as_json = terminal(line["--mac"]), "--json" in line
-    wall = source.wall() if answer["clock"] == "trusted" else None
-    counts = {}
-    for name in answer["readable"]:
-        counts[name] = 0
-        read, written = _READERS[name]
+    def look(self, fields: "dict[str, Any]", by: str) -> "Generator[dict[str, Any]]":
+        """Begin to look; the answers are lines. Refused where it isn't clear at whom, or the audit log can't take it."""
+        recorder = self._recorder
+        own = not fields["agreed"]
+        if own and fields["address"] is None:
+            raise calls.Refused("access: neither own nor agreed; accepted: address, of who asks; or agreed 1, where she has agreed")
+        if not own and by not in calls.STAFF:
+            raise calls.Refused("access.agreed: not for a portal; accepted: address, of who asks")
+        mac = calls.named(fields, self._holder)
+        if not own and not recorder.audit.note("access", by):
+            raise calls.Refused("the audit log can't take it; accepted: again once it can")
+        if not own:
+            return self._lines(mac)
+        now = recorder.clock.source.monotonic()
+        if self._looking or now < self._next:
+            raise calls.Refused("somebody else is looking; accepted: again in a moment")
+        recorder.audit.note("look", by)  # where it has no room left it is counted: a guest can't take the right from others by asking
+        return self._own(mac, now)
+
+    def _own(self, mac: bytes, began: int) -> "Generator[dict[str, Any]]":
+        lines = self._lines(mac)
+        self._looking = True
         try:
-            for row in read(line.paths.root, mac, wall, source.monotonic()):
-                counts[name] += 1
-                print(canonical.dumps(row) if as_json else written(row))
-        except (OSError, SealError):
-            sys.stderr.write("oubli: " + name + " changed while it was read, or this isn't root; accepted: once more, as root\n")
-            return 1
-    consents = line.ask("consent own", terminal=line["--mac"])
-    if consents is None:
-        return 1
-    agreed = consents["consents"]
-    return line.show(
-        {"records": counts, "sealed": answer["sealed"], "consents": agreed}, _summary(counts, answer["sealed"]) + _agreed(agreed)
-    )
+            for line in lines:
+                yield line
+        finally:
+            lines.close()
+            self._looking = False
+            now = self._recorder.clock.source.monotonic()
+            self._next = now + PAUSE * (now - began)
 
-
-def _agreed(consents: "list[dict[str, Any]]") -> "list[str]":
-    """Return lines on the consents of this terminal that are remembered (L34-V-2)."""
-    out = []
-    for one in consents:
-        what = (
-            ", ".join(one["purposes"]) + ": " + one["state"] + " since " + dates.moment(one["since"]) + ", ends " + dates.moment(one["end"])
-        )
-        out.append("consent to " + what + "; third parties: " + one["third_parties"] + "; text " + one["text"])
-    return out
-
-
-def _summary(counts: "dict[str, int]", sealed: "list[dict[str, Any]]") -> "list[str]":
-    out = [str(counts[name]) + " records of this terminal in " + name + " (" + law.purpose(name).paragraph + ")" for name in sorted(counts)]
-    for store in sealed:
-        out.append(store["purpose"] + " (" + law.purpose(store["purpose"]).paragraph + "): sealed, this device can't read it; each record")
-        out.append("  goes " + law.duration(store["lifetime_seconds"]) + " after it began at the latest; the custodian answers for it")
-    out.append("the day's anonymous sums may have one row of it, under a key that is destroyed at 03:00 UTC;")
-    out.append("its addresses are in memory as long as it has them, and while connections of it last")
-    return out
+    def _lines(self, mac: bytes) -> "Generator[dict[str, Any]]":
+        """Yield what there is in all, then records, then how many they were."""
+        recorder = self._recorder
+        purposes = recorder.config.purposes
+        sealed = [name for name in sorted(purposes) if law.purpose(name).custody == law.CUSTODIAN]
+        yield {"sealed": [{"purpose": name, "lifetime_seconds": purposes[name].lifetime} for name in sealed]}
+        source = recorder.clock.source
+        wall = source.wall() if recorder.clock.trusted else None
+        counts = {}
+        for name in sorted(purposes):
+            if name in sealed:
+                continue
+            counts[name], seen, rows = 0, 0, []
+            found = _READERS[name](recorder.paths.root, mac, wall, source.monotonic())
+            try:
+                for row in found:
+                    seen += 1
+                    if row is not None:
+                        counts[name] += 1
+                        rows.append(row)
+                    if seen % STEP == 0 or len(rows) == ROWS:
+                        yield {"purpose": name, "rows": rows}
+                        rows = []
+            except (OSError, SealError):
+                raise calls.Refused(name + " changed while it was read; accepted: once more")
+            finally:
+                found.close()
+            yield {"purpose": name, "rows": rows}
+        own = {"consents": []} if recorder.consented is None else recorder.consented.own({"terminal": mac, "address": None})
+        yield {"records": counts, "consents": own["consents"]}
 
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Iterator
+    from typing import Any, Callable, Generator
 
-    from agent.command import Line
+    from agent.recorder import Recorder
     from agent.vault.record import Record

@@ -95,19 +95,25 @@ class Line:
 
     def ask(self, call: str, **fields: "object") -> "dict[str, Any] | None":
         """Return the recorder's answer to a call; None, and the reason on standard error, where it gave none."""
+        told: "dict[str, Any] | None" = None
+        for answer in self.ask_for(call, **fields):
+            told = answer
+        return told
+
+    def ask_for(self, call: str, **fields: "object") -> "Iterator[dict[str, Any]]":
+        """Yield the lines of the recorder's answer to a call; where it gives no more, the reason is on standard error."""
         from agent.control import client
 
         try:
-            answer = client.ask(self.paths.socket, call, **fields)
+            for answer in client.ask_for(self.paths.socket, call, **fields):
+                if "error" in answer:
+                    sys.stderr.write("oubli: " + answer["error"] + "\n")
+                    return
+                yield answer
         except (OSError, ValueError) as failure:
             refused = isinstance(failure, OSError) and failure.errno == errno.EACCES
             why = "not permitted for this user" if refused else "the recorder isn't running"
             sys.stderr.write("oubli: no answer at " + self.paths.socket + ": " + why + "\n")
-            return None
-        if "error" in answer:
-            sys.stderr.write("oubli: " + answer["error"] + "\n")
-            return None
-        return answer
 
     def show(self, value: "Any", lines: "Sequence[str]") -> int:
         """Print the value where --json was given, else the lines; returns 0."""
@@ -217,4 +223,4 @@ class Table:
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Callable, Sequence
+    from typing import Any, Callable, Iterator, Sequence

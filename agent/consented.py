@@ -192,15 +192,7 @@ class Consented:
 
     def terminal(self, fields: "dict[str, Any]") -> bytes:
         """Return the MAC that a call names, by itself or by an address that it holds now."""
-        if (fields["terminal"] is None) == (fields["address"] is None):
-            raise calls.Refused("which terminal isn't clear; accepted: either terminal or address")
-        if fields["terminal"] is not None:
-            mac: bytes = fields["terminal"]
-            return mac
-        held = self._who.holder(fields["address"])
-        if held is None:
-            raise calls.Refused("address: nobody on the LAN is known to hold it; accepted: a terminal's present address")
-        return held
+        return calls.named(fields, self._who.holder)
 
     def grant(self, fields: "dict[str, Any]", by: str) -> "dict[str, Any]":
         """Take a consent."""

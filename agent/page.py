@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """`oubli page`: one request of the page on which the person at a terminal suspends, resumes or withdraws (L34-V-3, L34-V-4).
 
-A CGI program (RFC 3875): the request is environment and standard input, the answer standard output. Which terminal asks is
-REMOTE_ADDR, the web server's own word; nothing of the request's text is ever shown. What changes anything must be a POST from a page
-of this same host (Origin, else Referer), so that another site's page can't do it through a guest's browser. No script, no cookie.
+She sees there, too, what the gateway holds on it (law 78-17, to which L34-1 VI refers). A CGI program (RFC 3875): the request is
+environment and standard input, the answer standard output. Which terminal asks is REMOTE_ADDR, the web server's own word; nothing of
+the request's text is ever shown. What changes anything, or shows records, must be a POST from a page of this same host (Origin, else
+Referer), so that another site's page can't do it through a guest's browser. No script, no cookie.
 """
 
 import os
@@ -13,10 +14,23 @@ from agent.runtime.libc import LIBC
 from agent.runtime.sockets import packed
 
 LIMIT = 256  # octets of a request's body
+SHOWN = 100  # records on a page, the newest; all of them: `oubli who`
 ACTS = ("suspend", "resume", "withdraw")
 _LANGUAGES = ("fr", "en")
 _WORDS = {
-    "title": ("Vos accords", "Your consents"),
+    "title": ("Vos données", "Your data"),
+    "see": ("Voir ce qui est conservé sur cet appareil", "See what is kept on this device"),
+    "records": ("enregistrements", "records"),
+    "newest": ("les plus récents d'abord ; tous : demandez à l'exploitant", "the newest first; for all of them ask the operator"),
+    "security": ("sécurité du réseau", "security of the network"),
+    "attribution": ("attribution des adresses", "attribution of addresses"),
+    "billing": ("facturation", "billing"),
+    "sealed": (
+        "scellé : cet appareil ne peut pas le lire ; un tiers en répond, et chaque donnée disparaît au plus tard après",
+        "sealed: this gateway can't read it; a third party answers for it, and each record goes at the latest after",
+    ),
+    "days": ("jours", "days"),
+    "busy": ("Une autre demande est en cours. Essayez encore dans un moment.", "Another request is being answered. Try again in a moment."),
     "none": ("Aucun accord n'est enregistré pour cet appareil.", "No consent is recorded for this device."),
     "services": ("connexions", "connections"),
     "location": ("position (borne Wi-Fi)", "location (Wi-Fi access point)"),
@@ -78,9 +92,16 @@ _HEADERS = (
 class _Page:
     """One request and its answer."""
 
-    def __init__(self, environment: "Callable[[str], str | None]", body: "Callable[[int], bytes]", ask: "Callable[..., Any]") -> None:
+    def __init__(
+        self,
+        environment: "Callable[[str], str | None]",
+        body: "Callable[[int], bytes]",
+        ask: "Callable[..., Any]",
+        look: "Callable[[str], Any]",
+    ) -> None:
         self._environment = environment
         self._ask = ask
+        self._look = look
         query = environment("QUERY_STRING") or ""
         size = environment("CONTENT_LENGTH") or "0"
         self.fields = _fields(query)
@@ -102,10 +123,12 @@ class _Page:
             return self.page("400 Bad Request", self.paragraph("bad"))
         if not self.posted:
             return self.overview(address)
-        if act not in ACTS:
+        if act not in ACTS and act != "see":
             return self.page("400 Bad Request", self.paragraph("bad"))
         if not self._from_here():
             return self.page("403 Forbidden", self.paragraph("bad"))
+        if act == "see":
+            return self.held(address)
         done = self._ask("consent " + act, address=address)
         if "error" in done:
             return self.page("503 Service Unavailable", self.paragraph("refused"))
@@ -133,7 +156,31 @@ class _Page:
         buttons = [act for act, needs in (("suspend", "active"), ("resume", "suspended")) if needs in states]
         if "active" in states or "suspended" in states:
             buttons.append("withdraw")
-        return self.page("200 OK", said + shown + "".join([self.button(act) for act in buttons]))
+        return self.page("200 OK", said + shown + "".join([self.button(act) for act in buttons + ["see"]]))
+
+    def held(self, address: str) -> str:
+        """Return the page with what is held on this terminal: how much of each purpose, and the newest records."""
+        sealed: "list[dict[str, Any]]" = []
+        counts: "dict[str, int] | None" = None
+        newest: "list[str]" = []
+        for answer in self._look(address):
+            if "error" in answer:
+                return self.page("503 Service Unavailable", self.paragraph("unknown" if answer["error"].startswith("address") else "busy"))
+            sealed = answer.get("sealed", sealed)
+            counts = answer.get("records", counts)
+            newest += [_plain(_record(row)) for row in answer.get("rows", ())]
+            newest = newest[-SHOWN:]
+        if counts is None:  # it ended before its end
+            return self.page("503 Service Unavailable", self.paragraph("busy"))
+        lines = [self.say(name) + ": " + str(counts[name]) + " " + self.say("records") for name in sorted(counts)]
+        for store in sealed:
+            end = str(store["lifetime_seconds"] // 86400) + " " + self.say("days")
+            lines.append(self.say(store["purpose"]) + ": " + self.say("sealed") + " " + end)
+        shown = "<ul>\n" + "".join(["<li>" + _plain(line) + "</li>\n" for line in lines]) + "</ul>\n"
+        if sum(counts.values()) > len(newest):
+            shown += self.paragraph("newest")
+        newest.reverse()
+        return self.page("200 OK", shown + "<ul>\n" + "".join(["<li>" + line + "</li>\n" for line in newest]) + "</ul>\n")
 
     def paragraph(self, word: str) -> str:
         """Return a paragraph of the page."""
@@ -168,6 +215,12 @@ def _plain(text: str) -> str:
     return text
 
 
+def _record(row: "dict[str, Any]") -> str:
+    from agent.access_verbs import written
+
+    return written(row).strip()
+
+
 def _ascii(letter: str) -> str:
     return letter if ord(letter) < 128 else "&#" + str(ord(letter)) + ";"
 
@@ -200,12 +253,19 @@ def run(line: "Line") -> int:
         except (OSError, ValueError):
             return {"error": ""}
 
-    sys.stdout.write(_Page(os.getenv, _body, ask).answer())
+    def look(address: str) -> "Iterator[dict[str, Any]]":
+        try:
+            for answer in client.ask_for(line.paths.socket, "access", address=address):
+                yield answer
+        except (OSError, ValueError):
+            yield {"error": ""}
+
+    sys.stdout.write(_Page(os.getenv, _body, ask, look).answer())
     return 0
 
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Callable
+    from typing import Any, Callable, Iterator
 
     from agent.command import Line

@@ -75,6 +75,7 @@ class Recorder:
     """
 
     _key_days: "int | None" = None  # of the custodian's keys, when health was last told
+    _access: "Access | None" = None
 
     def __init__(
         self,
@@ -507,14 +508,13 @@ class Recorder:
         self._wall = self.clock.source.wall()
         return {"read": self._read_leases()}
 
-    def access(self, by: str) -> "dict[str, Any]":
-        """Note that somebody looks at what is held on a terminal (of which nothing is told here), and say which stores there are."""
-        if not self.audit.note("access", by):
-            raise calls.Refused("the audit log can't take it; accepted: again once it can")
-        names = sorted(self.config.purposes)
-        sealed = [name for name in names if law.purpose(name).custody == law.CUSTODIAN]
-        stores = [{"purpose": name, "lifetime_seconds": self.config.purposes[name].lifetime} for name in sealed]
-        return {"clock": self.clock.state, "readable": [name for name in names if name not in sealed], "sealed": stores}
+    def access(self, fields: "dict[str, Any]", by: str) -> "Generator[dict[str, Any]]":
+        """Look at what is held on a terminal, for the person at it; read only where it is needed, for its room costs heap."""
+        if self._access is None:
+            from agent.access import Access
+
+            self._access = Access(self, self._who.holder)
+        return self._access.look(fields, by)
 
     def erase(self, purpose: str, by: str) -> "dict[str, Any]":
         """Destroy what a purpose keeps, or "all" of them; `by` is the caller's role."""
@@ -594,8 +594,9 @@ class Recorder:
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Callable, Protocol
+    from typing import Any, Callable, Generator, Protocol
 
+    from agent.access import Access
     from agent.capture.bus import Bus
     from agent.capture.stations import Stations
     from agent.clock import TimeSource

@@ -291,8 +291,14 @@ def as_user(user: int, groups: str = "") -> list[str]:
 
 def asked_as(user: int, groups: str, path: Path, request: str) -> dict:
     """Return the answer to a process of this user and these groups."""
+    (line,) = lines_as(user, groups, path, request)
+    return line
+
+
+def lines_as(user: int, groups: str, path: Path, request: str) -> list[dict]:
+    """Return the lines of an answer to a process of this user and these groups."""
     words = [*as_user(user, groups), *TALK, str(path), request]
-    return json.loads(subprocess.run(words, capture_output=True, check=True, timeout=20).stdout)
+    return [json.loads(line) for line in subprocess.run(words, capture_output=True, check=True, timeout=20).stdout.splitlines()]
 
 
 @pytest.mark.needs("root", "setpriv", "perl")
@@ -755,9 +761,31 @@ def test_a_person_sees_what_is_held_on_her_terminal_and_nothing_of_others(interp
         accepted = "oubli: --mac: not understood; accepted: a terminal's MAC such as 02:00:00:00:00:01\n"
         for wrong in ("02:00", "0g:00:00:00:00:01", "ff:ff:ff:ff:ff:ff", "192.168.7.21"):
             assert gateway.oubli(interpreter, "who", "--mac", wrong, "--agreed") == (2, "", accepted)
+        # She herself, on the page: the terminal that holds the address she asks from, whoever that is.
+        for name, text in ACCOUNTS.items():
+            (folder / "etc" / name).write_text(text)
+        path = folder / "var/run/oubli/control/socket"
+        look = '{"v":1,"call":"access","address":"192.168.7.21"}'
+        lines = lines_as(4242, "", path, look)
+        assert [row for line in lines for row in line.get("rows", ())] == rows
+        assert lines[-1] == {"records": {"security": len(rows)}, "consents": [], "v": 1}
+        assert "error" in lines_as(4242, "", path, look.replace(".21", ".99"))[0]
+        by_others = {
+            look[:-1] + ',"agreed":1}': (4242, "", "access.agreed: not for a portal; accepted: address, of who asks"),
+            f'{{"v":1,"call":"access","terminal":"{HERS}"}}': (4242, "", "access: neither own nor agreed"),
+            look: (65534, "", "not permitted for this user"),
+        }
+        for asked, (user, groups, why) in by_others.items():
+            (line,) = lines_as(user, groups, path, asked)
+            assert line["error"].startswith(why)
+        assert [row for line in lines_as(65534, "1234", path, look[:-1] + ',"agreed":1}') for row in line.get("rows", ())] == rows
+        # Who isn't root has no way to her records but by this call.
+        denied = [*as_user(65534, "1234"), "cat", str(folder / "var/run/oubli/keys")]
+        assert subprocess.run(denied, capture_output=True, check=False).returncode != 0
         log = "\n".join(gateway.stop())
         acts = gateway.oubli(interpreter, "log")[1]
         assert acts.count(" access root") == 3
+        assert (acts.count(" access operator"), acts.count(" look portal")) == (1, 1)
         for place in (log, acts, (folder / "srv/oubli/audit/00000001").read_text()):
             assert not any(word in place.lower() for word in (HERS, HERS.replace(":", ""), "192.168.7.21"))
 

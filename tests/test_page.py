@@ -74,7 +74,7 @@ class Recorder:
     def __init__(self, root: Path) -> None:
         (root / "var/run/oubli/control").mkdir(parents=True)
         self.asked: list[dict] = []
-        self.answers: dict[str, dict] = {"consent own": {"consents": [CONSENT]}}
+        self.answers: dict[str, dict | list[dict]] = {"consent own": {"consents": [CONSENT]}}
         self._listener = sockets.unix_server(str(root / "var/run/oubli/control/socket"), 0o666)
         os.set_blocking(self._listener, True)
         threading.Thread(target=self._serve, daemon=True).start()
@@ -86,7 +86,9 @@ class Recorder:
             with peer, peer.makefile("rwb") as stream:
                 request = json.loads(stream.readline())
                 self.asked.append(request)
-                stream.write(json.dumps({"v": 1} | self.answers.get(request["call"], {"error": "no"})).encode() + b"\n")
+                said = self.answers.get(request["call"], {"error": "no"})
+                for line in said if isinstance(said, list) else [said]:
+                    stream.write(json.dumps({"v": 1} | line).encode() + b"\n")
 
 
 @pytest.fixture
@@ -113,14 +115,14 @@ def test_the_page_shows_what_its_own_terminal_agreed_to(interpreter, recorder, t
     assert "default-src 'none'" in headers["Content-Security-Policy"]
     assert recorder.asked == [{"v": 1, "call": "consent own", "address": "192.168.1.10"}]
     assert "connections, location (Wi-Fi access point): in force until 2027-01-16; passed on to: nobody" in page.text
-    assert page.acts() == ["suspend", "withdraw"]
+    assert page.acts() == ["suspend", "withdraw", "see"]
     _, _, page = ask(interpreter, tmp_path, HTTP_ACCEPT_LANGUAGE="fr")
     assert "connexions, position (borne Wi-Fi): en vigueur jusqu'au 2027-01-16" in page.text
     assert "Retirer, et effacer ce qui a été conservé" in page.text
     recorder.answers["consent own"] = {"consents": [CONSENT | {"state": "suspended"}]}
-    assert ask(interpreter, tmp_path)[2].acts() == ["resume", "withdraw"]
+    assert ask(interpreter, tmp_path)[2].acts() == ["resume", "withdraw", "see"]
     recorder.answers["consent own"] = {"consents": [CONSENT | {"state": "withdrawn"}]}
-    assert ask(interpreter, tmp_path)[2].acts() == []
+    assert ask(interpreter, tmp_path)[2].acts() == ["see"]
     recorder.answers["consent own"] = {"consents": []}
     assert "Aucun accord n'est enregistré" in ask(interpreter, tmp_path)[2].text
 
@@ -192,12 +194,58 @@ def test_without_a_recorder_it_says_so(interpreter, tmp_path):
     assert "n'est pas reconnu" in ask(interpreter, tmp_path)[2].text
 
 
+ROW = {
+    "start": 1800000000, "seconds": 60, "service": "web", "protocol": "tcp", "address": "192.168.1.10", "source_port": 41001,
+    "translated_port": 20012, "bytes_up": 1000, "bytes_down": 2000, "packets_up": 3, "packets_down": 4,
+}  # fmt: skip
+STAY = {"start": 1800000000, "seconds": 600, "access_point": "wlan0<b>"}
+
+
+def test_a_person_sees_what_is_held_on_her_device(interpreter, recorder, tmp_path):
+    """Right of access (law 78-17, L34-1 VI): how much of each purpose, the newest records, what can't be read here and its end."""
+    recorder.answers["access"] = [
+        {"sealed": [{"purpose": "attribution", "lifetime_seconds": 365 * 86400}]},
+        {"purpose": "location", "rows": [STAY]},
+        *({"purpose": "security", "rows": [ROW | {"source_port": 30000 + 20 * turn + port} for port in range(20)]} for turn in range(6)),
+        {"records": {"security": 120, "location": 1}, "consents": []},
+    ]
+    status, _, page = ask(interpreter, tmp_path, "act=see", REQUEST_METHOD="POST", HTTP_ACCEPT_LANGUAGE="en", **SAME)
+    assert (status, recorder.asked) == ("200 OK", [{"v": 1, "call": "access", "address": "192.168.1.10"}])
+    assert "security of the network: 120 records" in page.text
+    assert "location (Wi-Fi access point): 1 records" in page.text
+    assert "attribution of addresses: sealed: this gateway can't read it; a third party answers for it" in page.text
+    assert page.text.count("192.168.1.10 port ") == 100
+    assert page.text.index("port 30119 ") < page.text.index("port 30020 ")
+    assert "port 30019 " not in page.text
+    assert "for all of them ask the operator" in page.text
+    recorder.answers["access"] = [{"sealed": []}, {"purpose": "location", "rows": [STAY]}, {"records": {"location": 1}, "consents": []}]
+    _, _, page = ask(interpreter, tmp_path, "act=see&lang=fr", REQUEST_METHOD="POST", **SAME)
+    assert "600 s, access point wlan0<b>" in page.text
+    assert "b" not in {tag for tag, _ in page.tags}
+    for said, shown in (
+        ([{"error": "somebody else is looking; accepted: again in a moment"}], "Une autre demande"),
+        ([{"sealed": []}, {"error": "security changed while it was read; accepted: once more"}], "Une autre demande"),
+        ([{"sealed": []}], "Une autre demande"),  # it ended before its end
+        ([{"error": "address: nobody on the LAN is known to hold it; accepted: a terminal's present address"}], "n'est pas reconnu"),
+    ):
+        recorder.answers["access"] = said
+        status, _, page = ask(interpreter, tmp_path, "act=see", REQUEST_METHOD="POST", **SAME)
+        assert status == "503 Service Unavailable"
+        assert shown in page.text
+    # Another site can't have it shown, or asked for.
+    recorder.asked.clear()
+    for source in ({}, {"HTTP_ORIGIN": "http://evil.example"}):
+        assert ask(interpreter, tmp_path, "act=see", REQUEST_METHOD="POST", **source)[0] == "403 Forbidden"
+    ask(interpreter, tmp_path, QUERY_STRING="act=see")
+    assert "access" not in [one["call"] for one in recorder.asked]
+
+
 def test_the_static_page_offers_suspension_in_both_languages():
     """It is what a portal links to; its forms go to the handler, which ships executable beside it."""
     page = well_formed((PROJECT / "boards/common/www/oubli/index.html").read_text())
     forms = [values for tag, values in page.tags if tag == "form"]
-    assert [(form["action"], form["method"]) for form in forms] == [("/cgi-bin/oubli", "post"), ("/cgi-bin/oubli", "get")] * 2
-    assert page.acts() == ["suspend", "suspend"]
+    assert [(form["action"], form["method"]) for form in forms] == [("/cgi-bin/oubli", method) for method in ("post", "post", "get") * 2]
+    assert page.acts() == ["suspend", "see", "suspend", "see"]
     assert "Suspendre maintenant" in page.text
     assert "Suspend now" in page.text
     handler = PROJECT / "boards/common/www/oubli/cgi-bin/oubli"

@@ -36,7 +36,8 @@ ACTS: "dict[str, tuple[str | tuple[str, ...], ...]]" = {
     "loss": (CAUSES, NUMBER),
     "torn": (NUMBER,),
     "erase": (PURPOSES + ("all",), BY),
-    "access": (BY,),
+    "access": (BY,),  # an operator looks, with her agreement
+    "look": (BY,),  # the person at a terminal looks
     "consent": (("granted", "withdrawn", "suspended", "resumed", "expired"), BY),
     "request": (("enrolled", "run", "refused"), DIGEST),
     "freeze": (("run", "refused"), DIGEST),

@@ -125,7 +125,8 @@ def hexadecimal(digits: int) -> "Check":
 class Call:
     """One row: who may, which fields (name -> check; a name that ends in "?" may be left out), and `run(recorder, fields, roles)`.
 
-    The handler gets every field of the row, None for what was left out, and returns the answer or raises Refused.
+    The handler gets every field of the row, None for what was left out, and returns the answer or raises Refused. What takes long returns
+    a generator of answers instead: each is a line, made in a turn of its own.
     """
 
     def __init__(self, roles: "tuple[str, ...]", fields: "dict[str, Check]", run: "Callable[[Any, dict[str, Any], Roles], Answer]") -> None:
@@ -135,6 +136,7 @@ class Call:
 
 
 _WHOSE: "dict[str, Check]" = {"terminal?": terminal, "address?": address}  # one of the two
+_LOOK: "dict[str, Check]" = {"terminal?": terminal, "address?": address, "agreed?": number(1, 1)}
 _GRANT: "dict[str, Check]" = {
     "terminal?": terminal,
     "address?": address,
@@ -150,7 +152,7 @@ CALLS = {
     "status": Call(STAFF, {}, lambda recorder, _fields, _roles: recorder.status()),
     "ntp": Call((ROOT,), {}, lambda recorder, _fields, _roles: recorder.confirm_time()),
     "leases": Call((ROOT,), {}, lambda recorder, _fields, _roles: recorder.read_leases()),
-    "access": Call((ROOT,), {}, lambda recorder, _fields, roles: recorder.access(roles[0])),
+    "access": Call(_PORTAL, _LOOK, lambda recorder, fields, roles: recorder.access(fields, roles[0])),
     "consent grant": Call(_PORTAL, _GRANT, lambda recorder, fields, roles: recorder.by_consent().grant(fields, roles[0])),
     "consent withdraw": Call(_PORTAL, _WHOSE, lambda recorder, fields, roles: recorder.by_consent().withdraw(fields, roles[0])),
     "consent suspend": Call(_PORTAL + (ANYONE,), _WHOSE, lambda recorder, fields, roles: recorder.by_consent().suspend(fields, roles[0])),
@@ -214,6 +216,16 @@ class Peers:
         return -1
 
 
+def named(fields: "dict[str, Any]", holder: "Callable[[bytes], bytes | None]") -> bytes:
+    """Return the MAC that a call names, by itself or by an address; `holder` answers who holds an address now."""
+    if (fields["terminal"] is None) == (fields["address"] is None):
+        raise Refused("which terminal isn't clear; accepted: either terminal or address")
+    mac: "bytes | None" = fields["terminal"] if fields["address"] is None else holder(fields["address"])
+    if mac is None:
+        raise Refused("address: nobody on the LAN is known to hold it; accepted: a terminal's present address")
+    return mac
+
+
 def answer(recorder: "Any", line: bytes, roles: "Roles", table: "dict[str, Call]" = CALLS) -> "Answer":
     """Answer one line of a caller with these roles."""
     try:
@@ -253,8 +265,8 @@ def _answer(recorder: "Any", line: bytes, roles: "Roles", table: "dict[str, Call
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Callable, Sequence
+    from typing import Any, Callable, Generator, Sequence
 
     Roles = tuple[str, ...]
-    Answer = dict[str, Any]
+    Answer = dict[str, Any] | Generator[dict[str, Any]]
     Check = Callable[[object], object]

@@ -29,33 +29,51 @@ def _connect(path: str) -> int:
 
 def ask(path: str, call: str, **fields: "object") -> "dict[str, Any]":
     """Return the answer to one call; OSError where nobody answers in time, ValueError where it isn't an answer."""
+    answer: "dict[str, Any]" = {}
+    for answer in ask_for(path, call, **fields):  # noqa: B007 (there is one)
+        pass
+    return answer
+
+
+def ask_for(path: str, call: str, **fields: "object") -> "Iterator[dict[str, Any]]":
+    """Yield the lines of the answer to one call, one at least; errors as above. Take all of them."""
     descriptor = _connect(path)
     try:
         fields["v"], fields["call"] = VERSION, call
         sockets.send_some(descriptor, (canonical.dumps(fields) + "\n").encode())
         poll = sockets.Poll()
         poll.add(descriptor)
-        data = b""
-        while b"\n" not in data and len(data) < LIMIT:
-            if not poll.wait(PATIENCE):
-                raise OSError(errno.ETIMEDOUT, "")
-            part = sockets.read_some(descriptor, 4096)
+        data, told = b"", 0
+        while True:
+            line, found, rest = data.partition(b"\n")
+            if found:
+                yield _answer(line)
+                data, told = rest, told + 1
+                continue
+            part = b""
+            if len(data) < LIMIT:
+                if not poll.wait(PATIENCE):
+                    raise OSError(errno.ETIMEDOUT, "")
+                part = sockets.read_some(descriptor, 4096) or b""
             if not part:
                 break
             data += part
-        if not data.endswith(b"\n"):  # cut off: a lenient parser would close the braces by itself
+        if data or not told:  # cut off: a lenient parser would close the braces by itself
             raise ValueError
-        try:
-            answer = json.loads(data)
-        except RuntimeError:  # nested deeper than the parser goes
-            raise ValueError
-        if not isinstance(answer, dict) or answer.pop("v", None) != VERSION:
-            raise ValueError
-        return answer
     finally:
         sockets.close(descriptor)
 
 
+def _answer(line: bytes) -> "dict[str, Any]":
+    try:
+        answer = json.loads(line)
+    except RuntimeError:  # nested deeper than the parser goes
+        raise ValueError
+    if not isinstance(answer, dict) or answer.pop("v", None) != VERSION:
+        raise ValueError
+    return answer
+
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Any, Iterator

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""AF_UNIX server: one JSON line in, one out, then closed. Bounded in clients, octets, time and rate.
+"""AF_UNIX server: one JSON line in, one out (several where the answer takes long), then closed. Bounded in clients, octets, time and rate.
 
 The caller is known by the kernel's word (SO_PEERCRED), never by his own; what he may ask is in agent.control.calls. Places are
 few: somebody who isn't root holds two at most, and all of them together half of them, so that root finds one.
@@ -14,6 +14,7 @@ OTHERS = 4  # of these, for those who aren't root
 EACH = 2  # of these, for one user
 LINE = 4096
 PATIENCE = 5000000000  # ns a client may take for its line and for reading the answer
+LONGEST = 120000000000  # ns that an answer of many lines may take, each of them within PATIENCE
 RATE = 20  # calls a second of a user who isn't root
 _SECOND = 1000000000
 _MODE = 0o666  # everybody may knock: a suspension of consent needs no account (L34-V-4)
@@ -25,16 +26,19 @@ class _Client:
         self.user = user
         self.roles = roles
         self.deadline = deadline
+        self.latest = deadline - PATIENCE + LONGEST
         self.inbox = b""
         self.outbox = b""
+        self.rest: "Generator[dict[str, Any]] | None" = None  # lines of the answer that aren't made yet
 
 
 class Server:
-    """Serves `answer(line, roles) -> dict` on a socket at `path`, inside somebody else's poll loop; `peers` gives the roles."""
+    """Serves `answer(line, roles)`, a dict or a generator of them, on a socket at `path`, inside another's poll loop.
 
-    def __init__(
-        self, path: str, poll: sockets.Poll, peers: "calls.Peers", answer: "Callable[[bytes, calls.Roles], dict[str, Any]]"
-    ) -> None:
+    `peers` gives the roles.
+    """
+
+    def __init__(self, path: str, poll: sockets.Poll, peers: "calls.Peers", answer: "Callable[[bytes, calls.Roles], calls.Answer]") -> None:
         self.listener = sockets.unix_server(path, _MODE)
         self._poll = poll
         self._peers = peers
@@ -93,7 +97,9 @@ class Server:
         return True
 
     def _serve(self, client: _Client, now: int) -> None:
-        if not client.outbox:
+        if client.rest is not None:
+            self._next(client, now)
+        elif not client.outbox:
             data = sockets.read_some(client.descriptor, LINE - len(client.inbox))
             if data is None:
                 return
@@ -106,15 +112,30 @@ class Server:
                 self._drop(client)
                 return
             answer = self._reply(client, now)
-            answer["v"] = calls.VERSION
-            client.outbox = (canonical.dumps(answer) + "\n").encode()
             self._poll.remove(client.descriptor)
             self._poll.add(client.descriptor, writable=True)
+            if isinstance(answer, dict):
+                client.outbox = _line(answer)
+            else:
+                client.rest = answer
+                self._next(client, now)
         client.outbox = client.outbox[sockets.send_some(client.descriptor, client.outbox) :]
-        if not client.outbox:
+        if not client.outbox and client.rest is None:
             self._drop(client)
 
-    def _reply(self, client: _Client, now: int) -> "dict[str, Any]":
+    def _next(self, client: _Client, now: int) -> None:
+        """Make the next line of an answer, one a turn, once the one before it has been taken."""
+        if client.outbox or client.rest is None:
+            return
+        client.deadline = min(now + PATIENCE, client.latest)
+        try:
+            client.outbox = _line(next(client.rest))
+        except StopIteration:
+            client.rest = None
+        except calls.Refused as failure:
+            client.outbox, client.rest = _line({"error": failure.args[0]}), None
+
+    def _reply(self, client: _Client, now: int) -> "calls.Answer":
         if calls.ROOT not in client.roles:
             if now - self._second >= _SECOND:
                 self._second, self._calls = now, {}
@@ -125,6 +146,8 @@ class Server:
 
     def _drop(self, client: _Client) -> None:
         del self._clients[client.descriptor]
+        if client.rest is not None:
+            client.rest.close()
         self._poll.remove(client.descriptor)
         sockets.close(client.descriptor)
 
@@ -134,6 +157,11 @@ class Server:
             self._drop(client)
         self._poll.remove(self.listener)
         sockets.close(self.listener)
+
+
+def _line(answer: "dict[str, Any]") -> bytes:
+    answer["v"] = calls.VERSION
+    return (canonical.dumps(answer) + "\n").encode()
 
 
 def _refuse(descriptor: int, why: str) -> None:
@@ -146,4 +174,4 @@ def _refuse(descriptor: int, why: str) -> None:
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Callable
+    from typing import Any, Callable, Generator

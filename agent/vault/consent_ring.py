@@ -210,7 +210,7 @@ def _entry(view: "bytearray | memoryview", at: int, size: int) -> "tuple[int, in
     return struct.unpack_from(_ENTRY_FORMAT, view, at)
 
 
-def read(root: str, purpose: str, wall: "int | None", monotonic: int) -> "Iterator[bytes]":
+def read(root: str, purpose: str, wall: "int | None", monotonic: int) -> "Generator[bytes]":
     """Yield a purpose's records that can be read, oldest first, packed.
 
     `root` is the folder above var/run/oubli; times of now in ns, `wall` None where it isn't trusted. SealError at a damaged entry.
@@ -242,4 +242,4 @@ def read(root: str, purpose: str, wall: "int | None", monotonic: int) -> "Iterat
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Callable, Iterator
+    from typing import Callable, Generator

@@ -388,7 +388,7 @@ class Ring:
         self._places.close()
 
 
-def read(root: str, purpose: str, wall: "int | None", monotonic: int) -> "Iterator[Record]":
+def read(root: str, purpose: str, wall: "int | None", monotonic: int) -> "Generator[Record]":
     """Yield a purpose's readable records, oldest segment first; nothing that is past its deadline (EXP-1).
 
     `root` is the folder above var/run/oubli; `wall` (None: not trusted) and `monotonic` are now, in ns. SealError at a segment that was
@@ -414,16 +414,19 @@ def read(root: str, purpose: str, wall: "int | None", monotonic: int) -> "Iterat
 
 def read_segment(folder: str, slot: keys.Slot, sodium: crypto.Sodium, scratch: memory.Region) -> "Iterator[Record]":
     """Yield one segment's records, whatever its age; SealError where it was damaged or cut. `scratch` has two pages."""
+    written = slot.written()
     with open(folder + "/" + ("%08x" % slot.number), "rb") as file:
         header = file.read(segment.HEADER)
         _, window, _, _, stream = segment.parse(header)
         unpacker = Unpacker(window)
         sodium.stream_read(scratch.address, stream, slot.key)
         ended = False
-        for chunk in segment.chunks(file, slot.written() - segment.HEADER):
+        for chunk in segment.chunks(file, written - segment.HEADER):
             size, tag = sodium.stream_pull(scratch.address, scratch.address + 64, chunk, header)
             yield from unpacker.unpack(memoryview(scratch.view)[64:], size)
             ended = tag == crypto.FINAL
+    if slot.state == keys.OPEN and slot.written() != written:
+        raise crypto.SealError  # what waited was sealed meanwhile
     if slot.state == keys.OPEN:
         with open(folder + "/chunks", "rb") as file:
             file.seek(slot.page * segment.PAGE)
@@ -435,7 +438,7 @@ def read_segment(folder: str, slot: keys.Slot, sodium: crypto.Sodium, scratch: m
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Callable, Iterator
+    from typing import Any, Callable, Generator, Iterator
 
     from agent.capture.connections import Connection
     from agent.vault.record import Holder, Record
