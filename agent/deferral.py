@@ -76,7 +76,7 @@ class Deferral:
         self._next = 0
         self._trusted = False
         self.sessions = Sessions()
-        self._portal = OpenNds(self.sessions)
+        self._portal = OpenNds(self.sessions, paths.portal)
         self.attribution: "attribution.Attribution | None" = None
         self.billing: "billing.Billing | None" = None
         grounds = {}
@@ -302,6 +302,14 @@ class Deferral:
 
     def status(self, name: str) -> "dict[str, Any]":
         """Return what `oubli status` shows of a purpose beside its store."""
+        entry = self._standing(name)
+        if self._portal.failures and entry:
+            entry["portal_failures"] = self._portal.failures
+            text = "openNDS's list failed or didn't come " + str(self._portal.failures) + " times: sessions may lack their user"
+            entry["notes"].append(text)
+        return entry
+
+    def _standing(self, name: str) -> "dict[str, Any]":
         if name == "attribution" and self._section is not None:
             section = self._section
             notes: "list[str]" = []

@@ -26,6 +26,7 @@ class Paths:
         self.texts = root + "/usr/share/oubli"
         self.ubus = root + "/var/run/ubus/ubus.sock"
         self.agents = root + "/etc/oubli/agents"
+        self.portal = root + "/var/run/oubli-portal/clients"
         self.run = run = root + "/var/run/oubli"
         self.vault = run + "/vault"
         self.keys = run + "/keys"

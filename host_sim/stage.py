@@ -290,7 +290,7 @@ class Stage:
         if self.recorder is None:
             return
         answer = calls.answer(self.recorder, bytes(self._payload[:length]), (calls.PORTAL, calls.ANYONE))
-        if "error" in answer:
+        if isinstance(answer, dict) and "error" in answer:
             self._refused.append([json.loads(bytes(self._payload[:length]))["call"], answer["error"]])
 
     def _station(self, _true: int, _length: int) -> None:

@@ -9,7 +9,6 @@ from agent.capture.nftables import Refused, Table
 from agent.control import desk, requests
 from agent.control.device_key import Signer
 from agent.runtime import sockets
-from agent.runtime.child import Child
 from agent.runtime.clocks import DeviceTime
 from agent.runtime.sodium import Sodium
 from agent.vault import attribution as attribution_records
@@ -227,7 +226,7 @@ def bill(folder: str, steps: "list[list[Any]]") -> "list[Any]":
 def portal(steps: "list[list[Any]]") -> "list[Any]":
     """Do steps with sessions and the reader of openNDS's list."""
     known = sessions.Sessions()
-    reader = opennds.OpenNds(known)
+    reader = opennds.OpenNds(known, "")
     answers: "list[Any]" = []
     for step in steps:
         if step[0] == "read":
@@ -249,33 +248,18 @@ def portal(steps: "list[list[Any]]") -> "list[Any]":
     return answers
 
 
-def ask_portal(command: str, seconds: int) -> "list[Any]":
-    """Ask a program as openNDS's is asked; returns MAC and user of each session, failures, ns that the slowest step took."""
+def read_portal(path: str, turns: int) -> "list[Any]":
+    """Read the list at a path, a turn a second; returns MAC and user of each session, failures, the slowest turn in ns."""
     known = sessions.Sessions()
-    reader = opennds.OpenNds(known, command, 1500000000)
+    reader = opennds.OpenNds(known, path)
     time, slowest = DeviceTime(), 0
-    begun = time.monotonic()
-    now = begun
-    while now < begun + seconds * 1000000000:
-        reader.tick(now)
-        after = time.monotonic()
-        slowest = max(slowest, after - now)
-        now = after
-        if reader.failures or (known.macs() and reader._child is None):
-            break
+    for turn in range(turns):
+        begun = time.monotonic()
+        reader.tick(turn * 1000000000)
+        slowest = max(slowest, time.monotonic() - begun)
     reader.close()
     told = [[_hex(mac), known.user(mac).decode()] for mac in known.macs()]
     return [told, reader.failures, slowest]
-
-
-def child(words: "list[str]", limit: int, seconds: int) -> "str | None":
-    """Run a program to its end, as bounded as said."""
-    time = DeviceTime()
-    parts: "list[bytes]" = []
-    one = Child(tuple(words), parts.append, limit, time.monotonic() + seconds * 1000000000)
-    while not one.tick(time.monotonic()):
-        pass
-    return _hex(b"".join(parts)) if one.well else None
 
 
 def kernel_table(devices: "list[str]", steps: "list[list[Any]]") -> "list[int]":
@@ -339,7 +323,7 @@ def enrol(path: str, line: str) -> bool:
 
 CALLS = (
     pack_attribution, unpack_attribution, pack_billing, unpack_billing, blocks_open, blocks_do, own_addresses, bill, portal,
-    ask_portal, child, kernel_table, judge, desk_run, enrol,
+    read_portal, kernel_table, judge, desk_run, enrol,
 )  # fmt: skip
 
 TYPE_CHECKING = False

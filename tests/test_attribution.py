@@ -4,9 +4,11 @@
 from __future__ import annotations
 
 import json
+import pwd
 import secrets
 import stat
 import subprocess
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -498,23 +500,42 @@ def test_fake_portal_speaks_as_the_real_one_does(fake):
     assert subprocess.run([fake, "auth", MAC_A], capture_output=True, check=False).returncode == 1
 
 
+SESSIONS = PROJECT / "boards/common/usr/sbin/oubli-sessions"
+
+
+@pytest.mark.needs("root", "busybox")
 @pytest.mark.parametrize("mode", ["list", "hang", "flood", "fail"])
-def test_portal_is_asked_in_bounded_time_and_output(stage, fake, mode):
-    """L34-I-2: the loop never waits for it, a deadline ends it, 512 KiB end it, each failure is counted."""
+def test_portal_is_asked_by_root_and_read_by_the_recorder(stage, fake, tmp_path, mode):
+    """L34-I-2: patience and 512 KiB end a question, each failure is counted; nobody but root changes the folder."""
     Path(f"{fake}.mode").write_text(mode)
-    told, failures, slowest = stage("ask_portal", str(fake), 20)
-    assert told == ([[MAC_A, "room12"]] if mode == "list" else [])
-    assert failures == (mode != "list")
-    assert slowest < 2_000_000_000
+    folder = tmp_path / "portal"
+    with subprocess.Popen(["busybox", "ash", SESSIONS, folder, fake, "nobody", "60", "1"], stderr=subprocess.PIPE, text=True) as asking:
+        limit = time.monotonic() + 60
+        while not (folder / "clients").exists():
+            assert asking.poll() is None
+            assert time.monotonic() < limit
+            time.sleep(0.05)
+        status = (folder / "clients").stat()
+        assert (status.st_uid, stat.S_IMODE(status.st_mode)) == (pwd.getpwnam("nobody").pw_uid, 0o400)
+        assert (folder.stat().st_uid, stat.S_IMODE(folder.stat().st_mode)) == (0, 0o711)
+        assert status.st_size == (0 if mode != "list" else Path(f"{fake}.json").stat().st_size)
+        told, failures, slowest = stage("read_portal", str(folder / "clients"), 60)
+        assert told == ([[MAC_A, "room12"]] if mode == "list" else [])
+        assert failures == (mode != "list")
+        assert slowest < 1_000_000_000
+        asking.terminate()
+        assert asking.wait(20) == 0
+        assert list(folder.iterdir()) == []
+    assert stage("read_portal", str(folder / "clients"), 600)[:2] == [[], 0]  # no portal is no failure
 
 
-def test_child_is_bounded_and_leaves_nothing_behind(any_stage):
-    """What it prints comes back whole; a program that isn't there, fails, floods or hangs gives nothing; it has two descriptors."""
-    assert any_stage("child", ["/bin/echo", "a b", "c"], 100, 20) == b"a b c\n".hex()
-    assert any_stage("child", ["/bin/sh", "-c", "exit 3"], 100, 20) is None
-    assert any_stage("child", ["/no/such/program"], 100, 20) is None
-    assert any_stage("child", ["/bin/sh", "-c", "exec cat /dev/zero"], 10000, 20) is None
-    assert any_stage("child", ["/bin/sleep", "60"], 100, 1) is None
-    listed = bytes.fromhex(any_stage("child", ["/bin/sh", "-c", "echo $PATH; cd /proc/$$/fd; echo *"], 1000, 20)).decode().split("\n")
-    assert listed[0] == "/usr/sbin:/usr/bin:/sbin:/bin"
-    assert set(listed[1].split()) <= {"0", "1", "2", "3", "10", "255"}  # the shell itself holds one more
+def test_list_that_is_cut_or_does_not_come_any_more_is_a_failure(stage, tmp_path):
+    """Each is counted once a list, or once in two minutes; a list is read once."""
+    path = tmp_path / "clients"
+    whole = clients(**{MAC_A: ("Authenticated", "room12"), MAC_B: ("Authenticated", "room13")})
+    for text, turns, failures in ((whole, 100, 0), (whole, 130, 1), (whole, 250, 2), (whole[:-300], 100, 1), (" " * 600000, 100, 1)):
+        path.write_text(text)
+        assert stage("read_portal", str(path), turns)[1] == failures
+    path.unlink()
+    path.symlink_to("/etc/passwd")
+    assert stage("read_portal", str(path), 50)[:2] == [[], 0]

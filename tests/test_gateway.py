@@ -152,6 +152,17 @@ def test_init_script_asks_procd_for_three_instances_under_their_users(device):
     gateway.run("/bin/busybox", "umount", "/mnt/card")
     gateway.run("/bin/sh", "/etc/rc.common", "/etc/init.d/oubli", "reload")
     assert "/mnt/card" not in procd.service(recorded(gateway))["instances"]["recorder"]["jail"]["mount"]
+    # openNDS talks to root alone: its list comes to the jail by a folder that only root changes.
+    (gateway.path / "usr/bin/ndsctl").symlink_to("../../bin/busybox")
+    with (gateway.path / "etc/config/oubli").open("a") as file:
+        file.write("config purpose 'billing'\n\toption enabled '1'\n")
+    gateway.run("/bin/sh", "/etc/rc.common", "/etc/init.d/oubli", "reload")
+    instances = procd.service(recorded(gateway))["instances"]
+    assert instances["recorder"]["jail"]["mount"]["/var/run/oubli-portal"] == "0"
+    assert instances["sessions"]["command"] == ["/usr/sbin/oubli-sessions", "/var/run/oubli-portal"]
+    assert "user" not in instances["sessions"]
+    assert "jail" not in instances["sessions"]
+    assert gateway.run("/bin/busybox", "stat", "-c", "%u %a", "/var/run/oubli-portal").stdout == "0 711\n"
     page = instances["page"]  # L34-V-4: as a user who may suspend, and nothing else
     assert (page["user"], page["group"], page["command"][:4]) == ("oubli-portal", "oubli-portal", ["uhttpd", "-f", "-h", "/www/oubli"])
     gateway.run("/bin/sh", "/etc/rc.common", "/etc/init.d/oubli", "stop")

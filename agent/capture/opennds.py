@@ -1,35 +1,37 @@
 # SPDX-License-Identifier: Apache-2.0
-"""openNDS's word on who is logged in: `ndsctl json`, a child process that is bounded in time and output (L34-I-2).
+"""openNDS's word on who is logged in: the list of `ndsctl json`, which /usr/sbin/oubli-sessions leaves every half minute (L34-I-2).
 
-The list is an object `clients` with a flat object a MAC, every value a text; of it `mac`, `state` ("Authenticated") and `custom`, the
-portal's own text for a session, are looked at and nothing else. It is read client by client as it comes: a small heap has no room
-for the list of a square. Source: openNDS's documentation of ndsctl, of BinAuth and of the "custom" string of FAS and ThemeSpec; where a
-portal has no user id there, `custom` is "none" or empty, and the session has none here either.
+openNDS talks to root alone, and the recorder starts no program: the list comes as a file that only the recorder may read, in a folder that
+only root may change. It is an object `clients` with a flat object a MAC, every value a text; of it `mac`, `state` ("Authenticated") and
+`custom`, the portal's own text for a session, are looked at and nothing else. It is read client by client, a part at a turn: a small heap
+has no room for the list of a square. Source: openNDS's documentation of ndsctl, of BinAuth and of the "custom" string of FAS and
+ThemeSpec; where a portal has no user id there, `custom` is "none" or empty, and the session has none here either.
 """
 
 import json
+import os
 
 from agent import sessions
-from agent.runtime.child import Child
-from agent.runtime.files import exists
+from agent.runtime import files
 
-COMMAND = "/usr/bin/ndsctl"
 OUTPUT = 524288  # octets, some 800 clients
 CLIENT = 4096  # octets of one client; a longer one is passed over
-PATIENCE = 10000000000  # ns
-PERIOD = 30000000000  # ns between two questions
+LATE = 120000000000  # ns without a new list after which that is a failure
+_PART = 4096
+_PARTS = 8  # of the list in one turn
 _QUOTE, _OPEN, _BACKSLASH = b'"{\\'
 
 
 class OpenNds:
-    """Asks `ndsctl` every half minute and tells `who` (agent.sessions.Sessions). `failures` counts answers that were none."""
+    """Tells `who` (agent.sessions.Sessions) what each new list at `path` says. `failures` counts lists that were none, or didn't come."""
 
-    def __init__(self, who: "Sessions", command: str = COMMAND, patience: int = PATIENCE) -> None:
+    def __init__(self, who: "Sessions", path: str) -> None:
         self._who = who
-        self._command = command
-        self._patience = patience
-        self._child: "Child | None" = None
-        self._next = 0
+        self._path = path
+        self._list = -1  # descriptor of the one that is being read
+        self._left = 0  # octets of it that may still be read
+        self._seen: "tuple[int, int, float] | None" = None  # which one was read last
+        self._late = 0  # when that it didn't come is a failure, monotonic ns
         self._now = 0
         self.failures = 0
         self._again()
@@ -41,18 +43,48 @@ class OpenNds:
         self._quoted = self._broken = False
 
     def tick(self, now: int) -> None:
-        """Ask where that is due and a portal is there, read what has come; never waits. `now` is monotonic ns."""
+        """Read a part of the list, or see whether there is a new one; never waits. `now` is monotonic ns."""
         self._now = now // 1000000000
-        if self._child is None:
-            if now < self._next or not exists(self._command):
-                return
-            self._next = now + PERIOD
-            self._again()
-            self._child = Child((self._command, "json"), self.take, OUTPUT, now + self._patience)
-        elif self._child.tick(now):
-            self.failures += self._broken or not self._child.well
-            self._child = None
-            self._again()
+        if self._list < 0:
+            self._look(now)
+        else:
+            for _ in range(_PARTS):
+                if not self._read():
+                    self._over()
+                    break
+
+    def _look(self, now: int) -> None:
+        """Open the list where it is another one than the last."""
+        try:
+            status = os.stat(self._path)
+            found = status[1], status[6], status[8]
+            if found != self._seen:
+                self._list = files.open_reading(self._path)
+                self._seen, self._late, self._left = found, now + LATE, OUTPUT
+                self._again()
+        except OSError:
+            pass  # there is no portal, or it is late
+        if self._seen is not None and now >= self._late:
+            self._late = now + LATE
+            self.failures += 1
+
+    def _read(self) -> bool:
+        """Take over the next part; False at the end."""
+        part = bytearray(_PART)
+        try:
+            size = files.read_some(self._list, part, _PART)
+        except OSError:
+            size, self._broken = 0, True
+        self._left -= size
+        if self._left < 0:
+            self._broken = True
+        self.take(bytes(memoryview(part)[:size]))
+        return size > 0 and not self._broken
+
+    def _over(self) -> None:
+        self.failures += self._broken or self._left == OUTPUT or bool(self._rest.strip())
+        self.close()
+        self._again()
 
     def take(self, part: bytes) -> None:
         """Take over the clients in a part of the list; what is left of it waits for the next one."""
@@ -110,10 +142,10 @@ class OpenNds:
         return True
 
     def close(self) -> None:
-        """End a child that still runs."""
-        if self._child is not None:
-            self._child.kill()
-            self._child = None
+        """Let go of a list that is being read."""
+        if self._list >= 0:
+            files.close(self._list)
+            self._list = -1
 
 
 TYPE_CHECKING = False

@@ -32,7 +32,12 @@ def write_all(descriptor: int, data: "bytes | bytearray | memoryview | int", siz
         raise OSError(28, "")  # ENOSPC: a regular file takes less than asked only when it is full
 
 
-def read_some(descriptor: int, place: int, size: int) -> int:
+def open_reading(path: str) -> int:
+    """Open a file to read it; never through a symbolic link. Returns a descriptor, raises OSError."""
+    return LIBC.call("open", _path(path), LIBC["O_CLOEXEC"] | LIBC["O_NOFOLLOW"] | LIBC["O_NONBLOCK"], 0)
+
+
+def read_some(descriptor: int, place: "bytearray | int", size: int) -> int:
     """Read up to `size` octets of a file into memory; returns how many, 0 at its end."""
     return LIBC.call("read", descriptor, place, size)
 
