@@ -5,6 +5,7 @@ import json
 import signal
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
@@ -18,8 +19,10 @@ from tools.bench import capture as captures
 from tools.bench import deliver as deliveries
 from tools.bench import dump as dumps
 from tools.bench import error as errors
+from tools.bench import everything, machine, readme, report
 from tools.bench import instructions as instruction_counts
-from tools.bench import machine
+from tools.bench import memory as memories
+from tools.bench import scale as scales
 from tools.bench import sim as simulations
 from tools.bench import store as stores
 from tools.bench import wear as wears
@@ -215,6 +218,61 @@ def wear(
 ) -> None:
     """What a café's day writes to flash with attribution on, and for how many years each board's flash bears it."""
     _run("wear", json_file, lambda tell: wears.measure(visitors, block_size, sync_minutes, seed, tell), wears.sheets)
+
+
+@app.command()
+def memory(
+    json_file: Json = None,
+    connections: Annotated[int | None, typer.Option(min=1, help="How many go by, 20,000 a minute.")] = None,
+    terminals: Annotated[int, typer.Option(min=1, max=10_000, help="Clients of the hotspot.")] = memories.TERMINALS,
+    quick: Quick = False,
+) -> None:
+    """What the recorder holds on MicroPython while a million connections go by. Needs root."""
+    count = connections or memories.size(quick=quick)
+    _run("memory", json_file, lambda tell: memories.measure(count, terminals, tell), memories.sheets)
+
+
+@app.command()
+def scale(json_file: Json = None, rounds: Rounds = None, quick: Quick = False) -> None:
+    """What a connection, a segment, a message costs as there are more terminals, connections, segments, gateways."""
+    sizes = scales.sizes(quick=quick)
+    _run("scale", json_file, lambda tell: scales.measure(sizes, rounds or (1 if quick else 3), tell), scales.sheets)
+
+
+@app.command("all")
+def every(
+    json_file: Json = None,
+    rounds: Rounds = None,
+    quick: Quick = False,
+    install: Install = False,
+    page: Annotated[str | None, typer.Option("--report", metavar="FILE.html", help="Write a page with plots; it loads nothing.")] = None,
+    write_readme: Annotated[bool, typer.Option("--readme", help="Write the README's section on speed, and keep its figures.")] = False,
+) -> None:
+    """All of these. What this machine can't measure is named, and the rest is measured. Most of it needs root."""
+    _program.reserve("--report", page)
+    _install({name for room in everything.ROOMS for name in room.needs} | {name for one in PEERS for name in one.needs}, wanted=install)
+    if write_readme and (lacking := everything.lacking()):
+        _program.refuse(f"--readme: wants every figure; {_reasons(lacking)}")
+    result = _run("all", json_file, lambda tell: everything.measure(quick, rounds, tell), everything.sheets)
+    if page:
+        Path(page).write_text(report.page(result))
+    if result["failed"]:
+        _program.refuse("; ".join(f"{name}: {why}" for name, why in result["failed"].items()), 1)
+    if write_readme:
+        try:
+            readme.write(result)
+        except RuntimeError as failure:
+            _program.refuse(f"--readme: {failure}", 1)
+    if result["skipped"]:
+        _program.refuse(f"all: not measured: {_reasons(result['skipped'])}; the rest was")
+
+
+def _reasons(lacking: dict[str, list[str]]) -> str:
+    """Return why not, what lacks the same together."""
+    names: dict[str, list[str]] = {}
+    for name, lacks in lacking.items():
+        names.setdefault(", ".join(lacks), []).append(name)
+    return "; ".join(f"{', '.join(mine)} for want of {lacks}" for lacks, mine in names.items())
 
 
 if __name__ == "__main__":

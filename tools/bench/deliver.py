@@ -57,7 +57,7 @@ def _children(pid: int) -> list[int]:
     return sorted(found)
 
 
-def _cpu(pids: list[int]) -> float:
+def cpu(pids: list[int]) -> float:
     """Return the CPU seconds of processes and of the children that they have waited for."""
     total = 0
     for pid in pids:
@@ -129,7 +129,7 @@ def _flood(folder: Path, broker: Mosquitto, collector: int, forwarders: int, eac
             _until(lambda part=part: Message.objects.count() > part * wanted // 4 and len(_children(collector)) == 2, "under way")  # type: ignore[misc]
             os.kill(_children(collector)[part - 1], signal.SIGKILL)
             if part == 1:
-                used["mosquitto"] = _cpu([broker.process.pid])
+                used["mosquitto"] = cpu([broker.process.pid])
                 broker.stop()
                 broker.start()
         _until(lambda: all(one.poll() is not None for one in gateways), "every spool is empty")
@@ -154,8 +154,8 @@ def _flood(folder: Path, broker: Mosquitto, collector: int, forwarders: int, eac
         "seconds": round(took, 1),
         "messages_a_second": round(wanted / took),
         "cpu_seconds": {
-            "consumers": round(_cpu([collector, *consumers]), 1),
-            "mosquitto": round(used["mosquitto"] + _cpu([broker.process.pid]), 1),
+            "consumers": round(cpu([collector, *consumers]), 1),
+            "mosquitto": round(used["mosquitto"] + cpu([broker.process.pid]), 1),
         },
         "peak_mib": {"consumer": round(_peak(consumers), 1), "mosquitto": round(_peak([broker.process.pid]), 1)},
     }
@@ -245,14 +245,14 @@ def year(folder: Path, gateways: int, days: int, rounds: int = 10) -> dict[str, 
         for name, path in pages.items():
             waits = []
             client.get(path)  # compiles templates
-            used = time.process_time() + _cpu([backend, parent])
+            used = time.process_time() + cpu([backend, parent])
             for _ in range(rounds):
                 begun = time.perf_counter()
                 answer = client.get(path)
                 waits.append((time.perf_counter() - begun) * 1000)
                 if answer.status_code != 200:
                     raise StuckError(path)
-            used = time.process_time() + _cpu([backend, parent]) - used
+            used = time.process_time() + cpu([backend, parent]) - used
             took[name] = {"median": round(statistics.median(waits)), "slowest": round(max(waits)), "cpu": round(used * 1000 / rounds)}
         count = Message.objects.count()
         from django.db import connections

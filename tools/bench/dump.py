@@ -9,21 +9,21 @@ runs when it comes: the longest one, in processor time, is the most that a dump 
 turns the longest of all.
 """
 
-import struct
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
 from agent.recorder import DUMP
-from host_sim.interpreters import ROOT
 from tools.bench import flows, machine
+from tools.bench.capture import NEEDS as CAPTURE
 from tools.bench.capture import limit, rest, wait
 from tools.bench.gateway import Gateway
-from tools.bench.peers import HEAP, Peer, Running, prepare_oubli
+from tools.bench.peers import HEAP, Running, move, shifted
 from tools.bench.rounds import Tell, interleaved, spread
 from tools.bench.sheets import Sheet
 
+NEEDS = (*CAPTURE, "micropython")
 ENTRIES = (0, 16_384, 262_144)  # a small router's table, and the default of a large one
 _SPARE = 64  # entries of the namespace's own
 _TERMINALS = 1024
@@ -39,7 +39,7 @@ def sizes() -> list[int]:
 
 def check(entries: list[int]) -> None:
     """UnableError where this machine can't measure these fills."""
-    machine.need(("ip", "nft", "nsenter", "conntrack", "micropython"), root=True)
+    machine.need(NEEDS, root=True)
     if max(entries, default=0) > limit() - _SPARE:
         accepted = f"at most {limit() - _SPARE} (nf_conntrack_max)"
         raise machine.UnableError(f"--entries: {max(entries)} don't fit the kernel's table; accepted: {accepted}")
@@ -69,25 +69,13 @@ def measure(entries: list[int] | None, rounds: int, tell: Tell) -> dict[str, Any
 
 def _once(name: str, gateway: Gateway, folder: Path) -> tuple[float, float]:
     """Return the processor time of one dump in seconds, and the longest turn of the recorder's loop meanwhile in ms."""
-    clock = folder / "clock"
-
-    def prepare(folder: Path) -> None:
-        prepare_oubli(folder)
-        clock.write_bytes(bytes(8))
-
-    def words(folder: Path) -> list[str]:
-        files = ["--config", str(folder / "etc/config/oubli"), "--root", str(folder), "--clock", str(clock)]
-        return [*INTERPRETERS[name], str(ROOT / "host_sim/launch.py"), "recorder", *files, "--variant", "turns"]
-
-    running = Running(Peer(name, (), prepare, words, lambda _: 0), folder, gateway.command)
+    running = Running(shifted(name, INTERPRETERS[name], "--variant", "turns"), folder, gateway.command)
     try:
         wait(gateway.listening, running)
         wait((folder / "var/run/oubli/control/socket").exists, running)
         rest(gateway, running)
         before, begun = running.cpu(), time.monotonic_ns()
-        beside = clock.with_suffix(".new")
-        beside.write_bytes(struct.pack("<q", DUMP + _SECOND))
-        beside.replace(clock)
+        move(folder, DUMP // _SECOND + 1)
         time.sleep(1.5)  # its clock is looked at once a second
         rest(gateway, running)
         cpu = running.cpu() - before

@@ -10,6 +10,7 @@ recorder reads, and nothing is done with them. The floor is a C program, compile
 import contextlib
 import re
 import signal
+import struct
 import subprocess
 import sys
 from collections.abc import Callable
@@ -17,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent.control import client
-from host_sim.interpreters import environment
+from host_sim.interpreters import ROOT, environment
 from host_sim.lab_network import LabError
 from tools.bench.machine import plugins
 
@@ -120,6 +121,27 @@ def prepare_oubli(folder: Path) -> None:
     """Put a recorder's configuration into its folder."""
     (folder / "etc/config").mkdir(parents=True)
     (folder / "etc/config/oubli").write_text(_CONFIG)
+
+
+def shifted(name: str, interpreter: list[str], *options: str) -> "Peer":
+    """Return a recorder whose clock `move` moves; options are those of host_sim/launch.py."""
+
+    def prepare(folder: Path) -> None:
+        prepare_oubli(folder)
+        (folder / "clock").write_bytes(bytes(8))
+
+    def words(folder: Path) -> list[str]:
+        files = ["--config", str(folder / "etc/config/oubli"), "--root", str(folder), "--clock", str(folder / "clock")]
+        return [*interpreter, str(ROOT / "host_sim/launch.py"), "recorder", *files, *options]
+
+    return Peer(name, (), prepare, words, handled, asked=True)
+
+
+def move(folder: Path, seconds: int) -> None:
+    """Set a shifted recorder's clock so many seconds ahead; it looks at its clock once a second."""
+    beside = folder / "clock.new"
+    beside.write_bytes(struct.pack("<q", seconds * 1_000_000_000))
+    beside.replace(folder / "clock")
 
 
 def _oubli(*interpreter: str) -> Callable[[Path], list[str]]:

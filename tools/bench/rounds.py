@@ -26,7 +26,7 @@ def interleaved(rounds: int, cases: Sequence[C], peers: Sequence[T], tell: Tell)
     total, done = rounds * len(cases) * len(peers), 0
     for number in range(rounds):
         for case in cases:
-            first = number % len(peers)
+            first = number % max(len(peers), 1)
             for peer in (*peers[first:], *peers[:first]):
                 tell(f"round {number + 1} of {rounds}, {case}, {getattr(peer, 'name', peer)}", done / total)
                 yield case, peer

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Plays a recording to a whole recorder again and again: what a connection costs from the kernel's octets to the packed record.
 
-`way_stage.py RECORDING TIMES whole|seal|expire FOLDER`; prints how many connections were kept, sealed or forgotten. The clock stands
+`way_stage.py RECORDING TIMES whole|seal|expire|heap FOLDER`; prints how many connections were kept, sealed or forgotten. The clock stands
 still, trusted, within an agent-day, so that the day's table is written too. `seal` seals what is waiting and closes the segment after
-each playing, `expire` forgets it too; each contains the one before. Runs on MicroPython too.
+each playing, `expire` forgets it too; each contains the one before. `heap` prints the octets of heap that all of them took, which
+CPython doesn't say. Runs on MicroPython too.
 """
 
 import gc
@@ -55,7 +56,8 @@ def _absent(_name: str) -> None:
     """Stand in for the settings of conntrack: the kernel's defaults."""
 
 
-def _frames(path: str) -> "list[bytes]":
+def frames(path: str) -> "list[bytes]":
+    """Return the messages of a recording."""
     datagrams = []
     with open(path, "rb") as file:
         while head := file.read(4):
@@ -63,11 +65,14 @@ def _frames(path: str) -> "list[bytes]":
     return datagrams
 
 
-def main(path: str, times: int, way: str, folder: str) -> int:
-    """Play it `times` times; returns how many connections went that way."""
+def prepared(path: str, folder: str, more: bytes = b"") -> "tuple[Recorder, Time, memory.Region, list[bytes]]":
+    """Return a recorder that knows who is on the LAN, its clock, a buffer to be played from, and the messages to play.
+
+    `more` stands in the configuration beside what is needed.
+    """
     files.make_folder(folder, 0o700)
     with open(folder + "/oubli", "wb") as file:
-        file.write(_TEXT)
+        file.write(_TEXT + more)
     time = Time()
     recorder = Recorder(config.load(folder + "/oubli"), folder, time, log=_quiet, sysctl=_absent, network=dict)
     recorder.tick()
@@ -77,14 +82,21 @@ def main(path: str, times: int, way: str, folder: str) -> int:
     recorder.confirm_time()
     recorder.tick()
     inbox = memory.scratch(4096)
-    told, ended = _frames(path + ".lan"), _frames(path)
-    for data in told:
+    for data in frames(path + ".lan"):
         inbox.view[: len(data)] = data
         recorder.neighbour(inbox.view, len(data))
-    ring = recorder.stores["security"]
     native.started()
+    return recorder, time, inbox, frames(path)
+
+
+def main(path: str, times: int, way: str, folder: str) -> int:
+    """Play it `times` times; returns how many connections went that way."""
+    recorder, time, inbox, ended = prepared(path, folder)
+    ring = recorder.stores["security"]
     plugs = [bytearray(16) for _ in range(PLUGS)]
     gc.disable()  # whether a collection falls into a run is chance; a connection leaves a collector next to nothing to do
+    allocated = getattr(gc, "mem_alloc", int)
+    taken = allocated()
     for _ in range(times):
         for data in ended:
             inbox.view[: len(data)] = data
@@ -93,6 +105,8 @@ def main(path: str, times: int, way: str, folder: str) -> int:
             ring.stepped()
         elif way == "expire":
             ring.tick(time.now + LATER, time.since + LATER, trusted=True)
+    if way == "heap":
+        return allocated() - taken
     return recorder.counters.values["kept"] if plugs else 0
 
 

@@ -41,11 +41,11 @@ def prepare(folder: Path, port: int, numbers: range, count: int, now: int) -> No
         options = f"option host '127.0.0.1'\n option port '{port}'\n option insecure '1'\n"
         (root / "etc/config/oubli").write_text(f"config gateway\n option id '{name(number)}'\nconfig mqtt\n {options}")
         for place in range(count):
-            end, metric, text = _message(number, place, now)
+            end, metric, text = message(number, place, now)
             (spool_of(root) / f"{end + 60:012}-{metric}-{place % 24:02}").write_bytes(text)
 
 
-def _message(number: int, place: int, now: int) -> tuple[int, str, bytes]:
+def message(number: int, place: int, now: int) -> tuple[int, str, bytes]:
     """Return the hours of past days, newest day first: (end, metric, octets)."""
     metric = METRICS[0]
     day = now // _DAY - 2 - place // 24

@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`oubli-bench memory`: what the recorder holds on MicroPython while connections go by, 20,000 a minute of 1,024 terminals.
+
+A minute is a burst on the real kernel, harder than an even pace, and the recorder's clock is moved by a minute after each, so that dumps,
+windows and timers come as they would. RSS at its highest (VmHWM) and PSS after each minute; flat means that neither grows. `heap` is
+what a connection takes of MicroPython's heap from the kernel's octets to the packed record, its collector off: nothing else grows it.
+"""
+
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from host_sim import plots
+from host_sim.interpreters import environment
+from host_sim.lab_network import LabError
+from tools.bench import capture, machine
+from tools.bench.gateway import Gateway
+from tools.bench.instructions import INTERPRETERS, MESSAGES, record
+from tools.bench.peers import Running, move, shifted
+from tools.bench.rounds import Tell
+from tools.bench.sheets import Chart, Sheet
+
+NEEDS = (*capture.NEEDS, "micropython")
+MINUTE = 20_000  # connections
+TERMINALS = 1024
+RSS, PSS, HEAP = 5, 3, 64  # MiB, MiB, octets a connection: at most
+_TIMES = 20  # recordings that are played for the heap
+_LARGE = "heapsize=64M"  # with the collector off, all that is taken stays
+
+
+def size(*, quick: bool) -> int:
+    """Return how many connections go by where nothing else is asked for."""
+    return 200_000 if quick else 1_000_000
+
+
+def measure(connections: int, terminals: int, tell: Tell) -> dict[str, Any]:
+    """Measure; LabError where a connection was lost."""
+    machine.need(NEEDS, root=True)
+    minutes = -(-connections // MINUTE)
+    tell("making flows")
+    load = capture.Load({"flush": MINUTE}, terminals)
+    with machine.memory_folder() as name, Gateway(load.terminals) as gateway:
+        heap = _heap(Path(name))
+        folder = Path(name, "peer")
+        peer = shifted("oubli MicroPython", INTERPRETERS["MicroPython"])
+        running = Running(peer, folder, gateway.command)
+        try:
+            capture.wait(gateway.listening, running)
+            capture.rest(gateway, running)
+            points = [_point(running, 0)]
+            for minute in range(1, minutes + 1):
+                tell(f"minute {minute} of {minutes}", minute / (minutes + 1))
+                load.fill(gateway, "flush")
+                gateway.flush()
+                capture.wait(lambda: gateway.tracked() == 0 and gateway.unread() == 0, running)
+                points.append(_point(running, minute * MINUTE))
+                move(folder, 60 * minute)
+            capture.rest(gateway, running)
+            points.append(_point(running, minutes * MINUTE))
+            known = running.finish()
+        finally:
+            running.kill()
+    if known != minutes * MINUTE:
+        raise LabError(f"{peer.name} knows {known} of {minutes * MINUTE} connections")
+    later = [point["pss_mib"] for point in points if point["connections"] >= 2 * MINUTE]
+    return {
+        "points": points,
+        "terminals": terminals,
+        "a_minute": MINUTE,
+        "connections": known,
+        "peak_mib": points[-1]["peak_mib"],
+        "pss_mib": max(point["pss_mib"] for point in points),
+        "grown_kib": round((points[-1]["pss_mib"] - later[0]) * 1024) if later else 0,
+        "heap_a_connection": heap,
+        "machine": machine.describe(),
+    }
+
+
+def _point(running: Running, connections: int) -> dict[str, Any]:
+    peak, pss = running.memory()
+    return {"connections": connections, "peak_mib": round(peak, 2), "pss_mib": round(pss, 2)}
+
+
+def _heap(folder: Path) -> float:
+    words = [INTERPRETERS["MicroPython"][0], "-X", _LARGE, "-m", "tools.bench.way_stage", str(record(folder, 50))]
+    taken = []
+    for times in (_TIMES, 2 * _TIMES):
+        more = str(times), "heap", str(folder / f"heap-{times}")
+        done = subprocess.run([*words, *more], capture_output=True, text=True, check=False, env=environment())
+        if done.returncode:
+            raise LabError(f"micropython: {done.stderr.strip()[-400:]}")
+        taken.append(int(done.stdout))
+    return round((taken[1] - taken[0]) / (_TIMES * MESSAGES), 1)
+
+
+def sheets(result: dict[str, Any]) -> list[Sheet]:
+    """Return the result for a person."""
+    rows = [
+        ("peak RSS, MiB", f"{result['peak_mib']:.2f}", f"{RSS}"),
+        ("PSS, MiB, the most", f"{result['pss_mib']:.2f}", f"{PSS}"),
+        ("PSS grew after the second minute, KiB", f"{result['grown_kib']:,}", ""),
+        ("heap a connection, octets", f"{result['heap_a_connection']:.1f}", f"{HEAP}"),
+    ]
+    title = f"The recorder on MicroPython: {result['connections']:,} connections of {result['terminals']:,} terminals, "
+    return [Sheet(f"{title}{result['a_minute']:,} a minute", ("", "measured", "at most"), rows)]
+
+
+def charts(result: dict[str, Any]) -> list[Chart]:
+    """Draw both against the connections that went by."""
+    figure, axes = plots.canvas()
+    passed = [point["connections"] for point in result["points"]]
+    for name, colour, bound in (("peak_mib", plots.BLUE, RSS), ("pss_mib", plots.ORANGE, PSS)):
+        axes.plot(passed, [point[name] for point in result["points"]], color=colour, marker="o", markersize=3)
+        axes.axhline(bound, color=colour, linewidth=0.8, linestyle="--")
+    axes.set_ylim(bottom=0)
+    title = "memory of the recorder on MicroPython, MiB, against connections"
+    return [
+        Chart(plots.svg(figure, title), "Peak RSS (blue) and PSS (orange), MiB, as connections go by; dashed: what each may be at most.")
+    ]
