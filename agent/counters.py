@@ -8,6 +8,7 @@ cause losses, so none of these figures leaves the device (ANON-4).
 import struct
 
 from agent.runtime import memory
+from agent.summary.metrics import METRICS
 
 # A cause that says "lost" counts connections that should have been kept.
 NAMES = (
@@ -52,8 +53,7 @@ NAMES = (
     "torn segments",
     "messages dropped",
     "messages lost",
-)
-
+) + tuple(["messages dropped: " + metric.name for metric in METRICS])
 
 _HEADER = 16  # how many names u64, monotonic ns of the last save u64
 

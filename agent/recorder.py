@@ -24,6 +24,7 @@ from agent.runtime.libc import native
 from agent.runtime.sodium import Sodium
 from agent.summary.day import JITTER, AgentDay
 from agent.summary.ledger import Ledger
+from agent.summary.metrics import METRICS
 from agent.summary.noise import Sampler
 from agent.summary.published import Published
 from agent.summary.services import service_of
@@ -432,8 +433,11 @@ class Recorder:
         self._count(self.spool.trim, now)
         self._note_losses()
         self.audit.hour()
-        self.counters.add("messages dropped", self.spool.dropped)
-        self.spool.dropped = 0
+        for metric in METRICS:  # whatever the spool was made to hold besides is nobody's loss
+            count = self.spool.dropped.get(metric.name, 0)
+            self.counters.add("messages dropped", count)
+            self.counters.add("messages dropped: " + metric.name, count)
+        self.spool.dropped = {}
         if self.deferral is not None:
             self.deferral.hour()
 

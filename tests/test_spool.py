@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from agent.forward.spool import LISTED, Spool, due, metric
+from host_sim.paired import Device
 
 DAY = 86400
 PLENTY = 1 << 20
@@ -31,7 +32,7 @@ def put(second: int, slot: int = 0, text: str = "{}") -> list:
 def test_a_message_is_one_file_of_the_contracts_name_and_mode(room, interpreter, remotes):
     """Twelve digits of seconds, metric, slot; 0640 in a 2770 folder, so that the forwarder reads it and nobody else does."""
     answer = remotes(interpreter.name)("spool", str(room), PLENTY, 7, [put(1795000860, 7, "text"), put(1794997260, 6, "earlier")])
-    assert answer == {"names": ["001794997260-arrivals-06", "001795000860-arrivals-07"], "dropped": 0, "failures": []}
+    assert answer == {"names": ["001794997260-arrivals-06", "001795000860-arrivals-07"], "dropped": {}, "failures": []}
     path = room / "001795000860-arrivals-07"
     assert path.read_text() == "text"
     assert stat.S_IMODE(path.stat().st_mode) == 0o640
@@ -104,8 +105,29 @@ def test_a_folder_in_a_messages_place_is_an_error_of_put_and_leaves_nothing_unfi
 def test_bounded_by_octets_the_oldest_goes_first_and_is_counted(room, interpreter, remotes):
     steps = [put(1000 + number, number, "x" * 320) for number in (5, 3, 4, 1, 2)]
     answer = remotes(interpreter.name)("spool", str(room), 3 * 320 + 319, 7, [*steps, ["trim", 0]])
-    assert answer["dropped"] == 2
+    assert answer["dropped"] == {"arrivals": 2}
     assert [due(name) for name in answer["names"]] == [1003, 1004, 1005]
+
+
+def test_what_is_dropped_is_counted_by_its_kind(room, interpreter, remotes):
+    """The operator reads of each metric how much of it never left."""
+    for number in range(9):
+        (room / f"{1000 + number:012}-{('arrivals', 'presence')[number % 3 == 0]}-{number:02}").write_text("x" * 320)
+    answer = remotes(interpreter.name)("spool", str(room), 2 * 320, 7, [["trim", 0]])
+    assert answer["dropped"] == {"arrivals": 4, "presence": 3}
+
+
+def test_the_recorder_counts_what_its_spool_dropped_by_kind(memory):
+    """What isn't a message of ours goes too, and is nobody's loss."""
+    device = Device(memory / "device", None)
+    device.pass_to(5 * 3600)
+    folder = memory / "device" / "srv/oubli/spool"
+    for name in ("000000001000-presence-00", "000000001000-arrivals-07", "000000001000-arrivals-08", "000000001000-forged-00"):
+        (folder / name).write_text("x")
+    device.pass_to(8 * 3600)
+    told = {name: count for name, count in device.recorder.counters.values.items() if name.startswith("messages dropped") and count}
+    assert told == {"messages dropped": 3, "messages dropped: arrivals": 2, "messages dropped: presence": 1}
+    assert not [path for path in folder.iterdir() if path.name.startswith("000000001000")]
 
 
 def test_bounded_by_age_to_the_second(room, interpreter, remotes):
@@ -113,9 +135,9 @@ def test_bounded_by_age_to_the_second(room, interpreter, remotes):
     now = 1795000860
     steps = [put(now - 7 * DAY - 1), put(now - 7 * DAY), put(now)]
     answer = remotes(interpreter.name)("spool", str(room), PLENTY, 7, [*steps, ["trim", 0]])
-    assert (len(answer["names"]), answer["dropped"]) == (3, 0)
+    assert (len(answer["names"]), answer["dropped"]) == (3, {})
     answer = remotes(interpreter.name)("spool", str(room), PLENTY, 7, [["trim", now]])
-    assert ([due(name) for name in answer["names"]], answer["dropped"]) == ([now - 7 * DAY, now], 1)
+    assert ([due(name) for name in answer["names"]], answer["dropped"]) == ([now - 7 * DAY, now], {"arrivals": 1})
 
 
 JUNK = [
@@ -147,7 +169,7 @@ def test_names_that_are_no_messages_are_ignored(room, interpreter, remotes):
     for name in JUNK:
         (room / name).write_text("x" * 1000)
     answer = remotes(interpreter.name)("spool", str(room), 640, 7, [put(1795000860, 7, "x" * 320), ["trim", 1795000860]])
-    assert answer == {"names": ["001795000860-arrivals-07"], "dropped": 0, "failures": []}
+    assert answer == {"names": ["001795000860-arrivals-07"], "dropped": {}, "failures": []}
     kept = {name for name in JUNK if not name.startswith(".")}
     assert {entry.name for entry in room.iterdir()} == kept | {"001795000860-arrivals-07"}
 
@@ -161,7 +183,7 @@ def test_trimming_goes_on_past_what_is_no_message_under_a_messages_name(room, in
     assert answer["failures"] == []
     files = [path for path in room.iterdir() if path.is_file() and not path.is_symlink()]
     assert sum(path.stat().st_size for path in files) <= 640
-    assert answer["dropped"] == 8 - len(files)
+    assert answer["dropped"] == {"arrivals": 8 - len(files)}
 
 
 @pytest.mark.parametrize("form", ["%s", "junk-%s" + "x" * 200, "\udcff%s"], ids=["backlog", "long", "no text"])
@@ -171,7 +193,7 @@ def test_any_number_of_files_of_any_name_fits_in_a_small_heap(form, room, interp
         (room / (form % f"{1700000000 + 3600 * hour:012}-arrivals-{hour % 24:02}")).write_text("x")
     answer = remotes(interpreter.name)("spool", str(room), 100, 7, [["trim", 0]])
     oldest = [1700000000 + 3600 * hour for hour in range(LISTED, 2 * LISTED)] if form == "%s" else []
-    assert ([due(name) for name in answer["names"]], answer["dropped"]) == (oldest, len(oldest))
+    assert ([due(name) for name in answer["names"]], answer["dropped"]) == (oldest, {"arrivals": len(oldest)} if oldest else {})
     assert Spool(str(room), 100, 7).waiting() == (8760 - LISTED if oldest else 0)
 
 

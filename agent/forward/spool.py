@@ -16,7 +16,7 @@ class Spool:
 
     def __init__(self, path: str, octets: int, days: int) -> None:
         self.path = path
-        self.dropped = 0
+        self.dropped: "dict[str, int]" = {}  # metric -> messages
         self._octets = octets
         self._seconds = days * 86400
 
@@ -63,7 +63,7 @@ class Spool:
             except OSError:
                 continue
             total -= size
-            self.dropped += 1
+            self.dropped[metric(name)] = self.dropped.get(metric(name), 0) + 1
 
 
 def _is_message(name: str) -> bool:
