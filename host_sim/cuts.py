@@ -56,7 +56,7 @@ class Story:
         names = spool.names()
         for name in list(self.kept):
             if name not in names:
-                if spool.dropped == 0:
+                if not spool.dropped:
                     self.blame("a message is lost")
                 del self.kept[name]
         if any(name.startswith(".") for name in files.os.listdir(FOLDER)):
