@@ -5,14 +5,18 @@ from __future__ import annotations
 
 import ast
 import functools
+import os
 import re
 import tomllib
 
 import pytest
+import typer.main
 
 from agent.__main__ import VERBS
+from host_sim.__main__ import app as simulator
 from tests.interpreters import PROJECT
 from tests.test_repository import project_files
+from tools.custodian.__main__ import app as custodian
 
 ID = re.compile(r"\b(?:L34-[IV]+|ANON|EXP)-\d+\b")
 with (PROJECT / "tests" / "requirements.toml").open("rb") as _file:
@@ -80,3 +84,61 @@ def test_rooms_and_tests_that_the_readme_names_are_there():
     assert [name for name in sorted(named) if not (PROJECT / name).exists()] == []
     verbs = {verb.name.split()[0] for verb in VERBS}
     assert set(re.findall(r"`oubli ([a-z]+)", text)) <= verbs
+
+
+def law_table() -> dict[str, list[str]]:
+    """Return the rows of the README's law table: paragraph, then what the software does, room, test, command."""
+    text = (PROJECT / "README.md").read_text()
+    rows = text[text.index("| paragraph |") :].split("\n\n")[0].splitlines()[2:]
+    return {cells[0]: cells[1:] for cells in ([cell.strip() for cell in row.strip("|").split("|")] for row in rows)}
+
+
+def wrong_command(text: str) -> str:
+    """Return what isn't understood of a command that the README names, "" where all is."""
+    program, *words = text.split()
+    apps = {"oubli-sim": simulator, "oubli-custodian": custodian}
+    if program == "oubli":
+        name = next((" ".join(words[:count]) for count in (2, 1) if " ".join(words[:count]) in [verb.name for verb in VERBS]), "")
+        verb = next((verb for verb in VERBS if verb.name == name), None)
+        options = [word for word in words if word.startswith("--")]
+        return "" if verb is not None and all(verb.takes(option) for option in options) else text
+    if program not in apps:
+        return "" if os.access(PROJECT / program, os.X_OK) else text
+    command = typer.main.get_command(apps[program])
+    for word in words:
+        if word.startswith("--"):
+            known = {name for option in command.params for name in option.opts} | {"--help"}
+            if word not in known:
+                return word
+        elif word not in getattr(command, "commands", {}):
+            return word
+        else:
+            command = command.commands[word]
+    return ""
+
+
+def test_each_row_of_the_law_table_leads_to_a_room_a_test_and_a_command():
+    """Every paragraph of the article; rooms and tests that quote requirements, commands that their programs understand."""
+    rows = law_table()
+    for paragraph in ("II", "III", "NOTA", "IV", "V", "VI"):
+        assert any(re.search(rf"\b{paragraph}\b", name) for name in rows), paragraph
+    carried, proven = quoted_in_code(), quoted_by_tests()
+    for name, (does, room, test, command) in rows.items():
+        assert does
+        rooms, tests = re.findall(r"`([\w/.]+)`", room), re.findall(r"`(tests/[\w/.]+)`", test)
+        assert any(found for path, found in carried.items() if path.startswith(tuple(rooms))), name
+        for path in tests:
+            assert any(found for place, found in proven.items() if place.startswith(path)), (name, path)
+        commands = re.findall(r"`([^`]+)`", command)
+        assert rooms, name
+        assert tests, name
+        assert commands, name
+        assert [text for text in commands if wrong_command(text)] == [], name
+
+
+@pytest.mark.parametrize(
+    "text", ["oubli laws", "oubli status --all", "oubli-custodian thaw", "oubli-sim lab --blocks", "tools/demos", "oubli"]
+)
+def test_a_command_that_is_not_there_is_found(text):
+    """The check above would notice it."""
+    assert wrong_command(text)
