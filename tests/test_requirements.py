@@ -8,6 +8,7 @@ import functools
 import os
 import re
 import tomllib
+from typing import Any
 
 import pytest
 import typer.main
@@ -104,7 +105,7 @@ def wrong_command(text: str) -> str:
         return "" if verb is not None and all(verb.takes(option) for option in options) else text
     if program not in apps:
         return "" if os.access(PROJECT / program, os.X_OK) else text
-    command = typer.main.get_command(apps[program])
+    command: Any = typer.main.get_command(apps[program])
     for word in words:
         if word.startswith("--"):
             known = {name for option in command.params for name in option.opts} | {"--help"}
