@@ -1,14 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """The forwarder: holds the MQTT connection and sees nothing but the spool's finished messages (L34-VI-2).
 
-It never parses or edits a message. One is in flight at a time; its file goes only after the broker's PUBACK, so what was cut off
-is sent again octet for octet. Reconnects back off with full jitter. It subscribes to nothing.
+It never parses or edits a message, and sends at moments drawn at random (`moments`). One is in flight at a time; its file goes only
+after the broker's PUBACK, so what was cut off is sent again octet for octet. Reconnects back off with full jitter. It subscribes to
+nothing.
 """
 
 import os
+import time
 
 from agent import VERSION, canonical
-from agent.forward import topics
+from agent.forward import moments, topics
 from agent.forward.errors import MqttError
 from agent.forward.spool import Spool, due, metric
 from agent.paths import Paths
@@ -54,18 +56,28 @@ def password(path: "str | None") -> "str | None":
 class Forwarder:
     """Publishes what lies in the spool; a client is made for each connection and replaced after every failure."""
 
-    def __init__(self, config: "Config", root: str, source: "TimeSource", log: "Callable[[str], None]") -> None:
+    def __init__(
+        self,
+        config: "Config",
+        root: str,
+        source: "TimeSource",
+        log: "Callable[[str], None]",
+        random: "Callable[[int], bytes]" = os.urandom,
+    ) -> None:
         self._config = config
         self._paths = Paths(root)
         self._source = source
         self._log = log
+        self._random = random
         self._gateway = config.gateway.id
         self._spool = Spool(self._paths.spool, config.mqtt.spool_bytes, config.mqtt.spool_days)
-        self._seen: "dict[str, int]" = {}  # of the oldest messages: when each was first seen, ns since boot
+        # Of the oldest messages: when each is to be sent, ns since the epoch, and when at the latest, ns since boot.
+        self._seen: "dict[str, tuple[int, int]]" = {}
         self._client: "Any" = None
         self._backoff = BACKOFF_FIRST
         self._retry = 0
         self._health = b""
+        self._next_health = moments.health_sent(source.monotonic(), random)
         self._said = ""
         self.published = self.failures = self.unsendable = 0
         digest = Sodium().digest(config.canonical.encode(), 8)
@@ -108,8 +120,9 @@ class Forwarder:
         try:
             self._look()
             client = self._client = self._client or self._connect()
-            self._publish(client)
-            client.idle(milliseconds)
+            wall, monotonic = self._source.wall(), self._source.monotonic()
+            self._publish(client, wall, monotonic)
+            self._idle(client, milliseconds, wall, monotonic)
         except MqttError as failure:
             self._fail(str(failure))
         except OSError as failure:  # the spool can't be used: say so to the broker too
@@ -118,11 +131,26 @@ class Forwarder:
         self._report()
 
     def _look(self) -> None:
-        monotonic = self._source.monotonic()
         seen = {}
         for name in self._spool.names():
-            seen[name] = self._seen.get(name, monotonic)
+            seen[name] = self._seen.get(name) or self._moment(due(name) * _SECOND)
         self._seen = seen
+
+    def _moment(self, due: int) -> "tuple[int, int]":
+        """Return when a message is sent that is seen for the first time: at once where it has waited longer than it had to."""
+        late = self._source.wall() >= due
+        return (due if late else due + moments.drawn(self._random, moments.SENT), self._source.monotonic() + HOLD)
+
+    def _idle(self, client: "Any", milliseconds: int, now: int, monotonic: int) -> None:
+        """Wait at most so long, and to the first moment after `now`: to its ms with the connection, then to the moment itself."""
+        left = milliseconds * 1000000
+        for wait in [self._next_health - monotonic] + [at - now for at, _ in self._seen.values()]:
+            if 0 < wait < left:
+                left = wait
+        left = max(0, left + monotonic - self._source.monotonic())
+        if left < 1000000:
+            time.sleep(left / _SECOND)
+        client.idle(left // 1000000)
 
     def _fail(self, reason: str) -> None:
         self._client = None
@@ -134,13 +162,13 @@ class Forwarder:
         self._retry = self._source.monotonic() + wait * 1000000
         self._log("not connected (" + reason + "), next try in " + str(wait) + " ms")
 
-    def _publish(self, client: "Any") -> None:
-        now, monotonic = self._source.wall() // _SECOND, self._source.monotonic()
+    def _publish(self, client: "Any", now: int, monotonic: int) -> None:
         end = self.published + PACE
         for name in sorted(self._seen):
             if self.published == end:
                 break
-            if due(name) > now and monotonic - self._seen[name] < HOLD:
+            at, latest = self._seen[name]
+            if at > now and latest > monotonic:
                 continue
             path = self._paths.spool + "/" + name
             text = self._read(path)
@@ -151,6 +179,10 @@ class Forwarder:
                 del self._seen[name]
             elif files.exists(path):
                 self._set_aside(name)
+        if self._health and monotonic < self._next_health:
+            return
+        if monotonic >= self._next_health:
+            self._next_health = moments.health_sent(monotonic, self._random)
         text = self._read(self._paths.health)
         if text is not None and text != self._health:
             client.publish(topics.health(self._gateway), text, retain=True)

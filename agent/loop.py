@@ -13,6 +13,7 @@ from agent.capture import neighbours
 from agent.capture.netlink import RECEIVE_BUFFER
 from agent.control import calls
 from agent.control.server import Server
+from agent.forward import moments
 from agent.paths import Paths, make_folders
 from agent.recorder import Recorder
 from agent.runtime import files, memory, process, sockets
@@ -23,7 +24,6 @@ BATCH = 64
 DUMP_BATCH = 2  # datagrams of a dump in one turn of the loop: events come first
 DATAGRAM = 32768
 GROUP_DESTROY = 4
-HANG = 30  # seconds after which a loop that doesn't turn is ended
 
 
 def run(config: "Config", root: str, source: "TimeSource") -> int:
@@ -66,7 +66,7 @@ def run(config: "Config", root: str, source: "TimeSource") -> int:
     wait, behind = 0, False
     deaf = True  # events wait in the kernel until the LAN is known
     while True:
-        LIBC.call("alarm", HANG)
+        LIBC.call("alarm", moments.HANG)
         ready = poll.wait(wait)
         if events in ready and not behind:
             # What ends in the next moment is read in the same turn: turns cost more than events do.

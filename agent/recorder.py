@@ -16,13 +16,13 @@ from agent.control import calls
 from agent.control.audit import Audit
 from agent.counters import Counters
 from agent.doctor import verdict
-from agent.forward import messages
+from agent.forward import messages, moments
 from agent.forward.spool import Spool
 from agent.paths import Paths, make_folders
 from agent.runtime import files
 from agent.runtime.libc import native
 from agent.runtime.sodium import Sodium
-from agent.summary.day import JITTER, AgentDay
+from agent.summary.day import AgentDay
 from agent.summary.ledger import Ledger
 from agent.summary.metrics import METRICS
 from agent.summary.noise import Sampler
@@ -39,16 +39,15 @@ _TICK = _SECOND
 # Expiry runs this much ahead, so that one turn of the loop is never late.
 _AHEAD = 2 * _SECOND
 _LATEST = _SECOND << 32  # a segment's window has 32 bits of seconds since the epoch
-HEALTH = 300 * _SECOND
 REFRESH = 10 * _SECOND
 ADDRESSES_A_ROW = 4  # a terminal has one IPv4 address and a few of IPv6
 
 DUMP = 300 * _SECOND  # how often the live table is listed
 
 
-def _next(monotonic: int, period: int) -> int:
-    """Return the next multiple of a period since boot: counted from the last turn, delays that traffic causes would add up (ANON-4)."""
-    return (monotonic // period + 1) * period
+def _next(monotonic: int) -> int:
+    """Return the next whole second since boot: counted from the last turn, delays would add up."""
+    return (monotonic // _TICK + 1) * _TICK
 
 
 def _no_socket(_on: bool) -> None:
@@ -127,10 +126,9 @@ class Recorder:
         self._dropped = 0  # of these, counted before
         self._open_stores(sodium, source.boot)
         self.spool = Spool(paths.spool, config.mqtt.spool_bytes, config.mqtt.spool_days)
-        jitter = int.from_bytes(sodium.digest(config.gateway.id.encode(), 8), "big") % JITTER
         self.published = Published(paths.published)
         sampler = sampler or Sampler(os.urandom)
-        self._day = AgentDay(config, self.terminals, self.ledger, sampler, self.spool, self.published, jitter, log)
+        self._day = AgentDay(config, self.terminals, self.ledger, sampler, self.spool, self.published, random, log)
         self._wall = source.wall()
         self._monotonic = source.monotonic()
         self._ring.now(self._wall + _AHEAD, self._monotonic)
@@ -138,6 +136,7 @@ class Recorder:
         self._next_refresh = self._patience = self._monotonic + REFRESH
         self._next_policies = self._monotonic
         self._next_leases = self._monotonic
+        self._random = random
         self._next_health = self._monotonic
         self._next_dump = self._monotonic
         self._dumping_until = 0  # one dump at a time: its end, or when it is given up
@@ -348,7 +347,7 @@ class Recorder:
             self.consented.tick(wall, monotonic, trusted=trusted)
         if self.deferral is not None:
             self.deferral.tick(wall, monotonic, trusted=trusted)
-        self._day.tick(wall // _SECOND, monotonic, trusted=trusted)
+        self._day.tick(wall, monotonic, trusted=trusted)
         self.clock.floor = max(self.clock.floor, self.ledger["high_water"])
         if self._timeouts.policies.finish() or monotonic >= self._next_refresh:
             self._timeouts.refresh(wall)
@@ -358,14 +357,16 @@ class Recorder:
         while self.clock.hour():
             self._hour()
         if monotonic >= self._next_health:
-            self._health(self.capture())
-            self._next_health = _next(monotonic, HEALTH)
+            self._health(self.capture(), max(self._next_health, monotonic - moments.HANG * _SECOND))
+            self._next_health = moments.health_made(monotonic, self._random)
         self.loss_free.tick(monotonic, self._decoder.connections)
         self._streams()
         self.counters.values["messages lost"] += self._day.lost
         self._day.lost = 0
         self.counters.save(monotonic)
-        self.due = _next(monotonic, _TICK)
+        self.due = min(_next(monotonic), self._next_health)
+        if wall < self._day.due:
+            self.due = min(self.due, monotonic + self._day.due - wall)
         return self.due - monotonic
 
     def _read_leases(self) -> bool:
@@ -468,7 +469,8 @@ class Recorder:
                 return "misconfigured"
         return "ok"
 
-    def _health(self, capture: str) -> None:
+    def _health(self, capture: str, due: int) -> None:
+        """Write the health message that was due at a time since boot: it tells that time, not when this loop came to it (ANON-4)."""
         wall = self._wall if self.clock.trusted else None
         late = [name for name in self.stores if self.stores[name].late(wall, self._monotonic)]
         days = stores.key_days(self.stores, self.config)
@@ -486,7 +488,7 @@ class Recorder:
             "tls": not self.config.exposed,
             "doctor": verdict.newest(self.paths.verdict),
         }
-        second = (self._wall - self._monotonic % _TICK) // _SECOND  # when it was due, not when this loop came to it (ANON-4)
+        second = (self._wall - self._monotonic + due) // _SECOND
         text = messages.health(self.config.gateway.id, second, facts)
         try:
             files.write_atomic(self.paths.health, text, 0o640, durable=False)
@@ -585,7 +587,7 @@ class Recorder:
             self.consented.close(self._wall // _SECOND)
         self._note_losses()
         self.audit.note("stop")
-        self._health("stopped")
+        self._health("stopped", self._monotonic)
         if self.deferral is not None:
             self.deferral.close()
         self._who.close()

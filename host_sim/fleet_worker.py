@@ -67,7 +67,9 @@ def _forwarders(given: dict) -> list[Forwarder]:
         fill(Path(paths.spool), number, given["start"], given["seconds"], given["messages"])
         text = _CONFIG.format(identity=identity(number), host=given["host"], port=given["port"], tls=given["tls"])
         (root / "oubli.config").write_text(text)
-        made.append(Forwarder(configuration.load(str(root / "oubli.config")), str(root), source, lambda _text: None))
+        made.append(
+            Forwarder(configuration.load(str(root / "oubli.config")), str(root), source, lambda _text: None, bytes)
+        )  # zeros: at its time
     return made
 
 

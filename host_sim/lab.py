@@ -36,7 +36,7 @@ from host_sim.lab_witness import Witness
 
 LIFETIME = 7200  # seconds
 CONFIRMATION = 660  # seconds between two confirmations of the time
-SLOT = 3600 + 900  # seconds after which the slot that was open has been published, whatever its jitter
+SLOT = 3600 + 900  # seconds after which the slot that was open has been published, whatever its moment
 CLOSED = 600  # seconds after which every segment that was open is closed
 HEALTH = 300  # seconds from one health message to the next
 MOST = 5 * (LAST_PORT - FIRST_PORT)
@@ -181,7 +181,7 @@ class Lab:
         return self.broker.on("/summary/arrivals")
 
     def due(self) -> dict[str, bytes]:
-        """Return the spooled messages whose time has come; a slot that has only just closed is held back by its jitter."""
+        """Return the spooled messages whose time has come; a slot that has only just closed waits for its moment."""
         return {name: text for name, text in self.device.spool().items() if due(name) * SECOND <= self.now()[0]}
 
     def wait_for_arrivals(self) -> Message:

@@ -152,8 +152,8 @@ class Device:
         """Begin with another boot id and an empty tmpfs."""
         shutil.rmtree(self.root / "var", ignore_errors=True)
         self._boots += 1
-        self.time = Time(f"{self._boots:032x}")
-        self.forwarder = forwarder.Forwarder(self.config, str(self.root), self.time, self.seen.log.append) if self._forwards else None
+        self.time, log = Time(f"{self._boots:032x}"), self.seen.log.append
+        self.forwarder = forwarder.Forwarder(self.config, str(self.root), self.time, log, bytes) if self._forwards else None
         self._due = 0
         self.restart(second)
 

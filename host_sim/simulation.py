@@ -34,7 +34,7 @@ from host_sim.world import Step, World
 
 _LOOK = HOUR  # between two full looks
 _SHOWN = 3 * HOUR  # between two looks that the demo shows
-_LATEST = 11 * MINUTE  # after its slot a message is due: 60 s and a jitter of up to 600 s
+_LATEST = 11 * MINUTE  # after its slot a message has been sent (agent.forward.moments)
 _ARRIVAL = 120  # real seconds that the last messages may take
 _AHEAD = 1 << 20  # octets of tape by which the world may be ahead of the recorder
 

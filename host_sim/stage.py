@@ -325,6 +325,7 @@ class Stage:
             drops=lambda: self.socket.drops & 0xFFFFFFFF,
             nat=self.nat,
             bus=self.radios.bus if self.radios is not None else _no_bus,
+            random=bytes,  # zeros: what has closed is drawn at once, and a day's truth is that of its hours
         )
         self.recorder.terminals._sodium = self._sodium  # noqa: SLF001 (a device has no such door: its key is never told)
         self._tick()

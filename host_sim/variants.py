@@ -178,11 +178,11 @@ def _slow(_root: str) -> None:
 
 def _hang(root: str) -> None:
     """Hang once the file `hang` is there, and be found out in seconds, where a device takes half a minute."""
-    from agent import loop
+    from agent.forward import moments
     from agent.recorder import Recorder
     from agent.runtime import process
 
-    loop.HANG = HANG
+    moments.HANG = HANG
     process._BEAT = 200000000  # noqa: SLF001 (in ns; oubli-watch looks more often here)
     mark = root + "/var/run/oubli/hang"
 

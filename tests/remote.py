@@ -337,6 +337,7 @@ def recorder_open(path: str, root: str, boot: str, wall: int, monotonic: int, oc
     said: "list[str]" = []
     source.now, source.since = wall, monotonic
     words: "dict[str, Any]" = {"log": said.append, "sysctl": {"events": 1, "acct": 1, "timestamp": 1}.get, "network": dict}
+    words["random"] = bytes  # zeros: nothing waits for its moment
     if octets:
         words["sampler"] = Sampler(Tape(octets))
     _held["recorder"] = (Recorder(config.load(path), root, source, **words), source, said)

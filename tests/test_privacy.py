@@ -13,16 +13,13 @@ from fractions import Fraction
 from itertools import count
 from pathlib import Path
 from random import Random
-from typing import NamedTuple
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent import forwarder
-from agent import recorder as recorder_room
 from agent.forward import messages
-from agent.forward.spool import due
 from agent.recorder import Recorder
 from agent.runtime.sodium import Sodium
 from agent.summary import metrics
@@ -30,8 +27,8 @@ from agent.summary.day import AgentDay
 from agent.summary.ledger import Ledger
 from agent.summary.noise import Sampler
 from agent.summary.terminals import Terminals
-from host_sim import attack, bands, kernel
-from host_sim.paired import ACCOUNTING, DAY, HOUR, OPENS, PORTS, SECOND, TRUSTED, Device, Seen, Sign, Silence, Time, crowd, distances, turn
+from host_sim import attack, bands
+from host_sim.paired import DAY, HOUR, PORTS, TRUSTED, Device, Seen, Sign, Silence, crowd, distances
 
 L1 = {metric.name: metric.l1 for metric in metrics.METRICS}
 VICTIM = 0
@@ -242,110 +239,6 @@ def test_no_attack_on_everything_that_leaves_beats_the_bound(memory, boots, epsi
     assert len(around) == 1  # but for the values, nothing differs at all
 
 
-COST = 80_000_000  # ns that this slow processor takes for a connection
-
-
-class Slow(Time):
-    """Clocks in ns, on a processor that takes a while for each connection."""
-
-    now = 0
-
-    def wall(self) -> int:
-        return (OPENS + BEGINS) * SECOND + self.now
-
-    def monotonic(self) -> int:
-        return 10**15 + self.now
-
-
-class Beats(NamedTuple):
-    """What has a time: health messages, files of the spool with the second in which they were made, messages with theirs."""
-
-    health: list[bytes]
-    made: list[tuple[int, str]]
-    wire: list[tuple[int, str, bytes, bool]]
-
-
-def beats(folder: Path, signs: list[Sign]) -> Beats:
-    """Let the daemons' loops turn over an hour's end while a terminal's connections keep the processor busy."""
-    device = Device(folder, Silence)
-    device.recorder.close()
-    time = device.time = Slow("c" * 32)
-    recorder = Recorder(device.config, str(folder), time, sampler=Silence(), log=lambda _: None, sysctl=ACCOUNTING.get, random=bytes)
-    sender = forwarder.Forwarder(device.config, str(folder), time, lambda _: None)
-    for message in (kernel.link("lan"), kernel.address(b"\x0a\x14\0\1", 16)):
-        recorder.neighbour(message, len(message))
-    recorder.confirm_time()
-    found = Beats([], [], [])
-    waiting = [(sign.at * SECOND // 10, sign) for sign in reversed(signs)]
-    confirmed, sends = TRUSTED * SECOND, 0
-    while time.now < LONG * SECOND:
-        if waiting and waiting[-1][0] <= time.now:
-            near, event, _ = waiting.pop()[1].messages()
-            recorder.neighbour(near, len(near))
-            recorder.datagram(event, len(event))
-            time.now += COST
-        else:
-            time.now = max(time.now, min([recorder.due - 10**15, sends, LONG * SECOND, *(at for at, _ in waiting[-1:])]))
-        time.second = time.now // SECOND
-        if confirmed and time.now >= confirmed:
-            recorder.confirm_time()
-            confirmed = 0
-        if time.monotonic() >= recorder.due:
-            recorder.tick()
-            health = (folder / "var/run/oubli/live/health").read_bytes()
-            if health != (found.health or [b""])[-1]:
-                found.health.append(health)
-            names = {name for _, name in found.made}
-            made = [path.name for path in (folder / "srv/oubli/spool").iterdir() if path.name not in names]
-            found.made.extend((time.second, name) for name in made)
-        if time.now >= sends:
-            turn(sender, time, found.wire)
-            sends += SECOND
-    recorder.close()
-    return found
-
-
-BEGINS = HOUR - 700  # of the day: the time is trusted a while before the hour's end
-LONG = 1300
-BUSY = [Sign(at, VICTIM) for at in range(10 * LONG)]  # tenths of a second
-
-
-def test_no_terminal_however_busy_moves_the_time_of_anything(memory):
-    """ANON-4: timers keep to a grid; were each turn counted from the last one, what a terminal delays would add up on the wire.
-
-    To the second: when each file of the spool is made, when each message reaches the broker. The hour's end plus 60 s plus the jitter.
-    """
-    busy, idle = beats(memory / "beats", BUSY), beats(memory / "beats", [])
-    assert busy[:2] == idle[:2]
-    assert [attack.around_of(*one) for one in busy.wire] == [attack.around_of(*one) for one in idle.wire]
-    assert len(idle.health) == LONG // 300 + 1
-    ((made, name),) = idle.made
-    assert made == HOUR - BEGINS
-    (sent,) = [second for second, topic, *_ in idle.wire if topic.endswith("/summary/arrivals")]
-    assert sent == due(name) - OPENS - BEGINS
-    assert 60 <= sent - made <= 660
-    assert [topic.split("/")[3] for _, topic, *_ in idle.wire] == ["state", "state", *["health"] * len(idle.health), "summary"]
-
-
-def timers_that_drift(monkeypatch):
-    """Count each turn and each health message from the one before."""
-    monkeypatch.setattr(recorder_room, "_next", lambda monotonic, period: monotonic + period)
-    exact_health(monkeypatch)
-
-
-def exact_health(monkeypatch):
-    """Tell when health was made, and not when it was due."""
-    broken = edited(Recorder._health, "(self._wall - self._monotonic % _TICK) // _SECOND", "self._wall * 1000 // _SECOND")
-    monkeypatch.setattr(Recorder, "_health", broken)
-
-
-@pytest.mark.parametrize("broken", [timers_that_drift, exact_health])
-def test_a_timer_that_traffic_delays_is_seen(memory, monkeypatch, broken):
-    """Negative controls."""
-    broken(monkeypatch)
-    assert beats(memory / "beats", BUSY) != beats(memory / "beats", [])
-
-
 def edited(function, old: str, new: str):
     """Return a function of the agent's with a line changed."""
     text = textwrap.dedent(inspect.getsource(function))
@@ -411,7 +304,7 @@ def used_rows(forwards: forwarder.Forwarder) -> int:
 
 def wait_on_the_wire(patch):
     """Let the forwarder send later where somebody came; nothing in the spool differs."""
-    broken = edited(forwarder.Forwarder._publish, "if due(name) > now and", "if due(name) + self.used() > now and")
+    broken = edited(forwarder.Forwarder._publish, "if at > now and", "if at + self.used() * 10**9 > now and")
     patch.setattr(forwarder.Forwarder, "used", used_rows, raising=False)
     patch.setattr(forwarder.Forwarder, "_publish", broken)
 
@@ -442,7 +335,7 @@ def log_a_count(patch):
 NO_NOISE_BELOW = "[count + self._sampler.laplace(b) if count else 0 for count in"
 DRAW = "[count + self._sampler.laplace(b) for count in"
 SCALE = "b = scale(metric.l1, self._config.metrics[metric.name])"
-PUT = "self._spool.put(end + SETTLE + self._jitter, metric.name, slot, text)"
+PUT = "self._spool.put(end + moments.SETTLE, metric.name, slot, text)"
 MANY_BOOTS = tuple(hour * HOUR + 1800 for hour in range(1, 23))
 ARRIVALS_ALONE = "config metric 'arrivals'\n option epsilon '1000'\n" + "".join(
     f"config metric '{metric.name}'\n option enabled '0'\n" for metric in metrics.METRICS[1:]

@@ -11,7 +11,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from host_sim import attack, bands, histories, kills, rounds, spending
+from host_sim import attack, bands, histories, instants, kills, rounds, spending
 from host_sim.interpreters import NAMES, ROOT, NoInterpreterError
 from tools.fuzz import capture
 
@@ -33,8 +33,13 @@ def fuzz_capture(seed: int, seconds: float) -> dict[str, Any]:
 
 
 def try_summary(seed: int, seconds: float) -> dict[str, Any]:
-    """Attack paired days; live histories of power and time; hold a thousand café days and more against their bands."""
-    parts = {"attack": attack.soak(seconds / 2), "spending": spending.soak(seed, seconds / 4), "bands": bands.soak(seed, seconds / 4)}
+    """Attack paired days and moments; live histories of power and time; hold a thousand café days and more against their bands."""
+    parts = {
+        "attack": attack.soak(seconds / 4),
+        "moments": instants.soak(seconds / 4),
+        "spending": spending.soak(seed, seconds / 4),
+        "bands": bands.soak(seed, seconds / 4),
+    }
     return {**parts, "findings": [finding for part in parts.values() for finding in part.pop("findings")]}
 
 

@@ -2,18 +2,17 @@
 """The agent-day: opens it, counts, and draws each cell once (ANON-3 to ANON-6).
 
 An agent-day is a UTC date shifted to 03:00. While it is open every slot that has closed is marked, drawn and spooled, whether or
-not anybody came; what has one message a day follows at its close. What is learned after a slot or day has closed counts nowhere,
-and so does a connection that ended before the day's first counted hour.
+not anybody came, at a moment of the next two minutes (`moments`); what has one message a day follows at its close, and the next day
+opens then. What is learned after a slot or day has closed counts nowhere, and so does a connection that ended before the day's first
+counted hour.
 """
 
-from agent.forward import messages
+from agent.forward import messages, moments
 from agent.summary.metrics import DAY, METRICS, QUARTERS, scale
 
 SHIFT = 10800
 _SECOND = 1000000000
 _QUARTER = 900 * _SECOND
-SETTLE = 60  # seconds after a slot's end
-JITTER = 601  # 0..600 s, fixed by the gateway's id
 
 
 def day_of(second: int) -> int:
@@ -32,7 +31,7 @@ class AgentDay:
         sampler: "Sampler",
         spool: "Spool",
         published: "Published",
-        jitter: int,
+        random: "Callable[[int], bytes]",
         log: "Callable[[str], None]",
     ) -> None:
         self._config = config
@@ -41,11 +40,13 @@ class AgentDay:
         self._sampler = sampler
         self._spool = spool
         self._published = published
-        self._jitter = jitter
+        self._random = random
         self._log = log
         self._refused = 0
         self.lost = 0
         self._hour = -1  # not known before the first trusted tick
+        self._turned = 0  # the hour whose beginning closed the last slot
+        self.due = 0  # when that is drawn, ns since the epoch
         self._opened = 0  # 03:00 of the present agent-day, ns since the epoch
         self._terms = tuple([config.metrics.get(metric.name, 0) for metric in METRICS])
         if terminals.day and terminals.terms(len(METRICS)) != self._terms:
@@ -62,21 +63,25 @@ class AgentDay:
             if first <= last:
                 terminals.see(mac, self._hour, first, last, service, octets)
 
-    def tick(self, second: int, monotonic: int, *, trusted: bool) -> None:
-        """Draw what has closed, close and open days; `second` is the wall clock, `monotonic` ns since boot."""
-        terminals = self._terminals
+    def tick(self, wall: int, monotonic: int, *, trusted: bool) -> None:
+        """Draw what has closed, close and open days; the wall clock in ns since the epoch, `monotonic` in ns since boot."""
+        terminals, second = self._terminals, wall // _SECOND
         if not trusted or not self._config.metrics:
             # Nothing is published; the day's key is destroyed at its end all the same (ANON-7).
             if terminals.over(monotonic):
                 terminals.erase()
             return
         today, passed = day_of(second), (second - SHIFT) % DAY
+        if second // 3600 != self._turned:
+            self._turned = second // 3600
+            self.due = self._turned * 3600 * _SECOND + moments.drawn(self._random, moments.MADE)
         if terminals.day:
-            if today >= terminals.day:
-                self._draw(DAY if today > terminals.day else passed)
-            if today > terminals.day:
+            drawn = self._turned * 3600 - (wall < self.due)
+            if day_of(drawn) >= terminals.day:
+                self._draw(DAY if day_of(drawn) > terminals.day else (drawn - SHIFT) % DAY)
+            if day_of(drawn) > terminals.day:
                 terminals.erase()
-        self._hour = passed // 3600
+        self._hour = -1 if 0 < terminals.day < today else passed // 3600  # a day that has closed and isn't drawn yet counts nothing more
         self._opened = (second - passed) * _SECOND
         if not terminals.day and today != self._refused and second >= self._ledger["high_water"]:
             summary = self._config.summary
@@ -106,7 +111,7 @@ class AgentDay:
             values = [count + self._sampler.laplace(b) for count in terminals.count(metric, slot)]
             start = max(end - metric.slot_seconds, opened + terminals.first_hour() * 3600)
             text = messages.summary(self._config.gateway.id, metric, terminals.day, slot, start, end, values, b)
-            self._spool.put(end + SETTLE + self._jitter, metric.name, slot, text)
+            self._spool.put(end + moments.SETTLE, metric.name, slot, text)
         except OSError:
             # Marked and not spooled: lost for ever, never drawn again.
             self.lost += 1

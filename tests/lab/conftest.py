@@ -132,7 +132,9 @@ def _interrupt_delivery(lab: Lab) -> tuple[dict[str, bytes], dict[str, bytes]]:
     broker.start()
     lab.wait(lambda: any(b'"online"' in one.payload for one in broker.messages[before:]), "the forwarder does not come back", 30)
     healths = len(broker.on("/health"))
-    lab.jump(HEALTH)
+    lab.jump(2 * HEALTH)
+    device.call({"call": "status"})  # the recorder has made one by now; the forwarder looks at a moment of the next period's
+    lab.jump(2 * HEALTH)
     lab.wait(lambda: len(broker.on("/health")) > healths, "no health message comes after the restart", 30)
     return in_flight, away
 

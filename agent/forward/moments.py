@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: Apache-2.0
+"""When anything may be seen: at moments drawn at random, so that no load shows in a time, not even to the nanosecond (ANON-4).
+
+A loop that terminals keep busy is late. So nothing appears at the end of a slot or at a whole second, but at a moment drawn from the
+system's random source: a file of the recorder's within MADE after the slot's end (health: after each PERIOD since boot), what the
+forwarder sends within a window that begins only once the recorder's is over and HANG more, the longest that its loop may take (its
+alarm ends it then). By what stands in a file's name, or by the clock alone, the forwarder knows its window: when the file was made
+doesn't count.
+
+What remains: lateness by d moves a window of w, so it shows with a chance of d / w at most (total variation), whoever measures it how
+ever well, and chances add up. A day has 288 health messages and 28 figures in 24 turns: in the times of files 312 d / 120 s, on the wire
+288 d / 150 s + 28 d / 510 s, d being what the busiest terminal adds to a loop's lateness. `host_sim/instants.py` measures both and attacks
+them. Where the broker was away, what waited goes when a connection stands: after a random wait too, at first of a second only.
+"""
+
+_SECOND = 1000000000
+PERIOD = 300 * _SECOND  # of health
+MADE = 120 * _SECOND  # the window of what the recorder makes
+HANG = 30  # seconds after which a loop that doesn't turn is ended
+SETTLE = 150  # seconds from a slot's end to the window of its message: MADE and HANG
+SENT = 510 * _SECOND  # that window; 660 s after the slot all is over
+
+
+def drawn(random: "Callable[[int], bytes]", window: int) -> int:
+    """Return a number of ns below `window`, all of them as likely, to 1 part in 2^24."""
+    return (int.from_bytes(random(8), "big") * window) >> 64
+
+
+def health_made(monotonic: int, random: "Callable[[int], bytes]") -> int:
+    """Return when the next health message is made, ns since boot."""
+    return _next(monotonic) + drawn(random, MADE)
+
+
+def health_sent(monotonic: int, random: "Callable[[int], bytes]") -> int:
+    """Return when the next health message is looked for, ns since boot."""
+    begins = SETTLE * _SECOND
+    return _next(monotonic) + begins + drawn(random, PERIOD - begins)
+
+
+def _next(monotonic: int) -> int:
+    return (monotonic // PERIOD + 1) * PERIOD
+
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Callable
