@@ -198,7 +198,8 @@ def test_health_tells_when_it_was_due_however_late_the_loop_is(device, tmp_path)
 
 def test_a_message_is_sent_at_its_moment_and_one_that_has_waited_at_once(device, tmp_path):
     """Drawn when the message is first seen. Where the wall clock is wrong, HOLD is the longest that it waits."""
-    time, wire = Time("f" * 32), []
+    time = Time("f" * 32)
+    wire: list[tuple[int, str, bytes, bool]] = []
     one = Forwarder(device.config, str(tmp_path), time, lambda _: None, Octets(0.5))
     spool = tmp_path / "srv/oubli/spool"
     for due, slot in ((OPENS - 5, 0), (OPENS + 100, 1), (OPENS + 10**9, 2)):
@@ -212,7 +213,8 @@ def test_a_message_is_sent_at_its_moment_and_one_that_has_waited_at_once(device,
 
 
 def test_health_is_sent_at_once_on_a_new_connection_and_then_at_moments_only(device, tmp_path):
-    time, wire = Time("f" * 32), []
+    time = Time("f" * 32)
+    wire: list[tuple[int, str, bytes, bool]] = []
     health = tmp_path / "var/run/oubli/live/health"
     one = Forwarder(device.config, str(tmp_path), time, lambda _: None, Octets(0.5))  # 225 s after each period's beginning
     for second, text in ((0, "first"), (1, "no"), (424, "no"), (425, "second"), (426, "no"), (500, "no"), (724, "no"), (725, "third")):
@@ -247,7 +249,7 @@ while not one.published:
 
 def test_a_forwarder_wakes_at_the_moment_itself_on_both_interpreters(device, interpreter: Interpreter):
     """Never before it, and soon after: its turns are a second long otherwise. The least of some, for the machine may be busy."""
-    late = []
+    late: list[int] = []
     while not late or (min(late) > 20_000_000 and len(late) < 10):
         words = interpreter.run("-c", SLEPT, device.root, device.root / "config").stdout.split()
         late.append(int(words[-1]))

@@ -46,7 +46,7 @@ STALLS, MISS = 1.25, 50  # cycles
 _NO_CACHES = ("--cache-sim=no",)
 _CACHES = ("--cache-sim=yes", "--I1=32768,4,32", "--D1=32768,4,32", "--LL=262144,8,32")  # octets, ways, octets of a line
 ROWS = 4096  # of the day's table, as by default
-FILLS = (1, 1024, 3400)  # terminals in it; 1,024 is what its size is meant for (ANON-8)
+FILLS = (1, 1024, 3400, 4096)  # terminals in it; 1,024 is what its size is meant for (ANON-8)
 UPDATES = 500
 _SECOND = 1_000_000_000
 _START = (START - 60) * _SECOND

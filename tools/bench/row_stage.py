@@ -27,7 +27,8 @@ def main(path: str, rows: int, terminals: int, updates: int, clash: bool) -> "di
     """Fill a table, then update its rows with the collector off."""
     table = Terminals(path, rows, "a1" * 16, Clash() if clash else Sodium())
     table.open_day(1, 0, 1, (0,) * 5)
-    macs = [number.to_bytes(6, "big") for number in range(min(terminals, 64))]
+    step = max(1, terminals // 64)
+    macs = [number.to_bytes(6, "big") for number in range(0, terminals, step)][:64]  # of all, those that came last included
     for number in range(terminals):
         table.see(number.to_bytes(6, "big"), 3, 12, 12, 1, 700)
     for mac in macs:
