@@ -43,7 +43,9 @@ class Gateway:
     def put(self, seconds: int, text: bytes, slot: int = 0) -> Path:
         """Spool a message that was due so many seconds ago."""
         path = self.spool / f"{int(time.time()) - seconds:012}-arrivals-{slot:02}"
-        path.write_bytes(text)
+        beside = path.with_name("." + path.name)
+        beside.write_bytes(text)
+        beside.rename(path)  # as the recorder does: one that is only begun would be set aside
         return path
 
     @contextmanager
