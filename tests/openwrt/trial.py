@@ -19,6 +19,13 @@ if TYPE_CHECKING:
 LAN = "10.77.1"
 NEEDS = ("root", "busybox", "micropython", "nft", "ip", "conntrack", "setpriv", "nsenter")
 ONE = "import socket; socket.socket(2, 2).sendto(b'x', ('{}', 9))"  # a connection
+EACH = """
+import socket, sys
+for address in sys.argv[2:]:
+    phone = socket.socket(2, 2)
+    phone.bind((address, 0))
+    phone.sendto(b"x", (sys.argv[1], 9))
+"""
 
 
 @contextmanager
@@ -35,8 +42,8 @@ def connected(root: Path, processor: str = "host") -> Iterator[roots.Gateway]:
 
 
 @contextmanager
-def client(gateway: roots.Gateway) -> Iterator[Callable[[], None]]:
-    """Give a guest's phone on the gateway's LAN, as a function that makes one connection."""
+def client(gateway: roots.Gateway, phones: int = 1) -> Iterator[Callable[[], None]]:
+    """Give guests' phones on the gateway's LAN, as a function that makes one connection of each."""
     words = gateway.host_command("unshare", "--net", "sh", "-c", "echo up; exec cat")
     with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as phone:
         assert phone.stdout is not None
@@ -44,12 +51,15 @@ def client(gateway: roots.Gateway) -> Iterator[Callable[[], None]]:
         assert phone.stdout.readline() == b"up\n"
         gateway.host("ip", "link", "set", "client0", "netns", str(phone.pid))
         inside = ["nsenter", "--target", str(phone.pid), "--net"]
-        for command in (f"addr add {LAN}.2/24 dev client0", "link set client0 up"):
-            subprocess.run([*inside, "ip", *command.split()], check=True, timeout=60)
+        there = [f"{LAN}.{number}" for number in range(2, 2 + phones)]
+        commands = [*(f"addr add {address}/24 dev client0" for address in there), "link set client0 up"]
+        subprocess.run([*inside, "ip", "-batch", "-"], input="\n".join(commands), text=True, check=True, timeout=60)
+        known = "\n".join(f"neigh replace {address} lladdr 02:00:00:00:01:{at:02x} dev lan0" for at, address in enumerate(there))
+        subprocess.run(gateway.host_command("ip", "-batch", "-"), input=known, text=True, check=True, timeout=60)
         wait_for(lambda: "LOWER_UP" in gateway.host("ip", "link", "show", "lan0").stdout)
 
         def connect() -> None:
-            subprocess.run([*inside, sys.executable, "-c", ONE.format(LAN + ".1")], check=True, timeout=60)
+            subprocess.run([*inside, sys.executable, "-c", EACH, LAN + ".1", *there], check=True, timeout=60)
 
         yield connect
         phone.stdin.close()
