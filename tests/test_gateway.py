@@ -110,7 +110,7 @@ def test_init_script_asks_procd_for_three_instances_under_their_users(device):
         ["config.change", ["if", ["eq", "package", "oubli"], ["run_script", "/etc/init.d/oubli", "reload"]], 1000]
     ]
     assert set(message["instances"]) == {"recorder", "watch"}  # nothing to send to yet
-    (gateway.path / "sbin/ujail").symlink_to("../bin/busybox")
+    (gateway.path / "sbin/ujail").symlink_to("../host/ujail")
     with (gateway.path / "etc/config/oubli").open("a") as file:
         file.write("\toption host 'broker.example.org'\n\toption ca '/etc/ssl/ca.pem'\n")
     gateway.run("/bin/sh", "/etc/rc.common", "/etc/init.d/oubli", "reload")
@@ -187,7 +187,7 @@ def test_package_is_installed_started_killed_upgraded_and_removed_without_residu
 
     shipped = {Path(path.lstrip("/")) for path in (gateway.path / "lib/apk/packages/oubli.list").read_text().split()}
     before = files() - shipped - {Path(f"lib/apk/packages/oubli.{ending}") for ending in ("conffiles", "conffiles_static", "list")}
-    (gateway.path / "sbin/ujail").symlink_to("../bin/busybox")
+    (gateway.path / "sbin/ujail").symlink_to("../host/ujail")
     installed(gateway, scripts, "post-install")
     message = procd.service(recorded(gateway))
     began = time.monotonic()
@@ -201,9 +201,9 @@ def test_package_is_installed_started_killed_upgraded_and_removed_without_residu
 
         wait_for(captured)
         assert time.monotonic() - began < 10  # 2 s on an idle machine
-        ticks = Path(f"/proc/{service.running['recorder'].pid}/stat").read_text().rsplit(") ", 1)[1].split()[11:13]
+        ticks = Path(f"/proc/{roots.inside(service.running['recorder'])}/stat").read_text().rsplit(") ", 1)[1].split()[11:13]
         assert sum(map(int, ticks)) / os.sysconf("SC_CLK_TCK") < 2  # however loaded this one is
-        running = Path(f"/proc/{service.running['recorder'].pid}/status").read_text()
+        running = Path(f"/proc/{roots.inside(service.running['recorder'])}/status").read_text()
         uid, _ = gateway.ids("oubli-rec")
         assert re.search(rf"(?m)^Uid:\t{uid}\t{uid}\t{uid}\t{uid}$", running)
         assert re.search(r"(?m)^CapEff:\t0000000000001000$", running)
@@ -247,7 +247,7 @@ def test_package_is_installed_started_killed_upgraded_and_removed_without_residu
 def test_both_daemons_together_stay_within_the_boards_memory(device):
     """On MicroPython from .mpy, at 200 terminals: proportional set size, where nobody else shares the libraries: more than a device's."""
     gateway, scripts = device
-    (gateway.path / "sbin/ujail").symlink_to("../bin/busybox")
+    (gateway.path / "sbin/ujail").symlink_to("../host/ujail")
     (gateway.path / "etc/config/oubli").write_text(
         (gateway.path / "etc/config/oubli").read_text() + "\toption host '127.0.0.1'\n\toption port '1'\n\toption insecure '1'\n"
     )
@@ -263,7 +263,7 @@ def test_both_daemons_together_stay_within_the_boards_memory(device):
         assert (counters["unknown terminal"], counters["lost: overrun"]) == (0, 0)
         sizes = {}
         for name in ("recorder", "forwarder"):
-            text = Path(f"/proc/{service.running[name].pid}/smaps_rollup").read_text()
+            text = Path(f"/proc/{roots.inside(service.running[name])}/smaps_rollup").read_text()
             (size,) = re.findall(r"(?m)^Pss: +(\d+) kB", text)
             sizes[name] = int(size)
         assert 2000 < sum(sizes.values()) <= board.load("gl-mt300n-v2").budget["memory_kib"], sizes

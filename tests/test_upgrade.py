@@ -123,7 +123,6 @@ class Device:
 def device(tmp_path) -> Iterator[Device]:
     """Give a gateway without the package."""
     roots.make(tmp_path / "root")
-    (tmp_path / "root/sbin/ujail").symlink_to("../bin/busybox")
     (tmp_path / "root/etc/sysctl.d").mkdir()
     shutil.copy(PROJECT / "boards/common/etc/sysctl.d/50-oubli.conf", tmp_path / "root/etc/sysctl.d")
     with connected(tmp_path / "root") as gateway:
@@ -181,7 +180,6 @@ def test_upgrade_goes_on_with_what_was_kept_and_so_does_the_step_back(device, re
 def test_a_mips_root_has_the_package_installed_started_upgraded_and_removed(tmp_path):
     """Every program of it is a big-endian MIPS one, busybox included; the recorder alone can't go on: qemu-user gives no such socket."""
     roots.make(tmp_path / "root", "mips")
-    (tmp_path / "root/sbin/ujail").symlink_to("../bin/busybox")
     (tmp_path / "root/etc/sysctl.d").mkdir()
     shutil.copy(PROJECT / "boards/common/etc/sysctl.d/50-oubli.conf", tmp_path / "root/etc/sysctl.d")
     with connected(tmp_path / "root", "mips") as gateway:

@@ -8,13 +8,13 @@ starts each under qemu-mips, by a table of foreign formats (binfmt_misc) that ho
 from __future__ import annotations
 
 import io
-import json
+import os
 import re
 import shlex
 import shutil
 import subprocess
 import tarfile
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,6 +46,7 @@ FOLDERS = (
     "dev",
     "srv",
     "host/formats",
+    "host/jail",
 )
 
 
@@ -80,10 +81,26 @@ def make(path: Path, processor: str = "host") -> None:
         if applet != "busybox":
             (path / "bin" / applet).symlink_to("busybox")
     shutil.copytree(FAKE, path, dirs_exist_ok=True)
-    for script in ("sbin/uci", "etc/rc.common"):
+    for script in ("sbin/uci", "etc/rc.common", "host/ujail"):
         (path / script).chmod(0o755)
     (path / "etc/passwd").write_text("root:x:0:0:root:/root:/bin/ash\n")
     (path / "etc/group").write_text("root:x:0:\n")
+
+
+def inside(process: subprocess.Popen[bytes]) -> int:
+    """Return the number of what runs in a jail, seen from outside; of a process without one its own."""
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    return int(children[0]) if children else process.pid
+
+
+class Jailed(subprocess.Popen[bytes]):
+    """A process in a jail; signals go to what runs inside, as ujail passes them on."""
+
+    def send_signal(self, sig: int) -> None:
+        """Pass a signal on."""
+        if self.poll() is None:
+            with suppress(ProcessLookupError):
+                os.kill(inside(self), sig)
 
 
 class Gateway:
@@ -93,16 +110,13 @@ class Gateway:
         self.path = path
         self._enter = ["nsenter", "--target", str(holder), *spaces]  # the process whose namespaces these are
 
-    def command(self, *words: str, user: str = "root", capabilities: tuple[str, ...] = (), env: tuple[str, ...] = ()) -> list[str]:
-        """Return the command line that runs some words inside, as a user who has these capabilities and no other."""
-        inside = [*self._enter, "chroot", str(self.path)]
+    def command(self, *words: str, user: str = "root", env: tuple[str, ...] = ()) -> list[str]:
+        """Return the command line that runs some words inside, as a user without any capability."""
+        into = [*self._enter, "chroot", str(self.path)]
         if user != "root":
             uid, gid = self.ids(user)
-            wanted = ",".join(f"+{name.removeprefix('CAP_').lower()}" for name in capabilities)
-            inside += ["/host/setpriv", "--reuid", uid, "--regid", gid, "--clear-groups"]
-            inside += ["--inh-caps", wanted, "--ambient-caps", wanted] if wanted else ["--bounding-set", "-all"]
-            inside += ["--no-new-privs"]
-        return [*inside, "/bin/env", "-i", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", *env, *words]
+            into += ["/host/setpriv", "--reuid", uid, "--regid", gid, "--clear-groups", "--bounding-set", "-all", "--no-new-privs"]
+        return [*into, "/bin/env", "-i", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", *env, *words]
 
     def ids(self, user: str) -> tuple[str, str]:
         """Return a user's number and its group's."""
@@ -118,13 +132,16 @@ class Gateway:
         return done
 
     def start(self, instance: dict[str, Any]) -> subprocess.Popen[bytes]:
-        """Start an instance of a service as procd and ujail do: its command, user, capabilities, limits."""
-        named = instance.get("capabilities")
-        held: list[str] = []
-        if named:
-            held = json.loads((self.path / named.lstrip("/")).read_text())["ambient"]
-        command = self.command(*instance["command"], user=instance.get("user", "root"), capabilities=tuple(held))
-        return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        """Start an instance of a service as procd does: its command, user, limits; through ujail where it has a jail."""
+        if "jail" not in instance:
+            command = self.command(*instance["command"], user=instance.get("user", "root"))
+            return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        jail = instance["jail"]
+        words = ["/sbin/ujail", "-n", jail["name"], "-U", instance["user"], "-G", instance["group"], "-c", "-C", instance["capabilities"]]
+        words += ["-p", "-l"] + [word for path, kind in jail["mount"].items() for word in ("-w" if kind == "1" else "-r", path)]
+        spaces = ["unshare", "--mount", "--pid", "--ipc", "--fork", "--kill-child"]
+        command = [*self._enter, *spaces, "chroot", str(self.path), "/bin/env", "-i", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", *words, "--"]
+        return Jailed([*command, *instance["command"]], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
     def host_command(self, *words: str) -> list[str]:
         """Return the command line that runs one of this machine's programs in the gateway's network."""

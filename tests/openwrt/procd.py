@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import time
@@ -61,7 +60,7 @@ def service(recorded: str) -> dict[str, Any]:
 class Procd:
     """Runs a service's instances: `start(instance)` returns the process of one; what ends by itself is started again.
 
-    Of a jail, only the user and the capabilities are real here: a mount namespace of its own is ujail's, which isn't to be had.
+    Of a jail everything that is asked for is real but its log socket: see root/host/ujail.
     """
 
     def __init__(self, message: dict[str, Any], start: Callable[[dict[str, Any]], subprocess.Popen[bytes]]) -> None:
@@ -92,7 +91,7 @@ class Procd:
 
     def kill(self, name: str) -> None:
         """End one instance as a crash would."""
-        os.kill(self.running[name].pid, signal.SIGKILL)
+        self.running[name].send_signal(signal.SIGKILL)
         self.running[name].wait(timeout=10)
 
     def stop(self, patience: float = 10) -> dict[str, int]:
