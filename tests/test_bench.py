@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -29,6 +30,8 @@ from tools.bench import (
     machine,
     memory,
     population,
+    readme,
+    report,
     rounds,
     scale,
 )
@@ -348,6 +351,10 @@ def test_what_cannot_be_measured_is_named_and_the_rest_is_measured(monkeypatch, 
     assert "http" not in page.replace("http://www.w3.org/", "")
     result = json.loads((tmp_path / "json").read_text())
     assert (list(result["rooms"]), list(result["skipped"]), result["failed"]) == (["fine"], ["rooted", "poor"], {})
+    for name in ("capture", "memory", "dump"):
+        refused = CliRunner().invoke(bench.app, [name])
+        assert (refused.exit_code, refused.stdout) == (2, "")
+        assert refused.stderr == f"oubli-bench: {name}: needs root: it makes network namespaces\n"
     refused = CliRunner().invoke(bench.app, ["all", "--readme"])
     assert (refused.exit_code, refused.stdout) == (2, "")
     assert refused.stderr.startswith("oubli-bench: --readme: wants every figure; rooted for want of root")
@@ -355,6 +362,41 @@ def test_what_cannot_be_measured_is_named_and_the_rest_is_measured(monkeypatch, 
     done = CliRunner().invoke(bench.app, ["all"])
     assert (done.exit_code, done.stderr.splitlines()[-1]) == (1, "oubli-bench: broken: it fell")
     assert "fine <measured>" in done.stdout
+
+
+def changed(found: re.Match[str]) -> str:
+    return f"{found[1]}{int(found[2]) % 9 + 1}"
+
+
+def test_the_readmes_figures_are_the_kept_ones():
+    """The README says what tools/bench/figures.json has, to the letter; a digit that is changed in either shows."""
+    kept, text = json.loads(readme.KEPT.read_text()), readme.README.read_text()
+    assert readme.rewritten(text, kept) == text, "the README's section on speed isn't what `oubli-bench all --readme` wrote"
+    section = readme.section(kept)
+    forged = re.sub(r"(\| )(\d)", changed, section, count=1)
+    assert forged != section
+    assert readme.rewritten(text.replace(section, forged), kept) == text
+    for name in readme.ROOMS:
+        other = json.loads(re.sub(r'((?:cost|cpu_s_per_100k|bytes_per_connection|pss_mib|mips_24kc|p50_ms|us_a_connection|cpu_s)": )(\d)',
+                                  changed, json.dumps(kept["rooms"][name])))  # fmt: skip
+        assert readme.section({**kept, "rooms": {**kept["rooms"], name: other}}) != section, name
+    with pytest.raises(RuntimeError, match="no lines"):
+        readme.rewritten("nothing", kept)
+
+
+def test_the_page_has_every_room_and_plots_and_loads_nothing():
+    """Made of the kept figures, as `oubli-bench all --report` makes it."""
+    kept = json.loads(readme.KEPT.read_text())
+    page = report.page(kept)
+    assert re.findall("<h2>(.+?)</h2>", page) == [one.name for one in everything.ROOMS]
+    assert (
+        page.count("<figure><svg ")
+        == page.count("<figcaption>")
+        == sum(len(one.charts(kept["rooms"][one.name])) for one in everything.ROOMS)
+    )
+    assert page.count("<svg ") >= 5
+    assert not re.search(r"<(script|link rel=.stylesheet|img|iframe)|@import|url\((?!#)", page)
+    assert "http" not in re.sub(r"http://www\.w3\.org/\S+", "", page)
 
 
 def test_missing_peers_are_installed_one_by_one_through_apt(monkeypatch, tmp_path):

@@ -226,17 +226,17 @@ def sheets(result: dict[str, Any]) -> list[Sheet]:
                 row["case"],
                 f"{row['connections']:,.0f}",
                 f"{row['lost_most']:,.0f}",
-                f"{cpu:.2f}" + (" *" if row["case"] != "steady" and cpu == best[row["name"]] else ""),
+                f"{cpu:.2f}" + (" †" if row["case"] != "steady" and cpu == best[row["name"]] else ""),
                 f"{row['cpu_s_per_100k_least']:.2f} - {row['cpu_s_per_100k_most']:.2f}",
                 f"{row['peak_mib']:.1f}",
                 f"{row['pss_mib']:.1f}",
             )
         )
     flushed = ", ".join(f"{case} {count:,}" for case, count in result["flows"].items())
-    note = "* the better of a peer's two bursts, by which it is quoted; lost: the most of a round"
+    note = "† the better of a peer's two bursts, by which it is quoted; lost: the most of a round"
     lacking = "".join(f"; not measured: {name}, for want of {', '.join(lacks)}" for name, lacks in result["missing"].items())
     headings = ("", "case", "known", "lost", "CPU s", "least - most", "peak MiB", "PSS MiB")
-    title = f"CPU s for 100,000 ended connections ({flushed}; {result['terminals']:,} terminals, {result['rounds']} rounds)"
+    title = f"CPU s for 100,000 ended connections ({flushed}; {result['terminals']:,} terminals, rounds: {result['rounds']})"
     return [Sheet(title, headings, rows, (0, 1), note + lacking)]
 
 

@@ -91,5 +91,5 @@ def sheets(result: dict[str, Any]) -> list[Sheet]:
         (row["name"], f"{row['entries']:,}", f"{row['cpu_s']:.3f}", f"{row['longest_turn_ms_most']:.1f}")
         for row in sorted(result["rows"], key=lambda row: (row["name"], row["entries"]))
     ]
-    title = f"To list the live table once, {result['rounds']} rounds; a turn: the longest of all"
+    title = f"To list the live table once (rounds: {result['rounds']}; of the turns the longest of all)"
     return [Sheet(title, ("", "entries", "CPU s", "longest turn, ms"), rows)]

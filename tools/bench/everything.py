@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """`oubli-bench all`: every room of this bench one after the other; what this machine can't measure is named, and the rest is measured."""
 
-import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -94,6 +93,7 @@ def lacking() -> dict[str, list[str]]:
 def measure(quick: bool, rounds: int | None, tell: Tell) -> dict[str, Any]:
     """Measure all that can be measured here; `skipped` and `failed` say of each other room why not."""
     skipped, failed, results, seconds = lacking(), {}, {}, {}
+    described = machine.describe()  # its load, before it is ours
     for number, room in enumerate(ROOMS):
         if room.name in skipped:
             continue
@@ -110,8 +110,7 @@ def measure(quick: bool, rounds: int | None, tell: Tell) -> dict[str, Any]:
     return {
         "date": time.strftime("%Y-%m-%d"),
         "command": f"oubli-bench all{' --quick' * quick}{f' --rounds {rounds}' if rounds else ''}",
-        "machine": machine.describe(),
-        "busy": round(os.getloadavg()[2] / (os.cpu_count() or 1), 2),
+        "machine": described,
         "seconds": seconds,
         "rooms": results,
         "skipped": skipped,

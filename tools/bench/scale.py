@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """`oubli-bench scale`: what one costs as there are more of them, and by which power that grows (the slope on logarithmic axes: 0 is flat).
 
-terminals     instructions a connection by how many terminals the LAN has; MicroPython under valgrind
+terminals     instructions a connection by how many terminals the LAN has, two addresses each; both interpreters under valgrind. Of
+              10,000 some are unknown: 16,384 addresses are remembered
 connections   CPU a connection by how many were played to one recorder, 20,000 a minute; both interpreters
 segments      CPU to append a record, to begin a segment and to forget the oldest, by how many segments the ring holds; both
 gateways      CPU a message of the fleet's intake and PostgreSQL, by how many gateways the store knows
@@ -31,6 +32,7 @@ SIZES = {
     "gateways": (1, 10, 100, 1000),
 }
 NEEDS = ("valgrind", "micropython", *deliver.NEEDS)
+_PLAYED = 3  # recordings, under valgrind
 _STAGE = "tools.bench.scale_stage"
 _PARTS = {"append": "append a record", "begin": "begin and close a segment", "forget": "forget the oldest segment"}
 
@@ -46,8 +48,8 @@ def measure(chosen: dict[str, tuple[int, ...]], rounds: int, tell: Tell) -> dict
     samples: dict[tuple[str, str, int], list[float]] = defaultdict(list)
     with machine.memory_folder() as name:
         folder = Path(name)
-        for _, size in interleaved(1, ("terminals",), chosen["terminals"], tell):
-            samples["instructions a connection, by terminals", "MicroPython", size].append(_counted(size))
+        for size, on in interleaved(1, chosen["terminals"], list(instructions.INTERPRETERS), tell):
+            samples["instructions a connection, by terminals", on, size].append(_counted(on, size))
         played = instructions.record(folder, 50)
         cases = [(curve, size) for curve in ("connections", "segments") for size in chosen[curve]]
         for (curve, size), on in interleaved(rounds, cases, list(instructions.INTERPRETERS), tell):
@@ -59,10 +61,10 @@ def measure(chosen: dict[str, tuple[int, ...]], rounds: int, tell: Tell) -> dict
     return {"curves": _curves(samples), "rounds": rounds, "machine": machine.describe()}
 
 
-def _counted(terminals: int) -> float:
+def _counted(on: str, terminals: int) -> float:
     with tempfile.TemporaryDirectory(prefix="oubli-bench-") as folder:
         recording = instructions.record(Path(folder), terminals)
-        return instructions.difference(instructions.INTERPRETERS["MicroPython"], recording, 1, "whole")
+        return instructions.difference(instructions.INTERPRETERS[on], recording, _PLAYED, "whole")
 
 
 def _stage(curve: str, on: str, size: int, played: Path) -> dict[str, float]:
@@ -109,7 +111,7 @@ def sheets(result: dict[str, Any]) -> list[Sheet]:
         )
         for curve in result["curves"]
     ]  # fmt: skip
-    title = f"What one costs as there are more, {result['rounds']} rounds"
+    title = f"What one costs as there are more (rounds: {result['rounds']})"
     return [Sheet(title, ("", "on", "how many: cost", "slope"), rows, (0, 1, 2), "slope 0: one costs the same however many there are")]
 
 

@@ -24,10 +24,15 @@ class Sheet:
 
     def terminal(self) -> Table:
         """Return it for a terminal."""
-        shown = Table(box=box.SIMPLE_HEAD, pad_edge=False, title=self.title, title_justify="left", caption=self.note or None)
+        shown = Table(
+            box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), title=self.title, title_justify="left", caption=self.note or None
+        )
         shown.caption_justify = "left"
         for place, heading in enumerate(self.headings):
-            shown.add_column(heading, justify="left" if place in self.left else "right", no_wrap=place not in self.left)
+            longest = max((len(row[place]) for row in self.rows), default=0)
+            words = place in self.left  # they may be broken where there is no room, numbers not
+            least = min(longest, 12) if words else longest
+            shown.add_column(heading, justify="left" if words else "right", min_width=least)
         for row in self.rows:
             shown.add_row(*row)
         return shown
