@@ -1044,7 +1044,37 @@ def test_volume_adds_up_to_the_octet_and_stops_at_its_most(tmp_path, any_interpr
         assert ask("terminals_see", [[MACS[0], 0, 0, 0, services.WEB, 3 << 40]])["cells"]["volume"] == [0, 0, 0, 0, 1]
     ask("terminals_close")
     (at,) = [at for at in range(HEADER, HEADER + 64 * ROW, ROW) if any((tmp_path / "terminals").read_bytes()[at : at + 8])]
-    assert (tmp_path / "terminals").read_bytes()[at + 20 : at + 24] == b"\xff" * 4
+    assert (tmp_path / "terminals").read_bytes()[at + 20 : at + 24] == b"\xff\xff\xff\x3f"
+
+
+LARGE = """
+import gc, json, sys
+from agent.runtime.sodium import Sodium
+from agent.summary.terminals import HEADER, Terminals
+table = Terminals(sys.argv[1], 1, "a1" * 16, Sodium())
+table.open_day(1, 0, 1, (0,) * 5)
+table.see(b"abcdef", 3, 14, 15, 1, 0)
+said = []
+for octets in (700, (1 << 30) - 1025, (1 << 30) - 1024, (1 << 30) - 1, 1 << 30, (1 << 31) + 1023, 0x123456789A, (1 << 40) - 1, 1 << 40):
+    gc.collect()
+    gc.disable()
+    before = gc.mem_alloc() if hasattr(gc, "mem_alloc") else 0
+    table.see(b"abcdef", 3, 14, 15, 1, octets)
+    heap = gc.mem_alloc() - before if before else 0
+    gc.enable()
+    said.append([heap, (table._words[(HEADER >> 2) + 5] << 10) + table._words[(HEADER >> 2) + 7]])
+print(json.dumps(said))
+"""
+
+
+def test_a_large_connection_counts_to_the_octet_and_takes_less_than_64_octets_of_heap(tmp_path, any_interpreter):
+    """Above 2^30 a sum takes heap on a 32-bit processor; from a TiB on a row counts no further."""
+    sizes = [700, 2**30 - 1025, 2**30 - 1024, 2**30 - 1, 2**30, 2**31 + 1023, 0x123456789A, 2**40 - 1, 2**40]
+    said = json.loads(any_interpreter.run("-c", LARGE, tmp_path / "table").stdout)
+    assert max(heap for heap, _ in said) < 64, said
+    sums = [sum(sizes[: number + 1]) for number in range(len(sizes))]
+    assert [octets for _, octets in said[:7]] == sums[:7]
+    assert all(octets >> 10 == 2**30 - 1 for _, octets in said[7:])
 
 
 def test_which_two_classes_count_is_drawn_by_key_and_not_by_order(tmp_path, remotes):

@@ -22,7 +22,8 @@ _MAGIC = b"OUBLIDY1"
 _DAY, _USED, _FULL, _FIRST, _BOOT, _KEY, _MARKS, _END, _TERMS = 12, 16, 20, 21, 24, 64, 80, 88, 96
 _QUARTERS, _CLASSES, _HOUR = 8, 24, 26
 _KIB, _OCTETS = 5, 7  # words of a row
-_MOST = 0xFFFFFFFF  # KiB: where a terminal's volume stops counting
+_MOST = (1 << 30) - 1  # KiB: where a terminal's volume stops counting, within a small integer of a 32-bit processor
+_SMALL = (1 << 30) - 1024  # octets
 _BITS = bytes([bin(octet).count("1") for octet in range(256)])
 _PROBES = 64  # rows looked at before the table counts as full: four fifths of them are taken then, at the least
 
@@ -106,9 +107,19 @@ class Terminals:
         view[at + _CLASSES + (service >> 3)] |= 1 << (service & 7)
         if octets:
             table, word = self._words, at >> 2
+            kib = 0
+            if octets >= _SMALL:
+                kib, octets = self._parts(octets)
             octets += table[word + _OCTETS]
             table[word + _OCTETS] = octets & 1023
-            table[word + _KIB] = min(table[word + _KIB] + (octets >> 10), _MOST)
+            table[word + _KIB] += min(kib + (octets >> 10), _MOST - table[word + _KIB])
+
+    def _parts(self, octets: int) -> "tuple[int, int]":
+        """Return KiB (_MOST at most) and the octets below one: read off its octets, for sums of large integers take heap."""
+        octet = self._hash
+        struct.pack_into("<Q", octet, 0, octets)
+        kib = octet[1] >> 2 | octet[2] << 6 | octet[3] << 14 | octet[4] << 22
+        return _MOST if octet[5] | octet[6] | octet[7] else kib, octet[0] | (octet[1] & 3) << 8
 
     def _row_of(self, mac: "int | bytes", hour: int) -> int:
         """Return where a terminal's row stands, made at its first sight; 0 where the table is full."""
