@@ -123,6 +123,8 @@ def test_a_package_over_its_budget_is_refused_with_the_five_largest_files(monkey
     content = contents.files(one, WHEN)
     sizes = contents.check_size(one, content)
     assert sizes["installed"] == sum(len(file.octets) for file in content) > sizes["in_image"]
+    agent = contents.agent_sizes(content)
+    assert sizes["installed"] > agent["packaged"] < agent["source"] // 2
     one.data["budget"][key] = 1000
     monkeypatch.setattr("tools.package.__main__.load", lambda _: one)
     words = ["build", "--board", "gl-mt300n-v2", "--format", "ipk", "--out", str(tmp_path / "out")]

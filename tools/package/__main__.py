@@ -14,7 +14,7 @@ from agent import BUILT
 from host_sim.commands import Program
 from tools.package import apk, feed, ipk, signing
 from tools.package.board import Board, BoardError, load, names
-from tools.package.contents import BuildError, check_size, files
+from tools.package.contents import BuildError, agent_sizes, check_size, files
 
 _program = Program("oubli-package")
 
@@ -87,7 +87,7 @@ def build(
         key = signing.apk_key(keys) if keys else None
         for item in chosen:
             content = files(item, when)
-            sizes = check_size(item, content)
+            sizes = check_size(item, content) | {"agent": agent_sizes(content)}
             for name in form:
                 data = ipk.build(item, content, when) if name == "ipk" else apk.build(item, content, when, key)
                 rows.append(_keep(out / item.key / FORMATS[name].file_name(item), data, item, name, sizes))
@@ -96,7 +96,7 @@ def build(
     _show(rows, json_file)
 
 
-def _keep(path: Path, data: bytes, board: Board, form: str, sizes: dict[str, int]) -> dict[str, Any]:
+def _keep(path: Path, data: bytes, board: Board, form: str, sizes: dict[str, Any]) -> dict[str, Any]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_name(path.name + ".part")
@@ -119,6 +119,8 @@ def _show(rows: list[dict[str, Any]], json_file: str | None) -> None:
         console = Console()
         console.width = max(console.width, 130)
         console.print(table)
+        for source, packaged in sorted({(row["agent"]["source"], row["agent"]["packaged"]) for row in rows}):
+            console.print(f"the agent: {source:,} bytes of source, {packaged:,} packaged", highlight=False)
 
 
 @app.command()

@@ -86,6 +86,13 @@ def agent(interpreter: str, built: int) -> list[File]:
     return found
 
 
+def agent_sizes(content: list[File]) -> dict[str, int]:
+    """Return the octets of the agent's `source` and of what of it is `packaged`."""
+    packaged = [file for file in content if file.path.startswith(f"{LIBRARY}/agent/")]
+    names = [file.path.removeprefix(f"{LIBRARY}/agent/").rpartition(".")[0] + ".py" for file in packaged]
+    return {"source": sum((AGENT / name).stat().st_size for name in names), "packaged": sum(len(file.octets) for file in packaged)}
+
+
 def configuration(text: str, board: Board) -> str:
     """Return /etc/config/oubli with the board's figures in the place of the commented defaults; BuildError where one has no place."""
     figures = {
