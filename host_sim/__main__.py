@@ -258,16 +258,15 @@ def lab(
     connections: Annotated[int, typer.Option(min=1, help="Connections that the client makes.")] = 2000,
     interpreter: Interpreter = "cpython",
     record: Annotated[str | None, typer.Option(metavar="FILE.bin", help="Keep the kernel's datagrams, for `replay`.")] = None,
-    port_blocks: Annotated[
-        bool, typer.Option("--port-blocks", help="300 terminals behind one address, told apart by leases' rows.")
-    ] = False,
+    port_blocks: Annotated[bool, typer.Option("--port-blocks", help="Terminals behind one address, told apart by leases' rows.")] = False,
+    terminals: Annotated[int, typer.Option(min=1, max=700, help="With --port-blocks: how many.")] = 300,
     json_file: Json = None,
 ) -> None:
     """The real kernel: namespaces client, gateway, internet; real traffic; conntrack as an independent witness. Needs root."""
     if port_blocks:
         from host_sim.lab_blocks import command  # noqa: PLC0415
 
-        raise typer.Exit(command(_program, interpreter, connections, json_file))
+        raise typer.Exit(command(_program, interpreter, connections, terminals, json_file))
     from host_sim import lab as laboratory  # noqa: PLC0415
 
     for option, target in (("--json", json_file), ("--record", record)):

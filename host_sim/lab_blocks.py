@@ -202,7 +202,7 @@ def compare(custodian: Custodian, handover: Path, seen: list[Seen], macs: dict[s
     return asked, equal, single, differences, octets
 
 
-def play(interpreter: str, connections: int, terminals: int = 300, block_size: int = 128) -> Outcome:
+def play(interpreter: str, connections: int, terminals: int, block_size: int) -> Outcome:
     """Play it once."""
     with Lab(interpreter, terminals=1) as lab:
         custodian = write_purposes(lab, ATTRIBUTION + f"\toption block_size '{block_size}'\n")
@@ -233,17 +233,19 @@ def play(interpreter: str, connections: int, terminals: int = 300, block_size: i
     )  # fmt: skip
 
 
-def command(program: Program, interpreter: str, connections: int, json_file: str | None) -> int:
+def command(program: Program, interpreter: str, connections: int, terminals: int, json_file: str | None) -> int:
     """Play it for `oubli-sim lab --port-blocks`; returns the exit status."""
     if reason := usable():
         program.refuse(reason)
     try:
-        outcome = play(interpreter, connections)
+        outcome = play(interpreter, connections, terminals, min(512, 49152 // terminals // 64 * 64))
     except (LabError, NoInterpreterError) as failure:
         program.refuse(str(failure), 1)
     share = f"{outcome.octets} octets, {100 * outcome.share:.2f} % of a record a connection"
     told = f"{outcome.terminals} terminals behind one address: {outcome.equal} of {outcome.asked} connections answered as the witness would"
     program.tell(f"{told}, {outcome.exactly_one} with exactly one terminal; {share}")
+    each = f"{outcome.connections / terminals:.0f} connections a terminal"
+    program.tell(f"{outcome.leases} rows of leases, {outcome.by_themselves} of connections; {each}")
     if json_file:
         program.write(json.dumps(outcome.figures(), indent=1) + "\n", json_file)
     return 0 if outcome.equal == outcome.asked else 1
