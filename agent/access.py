@@ -16,7 +16,7 @@ from agent.summary.services import CLASSES
 from agent.vault import ring
 
 STEP = 100  # records read in one turn
-ROWS = 20  # of this terminal in one line
+ROWS = 10  # of this terminal in one line
 PAUSE = 4  # times as long as the last look from the page took
 _NAMES = {6: "tcp", 17: "udp", 1: "icmp", 58: "icmp6"}
 _TENTHS = 10

@@ -47,7 +47,7 @@ class NoKernel:
 class Deferral:
     """The two purposes of one recorder; `stores` are its stores by name, `table` the kernel's (agent.capture.nftables.Table).
 
-    `count(name)` counts, `note(act, digest)` writes on the audit log, `alive()` says how many entries the connection table has.
+    `count(name)` counts, `note(act, *words)` writes on the audit log, `alive()` says how many entries the connection table has.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class Deferral:
         sodium: "Sodium",
         table: "nftables.Table | NoKernel",
         count: "Callable[[str], None]",
-        note: "Callable[[str, bytes], bool]",
+        note: "Callable[..., bool]",
         monotonic: int,
     ) -> None:
         self._section = section = config.purposes.get("attribution")
@@ -95,7 +95,7 @@ class Deferral:
         self._device_key = paths.device_key
         places = {name: place(name, config, paths)[0] + "/handovers" for name in grounds}
         self._desk = desk.Desk(paths.agents, paths.flash + "/requests", places, config.gateway.id, grounds, sodium.signed)
-        self._running: "tuple[dict[str, Any], bytes, Signer] | None" = None  # what is told of the request that is run, its digest
+        self._running: "tuple[dict[str, Any], str, bytes, Signer] | None" = None  # what is told of the request that is run, its act, digest
         self._ran: "dict[str, Any]" = {}  # what is told of the one that ran last
 
     def _row_kept(self, record: "Any") -> bool:
@@ -238,8 +238,10 @@ class Deferral:
         """Begin to run a request of an authority; `alive` connections haven't ended yet (L34-II-4). `work` does it, `handover` tells."""
         digest = self._sodium.digest(text.encode(), 8)
         signer: "Signer | None" = None
+        act = "request"
         try:
             request = self._desk.check(text, self._wall, trusted=self._trusted)
+            act = "freeze" if request.purpose == "freeze" else act
             store = self._stores[request.store]
             if self.billing is not None and request.store == "billing":
                 self.billing.finish()
@@ -254,24 +256,24 @@ class Deferral:
             signer = Signer(self._device_key, self._sodium)
             self._desk.begin(request, store.held(*desk.days(request)), statement, self._wall, signer)
         except (requests.Refused, OSError) as failure:
-            raise calls.Refused(self._given_up(failure, digest, signer))
+            raise calls.Refused(self._given_up(failure, act, digest, signer))
         handover = self._desk.busy
         assert handover is not None
         told = {"number": request.fields["number"], "export": handover.path, "segments": handover.segments, "octets": handover.octets}
-        self._running = told, digest, signer
+        self._running = told, act, digest, signer
         return dict(told)
 
     def work(self) -> bool:
         """Write a part of a handover where one is being made; True where there is more to do."""
         if self._running is None:
             return False
-        told, digest, signer = self._running
+        told, act, digest, signer = self._running
         try:
-            if not self._desk.work(self._wall, lambda: self._note("run", digest)):
+            if not self._desk.work(self._wall, lambda: self._note(act, "run", digest)):
                 return True
             self._ran = told
         except (requests.Refused, OSError) as failure:
-            self._ran = {"number": told["number"], "wrong": self._given_up(failure, digest, signer)}
+            self._ran = {"number": told["number"], "wrong": self._given_up(failure, act, digest, signer)}
             self._running = None
             return False
         self._running = None
@@ -288,11 +290,11 @@ class Deferral:
             raise calls.Refused(self._ran["wrong"])
         return dict(self._ran)
 
-    def _given_up(self, failure: "requests.Refused | OSError", digest: bytes, signer: "Signer | None") -> str:
+    def _given_up(self, failure: "requests.Refused | OSError", act: str, digest: bytes, signer: "Signer | None") -> str:
         """Take note that a request isn't run; returns why."""
         if signer is not None:
             signer.close()
-        self._note("refused", digest)
+        self._note(act, "refused", digest)
         if isinstance(failure, OSError):
             return "request: flash refuses (errno " + str(failure.errno) + "); accepted: once more when it is writable"
         text: str = failure.args[0]
@@ -339,7 +341,7 @@ class Deferral:
         """Let go; blocks and open sessions stay for the next process."""
         self._desk.give_up()
         if self._running is not None:
-            self._running[2].close()
+            self._running[3].close()
         self._portal.close()
         self.sessions.close()
         for purpose in (self.attribution, self.billing):

@@ -162,10 +162,7 @@ class Recorder:
             return None
         from agent import deferral
 
-        def note(act: str, digest: bytes) -> bool:
-            return self.audit.note("request", act, digest)
-
-        table, count = nat or deferral.NoKernel(), self.counters.add
+        table, count, note = nat or deferral.NoKernel(), self.counters.add, self.audit.note
         return deferral.Deferral(config, self.paths, self.stores, self._lan, self._who, sodium, table, count, note, self._monotonic)
 
     def _open_stores(self, sodium: Sodium, boot: str) -> None:
@@ -529,10 +526,13 @@ class Recorder:
         records = 0
         refused = []  # one store's flash keeps no other store from being erased
         for name in self.stores if purpose == "all" else (purpose,):
+            store = self.stores[name]
+            before = store.status(self._monotonic)["records"]
             try:
-                records += self.stores[name].erase()
+                records += store.erase()
             except OSError:
                 refused.append(name)
+                records += before - store.status(self._monotonic)["records"]
             if self.deferral is not None:
                 self.deferral.erase(name)
         self.counters.add("erased", records)

@@ -67,7 +67,7 @@ class Custodian:
         """Return a request for a window (s since the epoch), signed by these agents, both where none is named."""
         fields = {
             "format": requests.FORMAT, "number": secrets.token_hex(16), "gateway": GATEWAY_ID, "purpose": store,
-            "ground": "IV-1" if store == "billing" else GROUND, "authority": "Tribunal judiciaire", "reference": "lab",
+            "ground": {"billing": "IV-1", "freeze": "IIIbis"}.get(store, GROUND), "authority": "Tribunal judiciaire", "reference": "lab",
             "from": _time(begin), "until": _time(end), "expires": _time(end + 7 * 86400),
         }  # fmt: skip
         return self.sign(requests.document(fields | scope), *signed_by)

@@ -477,11 +477,12 @@ def test_a_store_whose_flash_refuses_keeps_no_other_from_being_erased(memory):
     recorder = device.recorder
 
     ring = recorder.stores.pop("security")
-    recorder.stores["attribution"] = Mock(wraps=ring, erase=Mock(side_effect=OSError(30, "")))
+    refuses = {"erase": Mock(side_effect=OSError(30, "")), "status": Mock(side_effect=[{"records": 9}, {"records": 5}])}
+    recorder.stores["attribution"] = Mock(wraps=ring, **refuses)  # some of it went before flash refused
     recorder.stores["security"] = Mock(wraps=ring, erase=Mock(return_value=3))
     with pytest.raises(calls.Refused, match="attribution: flash refuses"):
         recorder.erase("all", "operator")
-    assert recorder.counters.values["erased"] == 3
+    assert recorder.counters.values["erased"] == 3 + 4
     recorder.stores = {"security": ring}
     recorder.close()
     assert "erase all operator" in lines(device.root / "srv/oubli/audit")

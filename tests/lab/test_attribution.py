@@ -153,6 +153,13 @@ def test_port_at_a_time_is_answered_with_exactly_one_terminal(name: str) -> None
             nobody = place.answer(text)
             assert (nobody.result, nobody.rows) == ("nothing held", [])
         assert place.exports() == 4
+        # An order to preserve takes what is held already, and is an act of its own on the log.
+        keep = time.strftime("%Y-%m-%d", time.gmtime(moment + 60 * 86400))
+        scope = {"public_address": WAN_4, "port": str(port), "protocol": "udp", "keep_until": keep}
+        order = lab_blocks.ask(place.lab, place.custodian, place.custodian.request("freeze", moment - 30, moment + 30, **scope))
+        made = place.custodian.answer(order)
+        assert {row["terminal_mac"] for row in made.rows} == {a.mac.hex(":")}
+        assert place.lab.device.command("log").count(" freeze run ") == 1
 
         good = place.about(port, moment)
         once = place.about(port, moment)
@@ -170,7 +177,7 @@ def test_port_at_a_time_is_answered_with_exactly_one_terminal(name: str) -> None
         for why, texts in says.items():
             for text in texts:
                 assert why in place.refused(text)
-        assert place.exports() == 5
+        assert place.exports() == 6
         assert len(place.log()) == before + sum(map(len, says.values()))
 
         made = place.answer(place.custodian.request("billing", moment - 600, moment + 600, subject="user:room 12"))
