@@ -111,6 +111,10 @@ def test_an_operator_finds_the_gateway_in_breach_reads_its_band_and_exports(serv
 
     follow(page, page.get_by_role("link", name="Gateways").first)
     accessible(page)
+    page.set_viewport_size({"width": 1025, "height": 800})  # a small laptop: still a row a gateway, and all of it in view
+    accessible(page)
+    assert page.locator("#list tbody tr").first.evaluate("row => getComputedStyle(row).display") == "table-row"
+    page.set_viewport_size({"width": 1360, "height": 900})
     follow(page, page.get_by_role("link", name=re.compile("breach")))
     late = venues[3]
     row = page.get_by_role("row").filter(has_text="A record outlived its deadline").filter(has_text=late.name)

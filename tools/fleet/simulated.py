@@ -157,11 +157,13 @@ TROUBLES: tuple[dict[str, Any], ...] = (
     {"clock": "floor"},
     {"duty": "undeclared"},
     {"keys": 4},
+    {"tls": False, "doctor": ["offload"]},
 )
+_WHERE = (3, 8, 12, 15, 19, 17)  # each trouble's gateways, by the rest of their number
 
 
 def trouble(number: int) -> dict[str, Any]:
-    """Return what is wrong with the gateway of this number: one in four of the first twenty, then one in thirty."""
-    if number % 30 in {3, 8, 12, 15, 19} and (number < 20 or number % 90 < 20):
-        return TROUBLES[(3, 8, 12, 15, 19).index(number % 30)]
+    """Return what is wrong with the gateway of this number: six of the first twenty, then of every ninety."""
+    if number % 30 in _WHERE and (number < 20 or number % 90 < 20):
+        return TROUBLES[_WHERE.index(number % 30)]
     return {}
