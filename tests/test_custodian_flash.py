@@ -178,8 +178,11 @@ def test_a_medium_that_is_not_mounted_is_said_never_written_below_and_seen_when_
     if when != "before the start":
         assert gateway.store.status(0)["trouble"] == ""
         gateway.append(*RECORDS[:5])
-        gateway.tick(900 if when == "with a segment open" else 60)
+        gateway.tick(60 if when == "while records wait" else 900)
         expected = RECORDS[:5]
+        if when == "at a write":
+            gateway.append(RECORDS[100])
+            expected = [*RECORDS[:5], RECORDS[100]]
         there[0] = False
     medium = {name: node for name, node in gateway.flash.names.items() if name.startswith(f"{PREFIX}/attribution")}
     for name in medium:
