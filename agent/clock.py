@@ -27,7 +27,9 @@ DAY = 86400 * _SECOND
 HOUR = 3600 * _SECOND
 STEP = _SECOND // 2  # less between two ticks is slewing
 LINES = 8  # time lines remembered
-DELIVERY = 600 * _SECOND  # within which the kernel's word of an end arrives
+# Within which the kernel's word of an end arrives: 50 s of its lazy garbage collection, 40 s that may wait in its table, 30 s in which a
+# recorder that hangs lives on, and as much again in reserve.
+DELIVERY = 180 * _SECOND
 LIMIT = 2048
 _EVER = 1 << 62
 _TRIES = 10

@@ -8,7 +8,8 @@ tells of them up to 50 s after their timeout. The recorder is the real one. Afte
 the files would, and each record's *true* age is known:
 
 - no record opens past its true end plus the lifetime, but for what the quartz is wrong by;
-- none is gone before a window's width less than that, unless a counter says so;
+- none is gone before a window's width less than that, unless a counter says so; a stamp that two time lines can have made within three
+  minutes counts as the older of the two, and only such a record may go earlier, by no more than the difference;
 - the clock is trusted only where two confirmations agreed, at least ten minutes of the same boot apart, and it was not stepped
   by more than a day since; a step of more than a day destroys nothing by itself;
 - the ledger's high-water mark moves only while the clock is trusted; powered-on hours are never fewer than they were as expiry
@@ -36,8 +37,10 @@ BEGINS = 1_800_000_000 * SECOND
 TIMEOUT, LAZINESS = 30 * SECOND, 50 * SECOND  # of a UDP entry; of the kernel's garbage collection
 PPM = 100  # how wrong a quartz may be
 AHEAD = 2 * SECOND  # by which the recorder's timers run ahead
+WOBBLE = 2 * SECOND  # by which the wall clock may be ahead of the time since boot, its quartz apart, without a word
 AGREE, APART = 2 * SECOND, 600 * SECOND  # EXP-5
-DELIVERY = 600 * SECOND  # within which the recorder takes a stamp for the older of two
+DELIVERY = 180 * SECOND  # within which the recorder takes a stamp for the older of two
+SLEWED = SECOND // 2  # less between two looks is no step
 LIFETIMES = {"20m": (20 * MINUTE, MINUTE), "2h": (2 * HOUR, MINUTE), "24h": (DAY, HOUR), "7d": (7 * DAY, HOUR)}  # lifetime, window
 AMOUNTS = [10 * SECOND, 2 * MINUTE, HOUR, 23 * HOUR, 10 * DAY, 5 * YEAR]  # of steps, at most
 STEPS = 20
@@ -131,6 +134,10 @@ class History:
         self.boot = 0
         self.lines: list[tuple[int, int]] = []  # from when (true), wall clock minus time since boot: the kernel's stamps
         self.ended: dict[int, int] = {}  # connections of this boot by number: when they truly ended
+        self.doubt: dict[int, int] = {}  # by how much longer ago another reading of its stamp puts that
+        # Time lines as a device can know them, from its looks: since boot from and to, wall clock minus time since boot.
+        self.known: list[list[int]] = []
+        self.looked = 0  # since boot
         self.confirmed: list[tuple[int, int]] = []  # time since boot, offset: what the time service said in this boot
         self.stepped = False  # in this boot
         self.powered = 0  # ns by the device's own clock, over all former boots
@@ -178,6 +185,8 @@ class History:
         self.booted, self.lines, self.confirmed, self.stepped = self.t, [], [], False
         shutil.rmtree(self.root / "var", ignore_errors=True)
         self.ended.clear()
+        self.doubt.clear()
+        self.known, self.looked = [], 0
         self.clock_losses = 0
         shown = [self.t, self.draw.randrange(100) * SECOND, self.begun - self.draw.randrange(YEAR), 4_070_908_800 * SECOND]
         self.show(self.draw.choices(shown, (3, 3, 3, 1))[0])
@@ -228,11 +237,30 @@ class History:
             return
         number = len(self.ended) + 1
         self.ended[number] = end
+        self.doubt[number] = self.older(end + TIMEOUT)
         flow = kernel.Flow(
             kernel.INET, kernel.UDP, _ADDRESS, _SERVER, 40000, 443, _SERVER, _WAN, 443, 40000, kernel.SEEN_REPLY,
             self.wall(start), packets_up=1, packets_down=1, bytes_up=number, bytes_down=1, stop=self.wall(end + TIMEOUT),
         )  # fmt: skip
         self.look(["datagram", kernel.conntrack("destroy", flow).hex()])
+
+    def older(self, at: int) -> int:
+        """Return by how much longer ago a device may put what the kernel stamps at a true time and tells of now."""
+        now, stamp = self.since(self.t), self.wall(at)
+        self.note_line()
+        readings = [stamp - offset for begun, over, offset in self.known if begun <= stamp - offset <= min(over, now)]
+        return max([self.since(at) - reading for reading in readings if now - reading <= DELIVERY], default=0)
+
+    def note_line(self) -> None:
+        """Take note of the time line as a device does that looks now."""
+        now, offset = self.since(self.t), self.wall(self.t) - self.since(self.t)
+        if self.known and abs(offset - self.known[-1][2]) <= SLEWED:
+            self.known[-1][2] = offset
+        else:
+            if self.known:
+                self.known[-1][1] = now
+            self.known.append([self.looked, YEAR * 1000, offset])
+        self.looked = now
 
     def confirm(self) -> None:
         """Let the time service say that the wall clock is right."""
@@ -279,7 +307,7 @@ class History:
         if trusted and abs(self.lines[-1][1] - self.confirmed[-1][1]) > DAY:
             if self.trusted:
                 self.fail("trusted after a step of more than a day")
-            gone = [number for number in before - self.readable() if self.t - self.ended[number] < self.lifetime - self.slack]
+            gone = [number for number in before - self.readable() if self.early(number)]
             if gone:
                 self.fail(f"a step of more than a day destroyed {len(gone)} records")
 
@@ -311,6 +339,7 @@ class History:
 
     def look(self, *steps: list[Any]) -> None:
         """Take steps at the present time, then compare the device with the truth."""
+        self.note_line()
         status = self.device.steps(["time", self.wall(self.t), self.since(self.t)], *steps)
         self.trusted = status["clock"] == "trusted"
         self.looks += 1
@@ -337,10 +366,10 @@ class History:
         """Return the records that a thief opens whose clocks show what he likes."""
         return {record.bytes_up for record in ring.read(str(self.root), "security", 0, 0)}
 
-    @property
-    def slack(self) -> int:
-        """Return by how much a record may go before its deadline; after a step, of two readings of a stamp the older one counts."""
-        return self.width + AHEAD + MINUTE + self.lifetime * PPM // 1_000_000 + (DELIVERY if self.stepped else 0)
+    def early(self, number: int) -> bool:
+        """Say whether it is too early for a record to be gone: by more than a window, quartz and wobble, and doubt about its stamp."""
+        slack = self.width + AHEAD + WOBBLE + 2 * self.lifetime * PPM // 1_000_000 + self.doubt[number]
+        return self.t - self.ended[number] < self.lifetime - slack
 
     def compare(self, explained: int) -> None:
         """Hold what opens against the true ages; `explained`: how many records the device says it lost."""
@@ -351,7 +380,7 @@ class History:
                 self.late = max(self.late, over)
             if over > self.lifetime * PPM // 1_000_000:
                 self.fail(f"a record opens {over / SECOND:.1f} s past its deadline")
-        missing = [number for number in self.ended if number not in found and self.t - self.ended[number] < self.lifetime - self.slack]
+        missing = [number for number in self.ended if number not in found and self.early(number)]
         if missing and not self.stepped:
             self.fail(f"{len(missing)} records are gone before their time, with a clock that was never stepped")
         if len(missing) > explained:

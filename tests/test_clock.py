@@ -415,6 +415,28 @@ def test_a_record_from_before_a_step_does_not_join_a_window_of_after_it(in_memor
     life.device.close()
 
 
+def test_a_stamp_that_two_time_lines_may_have_made_takes_no_more_than_their_difference(in_memory):
+    """After a step back of 100 s the kernel's stamps come again: the record counts as the older, and a history knows by how much."""
+    in_memory.mkdir()
+    life = histories.History(0, in_memory, histories.Here())
+    life.text, (life.lifetime, life.width) = "20m", histories.LIFETIMES["20m"]
+    life.config.write_text(life.config.read_text().replace(life.config.read_text().split("lifetime ")[1].split("\n")[0], "'20m'"))
+    life.power_on(first=True)
+    life.pass_time(300 * SECOND)
+    life.move(life.wall(life.t) - 100 * SECOND)
+    life.pass_time(40 * SECOND)
+    end = life.t - 31 * SECOND
+    life.end(end, end)
+    assert abs(life.doubt[1] - 100 * SECOND) < SECOND
+    assert life.readable() == {1}
+    life.pass_time(life.lifetime - 90 * SECOND - 31 * SECOND)
+    assert life.readable() == set()
+    life.doubt[1] = 0
+    with pytest.raises(histories.HistoryError, match="1 records are gone before their time, 0 are said to be"):
+        life.look()
+    life.device.close()
+
+
 class Remotely:
     """The recorder of a history in another interpreter, started anew for each process of the device."""
 

@@ -204,7 +204,9 @@ def test_a_medium_that_is_not_mounted_is_said_never_written_below_and_seen_when_
     gateway.tick(900)
     gateway.store.seal()
     assert gateway.read() == expected + [record for record, result in zip(RECORDS[5:100], results, strict=True) if result == "kept"]
-    assert gateway.store.status(0)["records"] == len(gateway.read())
+    sizes = [len(node.seen) for name, node in gateway.flash.names.items() if name.startswith(f"{PREFIX}/attribution/")]
+    status = gateway.store.status(0)
+    assert (status["records"], status["bytes"]) == (len(gateway.read()), sum(sizes))
 
 
 @pytest.mark.parametrize("later", range(14))

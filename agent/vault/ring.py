@@ -21,7 +21,8 @@ from agent.vault.record import LARGEST, TERMINALS, Packer, Unpacker
 _SECOND = 1000000000
 GRACE = 240  # seconds a segment stays open after its window
 LATE = 10800  # seconds after its window at which the second segment closes: a phone that walked away is told of 7,490 s late
-EARLY = 60 * _SECOND  # a segment that goes earlier than this by the wall clock was named by a clock that was stepped since
+EARLY = 2 * _SECOND  # a segment that goes earlier than this by the wall clock, quartz apart, was named by a clock that was stepped since
+PPM = 100  # how wrong a quartz may be
 SEGMENT_LIMIT = 65536  # octets of a file at which a segment closes
 _FULL = segment.PAGE - segment.PAGE_HEADER - LARGEST  # octets used: no room for one more record
 _NEVER = 1 << 62, 1 << 62
@@ -346,7 +347,7 @@ class Ring:
             self._soonest = _NEVER
             for slot in self._mine():
                 if due(slot, wall if trusted else None, monotonic):
-                    if slot.anchor + slot.lifetime * _SECOND - monotonic > EARLY:
+                    if slot.anchor + slot.lifetime * (_SECOND - PPM * 1000) - monotonic > EARLY:
                         self._lose("clock", slot.records)
                     self._forget(slot)
                     gone += 1
