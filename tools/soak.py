@@ -44,9 +44,9 @@ def try_summary(seed: int, seconds: float) -> dict[str, Any]:
 
 
 def vault(seed: int, seconds: float) -> dict[str, Any]:
-    """Kill real processes up to 500 times, then live histories of clocks."""
+    """Kill real processes of both stores and interpreters up to 500 times each, then live histories of clocks."""
     start = time.monotonic()
-    killed = kills.soak(seed, min(500, int(seconds))) if seconds >= 1 else {"findings": []}
+    killed = kills.soak(seed, min(500, int(seconds / 4))) if seconds >= 4 else {"findings": []}
     figures = histories.soak(seed, seconds - (time.monotonic() - start))
     found = [*killed.pop("findings"), *figures.pop("findings")]
     return {**killed, **figures, "findings": found}
