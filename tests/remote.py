@@ -29,7 +29,8 @@ from agent.summary.noise import Sampler
 from agent.summary.terminals import Terminals
 from agent.vault import expiry, record, ring
 from agent.vault.keys import KeyRing, Slot
-from agent.vault.record import LARGEST, TERMINALS, Packer, Unpacker
+from agent.vault.record import LARGEST, TERMINALS, Packer
+from agent.vault.unpacker import Unpacker
 from agent.who import LEASE, Who
 from tests.pipe import serve
 
@@ -125,7 +126,7 @@ def packed(packer: Packer, row: "list[Any]", unit: int = UNIT) -> int:
 
 def places() -> "Any":
     """Return an empty dictionary of a packer."""
-    return words(memory.scratch(4 * TERMINALS).view, 4 * TERMINALS)
+    return words(memory.scratch(8 * TERMINALS).view, 8 * TERMINALS)
 
 
 def holder(row: "list[Any]") -> "Holder | None":

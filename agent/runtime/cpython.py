@@ -64,6 +64,12 @@ def address(lib: ctypes.CDLL, name: str) -> int:
     return ctypes.cast(getattr(lib, name), ctypes.c_void_p).value or 0
 
 
+def callback(result: str, call: "Callable[..., Any]", arguments: str) -> "tuple[object, int]":
+    """Return (what keeps it alive, address) of a C function that calls a method."""
+    made = ctypes.CFUNCTYPE(_RESULTS[result], *[ctypes.c_void_p if code == "p" else _ARGUMENTS[code] for code in arguments])(call)
+    return made, ctypes.cast(made, ctypes.c_void_p).value or 0
+
+
 def last_error() -> int:
     """Return errno as the last foreign call left it."""
     return ctypes.get_errno()

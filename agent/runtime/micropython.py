@@ -53,6 +53,12 @@ def address(lib: "Any", name: str) -> int:
     return lib.addr(name)
 
 
+def callback(result: str, call: "Callable[..., Any]", arguments: str) -> "tuple[object, int]":
+    """Return (what keeps it alive, address) of a C function that calls a method."""
+    made = ffi.callback(result, call, arguments)
+    return made, made.cfun()
+
+
 def last_error() -> int:
     """Return errno as the last foreign call left it."""
     return os.errno()  # pyright: ignore[reportAttributeAccessIssue]

@@ -1,18 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How a `security` record is packed, format 2; lossless on its fields at the stated resolution.
+"""How a `security` record is packed, format 3; lossless on its fields at the stated resolution.
 
 A chunk is a run of records; a record never straddles chunks. Numbers are LEB128 varints unless said otherwise; `zigzag`
-maps 0, -1, 1, -2 to 0, 1, 2, 3. Times are in units of 100 ms. Dictionary and previous end live for one segment; the dictionary
-has 256 places, so that made-up addresses can't fill the memory.
+maps 0, -1, 1, -2 to 0, 1, 2, 3. Times are in units of 100 ms, an end counts from the start of the segment's window. Dictionary and previous
+ends live for one segment; the dictionary has 256 places, so that made-up addresses can't fill the memory. What repeats from one
+connection of a terminal to its next stands first, and together: a chunk is deflated before it is sealed (agent.vault.segment). Read back
+by agent.vault.unpacker.
 
-    octet 0     (service class * 5 + protocol code) * 4, + 2 where the translated port differs, + 1 where a terminal is told of
+    octet       the terminal's place in the dictionary
+    octet       (service class * 5 + protocol code) * 4, + 2 where the translated port differs, + 1 where a terminal is told of
                 protocol codes: 0 TCP, 1 UDP, 2 ICMP, 3 ICMPv6, 4 any other (its IP number follows as one octet)
-    octet       the terminal's place in the dictionary; where it is told of, it takes that place from whoever had it:
-                octet 4 or 16, MAC 6 octets (zeros: unknown), address
-    zigzag      end of the connection minus the previous record's end (first record: minus the window's start)
-    varint      duration
-    2 octets    source port, network order (ICMP: query id); 2 more for the translated port where it differs
+    octets      where a terminal is told of, which takes the place from whoever had it: octet 4 or 16, MAC 6 octets (zeros: unknown),
+                address
     octet       packets up * 16 + packets down, 15 for 15 and more: a varint with the rest over 15 follows, up first
+    varint      duration
+    zigzag      end of the connection minus that of the record before it in the same place, modulo 2**16; where a terminal is told of,
+                minus that of the record before it in the segment (0 for the first one)
+    2 octets    source port, network order (ICMP: query id); 2 more for the translated port where it differs
     varint x 2  bytes up, bytes down, each less what its packets' headers have at least: 40 a packet for TCP, 28 for UDP and ICMP,
                 48 for ICMPv6, 20 for others (modulo 2**64, so that a wrong counter survives too)
 
@@ -24,14 +28,15 @@ from agent.summary.services import service_of
 
 LARGEST = 96  # octets: a new IPv6 terminal and every varint at its longest
 UNITS = 10  # a second
-_UNIT = 100000000  # ns
+UNIT = 100000000  # ns
 TERMINALS = 256  # places of a dictionary
-_CODES = {6: 0, 17: 1, 1: 2, 58: 3}
-_PROTOCOLS = (6, 17, 1, 58)
-_OTHER = 4
-_LEAST = (40, 28, 28, 48, 20)  # octets of the headers of a packet, by protocol code
-_MASK = (1 << 64) - 1
-_FEW = 15
+CODES = {6: 0, 17: 1, 1: 2, 58: 3}
+PROTOCOLS = (6, 17, 1, 58)
+OTHER = 4
+LEAST = (40, 28, 28, 48, 20)  # octets of the headers of a packet, by protocol code
+MASK = (1 << 64) - 1
+FEW = 15
+ENDS = 65535  # of an end, what is remembered: a window has fewer units
 MAC = 6  # octets; zeros: unknown
 
 
@@ -67,7 +72,8 @@ class Record:
     translated_port: int
 
 
-def _put(view: "bytearray | memoryview", at: int, value: int) -> int:
+def put(view: "bytearray | memoryview", at: int, value: int) -> int:
+    """Write a varint."""
     while value > 127:
         view[at] = value & 127 | 128
         value >>= 7
@@ -77,7 +83,9 @@ def _put(view: "bytearray | memoryview", at: int, value: int) -> int:
 
 
 class Packer:
-    """Packs one segment's records into `view`. `places` are TERMINALS words: the key of the terminal in each place, 0: none.
+    """Packs one segment's records into `view`.
+
+    `places` are 2 x TERMINALS words: of each place the terminal's key (0: none), then of each its last end.
 
     Several short steps, because MicroPython takes the frame of a function with many names from the heap.
     """
@@ -85,94 +93,101 @@ class Packer:
     def __init__(self, window: int, places: "Any", view: "bytearray | memoryview") -> None:
         self._places = places
         self._view = view
-        self._end = window * UNITS
+        self._begin = window * UNITS
+        self._end = 0
         for place in range(TERMINALS):
             places[place] = 0
-
-    def restart(self, window: int) -> None:
-        """Take the next record as the first of a segment: a window's start stands for the end of the one before."""
-        self._end = window * UNITS
 
     def pack(self, at: int, connection: "Connection", terminal: "Holder | None", end: int) -> int:
         """Write one record at `at` (LARGEST octets must be free); returns where it ends. `end` is when it ended, in ns.
 
         `terminal` None: unknown.
         """
-        if terminal is not None and self._places[terminal.key % TERMINALS] == terminal.key:
-            at = _begin(self._view, at, connection, 0)
-            self._view[at] = terminal.key % TERMINALS
-            at += 1
-        else:
-            at = self._tell(at, connection, terminal)
-        at = self._rest(at, connection, end // _UNIT)
-        return _volumes(self._view, at, connection, _least(connection.protocol))
-
-    def _tell(self, at: int, connection: "Connection", terminal: "Holder | None") -> int:
-        """Begin a record whose terminal has no place yet."""
+        view, places = self._view, self._places
         key = terminal.key if terminal is not None else 0
-        self._places[key % TERMINALS] = key
-        at = _begin(self._view, at, connection, 1)
-        self._view[at] = key % TERMINALS
-        self._view[at + 1] = 4 if connection.family == INET else 16
-        at = _mac(self._view, at + 2, terminal)
-        if connection.family != INET:
-            at = _word(self._view, at, connection.word0)
-            at = _word(self._view, at, connection.word1)
-            at = _word(self._view, at, connection.word2)
-        return _word(self._view, at, connection.word3)
-
-    def _rest(self, at: int, connection: "Connection", end: int) -> int:
-        """Write times and ports; `end` in units. One octet is the usual number, written without a call."""
-        view = self._view
-        value = end - self._end
-        self._end = end
-        value = value << 1 if value >= 0 else (-value << 1) - 1
-        if value < 128:
-            view[at] = value
-            at += 1
+        place = key % TERMINALS
+        view[at] = place
+        if key and places[place] == key:
+            at = begin(view, at + 1, connection, 0)
+            before = places[TERMINALS + place]
         else:
-            at = _put(view, at, value)
-        value = end - connection.start // _UNIT
-        at = _put(view, at, value)
-        value = connection.source_port
-        view[at] = value >> 8
-        view[at + 1] = value & 255
-        at += 2
-        if connection.translated_port != value:
-            at = _port(view, at, connection.translated_port)
-        return at
+            places[place] = key
+            at = tell(view, begin(view, at + 1, connection, 1), connection, terminal)
+            before = self._end & ENDS
+        at = packets(view, at, connection)
+        at = put(view, at, end // UNIT - connection.start // UNIT)
+        end = end // UNIT - self._begin
+        self._end = end
+        places[TERMINALS + place] = end & ENDS
+        at = ports(view, signed(view, at, end - before), connection)
+        return volumes(view, at, connection)
 
 
-def _least(protocol: int) -> int:
-    """Return how many octets the headers of a packet have at least."""
-    return _LEAST[_CODES.get(protocol, _OTHER)]
+def signed(view: "bytearray | memoryview", at: int, value: int) -> int:
+    """Write a number that may be negative; one octet is the usual number, written without a call."""
+    value = value << 1 if value >= 0 else (-value << 1) - 1
+    if value < 128:
+        view[at] = value
+        return at + 1
+    return put(view, at, value)
 
 
-def _volumes(view: "bytearray | memoryview", at: int, connection: "Connection", least: int) -> int:
+def ports(view: "bytearray | memoryview", at: int, connection: "Connection") -> int:
+    """Write the source port, and the translated one where it differs."""
+    value = connection.source_port
+    view[at] = value >> 8
+    view[at + 1] = value & 255
+    if connection.translated_port == value:
+        return at + 2
+    value = connection.translated_port
+    view[at + 2] = value >> 8
+    view[at + 3] = value & 255
+    return at + 4
+
+
+def packets(view: "bytearray | memoryview", at: int, connection: "Connection") -> int:
+    """Write both numbers of packets."""
     up, down = connection.packets_up, connection.packets_down
-    view[at] = (up if up < _FEW else _FEW) << 4 | (down if down < _FEW else _FEW)
+    view[at] = (up if up < FEW else FEW) << 4 | (down if down < FEW else FEW)
     at += 1
-    if up >= _FEW:
-        at = _put(view, at, up - _FEW)
-    if down >= _FEW:
-        at = _put(view, at, down - _FEW)
-    up = connection.bytes_up - up * least
-    down = connection.bytes_down - down * least
+    if up >= FEW:
+        at = put(view, at, up - FEW)
+    if down >= FEW:
+        at = put(view, at, down - FEW)
+    return at
+
+
+def volumes(view: "bytearray | memoryview", at: int, connection: "Connection") -> int:
+    """Write both numbers of octets."""
+    least = LEAST[CODES.get(connection.protocol, OTHER)]
+    up = connection.bytes_up - connection.packets_up * least
+    down = connection.bytes_down - connection.packets_down * least
     # A wrong counter survives too.
-    at = _put(view, at, up if up >= 0 else up & _MASK)
-    return _put(view, at, down if down >= 0 else down & _MASK)
+    at = put(view, at, up if up >= 0 else up & MASK)
+    return put(view, at, down if down >= 0 else down & MASK)
 
 
-def _begin(view: "bytearray | memoryview", at: int, connection: "Connection", head: int) -> int:
-    """Write the first octet, of which `head` says whether a terminal is told of, and the protocol."""
+def begin(view: "bytearray | memoryview", at: int, connection: "Connection", head: int) -> int:
+    """Write the octet of which `head` says whether a terminal is told of, and the protocol."""
     protocol = connection.protocol
-    code = _CODES.get(protocol, _OTHER)
+    code = CODES.get(protocol, OTHER)
     head |= service_of(protocol, connection.destination_port) * 5 + code << 2
     view[at] = head if connection.translated_port == connection.source_port else head | 2
-    if code != _OTHER:
+    if code != OTHER:
         return at + 1
     view[at + 1] = protocol
     return at + 2
+
+
+def tell(view: "bytearray | memoryview", at: int, connection: "Connection", terminal: "Holder | None") -> int:
+    """Write who has the terminal's place from now on."""
+    view[at] = 4 if connection.family == INET else 16
+    at = _mac(view, at + 1, terminal)
+    if connection.family != INET:
+        at = _word(view, at, connection.word0)
+        at = _word(view, at, connection.word1)
+        at = _word(view, at, connection.word2)
+    return _word(view, at, connection.word3)
 
 
 def _mac(view: "bytearray | memoryview", at: int, terminal: "Holder | None") -> int:
@@ -192,73 +207,9 @@ def _word(view: "bytearray | memoryview", at: int, word: int) -> int:
     return at + 4
 
 
-def _port(view: "bytearray | memoryview", at: int, port: int) -> int:
-    view[at] = port >> 8
-    view[at + 1] = port & 255
-    return at + 2
-
-
-class Unpacker:
-    """Reads one segment's chunks back, in order."""
-
-    def __init__(self, window: int) -> None:
-        self._terminals: "dict[int, tuple[bytes, bytes]]" = {}
-        self._end = window * UNITS
-        self._view: "bytes | bytearray | memoryview" = bytearray(0)
-        self._at = 0
-
-    def _number(self) -> int:
-        value = shift = 0
-        while True:
-            octet = self._view[self._at]
-            self._at += 1
-            value |= (octet & 127) << shift
-            if octet < 128:
-                return value
-            shift += 7
-
-    def _octets(self, count: int) -> bytes:
-        self._at += count
-        return bytes(self._view[self._at - count : self._at])
-
-    def unpack(self, view: "bytes | bytearray | memoryview", size: int) -> "Iterator[Record]":
-        """Yield the records of one chunk of `size` octets."""
-        self._view, self._at = view, 0
-        while self._at < size:
-            record = Record()
-            first = self._octets(1)[0]
-            record.service, code = (first >> 2) // 5, (first >> 2) % 5
-            record.protocol = self._octets(1)[0] if code == _OTHER else _PROTOCOLS[code]
-            place = self._octets(1)[0]
-            if first & 1:
-                octets = self._octets(1)[0]
-                mac = self._octets(6)
-                self._terminals[place] = mac, self._octets(octets)
-            record.mac, record.address = self._terminals[place]
-            delta = self._number()
-            self._end += -(delta + 1 >> 1) if delta & 1 else delta >> 1
-            record.duration = self._number()
-            record.start = self._end - record.duration
-            high, low = self._octets(2)
-            record.source_port = record.translated_port = high << 8 | low
-            if first & 2:
-                high, low = self._octets(2)
-                record.translated_port = high << 8 | low
-            self._volumes(record, _LEAST[code])
-            yield record
-
-    def _volumes(self, record: Record, least: int) -> None:
-        packets = self._octets(1)[0]
-        up, down = packets >> 4, packets & 15
-        record.packets_up = up if up < _FEW else up + self._number()
-        record.packets_down = down if down < _FEW else down + self._number()
-        record.bytes_up = self._number() + record.packets_up * least & _MASK
-        record.bytes_down = self._number() + record.packets_down * least & _MASK
-
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Iterator, Protocol
+    from typing import Any, Protocol
 
     from agent.capture.connections import Connection
 

@@ -14,9 +14,11 @@ import struct
 from agent import law
 from agent.runtime import files, memory
 from agent.runtime import sodium as crypto
+from agent.runtime.deflate import Deflate
 from agent.runtime.libc import LIBC, words
 from agent.vault import keys, segment
-from agent.vault.record import LARGEST, TERMINALS, Packer, Unpacker
+from agent.vault.record import LARGEST, TERMINALS, Packer
+from agent.vault.unpacker import Unpacker
 
 _SECOND = 1000000000
 GRACE = 240  # seconds a segment stays open after its window
@@ -26,6 +28,7 @@ PPM = 100  # how wrong a quartz may be
 SEGMENT_LIMIT = 65536  # octets of a file at which a segment closes
 _FULL = segment.PAGE - segment.PAGE_HEADER - LARGEST  # octets used: no room for one more record
 _NEVER = 1 << 62, 1 << 62
+_PLACES = 8 * TERMINALS  # octets of a dictionary
 
 
 def window_of(lifetime: int) -> int:
@@ -108,8 +111,10 @@ class Ring:
         count = (self.width + GRACE) // self.width + (self.width + LATE) // self.width + 4
         self._pages = memory.map_file(folder + "/chunks", count * segment.PAGE)
         self._free = list(range(count))
-        self._scratch = memory.scratch(2 * segment.PAGE)
-        self._places = memory.scratch(count * 4 * TERMINALS)  # a packer's dictionary for each page
+        self._scratch = memory.scratch(4 * segment.PAGE)  # a chunk is sealed in the first half, deflated in the second
+        self._deflated = self._scratch.address + 2 * segment.PAGE
+        self._deflate = Deflate()
+        self._places = memory.scratch(count * _PLACES)  # a packer's dictionary for each page
         self.torn = self._recover()
 
     def _path(self, slot: keys.Slot) -> str:
@@ -149,7 +154,12 @@ class Ring:
             header = file.read(segment.HEADER)
         at = slot.page * segment.PAGE
         left = _waiting(self._pages.view, at, slot)
-        self._seal(slot, self._pages.address + at + segment.PAGE_HEADER, left, header, crypto.FINAL)
+        address = self._pages.address + at + segment.PAGE_HEADER
+        if segment.parse(header)[0] == segment.VERSION:
+            left = self._deflate.pack(self._deflated, address, left)
+            address = self._deflated
+        self._seal(slot, address, left, header, crypto.FINAL)
+        self._sodium.zero(self._deflated, 2 * segment.PAGE)
         slot.state = keys.TORN
         slot.save()
 
@@ -234,8 +244,8 @@ class Ring:
         self._expect(slot)
         at = page * segment.PAGE
         view = memoryview(self._pages.view)[at : at + segment.PAGE]
-        places = memoryview(self._places.view)[page * 4 * TERMINALS : (page + 1) * 4 * TERMINALS]
-        return _Open(slot, view, self._pages.address + at, header, words(places, 4 * TERMINALS))
+        places = memoryview(self._places.view)[page * _PLACES : (page + 1) * _PLACES]
+        return _Open(slot, view, self._pages.address + at, header, words(places, _PLACES))
 
     def _seal(self, slot: keys.Slot, address: int, size: int, header: bytes, tag: int) -> None:
         """Append one chunk to the file, then make it valid by one octet of the key ring."""
@@ -254,7 +264,9 @@ class Ring:
         self.octets += sealed + 2
 
     def _flush(self, entry: _Open, tag: int) -> None:
-        self._seal(entry.slot, entry.page_address + segment.PAGE_HEADER, entry.used, entry.header, tag)
+        size = self._deflate.pack(self._deflated, entry.page_address + segment.PAGE_HEADER, entry.used)
+        self._seal(entry.slot, self._deflated, size, entry.header, tag)
+        self._sodium.zero(self._deflated, size)
         self._sodium.zero(entry.page_address, segment.PAGE)
         entry.used = 0
         entry.full = entry.slot.written() >= SEGMENT_LIMIT
@@ -385,6 +397,7 @@ class Ring:
         for name in list(self._open):
             self._close(name)
         self._pages.close()
+        self._deflate.close()
         self._scratch.close()
         self._places.close()
 
@@ -399,32 +412,38 @@ def read(root: str, purpose: str, wall: "int | None", monotonic: int) -> "Genera
     base = root + "/var/run/oubli/"
     folder = base + "vault/" + purpose
     region = keys.open_ring(base + "keys")
-    scratch = memory.scratch(segment.PAGE * 2)
+    scratch, deflate = memory.scratch(segment.PAGE * 4), Deflate()
     try:
         found = [(slot.window, slot.number, slot.index) for slot in keys.used(region) if slot.purpose == law.number(purpose)]
         for _, _, index in sorted(found):
             slot = keys.Slot(region, index)
             if due(slot, wall, monotonic):
                 continue
-            yield from read_segment(folder, slot, sodium, scratch)
+            yield from read_segment(folder, slot, sodium, deflate, scratch)
     finally:
         sodium.zero(scratch.address, scratch.size)
         scratch.close()
+        deflate.close()
         region.close()
 
 
-def read_segment(folder: str, slot: keys.Slot, sodium: crypto.Sodium, scratch: memory.Region) -> "Iterator[Record]":
-    """Yield one segment's records, whatever its age; SealError where it was damaged or cut. `scratch` has two pages."""
+def read_segment(folder: str, slot: keys.Slot, sodium: crypto.Sodium, deflate: Deflate, scratch: memory.Region) -> "Iterator[Record]":
+    """Yield one segment's records, whatever its age; SealError where it was damaged or cut. `scratch` has four pages."""
+    plain = 2 * segment.PAGE  # where in it a chunk is inflated
     written = slot.written()
     with open(folder + "/" + ("%08x" % slot.number), "rb") as file:
         header = file.read(segment.HEADER)
-        _, window, _, _, stream = segment.parse(header)
-        unpacker = Unpacker(window)
+        version, window, stream = segment.parse(header)
+        unpacker = _unpacker(version, window)
         sodium.stream_read(scratch.address, stream, slot.key)
         ended = False
         for chunk in segment.chunks(file, written - segment.HEADER):
             size, tag = sodium.stream_pull(scratch.address, scratch.address + 64, chunk, header)
-            yield from unpacker.unpack(memoryview(scratch.view)[64:], size)
+            if version == segment.VERSION:
+                size = deflate.unpack(scratch.address + plain, segment.PAGE, scratch.address + 64, size)
+            else:
+                memory.copy(scratch.address + plain, scratch.address + 64, size)
+            yield from unpacker.unpack(memoryview(scratch.view)[plain:], size)
             ended = tag == crypto.FINAL
     if slot.state == keys.OPEN and slot.written() != written:
         raise crypto.SealError  # what waited was sealed meanwhile
@@ -437,9 +456,18 @@ def read_segment(folder: str, slot: keys.Slot, sodium: crypto.Sodium, scratch: m
         raise crypto.SealError
 
 
+def _unpacker(version: int, window: int) -> "Unpacker | record_2.Unpacker":
+    if version == segment.VERSION:
+        return Unpacker(window)
+    from agent.vault import record_2
+
+    return record_2.Unpacker(window)
+
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Callable, Generator, Iterator
 
     from agent.capture.connections import Connection
+    from agent.vault import record_2
     from agent.vault.record import Holder, Record

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """A segment file: clear header, then chunks sealed with libsodium's secretstream (EXP-1, EXP-2, EXP-3).
 
-Volatile custody, on tmpfs. Header, 80 octets, network order: magic "OUBL", version u8 = 2, purpose u8, custody u8 = 0, clock state
+Volatile custody, on tmpfs. Header, 80 octets, network order: magic "OUBL", version u8 = 3, purpose u8, custody u8 = 0, clock state
 u8, boot id 16, window start u32 (s), lifetime u32 (s), wall time of opening u64 (ns), monotonic time of opening u64 (ns), segment
 number u32, secretstream header 24, 4 zeros. Then chunks: u16 length, sealed octets (plaintext + 17). Every chunk is sealed with the
-whole header as associated data, so a header can't be exchanged; the last chunk carries the tag "final". The plaintext is a run of
-records (agent.vault.record). A chunk is sealed when its page of 4 KiB is full or the segment closes.
+whole header as associated data, so a header can't be exchanged; the last chunk carries the tag "final". The plaintext is raw deflate
+(RFC 1951, a window of 4 KiB; one stored block where the writer had no libz) of a run of records (agent.vault.record). A chunk is sealed
+when its page of 4 KiB is full or the segment closes. Version 2 has the run as it is, in another order (agent.vault.record_2).
 
 Custodian custody, on flash, in PURPOSE/YYYY-MM-DD-NNNN (the day whose key it has; a hexadecimal number, from 0001). Header, 160
 octets, network order: magic "OUBL", version u8 = 1, purpose u8, custody u8 = 1, clock state u8 (0 unknown, 1 floor, 2 trusted), boot
@@ -30,7 +31,8 @@ from agent.runtime import sodium as crypto
 HEADER = 80
 PAGE = 4096
 PAGE_HEADER = 4  # a little-endian word: octets used | generation it belongs to << 16
-VERSION = 2
+VERSION = 3
+OLDEST = 2  # version that is still read
 VOLATILE = 0
 _FORMAT = ">4sBBBB16sIIQQI24s4x"
 
@@ -41,14 +43,14 @@ def header(purpose: int, clock: int, boot: str, window: int, lifetime: int, wall
     return struct.pack(_FORMAT, b"OUBL", VERSION, purpose, VOLATILE, clock, boot_id, window, lifetime, wall, monotonic, number, stream)
 
 
-def parse(data: bytes) -> "tuple[int, int, int, int, bytes]":
-    """Return (purpose, window, lifetime, number, stream header); SealError for anything but a header of this version."""
+def parse(data: bytes) -> "tuple[int, int, bytes]":
+    """Return (version, window, stream header); SealError for anything but a header of a version that is read."""
     if len(data) != HEADER:
         raise crypto.SealError
-    magic, version, purpose, _, _, _, window, lifetime, _, _, number, stream = struct.unpack(_FORMAT, data)
-    if magic != b"OUBL" or version != VERSION:
+    magic, version, _, _, _, _, window, _, _, _, _, stream = struct.unpack(_FORMAT, data)
+    if magic != b"OUBL" or not OLDEST <= version <= VERSION:
         raise crypto.SealError
-    return purpose, window, lifetime, number, stream
+    return version, window, stream
 
 
 def chunks(file: "BinaryIO", octets: int) -> "Iterator[bytes]":

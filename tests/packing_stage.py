@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a chunk goes through before it is sealed, and former formats of records, behind a pipe (tests.pipe)."""
+
+from agent.runtime import deflate, memory
+from agent.runtime.sodium import SealError
+from agent.vault import record_2
+from tests import remote
+from tests.pipe import serve
+
+
+def there() -> bool:
+    """Say whether this machine has libz for this interpreter."""
+    return deflate.Deflate().there
+
+
+def unpack_2(window: int, chunk: str) -> "list[str]":
+    """Unpack a chunk of format 2."""
+    return [remote._plain(record) for record in record_2.Unpacker(window).unpack(remote._octets(chunk), len(chunk) // 2)]
+
+
+def deflated(data: str) -> str:
+    """Return octets as a chunk has them before it is sealed."""
+    return _through("pack", data)
+
+
+def inflated(data: str) -> str:
+    """Return what a chunk holds, "refused" where it can't be one."""
+    try:
+        return _through("unpack", data)
+    except SealError:
+        return "refused"
+
+
+def _through(verb: str, data: str) -> str:
+    octets = remote._octets(data)
+    room = memory.scratch(32768)
+    room.view[: len(octets)] = octets
+    made = deflate.Deflate()
+    target = room.address + 16384
+    try:
+        size = made.pack(target, room.address, len(octets)) if verb == "pack" else made.unpack(target, 4096, room.address, len(octets))
+        return remote._hex(bytes(room.view[16384 : 16384 + size]))
+    finally:
+        made.close()
+        room.close()
+
+
+if __name__ == "__main__":
+    serve((there, unpack_2, deflated, inflated))
