@@ -286,7 +286,7 @@ KILLS = 20
 
 def test_a_recorder_that_is_killed_at_any_instant_loses_nothing_that_it_counted(interpreter, memory):
     """EXP-6: real recorders on tmpfs while connections end; the last one's files hold all that was kept. 500 instants in tools/soak."""
-    root = memory / interpreter.name
+    root = memory / f"recorder-{interpreter.name}"
     root.mkdir()
     said = kills.volatile(root, interpreter.name, KILLS, 7)
     assert said["findings"] == []

@@ -199,7 +199,7 @@ def test_a_package_holds_what_is_meant_owned_by_root_and_nothing_of_the_machine(
     assert (told["Package"], told["Architecture"], told["Depends"].split(", ")) == (
         "oubli",
         "mipsel_24kc",
-        ["micropython-mbedtls", "libsodium", "kmod-nf-conntrack-netlink", "procd-ujail"],
+        ["micropython-mbedtls", "libsodium", "zlib", "kmod-nf-conntrack-netlink", "procd-ujail"],
     )
     everything = b"".join(files.values())
     assert b"TYPE_CHECKING" not in everything

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A root file system of a gateway: busybox, the fake peer's scripts, MicroPython and libsodium, in namespaces of its own.
+"""A root file system of a gateway: busybox, the fake peer's scripts, MicroPython, libsodium and libz, in namespaces of its own.
 
 Of this machine's processor, or of big-endian MIPS: there every program of the root is a MIPS one, busybox included, and the kernel
 starts each under qemu-mips, by a table of foreign formats (binfmt_misc) that holds in this gateway's user namespace and nowhere else.
@@ -50,6 +50,9 @@ FOLDERS = (
 )
 
 
+OURS = ("libsodium.so.23", "libz.so.1")  # what the agent opens by itself
+
+
 def _libraries(program: Path) -> set[Path]:
     """Return the shared libraries that a program of this machine loads."""
     said = subprocess.run(["ldd", program], capture_output=True, text=True, check=True).stdout
@@ -57,7 +60,7 @@ def _libraries(program: Path) -> set[Path]:
 
 
 def make(path: Path, processor: str = "host") -> None:
-    """Make a root with busybox, MicroPython and libsodium of this machine ("host") or of MIPS ("mips"), and the fake peer's scripts."""
+    """Make a root with busybox, MicroPython, libsodium and libz of this machine ("host") or of MIPS ("mips"), and the fake peer's scripts."""
     for folder in FOLDERS:
         (path / folder).mkdir(parents=True, exist_ok=True)
     (path / "var/run").symlink_to("../tmp/run")
@@ -70,7 +73,7 @@ def make(path: Path, processor: str = "host") -> None:
         libraries |= {library: Path("lib") / library.name for library in theirs}
     else:
         lists, busybox, interpreter = [], Path(shutil.which("busybox") or ""), Path(shutil.which("micropython") or "")
-        theirs = [*_libraries(interpreter), next(Path("/usr/lib").glob("*/libsodium.so.23"))]
+        theirs = [*_libraries(interpreter), *(next(Path("/usr/lib").glob(f"*/{name}")) for name in OURS)]
         libraries |= {library: library.relative_to("/") for library in theirs}
     shutil.copy(interpreter, path / "usr/bin/micropython")
     for library, place in libraries.items():

@@ -32,7 +32,7 @@ DEPENDS = {
     "micropython": ("micropython-mbedtls", "libsodium"),
     "python3": ("python3-light", "python3-ctypes", "python3-openssl", "python3-paho-mqtt", "libsodium"),
 }
-COMMON_DEPENDS = ("kmod-nf-conntrack-netlink", "procd-ujail")
+COMMON_DEPENDS = ("zlib", "kmod-nf-conntrack-netlink", "procd-ujail")
 # user:group of each; the portal's user and the operators' group are roles of the control socket (agent.control.calls).
 USERS = "oubli-rec:oubli-spool oubli-fwd:oubli-spool oubli-portal:oubli-portal :oubli-op"
 CONFFILES = (CONFIG,)
