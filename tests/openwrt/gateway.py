@@ -60,7 +60,7 @@ def _libraries(program: Path) -> set[Path]:
 
 
 def make(path: Path, processor: str = "host") -> None:
-    """Make a root with busybox, MicroPython, libsodium and libz of this machine ("host") or of MIPS ("mips"), and the fake peer's scripts."""
+    """Make a root with busybox, MicroPython, libsodium and libz of this machine ("host") or of MIPS ("mips"), and the fake scripts."""
     for folder in FOLDERS:
         (path / folder).mkdir(parents=True, exist_ok=True)
     (path / "var/run").symlink_to("../tmp/run")
