@@ -12,7 +12,6 @@ from pathlib import Path
 
 from agent import law
 from agent.runtime import memory
-from agent.runtime.deflate import Deflate
 from agent.runtime.sodium import SealError, Sodium
 from agent.vault import keys, ring, segment
 from host_sim.device_clock import SECOND
@@ -45,7 +44,6 @@ class Vault:
         self._waiting: dict[tuple[object, ...], list[Kept]] = {}  # told to the recorder, not found in a closed segment yet
         self._segments: dict[int, Segment] = {}
         self._sodium = Sodium()
-        self._deflate = Deflate()
         self._sum = 0
         self.wrong: list[str] = []  # of this look
         self.expired: list[str] = []
@@ -120,7 +118,7 @@ class Vault:
         found: list[Kept] = []
         invented: Counter[str] = Counter()
         try:
-            for record in ring.read_segment(str(self._folder()), slot, self._sodium, self._deflate, scratch):
+            for record in ring.read_segment(str(self._folder()), slot, self._sodium, scratch):
                 key = (
                     bytes(record.mac), bytes(record.address), record.protocol, record.source_port, record.translated_port,
                     record.bytes_up, record.bytes_down, record.packets_up, record.packets_down,

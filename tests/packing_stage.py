@@ -10,7 +10,7 @@ from tests.pipe import serve
 
 def there() -> bool:
     """Say whether this machine has libz for this interpreter."""
-    return deflate.Deflate().there
+    return deflate.DEFLATE.there()
 
 
 def unpack_2(window: int, chunk: str) -> "list[str]":
@@ -35,13 +35,12 @@ def _through(verb: str, data: str) -> str:
     octets = remote._octets(data)
     room = memory.scratch(32768)
     room.view[: len(octets)] = octets
-    made = deflate.Deflate()
+    made = deflate.DEFLATE
     target = room.address + 16384
     try:
         size = made.pack(target, room.address, len(octets)) if verb == "pack" else made.unpack(target, 4096, room.address, len(octets))
         return remote._hex(bytes(room.view[16384 : 16384 + size]))
     finally:
-        made.close()
         room.close()
 
 

@@ -28,13 +28,24 @@ _SIGNATURES = {
 
 
 class Deflate:
-    """Deflates and inflates between addresses; `there` says whether libz is. One call at a time."""
+    """Deflates and inflates between addresses, each call by itself. libz is looked for by the first one."""
 
     def __init__(self) -> None:
-        self._region: "memory.Region | None" = None
+        self.region: "memory.Region | None" = None  # that libz works in
         self._used = 0
+        self._tried = False
         self._stream = bytearray(struct.calcsize(_STREAM))
+        self._alloc = self._free = (None, 0)
         self._bound: "dict[str, Callable[..., int]]" = {}
+
+    def there(self) -> bool:
+        """Say whether libz is."""
+        if not self._tried:
+            self._tried = True
+            self._open()
+        return self.region is not None
+
+    def _open(self) -> None:
         for name in _NAMES:
             try:
                 lib = native.library(name)
@@ -45,19 +56,14 @@ class Deflate:
                 self._bound[function] = native.function(lib, result, function, arguments)
             self._alloc = native.callback("p", self._take, "pII")
             self._free = native.callback("v", self._give, "pp")
-            self._region = memory.scratch(_ROOM)
+            self.region = memory.scratch(_ROOM)
             break
-
-    @property
-    def there(self) -> bool:
-        """Say whether libz is there."""
-        return self._region is not None
 
     def _take(self, _opaque: "int | None", count: int, size: int) -> int:
         """Give libz a piece of our memory, 0 where there is no more."""
-        assert self._region is not None
+        assert self.region is not None
         at, self._used = self._used, self._used + (count * size + 15 & ~15)
-        return self._region.address + at if self._used <= self._region.size else 0
+        return self.region.address + at if self._used <= self.region.size else 0
 
     def _give(self, _opaque: "int | None", _address: int) -> None:
         """Take it back: all of it is, after each call."""
@@ -74,13 +80,13 @@ class Deflate:
                 return -1
             return struct.unpack_from(_STREAM, stream, 0)[5]
         finally:
-            assert self._region is not None
-            self._region.wipe()
+            assert self.region is not None
+            self.region.wipe()
 
     def pack(self, out: int, data: int, size: int) -> int:
         """Deflate `size` octets (at most 65,535) into `out`, which has room for 5 more; returns how many it takes."""
         made = -1
-        if self._region is not None:
+        if self.there():
             made = self._run("deflateInit2_", "deflate", (_LEVEL, _DEFLATED, _WINDOW, _MEMORY, _DEFAULT), out, size + STORED, data, size)
         if made < 0:
             struct.pack_into("<BHH", memory.buffer_at(out, STORED), 0, 1, size, size ^ 0xFFFF)
@@ -97,17 +103,14 @@ class Deflate:
                 raise SealError
             memory.copy(out, data + STORED, stored)
             return stored
-        made = self._run("inflateInit2_", "inflate", (_WINDOW,), out, room, data, size) if self._region is not None else -1
+        made = self._run("inflateInit2_", "inflate", (_WINDOW,), out, room, data, size) if self.there() else -1
         if made < 0:
             raise SealError
         return made
 
-    def close(self) -> None:
-        """Unmap."""
-        if self._region is not None:
-            self._region.close()
-            self._region = None
 
+# One a process: a function that C calls is never given back.
+DEFLATE = Deflate()
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ import struct
 from agent import law
 from agent.runtime import files, memory
 from agent.runtime import sodium as crypto
-from agent.runtime.deflate import Deflate
+from agent.runtime.deflate import DEFLATE
 from agent.runtime.libc import LIBC, words
 from agent.vault import keys, segment
 from agent.vault.record import LARGEST, TERMINALS, Packer
@@ -113,7 +113,6 @@ class Ring:
         self._free = list(range(count))
         self._scratch = memory.scratch(4 * segment.PAGE)  # a chunk is sealed in the first half, deflated in the second
         self._deflated = self._scratch.address + 2 * segment.PAGE
-        self._deflate = Deflate()
         self._places = memory.scratch(count * _PLACES)  # a packer's dictionary for each page
         self.torn = self._recover()
 
@@ -156,7 +155,7 @@ class Ring:
         left = _waiting(self._pages.view, at, slot)
         address = self._pages.address + at + segment.PAGE_HEADER
         if segment.parse(header)[0] == segment.VERSION:
-            left = self._deflate.pack(self._deflated, address, left)
+            left = DEFLATE.pack(self._deflated, address, left)
             address = self._deflated
         self._seal(slot, address, left, header, crypto.FINAL)
         self._sodium.zero(self._deflated, 2 * segment.PAGE)
@@ -264,7 +263,7 @@ class Ring:
         self.octets += sealed + 2
 
     def _flush(self, entry: _Open, tag: int) -> None:
-        size = self._deflate.pack(self._deflated, entry.page_address + segment.PAGE_HEADER, entry.used)
+        size = DEFLATE.pack(self._deflated, entry.page_address + segment.PAGE_HEADER, entry.used)
         self._seal(entry.slot, self._deflated, size, entry.header, tag)
         self._sodium.zero(self._deflated, size)
         self._sodium.zero(entry.page_address, segment.PAGE)
@@ -397,7 +396,6 @@ class Ring:
         for name in list(self._open):
             self._close(name)
         self._pages.close()
-        self._deflate.close()
         self._scratch.close()
         self._places.close()
 
@@ -412,22 +410,21 @@ def read(root: str, purpose: str, wall: "int | None", monotonic: int) -> "Genera
     base = root + "/var/run/oubli/"
     folder = base + "vault/" + purpose
     region = keys.open_ring(base + "keys")
-    scratch, deflate = memory.scratch(segment.PAGE * 4), Deflate()
+    scratch = memory.scratch(segment.PAGE * 4)
     try:
         found = [(slot.window, slot.number, slot.index) for slot in keys.used(region) if slot.purpose == law.number(purpose)]
         for _, _, index in sorted(found):
             slot = keys.Slot(region, index)
             if due(slot, wall, monotonic):
                 continue
-            yield from read_segment(folder, slot, sodium, deflate, scratch)
+            yield from read_segment(folder, slot, sodium, scratch)
     finally:
         sodium.zero(scratch.address, scratch.size)
         scratch.close()
-        deflate.close()
         region.close()
 
 
-def read_segment(folder: str, slot: keys.Slot, sodium: crypto.Sodium, deflate: Deflate, scratch: memory.Region) -> "Iterator[Record]":
+def read_segment(folder: str, slot: keys.Slot, sodium: crypto.Sodium, scratch: memory.Region) -> "Iterator[Record]":
     """Yield one segment's records, whatever its age; SealError where it was damaged or cut. `scratch` has four pages."""
     plain = 2 * segment.PAGE  # where in it a chunk is inflated
     written = slot.written()
@@ -440,7 +437,7 @@ def read_segment(folder: str, slot: keys.Slot, sodium: crypto.Sodium, deflate: D
         for chunk in segment.chunks(file, written - segment.HEADER):
             size, tag = sodium.stream_pull(scratch.address, scratch.address + 64, chunk, header)
             if version == segment.VERSION:
-                size = deflate.unpack(scratch.address + plain, segment.PAGE, scratch.address + 64, size)
+                size = DEFLATE.unpack(scratch.address + plain, segment.PAGE, scratch.address + 64, size)
             else:
                 memory.copy(scratch.address + plain, scratch.address + 64, size)
             yield from unpacker.unpack(memoryview(scratch.view)[plain:], size)
