@@ -221,8 +221,15 @@ def test_libz_works_in_memory_that_is_overwritten(monkeypatch):
     """EXP-2: nothing of what it has seen stays in its window, its tables or anywhere else; what is wiped held it before."""
     seen: list[bytes] = []
     wipe = memory.Region.wipe
-    monkeypatch.setattr(memory.Region, "wipe", lambda region: (seen.append(bytes(region.view)), wipe(region)))
+
+    def watched(region: memory.Region) -> None:
+        seen.append(bytes(region.view))
+        wipe(region)
+
+    monkeypatch.setattr(memory.Region, "wipe", watched)
     made, room, secret = deflate.Deflate(), memory.scratch(16384), b"a phone's own address"
+    assert made.there()
+    assert made.region is not None
     room.view[: len(secret)] = secret
     size = made.pack(room.address + 8192, room.address, len(secret))
     assert secret in seen[-1]

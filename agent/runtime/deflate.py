@@ -35,7 +35,8 @@ class Deflate:
         self._used = 0
         self._tried = False
         self._stream = bytearray(struct.calcsize(_STREAM))
-        self._alloc = self._free = (None, 0)
+        self._alloc: "tuple[object, int]" = (None, 0)
+        self._free: "tuple[object, int]" = (None, 0)
         self._bound: "dict[str, Callable[..., int]]" = {}
 
     def there(self) -> bool:
