@@ -85,16 +85,17 @@ def put(view: "bytearray | memoryview", at: int, value: int) -> int:
 class Packer:
     """Packs one segment's records into `view`.
 
-    `places` are 2 x TERMINALS words: of each place the terminal's key (0: none), then of each its last end.
+    `places` are 2 x TERMINALS words: of each place the terminal's key (0: none), then of each its last end. Ends are in units from
+    `origin`, the window's start; `end` is the last record's.
 
     Several short steps, because MicroPython takes the frame of a function with many names from the heap.
     """
 
     def __init__(self, window: int, places: "Any", view: "bytearray | memoryview") -> None:
-        self._places = places
+        self.places = places
         self._view = view
-        self._begin = window * UNITS
-        self._end = 0
+        self.origin = window * UNITS
+        self.end = 0
         for place in range(TERMINALS):
             places[place] = 0
 
@@ -103,7 +104,7 @@ class Packer:
 
         `terminal` None: unknown.
         """
-        view, places = self._view, self._places
+        view, places = self._view, self.places
         key = terminal.key if terminal is not None else 0
         place = key % TERMINALS
         view[at] = place
@@ -113,23 +114,39 @@ class Packer:
         else:
             places[place] = key
             at = tell(view, begin(view, at + 1, connection, 1), connection, terminal)
-            before = self._end & ENDS
-        at = packets(view, at, connection)
-        at = put(view, at, end // UNIT - connection.start // UNIT)
-        end = end // UNIT - self._begin
-        self._end = end
-        places[TERMINALS + place] = end & ENDS
-        at = ports(view, signed(view, at, end - before), connection)
+            before = self.end & ENDS
+        end = end // UNIT
+        at = self._times(packets(view, at, connection), connection, end, before)
+        places[TERMINALS + place] = self.end & ENDS
         return volumes(view, at, connection)
+
+    def _times(self, at: int, connection: "Connection", end: int, before: int) -> int:
+        """Write times and ports; `end` in units. One octet is the usual number, written without a call."""
+        view = self._view
+        value = end - connection.start // UNIT
+        if value < 128:
+            view[at] = value
+            at += 1
+        else:
+            at = put(view, at, value)
+        self.end = end = end - self.origin
+        value = end - before << 1 if end >= before else (before - end << 1) - 1
+        if value < 128:
+            view[at] = value
+            at += 1
+        else:
+            at = put(view, at, value)
+        value = connection.source_port
+        if connection.translated_port != value:
+            return ports(view, at, connection)
+        view[at] = value >> 8
+        view[at + 1] = value & 255
+        return at + 2
 
 
 def signed(view: "bytearray | memoryview", at: int, value: int) -> int:
-    """Write a number that may be negative; one octet is the usual number, written without a call."""
-    value = value << 1 if value >= 0 else (-value << 1) - 1
-    if value < 128:
-        view[at] = value
-        return at + 1
-    return put(view, at, value)
+    """Write a number that may be negative."""
+    return put(view, at, value << 1 if value >= 0 else (-value << 1) - 1)
 
 
 def ports(view: "bytearray | memoryview", at: int, connection: "Connection") -> int:
