@@ -125,6 +125,28 @@ what = "clock step"
 at = 2.1
 seconds = 200000
 """,
+    "cuts": """
+description = "A venue whose power is cut again and again, with port blocks under a custodian's keys"
+[time]
+start = 2026-11-25T10:00:00Z
+days = 0.15
+[people]
+visitors = 90
+activity = 0.2
+[network.timeouts]
+tcp_timeout_established = 600
+[gateway]
+lifetime = "10m"
+rows = 512
+[purposes]
+attribution = true
+portal = 0.5
+[[event]]
+what = "power cut"
+at = 1.3
+every = 0.7
+minutes = 5
+""",
     "guests": """
 description = "A bar's noon with a portal: port blocks and bills under a custodian's keys, consents that come and go"
 [time]
@@ -235,6 +257,8 @@ MUTANTS = (
         "deferral.py", "if public == source and len(source) == 4 and is_private(source):", "if False:"),
     Mutant("more-than-its-fields", "`attribution` writes an octet more than its fields (L34-III-3)", "guests", "attribution", True,
         "vault/attribution.py", "    return out\n\n\ndef unpack", '    return out + b"\\0"\n\n\ndef unpack'),
+    Mutant("custodian-never-syncs", "what a custodian's store writes isn't synced (EXP-6)", "cuts", "attribution", True,
+        "vault/custodian.py", "                files.sync(descriptor)\n", ""),
     Mutant("user-and-mac", "`billing` joins user and MAC (L34-IV-2)", "guests", "billing", True,
         "billing.py", 'Record(user[:size], b"" if size else mac,', 'Record(user[:size] + b" %d" % mac[5] if size else b"", mac,'),
     Mutant("billed-twice", "a session is written twice (L34-IV-2)", "guests", "billing", True,

@@ -196,6 +196,7 @@ class Stage:
         random: "Callable[[int], bytes]",
         table: "Callable[[int], bytes]",
         rate: int,
+        chip: "Any" = None,
     ) -> None:
         self.config, self.root, self.sysctl = config, root, sysctl
         self._sampler, self._sodium = Sampler(random), SeededSodium(table)
@@ -204,6 +205,7 @@ class Stage:
         self.recorder: "Any" = None  # made when the first BOOT entry sets its clocks
         self.nat: "Any" = None  # the kernel's table of port blocks, where there is one
         self.radios: "Any" = None
+        self.chip = chip  # the flash of the custodian's stores, where there are any
         self._refused: "list[list[str]]" = []  # calls, and why
         self.due = 0
         self._asleep = self._listing = False
@@ -256,6 +258,8 @@ class Stage:
                     self.datagrams += 1
             elif operation == tape.STOP:
                 self.recorder.close()
+                if self.chip is not None:
+                    self.chip.show()
                 return 0
             else:
                 acts[operation](true, length)
@@ -331,14 +335,17 @@ class Stage:
         self._tick()
 
     def _kill(self, _true: int, length: int) -> None:
-        """End the recorder: in order, or by unmapping what it holds without a word to the files, as SIGKILL does."""
+        """End the recorder: in order, or by unmapping what it holds without a word to the files, as SIGKILL and a cut of power do."""
         recorder, self.recorder = self.recorder, None
-        if length:
+        how = self._payload[0] if length else 0
+        if how == tape.IN_ORDER:
             recorder.close()
             return
         if self.radios is not None:
             self.radios.killed()
-        for room in [recorder] + list(recorder.__dict__.values()):
+        if self.chip is not None and how == tape.POWER:
+            self.chip.cut(lambda: [store.seal() for store in recorder.stores.values() if hasattr(store, "seal")])
+        for room in [recorder] + list(recorder.__dict__.values()) + list(recorder.stores.values()):
             for thing in list(getattr(room, "__dict__", {}).values()):
                 if isinstance(thing, memory.Region):
                     thing.close()
@@ -377,6 +384,8 @@ class Stage:
         )
         json.dump(OrderedDict(report), sys.stdout)  # in parts: a small heap has no room for all of it at once
         print()
+        if self.chip is not None:
+            self.chip.show()
         sys.stdout.flush()
         self.socket.dropped, self._refused = [], []
 
@@ -410,7 +419,12 @@ def main(words: "list[str]") -> int:
 
         variants.VARIANTS[options["--variant"]][1](options["--root"])
     config, rate = configuration.load(options["--config"]), int(options["--rate"])
-    return Stage(config, options["--root"], sysctl, SeededRandom(seed), SeededRandom(seed + ":table"), rate).play()
+    chip = None
+    if "attribution" in config.purposes or "billing" in config.purposes:
+        from host_sim.medium import Chip
+
+        chip = Chip(options["--root"] + "/srv/oubli/vault", int(seed))
+    return Stage(config, options["--root"], sysctl, SeededRandom(seed), SeededRandom(seed + ":table"), rate, chip).play()
 
 
 TYPE_CHECKING = False

@@ -308,7 +308,7 @@ class World:
         if self.portal:
             self.portal.forget()
         if listened:
-            yield Step(now, tape.KILL, b"\1" if event.what == "firmware update" else b"")
+            yield Step(now, tape.KILL, bytes((tape.IN_ORDER if event.what == "firmware update" else tape.POWER,)))
         self.truth.fates["forgotten"] += len(self._live)
         self._live.clear()
         self._loose.clear()

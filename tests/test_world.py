@@ -193,6 +193,9 @@ def scenario_with(tmp_path: Path, old: str, new: str) -> str:
         ("udp_timeout = 60", "udp_timeout = 0", ":{line}: network.timeouts.udp_timeout: 0 isn't accepted"),
         ("[people]", "[people", ": file: not TOML"),
         ("[people]", "[crowd]", ":{line}: crowd: unknown"),
+        ("[people]", "[purposes]\nbilling = 1\n[people]", ":{line}: purposes.billing: 1 isn't accepted; accepted: true or false"),
+        ("[people]", "[purposes]\nsealed = '36h'\n[people]", ":{line}: purposes.sealed: '36h' isn't accepted; accepted: whole days"),
+        ("[people]", "[purposes]\nconsent = -0.1\n[people]", ":{line}: purposes.consent: -0.1 isn't accepted; accepted: a number from 0"),
     ],
 )
 def test_a_bad_scenario_is_refused_with_file_line_and_key(old: str, new: str, line: str, tmp_path: Path) -> None:
@@ -200,7 +203,7 @@ def test_a_bad_scenario_is_refused_with_file_line_and_key(old: str, new: str, li
     path = scenario_with(tmp_path, old, new)
     lines = Path(path).read_text().splitlines()
     number = next((n for n, text in enumerate(lines, 1) if text.startswith(new.splitlines()[0]) or new in text), 0)
-    if "event.what: 'rain'" in line:
+    if "event.what: 'rain'" in line or "purposes." in line:
         number += 1
     with pytest.raises(ScenarioError) as refused:
         scenarios.load(path)
@@ -250,6 +253,15 @@ def test_a_scenario_that_does_not_exist_or_is_too_large_is_refused(tmp_path: Pat
     with pytest.raises(ScenarioError, match="cafe-day"):
         scenarios.load("moon")
     large = tmp_path / "large.toml"
-    large.write_bytes(b"#" * 100_000)
-    with pytest.raises(ScenarioError, match="at most 65536 bytes"):
-        scenarios.load(str(large))
+    with large.open("wb") as file:
+        file.truncate(100_000_000)
+    binary = tmp_path / "binary.toml"
+    binary.write_bytes(b"\xff\xfe")
+    for path, wrong in (
+        (large, "at most 65536 bytes"),
+        (binary, "not UTF-8"),
+        (tmp_path, "no such scenario"),
+        (tmp_path / "no.toml", "no such"),
+    ):
+        with pytest.raises(ScenarioError, match=wrong):
+            scenarios.load(str(path))
