@@ -178,13 +178,14 @@ def sim(
     scenario: Annotated[list[str] | None, typer.Option(help=f"Of {', '.join(simulations.SCENARIOS)}; may be given again.")] = None,
     interpreter: Annotated[list[str] | None, typer.Option(help="cpython or micropython; may be given again.")] = None,
     growth: Annotated[bool, typer.Option(help="Also a café of 20, 200 and 2,000 visitors a day.")] = False,
+    profile: Annotated[bool, typer.Option(help="Also what the world and the auditor spend their time in, in a café's day.")] = False,
     seed: Annotated[int, typer.Option(min=0, help="Of the world.")] = 1,
     rounds: Rounds = 1,
 ) -> None:
     """How fast the simulator lives through its scenarios, what takes the time, and what a connection costs as they grow."""
     _known(("--scenario", scenario, simulations.SCENARIOS), ("--interpreter", interpreter, NAMES))
     cases = simulations.cases(scenario, interpreter, growth=growth)
-    _run("sim", json_file, lambda tell: simulations.measure(cases, seed, rounds or 1, tell), simulations.sheets)
+    _run("sim", json_file, lambda tell: simulations.measure(cases, seed, rounds or 1, tell, profiled=profile), simulations.sheets)
 
 
 @app.command()

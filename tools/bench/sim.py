@@ -2,10 +2,15 @@
 """`oubli-bench sim`: how fast the simulator lives through its scenarios, what takes the time, and whether cost grows in a straight line.
 
 Each row is one run through the real recorder, forwarder and broker with the auditor after every step. CPU is told apart by process: the
-world with its auditor, the recorder on its stage, the forwarder. The growth rows are one day's café with as many visitors.
+world with its auditor, the recorder on its stage, the forwarder. The growth rows are one day's café with as many visitors: what one
+connection more costs must be the same from 1x to 10x as from 10x to 100x, for each second of a day has a price of its own.
 """
 
+import cProfile
+import pstats
 from dataclasses import dataclass, replace
+from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 from host_sim import scenario as scenarios
@@ -16,6 +21,7 @@ from tools.bench.sheets import Sheet
 
 SCENARIOS = ("cafe-day", "hotel-week", "month")
 GROWTH = (20, 200, 2000)  # visitors a day: 1x, 10x, 100x
+FUNCTIONS = 12  # of the profile
 LIMITS = {"cafe-day": 10, "hotel-week": 120, "month": 600}  # seconds that a run on CPython may take
 
 
@@ -39,8 +45,8 @@ def cases(names: list[str] | None, interpreters: list[str] | None, *, growth: bo
     return chosen + [Case("cafe-day", NAMES[0], visitors) for visitors in GROWTH if growth]
 
 
-def measure(chosen: list[Case], seed: int, rounds: int, tell: Tell) -> dict[str, Any]:
-    """Run the cases; returns a row each, and the slope of CPU against connections where the café grew."""
+def measure(chosen: list[Case], seed: int, rounds: int, tell: Tell, *, profiled: bool) -> dict[str, Any]:
+    """Run the cases; returns a row each, the slope of CPU against connections where the café grew, what a profiler saw if wanted."""
     samples: dict[Case, list[dict[str, Any]]] = {case: [] for case in chosen}
     for _, case in interleaved(rounds, ("a life",), chosen, tell):
         samples[case].append(_once(case, seed))
@@ -49,7 +55,14 @@ def measure(chosen: list[Case], seed: int, rounds: int, tell: Tell) -> dict[str,
         for taken in samples.values()
     ]
     grown = [(row["connections"], row["connections"] * row["us_a_connection"]) for row in rows if row["grown"]]
-    return {"rows": rows, "seed": seed, "rounds": rounds, "slope": round(slope(grown), 3) if grown else None}
+    return {
+        "rows": rows,
+        "seed": seed,
+        "rounds": rounds,
+        "slope": round(slope(grown), 3) if grown else None,
+        "one_more_us": one_more(grown),
+        "functions": profile(seed) if profiled else [],
+    }
 
 
 def _once(case: Case, seed: int) -> dict[str, Any]:
@@ -60,6 +73,23 @@ def _once(case: Case, seed: int) -> dict[str, Any]:
         one = replace(one, crowd=replace(one.crowd, visitors=case.visitors), addresses=addresses, budget=1 << 28, table=262_144)
     outcome = Simulation(one, seed, case.interpreter, None).run()
     return _row(case, outcome)
+
+
+def profile(seed: int) -> list[dict[str, Any]]:
+    """Live a café's day under the profiler; returns the functions of the world and the auditor by their own time, as shares of it."""
+    profiler = cProfile.Profile()
+    profiler.runcall(Simulation(scenarios.load("cafe-day"), seed, NAMES[0], None).run)
+    told = pstats.Stats(profiler).stats.items()  # type: ignore[attr-defined] # typeshed leaves it out
+    own = [
+        (row[2], f"{Path(place[0]).stem}.{place[2]}") for place, row in told if place[0] != "~"
+    ]  # C's functions wait, or are its callers'
+    total = sum(seconds for seconds, _ in own)
+    return [{"function": name, "share": round(seconds / total, 3)} for seconds, name in sorted(own, reverse=True)[:FUNCTIONS]]
+
+
+def one_more(points: list[tuple[int, float]]) -> list[float]:
+    """Return what one connection more costs in µs of CPU, from each (connections, µs in all) to the next."""
+    return [round((high[1] - low[1]) / (high[0] - low[0]), 1) for low, high in pairwise(sorted(points))]
 
 
 def _row(case: Case, outcome: Outcome) -> dict[str, Any]:
@@ -92,5 +122,8 @@ def sheets(result: dict[str, Any]) -> list[Sheet]:
             )
         )
     headings = ("scenario", "agent on", "visitors", "connections", "s", "world + auditor", "recorder", "forwarder", "µs each", "MiB")
-    note = "" if result["slope"] is None else f"cost against connections, as the café grows: slope {result['slope']}"
-    return [Sheet("The simulator: seconds, and CPU s by process", headings, rows, (0, 1), note)]
+    more = " µs, then ".join(f"{cost:g}" for cost in result["one_more_us"])
+    note = f"cost against connections, as the café grows: slope {result['slope']}; one connection more costs {more} µs" if more else ""
+    made = [Sheet("The simulator: seconds, and CPU s by process", headings, rows, (0, 1), note)]
+    functions = [(one["function"], f"{one['share']:.1%}") for one in result["functions"]]
+    return made + [Sheet("Where the world and the auditor spend their time", ("function", "share"), functions, (0,), "")] * bool(functions)
