@@ -18,14 +18,14 @@ from host_sim.people import KINDS, Crowd
 FOLDER = Path(__file__).parent / "scenarios"
 LIMIT = 65536  # octets of a scenario file
 
-# Seconds. The kernel's own defaults (nf_conntrack-sysctl documentation); a scenario names those that its router changes.
+# Seconds, as a gateway has them: OpenWrt's three (its 11-nf-conntrack.conf), else the kernel's (nf_conntrack-sysctl documentation).
 TIMEOUTS = {
     "tcp_timeout_syn_sent": 120,
-    "tcp_timeout_established": 432000,
+    "tcp_timeout_established": 7440,
     "tcp_timeout_time_wait": 120,
     "tcp_timeout_close": 10,
-    "udp_timeout": 30,
-    "udp_timeout_stream": 120,
+    "udp_timeout": 60,
+    "udp_timeout_stream": 180,
     "icmp_timeout": 30,
 }
 # What may happen to the gateway: the keys beside `what`, `at` and `every` that say how long or how much.

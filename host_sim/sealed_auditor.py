@@ -6,6 +6,7 @@ lies on flash, with the custodian's own tool, and puts the authority's question:
 connection must be answered by its own terminal, and no holding of another's may cover it.
 """
 
+import hashlib
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
@@ -74,6 +75,7 @@ class SealedAuditor:
         self._made: Counter[tuple[object, ...]] = Counter()  # what records of single connections may say
         self._volumes: dict[tuple[str, bytes], list[int]] = {}  # portal user or MAC -> bytes up, bytes down; connections that were told
         self._billed: dict[tuple[str, bytes], list[int]] = {}
+        self.digest = 0  # of every record that was opened, whatever their order
         self.seen: Counter[str] = Counter()
         self.wrong: list[tuple[str, str]] = []
         self._cut = self._inexact = False  # power was cut; somebody stepped the clock: what was stamped before is told otherwise
@@ -154,6 +156,7 @@ class SealedAuditor:
     def _one(self, store: str, octets: bytes) -> bool:
         """Hold one record against what happened: exact fields, nothing of another purpose's, nobody who wasn't there. False: unreadable."""
         self.seen[store] += 1
+        self.digest = (self.digest + int.from_bytes(hashlib.sha256(store.encode() + octets).digest(), "big")) % (1 << 256)
         room = attribution if store == "attribution" else billing
         try:
             record = room.unpack(octets)

@@ -316,6 +316,7 @@ class Simulation:
                 "messages": hashlib.sha256(b"\n".join(topic.encode() + b" " + text for topic, text in summaries)).hexdigest(),
                 "records": auditor.vault.digest,
                 "events": self._told.hexdigest(),
+                **({"sealed": f"{auditor.sealed.digest:064x}"} if auditor.sealed else {}),
             },
             events=list(self.world.busy),
             series=self._series,

@@ -19,6 +19,7 @@ from host_sim.auditor import Auditor
 from host_sim.days import DAY, HOUR, SHIFT, Days
 from host_sim.device_clock import SECOND, DeviceClock
 from host_sim.happenings import SENTENCES
+from host_sim.interpreters import NAMES
 from host_sim.link import Link
 from host_sim.mutants import court
 from host_sim.report import HOLDS
@@ -159,6 +160,15 @@ def test_another_seed_another_world_and_the_same_one_the_same_outputs(tmp_path: 
             finding.pop("seen")  # files that are there for a moment
     assert figures[0] == figures[1]
     assert all(figures[0]["digests"][name] != figures[2]["digests"][name] for name in ("messages", "records", "events"))  # type: ignore[index]
+
+
+@pytest.mark.needs("mosquitto", "micropython")
+def test_purposes_that_are_off_by_default_live_alike_on_both_interpreters(tmp_path: Path) -> None:
+    """Port blocks and bills under a custodian's keys, consents that come and go: the same messages, records and events."""
+    lived = [Simulation(court("guests", tmp_path), SEED, interpreter, None).run() for interpreter in NAMES]
+    assert all(one.passed for one in lived), [one.violation for one in lived]
+    assert lived[0].digests == lived[1].digests
+    assert len(lived[0].digests["sealed"]) == 64
 
 
 def test_a_link_that_is_cut_ends_what_it_carries_and_carries_again_when_it_is_back() -> None:
