@@ -177,7 +177,7 @@ def sim(
     json_file: Json = None,
     scenario: Annotated[list[str] | None, typer.Option(help=f"Of {', '.join(simulations.SCENARIOS)}; may be given again.")] = None,
     interpreter: Annotated[list[str] | None, typer.Option(help="cpython or micropython; may be given again.")] = None,
-    growth: Annotated[bool, typer.Option(help="Also a café of 20, 200 and 2,000 visitors a day.")] = False,
+    growth: Annotated[bool, typer.Option(help="Also a café of 8, 80 and 800 visitors a day.")] = False,
     profile: Annotated[bool, typer.Option(help="Also what the world and the auditor spend their time in, in a café's day.")] = False,
     seed: Annotated[int, typer.Option(min=0, help="Of the world.")] = 1,
     rounds: Rounds = 1,
