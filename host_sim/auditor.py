@@ -190,7 +190,6 @@ class Auditor:
         if search:
             self._look_for_people(logs)
             self.look_at_log()
-        if full:
             self.look_at_purposes(now)
         return not any(finding.wrong for finding in self.report())
 
