@@ -285,8 +285,15 @@ def test_a_broker_that_is_none_is_refused_in_one_line(url: str, tmp_path: Path) 
     assert "accepted: " in done.stderr
 
 
+INTERRUPTED = (
+    ["mutants", "--only", "spool-without-bound"],
+    ["fleet", "--gateways", "20", "--seconds", "60"],
+    ["run", "hotel-week"],
+)
+
+
 @pytest.mark.needs("mosquitto")
-@pytest.mark.parametrize("words", [["mutants", "--only", "spool-without-bound"], ["fleet", "--gateways", "20", "--seconds", "60"]])
+@pytest.mark.parametrize("words", INTERRUPTED)
 def test_what_is_interrupted_leaves_no_files_and_no_processes(words: list[str], tmp_path: Path) -> None:
     """SIGINT in the middle: exit 130, its folder for temporary files is empty, nobody who knew of it is left."""
     environment = os.environ | {"TMPDIR": str(tmp_path), "PYTHONPATH": str(PROJECT)}

@@ -16,7 +16,7 @@ from typing import Any
 from host_sim import scenario as scenarios
 from host_sim.interpreters import NAMES
 from host_sim.simulation import Outcome, Simulation
-from tools.bench.rounds import Tell, interleaved, slope, spread
+from tools.bench.rounds import Tell, interleaved, spread
 from tools.bench.sheets import Sheet
 
 SCENARIOS = ("cafe-day", "hotel-week", "month")
@@ -45,8 +45,8 @@ def cases(names: list[str] | None, interpreters: list[str] | None, *, growth: bo
     return chosen + [Case("cafe-day", NAMES[0], visitors) for visitors in GROWTH if growth]
 
 
-def measure(chosen: list[Case], seed: int, rounds: int, tell: Tell, *, profiled: bool) -> dict[str, Any]:
-    """Run the cases; returns a row each, the slope of CPU against connections where the café grew, what a profiler saw if wanted."""
+def measure(chosen: list[Case], seed: int, rounds: int, tell: Tell, *, profiled: bool = False) -> dict[str, Any]:
+    """Run the cases; returns a row each, what one connection more costs where the café grew, what a profiler saw if wanted."""
     samples: dict[Case, list[dict[str, Any]]] = {case: [] for case in chosen}
     for _, case in interleaved(rounds, ("a life",), chosen, tell):
         samples[case].append(_once(case, seed))
@@ -59,7 +59,6 @@ def measure(chosen: list[Case], seed: int, rounds: int, tell: Tell, *, profiled:
         "rows": rows,
         "seed": seed,
         "rounds": rounds,
-        "slope": round(slope(grown), 3) if grown else None,
         "one_more_us": one_more(grown),
         "functions": profile(seed) if profiled else [],
     }
@@ -123,7 +122,7 @@ def sheets(result: dict[str, Any]) -> list[Sheet]:
         )
     headings = ("scenario", "agent on", "visitors", "connections", "s", "world + auditor", "recorder", "forwarder", "µs each", "MiB")
     more = " µs, then ".join(f"{cost:g}" for cost in result["one_more_us"])
-    note = f"cost against connections, as the café grows: slope {result['slope']}; one connection more costs {more} µs" if more else ""
+    note = f"one connection more costs {more} µs of CPU, as the café grows from 1x to 10x and to 100x" if more else ""
     made = [Sheet("The simulator: seconds, and CPU s by process", headings, rows, (0, 1), note)]
     functions = [(one["function"], f"{one['share']:.1%}") for one in result["functions"]]
     return made + [Sheet("Where the world and the auditor spend their time", ("function", "share"), functions, (0,), "")] * bool(functions)
