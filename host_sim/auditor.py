@@ -17,6 +17,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import cache
 from pathlib import Path
 
 import jsonschema
@@ -528,7 +529,7 @@ class Auditor:
             kind = topic.rsplit("/", 1)[-1]
             if f"summary/{kind}" in TOPICS or kind in TOPICS:
                 try:
-                    jsonschema.validate(json.loads(payload), schema(kind))
+                    _validator(kind).validate(json.loads(payload))
                 except (ValueError, jsonschema.ValidationError) as failure:
                     self.shape.wrong.append(f"{kind}: {getattr(failure, 'message', 'not JSON')}"[:120])
 
@@ -562,6 +563,12 @@ class Auditor:
             self.records, self.expired, self.counted, self.losses, self.ledger, self.cells, self.delivered, self.shape, self.sums,
             self.spread, self.private, self.apart, self.bounded, self.refused, self.acts, *self.more.values(),
         ]  # fmt: skip
+
+
+@cache
+def _validator(kind: str) -> jsonschema.protocols.Validator:
+    """Return what holds a message against its kind's schema, made once."""
+    return jsonschema.validators.validator_for(schema(kind))(schema(kind))
 
 
 def _agent_day(time: int) -> int:
