@@ -121,8 +121,8 @@ def sheets(result: dict[str, Any]) -> list[Sheet]:
             )
         )
     headings = ("scenario", "agent on", "visitors", "connections", "s", "world + auditor", "recorder", "forwarder", "µs each", "MiB")
-    more = " µs, then ".join(f"{cost:g}" for cost in result["one_more_us"])
+    more = " µs, then ".join(f"{cost:g}" for cost in result.get("one_more_us", ()))
     note = f"one connection more costs {more} µs of CPU, as the café grows from 1x to 10x and to 100x" if more else ""
     made = [Sheet("The simulator: seconds, and CPU s by process", headings, rows, (0, 1), note)]
-    functions = [(one["function"], f"{one['share']:.1%}") for one in result["functions"]]
+    functions = [(one["function"], f"{one['share']:.1%}") for one in result.get("functions", ())]
     return made + [Sheet("Where the world and the auditor spend their time", ("function", "share"), functions, (0,), "")] * bool(functions)
