@@ -382,10 +382,10 @@ class Stage:
             ("refused", self._refused),
             ("blocks", self.nat.told() if self.nat is not None else None),
         )
+        if self.chip is not None:
+            self.chip.show()  # before a word is out: whoever hears it looks at once
         json.dump(OrderedDict(report), sys.stdout)  # in parts: a small heap has no room for all of it at once
         print()
-        if self.chip is not None:
-            self.chip.show()
         sys.stdout.flush()
         self.socket.dropped, self._refused = [], []
 
