@@ -395,6 +395,24 @@ def test_order_to_preserve_keeps_what_is_held_and_nothing_more(gateway, tmp_path
             freezes.key_for(store, read.request)
 
 
+def test_order_behind_a_second_nat_is_refused_and_keeps_nothing(gateway, tmp_path):
+    """L34-II-4, L34-III-4: what it would keep may be somebody else's, for public ports can't be matched here."""
+    gateway.keep(connection(20012, TEN + 60, TEN + 70))
+    for behind in (True, False):
+        handover = gateway.hand_over(AGENTS.sign(freeze(keep_until="2027-06-01"), 0, 1), second_nat=behind)
+        (tmp_path / "secret").write_text("correct horse battery\n")
+        (tmp_path / "agents").write_text(AGENTS.file(0, 1))
+        (tmp_path / "gateways").write_text("".join(f"{key.hex()} {name}\n" for key, name in gateway.gateways.items()))
+        if behind:
+            Store.make(tmp_path / "keys", b"correct horse battery", operations=1, octets=8192)
+        words = ["freeze", str(handover), "--out", f"{tmp_path}/frozen", "--store", f"{tmp_path}/keys", "--agents", f"{tmp_path}/agents"]
+        words += ["--gateways", f"{tmp_path}/gateways", "--register", f"{tmp_path}/register", "--passphrase-file", f"{tmp_path}/secret"]
+        done = CliRunner().invoke(custodian_app, words)
+        assert done.exit_code == 2 * behind
+        assert done.stderr.count("a second NAT lies between") == len(done.stderr.splitlines()) == behind
+        assert (tmp_path / "frozen").exists() != behind
+
+
 def test_agent_s_key_is_behind_his_passphrase_and_signs_once(tmp_path):
     """L34-II-4: two agents, two machines; a document that the gateway would refuse isn't written."""
     keys = [tmp_path / "martin.key", tmp_path / "durand.key"]

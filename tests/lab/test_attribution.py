@@ -19,7 +19,7 @@ import pytest
 
 from host_sim import lab_blocks, lab_sockets
 from host_sim.lab import Lab
-from host_sim.lab_custodian import ATTRIBUTION, BILLING, GROUND
+from host_sim.lab_custodian import ATTRIBUTION, BILLING, GROUND, LIFETIME
 from host_sim.lab_network import INTERNET_4, WAN_4, LabError, run
 from tests.lab.test_terminals import EXCHANGE
 
@@ -191,6 +191,13 @@ def test_port_at_a_time_is_answered_with_exactly_one_terminal(name: str) -> None
         run(*inside, "delete", "table", "ip", "oubli")
         place.lab.wait(lambda: "oubli" in run(*inside, "list", "tables"), "the table doesn't come back", 30)
         place.lab.wait(lambda: run(*inside, "list", "map", "ip", "oubli", "blocks") == elements, "the blocks don't come back", 10)
+
+        # Its lifetime later nothing of it is left on the gateway: neither segments nor what was handed over.
+        kept = [path for path in (place.lab.device.root / "srv/oubli/vault").rglob("*") if path.is_file()]
+        assert {path.parent.name for path in kept} == {"attribution", "billing", "handovers"}
+        place.lab.jump((LIFETIME + 2) * 86400)
+        place.lab.wait(lambda: not [path for path in kept if path.exists()], "what is over is still there", 60)
+        assert place.status("attribution")["records"] == 0
 
         held = lab_sockets.held(place.lab.device.pid("recorder"))
         assert place.lab.device.stop("recorder") == 0

@@ -204,6 +204,17 @@ def test_three_terminals_one_suspends_one_withdraws(name: str) -> None:
         assert place.oubli("emergency", "close") == "closed\n"
         assert place.oubli("emergency", "where", code=1) == "oubli: no emergency is open; accepted: emergency open\n"
         check_what_is_shown(place)
+        check_the_end(place)
+
+
+def check_the_end(place: Consenting) -> None:
+    """The consents end: so does all that was kept under them, keys first (EXP-1, L34-V-2)."""
+    left = place.keys(0) | place.keys(1)
+    assert place.find(left)
+    place.lab.jump(31 * 86400)
+    place.lab.wait(lambda: place.find(left) == set(), "keys outlive their consents", 30)
+    assert (place.services(), place.stays()) == ({}, [])
+    assert "0 active, 0 suspended" in place.oubli("consent", "list")
 
 
 def check_what_is_shown(place: Consenting) -> None:
