@@ -15,7 +15,7 @@ from host_sim import interpreters as host
 from tests.interpreters import FOREIGN, INTERPRETERS, PROJECT
 
 BASE, SIZE = 0x200000000, 1 << 32  # of the guest's memory in the emulator's
-ROOMS = {"nothing": "gc", "forwarder": "agent.forwarder", "recorder": "agent.recorder"}
+ROOMS = {"nothing": "gc", "forwarder": "agent.forwarder", "recorder": "agent.loop"}
 
 
 def binary(name: str) -> Path:

@@ -113,7 +113,8 @@ def test_init_script_asks_procd_for_three_instances_under_their_users(device):
     assert set(message["instances"]) == {"recorder", "watch"}  # nothing to send to yet
     (gateway.path / "sbin/ujail").symlink_to("../host/ujail")
     with (gateway.path / "etc/config/oubli").open("a") as file:
-        file.write("\toption host 'broker.example.org'\n\toption ca '/etc/ssl/ca.pem'\n")
+        file.write("\toption host 'broker.example.org'\n\toption ca '/etc/ssl/ca.pem'\n\toption key '/root/mqtt.key'\n")
+    (gateway.path / "etc/config/dhcp").write_text("config dnsmasq\n\toption leasefile '/srv/leases'\nconfig odhcpd 'odhcpd'\n")
     gateway.run("/bin/sh", "/etc/rc.common", "/etc/init.d/oubli", "reload")
     instances = procd.service(recorded(gateway))["instances"]
     assert {name: (one["user"], one["group"], one["command"]) for name, one in instances.items()} == {
@@ -135,6 +136,9 @@ def test_init_script_asks_procd_for_three_instances_under_their_users(device):
         "forwarder": {"/srv/oubli/spool", "/var/run/oubli/live"},
     }
     assert "/usr/share/oubli" in instances["recorder"]["jail"]["mount"]  # the texts of consent
+    # What a configuration names elsewhere is to be seen in the jail; what its folders hold isn't named twice.
+    assert instances["recorder"]["jail"]["mount"]["/srv/leases"] == instances["forwarder"]["jail"]["mount"]["/root/mqtt.key"] == "0"
+    assert "/etc/ssl/ca.pem" not in instances["forwarder"]["jail"]["mount"]
     with (gateway.path / "etc/config/oubli").open("a") as file:
         file.write("config purpose 'location'\n\toption enabled '1'\n")
     (gateway.path / "usr/sbin/uhttpd").symlink_to("../../bin/busybox")
