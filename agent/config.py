@@ -199,7 +199,7 @@ class Config:
         self.canonical = canonical.dumps(values)
         here = _on_this_machine(self.mqtt.host)
         self.plain = self.mqtt.insecure or (here and self.mqtt.ca is None)
-        self.exposed = self.plain and not here
+        self.exposed = self.plain and not here and self.mqtt.host is not None
 
     def require_mqtt(self) -> None:
         """Check what only the forwarder needs; ConfigError with the one line to show."""

@@ -396,6 +396,7 @@ MQTT_REFUSED = {
 
 
 BROKERS = {  # host, other options: whether messages go in plain text, and whether to another machine
+    ("", "option insecure yes"): (True, False),
     ("localhost", ""): (True, False),
     ("127.8.9.1", ""): (True, False),
     ("::1", ""): (True, False),
@@ -412,7 +413,7 @@ BROKERS = {  # host, other options: whether messages go in plain text, and wheth
 def test_plain_text_is_for_this_machine_or_for_who_says_so(tmp_path, interpreter):
     """L34-VI-2: without a CA a broker on loopback is spoken to in plain text, another one only with `insecure`, and that is said."""
     for number, (host, options) in enumerate(BROKERS):
-        (tmp_path / str(number)).write_text(f"{GATEWAY}config mqtt\noption host {host}\n{options}\n")
+        (tmp_path / str(number)).write_text(f"{GATEWAY}config mqtt\n{host and 'option host ' + host}\n{options}\n")
     script = "from agent.config import load\nfor number in range(%d): read = load(%r + '/' + str(number)); print(read.plain, read.exposed)"
     done = interpreter.run("-c", script % (len(BROKERS), str(tmp_path)))
     assert done.stdout.decode().splitlines() == [f"{plain} {exposed}" for plain, exposed in BROKERS.values()]

@@ -457,6 +457,7 @@ def test_a_broker_that_is_not_there_is_found(clinic):
 
 def test_a_broker_without_a_name_is_found(clinic):
     clinic.configure("'127.0.0.1'", "'broker.invalid'")
+    clinic.configure("option insecure '1'", f"option ca '{issue(clinic.root / 'ca', (-1, 90))}'")
     assert clinic.examine().only("broker", WARNING)["what"] == "the broker's name can't be resolved"
 
 
