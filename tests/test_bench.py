@@ -29,6 +29,7 @@ from tools.bench import (
     logged,
     machine,
     memory,
+    mips,
     population,
     readme,
     report,
@@ -412,3 +413,15 @@ def test_missing_peers_are_installed_one_by_one_through_apt(monkeypatch, tmp_pat
     monkeypatch.setattr("os.geteuid", lambda: 1000)
     with pytest.raises(machine.UnableError, match="--install: needs root and apt; wanted: gcc, libc6-dev"):
         machine.install(["ip", "cc"])
+
+
+def test_mips_is_counted_by_the_lines_of_a_log(monkeypatch, tmp_path):
+    """A fake interpreter logs a line an instruction, seven for each message and a hundred to start; x86-64 takes ten a message."""
+    fake = tmp_path / "micropython"
+    fake.write_text("#!/bin/sh\nfor line in $(seq $((100 + 7 * 5 * $6))); do echo Trace >&2; done\necho $((5 * $6))\n")
+    fake.chmod(0o755)
+    recording = instructions.record(tmp_path, 5)
+    monkeypatch.setattr(mips, "INTERPRETER", fake)
+    assert mips.ratio(recording, "512k", lambda _, times: 1000 + 10 * 5 * times) == 0.7
+    monkeypatch.setattr(mips, "INTERPRETER", tmp_path / "absent")
+    assert mips.ratio(recording, "512k", lambda _, times: times) is None

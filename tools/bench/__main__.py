@@ -155,10 +155,13 @@ def dump(
 
 @app.command()
 def instructions(
-    json_file: Json = None, times: Annotated[int, typer.Option(min=1, help="How often the 200 messages are played.")] = 20
+    json_file: Json = None,
+    times: Annotated[int | None, typer.Option(min=1, help="How often the 200 messages are played.")] = None,
+    quick: Quick = False,
 ) -> None:
     """Machine instructions that a connection takes, on CPython and MicroPython, counted by valgrind."""
-    _run("instructions", json_file, lambda tell: instruction_counts.measure(times, tell), instruction_counts.sheets)
+    count = times or (3 if quick else 20)
+    _run("instructions", json_file, lambda tell: instruction_counts.measure(count, tell, quick=quick), instruction_counts.sheets)
 
 
 @app.command()

@@ -153,12 +153,12 @@ def _once(peer: Peer, gateway: Gateway, case: str, load: Load, folder: Path) -> 
         wait(lambda: gateway.tracked() == 0 and gateway.unread() == 0, running)
         rest(gateway, running)
         cpu = running.cpu() - before
-        memory = running.memory()
+        peak, pss, _ = running.memory()
         known = running.finish()
     finally:
         running.kill()
         shutil.rmtree(folder)
-    return Sample(known, count - known, cpu * 100_000 / max(known, 1), *memory)
+    return Sample(known, count - known, cpu * 100_000 / max(known, 1), peak, pss)
 
 
 def _fill_up(load: Load, gateway: Gateway, first: int, *, reserved: bool) -> None:

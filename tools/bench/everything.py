@@ -48,7 +48,7 @@ def _store(quick: bool, rounds: int | None, tell: Tell) -> dict[str, Any]:
 
 
 def _instructions(quick: bool, _rounds: int | None, tell: Tell) -> dict[str, Any]:
-    return instructions.measure(3 if quick else 20, tell)
+    return instructions.measure(3 if quick else 20, tell, quick=quick)
 
 
 def _scale(quick: bool, rounds: int | None, tell: Tell) -> dict[str, Any]:

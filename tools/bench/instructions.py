@@ -7,8 +7,8 @@ seal     its share of sealing, 200 a segment       expire   its share of forgett
 Each is also told as a ratio to `walk`, a plain walk of the same message's attributes on the same interpreter. The ratios of `decode`, and
 on CPython of `whole`, are kept in kept.json, and a test fails where one grows by more than 5 %. The others differ by more than that where
 a module elsewhere changes: on MicroPython by how far it searches its heap for room.
-MIPS is estimated from MicroPython's count, for a qemu that counts (with plugins) isn't in Debian: one instruction for one of x86-64
-(assumed). Cycles an instruction: STALLS where all lies in the caches, as an in-order core has that issues one at a time and waits for
+MIPS is estimated from MicroPython's count, and by how many instructions it takes for one of x86-64 (tools.bench.mips: counted, on a walk).
+Cycles an instruction: STALLS where all lies in the caches, as an in-order core has that issues one at a time and waits for
 loads and branches (assumed), and MISS for each line that isn't there (assumed: 86 ns of DDR2); how many of those there are is counted by
 cachegrind, with the caches of the MT7628's 24KEc.
 
@@ -29,7 +29,7 @@ from typing import Any
 from host_sim import kernel
 from host_sim.interpreters import environment
 from host_sim.lab_network import LabError
-from tools.bench import flows, machine
+from tools.bench import flows, machine, mips
 from tools.bench.peers import HEAP
 from tools.bench.rounds import Tell, interleaved
 from tools.bench.sheets import Sheet
@@ -53,8 +53,8 @@ _START = (START - 60) * _SECOND
 INTERPRETERS = {"CPython": [sys.executable], "MicroPython": ["micropython", "-X", f"heapsize={HEAP}"]}
 
 
-def measure(times: int, tell: Tell) -> dict[str, Any]:
-    """Count for each interpreter over `times` playings; LabError where a run failed."""
+def measure(times: int, tell: Tell, *, quick: bool = False) -> dict[str, Any]:
+    """Count for each interpreter over `times` playings; LabError where a run failed. `quick`: MIPS by the kept ratio."""
     machine.need(NEEDS, root=False)
     with tempfile.TemporaryDirectory(prefix="oubli-bench-") as folder:
         recording = record(Path(folder), 50)
@@ -65,17 +65,27 @@ def measure(times: int, tell: Tell) -> dict[str, Any]:
         updates = updated(Path(folder, "table"))
         tell("cache misses")
         misses = _misses(INTERPRETERS["MicroPython"], recording, times)
+        tell("MIPS")
+        counted = None if quick else mips.ratio(recording, HEAP, _walked)
+    ratio = counted or json.loads(KEPT.read_text())["mipsel"]["walk"]
     row = rows[-1]
-    count = row["whole"] + row["seal"] + row["expire"]
-    cpi = STALLS + MISS * misses / row["whole"]
+    count = (row["whole"] + row["seal"] + row["expire"]) * ratio
+    cycles = count * STALLS + misses * MISS
     return {
         "rows": rows,
         "messages": times * MESSAGES,
         "updates": updates,
         "misses": misses,
-        "cpi": round(cpi, 2),
-        "mips_24kc": round(CLOCK * SHARE / cpi / count),
+        "mips_ratio": ratio,
+        "mips_counted": counted is not None,
+        "cycles": round(cycles),
+        "cpi": round(cycles / count, 2),
+        "mips_24kc": round(CLOCK * SHARE / cycles),
     }
+
+
+def _walked(recording: Path, times: int) -> int:
+    return _run(INTERPRETERS["MicroPython"], _STAGE, str(recording), str(times), "walk")[0]
 
 
 def _misses(interpreter: list[str], recording: Path, times: int) -> int:
@@ -195,6 +205,7 @@ def sheets(result: dict[str, Any]) -> list[Sheet]:
         fill = f"{row['terminals']:,} terminals" + (", all hashes alike" if row["clash"] else "")
         rows.append((f"MicroPython, a row of {fill}: {row['heap']:.0f} octets of heap", f"{row['instructions']:,}", ""))
     rate, misses = f"{result['mips_24kc']:,} connections/s at {SHARE:.0%} of it", f"{result['misses']:,} cache misses"
-    note = f"estimate for a MIPS 24Kc, 580 MHz: {rate}. {result['cpi']:.2f} cycles an instruction: {STALLS:g}, and {MISS} for each of "
-    note += f"{misses} (counted with its caches). Instructions are x86-64's: no qemu with plugins is in Debian"
+    source = f"{result['mips_ratio']} instructions for one of x86-64 ({'counted' if result['mips_counted'] else 'kept'})"
+    note = f"estimate for a MIPS 24Kc, 580 MHz: {rate}; {result['cycles']:,} cycles a connection: {source}, {STALLS:g} cycles each, "
+    note += f"and {MISS} for each of {misses} (counted with its caches), {result['cpi']:.2f} an instruction in all"
     return [Sheet("Machine instructions for one connection that ended", ("", "instructions", "plain walks"), rows, note=note)]

@@ -148,12 +148,16 @@ def _oubli(*interpreter: str) -> Callable[[Path], list[str]]:
     return lambda folder: [*interpreter, "-m", "agent", "recorder", "--root", str(folder)]
 
 
+def counters(folder: Path) -> dict[str, int]:
+    """Return what a recorder counts."""
+    counted: dict[str, int] = client.ask(str(folder / "var/run/oubli/control/socket"), "status")["counters"]
+    return counted
+
+
 def handled(folder: Path) -> int:
     """Return how many connections a recorder kept or left out by a rule; what it counts as lost isn't among them."""
-    counters = client.ask(str(folder / "var/run/oubli/control/socket"), "status")["counters"]
-    lost: int = sum(count for name, count in counters.items() if name.startswith("lost: "))
-    known: int = counters["connections"] - lost
-    return known
+    counted = counters(folder)
+    return counted["connections"] - sum(count for name, count in counted.items() if name.startswith("lost: "))
 
 
 def _ulogd(way: str, pattern: bytes, *needs: str) -> "Peer":
@@ -252,14 +256,14 @@ class Running:
     def _complaint(self) -> str:
         return (self._folder / "stderr").read_text(errors="replace").strip()[-400:]
 
-    def memory(self) -> tuple[float, float]:
-        """Return the most it ever held (VmHWM) and its present proportional share (PSS), in MiB."""
+    def memory(self) -> tuple[float, float, float]:
+        """Return the most it ever held (VmHWM), its present proportional share (PSS), and what it holds now (RSS), in MiB."""
         process = Path(f"/proc/{self._process.pid}")
         values = []
-        for name, key in (("status", "VmHWM"), ("smaps_rollup", "Pss")):
+        for name, key in (("status", "VmHWM"), ("smaps_rollup", "Pss"), ("smaps_rollup", "Rss")):
             found = re.search(rf"^{key}:\s+(\d+) kB", (process / name).read_text(), re.MULTILINE)
             values.append(int(found[1]) / 1024 if found else 0.0)
-        return values[0], values[1]
+        return values[0], values[1], values[2]
 
     def finish(self) -> int:
         """End it; returns how many connections it knew of."""
