@@ -132,10 +132,10 @@ def _streams(recorder: Recorder, routes: int, events: int, table: int, ruleset: 
     Events wait until the LAN is listed, the dump for a turn that has left no event waiting.
     """
     return (
-        (routes, recorder.neighbour, recorder.neighbour_overrun, BATCH, lambda _behind: True),
-        (events, recorder.datagram, recorder.overrun, BATCH, lambda _behind: recorder.introduced),
-        (table, recorder.live, recorder.live_overrun, DUMP_BATCH, lambda behind: not behind),
-        (ruleset, recorder.policy, recorder.policy_overrun, DUMP_BATCH, lambda behind: not behind),
+        (routes, None, recorder.neighbour, recorder.neighbour_overrun, BATCH, lambda _behind: True),
+        (events, recorder.straight, recorder.event, recorder.overrun, BATCH, lambda _behind: recorder.introduced),
+        (table, None, recorder.live, recorder.live_overrun, DUMP_BATCH, lambda behind: not behind),
+        (ruleset, None, recorder.policy, recorder.policy_overrun, DUMP_BATCH, lambda behind: not behind),
     )
 
 
@@ -145,26 +145,36 @@ def _read(streams: "Sequence[Stream]", ready: "list[int]", buffer: "bytearray | 
     True where more may wait.
     """
     behind = False
-    for descriptor, take, overrun, batch, may in streams:
+    for descriptor, straight, take, overrun, batch, may in streams:
         if descriptor in ready and may(behind):
-            behind = _drain(descriptor, buffer, take, overrun, batch) or behind
+            behind = _drain(descriptor, buffer, straight, take, overrun, batch) or behind
     return behind
 
 
 def _drain(
-    descriptor: int, buffer: "bytearray | memoryview", take: "Callable[[Any, int], None]", overrun: "Callable[[], None]", batch: int
+    descriptor: int,
+    buffer: "bytearray | memoryview",
+    straight: "Straight | None",
+    take: "Callable[[Any, int], None]",
+    overrun: "Callable[[], None]",
+    batch: int,
 ) -> bool:
     """Hand on at most `batch` datagrams, and whether the kernel says that it dropped some; True where more may wait."""
     while batch:
-        batch -= 1
-        size = sockets.receive(descriptor, buffer)
+        if straight is None:
+            batch -= 1
+            size = sockets.receive(descriptor, buffer)
+        else:
+            # Nearly all are handled there; it comes back with one that isn't, or with nothing.
+            size = straight.run(sockets.receive, descriptor, buffer, batch)
+            batch = straight.left
         if size > 0:
             take(buffer, size)
         elif size == -errno.EAGAIN:
             return False
         elif size == -errno.ENOBUFS:
             overrun()
-        else:
+        elif size:
             raise OSError(-size, "")
     return True
 
@@ -177,6 +187,7 @@ if TYPE_CHECKING:
     from agent.capture.stations import Stations
     from agent.clock import TimeSource
     from agent.config import Config
+    from agent.straight import Straight
 
-    # Descriptor; what takes a datagram, what is told of ENOBUFS; datagrams in one turn; whether it may be read now.
-    Stream = tuple[int, Callable[[Any, int], None], Callable[[], None], int, Callable[[bool], bool]]
+    # Descriptor; the straight way; what takes a datagram, what is told of ENOBUFS; datagrams in one turn; whether it may be read now.
+    Stream = tuple[int, "Straight | None", Callable[[Any, int], None], Callable[[], None], int, Callable[[bool], bool]]

@@ -22,6 +22,7 @@ from agent.paths import Paths, make_folders
 from agent.runtime import files
 from agent.runtime.libc import native
 from agent.runtime.sodium import Sodium
+from agent.straight import Straight
 from agent.summary.day import AgentDay
 from agent.summary.ledger import Ledger
 from agent.summary.metrics import METRICS
@@ -48,6 +49,11 @@ DUMP = 300 * _SECOND  # how often the live table is listed
 def _next(monotonic: int) -> int:
     """Return the next whole second since boot: counted from the last turn, delays would add up."""
     return (monotonic // _TICK + 1) * _TICK
+
+
+def _handed(length: int, _buffer: "Any") -> int:
+    """Stand in for the socket of a datagram that is in the buffer already."""
+    return length
 
 
 def _no_socket(_on: bool) -> None:
@@ -132,6 +138,12 @@ class Recorder:
         self._wall = source.wall()
         self._monotonic = source.monotonic()
         self._ring.now(self._wall + _AHEAD, self._monotonic)
+        self.straight = Straight(
+            self._decoder,
+            (self._who, self._lan, self._timeouts, self._day, self.terminals, self._ring),
+            self.counters.values,
+            self._plain,
+        )
         self.due = self._monotonic  # when `tick` wants to be called again, monotonic ns
         self._next_refresh = self._patience = self._monotonic + REFRESH
         self._next_policies = self._monotonic
@@ -218,7 +230,16 @@ class Recorder:
 
     def datagram(self, buffer: "bytearray | bytes", length: int) -> None:
         """Handle one ctnetlink event: `length` octets at the start of `buffer`."""
+        if self.straight.run(_handed, length, buffer, 1):
+            self.event(buffer, length)
+
+    def event(self, buffer: "bytearray | bytes", length: int) -> None:
+        """Handle a ctnetlink event that isn't for the straight way: through the rooms, one after the other."""
         self._decoder.feed(buffer, length, self._take_event)
+
+    def _plain(self) -> bool:
+        """Say whether that goes for every event."""
+        return self.clock.stepped or self._services is not None or self.deferral is not None or not self._keeps
 
     def neighbour(self, buffer: "bytearray | bytes", length: int) -> None:
         """Handle one rtnetlink datagram."""
@@ -309,6 +330,8 @@ class Recorder:
             self.counters.values["lost: born before accounting"] += 1
         else:
             self._keep(connection, terminal, end)
+            if terminal is not None:
+                self.straight.learn(connection)
 
     def _keep(self, connection: "connections.Connection", terminal: "Terminal | None", end: int) -> None:
         result = self._ring.append(connection, terminal, end) if 0 <= end < _LATEST else "lost: clock"

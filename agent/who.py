@@ -13,7 +13,8 @@ So a forged neighbour entry is answered as the kernel itself treats it: what sta
 
 The table lies outside the collected heap. Rows of 48 octets: address 16 (IPv4 mapped into IPv6), MAC 6, who says that it is
 current, marks; then words: next row of the bucket, since (ns, two words), number of the association, serial of the last dump
-that needed it. Buckets are chosen by a multilinear hash with random coefficients: a guest chooses its own IPv6 addresses.
+that needed it, link (`Who.link`).
+Buckets are chosen by a multilinear hash with random coefficients: a guest chooses its own IPv6 addresses.
 """
 
 import os
@@ -22,16 +23,17 @@ import struct
 from agent.runtime import memory
 from agent.runtime.libc import words
 
-_ROW = 12  # words
-_MAC = 16  # octet of a row
+ROW = 12  # words
+MAC = 16  # octet of a row
 _CURRENT, _MARKS = 22, 23
 NEIGHBOUR, LEASE = 1, 2  # who says that it is current
 _PRECEDED, _DISPUTED = 1, 2  # marks: its former holder is forgotten; a lease says otherwise
-_NEXT, _SINCE, _NUMBER, _SEEN = 6, 7, 9, 10  # words of a row
+NEXT, SINCE, NUMBER, _SEEN, LINK = 6, 7, 9, 10, 11  # words of a row
+LINKED, LINKED_4, FORMER = 1, 2, 4  # bits of a link: there is one; of an IPv4 address; somebody else held the address before
 _PROBES = 64  # rows looked at for one that may be given up
 _HOLDERS = 8  # of one address: who flips its MAC can't make a chain long
 _NOTICE = 1000000000  # ns in which a change is read after the kernel made it: the newcomer's first packets are its own
-_MAPPED = 0xFFFF  # third word of an IPv4 address
+MAPPED = 0xFFFF  # third word of an IPv4 address
 _INET = 2
 
 
@@ -65,7 +67,7 @@ class Who:
         self._limit = limit
         self._mask = buckets - 1
         self._buckets = memory.scratch(buckets * 4)
-        self._rows = memory.scratch((limit + 1) * _ROW * 4)  # row 0 stands for "none"
+        self._rows = memory.scratch((limit + 1) * ROW * 4)  # row 0 stands for "none"
         self._heads = words(self._buckets.view, self._buckets.size)
         self._words = words(self._rows.view, self._rows.size)
         self._factors = struct.unpack("8I", os.urandom(32))
@@ -74,8 +76,9 @@ class Who:
         self.handed_over = self.given_up = self.conflicts = 0
         self._terminal = Terminal(self)
 
-    def _bucket(self, a: int, b: int, c: int, d: int) -> int:
-        total = self._more(a, b, c) if a or b or c != _MAPPED else 0
+    def bucket(self, a: int, b: int, c: int, d: int) -> int:
+        """Return the bucket of an address of four words."""
+        total = self._more(a, b, c) if a or b or c != MAPPED else 0
         total += (d >> 16) * self._factors[0] + (d & 0xFFFF) * self._factors[1]
         return total >> 16 & self._mask
 
@@ -93,56 +96,56 @@ class Who:
         row = self._newest_in_bucket(connection)
         found, table = 0, self._words
         while row:
-            at = row * _ROW
+            at = row * ROW
             if table[at + 3] == connection.word3 and self._holds(at, connection):
                 found = row
-                if table[at + _SINCE] << 32 | table[at + _SINCE + 1] <= connection.start:
+                if table[at + SINCE] << 32 | table[at + SINCE + 1] <= connection.start:
                     break
-            row = table[at + _NEXT]
-        if not found or (not row and self._rows.view[found * _ROW * 4 + _MARKS] & _PRECEDED):
+            row = table[at + NEXT]
+        if not found or (not row and self._rows.view[found * ROW * 4 + _MARKS] & _PRECEDED):
             return None
         terminal = self._terminal
         terminal.row = found
-        terminal.key = table[found * _ROW + _NUMBER]
-        terminal.address = self._rows.address + found * _ROW * 4 + _MAC
+        terminal.key = table[found * ROW + NUMBER]
+        terminal.address = self._rows.address + found * ROW * 4 + MAC
         return terminal
 
     def _newest_in_bucket(self, connection: "Source") -> int:
         word = connection.word3
         if connection.family == _INET:
             return self._heads[(word >> 16) * self._factors[0] + (word & 0xFFFF) * self._factors[1] >> 16 & self._mask]
-        return self._heads[self._bucket(connection.word0, connection.word1, connection.word2, word)]
+        return self._heads[self.bucket(connection.word0, connection.word1, connection.word2, word)]
 
     def _holds(self, at: int, connection: "Source") -> bool:
         """Say whether the row at a word has this source but for its last word."""
         table = self._words
         if connection.family == _INET:
-            return table[at + 2] == _MAPPED and not table[at + 1] and not table[at]
+            return table[at + 2] == MAPPED and not table[at + 1] and not table[at]
         return table[at + 2] == connection.word2 and table[at + 1] == connection.word1 and table[at] == connection.word0
 
     def mac(self, row: int) -> bytes:
         """Return a row's MAC."""
-        at = row * _ROW * 4 + _MAC
+        at = row * ROW * 4 + MAC
         return bytes(self._rows.view[at : at + 6])
 
     def octet(self, row: int, number: int) -> int:
         """Return an octet of a row's MAC."""
-        return self._rows.view[row * _ROW * 4 + _MAC + number]
+        return self._rows.view[row * ROW * 4 + MAC + number]
 
     def _same(self, row: int, four: "tuple[int, ...]") -> bool:
-        return tuple([self._words[row * _ROW + index] for index in range(4)]) == four
+        return tuple([self._words[row * ROW + index] for index in range(4)]) == four
 
     def _newest(self, four: "tuple[int, ...]") -> int:
         """Return the newest row of an address, 0 where there is none."""
-        row = self._heads[self._bucket(*four)]
+        row = self._heads[self.bucket(*four)]
         while row and not self._same(row, four):
-            row = self._words[row * _ROW + _NEXT]
+            row = self._words[row * ROW + NEXT]
         return row
 
     def holder(self, address: bytes) -> "bytes | None":
         """Return the MAC of who holds an address now; None where nobody is known to."""
         row = self._newest(_four(address))
-        return self.mac(row) if row and self._rows.view[row * _ROW * 4 + _CURRENT] else None
+        return self.mac(row) if row and self._rows.view[row * ROW * 4 + _CURRENT] else None
 
     def learn(self, address: bytes, mac: bytes, now: int) -> None:
         """Take note that the kernel has a terminal as the neighbour that holds an address as of `now`."""
@@ -152,7 +155,7 @@ class Who:
         """Take note that a terminal holds an address by a lease; what the neighbour table says goes first."""
         four = _four(address)
         row = self._newest(four)
-        view, at = self._rows.view, row * _ROW * 4
+        view, at = self._rows.view, row * ROW * 4
         if not row or self.mac(row) == mac or not view[at + _CURRENT] & NEIGHBOUR:
             self._hold(four, mac, now, LEASE)
         elif not view[at + _MARKS] & _DISPUTED:
@@ -162,29 +165,29 @@ class Who:
     def _hold(self, four: "tuple[int, ...]", mac: bytes, now: int, witness: int) -> None:
         row = self._newest(four)
         if row and self.mac(row) == mac:
-            self._rows.view[row * _ROW * 4 + _CURRENT] |= witness
+            self._rows.view[row * ROW * 4 + _CURRENT] |= witness
             return
-        former, number = row * _ROW + _NUMBER, 0
+        former, number = row * ROW + NUMBER, 0
         if row:
-            self._rows.view[row * _ROW * 4 + _CURRENT] = 0
+            self._rows.view[row * ROW * 4 + _CURRENT] = 0
             self.handed_over += 1
             number = self._words[former]
             self._bound(row, four)
         row = self._take()
-        at = row * _ROW
-        bucket = self._bucket(*four)
+        at = row * ROW
+        bucket = self.bucket(*four)
         table = self._words
         for index in range(4):
             table[at + index] = four[index]
-        octet = at * 4 + _MAC
+        octet = at * 4 + MAC
         # A full table may have given up this very address's former holder to make room.
         marks = _PRECEDED if number and self._words[former] != number else 0
         self._rows.view[octet : octet + 8] = mac + bytes((witness, marks))
         self._number += 1
         since = max(0, now - _NOTICE)
-        table[at + _SINCE], table[at + _SINCE + 1] = since >> 32, since & 0xFFFFFFFF
-        table[at + _NUMBER], table[at + _SEEN] = self._number, self.serial
-        table[at + _NEXT] = self._heads[bucket]
+        table[at + SINCE], table[at + SINCE + 1] = since >> 32, since & 0xFFFFFFFF
+        table[at + NUMBER], table[at + _SEEN] = self._number, self.serial
+        table[at + NEXT] = self._heads[bucket]
         self._heads[bucket] = row
 
     def _bound(self, row: int, four: "tuple[int, ...]") -> None:
@@ -193,7 +196,7 @@ class Who:
         while row:
             if self._same(row, four):
                 count, oldest = count + 1, row
-            row = self._words[row * _ROW + _NEXT]
+            row = self._words[row * ROW + NEXT]
         if count == _HOLDERS:
             self.given_up += 1
             self._give_up(oldest)
@@ -202,30 +205,57 @@ class Who:
         """Take note that the kernel no longer has anybody as the neighbour that holds an address."""
         row = self._newest(_four(address))
         if row:
-            self._rows.view[row * _ROW * 4 + _CURRENT] &= ~NEIGHBOUR
+            self._rows.view[row * ROW * 4 + _CURRENT] &= ~NEIGHBOUR
 
     def doubt(self, witness: int) -> None:
         """Take back what NEIGHBOUR or LEASE has said: it is about to say all of it again."""
         for row in range(1, self._used + 1):
-            self._rows.view[row * _ROW * 4 + _CURRENT] &= ~witness
+            self._rows.view[row * ROW * 4 + _CURRENT] &= ~witness
 
     def needed(self, row: int) -> None:
         """Mark an association whose address a live connection has."""
-        self._words[row * _ROW + _SEEN] = self.serial
+        self._words[row * ROW + _SEEN] = self.serial
+
+    def link(self, row: int, place: int) -> None:
+        """Note where the day's table has the terminal of an association: an octet's place, a multiple of 32, or 0."""
+        table, at = self._words, row * ROW
+        four = tuple([table[at + index] for index in range(4)])
+        link = place >> 2 | LINKED
+        if four[:3] == (0, 0, MAPPED):
+            link |= LINKED_4
+        if self._rows.view[at * 4 + _MARKS] & _PRECEDED:
+            link |= FORMER
+        while row := table[row * ROW + NEXT]:
+            if self._same(row, four):
+                link |= FORMER
+        table[at + LINK] = link
+
+    def unlink(self) -> None:
+        """Forget where the day's table has any terminal."""
+        for row in range(1, self._used + 1):
+            self._words[row * ROW + LINK] = 0
+
+    def linked(self, row: int) -> bool:
+        """Say whether it is noted where the day's table has an association's terminal."""
+        return self._words[row * ROW + LINK] > LINKED | LINKED_4 | FORMER
+
+    def parts(self) -> "tuple[Any, Any, Any, tuple[int, ...], int]":
+        """Return heads of the buckets, octets and words of the rows, factors and mask of the hash, for who reads them in place."""
+        return self._heads, self._rows.view, self._words, self._factors, self._mask
 
     def shift(self, step: int) -> None:
         """Take note that the wall clock was stepped by so many ns: what was learned before is restated."""
         table = self._words
         for row in range(1, self._used + 1):
-            at = row * _ROW + _SINCE
+            at = row * ROW + SINCE
             since = max((table[at] << 32 | table[at + 1]) + step, 0)
             table[at], table[at + 1] = since >> 32, since & 0xFFFFFFFF
 
     def sweep(self) -> None:
         """Forget what isn't current and was not needed by the last two dumps; call it after each dump."""
         for row in range(1, self._used + 1):
-            at = row * _ROW
-            used = self._words[at + _NUMBER] and not self._rows.view[at * 4 + _CURRENT]
+            at = row * ROW
+            used = self._words[at + NUMBER] and not self._rows.view[at * 4 + _CURRENT]
             if used and self._words[at + _SEEN] + 1 < self.serial:
                 self._give_up(row)
         self.serial += 1
@@ -241,7 +271,7 @@ class Who:
         count, row = self._used, self._free
         while row:
             count -= 1
-            row = self._words[row * _ROW + _NEXT]
+            row = self._words[row * ROW + NEXT]
         return count
 
     def _take(self) -> int:
@@ -252,7 +282,7 @@ class Who:
             # Full: one that isn't current, among the next few, goes first; else the very next one.
             chosen = first = self._hand % self._limit + 1
             for _ in range(_PROBES):
-                if not self._rows.view[chosen * _ROW * 4 + _CURRENT]:
+                if not self._rows.view[chosen * ROW * 4 + _CURRENT]:
                     break
                 chosen = chosen % self._limit + 1
             else:
@@ -261,40 +291,42 @@ class Who:
             self.given_up += 1
             self._give_up(chosen)
         row = self._free
-        self._free = self._words[row * _ROW + _NEXT]
+        self._free = self._words[row * ROW + NEXT]
         return row
 
     def _give_up(self, row: int) -> None:
         """Unlink a row from its bucket, overwrite it, put it on the free list."""
         table = self._words
-        at = row * _ROW
+        at = row * ROW
         four = (table[at], table[at + 1], table[at + 2], table[at + 3])
-        bucket = self._bucket(*four)
+        bucket = self.bucket(*four)
         before, newer, place = 0, 0, self._heads[bucket]
         while place != row:
             if self._same(place, four):
                 # It comes after the one that is given up.
                 newer = place
-            before, place = place, table[place * _ROW + _NEXT]
+            before, place = place, table[place * ROW + NEXT]
         if newer:
-            self._rows.view[newer * _ROW * 4 + _MARKS] |= _PRECEDED
+            self._rows.view[newer * ROW * 4 + _MARKS] |= _PRECEDED
         if before:
-            table[before * _ROW + _NEXT] = table[at + _NEXT]
+            table[before * ROW + NEXT] = table[at + NEXT]
         else:
-            self._heads[bucket] = table[at + _NEXT]
-        for index in range(_ROW):
+            self._heads[bucket] = table[at + NEXT]
+        for index in range(ROW):
             table[at + index] = 0
-        table[at + _NEXT] = self._free
+        table[at + NEXT] = self._free
         self._free = row
 
 
 def _four(address: bytes) -> "tuple[int, ...]":
     """Return an address of 4 or 16 octets as four words; IPv4 as IPv6 maps it."""
     if len(address) == 4:
-        return (0, 0, _MAPPED, struct.unpack(">I", address)[0])
+        return (0, 0, MAPPED, struct.unpack(">I", address)[0])
     return struct.unpack(">4I", address)
 
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from agent.capture.connections import Connection as Source

@@ -148,7 +148,7 @@ def test_that_many_layouts_are_learned_used_and_forgotten(monkeypatch: pytest.Mo
         read += reading.events.connections
         reading.events.connections = 0
     remembered = 0
-    for first in reading.events._layouts.values():
+    for first in reading.events.layouts.values():
         layout: connections.Layout | None = first
         while layout:
             layout, remembered = layout.following, remembered + 1

@@ -128,8 +128,8 @@ class Decoder:
         self.layout = Layout(INET)
         self._kind = kind
         self._sink: "Callable[[Connection], None]" = _nowhere
-        self._layouts: "dict[int, Layout]" = {}  # by size of the message
-        self._learned: "list[int]" = []  # their sizes, oldest first
+        self.layouts: "dict[int, Layout]" = {}  # by octets of the message << 8 | family; the newest of a key, the others follow it
+        self._learned: "list[int]" = []  # their keys, oldest first
 
     def public(self) -> bytes:
         """Return the address that the last connection's source has for the world: where its replies go."""
@@ -149,12 +149,13 @@ class Decoder:
 
     def _take(self, kind: int, buffer: "bytearray | bytes", at: int, end: int) -> None:
         if kind == self._kind and not self._known(buffer, at, end - at):
-            self._remember(end - at, _walk(buffer, at, end))
+            layout = _walk(buffer, at, end)
+            self._remember(end - at << 8 | layout.family, layout)
             self._known(buffer, at, end - at)
 
     def _known(self, buffer: "bytearray | bytes", at: int, size: int) -> bool:
         """Hand on the message at `at` if a layout is known that it has."""
-        layout = self._layouts.get(size)
+        layout = self.layouts.get(size << 8 | buffer[at + HEADER]) if size > HEADER else None
         while layout is not None:
             connection = layout.pattern.read(buffer, at)
             if connection is not None:
@@ -168,20 +169,20 @@ class Decoder:
             layout = layout.following
         return False
 
-    def _remember(self, size: int, layout: Layout) -> None:
-        """Keep a layout; the oldest goes where there are too many."""
+    def _remember(self, key: int, layout: Layout) -> None:
+        """Keep a layout by a message's size and family; the oldest goes where there are too many."""
         if len(self._learned) == _LAYOUTS:
             self._forget(self._learned.pop(0))
-        self._learned.append(size)
-        layout.following = self._layouts.get(size)
-        self._layouts[size] = layout
+        self._learned.append(key)
+        layout.following = self.layouts.get(key)
+        self.layouts[key] = layout
 
-    def _forget(self, size: int) -> None:
-        """Drop the oldest layout of a size: the last one of its row."""
-        layout = self._layouts.pop(size)
+    def _forget(self, key: int) -> None:
+        """Drop the oldest layout of a key: the last one of its row."""
+        layout = self.layouts.pop(key)
         following = layout.following
         if following is not None:
-            self._layouts[size] = layout
+            self.layouts[key] = layout
             while following.following is not None:
                 layout, following = following, following.following
             layout.following = None

@@ -149,6 +149,15 @@ class Lan(Listener):
                 return TERMINAL
         return OUTSIDE
 
+    @property
+    def near(self) -> "tuple[bytearray, bytearray]":
+        """Return the first octets of destinations that `stays` looks at twice, IPv4's and IPv6's; kept current in place."""
+        return self._local[INET], self._local[INET6]
+
+    def inside(self, buffer: "bytearray | bytes", layout: "Layout") -> str:
+        """Say the same as `stays` of a message at the buffer's start that deserves the second look."""
+        return self._near(buffer, layout.destination, layout.reply_source, layout.octets)
+
     def stays(self, last: "Decoder") -> str:
         """Say whether a terminal's connection, the last one read, stays inside: BROADCAST, HAIRPIN, or TERMINAL (out, or to the router)."""
         connection = last.connection
@@ -215,5 +224,5 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Callable, Sequence
 
-    from agent.capture.connections import Decoder
+    from agent.capture.connections import Decoder, Layout
     from agent.who import Who

@@ -178,6 +178,19 @@ class Timeouts:
         self._former: "dict[str, list[tuple[int, int]]]" = {}
         for name in DEFAULTS:
             self._current[name] = self._value(name)
+        # For who reads in place what holds for connections that began after `changed` (ns): seconds of each of TCP's states, and of one
+        # way and both ways.
+        self.lasting: "dict[int, list[int]]" = {TCP: [0] * len(_TCP_STATES), UDP: [0, 0], ICMP: [0, 0], ICMPV6: [0, 0]}
+        self.changed = -1
+        self._present()
+
+    def _present(self) -> None:
+        """Bring `lasting` to the present values."""
+        for protocol, seconds in self.lasting.items():
+            names = _STATES[protocol]
+            for state in range(len(seconds)):
+                name = names[state or _ESTABLISHED[TCP]] if protocol == TCP else names[min(state, len(names) - 2) + 1]
+                seconds[state] = self._current[name]
 
     def _value(self, name: str) -> int:
         setting = self._read(name)
@@ -199,9 +212,12 @@ class Timeouts:
                 oldest, next_oldest = former[0], former[1]
                 former[0:2] = [(next_oldest[0], max(oldest[1], next_oldest[1]))]
             self._current[name] = value
+            self.changed = now
+        self._present()
 
     def shift(self, step: int) -> None:
         """Take note that the wall clock was stepped by so many ns."""
+        self.changed += step
         for name, former in self._former.items():
             self._former[name] = [(until + step, value) for until, value in former]
 

@@ -8,6 +8,7 @@ import collections
 import ctypes
 import errno
 import functools
+import operator
 import os
 import struct
 import sys
@@ -93,6 +94,7 @@ def words(buffer: "bytearray | memoryview", size: int) -> "Any":
 
 
 _CODES = {1: "B", 2: "H", 4: "I", 8: "Q"}
+TUPLES = True  # the fastest way to several fields of a message is to take them all at once
 
 
 class Pattern:
@@ -104,11 +106,15 @@ class Pattern:
     def __init__(self, heads: "list[tuple[int, bytes]]", fields: "dict[str, tuple[int, int]]") -> None:
         form, at = "=", 0
         for offset, octets in heads:
-            form += f"{offset - at}x{len(octets)}s"
+            # As numbers, which are made three times faster than octets are.
+            form += f"{offset - at}x{'Q' * (len(octets) >> 3)}{_CODES.get(len(octets) & 4, '')}{_CODES.get(len(octets) & 2, '')}"
             at = offset + len(octets)
         # What stands between the heads is passed over, and no octet of it becomes an object (L34-VI-1).
         self._heads = struct.Struct(form).unpack_from
-        self._wanted = tuple(octets for _, octets in heads)
+        sample = bytearray(at)
+        for offset, octets in heads:
+            sample[offset : offset + len(octets)] = octets
+        self._wanted = self._heads(sample, 0)
         # Ascending offsets, each once; several fields may name the same.
         order = sorted(set(fields.values()))
         form, at = ">", 0
@@ -119,6 +125,7 @@ class Pattern:
         # A named tuple's own descriptors, under the names of the fields: the fastest attributes that a tuple can have.
         base: "Any" = collections.namedtuple("base", [f"at{offset}" for offset, _ in order])  # type: ignore[misc]  # noqa: PYI024 (no names)
         names = {name: vars(base)[f"at{offset}"] for name, (offset, _) in fields.items()}
+        self._pick = operator.itemgetter(*[order.index(fields[name]) for name in fields])
         self._message = functools.partial(tuple.__new__, type("Message", (base,), {"__slots__": (), **names}))
 
     def read(self, buffer: "bytearray | bytes", at: int) -> "Any":
@@ -129,6 +136,12 @@ class Pattern:
         if self._heads(buffer, at) != self._wanted:
             return None
         return self._message(self._values(buffer, at))
+
+    def take(self, buffer: "bytearray | bytes") -> "tuple[int, ...] | None":
+        """Return the fields of the message at the buffer's start, in the order in which they were named; None where it has other heads."""
+        if self._heads(buffer, 0) != self._wanted:
+            return None
+        return self._pick(self._values(buffer, 0))
 
 
 def started() -> None:

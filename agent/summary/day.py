@@ -12,7 +12,7 @@ from agent.summary.metrics import DAY, METRICS, QUARTERS, scale
 
 SHIFT = 10800
 _SECOND = 1000000000
-_QUARTER = 900 * _SECOND
+QUARTER = 900 * _SECOND  # ns
 
 
 def day_of(second: int) -> int:
@@ -44,24 +44,28 @@ class AgentDay:
         self._log = log
         self._refused = 0
         self.lost = 0
-        self._hour = -1  # not known before the first trusted tick
+        self.hour = -1  # of the day; not known before the first trusted tick
         self._turned = 0  # the hour whose beginning closed the last slot
         self.due = 0  # when that is drawn, ns since the epoch
-        self._opened = 0  # 03:00 of the present agent-day, ns since the epoch
+        self.opened = 0  # 03:00 of the present agent-day, ns since the epoch
         self._terms = tuple([config.metrics.get(metric.name, 0) for metric in METRICS])
         if terminals.day and terminals.terms(len(METRICS)) != self._terms:
             # The day's start was spent for other epsilons: these need a start of their own.
             terminals.erase()
 
+    def counts(self) -> "tuple[bool, int, int]":
+        """Say whether a connection counts now, when the agent-day began (ns) and its first quarter-hour that is counted."""
+        return self._terminals.day > 0 and self.hour >= 0, self.opened, self._terminals.first_hour() << 2
+
     def see(self, mac: "int | bytes", start: int, end: int, service: int, octets: int) -> None:
         """Count a terminal's connection, from its first packet to its last (ns); nothing where no day is open."""
         terminals = self._terminals
-        if terminals.day and self._hour >= 0:
+        if terminals.day and self.hour >= 0:
             counted = terminals.first_hour() << 2
-            first = max((start - self._opened) // _QUARTER, counted)
-            last = min((end - self._opened) // _QUARTER, QUARTERS - 1)
+            first = max((start - self.opened) // QUARTER, counted)
+            last = min((end - self.opened) // QUARTER, QUARTERS - 1)
             if first <= last:
-                terminals.see(mac, self._hour, first, last, service, octets)
+                terminals.see(mac, self.hour, first, last, service, octets)
 
     def tick(self, wall: int, monotonic: int, *, trusted: bool) -> None:
         """Draw what has closed, close and open days; the wall clock in ns since the epoch, `monotonic` in ns since boot."""
@@ -81,12 +85,12 @@ class AgentDay:
                 self._draw(DAY if day_of(drawn) > terminals.day else (drawn - SHIFT) % DAY)
             if day_of(drawn) > terminals.day:
                 terminals.erase()
-        self._hour = -1 if 0 < terminals.day < today else passed // 3600  # a day that has closed and isn't drawn yet counts nothing more
-        self._opened = (second - passed) * _SECOND
+        self.hour = -1 if 0 < terminals.day < today else passed // 3600  # a day that has closed and isn't drawn yet counts nothing more
+        self.opened = (second - passed) * _SECOND
         if not terminals.day and today != self._refused and second >= self._ledger["high_water"]:
             summary = self._config.summary
             if self._ledger.start(today, summary.epsilon, summary.epsilon_ceiling):
-                terminals.open_day(today, self._hour, monotonic + (DAY - passed) * _SECOND, self._terms)
+                terminals.open_day(today, self.hour, monotonic + (DAY - passed) * _SECOND, self._terms)
             elif today == self._ledger["day"]:
                 self._refused = today
                 self._log("summary: silent until the next agent-day, its epsilon is spent (ANON-5)")

@@ -69,12 +69,13 @@ _TCP_ONLY = {
 }
 _UDP_ONLY = {1701: VPN, 41641: VPN, 51820: VPN}
 _PROTOCOLS = {1: ICMP, 58: ICMP, 47: VPN, 50: VPN}
+# protocol: class of each port that has one
+PORTS = {_TCP: dict(_BOTH), _UDP: dict(_BOTH)}
+PORTS[_TCP].update(_TCP_ONLY)
+PORTS[_UDP].update(_UDP_ONLY)
 
 
 def service_of(protocol: int, port: int) -> int:
     """Return the class number of an IP protocol number and a destination port (0 where there is none)."""
-    if protocol == _TCP:
-        return _BOTH[port] if port in _BOTH else _TCP_ONLY.get(port, OTHER)
-    if protocol == _UDP:
-        return _BOTH[port] if port in _BOTH else _UDP_ONLY.get(port, OTHER)
-    return _PROTOCOLS.get(protocol, OTHER)
+    ports = PORTS.get(protocol)
+    return _PROTOCOLS.get(protocol, OTHER) if ports is None else ports.get(port, OTHER)

@@ -20,9 +20,9 @@ from agent.runtime.libc import words
 ROW, HEADER = 32, 128
 _MAGIC = b"OUBLIDY1"
 _DAY, _USED, _FULL, _FIRST, _BOOT, _KEY, _MARKS, _END, _TERMS = 12, 16, 20, 21, 24, 64, 80, 88, 96
-_QUARTERS, _CLASSES, _HOUR = 8, 24, 26
-_KIB, _OCTETS = 5, 7  # words of a row
-_MOST = (1 << 30) - 1  # KiB: where a terminal's volume stops counting, within a small integer of a 32-bit processor
+QUARTERS_AT, CLASSES_AT, _HOUR = 8, 24, 26
+KIB, OCTETS = 5, 7  # words of a row
+MOST = (1 << 30) - 1  # KiB: where a terminal's volume stops counting, within a small integer of a 32-bit processor
 _SMALL = (1 << 30) - 1024  # octets
 _BITS = bytes([bin(octet).count("1") for octet in range(256)])
 _PROBES = 64  # rows looked at before the table counts as full: four fifths of them are taken then, at the least
@@ -35,6 +35,7 @@ class Terminals:
         self._rows = rows
         self._boot = boot
         self._sodium = sodium
+        self.erased = 0  # how often: rows found before are nobody's
         self._hash = bytearray(8)
         self._hashed = words(self._hash, 8)
         size = HEADER + rows * ROW
@@ -54,6 +55,7 @@ class Terminals:
         self._sodium.zero(self._region.address, self._region.size)
         struct.pack_into("<8sI", self._view, 0, _MAGIC, self._rows)
         self._view[_BOOT : _BOOT + 32] = self._boot.encode()
+        self.erased += 1
         self.day = 0
 
     def open_day(self, day: int, first_hour: int, end: int, terms: "tuple[int, ...]") -> None:
@@ -103,26 +105,34 @@ class Terminals:
             return
         view = self._view
         for quarter in range(first, last + 1):
-            view[at + _QUARTERS + (quarter >> 3)] |= 1 << (quarter & 7)
-        view[at + _CLASSES + (service >> 3)] |= 1 << (service & 7)
+            view[at + QUARTERS_AT + (quarter >> 3)] |= 1 << (quarter & 7)
+        view[at + CLASSES_AT + (service >> 3)] |= 1 << (service & 7)
         if octets:
             table, word = self._words, at >> 2
             kib = 0
             if octets >= _SMALL:
                 kib, octets = self._parts(octets)
-            octets += table[word + _OCTETS]
-            table[word + _OCTETS] = octets & 1023
-            table[word + _KIB] += min(kib + (octets >> 10), _MOST - table[word + _KIB])
+            octets += table[word + OCTETS]
+            table[word + OCTETS] = octets & 1023
+            table[word + KIB] += min(kib + (octets >> 10), MOST - table[word + KIB])
 
     def _parts(self, octets: int) -> "tuple[int, int]":
-        """Return KiB (_MOST at most) and the octets below one: read off its octets, for sums of large integers take heap."""
+        """Return KiB (MOST at most) and the octets below one: read off its octets, for sums of large integers take heap."""
         octet = self._hash
         struct.pack_into("<Q", octet, 0, octets)
         kib = octet[1] >> 2 | octet[2] << 6 | octet[3] << 14 | octet[4] << 22
-        return _MOST if octet[5] | octet[6] | octet[7] else kib, octet[0] | (octet[1] & 3) << 8
+        return MOST if octet[5] | octet[6] | octet[7] else kib, octet[0] | (octet[1] & 3) << 8
+
+    def find(self, mac: "int | bytes") -> int:
+        """Return where the row of a terminal stands that was seen today, 0 where there is none; a multiple of 32."""
+        return self._row_of(mac, -1)
+
+    def in_place(self) -> "tuple[Any, Any]":
+        """Return the table's octets and words, for who updates rows in place as `see` does."""
+        return self._view, self._words
 
     def _row_of(self, mac: "int | bytes", hour: int) -> int:
-        """Return where a terminal's row stands, made at its first sight; 0 where the table is full."""
+        """Return where a terminal's row stands, made at its first sight unless `hour` is negative; 0 where the table is full."""
         hashed = self._hash
         self._sodium.short_hash(hashed, mac, 6, self._key)
         hashed[3] &= 63  # a word of 30 bits takes no heap on a 32-bit processor
@@ -136,13 +146,16 @@ class Terminals:
             if there == low and table[(at >> 2) + 1] == high:
                 return at
             if there == 0:
+                if hour < 0:
+                    return 0
                 struct.pack_into("<I", self._view, _USED, self.used() + 1)
                 break
             row = (row + further) % self._rows  # 1, 3, 6, 10 ... away: no row is in the way of a whole run of others
         else:
             # Full: whoever comes now is not counted today. Were a row given away, two terminals could take it from each other all
             # day and arrive again each time; so one terminal more leaves at most one other out (ANON-8).
-            self._view[_FULL] = 1
+            if hour >= 0:
+                self._view[_FULL] = 1
             return 0
         self._view[at + _HOUR] = hour
         table[(at >> 2) + 1] = high
@@ -196,16 +209,16 @@ class Row:
 
     def quarters(self, first: int, count: int) -> int:
         """Return in how many of `count` quarter-hours it had traffic; both are multiples of 8."""
-        at = self.at + _QUARTERS + (first >> 3)
+        at = self.at + QUARTERS_AT + (first >> 3)
         return sum([_BITS[octet] for octet in self._view[at : at + (count >> 3)]])
 
     def kib(self) -> int:
         """Return its volume, up and down, in KiB."""
-        return self._words[(self.at >> 2) + _KIB]
+        return self._words[(self.at >> 2) + KIB]
 
     def uses(self, service: int) -> bool:
         """Say whether it used a service class."""
-        return self._view[self.at + _CLASSES + (service >> 3)] >> (service & 7) & 1 == 1
+        return self._view[self.at + CLASSES_AT + (service >> 3)] >> (service & 7) & 1 == 1
 
     def rank(self, cell: int) -> int:
         """Return the place of a cell in this terminal's secret order of the day."""

@@ -26,7 +26,7 @@ LATE = 10800  # seconds after its window at which the second segment closes: a p
 EARLY = 2 * _SECOND  # a segment that goes earlier than this by the wall clock, quartz apart, was named by a clock that was stepped since
 PPM = 100  # how wrong a quartz may be
 SEGMENT_LIMIT = 65536  # octets of a file at which a segment closes
-_FULL = segment.PAGE - segment.PAGE_HEADER - LARGEST  # octets used: no room for one more record
+FULL = segment.PAGE - segment.PAGE_HEADER - LARGEST  # octets used: no room for one more record
 _NEVER = 1 << 62, 1 << 62
 _PLACES = 8 * TERMINALS  # octets of a dictionary
 
@@ -75,6 +75,10 @@ class _Open:
         self.head[0] = self.used | self.slot.generation << 16
         self.slot.records += 1
         self.counter[0] = self.slot.records
+
+    def go_on(self, used: int, end: int, records: int) -> None:
+        """Go on behind records that somebody else has packed: octets used, the last one's end in units, records in all."""
+        self.used, self.packer.end, self.slot.records = used, end, records
 
 
 class Ring:
@@ -170,13 +174,17 @@ class Ring:
 
     def append(self, connection: "Connection", terminal: "Holder | None", end: int) -> str:
         """Keep one record; `end` is when it ended, in ns. Returns "kept", "due on arrival" or "lost"."""
-        window = end // _SECOND
-        window -= window % self.width
-        entry = self._open.get(window * 4) if window > self._on_time else None
-        if entry is None or entry.used > _FULL:
+        entry = self.taking(end)
+        if entry is None or entry.used > FULL:
             return self._append(connection, terminal, end)
         entry.append(connection, terminal, end)
         return "kept"
+
+    def taking(self, end: int) -> "_Open | None":
+        """Return the open segment that takes a record which ended in a window that isn't late; None where it is to be opened first."""
+        window = end // _SECOND
+        window -= window % self.width
+        return self._open.get(window * 4) if window > self._on_time else None
 
     def _append(self, connection: "Connection", terminal: "Holder | None", end: int) -> str:
         """Keep a record that is late, or the first one of its segment or page."""
@@ -199,7 +207,7 @@ class Ring:
                     self._lose("ring full", 1)
                     return "lost"
                 self._open[name] = entry
-            if entry.used > _FULL:
+            if entry.used > FULL:
                 self._flush(entry, crypto.MESSAGE)
             entry.append(connection, terminal, end)
             unwritten = 0

@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The straight way leaves the same behind as the plain one: sealed and waiting records, the day's table, every count, to the octet."""
+
+import json
+import random
+import struct
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from host_sim import kernel
+from tests.interpreters import Interpreter
+from tests.straight_stage import START
+
+SECOND = 1_000_000_000
+STEPS = 24
+ENDED = 40  # connections between two steps
+_PORTS = (443, 53, 80, 22, 5228, 51820, 1701, 40000, 0)
+_VOLUMES = (0, 1, 40, 127, 128, 999, 20_000, 3_000_000, 2**33, 2**42, 2**63 + 5)
+_PACKETS = (0, 1, 2, 14, 15, 16, 141, 143, 20_000)
+
+
+def _terminals(draw: random.Random, count: int) -> list[tuple[bytes, bytes, bytes]]:
+    """Return (MAC, IPv4 address, IPv6 address) of each."""
+    prefix = bytes.fromhex("20010db800010000")
+    return [(b"\x06\xc4" + draw.randbytes(4), bytes((10, 1, n >> 8, n & 255)), prefix + draw.randbytes(8)) for n in range(2, count + 2)]
+
+
+def _ended(draw: random.Random, now: int, terminals: list[tuple[bytes, bytes, bytes]], order: kernel.ByteOrder) -> bytes:
+    """Return a connection that ended: most are ordinary, each rarity comes up."""
+    six, port = draw.random() < 0.4, draw.choice(_PORTS)
+    protocol = draw.choice((6, 6, 6, 17, 17, 17, 58 if six else 1, 47))
+    stop = now * SECOND - draw.randrange(20 * SECOND)
+    lived = draw.choice((0, 5, 30, 400, 2000, 9000)) * SECOND + draw.randrange(SECOND)
+    packets = [draw.choice(_PACKETS) for _ in "ud"]
+    here = draw.choice(terminals)
+    source, there = (here[2], bytes.fromhex("20010db8ffff") + draw.randbytes(10)) if six else (here[1], b"\xcb\x00\x71" + draw.randbytes(1))
+    own, translated = draw.randrange(1024, 65536), draw.randrange(1024, 65536)
+    made = kernel.Flow(
+        family=10 if six else 2, protocol=protocol, source=source, destination=there, source_port=own, destination_port=port,
+        reply_source=there, reply_destination=source if six else b"\xc6\x33\x64\x07", reply_source_port=port,
+        reply_destination_port=own if six else draw.choice((own, translated)), status=draw.choice((0x18E, 0x18A, 0x188)),
+        start=stop - lived, stop=stop, state=draw.choice((7, 7, 7, 3, 8, 1, 0, 11)) if protocol == 6 else 0,
+        packets_up=packets[0], bytes_up=packets[0] * 60 + draw.choice(_VOLUMES), packets_down=packets[1], bytes_down=draw.choice(_VOLUMES),
+        timeout=draw.choice((None, None, None, None, 3, 100)), mark=draw.choice((None, None, None, 7)),
+    )  # fmt: skip
+    rare = draw.randrange(30)
+    if rare == 0:
+        made = replace(made, stop=0)
+    elif rare == 1:
+        made = replace(made, destination=terminals[0][2 if six else 1], reply_source=terminals[0][2 if six else 1])
+    elif rare == 2:
+        made = replace(made, source=draw.randbytes(len(source)))
+    elif rare == 3:
+        made = replace(made, start=(START - 300) * SECOND)
+    elif rare == 4:
+        made = replace(made, source=source[:-1] + b"\xfe")
+    elif rare == 5:
+        made = replace(made, stop=made.stop + 7200 * SECOND)
+    return kernel.conntrack("destroy", made, order)
+
+
+def _tape(draw: random.Random, order: kernel.ByteOrder) -> Iterator[tuple[bytes, bytes]]:
+    """Yield (what, octets) of an agent-day's end and the next one's beginning."""
+    terminals = _terminals(draw, 220)  # two addresses each: more than a segment's dictionary has places
+    yield b"n", kernel.link("lan", order)
+    yield b"n", kernel.address(bytes((10, 1, 0, 1)), 16, order)
+    yield b"n", kernel.address(terminals[0][2][:8] + b"\0" * 8, 64, order)
+    for mac, *addresses in terminals:
+        for address in addresses:
+            yield b"n", kernel.neighbour(kernel.Neighbour(address, mac), order)
+    now = START
+    for step in range(STEPS):
+        common = [terminals[(step // 6 * 12 + n) % len(terminals)] for n in range(12)]
+        for _ in range(ENDED):
+            yield b"d", _ended(draw, now, common if draw.random() < 0.9 else terminals, order)
+        one, other = draw.sample(common, 2)
+        if step % 3 == 0:  # an address changes hands
+            yield b"n", kernel.neighbour(kernel.Neighbour(one[1], other[0]), order)
+        if step % 8 == 5:
+            yield b"s", bytes((draw.choice((30, 60, 120)),))
+        passed = draw.choice((1, 11, 400, 3600)) if step % 4 else 12000
+        yield b"t", passed.to_bytes(2, "big")
+        now += passed
+
+
+def _played(interpreter: Interpreter, tape: Path, folder: Path, way: str) -> dict[str, Any]:
+    done = interpreter.run("-m", "tests.straight_stage", tape, folder, way, timeout=240)
+    told: dict[str, Any] = json.loads(done.stdout)
+    return told
+
+
+@pytest.fixture
+def tape(any_interpreter: Interpreter, tmp_path: Path) -> Path:
+    """Give a recorded day in the interpreter's own byte order."""
+    path, draw = tmp_path / "tape", random.Random(1)
+    order: kernel.ByteOrder = "big" if any_interpreter.name == "mips" else "little"
+    path.write_bytes(b"".join(struct.pack("<H", len(data)) + what + data for what, data in _tape(draw, order)))
+    return path
+
+
+@pytest.mark.xdist_group("straight")
+def test_both_ways_leave_the_same_behind(any_interpreter: Interpreter, tape: Path, tmp_path: Path) -> None:
+    """L34-I-2, L34-VI-1, EXP-1, ANON-2: hand-overs, late and odd ones, full pages and dictionaries, changed time-outs, the day's change."""
+    plain = _played(any_interpreter, tape, tmp_path / "plain", "plain")
+    straight = _played(any_interpreter, tape, tmp_path / "straight", "straight")
+    assert plain.pop("straight") == 0
+    count = straight.pop("straight")
+    assert straight == plain
+    assert count > 0.25 * STEPS * ENDED
