@@ -24,6 +24,7 @@ QUARTERS_AT, CLASSES_AT, _HOUR = 8, 24, 26
 KIB, OCTETS = 5, 7  # words of a row
 MOST = (1 << 30) - 1  # KiB: where a terminal's volume stops counting, within a small integer of a 32-bit processor
 _SMALL = (1 << 30) - 1024  # octets
+_COUNTER = (1 << 64) - 1
 _BITS = bytes([bin(octet).count("1") for octet in range(256)])
 _PROBES = 64  # rows looked at before the table counts as full: four fifths of them are taken then, at the least
 
@@ -119,9 +120,10 @@ class Terminals:
     def _parts(self, octets: int) -> "tuple[int, int]":
         """Return KiB (MOST at most) and the octets below one: read off its octets, for sums of large integers take heap."""
         octet = self._hash
-        struct.pack_into("<Q", octet, 0, octets)
+        wrong = octets > _COUNTER  # counters that were told wrong add up to more than one holds
+        struct.pack_into("<Q", octet, 0, octets & _COUNTER if wrong else octets)
         kib = octet[1] >> 2 | octet[2] << 6 | octet[3] << 14 | octet[4] << 22
-        return MOST if octet[5] | octet[6] | octet[7] else kib, octet[0] | (octet[1] & 3) << 8
+        return MOST if wrong or octet[5] | octet[6] | octet[7] else kib, octet[0] | (octet[1] & 3) << 8
 
     def find(self, mac: "int | bytes") -> int:
         """Return where the row of a terminal stands that was seen today, 0 where there is none; a multiple of 32."""
