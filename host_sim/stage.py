@@ -305,13 +305,17 @@ class Stage:
         self.time.boot = bytes(self._payload[_CLOCKS_SIZE : _CLOCKS_SIZE + 32]).decode()
         self.time.set(true, *struct.unpack_from(tape.CLOCKS, self._payload, 0))
         _empty(self.root + "/var")
-        attribution = self.config.purposes.get("attribution")
-        self.nat = Table() if attribution is not None and attribution.mode == "blocks" else None
+        self.nat = self.blocks()
         if "location" in self.config.purposes:
             from host_sim.radios import Radios
 
             self.radios = Radios()
         self._start(true, 0)
+
+    def blocks(self) -> "Any":
+        """Return the kernel's table of port blocks, empty; None where no purpose needs one."""
+        attribution = self.config.purposes.get("attribution")
+        return Table() if attribution is not None and attribution.mode == "blocks" else None
 
     def _start(self, true: int, _length: int) -> None:
         self.time.reach(true)

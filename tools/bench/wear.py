@@ -145,7 +145,6 @@ class _Gateway(stage.Stage):
         self.kernel = _Kernel()
         config = configuration.load(str(root / "etc/config"))
         super().__init__(config, str(root), {**plan.timeouts, **_SYSCTL}, draw, draw, _RATE)
-        self.nat = self.kernel
         self._tape = self._day()
         self._left = b""
         model.mount(self.flash)
@@ -181,6 +180,10 @@ class _Gateway(stage.Stage):
         view[:] = self._left[: len(view)]
         self._left = self._left[len(view) :]
         return True
+
+    def blocks(self) -> "_Kernel":
+        """Return the one table: it counts what is given over the day."""
+        return self.kernel
 
     def _start(self, true: int, length: int) -> None:
         super()._start(true, length)
@@ -225,6 +228,7 @@ def measure(visitors: int, block: int, sync: int, seed: int, tell: Tell) -> dict
         "connections": gateway.counted["connections"],
         "in_a_block": gateway.counted["in a block"],
         "attributed": gateway.counted["attributed"],
+        "no_public_address": gateway.counted["no public address"],
         "blocks_given": gateway.kernel.given,
         "stored": gateway.stored,
         "declared": Sum("blocks", gateway.kernel.given * 4, _LIFETIME * DAY, sync, block).daily,
