@@ -102,8 +102,9 @@ class Client:
             return step(*arguments)
         except MqttError as error:
             reason = str(error)
-        except OSError as error:  # the numbers of MicroPython's TLS are negative
-            reason = "TLS failed" if error.errno is not None and error.errno < 0 else "the connection failed"
+        except OSError as error:  # the numbers of MicroPython's TLS are negative; so are a resolver's, where there are numbers
+            secure = self._stream is not self._raw and isinstance(error.errno, int) and error.errno < 0
+            reason = "TLS failed" if secure else "the connection failed"
         except ValueError:  # MicroPython's word for a certificate that isn't accepted or isn't one
             reason = "TLS refused a certificate"
         except ImportError:
