@@ -25,7 +25,6 @@ import trustme
 from cryptography import x509
 
 from agent import config as configuration
-from agent import law
 from agent.doctor import device, grounds, uplink
 from agent.doctor.catalogue import CATALOGUE, ERROR, NOTE, WARNING
 from agent.doctor.gateway import Gateway
@@ -699,9 +698,8 @@ def test_a_bad_configuration_is_refused(clinic):
     ("days", "found"),
     [(20, []), (10, ["bundle-ending"]), (1, ["bundle-ending"]), (0, ["bundle-missing"]), (-1, ["bundle-refused", "bundle-missing"])],
 )
-def test_keys_of_the_custodian_are_looked_for_where_a_purpose_needs_them(days, found, tmp_path, monkeypatch):
+def test_keys_of_the_custodian_are_looked_for_where_a_purpose_needs_them(days, found, tmp_path):
     """EXP-3: days 20: fine; 10: the next bundle is due; none: nothing is kept; -1: no trust anchor."""
-    monkeypatch.setattr(law.purpose("billing"), "available", True)
     config = tmp_path / "etc/config/oubli"
     config.parent.mkdir(parents=True)
     config.write_text(CONFIG + "config purpose 'billing'\n option enabled '1'\n option lifetime '30d'\n")
