@@ -474,7 +474,7 @@ FAKE = """#!/bin/sh
 case "$(cat "$0.mode")" in
   list) cat "$0.json" ;;
   hang) exec sleep 60 ;;
-  flood) exec cat /dev/zero ;;
+  flood) exec head -c 2000000 /dev/zero ;;
   fail) echo '{"clients":{}}'; exit 1 ;;
 esac
 """
@@ -510,20 +510,22 @@ def test_portal_is_asked_by_root_and_read_by_the_recorder(stage, fake, tmp_path,
     Path(f"{fake}.mode").write_text(mode)
     folder = tmp_path / "portal"
     with subprocess.Popen(["busybox", "ash", SESSIONS, folder, fake, "nobody", "60", "1"], stderr=subprocess.PIPE, text=True) as asking:
-        limit = time.monotonic() + 60
-        while not (folder / "clients").exists():
-            assert asking.poll() is None
-            assert time.monotonic() < limit
-            time.sleep(0.05)
-        status = (folder / "clients").stat()
-        assert (status.st_uid, stat.S_IMODE(status.st_mode)) == (pwd.getpwnam("nobody").pw_uid, 0o400)
-        assert (folder.stat().st_uid, stat.S_IMODE(folder.stat().st_mode)) == (0, 0o711)
-        assert status.st_size == (0 if mode != "list" else Path(f"{fake}.json").stat().st_size)
-        told, failures, slowest = stage("read_portal", str(folder / "clients"), 60)
-        assert told == ([[MAC_A, "room12"]] if mode == "list" else [])
-        assert failures == (mode != "list")
-        assert slowest < 1_000_000_000
-        asking.terminate()
+        try:
+            limit = time.monotonic() + 60
+            while not (folder / "clients").exists():
+                assert asking.poll() is None
+                assert time.monotonic() < limit
+                time.sleep(0.05)
+            status = (folder / "clients").stat()
+            assert (status.st_uid, stat.S_IMODE(status.st_mode)) == (pwd.getpwnam("nobody").pw_uid, 0o400)
+            assert (folder.stat().st_uid, stat.S_IMODE(folder.stat().st_mode)) == (0, 0o711)
+            assert status.st_size == (0 if mode != "list" else Path(f"{fake}.json").stat().st_size)
+            told, failures, slowest = stage("read_portal", str(folder / "clients"), 60)
+            assert told == ([[MAC_A, "room12"]] if mode == "list" else [])
+            assert failures == (mode != "list")
+            assert slowest < 1_000_000_000
+        finally:
+            asking.terminate()
         assert asking.wait(20) == 0
         assert list(folder.iterdir()) == []
     assert stage("read_portal", str(folder / "clients"), 600)[:2] == [[], 0]  # no portal is no failure

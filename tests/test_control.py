@@ -63,10 +63,20 @@ def answer(_service, fields, roles):
         raise OSError(5, "")
     return {{"calls": len(calls), "a": [None, True, 1.5], "big": "x" * (fields.get("size") or 0)}}
 
+def many(_service, fields, roles):
+    try:
+        for number in range(fields["lines"]):
+            if number == 7 and fields["fail"]:
+                raise room.Refused("it changed; accepted: once more")
+            yield {{"number": number, "big": "x" * (fields["size"] or 0)}}
+    finally:
+        print("over")
+
 FIELDS = {{"size?": room.number(0, 300000), "fail?": room.one_of("now"), "pad?": room.text(4096)}}
 TABLE = {{
     "status": room.Call(room.STAFF, FIELDS, answer),
     "ntp": room.Call((room.ROOT,), {{}}, answer),
+    "many": room.Call((room.ROOT,), {{"lines": room.number(0, 99999), "size?": room.number(0, 9999), "fail?": room.one_of("now")}}, many),
     "mine": room.Call((room.ROOT, room.PORTAL), {{}}, answer),
     "all": room.Call((room.ROOT, room.ANYONE), {{}}, answer),
 }}
@@ -249,6 +259,36 @@ def test_a_big_answer_waits_for_its_reader_and_not_for_ever(interpreter: Interpr
         assert len(rest(reader)) == 300000 + len(b'{"a":[null,true,1.5],"big":"","calls":1,"v":1}\n')
         time.sleep(1.2)
         assert 0 < len(rest(lazy)) < 300000
+
+
+def test_an_answer_of_many_lines_is_made_one_a_turn_and_others_are_answered_between(any_interpreter: Interpreter, folder: Path) -> None:
+    """What takes long holds nobody up; it ends with a reason where it can't go on, and with its reader."""
+    with running(any_interpreter.command("-c", SERVER.format(path=str(folder / "socket"), user=1))) as process:
+        path = folder / "socket"
+        assert line(process) == "listening"
+        whole = ask(path, b'{"v":1,"call":"many","lines":50}\n').splitlines()
+        assert [json.loads(one)["number"] for one in whole] == list(range(50))
+        assert line(process) == "over"
+        assert ask(path, b'{"v":1,"call":"many","lines":0}\n') == b""
+        assert line(process) == "over"
+        failed = ask(path, b'{"v":1,"call":"many","lines":50,"fail":"now"}\n').splitlines()
+        assert len(failed) == 8
+        assert json.loads(failed[-1]) == {"error": "it changed; accepted: once more", "v": 1}
+        assert line(process) == "over"
+        slow = connected(path)
+        slow.sendall(b'{"v":1,"call":"many","lines":99999,"size":9000}\n')
+        for _ in range(3):
+            assert len(slow.recv(4096, socket.MSG_WAITALL)) == 4096
+            assert ask(path, b'{"v":1,"call":"status"}\n').startswith(b'{"a":')
+        slow.close()
+        assert line(process) == "over"  # its generator is closed with it, which gives back what it holds
+        lazy = connected(path)
+        lazy.sendall(b'{"v":1,"call":"many","lines":99999,"size":9000}\n')
+        assert line(process) == "over"  # it reads nothing: cut after PATIENCE
+        lazy.close()
+        process.send_signal(signal.SIGTERM)
+        assert line(process).endswith(" True")
+        assert process.wait(20) == 0
 
 
 def test_at_most_eight_clients_are_held_and_their_places_are_given_again(served: Path) -> None:
