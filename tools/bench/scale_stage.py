@@ -31,15 +31,11 @@ _MAC = b"\x02\0\0\0\0\x01"
 def connections(path: str, count: int, folder: str) -> "dict[str, float]":
     """Play so many connections."""
     recorder, time, inbox, ended = way_stage.prepared(path, folder, _BUDGET)
-    view, left = inbox.view, MINUTE
-    for data in ended:  # teaches the decoder its layouts
-        view[: len(data)] = data
-        recorder.datagram(view, len(data))
+    play, left = way_stage.player(recorder, inbox, ended), MINUTE
+    play()  # teaches the decoder its layouts
     began = native.clock(_PROCESSOR)
     for _ in range(count // len(ended)):
-        for data in ended:
-            view[: len(data)] = data
-            recorder.datagram(view, len(data))
+        play()
         left -= len(ended)
         if left <= 0:
             left = MINUTE
@@ -82,7 +78,7 @@ def segments(path: str, count: int, folder: str) -> "dict[str, float]":
         lambda cause, _: lost.append(cause),
     )  # fmt: skip
     connection, holder = _first(path), _Holder()
-    start = way_stage.START // _HOUR * _HOUR
+    start = way_stage.START // _HOUR * _HOUR + _HOUR  # after the connection began
 
     def append(now: int) -> None:
         store.now(now, now)

@@ -90,12 +90,8 @@ def prepared(path: str, folder: str, more: bytes = b"") -> "tuple[Recorder, Time
     return recorder, time, inbox, frames(path)
 
 
-def main(path: str, times: int, way: str, folder: str) -> int:
-    """Play it `times` times; returns how many connections went that way."""
-    recorder, time, inbox, ended = prepared(path, folder)
-    ring = recorder.stores["security"]
-    plugs = [bytearray(16) for _ in range(PLUGS)]
-    gc.disable()  # whether a collection falls into a run is chance; a connection leaves a collector next to nothing to do
+def player(recorder: Recorder, inbox: memory.Region, ended: "list[bytes]") -> "Callable[[], None]":
+    """Return what plays the messages once, a run at a time, as the daemon reads them."""
     at = [0]
 
     def receive(_descriptor: int, view: "Any") -> int:
@@ -104,14 +100,27 @@ def main(path: str, times: int, way: str, folder: str) -> int:
         view[: len(data)] = data
         return len(data)
 
-    allocated = getattr(gc, "mem_alloc", int)
-    taken = allocated()
-    for _ in range(times):
+    def play() -> None:
         at[0] = 0
-        while at[0] < len(ended):  # a run at a time, as the daemon reads them
+        while at[0] < len(ended):
             size = recorder.straight.run(receive, 0, inbox.view, min(len(ended) - at[0], BATCH))
             if size:
                 recorder.event(inbox.view, size)
+
+    return play
+
+
+def main(path: str, times: int, way: str, folder: str) -> int:
+    """Play it `times` times; returns how many connections went that way."""
+    recorder, time, inbox, ended = prepared(path, folder)
+    play = player(recorder, inbox, ended)
+    ring = recorder.stores["security"]
+    plugs = [bytearray(16) for _ in range(PLUGS)]
+    gc.disable()  # whether a collection falls into a run is chance; a connection leaves a collector next to nothing to do
+    allocated = getattr(gc, "mem_alloc", int)
+    taken = allocated()
+    for _ in range(times):
+        play()
         if way == "seal":
             ring.stepped()
         elif way == "expire":
@@ -123,7 +132,7 @@ def main(path: str, times: int, way: str, folder: str) -> int:
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Any, Callable
 
 if __name__ == "__main__":
     print(main(sys.argv[1], int(sys.argv[2]), sys.argv[3], sys.argv[4]))
