@@ -22,6 +22,7 @@ from tools.custodian import segments
 from tools.custodian.segments import EPOCH
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 DAY, SECOND = 86400, 10**9
@@ -165,6 +166,39 @@ def test_flash_that_refuses_is_said_counted_and_survived(cause, begun, gateway):
     assert gateway.read() == RECORDS[: 10 * begun] + kept + RECORDS[100:]
     gateway.store.seal()
     assert gateway.store.status(0)["records"] == len(gateway.read())
+
+
+PROGRAM = 0.8  # ms that a page of 512 octets takes to be programmed: SPI NOR's 0.4 ms for 256, as data sheets have it
+
+
+@pytest.mark.parametrize("way", ["right", *sorted(WAYS)])
+def test_nothing_holds_capture_up_for_more_than_50_ms(way, gateway):
+    """A call programs what it must and asks flash that has refused once a minute; four days whose pages fill, wait, close and expire."""
+    made, worst = gateway.flash, {"ms": 0.0, "operations": 0}
+    asked = [0]
+
+    def held(call: Callable[[], object]) -> None:
+        operations, programmed = made.operations, made.programmed
+        call()
+        worst["ms"] = max(worst["ms"], (made.programmed - programmed) / flash.PAGE * PROGRAM)
+        worst["operations"] = max(worst["operations"], made.operations - operations)
+        asked[0] += made.operations > operations
+
+    for quarter in range(4 * 96):
+        if quarter == 96 and way != "right":
+            WAYS[way](made)
+            asked[0] = 0
+        days = [gateway.now - back * DAY for back in range(4)]  # each with a page of its own
+        for begins in days * (20 if quarter % 8 == 0 else 1):
+            held(lambda begins=begins: gateway.store.append(begins, RECORDS[0]))
+        for _ in range(15):
+            held(lambda: gateway.tick(60))
+    assert 0 < worst["ms"] < 50, worst
+    assert worst["operations"] < 40, worst
+    if way == "right":
+        assert gateway.store.status(0)["trouble"] == ""
+    else:
+        assert asked[0] <= 3 * 96 * 15 + 1  # at most once a minute
 
 
 @pytest.mark.parametrize("when", ["before the start", "while records wait", "with a segment open", "at a write"])
