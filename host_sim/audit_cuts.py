@@ -11,12 +11,12 @@ Prints JSON: cuts, what was found false by kind, how often the log said that it 
 MicroPython too.
 """
 
-import json
 import sys
 
 from agent.control import audit, chain
 from agent.runtime.sodium import Sodium
-from host_sim.flash import PREFIX, Dice, Flash, PowerCut, mount
+from host_sim import cutter
+from host_sim.flash import PREFIX, Flash
 
 FOLDER = PREFIX + "/audit"
 WEEK = 7 * 86400
@@ -37,19 +37,15 @@ class Time:
         return self.second * 1000000000
 
 
-class Story:
+class Story(cutter.Story):
     """What a gateway puts on its log, and what it was told. `wrong` counts what was false, by kind."""
 
     def __init__(self, sodium: Sodium) -> None:
         self.sodium = sodium
         self.time = Time()
-        self.wrong: "dict[str, int]" = {}
+        super().__init__()
         self.said = 0  # boots at which the log said that something was cut
         self.promised: "list[str]" = []  # hashes of the lines that were acknowledged
-
-    def blame(self, kind: str) -> None:
-        """Count a thing that isn't so."""
-        self.wrong[kind] = self.wrong.get(kind, 0) + 1
 
     def live(self) -> None:
         """Boot, write a line, look at the whole log, and go on; PowerCut may come at any operation."""
@@ -63,6 +59,11 @@ class Story:
                 log.hour()
                 self.put(log, log.newest != former)
                 self.time.second += 3 * WEEK
+
+    def end(self, figures: "dict[str, Any]") -> None:
+        """Add how often the log said that it was cut."""
+        super().end(figures)
+        figures["said"] = figures.get("said", 0) + self.said
 
     def put(self, log: audit.Audit, written: bool) -> None:
         """Remember the newest line as promised."""
@@ -107,39 +108,6 @@ def no_care() -> None:
 VARIANTS = {"no-sync": no_sync, "no-care": no_care}
 
 
-def boot(story: Story, flash: Flash, cut_at: int) -> "tuple[Flash, bool]":
-    """Live the story once, with a cut at an operation (0: none); returns the flash after it, and whether power was cut."""
-    flash.operations, flash.cut_at = 0, cut_at
-    flash.folders.add(FOLDER)
-    mount(flash)
-    try:
-        story.live()
-    except PowerCut:
-        return flash.after_cut(), True
-    return flash, False
-
-
-def run(seed: int, rounds: int) -> "dict[str, Any]":
-    """Cut at every operation, `rounds` times with other remains, twice in a row each time; returns the figures."""
-    dice, sodium = Dice(seed), Sodium()
-    whole = Flash(dice)
-    boot(Story(sodium), whole, 0)
-    figures: "dict[str, Any]" = {"operations": whole.operations, "cuts": 0, "said": 0, "wrong": {}}
-    figures["programmed"], figures["syncs"] = whole.programmed, whole.syncs
-    for _ in range(rounds):
-        for cut_at in range(1, whole.operations + 1):
-            story = Story(sodium)
-            flash, cut = boot(story, Flash(dice), cut_at)
-            figures["cuts"] += cut
-            flash, cut = boot(story, flash, 1 + dice(whole.operations))
-            figures["cuts"] += cut
-            boot(story, flash, 0)
-            figures["said"] += story.said
-            for kind, count in story.wrong.items():
-                figures["wrong"][kind] = figures["wrong"].get(kind, 0) + count
-    return figures
-
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Callable
@@ -147,5 +115,5 @@ if TYPE_CHECKING:
 if __name__ == "__main__":
     if len(sys.argv) > 3:
         VARIANTS[sys.argv[3]]()
-    said = run(int(sys.argv[1]), int(sys.argv[2]))
-    print(json.dumps([[name, said[name]] for name in sorted(said) if name != "wrong"] + sorted(said["wrong"].items())))
+    libsodium = Sodium()
+    cutter.tell(cutter.run(lambda: Story(libsodium), (FOLDER,), int(sys.argv[1]), int(sys.argv[2]), 0))

@@ -13,14 +13,14 @@ each operation in turn, and in the middle of each sync, then again early in the 
 Prints JSON: cuts, operations, octets programmed, syncs, and what was found false by kind. Runs on MicroPython too.
 """
 
-import json
 import sys
 
 from agent.control.consents import Consents
 from agent.control.device_key import DeviceKey
 from agent.runtime.sodium import Sodium
+from host_sim import cutter
 from host_sim.cuts import VARIANTS
-from host_sim.flash import PREFIX, Dice, Flash, PowerCut, mount
+from host_sim.flash import PREFIX
 
 KEY, FOLDER = PREFIX + "/device.key", PREFIX + "/consents"
 NOW = 1800000000
@@ -33,18 +33,14 @@ ACTS = (
 ALLOWED = ("grant", "resume")
 
 
-class Story:
+class Story(cutter.Story):
     """What guests were told. `said` is the last act that was acknowledged, `trying` one that wasn't yet."""
 
     def __init__(self) -> None:
-        self.wrong: "dict[str, int]" = {}
+        super().__init__()
         self.said: "dict[int, str]" = {}
         self.trying: "dict[int, str]" = {}
         self.done = 0
-
-    def blame(self, kind: str) -> None:
-        """Count a thing that isn't so."""
-        self.wrong[kind] = self.wrong.get(kind, 0) + 1
 
     def live(self) -> None:
         """Boot, look at what is there, and go on with the acts."""
@@ -97,50 +93,7 @@ def acknowledge_before_flash() -> None:
     Consents.flush = lambda self: True  # type: ignore[method-assign] # noqa: ARG005 (the real one's)
 
 
-def boot(story: Story, flash: Flash, cut_at: int) -> "tuple[Flash, bool]":
-    """Live the story once, with a cut at an operation (0: none); returns the flash after it, and whether power was cut."""
-    flash.operations, flash.cut_at = 0, cut_at
-    mount(flash)
-    try:
-        story.live()
-    except PowerCut:
-        return flash.after_cut(), True
-    return flash, False
-
-
-def fresh(dice: Dice) -> Flash:
-    """Return an empty flash with the folder of consents."""
-    flash = Flash(dice)
-    flash.folders |= {FOLDER}
-    return flash
-
-
-def run(seed: int, rounds: int) -> "dict[str, Any]":
-    """Cut at every operation, `rounds` times with other remains, twice in a row each time; returns the figures."""
-    dice = Dice(seed)
-    whole = fresh(dice)
-    boot(Story(), whole, 0)
-    figures: "dict[str, Any]" = {"operations": whole.operations, "cuts": 0, "wrong": {}}
-    figures["programmed"], figures["syncs"] = whole.programmed, whole.syncs
-    for _ in range(rounds):
-        for cut_at in range(1, whole.operations + 1):
-            story = Story()
-            flash, cut = boot(story, fresh(dice), cut_at)
-            figures["cuts"] += cut
-            flash, cut = boot(story, flash, 1 + dice(6))
-            figures["cuts"] += cut
-            boot(story, flash, 0)
-            for kind, count in story.wrong.items():
-                figures["wrong"][kind] = figures["wrong"].get(kind, 0) + count
-    return figures
-
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Any
-
 if __name__ == "__main__":
     if len(sys.argv) > 3:
         VARIANTS.get(sys.argv[3], acknowledge_before_flash)()
-    said = run(int(sys.argv[1]), int(sys.argv[2]))
-    print(json.dumps([[name, said[name]] for name in sorted(said) if name != "wrong"] + sorted(said["wrong"].items())))
+    cutter.tell(cutter.run(Story, (FOLDER,), int(sys.argv[1]), int(sys.argv[2]), 6))

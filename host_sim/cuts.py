@@ -15,13 +15,13 @@ at what is left, again in the middle of that boot's own work. Each round leaves 
 Prints JSON: cuts, what was found false by kind, and the octets and syncs that the story costs. Runs on MicroPython too.
 """
 
-import json
 import sys
 
 from agent.forward.spool import Spool
 from agent.runtime import files
 from agent.summary.ledger import Ledger
-from host_sim.flash import PREFIX, Dice, Flash, PowerCut, mount
+from host_sim import cutter
+from host_sim.flash import PREFIX, Flash
 
 LEDGER, FOLDER = PREFIX + "/ledger", PREFIX + "/spool"
 DAY, SECOND = 20775, 20775 * 86400 + 14400
@@ -31,20 +31,16 @@ MESSAGE = b'{"schema":"oubli/arrivals/1","slot":%02d}'
 STEPS = 14
 
 
-class Story:
+class Story(cutter.Story):
     """What a gateway does to its flash, and what it was told. `wrong` counts what was false, by kind."""
 
     def __init__(self) -> None:
-        self.wrong: "dict[str, int]" = {}
+        super().__init__()
         self.spent = 0  # thousandths of epsilon that a start was granted
         self.written: "list[int]" = []  # powered-on hours of every ledger that may be on flash
         self.hours = 0  # that are surely on flash
         self.kept: "dict[str, bytes]" = {}  # messages whose spooling was acknowledged
         self.trying: "dict[str, bytes]" = {}  # those that may or may not be there
-
-    def blame(self, kind: str) -> None:
-        """Count a thing that isn't so."""
-        self.wrong[kind] = self.wrong.get(kind, 0) + 1
 
     def live(self) -> None:
         """Boot, look at what is there, and work; PowerCut may come at any operation."""
@@ -159,45 +155,6 @@ VARIANTS = {
 }
 
 
-def fresh(dice: Dice) -> Flash:
-    """Return an empty flash with the agent's folders."""
-    flash = Flash(dice)
-    flash.folders |= {FOLDER}
-    return flash
-
-
-def boot(story: Story, flash: Flash, cut_at: int) -> "tuple[Flash, bool]":
-    """Live the story once, with a cut at an operation (0: none); returns the flash after it, and whether power was cut."""
-    flash.operations, flash.cut_at = 0, cut_at
-    mount(flash)
-    try:
-        story.live()
-    except PowerCut:
-        return flash.after_cut(), True
-    return flash, False
-
-
-def run(seed: int, rounds: int) -> "dict[str, Any]":
-    """Cut at every operation, `rounds` times with other remains, twice in a row each time; returns the figures."""
-    dice = Dice(seed)
-    whole = fresh(dice)
-    boot(Story(), whole, 0)
-    figures: "dict[str, Any]" = {"operations": whole.operations, "cuts": 0, "wrong": {}}
-    figures["programmed"], figures["syncs"] = whole.programmed, whole.syncs
-    for _ in range(rounds):
-        for cut_at in range(1, whole.operations + 1):
-            story = Story()
-            flash, cut = boot(story, fresh(dice), cut_at)
-            figures["cuts"] += cut
-            # The next boot is cut too, early, while it recovers; the one after it is not.
-            flash, cut = boot(story, flash, 1 + dice(12))
-            figures["cuts"] += cut
-            boot(story, flash, 0)
-            for kind, count in story.wrong.items():
-                figures["wrong"][kind] = figures["wrong"].get(kind, 0) + count
-    return figures
-
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
@@ -205,5 +162,4 @@ if TYPE_CHECKING:
 if __name__ == "__main__":
     if len(sys.argv) > 3:
         VARIANTS[sys.argv[3]]()
-    said = run(int(sys.argv[1]), int(sys.argv[2]))
-    print(json.dumps([[name, said[name]] for name in sorted(said) if name != "wrong"] + sorted(said["wrong"].items())))
+    cutter.tell(cutter.run(Story, (FOLDER,), int(sys.argv[1]), int(sys.argv[2]), 12))

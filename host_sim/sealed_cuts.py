@@ -16,7 +16,6 @@ read. Prints JSON: cuts, what was found false by kind. Runs on MicroPython too.
 """
 
 import binascii
-import json
 import sys
 
 from agent.runtime import files, memory
@@ -25,7 +24,8 @@ from agent.vault import mending, sealed, segment
 from agent.vault.custodian import Custodian
 from agent.vault.keys import KeyRing
 from agent.vault.shelf import Shelf, parse_name
-from host_sim.flash import PREFIX, Dice, Flash, PowerCut, mount
+from host_sim import cutter
+from host_sim.flash import PREFIX
 
 VAULT = PREFIX + "/vault"
 STORE = VAULT + "/attribution"
@@ -58,11 +58,11 @@ class Keys:
         """There is no other bundle."""
 
 
-class Story:
+class Story(cutter.Story):
     """What a gateway keeps, and what its store said. `wrong` counts what was false, by kind."""
 
     def __init__(self, folder: str, sodium: Open) -> None:
-        self.wrong: "dict[str, int]" = {}
+        super().__init__()
         self.folder = folder
         self.sodium = sodium
         self.scratch = memory.scratch(2 * segment.PAGE)
@@ -73,10 +73,6 @@ class Story:
         self.written: "dict[int, int]" = {}  # record -> its day
         self.kept: "set[int]" = set()  # on flash by the store's word
         self.expired: "set[str]" = set()  # names that were said to be gone
-
-    def blame(self, kind: str) -> None:
-        """Count a thing that isn't so."""
-        self.wrong[kind] = self.wrong.get(kind, 0) + 1
 
     def open(self, boot: str) -> "tuple[Custodian, KeyRing]":
         """Start a process."""
@@ -89,6 +85,8 @@ class Story:
 
     def live(self) -> None:
         """Boot, look at what is there, and work; PowerCut may come at any operation."""
+        for name in ("/keys", "/pages/chunks"):
+            files.remove(self.folder + name)  # tmpfs forgets
         self.boots += 1
         self.since = 60
         for name in self.names():
@@ -112,6 +110,11 @@ class Story:
         finally:
             store.release()
             ring.close()
+
+    def end(self, figures: "dict[str, Any]") -> None:
+        """Unmap."""
+        super().end(figures)
+        self.scratch.close()
 
     def work(self, store: Custodian, step: int) -> None:
         """Keep some records; now and then a page full, a record of yesterday, a night, or two days that pass."""
@@ -264,47 +267,6 @@ VARIANTS = {
 }
 
 
-def fresh(dice: Dice) -> Flash:
-    """Return an empty flash with the folder of the stores."""
-    flash = Flash(dice)
-    flash.folders |= {VAULT}
-    return flash
-
-
-def boot(story: Story, flash: Flash, cut_at: int) -> "tuple[Flash, bool]":
-    """Live the story once, with a cut at an operation (0: none); returns the flash after it, and whether power was cut."""
-    flash.operations, flash.cut_at = 0, cut_at
-    mount(flash)
-    for name in ("/keys", "/pages/chunks"):
-        files.remove(story.folder + name)  # tmpfs forgets
-    try:
-        story.live()
-    except PowerCut:
-        return flash.after_cut(), True
-    return flash, False
-
-
-def run(folder: str, seed: int, rounds: int) -> "dict[str, Any]":
-    """Cut at every operation, `rounds` times with other remains, twice in a row each time; returns the figures."""
-    dice, sodium = Dice(seed), Open()
-    whole = fresh(dice)
-    boot(Story(folder, sodium), whole, 0)
-    figures: "dict[str, Any]" = {"operations": whole.operations, "cuts": 0, "wrong": {}}
-    for _ in range(rounds):
-        for cut_at in range(1, whole.operations + 1):
-            story = Story(folder, sodium)
-            flash, cut = boot(story, fresh(dice), cut_at)
-            figures["cuts"] += cut
-            # The next boot is cut too, early, while it recovers; the one after it is not.
-            flash, cut = boot(story, flash, 1 + dice(12))
-            figures["cuts"] += cut
-            boot(story, flash, 0)
-            story.scratch.close()
-            for kind, count in story.wrong.items():
-                figures["wrong"][kind] = figures["wrong"].get(kind, 0) + count
-    return figures
-
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
@@ -312,5 +274,5 @@ if TYPE_CHECKING:
 if __name__ == "__main__":
     if len(sys.argv) > 4:
         VARIANTS[sys.argv[4]]()
-    said = run(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))
-    print(json.dumps([[name, said[name]] for name in sorted(said) if name != "wrong"] + sorted(said["wrong"].items())))
+    libsodium = Open()
+    cutter.tell(cutter.run(lambda: Story(sys.argv[1], libsodium), (VAULT,), int(sys.argv[2]), int(sys.argv[3]), 12))
