@@ -22,7 +22,7 @@ from agent.runtime import files
 from agent.runtime.sodium import Sodium
 from agent.vault import consent_ring, location
 from host_sim import consent_cuts as story
-from host_sim import flash, paired
+from host_sim import cutter, flash, paired
 from tests.interpreters import INTERPRETERS, PROJECT, Remote
 from tests.test_flash import Full
 
@@ -373,7 +373,7 @@ def test_flash_that_refuses_stops_nobody_from_suspending(way, monkeypatch):
     """L34-V-4: at once in memory, told as not durable, tried again; a grant or a resumption is refused instead."""
     for name in ("LIBC", "os", "names"):
         monkeypatch.setattr(files, name, getattr(files, name))
-    made = story.fresh(flash.Dice(3))
+    made = cutter.fresh(flash.Dice(3), story.FOLDER)
     flash.mount(made)
     sodium = Sodium()
     room = Consents(story.FOLDER, DeviceKey(story.KEY, sodium), sodium)

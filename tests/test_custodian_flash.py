@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -190,7 +191,7 @@ def test_nothing_holds_capture_up_for_more_than_50_ms(way, gateway):
             asked[0] = 0
         days = [gateway.now - back * DAY for back in range(4)]  # each with a page of its own
         for begins in days * (20 if quarter % 8 == 0 else 1):
-            held(lambda begins=begins: gateway.store.append(begins, RECORDS[0]))
+            held(partial(gateway.store.append, begins, RECORDS[0]))
         for _ in range(15):
             held(lambda: gateway.tick(60))
     assert 0 < worst["ms"] < 50, worst
