@@ -104,9 +104,9 @@ class Straight:
             while left:
                 left -= 1
                 size = receive(descriptor, buffer)
-                if size <= HEADER:
+                if size <= HEADER or size & 3:
                     return size
-                layout = layouts.get(size << 8 | buffer[HEADER])
+                layout = layouts.get(size | buffer[HEADER] >> 3 & 1)
                 if layout is None:
                     return size
                 if tuples:

@@ -128,7 +128,7 @@ class Decoder:
         self.layout = Layout(INET)
         self._kind = kind
         self._sink: "Callable[[Connection], None]" = _nowhere
-        self.layouts: "dict[int, Layout]" = {}  # by octets of the message << 8 | family; the newest of a key, the others follow it
+        self.layouts: "dict[int, Layout]" = {}  # by octets of the message (whole words), + 1 for IPv6; the newest of a key first
         self._learned: "list[int]" = []  # their keys, oldest first
 
     def public(self) -> bytes:
@@ -150,12 +150,12 @@ class Decoder:
     def _take(self, kind: int, buffer: "bytearray | bytes", at: int, end: int) -> None:
         if kind == self._kind and not self._known(buffer, at, end - at):
             layout = _walk(buffer, at, end)
-            self._remember(end - at << 8 | layout.family, layout)
+            self._remember(end - at | layout.family >> 3 & 1, layout)
             self._known(buffer, at, end - at)
 
     def _known(self, buffer: "bytearray | bytes", at: int, size: int) -> bool:
         """Hand on the message at `at` if a layout is known that it has."""
-        layout = self.layouts.get(size << 8 | buffer[at + HEADER]) if size > HEADER else None
+        layout = self.layouts.get(size | buffer[at + HEADER] >> 3 & 1) if size > HEADER and not size & 3 else None
         while layout is not None:
             connection = layout.pattern.read(buffer, at)
             if connection is not None:
