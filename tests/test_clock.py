@@ -14,7 +14,7 @@ import pytest
 
 from agent import clock
 from agent.summary.ledger import Ledger
-from agent.vault import ring
+from agent.vault import keys, ring
 from host_sim import histories
 from tests.interpreters import INTERPRETERS, PROJECT, Remote
 
@@ -492,7 +492,8 @@ def trust_forgotten(monkeypatch):
 
 
 def wall_clock_alone(monkeypatch):
-    monkeypatch.setattr(ring, "due", lambda slot, wall, _: wall is not None and wall >= (slot.window + slot.lifetime) * SECOND)
+    deadline = keys.KeyRing.deadline
+    monkeypatch.setattr(keys.KeyRing, "deadline", lambda self, index: (deadline(self, index)[0], 1 << 62))
 
 
 def untrusted_wall_clock_expires(monkeypatch):

@@ -24,6 +24,8 @@ FREE, OPEN, CLOSED, TORN = 0, 1, 2, 3
 SLOT, HEADER = 192, 64
 _MAGIC = b"OUBLIKY1"
 _FIELDS = "<BBBBHxxIIIIq"
+_DEADLINE, _WINDOW = "<IIIq", 12  # window, records, lifetime, anchor; where they begin
+_SECOND = 1000000000
 _KEY, _BANK, _BANKS = 32, 64, 64  # offsets in a slot, octets between banks
 _BANK_STATE = 8
 
@@ -119,16 +121,24 @@ class KeyRing:
                 sodium.zero(region.address, region.size)
                 region.close()
                 files.remove(path)
+        self.count = count
         self._region = memory.map_file(path, size)
         self._region.lock()
         self._sodium = sodium
         self._region.view[0:12] = header
         self._region.view[16:48] = boot.encode()
+        self._following = 0  # where a free slot is looked for first: behind the newest
+        newest = -1
+        for slot in used(self._region):
+            if slot.number > newest:
+                newest, self._following = slot.number, (slot.index + 1) % count
 
     def take(self) -> "Slot | None":
         """Return a free slot with a new segment number and a new random key, None where all are taken."""
-        for index in range((self._region.size - HEADER) // SLOT):
+        for step in range(self.count):
+            index = (self._following + step) % self.count
             if self._region.view[HEADER + index * SLOT] == FREE:
+                self._following = (index + 1) % self.count
                 slot = Slot(self._region, index)
                 (slot.number,) = struct.unpack_from("<I", self._region.view, 12)
                 struct.pack_into("<I", self._region.view, 12, slot.number + 1)
@@ -141,8 +151,13 @@ class KeyRing:
         return Slot(self._region, index)
 
     def used(self) -> "Iterator[Slot]":
-        """Yield the slots that hold a segment, made anew each time: thousands at once would fill a small heap."""
-        return used(self._region)
+        """Yield the slots that hold a segment, oldest first but for few: each made anew, thousands would fill a small heap."""
+        return used(self._region, self._following)
+
+    def deadline(self, index: int) -> "tuple[int, int]":
+        """Return when a slot's segment is due, whichever comes first: by the wall clock (s), by time since boot (ns)."""
+        window, _, lifetime, anchor = struct.unpack_from(_DEADLINE, self._region.view, HEADER + index * SLOT + _WINDOW)
+        return window + lifetime, anchor + lifetime * _SECOND
 
     def destroy(self, slot: Slot) -> None:
         """Overwrite a slot, its key and both its states."""
@@ -164,9 +179,11 @@ def boot_of(region: memory.Region) -> str:
     return "".join(chr(octet) for octet in region.view[16:48])
 
 
-def used(region: memory.Region) -> "Iterator[Slot]":
-    """Yield the slots of a mapped ring that hold a segment."""
-    for index in range((region.size - HEADER) // SLOT):
+def used(region: memory.Region, first: int = 0) -> "Iterator[Slot]":
+    """Yield the slots of a mapped ring that hold a segment, the slot `first` and those behind it before the others."""
+    count = (region.size - HEADER) // SLOT
+    for step in range(count):
+        index = (first + step) % count
         if region.view[HEADER + index * SLOT] != FREE:
             yield Slot(region, index)
 

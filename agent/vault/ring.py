@@ -17,6 +17,7 @@ from agent.runtime import sodium as crypto
 from agent.runtime.deflate import DEFLATE
 from agent.runtime.libc import LIBC, words
 from agent.vault import keys, segment
+from agent.vault.deadlines import Deadlines
 from agent.vault.record import LARGEST, TERMINALS, Packer
 from agent.vault.unpacker import Unpacker
 
@@ -27,7 +28,6 @@ EARLY = 2 * _SECOND  # a segment that goes earlier than this by the wall clock, 
 PPM = 100  # how wrong a quartz may be
 SEGMENT_LIMIT = 65536  # octets of a file at which a segment closes
 FULL = segment.PAGE - segment.PAGE_HEADER - LARGEST  # octets used: no room for one more record
-_NEVER = 1 << 62, 1 << 62
 _PLACES = 8 * TERMINALS  # octets of a dictionary
 
 
@@ -110,7 +110,7 @@ class Ring:
         self._lose = lose
         self._open: "dict[int, _Open]" = {}
         self._wall = self._monotonic = self._on_time = 0
-        self._soonest = (0, 0)  # before this wall time (s) and this time since boot (ns) no segment is due
+        self._deadlines = Deadlines(ring)
         # Pages for the windows that can be open at once, one for a record on its own, one spare.
         count = (self.width + GRACE) // self.width + (self.width + LATE) // self.width + 4
         self._pages = memory.map_file(folder + "/chunks", count * segment.PAGE)
@@ -137,6 +137,7 @@ class Ring:
                     torn += 1
                 self.octets += files.size_of(self._path(slot))
                 owned.add(self._path(slot).rsplit("/", 1)[1])
+                self._deadlines.add(slot)
             except OSError:
                 self._lose("store", slot.records)
                 self._keys.destroy(slot)
@@ -248,7 +249,7 @@ class Ring:
             self._forget(slot)
             raise
         slot.save()
-        self._expect(slot)
+        self._deadlines.add(slot)
         at = page * segment.PAGE
         view = memoryview(self._pages.view)[at : at + segment.PAGE]
         places = memoryview(self._places.view)[page * _PLACES : (page + 1) * _PLACES]
@@ -318,6 +319,7 @@ class Ring:
                 self._sodium.zero(entry.page_address, segment.PAGE)
                 self._free.append(slot.page)
         self.octets -= slot.written()
+        self._deadlines.remove(slot)
         self._keys.destroy(slot)
         try:
             size = files.size_of(path)
@@ -336,14 +338,12 @@ class Ring:
 
     def _displace(self) -> bool:
         """Destroy the oldest segment to make room; its records are lost. False where there is none."""
-        oldest = None
-        for slot in self._mine():
-            if oldest is None or (slot.window, slot.number) < (oldest.window, oldest.number):
-                oldest = slot
-        if oldest is None:
+        first = self._deadlines.first()
+        if first < 0:
             return False
-        self._lose("ring full", oldest.records)
-        self._forget(oldest)
+        slot = self._keys.slot(first)
+        self._lose("ring full", slot.records)
+        self._forget(slot)
         return True
 
     def erase(self) -> int:
@@ -362,22 +362,13 @@ class Ring:
             if now >= slot.window + self.width + (LATE if slot.late else GRACE):
                 self._end(name)
         gone = 0
-        if (trusted and now >= self._soonest[0]) or monotonic >= self._soonest[1]:
-            self._soonest = _NEVER
-            for slot in self._mine():
-                if due(slot, wall if trusted else None, monotonic):
-                    if slot.anchor + slot.lifetime * (_SECOND - PPM * 1000) - monotonic > EARLY:
-                        self._lose("clock", slot.records)
-                    self._forget(slot)
-                    gone += 1
-                else:
-                    self._expect(slot)
+        for index in self._deadlines.due(now if trusted else -1, monotonic):
+            slot = self._keys.slot(index)
+            if slot.anchor + slot.lifetime * (_SECOND - PPM * 1000) - monotonic > EARLY:
+                self._lose("clock", slot.records)
+            self._forget(slot)
+            gone += 1
         return gone
-
-    def _expect(self, slot: keys.Slot) -> None:
-        """Look at a segment's deadlines in `tick` no later than they come."""
-        wall, monotonic = self._soonest
-        self._soonest = min(wall, slot.window + slot.lifetime), min(monotonic, slot.anchor + slot.lifetime * _SECOND)
 
     def late(self, wall: "int | None", monotonic: int) -> bool:
         """Say whether any key outlived its deadline: must never be true."""
