@@ -43,9 +43,7 @@ LINE = (
 
 
 @pytest.fixture
-def load(tmp_path, monkeypatch):
-    monkeypatch.setattr(law.purpose("billing"), "available", True)
-
+def load(tmp_path):
     def loaded(rows: int, lifetime: str, octets: int) -> config.Config | str:
         path = tmp_path / "config"
         path.write_text(CONFIG.format(rows=rows, lifetime=lifetime, octets=octets))

@@ -188,9 +188,9 @@ JUNK = {
 REFUSED = {
     b'"v":2,"call":"status"': "v: unknown version; accepted: 1",
     b'"v":true,"call":"status"': "v: unknown version; accepted: 1",
-    b'"v":1,"call":"forget"': "call: unknown; accepted: all, mine, ntp, status",
-    b'"v":1,"call":["status"]': "call: unknown; accepted: all, mine, ntp, status",
-    b'"v":1,"call":null': "call: unknown; accepted: all, mine, ntp, status",
+    b'"v":1,"call":"forget"': "call: unknown; accepted: all, many, mine, ntp, status",
+    b'"v":1,"call":["status"]': "call: unknown; accepted: all, many, mine, ntp, status",
+    b'"v":1,"call":null': "call: unknown; accepted: all, many, mine, ntp, status",
     b'"v":1,"call":"ntp","size":1': "ntp: an unknown field; accepted: none",
     b'"v":1,"call":"status","sise":1': "status: an unknown field; accepted: fail?, pad?, size?",
     b'"v":1,"call":"status","size":-1': "status.size: not understood; accepted: a whole number from 0 to 300000",
@@ -349,7 +349,7 @@ def test_roles_are_known_by_the_kernels_word(any_interpreter: Interpreter, folde
     """
     path = folder / "socket"
     mine = {
-        (77, ""): "all, mine, ntp, status",
+        (77, ""): "all, many, mine, ntp, status",
         (4242, ""): "all, mine",
         (5, "9,1234"): "all, status",
         (5, "9"): "all",

@@ -300,11 +300,17 @@ for name in range(4):
     pair(1, 2 | LIBC["O_NONBLOCK"], 0, both)
     ends.append(struct.unpack("ii", both))
 
+class Straight:
+    def run(self, receive, descriptor, buffer, limit):
+        self.left = limit - 1
+        return receive(descriptor, buffer)
+
 class Counting:
     introduced = False
+    straight = Straight()
 
     def neighbour(self, buffer, length): taken[0] += 1
-    def datagram(self, buffer, length): taken[1] += 1
+    def event(self, buffer, length): taken[1] += 1
     def live(self, buffer, length): taken[2] += 1
     def policy(self, buffer, length): pass
 
@@ -426,16 +432,14 @@ def test_the_watch_ends_a_process_whose_heart_stands_still_even_a_stopped_one(wa
 def test_the_watch_ends_a_process_in_a_jail_that_knows_itself_by_another_number(watched):
     """Ujail gives a daemon process numbers of its own, in which it is the first; another one's first process is left alone."""
     inside = 'read -r stat </proc/self/stat; echo "$stat"; exec sleep 60'
-    jails = [
-        subprocess.Popen(
-            ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child", "sh", "-c", inside], stdout=subprocess.PIPE, text=True
-        )
-        for _ in range(2)
-    ]
+    command = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child", "sh", "-c", inside]
+    jails: list[subprocess.Popen[str]] = []
     try:
-        for jail in jails:
-            assert jail.stdout is not None
-            words = jail.stdout.readline().split()
+        for _ in range(2):
+            jails.append(subprocess.Popen(command, stdout=subprocess.PIPE, text=True))
+            said = jails[-1].stdout
+            assert said is not None
+            words = said.readline().split()
             time.sleep(0.02)  # the clock that start times are told in ticks every 10 ms
         assert words[0] == "1"  # what `read` is: exec keeps it
         watched.heartbeat.write_text(f"1 {words[21]} 7\n")
