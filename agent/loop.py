@@ -59,7 +59,6 @@ def run(config: "Config", root: str, source: "TimeSource") -> int:
     peers = calls.Peers(LIBC.call("geteuid"), paths.root + "/etc")
     server = Server(paths.socket, poll, peers, lambda line, roles: calls.answer(recorder, line, roles))
     heartbeat = process.Heartbeat(paths.heartbeat)
-    recorder.started()
     streams = _streams(recorder, routes, events, table, ruleset)
     datagram = memory.scratch(DATAGRAM)
     buffer = datagram.view

@@ -20,7 +20,6 @@ from agent.forward import messages, moments
 from agent.forward.spool import Spool
 from agent.paths import Paths, make_folders
 from agent.runtime import files
-from agent.runtime.libc import native
 from agent.runtime.sodium import Sodium
 from agent.straight import Straight
 from agent.summary.day import AgentDay
@@ -565,11 +564,6 @@ class Recorder:
         if refused:
             raise calls.Refused(", ".join(refused) + ": flash refuses, not everything is erased; accepted: once more when it is writable")
         return {"erased": records}
-
-    def started(self) -> None:
-        """Take note that everything is read and made; leases and sessions go on to come and go, and their heap stays dense."""
-        if self.deferral is None:
-            native.started()
 
     def refused(self) -> bool:
         """Say whether this may not go on where it is: a second NAT that nobody has acknowledged (L34-II-4). It is closed then."""

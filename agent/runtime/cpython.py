@@ -144,10 +144,6 @@ class Pattern:
         return self._pick(self._values(buffer, 0))
 
 
-def started() -> None:
-    """Take note that everything is read and made."""
-
-
 def names(path: str) -> "Iterator[str]":
     """Yield the names in a folder, in no order, one at a time; OSError where it can't be read."""
     with os.scandir(path) as entries:

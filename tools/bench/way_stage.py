@@ -14,7 +14,6 @@ from agent import config
 from agent.loop import BATCH
 from agent.recorder import Recorder
 from agent.runtime import files, memory
-from agent.runtime.libc import native
 
 _SECOND = 1000000000
 START = 1800001800  # s since the epoch: a Friday morning, well within an hour: what ended in it counts in the day's table
@@ -86,7 +85,6 @@ def prepared(path: str, folder: str, more: bytes = b"") -> "tuple[Recorder, Time
     for data in frames(path + ".lan"):
         inbox.view[: len(data)] = data
         recorder.neighbour(inbox.view, len(data))
-    native.started()
     return recorder, time, inbox, frames(path)
 
 
