@@ -198,9 +198,10 @@ MUTANTS = (
     Mutant("mac-in-health", "the health message has a hash of a terminal in it (ANON-4)", "noon", "shape", True,
         "recorder.py", '"clock": self.clock.state,\n            "day"',
         '"clock": self.clock.state + "%02x" % self._who.mac(1)[5],\n            "day"'),
-    Mutant("drawn-again", "a slot's noise is drawn anew every quarter of an hour (ANON-5)", "noon", "cells", False,
-        "summary/day.py", "if not self._terminals.drawn(metric.place + slot):",
-        "if not self._terminals.drawn(metric.place + slot) or passed % 900 == 0:"),
+    Mutant("drawn-again", "a slot's noise is drawn anew an hour later (ANON-5)", "noon", "cells", False,
+        "summary/day.py", "            self._turned = second // 3600\n",
+        "            self._turned = second // 3600\n            if terminals.day:\n"
+        "                self._publish(METRICS[0], passed // 3600 - 2)\n"),
     Mutant("slot-forgotten", "one slot of the day is never drawn (ANON-4)", "noon", "cells", True,
         "summary/day.py", "if not self._terminals.drawn(metric.place + slot):",
         "if slot != 10 and not self._terminals.drawn(metric.place + slot):"),

@@ -66,8 +66,8 @@ def measure(times: int, tell: Tell, *, quick: bool = False) -> dict[str, Any]:
         tell("cache misses")
         misses = _misses(INTERPRETERS["MicroPython"], recording, times)
         tell("MIPS")
-        counted = None if quick else mips.ratio(recording, HEAP, _walked)
-    ratio = counted or json.loads(KEPT.read_text())["mipsel"]["walk"]
+        counted = None if quick else mips.ratio(recording, HEAP, _decoded)
+    ratio = counted or json.loads(KEPT.read_text())["mipsel"]["decode"]
     row = rows[-1]
     count = (row["whole"] + row["seal"] + row["expire"]) * ratio
     cycles = count * STALLS + misses * MISS
@@ -84,8 +84,8 @@ def measure(times: int, tell: Tell, *, quick: bool = False) -> dict[str, Any]:
     }
 
 
-def _walked(recording: Path, times: int) -> int:
-    return _run(INTERPRETERS["MicroPython"], _STAGE, str(recording), str(times), "walk")[0]
+def _decoded(recording: Path, times: int) -> int:
+    return _run(INTERPRETERS["MicroPython"], _STAGE, str(recording), str(times), "decode")[0]
 
 
 def _misses(interpreter: list[str], recording: Path, times: int) -> int:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How many instructions a MIPS takes where x86-64 takes one: MicroPython walks the same messages on both, and both are counted.
+"""How many instructions a MIPS takes where x86-64 takes one: MicroPython decodes the same messages on both, and both are counted.
 
 Debian's qemu has no plugins. It can make a block of every instruction and log each block that runs, so the lines of that log are counted.
 That takes a minute, so a quick run takes the ratio that kept.json has: it depends on compilers, not on the agent. The interpreter is the
@@ -39,7 +39,7 @@ def _first(recording: bytes) -> bytes:
 
 
 def _count(recording: Path, times: int, heap: str) -> int:
-    words = [str(INTERPRETER), "-X", f"heapsize={heap}", "-m", _STAGE, str(recording), str(times), "walk"]
+    words = [str(INTERPRETER), "-X", f"heapsize={heap}", "-m", _STAGE, str(recording), str(times), "decode"]
     lines = 0
     with subprocess.Popen(
         words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={**os.environ, **environment(), **_COUNTING}
