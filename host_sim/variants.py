@@ -133,9 +133,10 @@ def _keep_keys(_root: str) -> None:
 
 def _forget_nothing(_root: str) -> None:
     """Let every deadline pass (EXP-4)."""
-    from agent.vault import ring
+    from agent.vault import keys, ring
 
     _swap(ring, "due", lambda _: lambda _slot, _wall, _monotonic: False)
+    _swap(keys.KeyRing, "deadline", lambda _: lambda _self, _index: (1 << 62, 1 << 62))
 
 
 def _draw_again(_root: str) -> None:
@@ -160,22 +161,22 @@ def _edit_messages(_root: str) -> None:
 
 def _slow(_root: str) -> None:
     """Take ten times as long for an event as the processor time that handling it takes."""
-    from agent.recorder import Recorder
+    debt, begun = [0], [0]
 
-    debt = [0]
-
-    def make(handle: "Any") -> "Any":
-        def slowly(self: "Any", buffer: bytearray, length: int) -> None:
-            begun = native.clock(_PROCESSOR)
-            handle(self, buffer, length)
-            debt[0] += 9 * (native.clock(_PROCESSOR) - begun)
+    def make(receive: "Any") -> "Any":
+        def slowly(descriptor: int, buffer: bytearray) -> int:
+            # From one datagram to the question for the next.
+            debt[0] += 9 * (native.clock(_PROCESSOR) - begun[0]) if begun[0] else 0
             if debt[0] > _NAP:
                 time.sleep(debt[0] / 1000000000)
                 debt[0] = 0
+            size: int = receive(descriptor, buffer)
+            begun[0] = native.clock(_PROCESSOR) if size > 0 else 0
+            return size
 
         return slowly
 
-    _swap(Recorder, "datagram", make)
+    _swap(sockets, "receive", make)
 
 
 def _hang(root: str) -> None:
