@@ -86,7 +86,7 @@ class Device:
 
     def status(self) -> dict[str, Any]:
         """Return the status once a recorder answers."""
-        wait_for(lambda: status(self.gateway))
+        wait_for(lambda: status(self.gateway), 90)
         return status(self.gateway)
 
     def capture(self, count: int, connect: Callable[[], None]) -> dict[str, Any]:
