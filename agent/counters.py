@@ -20,6 +20,7 @@ NAMES = (
     "second NAT",
     "billed",
     "due on arrival",
+    "due by powered-on hours",
     "no purpose",
     "unknown terminal",
     "excluded: own",

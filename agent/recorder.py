@@ -38,6 +38,8 @@ _SECOND = 1000000000
 _TICK = _SECOND
 # Expiry runs this much ahead, so that one turn of the loop is never late.
 _AHEAD = 2 * _SECOND
+# What a store says that isn't "lost: " and the cause.
+_COUNTED = {"unlink": "lost: store", "hours": "due by powered-on hours"}
 _LATEST = _SECOND << 32  # a segment's window has 32 bits of seconds since the epoch
 REFRESH = 10 * _SECOND
 ADDRESSES_A_ROW = 4  # a terminal has one IPv4 address and a few of IPv6
@@ -225,7 +227,7 @@ class Recorder:
 
     def _lose(self, cause: str, records: int) -> None:
         # Not on the log, which may leave the gateway: guests cause losses (ANON-4). `oubli status` has them.
-        self.counters.add("lost: store" if cause == "unlink" else "lost: " + cause, records)
+        self.counters.add(_COUNTED.get(cause) or "lost: " + cause, records)
 
     def datagram(self, buffer: "bytearray | bytes", length: int) -> None:
         """Handle one ctnetlink event: `length` octets at the start of `buffer`."""

@@ -266,9 +266,7 @@ class Auditor:
         self.losses.seen += 1
         if counters["lost: overrun"] != self.world.dropped_since_boot:
             self.losses.wrong.append(f"the kernel dropped {self.world.dropped_since_boot}, the agent counts {counters['lost: overrun']}")
-        # a custodian's segment may go some hours before its day's end, by powered-on hours, which are counted down to be never late
-        early = self.world.clock.stepped or self.sealed is not None
-        allowed = {"lost: overrun"} | ({"lost: clock"} if early else set())
+        allowed = {"lost: overrun"} | ({"lost: clock"} if self.world.clock.stepped else set())
         allowed |= {"lost: ring full"} if self.full else set()
         if self.sealed and not self._trusted:
             self._no_key = counters["lost: no key"]  # a device that has never known the day has no key for it

@@ -25,7 +25,7 @@ from tools.custodian import bundles, matching, segments
 
 FLASH, TMPFS = "srv/oubli", "var/run/oubli"
 SYNC = 16 * 60 * SECOND  # after which whatever was told lies on flash: the recorder's sync interval, and a turn
-EARLY = 3 * HOUR  # by which powered-on hours, counted down to be never late, may destroy a day's segments before its end
+EARLY = 3 * HOUR  # by which powered-on hours, rounded up, may destroy a segment of a former boot before its day is over
 SLACK = 2  # seconds by which the start of a holding may be later than that of the first connection in it (agent.blocks)
 _KEY = slice(32, 64)  # of a slot of the key ring
 

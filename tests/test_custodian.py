@@ -233,15 +233,42 @@ def test_after_a_boot_without_the_time_it_goes_by_powered_on_hours(store):
     store.ask("close")
 
 
-def test_what_goes_before_its_time_by_the_wall_clock_is_counted_as_lost(store):
-    """EXP-1: early by more than a day is a loss with a cause."""
+@pytest.mark.parametrize("odd", [0.25, 30, 59.5])
+def test_a_boot_at_any_second_makes_nothing_go_before_its_day_is_over(store, odd):
+    """EXP-1: a year in one boot is nothing special: its segments go at 00:00, and nothing looks like a loss."""
+    store.now, store.since = store.now + odd, store.since + odd / 2
+    store.open()
+    store.append(b"now")
+    store.tick(SYNC)
+    assert store.tick((TODAY + LIFETIME) * DAY - store.now - 1)["gone"] == 0
+    said = store.tick(1)
+    assert (said["gone"], said["lost"]) == (1, [])
+    store.ask("close")
+
+
+def test_a_quartz_that_runs_ahead_loses_nothing_and_a_clock_that_was_put_back_does(store):
+    """EXP-4, EXP-5: of the same boot the time since boot counts as well; only a step is a loss with a cause."""
+    for ahead, lost in ((LIFETIME * DAY * 90 // 1_000_000, []), (3600, [["clock", 1]])):
+        store.open()
+        store.append(b"now")
+        store.tick(SYNC)
+        store.since += ahead
+        said = store.tick((TODAY + LIFETIME) * DAY - store.now - ahead)
+        assert (said["gone"], said["lost"]) == (1, lost)
+        store.ask("close")
+        store.now, store.since = NOON, DAY
+
+
+def test_what_powered_on_hours_make_due_before_its_day_is_no_loss_but_counted(store):
+    """EXP-4: due is what ANY clock makes due, with a trusted wall clock too: a forged one can't keep it."""
     store.open(hours=100)
     store.append(b"now")
     store.tick(SYNC)
     store.ask("close")
     store.since = 60
     store.open(LATER_BOOT, hours=101)
-    assert store.tick(1, hours=10000)["lost"] == [["clock", 1]]
+    said = store.tick(1, hours=10000)
+    assert (said["gone"], said["lost"]) == (1, [["hours", 1]])
     store.ask("close")
 
 

@@ -49,7 +49,7 @@ class Custodian:
     bundle    the custodian's public keys
     lifetime  and `sync` in seconds, `budget` in octets
     hours     powered-on hours as expiry reads them; `floor`: what the time is at least (s)
-    lose      is told cause and number of every loss
+    lose      is told cause and number of every loss; cause "hours" is none, but what powered-on hours make due before its day (EXP-4)
     """
 
     def __init__(
@@ -226,7 +226,7 @@ class Custodian:
 
     def _due(self, wall: "int | None", monotonic: int) -> int:
         day = -1 if wall is None else wall // _SECOND // DAY
-        return self._shelf.due(day, monotonic // 60000000000, self._hours())
+        return self._shelf.due(day, monotonic // _SECOND, self._hours())
 
     def _expire(self) -> int:
         gone = 0
@@ -240,11 +240,11 @@ class Custodian:
                 index = self._due(self._wall if self._trusted else None, self._monotonic)
                 if index < 0:
                     break
-                early = self._trusted and self._now() < self._shelf.until[index] * DAY
+                cause = self._shelf.early(index, self._now()) if self._trusted else ""
                 records = self._remove(index)
                 gone += 1
-                if early:
-                    self._lose("clock", records)
+                if cause:
+                    self._lose(cause, records)
             if gone:
                 self._sync_folder()
         except OSError as failure:

@@ -2,9 +2,9 @@
 """The sealed files of one custodian store on flash: which there are, and when each one goes (EXP-1, EXP-4).
 
 A segment goes when any holds: the trusted wall clock is past its destroy day; of the same boot, the time since boot; of
-another boot, the powered-on hours. All are counted from 00:00 of the day whose key it has, so it goes early by at most a day and
-never late. Plain lists of small numbers: a year of segments is a few kilobytes of a small heap, and what is due is found
-without a look at the files.
+another boot, the powered-on hours. All are counted from 00:00 of the day whose key it has: never late. By the first two it goes early by
+at most a day; the hours are rounded up, twice and once for each boot, so by them it goes as many hours earlier. Plain lists of
+small numbers: a year of segments is a few kilobytes of a small heap, and what is due is found without a look at the files.
 """
 
 from agent.dates import date, day_of
@@ -12,7 +12,9 @@ from agent.runtime import files
 from agent.vault import sealed
 
 DAY = 86400
-NEVER = 1 << 29  # more days, minutes or hours than there will be
+NEVER = 1 << 29  # more days, seconds since a boot or hours than there will be
+SLACK = 2  # seconds; what goes earlier than this by the wall clock, quartz apart, was named by a clock that was stepped since
+PPM = 100  # how wrong a quartz may be
 
 
 def name_of(day: int, number: int) -> str:
@@ -38,7 +40,7 @@ class Shelf:
         self.days: "list[int]" = []
         self.numbers: "list[int]" = []
         self.until: "list[int]" = []  # by the wall clock, day
-        self._minutes: "list[int]" = []  # since boot
+        self._seconds: "list[int]" = []  # since boot
         self._hours: "list[int]" = []  # powered on
         self._octets: "list[int]" = []
         self._records: "list[int]" = []
@@ -66,7 +68,7 @@ class Shelf:
         self.days.append(header.day)
         self.numbers.append(header.number)
         self.until.append(header.destroy)
-        self._minutes.append(min((header.anchor + days * DAY * 1000000000) // 60000000000, NEVER) if same else NEVER)
+        self._seconds.append(min(header.anchor // 1000000000 + days * DAY, NEVER) if same else NEVER)
         self._hours.append(NEVER if same else min(header.hours + days * 24, NEVER))
         self._octets.append(0)
         self._records.append(0)
@@ -87,22 +89,30 @@ class Shelf:
         self.octets += octets
         self.records += records
 
-    def due(self, day: int, minutes: int, hours: int) -> int:
+    def due(self, day: int, seconds: int, hours: int) -> int:
         """Return the index of a segment that must go by now, -1 where none must. `day` -1: the wall clock isn't trusted."""
         soonest = self._soonest
-        if day < soonest[0] and minutes < soonest[1] and hours < soonest[2]:
+        if day < soonest[0] and seconds < soonest[1] and hours < soonest[2]:
             return -1
         for index in range(len(self.days)):
-            if day >= self.until[index] or minutes >= self._minutes[index] or hours >= self._hours[index]:
+            if day >= self.until[index] or seconds >= self._seconds[index] or hours >= self._hours[index]:
                 return index
-        self._soonest = min(self.until + [NEVER]), min(self._minutes + [NEVER]), min(self._hours + [NEVER])
+        self._soonest = min(self.until + [NEVER]), min(self._seconds + [NEVER]), min(self._hours + [NEVER])
         return -1
+
+    def early(self, index: int, now: int) -> str:
+        """Return by what a segment goes before its day is over by the trusted wall clock (s): "hours", "clock"; "" where it is over."""
+        left = self.until[index] * DAY - now
+        if self._hours[index] != NEVER:
+            return "hours" if left > 0 else ""
+        slack = SLACK + (self.until[index] - self.days[index]) * DAY * PPM // 1000000
+        return "clock" if left > slack else ""
 
     def drop(self, index: int) -> int:
         """Remove a segment's file and forget it; returns how many records it had. OSError where the file system refuses."""
         files.remove(self.path(self.days[index], self.numbers[index]))
         records = self._records[index]
         self.grow(index, -self._octets[index], -records)
-        for column in (self.days, self.numbers, self.until, self._minutes, self._hours, self._octets, self._records):
+        for column in (self.days, self.numbers, self.until, self._seconds, self._hours, self._octets, self._records):
             column.pop(index)
         return records
