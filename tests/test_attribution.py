@@ -269,7 +269,7 @@ def test_map_survives_a_restart_and_a_boot_lets_what_was_given_rest(map_):
     map_.holders = {}
     map_.open()
     status = map_.ask("status")
-    assert (status["held"], status["resting"]) == (0, 8)  # eight are marked at a time, so that not every lease writes to flash
+    assert (status["held"], status["resting"]) == (0, 8)  # a twelfth is marked at a time, so that not every lease writes to flash
     map_.hold(TWELVE, MAC_C)
     assert map_.first(TWELVE) == 16384 + 8 * 512
     map_.holders = {}

@@ -68,7 +68,7 @@ def test_every_part_that_writes_is_there(day):
 
 def test_the_sum_of_a_start_is_no_less_than_what_a_day_keeps(day):
     """What a start is held against (`agent.vault.budget`) bears the leases that there were, over midnight and of IPv6 too."""
-    assert day["declared"] == Sum("blocks", day["blocks_given"] * 4, 365 * law.DAY, 15, 512).daily >= day["stored"]
+    assert day["declared"] == Sum("blocks", day["leases"] * 4, 365 * law.DAY, 15, 512).daily >= day["stored"]
 
 
 def test_a_longer_interval_writes_less_often(day):

@@ -107,6 +107,7 @@ class _Kernel:
 
     def __init__(self) -> None:
         self.blocks: dict[bytes, tuple[int, int]] = {}
+        self.sources: set[bytes] = set()  # of connections that leave: a lease each
         self.given = 0
 
     def load(self, _rest: tuple[int, int]) -> None:
@@ -190,7 +191,12 @@ class _Gateway(stage.Stage):
         self.recorder.published.put = self.flash.put
         blocks = self.recorder.deferral.attribution.blocks
         covers = blocks.covers
-        blocks.covers = lambda source, port, start, now: covers(source, self.kernel.port(source, port), start, now)
+
+        def covering(source: bytes, port: int, start: int, now: int) -> bool:
+            self.kernel.sources.add(source)
+            return covers(source, self.kernel.port(source, port), start, now)
+
+        blocks.covers = covering
 
     def log(self, text: str) -> None:
         if "errno" in text:  # the model can't do what a flash can: the figures would be wrong
@@ -231,7 +237,8 @@ def measure(visitors: int, block: int, sync: int, seed: int, tell: Tell) -> dict
         "no_public_address": gateway.counted["no public address"],
         "blocks_given": gateway.kernel.given,
         "stored": gateway.stored,
-        "declared": Sum("blocks", gateway.kernel.given * 4, _LIFETIME * DAY, sync, block).daily,
+        "leases": len(gateway.kernel.sources),
+        "declared": Sum("blocks", len(gateway.kernel.sources) * 4, _LIFETIME * DAY, sync, block).daily,
         "syncs": gateway.syncs,
         "programmed": {str(page): programmed(notes, page) for page in sizes},
         "model": {"page": model.PAGE, "programmed": gateway.programmed, "ours": programmed(notes[: gateway.syncs], model.PAGE)},
