@@ -57,6 +57,7 @@ NAMES = (
 ) + tuple(["messages dropped: " + metric.name for metric in METRICS])
 
 _HEADER = 16  # how many names u64, monotonic ns of the last save u64
+_COUNTS = "<" + "Q" * len(NAMES)
 
 
 class Counters:
@@ -65,7 +66,7 @@ class Counters:
     def __init__(self, path: str) -> None:
         self._region = memory.map_file(path, _HEADER + 8 * len(NAMES))
         names, self.saved = struct.unpack_from("<QQ", self._region.view, 0)
-        read = struct.unpack_from("<" + "Q" * len(NAMES), self._region.view, _HEADER)
+        read = struct.unpack_from(_COUNTS, self._region.view, _HEADER)
         if names != len(NAMES):
             # A new file, or another version's: its counts are of other names, but when it saved last is where a gap begins.
             read = (0,) * len(NAMES)
@@ -80,8 +81,8 @@ class Counters:
     def save(self, monotonic: int) -> None:
         """Write all into the mapped file."""
         struct.pack_into("<QQ", self._region.view, 0, len(NAMES), monotonic)
-        for index, name in enumerate(NAMES):
-            struct.pack_into("<Q", self._region.view, _HEADER + index * 8, self.values[name])
+        values = self.values
+        struct.pack_into(_COUNTS, self._region.view, _HEADER, *[values[name] for name in NAMES])
 
     def close(self) -> None:
         """Unmap."""

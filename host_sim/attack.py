@@ -11,7 +11,6 @@ The advantage of an attack is its share of true alarms less its share of false o
 
 import json
 import math
-import tempfile
 import time
 import zlib
 from collections.abc import Callable
@@ -23,6 +22,7 @@ from sklearn.ensemble import GradientBoostingClassifier
 from agent.runtime.sodium import Sodium
 from agent.summary.noise import Sampler
 from host_sim.paired import DAY, HOUR, PORTS, Device, Seen, Sign, Silence, crowd
+from host_sim.scratch import scratch
 
 VICTIM = 0
 _ABSENT = -1e6
@@ -168,9 +168,8 @@ class _Played:
 def soak(seconds: float) -> dict[str, Any]:
     """Play as many paired days of each kind for so long; returns the advantages beside their bounds, a finding where one is beaten."""
     figures: dict[str, Any] = {"findings": []}
-    memory = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108 (files of a device)
     end = time.monotonic() + seconds
-    with tempfile.TemporaryDirectory(dir=memory) as folder:
+    with scratch("oubli-sim-") as folder:
         played = {kind: _Played(Path(folder, kind), boots) for kind, (boots, _) in KINDS.items()}
         pairs = 0
         while time.monotonic() < end or pairs < _LEAST:

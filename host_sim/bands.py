@@ -6,7 +6,6 @@ without the agent; a cell whose truth hangs on the day's lot of classes is left 
 """
 
 import json
-import tempfile
 import time
 from collections import Counter
 from dataclasses import replace
@@ -15,6 +14,7 @@ from typing import Any
 
 from agent.summary.metrics import METRICS
 from host_sim.paired import HOUR, OPENS, SECOND, Device, crowd
+from host_sim.scratch import scratch
 from host_sim.truth import Daily, Kept
 
 PEOPLE = 40  # of a small café
@@ -50,7 +50,7 @@ def soak(seed: int, seconds: float) -> dict[str, Any]:
     """Play café days for so long, at least a thousand; a finding where a metric's share isn't 93 to 97 %."""
     held: Counter[tuple[str, bool]] = Counter()
     end, days = time.monotonic() + seconds, 0
-    with tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as folder:  # noqa: S108 (files of a device)
+    with scratch("oubli-sim-") as folder:
         while days < 1000 or time.monotonic() < end:
             held += day(seed + days, Path(folder) / "day")
             days += 1

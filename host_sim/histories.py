@@ -18,7 +18,6 @@ the files would, and each record's *true* age is known:
 
 import json
 import shutil
-import tempfile
 import time
 from pathlib import Path
 from random import Random
@@ -29,6 +28,7 @@ from agent.recorder import Recorder
 from agent.runtime import memory
 from agent.vault import ring
 from host_sim import kernel
+from host_sim.scratch import scratch
 
 SECOND = 1_000_000_000
 MINUTE, HOUR, DAY = 60 * SECOND, 3600 * SECOND, 86400 * SECOND
@@ -417,7 +417,7 @@ def soak(seed: int, seconds: float) -> dict[str, Any]:
     """Live histories for so long, beginning with a seed; returns the figures, with what was found."""
     draw, end = Random(seed), time.monotonic() + seconds
     figures: dict[str, Any] = {"histories": 0, "looks": 0, "latest_s": 0.0, "findings": []}
-    with tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as folder:  # noqa: S108 (files of a device)
+    with scratch("oubli-sim-") as folder:
         while time.monotonic() < end:
             try:
                 history = live(draw.randrange(1 << 48), Here(), Path(folder) / "device")

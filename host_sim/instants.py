@@ -9,7 +9,6 @@ attacker who sees each moment at which a file is made or a message sent gets the
 """
 
 import os
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -23,6 +22,7 @@ from agent.forward import moments
 from agent.summary.metrics import MESSAGES
 from host_sim import attack, kernel
 from host_sim.paired import ACCOUNTING, HOUR, OPENS, SECOND, TRUSTED, Device, Sign, Silence
+from host_sim.scratch import scratch
 
 BEFORE = 10 * SECOND  # of the slot's end, when the clock is trusted
 LASTS = 900 * SECOND
@@ -218,7 +218,7 @@ class Trial:
 def soak(seconds: float) -> dict[str, Any]:
     """Play as many paired spans for so long; a finding where they are told apart, or where a day could show more than 5 %."""
     end, found = time.monotonic() + seconds, []
-    with tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as folder:  # noqa: S108 (files of a device)
+    with scratch("oubli-sim-") as folder:
         trial = Trial(Path(folder))
         while time.monotonic() < end or len(trial.rows) < 16:
             trial.pair()

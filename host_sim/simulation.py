@@ -13,7 +13,6 @@ import mmap
 import os
 import struct
 import subprocess
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -29,6 +28,7 @@ from host_sim.interpreters import HEAP, MORE, ROOT, byteorder, command, environm
 from host_sim.link import Link
 from host_sim.people import HOUR, MINUTE, SECOND
 from host_sim.scenario import GROUND, Purposes, Scenario
+from host_sim.scratch import scratch
 from host_sim.variants import VARIANTS
 from host_sim.world import Step, World
 
@@ -214,7 +214,7 @@ class _Offset:
 
 @contextmanager
 def _process(words: list[str], log: Path, agent: Path | None) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a program of ours in the project's environment, or with the `agent` of another folder, and end it."""
+    """Run a program of ours in the project's environment, or with the `agent` of another folder, and kill it."""
     pipe = subprocess.PIPE
     with log.open("wb") as errors:
         started = subprocess.Popen(
@@ -225,11 +225,7 @@ def _process(words: list[str], log: Path, agent: Path | None) -> Iterator[subpro
     try:
         yield started
     finally:
-        started.terminate()
-        try:
-            started.wait(5)
-        except subprocess.TimeoutExpired:
-            started.kill()
+        started.kill()  # nothing of it is wanted any more: what it made is removed
         with suppress(BrokenPipeError):
             started.communicate()
 
@@ -330,7 +326,7 @@ class Simulation:
     def _stage_set(self) -> Iterator[_Scene]:
         """Make a device in a folder of its own and start everything; end and remove it all afterwards."""
         with ExitStack() as stack:
-            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="oubli-sim-")))
+            folder = Path(stack.enter_context(scratch("oubli-sim-")))
             root, config, clock = folder / "device", folder / "oubli.config", folder / "clock"
             root.mkdir()
             broker = Broker(folder)

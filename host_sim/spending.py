@@ -16,7 +16,6 @@ message that ever lay on flash, torn and removed ones too:
 import os
 import re
 import shutil
-import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Callable
@@ -32,6 +31,7 @@ from agent.summary.metrics import METRICS, Metric
 from agent.summary.noise import Sampler
 from host_sim import kernel
 from host_sim.flash import Dice, Flash, PowerCut
+from host_sim.scratch import scratch
 
 SECOND = 1_000_000_000
 MINUTE, HOUR, DAY, WEEK = 60 * SECOND, 3600 * SECOND, 86400 * SECOND, 7 * 86400 * SECOND
@@ -309,7 +309,7 @@ def soak(seed: int, seconds: float) -> dict[str, Any]:
     """Live histories for so long, beginning with a seed; returns the figures, with what was found."""
     draw, end = Random(seed), time.monotonic() + seconds
     figures: dict[str, Any] = {"histories": 0, "boots": 0, "cuts": 0, "days": 0, "cells": 0, "findings": []}
-    with tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as folder:  # noqa: S108 (files of a device)
+    with scratch("oubli-sim-") as folder:
         while time.monotonic() < end:
             figures["histories"] += 1
             try:

@@ -47,6 +47,7 @@ class AgentDay:
         self.hour = -1  # of the day; not known before the first trusted tick
         self._turned = 0  # the hour whose beginning closed the last slot
         self.due = 0  # when that is drawn, ns since the epoch
+        self._done = 0  # of the open day, by when what had closed is drawn, seconds since the epoch
         self.opened = 0  # 03:00 of the present agent-day, ns since the epoch
         self._terms = tuple([config.metrics.get(metric.name, 0) for metric in METRICS])
         if terminals.day and terminals.terms(len(METRICS)) != self._terms:
@@ -81,8 +82,9 @@ class AgentDay:
             self.due = self._turned * 3600 * _SECOND + moments.drawn(self._random, moments.MADE)
         if terminals.day:
             drawn = self._turned * 3600 - (wall < self.due)
-            if day_of(drawn) >= terminals.day:
+            if drawn != self._done and day_of(drawn) >= terminals.day:
                 self._draw(DAY if day_of(drawn) > terminals.day else (drawn - SHIFT) % DAY)
+                self._done = drawn
             if day_of(drawn) > terminals.day:
                 terminals.erase()
         self.hour = -1 if 0 < terminals.day < today else passed // 3600  # a day that has closed and isn't drawn yet counts nothing more
