@@ -127,7 +127,7 @@ VERBS = (
     Verb("log", "verbs.log", "the audit log, and whether it was cut or rewritten (run as root)", ("--verify", "--head", "--json")),
     Verb(
         "bundle install",
-        "verbs.bundle_install",
+        "control.errands.bundle_install",
         "take the custodian's next signed keys: checked against /etc/oubli/custodian.pub, swapped at once",
         word="FILE",
     ),

@@ -11,6 +11,7 @@ import sys
 from agent import canonical
 from agent.paths import Paths
 from agent.runtime.files import exists
+from agent.vault.stores import PACKAGE
 
 _EVERYWHERE = ("--config", "--root")
 _COLUMN = 26
@@ -88,9 +89,13 @@ class Line:
         return self.options.get(option)
 
     def run(self) -> int:
-        """Import the verb's room and run it; returns the exit code."""
+        """Import the verb's room and run it; returns the exit code. UsageError where the room isn't on this device."""
         room, function = self.verb.run.rsplit(".", 1)
-        code: int = getattr(__import__("agent." + room, None, None, (function,)), function)(self)
+        try:
+            found = __import__("agent." + room, None, None, (function,))
+        except ImportError:
+            raise UsageError(self.verb.name + ": " + PACKAGE + " isn't installed; accepted: once it is")
+        code: int = getattr(found, function)(self)
         return code
 
     def ask(self, call: str, **fields: "object") -> "dict[str, Any] | None":

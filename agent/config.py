@@ -375,6 +375,8 @@ def load(path: str) -> Config:
         reader.fail("gateway.id", "missing", "16 characters of a-z and 2-7, made at first boot")
     config = Config(path, sections)
     for name in config.purposes:
+        if name != "security":
+            _installed(reader, name)
         if law.purpose(name).custody == law.CUSTODIAN:
             _budget(reader, name, config)
     summary = config.summary
@@ -386,6 +388,15 @@ def load(path: str) -> Config:
         accepted = "metrics whose epsilons sum to at most " + str(summary.epsilon)
         reader.fail("summary.epsilon", "metrics need " + str(total) + " thousandths", accepted, "ANON-2")
     return config
+
+
+def _installed(reader: _Reader, name: str) -> None:
+    """Refuse a purpose whose rooms aren't on this device."""
+    from agent.vault import stores
+
+    if not stores.installed(name):
+        reader.line = reader.sections[name].line
+        reader.fail(name + ".enabled", stores.PACKAGE + " isn't installed", "'0', or '1' once it is", _required_by(name))
 
 
 def _budget(reader: _Reader, name: str, config: Config) -> None:

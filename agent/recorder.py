@@ -208,8 +208,10 @@ class Recorder:
     def by_consent(self) -> "Consented":
         """Return what is done by consent or in an emergency; read only where it is needed, for its rooms cost heap."""
         if self.consented is None:
-            from agent.consented import Consented
-
+            try:
+                from agent.consented import Consented
+            except ImportError:
+                raise calls.Refused(stores.PACKAGE + " isn't installed; accepted: on a gateway that has it")
             parts = (self.config, self.paths, self._keys, self._sodium, self._who, self.counters, self._lose, self._log)
             self.consented = made = Consented(*parts, self._second, self.audit.note, self._bus)
             for name in made.stores:

@@ -23,6 +23,10 @@ def recorder(line: "Line") -> int:
     source = DeviceTime()
     expiry.destroy_due(line.paths.root, source.boot, source.monotonic())
     settings = load(line.config)
+    if stores.homeless(settings, line.paths):
+        kept = "oubli: attribution, billing, consents: what was kept of them goes on time with " + stores.PACKAGE + " alone"
+        sys.stderr.write(kept + "; accepted: install it, or oubli erase --all, and a reboot where there were port blocks (EXP-1)\n")
+        return 2
     if not line.paths.root and process.swaps_to_disk():
         sys.stderr.write("oubli: swap on a disk is in use: memory could outlive its deadline there; accepted: none, or zram (EXP-2)\n")
         return 1
@@ -128,26 +132,6 @@ def log(line: "Line") -> int:
     book.read(lambda entry: None if quiet else print(canonical.dumps(entry.data()) if "--json" in line else written(entry)))
     line.show(book.data(), book.lines())
     return 1 if book.wrong else 0
-
-
-def bundle_install(line: "Line") -> int:
-    """Install a bundle; the recorder finds it by itself."""
-    from agent import BUILT, law
-    from agent.runtime.sodium import Sodium
-    from agent.vault import bundle as room
-
-    purposes = load(line.config).purposes
-    lifetimes = {}
-    for name in purposes:
-        if law.purpose(name).custody == law.CUSTODIAN:
-            lifetimes[name] = purposes[name].lifetime
-    today = max(DeviceTime().wall() // 1000000000, BUILT) // law.DAY
-    try:
-        said = room.install(line.word, line.paths.bundles, line.paths.anchor, lifetimes, today, Sodium())
-    except room.BundleError as failure:
-        sys.stderr.write("oubli: " + str(failure) + "\n")
-        return 2
-    return line.show({"installed": said}, [said])
 
 
 def doctor(line: "Line") -> int:

@@ -23,7 +23,8 @@ from agent.runtime import sodium as crypto
 from agent.vault import mending, sealed, segment
 from agent.vault.custodian import Custodian
 from agent.vault.keys import KeyRing
-from agent.vault.shelf import Shelf, parse_name
+from agent.vault.shelf import Shelf
+from agent.vault.stores import parse_name
 from host_sim import cutter
 from host_sim.flash import PREFIX
 

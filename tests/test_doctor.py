@@ -25,7 +25,7 @@ import trustme
 from cryptography import x509
 
 from agent import config as configuration
-from agent.doctor import device, grounds, uplink
+from agent.doctor import deferral, device, examination, grounds, uplink
 from agent.doctor.catalogue import CATALOGUE, ERROR, NOTE, WARNING
 from agent.doctor.gateway import Gateway
 from host_sim import interpreters as host
@@ -710,10 +710,10 @@ def test_keys_of_the_custodian_are_looked_for_where_a_purpose_needs_them(days, f
         bundles.mkdir(parents=True)
         (bundles / "one").write_bytes(custodian.bundle(keyholder.TODAY - 3, 3 + days, purpose="billing"))
     gateway = Gateway(configuration.load(str(config)), str(tmp_path), lambda: keyholder.TODAY * 86400 * 10**9, 0)
-    assert [finding.name for finding in device.keys(gateway)] == found
+    assert [finding.name for finding in deferral.keys(gateway)] == found
 
 
 def test_without_such_a_purpose_no_key_is_missed(tmp_path):
     config = tmp_path / "config"
     config.write_text(CONFIG)
-    assert list(device.keys(Gateway(configuration.load(str(config)), str(tmp_path), lambda: 0, 0))) == []
+    assert list(examination.deferred(Gateway(configuration.load(str(config)), str(tmp_path), lambda: 0, 0))) == []

@@ -1,13 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`oubli request enrol KEY`, `run FILE` and `identity`: what the operator does for an authority's request (L34-II-4)."""
+"""What the operator does for the custodian, `oubli bundle install FILE`, and for an authority: `oubli request` (EXP-3, L34-II-4)."""
 
+import sys
 import time
 
+from agent import BUILT, law
 from agent.command import UsageError
+from agent.config import load
 from agent.control import desk, requests
 from agent.runtime import files
+from agent.runtime.clocks import DeviceTime
 from agent.runtime.libc import LIBC
 from agent.runtime.sodium import Sodium
+from agent.vault import bundle as room
 
 PAUSE = 0.2  # s between two looks at a handover that is being written
 
@@ -20,6 +25,22 @@ def _read(path: str, limit: int, what: str) -> str:
     if any(octet > 126 or (octet < 32 and octet != 10) for octet in data):
         raise UsageError(path + ": not plain ASCII; accepted: " + what)
     return data.decode()
+
+
+def bundle_install(line: "Line") -> int:
+    """Install a bundle; the recorder finds it by itself."""
+    purposes = load(line.config).purposes
+    lifetimes = {}
+    for name in purposes:
+        if law.purpose(name).custody == law.CUSTODIAN:
+            lifetimes[name] = purposes[name].lifetime
+    today = max(DeviceTime().wall() // 1000000000, BUILT) // law.DAY
+    try:
+        said = room.install(line.word, line.paths.bundles, line.paths.anchor, lifetimes, today, Sodium())
+    except room.BundleError as failure:
+        sys.stderr.write("oubli: " + str(failure) + "\n")
+        return 2
+    return line.show({"installed": said}, [said])
 
 
 def enrol(line: "Line") -> int:

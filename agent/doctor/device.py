@@ -4,13 +4,10 @@
 import os
 
 import agent
-from agent import law
 from agent.control import client
 from agent.doctor.catalogue import Finding
 from agent.runtime import files
 from agent.runtime.sodium import Sodium
-from agent.status import WARNING
-from agent.vault.bundle import Bundle
 
 RESERVE = 65536  # octets of flash for the ledger and what is written beside it before a rename
 _MTIME = 8
@@ -58,25 +55,6 @@ def flash(gateway: "Gateway") -> "Iterator[Finding]":
     free, needed = status[1] * status[4], max(0, gateway.config.mqtt.spool_bytes - held) + RESERVE
     if free < needed:
         yield Finding("flash", "free on flash: " + str(free) + " bytes; needed at most: " + str(needed))
-
-
-def keys(gateway: "Gateway") -> "Iterator[Finding]":
-    """Check that each purpose of custodian custody has keys, and for how long."""
-    names = [name for name in gateway.config.purposes if law.purpose(name).custody == law.CUSTODIAN]
-    if not names:
-        return
-    try:
-        bundle = Bundle(gateway.paths.bundles, gateway.paths.anchor, Sodium())
-    except (OSError, AttributeError):
-        return  # `libsodium` says so
-    for text in bundle.refused:
-        yield Finding("bundle-refused", text)
-    for name in names:
-        left = bundle.days_left(name, gateway.wall() // 1000000000 // law.DAY, gateway.config.purposes[name].lifetime)
-        if not left:
-            yield Finding("bundle-missing", name + ": no key of the custodian for today")
-        elif left <= WARNING:
-            yield Finding("bundle-ending", name + ": keys of the custodian for " + str(left) + " days")
 
 
 TYPE_CHECKING = False

@@ -2,8 +2,19 @@
 """One examination: every check once, what can be set right without harm, and the report of what is left."""
 
 from agent import canonical
-from agent.doctor import deferral, device, grounds, ruleset, tracking, uplink, verdict
+from agent.doctor import device, grounds, ruleset, tracking, uplink, verdict
 from agent.doctor.catalogue import NOTE
+
+
+def deferred(gateway: "Gateway") -> "Iterator[Finding]":
+    """Look at what `attribution` and `billing` need, where one of them is on: their rooms come in a package of their own."""
+    if "attribution" in gateway.config.purposes or "billing" in gateway.config.purposes:
+        from agent.doctor import deferral
+
+        for check in (deferral.purposes, deferral.keys):
+            for finding in check(gateway):
+                yield finding
+
 
 CHECKS = (
     tracking.switches,
@@ -14,7 +25,7 @@ CHECKS = (
     ruleset.rules,
     ruleset.modules,
     uplink.second_nat,
-    deferral.purposes,
+    deferred,
     uplink.broker,
     uplink.certificates,
     device.clock,
@@ -22,7 +33,6 @@ CHECKS = (
     device.swap,
     device.libsodium,
     device.flash,
-    device.keys,
     grounds.wording,
 )
 
@@ -76,7 +86,7 @@ def run(gateway: "Gateway", *, fix: bool, as_json: bool) -> int:
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Any, Iterator
 
     from agent.doctor.catalogue import Finding
     from agent.doctor.gateway import Gateway

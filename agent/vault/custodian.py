@@ -21,8 +21,8 @@ from agent import law
 from agent.runtime import files, memory
 from agent.runtime import sodium as crypto
 from agent.vault import keys, mending, sealed, segment
-from agent.vault.shelf import Shelf, parse_name
-from agent.vault.stores import PAGES
+from agent.vault.shelf import Shelf
+from agent.vault.stores import PAGES, parse_name
 from agent.vault.waiting import DAY, ROOM, Page
 
 SEGMENT_LIMIT = 1 << 20  # octets of a file at which it closes

@@ -5,11 +5,12 @@ A configuration that isn't accepted any more, a tmpfs that is full: the recorder
 days. What a former process of this boot kept is destroyed at its deadline all the same.
 """
 
+import os
+
 from agent import config, law
 from agent.runtime import files, memory
 from agent.runtime.sodium import Sodium
 from agent.vault import keys, ring, segment, stores
-from agent.vault.shelf import parse_name
 
 
 def destroy_due(root: str, boot: str, monotonic: int) -> int:
@@ -62,7 +63,7 @@ def erase_all(paths: "Paths", path: str) -> int:
     for folder, durable in folders:
         for name in list(files.names(folder)) if files.exists(folder) else ():
             segment_file = folder + "/" + name
-            if durable and parse_name(name) is None:
+            if durable and stores.parse_name(name) is None:
                 continue
             if not durable and files.size_of(segment_file):
                 region = memory.map_file(segment_file, files.size_of(segment_file), create=False)
@@ -72,6 +73,11 @@ def erase_all(paths: "Paths", path: str) -> int:
             gone += name != "chunks"
         if durable and files.exists(folder):
             files.sync_folder(folder)
+    if not stores.installed("location") and files.exists(paths.consents):
+        # The package that could let go of them in time isn't here any more.
+        for name in list(files.names(paths.consents)):
+            files.remove(paths.consents + "/" + name)
+        os.rmdir(paths.consents)
     return gone
 
 

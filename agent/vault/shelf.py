@@ -7,28 +7,14 @@ at most a day; the hours are rounded up, twice and once for each boot, so by the
 small numbers: a year of segments is a few kilobytes of a small heap, and what is due is found without a look at the files.
 """
 
-from agent.dates import date, day_of
 from agent.runtime import files
 from agent.vault import sealed
+from agent.vault.stores import name_of
 
 DAY = 86400
 NEVER = 1 << 29  # more days, seconds since a boot or hours than there will be
 SLACK = 2  # seconds; what goes earlier than this by the wall clock, quartz apart, was named by a clock that was stepped since
 PPM = 100  # how wrong a quartz may be
-
-
-def name_of(day: int, number: int) -> str:
-    """Return a segment's file name."""
-    return date(day) + "-%04x" % number
-
-
-def parse_name(name: str) -> "tuple[int, int] | None":
-    """Return (day, number) of a segment's file name, None where it is another file's."""
-    try:
-        day, number = day_of(name[:10]), int(name[11:], 16)
-    except ValueError:
-        return None
-    return (day, number) if name == name_of(day, number) else None
 
 
 class Shelf:

@@ -2,11 +2,42 @@
 """Which purposes keep a store on flash, and where; the rooms that write it are read only where one does, for they cost heap."""
 
 from agent import law
+from agent.dates import date, day_of
 from agent.runtime import files
 
 BY_CONSENT = ("services", "location")
 CONSENTS = 512  # that may have a key at once, for each of these purposes: so many slots of the key ring
 PAGES = 4  # days that records of one purpose can wait for at once: so many slots of the key ring
+PACKAGE = "the package oubli-purposes"  # brings the rooms of every purpose but `security`
+
+
+def installed(name: str) -> bool:
+    """Say whether the rooms of a purpose other than `security` are on this device, by its packer."""
+    try:
+        __import__("agent.vault." + name)
+    except ImportError:
+        return False
+    return True
+
+
+def homeless(config: "Config", paths: "Paths") -> bool:
+    """Say whether something is kept here that rooms which aren't installed would have to destroy in time (EXP-1)."""
+    kept = needed(config, paths) or files.exists(paths.consents) or files.exists(paths.run + "/blocks")
+    return bool(kept) and not installed("location")
+
+
+def name_of(day: int, number: int) -> str:
+    """Return the file name of a segment on flash."""
+    return date(day) + "-%04x" % number
+
+
+def parse_name(name: str) -> "tuple[int, int] | None":
+    """Return (day, number) of a segment's file name, None where it is another file's."""
+    try:
+        day, number = day_of(name[:10]), int(name[11:], 16)
+    except ValueError:
+        return None
+    return (day, number) if name == name_of(day, number) else None
 
 
 def needed(config: "Config", paths: "Paths") -> "list[str]":
