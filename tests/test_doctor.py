@@ -25,7 +25,7 @@ import trustme
 from cryptography import x509
 
 from agent import config as configuration
-from agent.doctor import deferral, device, examination, grounds, uplink
+from agent.doctor import deferral, examination, grounds, uplink
 from agent.doctor.catalogue import CATALOGUE, ERROR, NOTE, WARNING
 from agent.doctor.gateway import Gateway
 from host_sim import interpreters as host

@@ -19,20 +19,17 @@ from agent import config
 from tests.interpreters import PROJECT
 from tests.openwrt import gateway as roots
 from tests.openwrt import procd
-from tests.openwrt.trial import NEEDS, ONE, client, connected, recorded, run_script, status, wait_for
-from tools.package import apk, board, contents, ipk
+from tests.openwrt.trial import NEEDS, ONE, build, client, connected, recorded, run_script, status, wait_for
+from tools.package import board, packages
 
-WHEN = 1_790_000_000
 TERMINALS = 200
 COMMON = PROJECT / "boards/common"
 
 
 @pytest.fixture(scope="module")
-def built() -> tuple[bytes, bytes]:
-    """Give the ipk and the apk for x86-64."""
-    one = board.load("x86-64")
-    content = contents.files(one, WHEN)
-    return ipk.build(one, content, WHEN), apk.build(one, content, WHEN)
+def built() -> dict[str, tuple[bytes, bytes]]:
+    """Give each package's ipk and apk for x86-64."""
+    return build()
 
 
 # The scripts, in a gateway's root with busybox
@@ -47,17 +44,17 @@ def root(tmp_path):
 INSTALLED = pytest.mark.parametrize("form", ["ipk", "apk"])
 
 
-def install(root: Path, package: tuple[bytes, bytes], form: str) -> dict[str, str]:
-    return roots.unpack_ipk(package[0], root) if form == "ipk" else roots.unpack_apk(package[1], root)
+def install(root: Path, built: dict[str, tuple[bytes, bytes]], form: str, name: str = "oubli") -> dict[str, str]:
+    return roots.unpack_ipk(built[name][0], root) if form == "ipk" else roots.unpack_apk(built[name][1], root)
 
 
 @pytest.mark.needs("root", "busybox", "micropython")
 @INSTALLED
 def test_postinst_on_an_offline_root_makes_users_and_enables_and_starts_nothing(root, built, form):
     scripts = install(root, built, form)
-    (root / "tmp/postinst").write_text(scripts["postinst" if form == "ipk" else "post-install"])
+    (root / "tmp/oubli.postinst").write_text(scripts["postinst" if form == "ipk" else "post-install"])
     subprocess.run(
-        [root / "bin/busybox", "ash", root / "tmp/postinst"], check=True, env={"IPKG_INSTROOT": str(root), "PATH": os.environ["PATH"]}
+        [root / "bin/busybox", "ash", root / "tmp/oubli.postinst"], check=True, env={"IPKG_INSTROOT": str(root), "PATH": os.environ["PATH"]}
     )
     assert {line.split(":")[0] for line in (root / "etc/passwd").read_text().splitlines()} == {
         "root",
@@ -94,6 +91,12 @@ def device(root, built):
         yield gateway, scripts
 
 
+def add(gateway: roots.Gateway, built: dict[str, tuple[bytes, bytes]], *names: str) -> None:
+    """Lay further packages into a gateway."""
+    for name in names:
+        roots.unpack_apk(built[name][1], gateway.path)
+
+
 def installed(gateway: roots.Gateway, scripts: dict[str, str], name: str) -> None:
     run_script(gateway, scripts[name])
 
@@ -102,7 +105,7 @@ NETWORK = pytest.mark.needs(*NEEDS)
 
 
 @NETWORK
-def test_init_script_asks_procd_for_three_instances_under_their_users(device):
+def test_init_script_asks_procd_for_three_instances_under_their_users(device, built):
     gateway, scripts = device
     installed(gateway, scripts, "post-install")
     message = procd.service(recorded(gateway))
@@ -142,6 +145,10 @@ def test_init_script_asks_procd_for_three_instances_under_their_users(device):
     with (gateway.path / "etc/config/oubli").open("a") as file:
         file.write("config purpose 'location'\n\toption enabled '1'\n")
     (gateway.path / "usr/sbin/uhttpd").symlink_to("../../bin/busybox")
+    (gateway.path / "usr/bin/ndsctl").symlink_to("../../bin/busybox")
+    gateway.run("/bin/sh", "/etc/rc.common", "/etc/init.d/oubli", "reload")
+    assert set(procd.service(recorded(gateway))["instances"]) == {"recorder", "forwarder", "watch"}  # what isn't installed isn't started
+    add(gateway, built, "oubli-purposes")
     for medium in ("card", "absent"):
         (gateway.path / "mnt" / medium).mkdir(parents=True)
     gateway.run("/bin/busybox", "mount", "-t", "tmpfs", "none", "/mnt/card")
@@ -159,7 +166,6 @@ def test_init_script_asks_procd_for_three_instances_under_their_users(device):
     gateway.run("/bin/sh", "/etc/rc.common", "/etc/init.d/oubli", "reload")
     assert "/mnt/card" not in procd.service(recorded(gateway))["instances"]["recorder"]["jail"]["mount"]
     # openNDS talks to root alone: its list comes to the jail by a folder that only root changes.
-    (gateway.path / "usr/bin/ndsctl").symlink_to("../../bin/busybox")
     with (gateway.path / "etc/config/oubli").open("a") as file:
         file.write("config purpose 'billing'\n\toption enabled '1'\n")
     gateway.run("/bin/sh", "/etc/rc.common", "/etc/init.d/oubli", "reload")
@@ -228,14 +234,14 @@ def test_package_is_installed_started_killed_upgraded_and_removed_without_residu
         kept = (gateway.path / "lib/upgrade/keep.d/oubli").read_text().splitlines()
         assert "/srv/oubli/" in kept
         # What runs ends before its files are exchanged: procd alone would let it run on, for its command is the same.
-        fresh = roots.unpack_apk(built[1], gateway.path / "fresh")
+        fresh = roots.unpack_apk(built["oubli"][1], gateway.path / "fresh")
         installed(gateway, fresh, "pre-upgrade")
         recorder = service.running["recorder"]
         service.update(procd.service(recorded(gateway)))
         assert (recorder.returncode, service.running) == (0, {})
         shutil.rmtree(gateway.path / "fresh")
         (gateway.path / "etc/config/oubli").rename(gateway.path / "etc/config/oubli.kept")
-        roots.unpack_apk(built[1], gateway.path)
+        roots.unpack_apk(built["oubli"][1], gateway.path)
         (gateway.path / "etc/config/oubli.kept").rename(gateway.path / "etc/config/oubli")
         installed(gateway, fresh, "post-upgrade")
         assert (gateway.path / "etc/config/oubli").read_text() == settings
@@ -245,7 +251,7 @@ def test_package_is_installed_started_killed_upgraded_and_removed_without_residu
         service.stop()
     installed(gateway, scripts, "pre-deinstall")
     for path in (gateway.path / "lib/apk/packages/oubli.list").read_text().split():
-        if path not in contents.CONFFILES:
+        if path != packages.CONFIG:
             (gateway.path / path.lstrip("/")).unlink(missing_ok=True)
     database = {f"lib/apk/packages/oubli.{ending}" for ending in ("conffiles", "conffiles_static", "list")}  # apk removes its own
     assert {path.as_posix() for path in files() - before} == database | {"etc/config/oubli", "sbin/ujail"}  # an operator's settings stay
@@ -319,8 +325,9 @@ def test_mount_hotplug_gives_the_recorder_its_medium(root, action, runs, asked):
 
 
 @NETWORK
-def test_rpcd_plugin_and_page_answer_by_their_contracts(device):
+def test_rpcd_plugin_and_page_answer_by_their_contracts(device, built):
     gateway, scripts = device
+    add(gateway, built, "oubli-purposes", "luci-app-oubli")
     plugin = "/usr/libexec/rpcd/oubli"
     methods = json.loads(gateway.run(plugin, "list").stdout)
     allowed = json.loads((gateway.path / "usr/share/rpcd/acl.d/oubli.json").read_text())["luci-app-oubli"]["read"]["ubus"]["oubli"]

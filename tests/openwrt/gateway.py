@@ -193,6 +193,11 @@ def ipk_scripts(package: bytes) -> dict[str, str]:
         return {member.name[2:]: octets_of(tar, member.name).decode() for member in tar.getmembers() if member.isfile()}
 
 
+def name_of(scripts: dict[str, str]) -> str:
+    """Return the name of a package, by its control file."""
+    return scripts["control"].partition("\n")[0].removeprefix("Package: ")
+
+
 def unpack_ipk(package: bytes, root: Path) -> dict[str, str]:
     """Lay an ipk into a root as opkg does, a conffile that is there stays; control and list go below /usr/lib/opkg/info.
 
@@ -209,11 +214,14 @@ def unpack_ipk(package: bytes, root: Path) -> dict[str, str]:
         (root / path[1:]).write_bytes(octets)
     info = root / "usr/lib/opkg/info"
     info.mkdir(parents=True, exist_ok=True)
-    if (info / "oubli.list").exists():
-        for path in {*(info / "oubli.list").read_text().split()} - {*listed}:
+    name = name_of(scripts)
+    others = {path for file in info.glob("*.list") if file.stem != name for path in file.read_text().split()}
+    assert not others & {*listed}, others & {*listed}  # opkg refuses a file of another package
+    if (info / f"{name}.list").exists():
+        for path in {*(info / f"{name}.list").read_text().split()} - {*listed}:
             (root / path[1:]).unlink(missing_ok=True)
-    (info / "oubli.control").write_text(scripts["control"])
-    (info / "oubli.list").write_text("".join(path + "\n" for path in listed))
+    (info / f"{name}.control").write_text(scripts["control"])
+    (info / f"{name}.list").write_text("".join(path + "\n" for path in listed))
     return scripts
 
 
@@ -229,4 +237,4 @@ def unpack_apk(package: bytes, root: Path) -> dict[str, str]:
         place.write_bytes(octets)
         place.chmod(entry[apk.FI_ACL][apk.ACL_MODE])
     scripts: Any = contents.root[apk.PKG_SCRIPTS]
-    return {name: scripts[slot].decode() for name, slot in apk.SCRIPT_SLOTS.items()}
+    return {name: scripts[slot].decode() for name, slot in apk.SCRIPT_SLOTS.items() if slot in scripts}

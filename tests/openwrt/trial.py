@@ -11,12 +11,14 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from tests.openwrt import gateway as roots
+from tools.package import apk, board, contents, ipk
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
 LAN = "10.77.1"
+WHEN = 1_790_000_000
 NEEDS = ("root", "busybox", "micropython", "nft", "ip", "conntrack", "setpriv", "nsenter")
 ONE = "import socket; socket.socket(2, 2).sendto(b'x', ('{}', 9))"  # a connection
 EACH = """
@@ -65,11 +67,19 @@ def client(gateway: roots.Gateway, phones: int = 1) -> Iterator[Callable[[], Non
         phone.stdin.close()
 
 
-def run_script(gateway: roots.Gateway, text: str, *env: str) -> None:
+def build(name: str = "x86-64") -> dict[str, tuple[bytes, bytes]]:
+    """Return each package's ipk and apk for a board, by its name."""
+    one = board.load(name)
+    parts = contents.cut(contents.files(one, WHEN)).items()
+    return {package.name: (ipk.build(one, package, part, WHEN), apk.build(one, package, part, WHEN)) for package, part in parts}
+
+
+def run_script(gateway: roots.Gateway, text: str, *env: str, package: str = "oubli") -> None:
     """Run one of a package's scripts inside."""
-    (gateway.path / "script").write_text(text)
-    gateway.run("/bin/sh", "/script", env=env)
-    (gateway.path / "script").unlink()
+    script = gateway.path / f"{package}.script"
+    script.write_text(text)
+    gateway.run("/bin/sh", f"/{script.name}", env=env)
+    script.unlink()
 
 
 def recorded(gateway: roots.Gateway) -> str:

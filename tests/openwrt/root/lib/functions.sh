@@ -1,16 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 # shellcheck shell=sh
 # Stands in for OpenWrt's functions.sh: what the scripts of a package call, on a running system and on an offline root.
-_lists() { cat "$1/lib/apk/packages/oubli.list" "$1/usr/lib/opkg/info/oubli.list" 2>/dev/null; }
+# Which package: apk's scripts export its name, opkg's are called NAME.postinst.
+_package() { _name=${pkgname:-$(basename "${1%.*}")}; }
+_lists() { cat "$1/lib/apk/packages/$_name.list" "$1/usr/lib/opkg/info/$_name.list" 2>/dev/null; }
 _users() {
-	cat "$1/lib/apk/packages/oubli.rusers" 2>/dev/null || sed -n 's/^Require-User: *//p' "$1/usr/lib/opkg/info/oubli.control"
+	cat "$1/lib/apk/packages/$_name.rusers" 2>/dev/null || sed -n 's/^Require-User: *//p' "$1/usr/lib/opkg/info/$_name.control" 2>/dev/null
 }
 add_group_and_user() {
+	_package "${1:-}"
 	_root=${IPKG_INSTROOT:-}
 	for _tuple in $(_users "$_root"); do
 		_user=${_tuple%%:*} _group=${_tuple#*:}
-		for _name in $_group $_user; do
-			grep -q "^$_name:" "$_root/etc/group" || echo "$_name:x:$((32768 + $(wc -l <"$_root/etc/group"))):" >>"$_root/etc/group"
+		for _entry in $_group $_user; do
+			grep -q "^$_entry:" "$_root/etc/group" || echo "$_entry:x:$((32768 + $(wc -l <"$_root/etc/group"))):" >>"$_root/etc/group"
 		done
 		[ -n "$_user" ] || continue
 		_gid=$(sed -n "s/^$_group:x:\([0-9]*\):.*/\1/p" "$_root/etc/group")
@@ -20,7 +23,7 @@ add_group_and_user() {
 }
 default_postinst() {
 	_root=${IPKG_INSTROOT:-}
-	add_group_and_user
+	add_group_and_user "${1:-}"
 	if [ -z "$_root" ]; then
 		for _file in $(_lists "" | grep '^/etc/uci-defaults/'); do
 			# shellcheck disable=SC1090
@@ -33,6 +36,7 @@ default_postinst() {
 	done
 }
 default_prerm() {
+	_package "${1:-}"
 	_root=${IPKG_INSTROOT:-}
 	for _file in $(_lists "$_root" | grep '^/etc/init.d/'); do
 		[ "${_root:-${PKG_UPGRADE:-}}" = 1 ] || /bin/sh "$_root/etc/rc.common" "$_root$_file" disable
