@@ -44,6 +44,7 @@ SLEWED = SECOND // 2  # less between two looks is no step
 LIFETIMES = {"20m": (20 * MINUTE, MINUTE), "2h": (2 * HOUR, MINUTE), "24h": (DAY, HOUR), "7d": (7 * DAY, HOUR)}  # lifetime, window
 AMOUNTS = [10 * SECOND, 2 * MINUTE, HOUR, 23 * HOUR, 10 * DAY, 5 * YEAR]  # of steps, at most
 STEPS = 20
+COUNT = 20_000  # as many as are lived where there is time enough
 _ADDRESS, _SERVER, _WAN = b"\xc0\xa8\x01\x0a", b"\xc6\x12\x00\x01", b"\xcb\x00\x71\x01"
 
 
@@ -413,12 +414,12 @@ def live(seed: int, device: Device, folder: Path, steps: int = STEPS) -> History
     return history
 
 
-def soak(seed: int, seconds: float) -> dict[str, Any]:
-    """Live histories for so long, beginning with a seed; returns the figures, with what was found."""
+def soak(seed: int, seconds: float, count: int = COUNT) -> dict[str, Any]:
+    """Live so many histories, or for so long, beginning with a seed; returns the figures, with what was found."""
     draw, end = Random(seed), time.monotonic() + seconds
     figures: dict[str, Any] = {"histories": 0, "looks": 0, "latest_s": 0.0, "findings": []}
     with scratch("oubli-sim-") as folder:
-        while time.monotonic() < end:
+        while figures["histories"] < count and time.monotonic() < end:
             try:
                 history = live(draw.randrange(1 << 48), Here(), Path(folder) / "device")
             except HistoryError as failure:

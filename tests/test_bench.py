@@ -22,6 +22,7 @@ from tests.interpreters import PROJECT
 from tools.bench import __main__ as bench
 from tools.bench import (
     capture,
+    entropy,
     everything,
     exporter,
     flows,
@@ -266,7 +267,17 @@ def test_every_store_keeps_what_it_is_given_and_says_what_that_takes(store, some
         octets, seconds = store.keep(made, tmp_path)
     assert seconds > 0
     least = 0.5 if store.name != "oubli port blocks" else 0.001  # a row a terminal
-    assert stores.entropy(some) * len(some) * least < octets < 200 * len(some)
+    assert entropy.independent(some) * len(some) * least < octets < 200 * len(some)
+
+
+def test_entropy_is_what_is_known_of_a_made_up_crowd(some):
+    """A fair coin has one bit; what another field tells has none; a value of its own each time has all that a count can show."""
+    coin, twice = [number & 1 for number in range(4000)], [number % 4000 for number in range(8000)]
+    assert entropy.bits(coin) == pytest.approx(1, abs=0.001)
+    assert entropy.given(coin, coin) == pytest.approx(0, abs=0.001)
+    assert entropy.given(coin, [number % 3 for number in range(4000)]) == pytest.approx(1, abs=0.01)
+    assert entropy.bits(twice) == pytest.approx(12, abs=0.5)
+    assert 0 < entropy.joint(some) < entropy.independent(some) < 20
 
 
 @pytest.mark.needs("root", "ip", "nft", "conntrack", "ulogd")

@@ -464,6 +464,12 @@ class Remotely:
 
 
 @pytest.mark.needs("micropython")
+def test_a_soak_ends_when_it_has_lived_as_many_as_it_should():
+    said = histories.soak(7, 3600, 2)
+    assert (said["histories"], said["findings"]) == (2, [])
+    assert said["looks"] > 2 * histories.STEPS
+
+
 def test_histories_hold_on_micropython_too(in_memory):
     device = Remotely("micropython")
     for seed in range(6):

@@ -6,19 +6,15 @@ equal. Times are kept to 100 ms by oubli's security, to a second by oubli's attr
 gives them (ns) by the others. nfdump's CPU is that of writing its file again, without receiving. `port blocks` is what attribution keeps
 by default: a row when a terminal's block or IPv6 address begins to be used, and one when that is over.
 
-`entropy` is no store: the sum of each field's entropy over the day, fields taken as independent, times to 100 ms. Counted frequencies
-make it too small (a value that came once could have been another one), hence Miller and Madow's correction (1955); what depends on
-another field makes it too large.
+`entropy` is no store: tools.bench.entropy, over the day. Rows are held against the one that takes fields as independent.
 """
 
 import csv
 import lzma
-import math
 import sqlite3
 import time
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Sequence
-from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NamedTuple
@@ -29,11 +25,10 @@ from pyarrow import parquet
 
 from agent import law
 from agent.runtime.sodium import Sodium
-from agent.summary.services import service_of
 from agent.vault import attribution, keys, ring
 from agent.vault.custodian import Custodian
 from host_sim import plots
-from tools.bench import exporter, logged, machine
+from tools.bench import entropy, exporter, logged, machine
 from tools.bench.population import SECOND, Population, Row, cafe, thousand
 from tools.bench.rounds import Tell, interleaved, spread
 from tools.bench.sheets import Chart, Sheet
@@ -162,11 +157,11 @@ def _custodian(records: Sequence[tuple[int, attribution.Record]], folder: Path) 
         lambda: 0, lambda: 0, _unexpected,
     )  # fmt: skip
     before = time.process_time()
-    ticked = 0
+    ticked, boot = 0, records[0][0] - SECOND
     for heard, record in records:
         if heard - ticked >= SECOND:
             ticked = heard
-            store.tick(ticked, ticked, trusted=True)
+            store.tick(ticked, ticked - boot, trusted=True)
         if store.append(record.start, attribution.pack(record)) != "kept":
             raise RuntimeError("a record isn't kept")
     store.close()
@@ -209,28 +204,6 @@ def xz(population: Population, folder: Path) -> tuple[int, float]:
     return _size(folder), time.process_time() - before
 
 
-def entropy(rows: Sequence[Row]) -> float:
-    """Return octets a connection: each field's entropy; the terminal, and volumes less headers beside packets."""
-    ends = sorted(row.end // (SECOND // 10) for row in rows)
-    columns: list[list[Any]] = [
-        [(row.address, row.mac) for row in rows],
-        [(row.protocol, service_of(row.protocol, row.destination_port)) for row in rows],
-        [row.source_port for row in rows],
-        [row.translated_port != row.source_port for row in rows],
-        [(row.end - row.start) // (SECOND // 10) for row in rows],
-        [(row.packets_up, row.packets_down) for row in rows],
-        [row.bytes_up for row in rows],
-        [row.bytes_down for row in rows],
-        [after - before for before, after in pairwise(ends)],
-    ]
-    bits = 0.0
-    for column in columns:
-        counts = Counter(column)
-        bits -= sum(count / len(column) * math.log2(count / len(column)) for count in counts.values())
-        bits += (len(counts) - 1) / (2 * len(column)) * math.log2(math.e)
-    return bits / 8
-
-
 class Store(NamedTuple):
     """One way to keep connections. `keep` returns octets and CPU seconds; `needs` are commands."""
 
@@ -270,7 +243,7 @@ def measure(rounds: int, tell: Tell) -> dict[str, Any]:
     """Measure every store on both populations; RuntimeError where one lost something."""
     tell("a café's day")
     day = cafe()
-    limit = entropy(day)
+    limit = entropy.independent(day)
     lacking = {one.name: lacks for one in STORES if (lacks := machine.lacks(one.needs, root=one.root))}
     here = [one for one in STORES if one.name not in lacking]
     with Population("a café's day", day) as whole, Population("one segment", thousand(day)) as segment:
@@ -288,7 +261,14 @@ def measure(rounds: int, tell: Tell) -> dict[str, Any]:
                 row = {"name": store.name, "population": population.name, "connections": count, "bytes_per_connection": round(octets, 2)}
                 rows.append({**row, **cpu, "of_entropy": round(octets / limit, 2), "fields": store.fields})
         leases = len({(row.address, row.mac) for row in day})
-    return {"rows": rows, "entropy": round(limit, 2), "leases": leases, "rounds": rounds, "missing": lacking}
+    return {
+        "rows": rows,
+        "entropy": round(limit, 2),
+        "joint": round(entropy.joint(day), 2),
+        "leases": leases,
+        "rounds": rounds,
+        "missing": lacking,
+    }
 
 
 def octets(result: dict[str, Any], population: str = "a café's day") -> dict[str, float]:
@@ -301,7 +281,8 @@ def sheets(result: dict[str, Any]) -> list[Sheet]:
     day = octets(result)
     each = day["oubli port blocks"] / day["oubli attribution"]
     note = (
-        f"entropy of the day's fields: {result['entropy']:.1f} octets; port blocks: {result['leases']} leases, {each:.1%} of attribution's"
+        f"entropy of the day's fields: {result['entropy']:.1f} octets as independent, {result['joint']:.1f} where one tells of another; "
+        f"port blocks: {result['leases']} leases, {each:.1%} of attribution's"
     )
     lacking = "".join(f"; not measured: {name}, for want of {', '.join(lacks)}" for name, lacks in result["missing"].items())
     made = []
