@@ -21,13 +21,14 @@ from agent import VERSION, config
 from tests.interpreters import PROJECT
 from tests.openwrt import gateway as roots
 from tests.openwrt import procd
-from tests.openwrt.trial import NEEDS, build, client, connected, recorded, run_script, status, wait_for
+from tests.openwrt.trial import LAN, NEEDS, build, client, connected, recorded, run_script, status, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
 FORMER = PROJECT / "tests/vectors/former/oubli_0.1.0-r1_x86_64.ipk"
+WHOLE = PROJECT / "tests/vectors/former/oubli_0.2.0-r1_x86_64.ipk"  # the last that was one package
 LATER = "PKG_UPGRADE=1"
 HOUR = 3600 * 10**9
 pytestmark = pytest.mark.needs(*NEEDS)
@@ -51,30 +52,39 @@ class Device:
     def __init__(self, gateway: roots.Gateway) -> None:
         self.gateway = gateway
         self.root = gateway.path
-        self.scripts: dict[str, str] = {}
+        self.scripts: dict[str, dict[str, str]] = {}  # of each package that is there
         self.service = procd.Procd({"instances": {}}, gateway.start)
+
+    def _run(self, name: str, text: str | None, *env: str) -> None:
+        """Run a script of a package, and let procd do what it was told."""
+        if text:
+            run_script(self.gateway, text, *env, package=name)
+            if self.gateway.run("/bin/sh", "-c", "cd /tmp && ls procd.calls", check=False).returncode == 0:
+                self.service.update(procd.service(recorded(self.gateway)))
 
     def install(self, package: bytes) -> None:
         """Install a package, or put it in the place of the one that is there, as opkg does."""
-        fresh, upgrade = roots.ipk_scripts(package), (LATER,) if self.scripts else ()
-        steps = [self.scripts["prerm"]] if self.scripts else []
-        for text in [*steps, fresh.get("preinst", "")]:
-            run_script(self.gateway, text, *upgrade)
-        if self.scripts:
-            self.service.update(procd.service(recorded(self.gateway)))
-        self.scripts = roots.unpack_ipk(package, self.root)
-        run_script(self.gateway, self.scripts["postinst"], *upgrade)
-        self.service.update(procd.service(recorded(self.gateway)))
+        fresh = roots.ipk_scripts(package)
+        name = roots.name_of(fresh)
+        former = self.scripts.get(name, {})
+        upgrade = (LATER,) if former else ()
+        self._run(name, former.get("prerm"), *upgrade)
+        self._run(name, fresh.get("preinst"), *upgrade)
+        self.scripts[name] = roots.unpack_ipk(package, self.root)
+        self._run(name, former.get("postrm"), *upgrade)
+        self._run(name, fresh["postinst"], *upgrade)
 
-    def remove(self) -> None:
-        """Remove the package as opkg does: its files, but for the configuration files, and what opkg keeps of it."""
-        run_script(self.gateway, self.scripts["prerm"])
+    def remove(self, name: str = "oubli") -> None:
+        """Remove a package as opkg does: its files, but for the configuration files, and what opkg keeps of it."""
+        scripts = self.scripts.pop(name)
+        self._run(name, scripts["prerm"])
         info = self.root / "usr/lib/opkg/info"
-        for path in (info / "oubli.list").read_text().split():
-            if path not in self.scripts["conffiles"].split():
+        for path in (info / f"{name}.list").read_text().split():
+            if path not in scripts["conffiles"].split():
                 (self.root / path[1:]).unlink(missing_ok=True)
-        for file in info.glob("oubli.*"):
+        for file in info.glob(f"{name}.*"):
             file.unlink()
+        self._run(name, scripts.get("postrm"))
 
     def status(self) -> dict[str, Any]:
         """Return the status once a recorder answers."""
@@ -104,6 +114,12 @@ class Device:
     def stop(self) -> None:
         """Stop the service."""
         self.gateway.run("/bin/sh", "/etc/rc.common", "/etc/init.d/oubli", "stop")
+        self.service.update(procd.service(recorded(self.gateway)))
+
+    def restart(self) -> None:
+        """Stop the service and start it."""
+        self.stop()
+        self.gateway.run("/bin/sh", "/etc/rc.common", "/etc/init.d/oubli", "start")
         self.service.update(procd.service(recorded(self.gateway)))
 
     def settings(self) -> str:
@@ -166,6 +182,54 @@ def test_upgrade_goes_on_with_what_was_kept_and_so_does_the_step_back(device, re
     refused = device.gateway.run("/usr/bin/oubli", "recorder", check=False)
     assert refused.returncode != 0
     assert re.fullmatch(r"[^\n]*/etc/config/oubli:\d+: section 'vault': unknown [^\n]*\n", refused.stderr), refused.stderr
+
+
+def test_the_one_package_of_before_becomes_two_and_forgets_what_goes_with_the_second(device):
+    """EXP-1, L34-V-3: 0.2.0 with a consent, `oubli` alone in its place, then with `oubli-purposes`, then without it again."""
+    made = {name: package for name, (package, _) in build().items()}
+    path = device.root / "etc/config/oubli"
+    with client(device.gateway) as connect:
+        device.install(WHOLE.read_bytes())
+        assert device.version() == "oubli 0.2.0\n"
+        path.write_text(device.settings().replace("config purpose 'services'", "config purpose 'services'\n\toption enabled '1'"))
+        device.restart()
+        former = device.capture(3, connect)
+        words = ("--terminal", f"{LAN}.2", "--purposes", "services", "--categories", "connections", "--third-parties", "none")
+        device.gateway.run("/usr/bin/oubli", "consent", "grant", *words, "--days", "1", "--text", "1.fr")
+        assert device.status()["consents"]["active"] == 1
+        ledger = device.ledger()
+
+        device.install(made["oubli"])
+        assert device.version() == f"oubli {VERSION}\n"
+        line = device.settings().splitlines().index("config purpose 'services'") + 1
+        refusal = f"oubli: /etc/config/oubli:{line}: services.enabled: the package oubli-purposes isn't installed "
+        for verb in ("recorder", "doctor"):
+            done = device.gateway.run("/usr/bin/oubli", verb, check=False)
+            assert (done.returncode, done.stderr.count("\n"), done.stderr.startswith(refusal)) == (2, 1, True), done
+        assert not (device.root / "usr/lib/oubli/agent/consented.mpy").exists()
+
+        device.install(made["oubli-purposes"])
+        here = device.status()
+        assert here["consents"]["active"] == 1
+        assert here["purposes"]["security"]["records"] == former["purposes"]["security"]["records"]
+        assert device.ledger() == ledger
+        device.install(made["oubli-purposes"])  # the same once more, as an upgrade
+        kept = device.capture(1, connect)
+        assert kept["consents"]["active"] == 1
+
+        device.remove("oubli-purposes")
+        done = device.gateway.run("/usr/bin/oubli", "recorder", check=False)
+        assert (done.returncode, done.stderr.startswith(refusal)) == (2, True), done
+        assert not [name for name in ("consents", "device.key", "vault") if (device.root / "srv/oubli" / name).exists()]
+        path.write_text(device.settings().replace("\toption enabled '1'", "\toption enabled '0'"))
+        device.restart()
+        here = device.status()
+        assert here["consents"] is None
+        # Fewer purposes, fewer keys: the ring of keys is laid anew, and what that costs is counted.
+        assert here["counters"]["lost: ring resized"] == kept["purposes"]["security"]["records"] > 3
+        assert device.ledger() == ledger
+    device.remove()
+    assert not (device.root / "srv/oubli").exists()
 
 
 @pytest.mark.needs("mips", "binfmt_misc")
