@@ -2,7 +2,7 @@
 """The way from the gateway to the broker, as a relay on loopback that can be cut and that can be slow.
 
 The broker and whoever listens to it stay up; the forwarder meets a connection that is refused or ends in the middle, as on a
-device whose uplink is gone.
+device whose uplink is gone. What is under way arrives so long after it was sent, in its order; a way that is cut loses it.
 """
 
 import contextlib
@@ -10,8 +10,10 @@ import selectors
 import socket
 import threading
 import time
+from collections import deque
 
 _READ = 65536
+_LOOK = 0.2  # seconds between two looks whether it has been closed
 
 
 class Link:
@@ -23,6 +25,7 @@ class Link:
         self.port: int = self._listener.getsockname()[1]
         self._up = True
         self._pairs: dict[socket.socket, socket.socket] = {}
+        self._under_way: deque[tuple[float, socket.socket, bytes]] = deque()  # when it arrives, from whom; nothing: the end
         self._lock = threading.Lock()
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._listener, selectors.EVENT_READ)
@@ -45,12 +48,16 @@ class Link:
 
     def _serve(self) -> None:
         while not self._closed:
-            for key, _ in self._selector.select(0.2):
+            wait = self._under_way[0][0] - time.monotonic() if self._under_way else _LOOK
+            for key, _ in self._selector.select(max(0.0, min(wait, _LOOK))):
                 with self._lock, contextlib.suppress(OSError):  # one connection's end is not the relay's
                     if key.fileobj is self._listener:
                         self._accept()
                     elif isinstance(key.fileobj, socket.socket) and key.fileobj in self._pairs:
-                        self._carry(key.fileobj)
+                        self._read(key.fileobj)
+            with self._lock:
+                while self._under_way and self._under_way[0][0] <= time.monotonic():
+                    self._deliver(*self._under_way.popleft()[1:])
 
     def _accept(self) -> None:
         one, _ = self._listener.accept()
@@ -67,16 +74,22 @@ class Link:
             self._pairs[this] = that
             self._selector.register(this, selectors.EVENT_READ)
 
-    def _carry(self, one: socket.socket) -> None:
-        try:
+    def _read(self, one: socket.socket) -> None:
+        data = b""
+        with contextlib.suppress(OSError):
             data = one.recv(_READ)
+        if not data:
+            self._selector.unregister(one)  # it would be readable for ever
+        self._under_way.append((time.monotonic() + self._latency, one, data))
+
+    def _deliver(self, one: socket.socket, data: bytes) -> None:
+        other = self._pairs.get(one)
+        if other is None:
+            return  # cut meanwhile
+        with contextlib.suppress(OSError):
             if data:
-                if self._latency:
-                    time.sleep(self._latency)
-                self._pairs[one].sendall(data)
+                other.sendall(data)
                 return
-        except OSError:
-            pass
         self._drop(one)
 
     def _drop(self, one: socket.socket) -> None:

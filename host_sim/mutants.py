@@ -101,6 +101,18 @@ what = "uplink lost"
 at = 0.815
 minutes = 3
 """,
+    "far": """
+description = "A bar's noon, a satellite away from its broker"
+[time]
+start = 2026-11-25T11:00:00Z
+days = 0.1
+[people]
+visitors = 20
+[network]
+latency = 300
+[gateway]
+lifetime = "1h"
+""",
     "two days": """
 description = "A quiet venue over the change of an agent-day"
 [time]
@@ -243,6 +255,11 @@ MUTANTS = (
     Mutant("removed-before-sent", "a message of the eleventh slot is removed and not sent", "noon", "delivered", True,
         "forwarder.py", "            if text:\n",
         '            if text and name.endswith("-10"):\n                files.remove(path)\n            elif text:\n'),
+    Mutant("slow-is-sent-again", "an acknowledgement that takes half a second is taken for none", "far", "delivered", True,
+        "forwarder.py", "                client.publish(topics.summary(self._gateway, metric(name)), text)\n",
+        "                client.publish(topics.summary(self._gateway, metric(name)), text)\n"
+        "                if self._source.monotonic() - monotonic > 500000000:\n"
+        "                    client.publish(topics.summary(self._gateway, metric(name)), text)\n"),
     Mutant("network-socket", "the recorder holds a network socket (L34-VI-2)", "noon", "apart", True,
         "recorder.py", "        self._log = log\n",
         "        import socket\n\n        self.held = socket.socket(socket.AF_INET, socket.SOCK_STREAM)\n        self._log = log\n"),

@@ -149,6 +149,7 @@ KEYS = (
     Key("network", "addresses", 1000, _number(2, 60_000, whole=True), "DHCP pool, given out in turn"),
     Key("network", "dual_stack", 0.6, _number(0, 1), "share of connections of an IPv6 device that take IPv6"),
     Key("network", "table", 16384, _number(64, 262_144, whole=True), "nf_conntrack_max: a full table makes no connections"),
+    Key("network", "latency", 0, _number(0, 5000), "ms to the broker, and as much back; they pass for real"),
     *(Key("network.timeouts", name, seconds, _number(1, 500_000, whole=True), "seconds") for name, seconds in TIMEOUTS.items()),
     Key("clock", "shows", "right", _shown, "what the clock shows after a boot: right, or a time", '"right"'),
     Key("clock", "drift", 0, _number(-500, 500, whole=True), "parts in a million by which the quartz runs fast"),
@@ -226,6 +227,7 @@ class Scenario:
     lifetime_text: str
     lifetime: int
     table: int = 16384
+    latency: float = 0
     shows: int | None = None
     drift: int = 0
     first: float = 1
@@ -373,6 +375,7 @@ class _Checker:
             lifetime_text=tables["gateway"].get("lifetime", "24h"),
             lifetime=gateway["lifetime"],
             table=network["table"],
+            latency=network["latency"],
             shows=None if isinstance(shows, str) else int(shows.timestamp()) * 1_000_000_000,
             drift=clock["drift"],
             first=clock["first"],

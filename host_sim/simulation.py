@@ -331,7 +331,7 @@ class Simulation:
             root.mkdir()
             broker = Broker(folder)
             stack.callback(broker.close)
-            link = Link(broker.port)
+            link = Link(broker.port, self.scenario.latency / 1000)
             stack.callback(link.close)
             identity = "".join(_BASE32[self.seed >> shift & 31] for shift in range(0, 80, 5))
             one = self.scenario

@@ -10,12 +10,15 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from agent.forward import mqtt_paho, mqtt_small
 from host_sim import scenario as scenarios
 from host_sim.auditor import Auditor
+from host_sim.broker import Broker
 from host_sim.days import DAY, HOUR, SHIFT, Days
 from host_sim.device_clock import SECOND, DeviceClock
 from host_sim.happenings import SENTENCES
@@ -196,6 +199,65 @@ def test_a_link_that_is_cut_ends_what_it_carries_and_carries_again_when_it_is_ba
         finally:
             link.close()
     assert not any(thread.name == "link" for thread in threading.enumerate())
+
+
+def test_a_link_with_latency_delivers_late_in_order_and_keeps_on_taking() -> None:
+    """Each way by itself; twenty that are sent one after the other arrive after one latency, not after twenty; so does the end."""
+    latency, parts = 0.4, [bytes([65 + place]) for place in range(20)]
+    with socket.create_server(("127.0.0.1", 0)) as peer:
+        link = Link(peer.getsockname()[1], latency)
+        try:
+            with socket.create_connection(("127.0.0.1", link.port), 60) as one:
+                other, _ = peer.accept()
+                other.settimeout(60)
+                began = time.monotonic()
+                for part in parts:
+                    one.sendall(part)
+                other.sendall(b"meanwhile")
+                one.shutdown(socket.SHUT_WR)
+                came = other.recv(1)
+                first = time.monotonic() - began
+                while more := other.recv(100):
+                    came += more
+                last = time.monotonic() - began
+                assert came == b"".join(parts)
+                assert latency <= first <= last < latency * len(parts)
+                other.close()
+        finally:
+            link.close()
+
+
+@pytest.mark.needs("mosquitto")
+def test_the_forwarder_waits_for_the_acknowledgement_that_is_under_way(tmp_path: Path) -> None:
+    """Both clients: the way there and back, for CONNACK and for PUBACK; nothing is sent again meanwhile."""
+    broker, latency = Broker(tmp_path), 0.3
+    link = Link(broker.port, latency)
+    try:
+        kinds: tuple[type[mqtt_paho.Client | mqtt_small.Client], ...] = (mqtt_paho.Client, mqtt_small.Client)
+        for place, kind in enumerate(kinds):
+            client = kind("127.0.0.1", link.port, f"client-{place}", "oubli/will", b"gone")
+            for act in (client.connect, lambda client=client, place=place: client.publish(f"oubli/{place}", b"here")):
+                began = time.monotonic()
+                act()
+                assert time.monotonic() - began >= 2 * latency
+            client.close()
+        deadline = time.monotonic() + 60
+        while broker.count("oubli/1") < 1:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        assert broker.messages == [("oubli/0", b"here"), ("oubli/1", b"here")]
+    finally:
+        link.close()
+        broker.close()
+
+
+@pytest.mark.needs("mosquitto")
+def test_latency_changes_no_output(tmp_path: Path) -> None:
+    """A bar far from its broker: the auditor is content, and messages, records and events are those of a bar that is near."""
+    far = court("far", tmp_path)
+    lived = [Simulation(one, SEED, "cpython", None).run() for one in (far, replace(far, latency=0))]
+    assert all(one.passed for one in lived), [one.violation for one in lived]
+    assert lived[0].digests == lived[1].digests
 
 
 def _ended(one: socket.socket) -> bool:
