@@ -122,12 +122,14 @@ def test_what_a_recorder_did_not_hear_of_is_lost(monkeypatch):
     Most of the table is filled while they listen, as most of a flush of 150,000 is.
     """
     monkeypatch.setattr(capture, "_FIRST", 200 / capture.limit())
-    made = [recorder("deaf", "-c", DEAF), recorder("whole", "-m", "agent")]
-    deaf, whole = capture.measure({"flush": FLOWS}, 50, 1, made, untold)["rows"]
+    made = [recorder("oubli deaf", "-c", DEAF), recorder("oubli whole", "-m", "agent")]
+    result = capture.measure({"flush": FLOWS}, 50, 1, made, untold)
+    deaf, whole = result["rows"]
     assert (whole["connections"], whole["lost"]) == (FLOWS, 0)
     assert 0 < deaf["lost"] == FLOWS - deaf["connections"]
-    (sheet,) = capture.sheets({"rows": [deaf, whole], "flows": {"flush": FLOWS}, "terminals": 50, "rounds": 1, "missing": {}})
-    assert [(row[0], row[3]) for row in sheet.rows] == [("deaf", f"{deaf['lost']:.0f}"), ("whole", "0")]
+    (sheet,) = capture.sheets(result)
+    assert [(row[0], row[3]) for row in sheet.rows] == [("oubli deaf", f"{deaf['lost']:.0f}"), ("oubli whole", "0")]
+    assert everything.losses({"capture": result}) == [f"capture: oubli deaf lost {deaf['lost']:.0f} of {FLOWS} (flush)"]
 
 
 @pytest.mark.needs("root", "ip", "nft", "conntrack")
@@ -330,6 +332,68 @@ def test_every_curve_has_its_points_on_both_interpreters():
     for curve in curves:
         assert [point["size"] for point in curve["points"]] == list(sizes[curve["what"].rpartition(" ")[2]])
         assert all(point["cost"] > 0 for point in curve["points"])
+
+
+FINDINGS = (
+    ("capture", {"rows": [{"name": name, "case": "steady", "lost_most": 3} for name in ("ulogd2 text", "oubli CPython")],
+                 "flows": {"steady": 90_000}}, "capture: oubli CPython lost 3 of 90,000 (steady)"),
+    ("sim", {"rows": [{"scenario": "cafe-day", "passed": False}, {"scenario": "month", "passed": True}]},
+     "sim: the auditor finds fault with cafe-day"),
+    ("deliver", {"findings": ["a message was lost, doubled or changed"]}, "deliver: a message was lost, doubled or changed"),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "result", "line"), FINDINGS)
+def test_a_loss_ends_each_command_with_one_line_and_exit_1(monkeypatch, tmp_path, name, result, line):
+    """The room's own command and `all` print their figures first; a peer may lose what it likes."""
+    measured = dict(result)
+    monkeypatch.setattr(everything, "ROOMS", (everything.Room(name, lambda *_: measured, lambda _: [Sheet("", ("",), [("figures",)])]),))
+    monkeypatch.setattr(f"tools.bench.{name}.measure", lambda *_, **__: measured)
+    for words in ([name], ["all"]):
+        done = CliRunner().invoke(bench.app, [*words, "--json", str(tmp_path / "json")])
+        assert (done.exit_code, done.stderr) == (1, f"oubli-bench: {line}\n")
+        assert "figures" in done.stdout
+        assert json.loads((tmp_path / "json").read_text())["machine"]["cores"] > 0
+
+
+def test_every_command_takes_the_same_options():
+    """--json, --report, --rounds and --quick; bad ones are one line."""
+    commands = {one.name or one.callback.__name__ for one in bench.app.registered_commands if one.callback}
+    assert commands == {"all", *(one.name for one in everything.ROOMS)}
+    for name in commands:
+        text = re.sub(r"\x1b\[[0-9;]*m", "", CliRunner().invoke(bench.app, [name, "--help"]).stdout)
+        assert all(option in text for option in ("--json", "--report", "--rounds", "--quick")), name
+        refused = CliRunner().invoke(bench.app, [name, "--report", "/no/such/folder/page.html"])
+        assert (refused.exit_code, refused.stdout) == (2, ""), name
+        assert refused.stderr.startswith("oubli-bench: --report: /no/such/folder/page.html: can't be written"), name
+        assert refused.stderr.count("\n") == 1, name
+
+
+def test_a_room_without_peers_is_repeated_and_its_spread_told(tmp_path):
+    """Medians in the result's own shape; of what differed, least and most by its name; what was so must have been so each time."""
+    results = [
+        {"rows": [{"name": "one", "cost": 2.0, "met": True}], "findings": [], "count": 3, "text": "x"},
+        {"rows": [{"name": "one", "cost": 8.0, "met": True}], "findings": ["a"], "count": 3, "text": "x"},
+        {"rows": [{"name": "one", "cost": 3.0, "met": False}], "findings": ["a", "b"], "count": 3, "text": "x"},
+    ]
+    merged = rounds.repeated(3, lambda number: results[number])
+    assert merged["rows"] == [{"name": "one", "cost": 3.0, "met": False}]
+    assert (merged["findings"], merged["count"], merged["text"], merged["rounds"]) == (["a", "b"], 3, "x", 3)
+    assert merged["spread"] == {"rows.one.cost": [3.0, 2.0, 8.0]}
+    (sheet,) = rounds.spread_sheets(merged)
+    assert sheet.rows == [("rows.one.cost", "3", "2", "8")]
+    assert rounds.spread_sheets(rounds.repeated(1, lambda number: results[number])) == []
+    done = CliRunner().invoke(
+        bench.app, ["wear", "--visitors", "2", "--rounds", "2", "--json", str(tmp_path / "json"), "--report", str(tmp_path / "page")]
+    )
+    assert done.exit_code == 0, done.stderr
+    said = json.loads((tmp_path / "json").read_text())
+    assert said["rounds"] == 2
+    assert said["connections"] == said["spread"]["connections"][0]
+    assert "Over 2 rounds" in done.stdout
+    page = (tmp_path / "page").read_text()
+    assert re.findall("<h2>(.+?)</h2>", page) == ["wear"]
+    assert "Over 2 rounds" in page
 
 
 def room(name: str, *, fails: str = "", needs: tuple[str, ...] = (), root: bool = False) -> everything.Room:

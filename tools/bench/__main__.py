@@ -6,7 +6,7 @@ import signal
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any, NamedTuple, NoReturn
 
 import typer
 from rich.console import Console
@@ -27,8 +27,7 @@ from tools.bench import sim as simulations
 from tools.bench import store as stores
 from tools.bench import wear as wears
 from tools.bench.peers import PEERS
-from tools.bench.rounds import Tell
-from tools.bench.sheets import Sheet
+from tools.bench.rounds import Tell, repeated
 
 WIDTH = 100  # columns, at most: what is printed is read in a page too
 
@@ -43,10 +42,10 @@ app = typer.Typer(
 )
 
 Json = Annotated[str | None, typer.Option("--json", metavar="FILE", help="Write the figures as JSON; - is standard output.")]
+Page = Annotated[str | None, typer.Option("--report", metavar="FILE.html", help="Write a page with plots; it loads nothing.")]
 Rounds = Annotated[int | None, typer.Option(min=1, help="How often everything is measured.")]
 Quick = Annotated[bool, typer.Option("--quick", help="Fewer rounds and smaller sizes.")]
 Install = Annotated[bool, typer.Option("--install", help="First install the peers that are missing, through apt (root).")]
-Seed = Annotated[int, typer.Option(min=0, help="Of the people.")]
 
 
 def _console(json_file: str | None) -> Console:
@@ -73,15 +72,19 @@ def _interrupted() -> NoReturn:
     _program.refuse("interrupted; everything it made is removed", 130)
 
 
-def _run(
-    name: str,
-    json_file: str | None,
-    measure: Callable[[Tell], dict[str, Any]],
-    sheets: Callable[[dict[str, Any]], Iterable[Sheet]],
-) -> dict[str, Any]:
-    """Measure, print the tables, write the JSON; every failure is one line."""
-    _program.reserve("--json", json_file)
-    console = _console(json_file)
+class Output(NamedTuple):
+    """Where the figures go beside the terminal."""
+
+    json_file: str | None
+    page: str | None
+
+
+def _run(name: str, output: Output, measure: Callable[[Tell], dict[str, Any]]) -> dict[str, Any]:
+    """Measure, print the tables, write JSON and page; every failure is one line, and so is a loss that was found (exit 1)."""
+    _program.reserve("--json", output.json_file)
+    _program.reserve("--report", output.page)
+    console = _console(output.json_file)
+    described = machine.describe()  # its load, before it is ours
     try:
         with _bar(console) as tell:
             result = measure(tell)
@@ -91,10 +94,16 @@ def _run(
         _program.refuse(f"{name}: {failure}", 1)
     except KeyboardInterrupt:
         _interrupted()
-    for sheet in sheets(result):
+    result = {**result, "machine": described}
+    whole = result if name == "all" else everything.alone(name, result)
+    for sheet in everything.sheets(whole):
         console.print(sheet.terminal())
-    if json_file:
-        _program.write(json.dumps(result, indent=1) + "\n", json_file)
+    if output.json_file:
+        _program.write(json.dumps(result, indent=1) + "\n", output.json_file)
+    if output.page:
+        Path(output.page).write_text(report.page(whole))
+    if name != "all" and (lost := everything.losses(whole["rooms"])):
+        _program.refuse("; ".join(lost), 1)
     return result
 
 
@@ -124,15 +133,16 @@ def main() -> None:
 @app.command()
 def capture(
     json_file: Json = None,
+    page: Page = None,
     rounds: Rounds = None,
+    quick: Quick = False,
+    install: Install = False,
     flows: Annotated[int | None, typer.Option(min=100, help="Connections in the table, in each case.")] = None,
     terminals: Annotated[
         int, typer.Option(min=1, max=10_000, help="Clients of the hotspot, each with an IPv4 and an IPv6 address.")
     ] = captures.TERMINALS,
     case: Annotated[list[str] | None, typer.Option(help=f"Only this case; may be given again: {', '.join(captures.CASES)}.")] = None,
     peer: Annotated[list[str] | None, typer.Option(help=f"Only this peer; may be given again: {', '.join(p.name for p in PEERS)}.")] = None,
-    quick: Quick = False,
-    install: Install = False,
 ) -> None:
     """CPU and memory for connections that ended, on the real kernel, beside ulogd2, conntrack and pyroute2. Needs root."""
     _known(("--case", case, captures.CASES), ("--peer", peer, [one.name for one in PEERS]))
@@ -140,126 +150,145 @@ def capture(
     _install({*captures.NEEDS, *(name for one in peers for name in one.needs)}, wanted=install)
     size = captures.size(quick=quick)
     counts = {name: flows or count for name, count in size.counts.items() if not case or name in case}
-    _run("capture", json_file, lambda tell: captures.measure(counts, terminals, rounds or size.rounds, peers, tell), captures.sheets)
+    _run("capture", Output(json_file, page), lambda tell: captures.measure(counts, terminals, rounds or size.rounds, peers, tell))
 
 
 @app.command()
 def dump(
     json_file: Json = None,
-    rounds: Rounds = 3,
+    page: Page = None,
+    rounds: Rounds = None,
+    quick: Quick = False,
     entries: Annotated[list[int] | None, typer.Option(min=0, help="A fill of the table; may be given again: 0, 16384, 262144.")] = None,
 ) -> None:
     """CPU for one listing of the live table, and the longest that an event may have to wait for it. Needs root."""
-    _run("dump", json_file, lambda tell: dumps.measure(entries, rounds or 3, tell), dumps.sheets)
+    times = rounds or dumps.rounds(quick=quick)
+    _run("dump", Output(json_file, page), lambda tell: dumps.measure(entries or dumps.sizes(quick=quick), times, tell))
 
 
 @app.command()
 def instructions(
     json_file: Json = None,
-    times: Annotated[int | None, typer.Option(min=1, help="How often the 200 messages are played.")] = None,
+    page: Page = None,
+    rounds: Rounds = None,
     quick: Quick = False,
+    times: Annotated[int | None, typer.Option(min=1, help="How often the 200 messages are played.")] = None,
 ) -> None:
     """Machine instructions that a connection takes, on CPython and MicroPython, counted by valgrind."""
-    count = times or (3 if quick else 20)
-    _run("instructions", json_file, lambda tell: instruction_counts.measure(count, tell, quick=quick), instruction_counts.sheets)
+    count = times or instruction_counts.times(quick=quick)
+    _run("instructions", Output(json_file, page), _repeated(rounds, lambda _, tell: instruction_counts.measure(count, tell, quick=quick)))
 
 
 @app.command()
 def error(
     json_file: Json = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of the people and of the noise.")] = 1,
-    days: Annotated[int, typer.Option(min=1, help="Café days that are sampled.")] = 7,
-    weeks: Annotated[int, typer.Option(min=0, help="Weeks of a hotel that are sampled.")] = 1,
+    page: Page = None,
+    rounds: Rounds = None,
+    quick: Quick = False,
+    seed: Annotated[int, typer.Option(min=0, help="Of the people and of the noise; each round takes the next one.")] = 1,
+    days: Annotated[int | None, typer.Option(min=1, help="Café days that are sampled: 7, with --quick 1.")] = None,
+    weeks: Annotated[int | None, typer.Option(min=0, help="Weeks of a hotel that are sampled: 1, with --quick none.")] = None,
 ) -> None:
     """How far published figures are from the truth: noise by metric and size of venue, beside theory and naive designs; bias."""
-    _run("error", json_file, lambda tell: errors.measure(seed, days, weeks, tell), errors.sheets)
+    usual = errors.size(quick=quick)
+    size = days or usual[0], usual[1] if weeks is None else weeks
+    _run("error", Output(json_file, page), _repeated(rounds, lambda number, tell: errors.measure(seed + number, *size, tell)))
 
 
 @app.command()
 def sim(
     json_file: Json = None,
+    page: Page = None,
+    rounds: Rounds = None,
+    quick: Quick = False,
     scenario: Annotated[list[str] | None, typer.Option(help=f"Of {', '.join(simulations.SCENARIOS)}; may be given again.")] = None,
     interpreter: Annotated[list[str] | None, typer.Option(help="cpython or micropython; may be given again.")] = None,
     growth: Annotated[bool, typer.Option(help="Also a café of 8, 80 and 800 visitors a day.")] = False,
     profile: Annotated[bool, typer.Option(help="Also what the world and the auditor spend their time in, in a café's day.")] = False,
     seed: Annotated[int, typer.Option(min=0, help="Of the world.")] = 1,
-    rounds: Rounds = 1,
 ) -> None:
     """How fast the simulator lives through its scenarios, what takes the time, and what a connection costs as they grow."""
     _known(("--scenario", scenario, simulations.SCENARIOS), ("--interpreter", interpreter, NAMES))
-    cases = simulations.cases(scenario, interpreter, growth=growth)
-    _run("sim", json_file, lambda tell: simulations.measure(cases, seed, rounds or 1, tell, profiled=profile), simulations.sheets)
+    cases = simulations.cases(scenario, interpreter, growth=growth, quick=quick)
+    _run("sim", Output(json_file, page), lambda tell: simulations.measure(cases, seed, rounds or 1, tell, profiled=profile))
 
 
 @app.command()
 def deliver(
     json_file: Json = None,
-    forwarders: Annotated[int, typer.Option(min=5, max=10_000, help="Real forwarders, a connection each.")] = 1000,
-    each: Annotated[int, typer.Option(min=1, max=200, help="Messages of each.")] = 24,
-    gateways: Annotated[int, typer.Option(min=10, max=10_000, help="Gateways in the database that the page is asked about.")] = 500,
-    days: Annotated[int, typer.Option(min=8, max=400, help="Days of each.")] = 365,
+    page: Page = None,
+    rounds: Rounds = None,
+    quick: Quick = False,
+    forwarders: Annotated[int | None, typer.Option(min=5, max=10_000, help="Real forwarders, a connection each: 1,000.")] = None,
+    each: Annotated[int | None, typer.Option(min=1, max=200, help="Messages of each: 24.")] = None,
+    gateways: Annotated[int | None, typer.Option(min=10, max=10_000, help="Gateways that the page is asked about: 500.")] = None,
+    days: Annotated[int | None, typer.Option(min=8, max=400, help="Days of each: 365.")] = None,
 ) -> None:
     """Forwarders through Mosquitto into oubli-fleet on PostgreSQL, with kills and a restart; then its pages over a year."""
-    result = _run("deliver", json_file, lambda tell: deliveries.measure(forwarders, each, gateways, days, tell), deliveries.sheets)
-    if result["findings"]:
-        _program.refuse(f"deliver: {'; '.join(result['findings'])}", 1)
+    asked = forwarders, each, gateways, days
+    size = deliveries.Size(*(given or usual for given, usual in zip(asked, deliveries.size(quick=quick), strict=True)))
+    _run("deliver", Output(json_file, page), _repeated(rounds, lambda _, tell: deliveries.measure(*size, tell)))
 
 
 @app.command()
-def store(json_file: Json = None, rounds: Rounds = None, quick: Quick = False, install: Install = False) -> None:
+def store(json_file: Json = None, page: Page = None, rounds: Rounds = None, quick: Quick = False, install: Install = False) -> None:
     """What a connection takes in oubli's stores, beside nfdump, ulogd2, SQLite, Parquet and xz on the same connections."""
     _install({name for one in stores.STORES for name in one.needs}, wanted=install)
-    _run("store", json_file, lambda tell: stores.measure(rounds or stores.rounds(quick=quick), tell), stores.sheets)
+    _run("store", Output(json_file, page), lambda tell: stores.measure(rounds or stores.rounds(quick=quick), tell))
 
 
 @app.command()
 def wear(
     json_file: Json = None,
-    visitors: Annotated[int, typer.Option(min=1, max=1000, help="Terminals a day.")] = 200,
-    block_size: Annotated[int, typer.Option(min=64, max=4096, help="Ports a terminal, as in /etc/config/oubli.")] = 512,
-    sync_minutes: Annotated[int, typer.Option(min=1, max=1440, help="As in /etc/config/oubli.")] = 15,
-    seed: Seed = 1,
+    page: Page = None,
+    rounds: Rounds = None,
+    quick: Quick = False,
+    visitors: Annotated[int | None, typer.Option(min=1, max=1000, help="Terminals a day: 200, with --quick 20.")] = None,
+    block_size: Annotated[int, typer.Option(min=64, max=4096, help="Ports a terminal, as in /etc/config/oubli.")] = wears.BLOCK,
+    sync_minutes: Annotated[int, typer.Option(min=1, max=1440, help="As in /etc/config/oubli.")] = wears.SYNC,
+    seed: Annotated[int, typer.Option(min=0, help="Of the people; each round takes the next one.")] = 1,
 ) -> None:
     """What a café's day writes to flash with attribution on, and for how many years each board's flash bears it."""
-    _run("wear", json_file, lambda tell: wears.measure(visitors, block_size, sync_minutes, seed, tell), wears.sheets)
+    count = visitors or wears.size(quick=quick)
+    once = lambda number, tell: wears.measure(count, block_size, sync_minutes, seed + number, tell)  # noqa: E731 (one expression)
+    _run("wear", Output(json_file, page), _repeated(rounds, once))
 
 
 @app.command()
 def memory(
     json_file: Json = None,
+    page: Page = None,
+    rounds: Rounds = None,
+    quick: Quick = False,
     connections: Annotated[int | None, typer.Option(min=1, help="How many go by, 20,000 a minute.")] = None,
     terminals: Annotated[int, typer.Option(min=1, max=10_000, help="Clients of the hotspot.")] = memories.TERMINALS,
-    quick: Quick = False,
 ) -> None:
     """What the recorder holds on MicroPython while a million connections go by. Needs root."""
     count = connections or memories.size(quick=quick)
-    _run("memory", json_file, lambda tell: memories.measure(count, terminals, tell), memories.sheets)
+    _run("memory", Output(json_file, page), _repeated(rounds, lambda _, tell: memories.measure(count, terminals, tell)))
 
 
 @app.command()
-def scale(json_file: Json = None, rounds: Rounds = None, quick: Quick = False) -> None:
+def scale(json_file: Json = None, page: Page = None, rounds: Rounds = None, quick: Quick = False) -> None:
     """What a connection, a segment, a message costs as there are more terminals, connections, segments, gateways."""
-    sizes = scales.sizes(quick=quick)
-    _run("scale", json_file, lambda tell: scales.measure(sizes, rounds or (1 if quick else 3), tell), scales.sheets)
+    times = rounds or scales.rounds(quick=quick)
+    _run("scale", Output(json_file, page), lambda tell: scales.measure(scales.sizes(quick=quick), times, tell))
 
 
 @app.command("all")
 def every(
     json_file: Json = None,
+    page: Page = None,
     rounds: Rounds = None,
     quick: Quick = False,
     install: Install = False,
-    page: Annotated[str | None, typer.Option("--report", metavar="FILE.html", help="Write a page with plots; it loads nothing.")] = None,
     write_readme: Annotated[bool, typer.Option("--readme", help="Write the README's section on speed, and keep its figures.")] = False,
 ) -> None:
     """All of these. What this machine can't measure is named, and the rest is measured. Most of it needs root."""
-    _program.reserve("--report", page)
     _install({name for room in everything.ROOMS for name in room.needs} | {name for one in PEERS for name in one.needs}, wanted=install)
     if write_readme and (lacking := everything.lacking()):
         _program.refuse(f"--readme: wants every figure; {_reasons(lacking)}")
-    result = _run("all", json_file, lambda tell: everything.measure(quick, rounds, tell), everything.sheets)
-    if page:
-        Path(page).write_text(report.page(result))
+    result = _run("all", Output(json_file, page), lambda tell: everything.measure(quick, rounds, tell))
     if result["failed"]:
         _program.refuse("; ".join(f"{name}: {why}" for name, why in result["failed"].items()), 1)
     if write_readme:
@@ -267,8 +296,15 @@ def every(
             readme.write(result)
         except RuntimeError as failure:
             _program.refuse(f"--readme: {failure}", 1)
+    if lost := everything.losses(result["rooms"]):
+        _program.refuse("; ".join(lost), 1)
     if result["skipped"]:
         _program.refuse(f"all: not measured: {_reasons(result['skipped'])}; the rest was")
+
+
+def _repeated(rounds: int | None, once: Callable[[int, Tell], dict[str, Any]]) -> Callable[[Tell], dict[str, Any]]:
+    """Return what measures round after round what has no peers."""
+    return lambda tell: repeated(rounds or 1, lambda number: once(number, tell))
 
 
 def _reasons(lacking: dict[str, list[str]]) -> str:

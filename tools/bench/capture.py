@@ -124,7 +124,7 @@ def measure(counts: dict[str, int], terminals: int, rounds: int, peers: list[Pee
         for case, peer in interleaved(rounds, tuple(counts), peers, tell):
             samples[peer.name, case].append(_once(peer, gateways[peer.name], case, load, folder / "peer"))
     rows = [_row(peer.name, case, samples[peer.name, case]) for peer in peers for case in counts]
-    said = {"flows": counts, "terminals": terminals, "rounds": rounds, "missing": lacking, "machine": machine.describe()}
+    said = {"flows": counts, "terminals": terminals, "rounds": rounds, "missing": lacking}
     return {"rows": rows, **said}
 
 
@@ -213,6 +213,15 @@ def quoted(result: dict[str, Any]) -> dict[str, float]:
         if row["case"] != "steady":
             best[row["name"]] = min(best.get(row["name"], row["cpu_s_per_100k"]), row["cpu_s_per_100k"])
     return best
+
+
+def losses(result: dict[str, Any]) -> list[str]:
+    """Return what recorders lost, a sentence each: nothing, if all is well."""
+    return [
+        f"{row['name']} lost {row['lost_most']:,.0f} of {result['flows'][row['case']]:,} ({row['case']})"
+        for row in result["rows"]
+        if row["name"].startswith("oubli") and row["lost_most"] > 0
+    ]
 
 
 def sheets(result: dict[str, Any]) -> list[Sheet]:

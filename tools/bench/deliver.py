@@ -17,7 +17,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from tools.bench import machine
 from tools.bench.rounds import Tell
@@ -259,6 +259,20 @@ def year(folder: Path, gateways: int, days: int, rounds: int = 10) -> dict[str, 
 
         connections.close_all()
         return {"gateways": gateways, "messages": count, "ms": took}
+
+
+class Size(NamedTuple):
+    """How much is measured: forwarders, messages of each, gateways of the page, days of each."""
+
+    forwarders: int
+    each: int
+    gateways: int
+    days: int
+
+
+def size(*, quick: bool) -> Size:
+    """Return what is measured where nothing else is asked for."""
+    return Size(100, EACH, 50, 30) if quick else Size(1000, EACH, 500, 365)
 
 
 def measure(forwarders: int, each: int, gateways: int, days: int, tell: Tell) -> dict[str, Any]:

@@ -32,9 +32,14 @@ _SECOND = 1_000_000_000
 INTERPRETERS = {"CPython": [sys.executable], "MicroPython": ["micropython", "-X", f"heapsize={HEAP}"]}
 
 
-def sizes() -> list[int]:
-    """Return the fills that this kernel's table can hold."""
-    return [min(size, limit() - _SPARE) for size in ENTRIES]
+def sizes(*, quick: bool) -> list[int]:
+    """Return the fills that are measured where nothing else is asked for: what this kernel's table can hold."""
+    return [min(size, limit() - _SPARE) for size in ENTRIES[: 2 if quick else 3]]
+
+
+def rounds(*, quick: bool) -> int:
+    """Return how often where nothing else is asked for."""
+    return 1 if quick else 3
 
 
 def check(entries: list[int]) -> None:
@@ -45,10 +50,9 @@ def check(entries: list[int]) -> None:
         raise machine.UnableError(f"--entries: {max(entries)} don't fit the kernel's table; accepted: {accepted}")
 
 
-def measure(entries: list[int] | None, rounds: int, tell: Tell) -> dict[str, Any]:
+def measure(entries: list[int], rounds: int, tell: Tell) -> dict[str, Any]:
     """Measure each fill with each interpreter; LabError where something didn't happen."""
-    check(entries or [])
-    entries = entries or sizes()
+    check(entries)
     terminals = flows.terminals(_TERMINALS)
     tell("making flows")
     requests = {size: flows.requests(flows.make(size, terminals), _LIFETIME) for size in entries}
@@ -64,7 +68,7 @@ def measure(entries: list[int] | None, rounds: int, tell: Tell) -> dict[str, Any
         for (name, size), taken in samples.items()
         for cpus, turns in [zip(*taken, strict=True)]
     ]
-    return {"rows": rows, "rounds": rounds, "machine": machine.describe()}
+    return {"rows": rows, "rounds": rounds}
 
 
 def _once(name: str, gateway: Gateway, folder: Path) -> tuple[float, float]:

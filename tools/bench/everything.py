@@ -6,11 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from host_sim.interpreters import NAMES
 from host_sim.lab_network import LabError
 from tools.bench import capture, deliver, dump, error, instructions, machine, memory, scale, sim, store, wear
 from tools.bench.peers import PEERS
-from tools.bench.rounds import Tell
+from tools.bench.rounds import Tell, repeated, spread_sheets
 from tools.bench.sheets import Chart, Sheet
 
 
@@ -36,39 +35,39 @@ def _capture(quick: bool, rounds: int | None, tell: Tell) -> dict[str, Any]:
 
 
 def _dump(quick: bool, rounds: int | None, tell: Tell) -> dict[str, Any]:
-    return dump.measure(dump.sizes()[: 2 if quick else 3], rounds or (1 if quick else 3), tell)
+    return dump.measure(dump.sizes(quick=quick), rounds or dump.rounds(quick=quick), tell)
 
 
-def _memory(quick: bool, _rounds: int | None, tell: Tell) -> dict[str, Any]:
-    return memory.measure(memory.size(quick=quick), memory.TERMINALS, tell)
+def _memory(quick: bool, rounds: int | None, tell: Tell) -> dict[str, Any]:
+    return repeated(rounds or 1, lambda _: memory.measure(memory.size(quick=quick), memory.TERMINALS, tell))
 
 
 def _store(quick: bool, rounds: int | None, tell: Tell) -> dict[str, Any]:
     return store.measure(rounds or store.rounds(quick=quick), tell)
 
 
-def _instructions(quick: bool, _rounds: int | None, tell: Tell) -> dict[str, Any]:
-    return instructions.measure(3 if quick else 20, tell, quick=quick)
+def _instructions(quick: bool, rounds: int | None, tell: Tell) -> dict[str, Any]:
+    return repeated(rounds or 1, lambda _: instructions.measure(instructions.times(quick=quick), tell, quick=quick))
 
 
 def _scale(quick: bool, rounds: int | None, tell: Tell) -> dict[str, Any]:
-    return scale.measure(scale.sizes(quick=quick), rounds or (1 if quick else 3), tell)
+    return scale.measure(scale.sizes(quick=quick), rounds or scale.rounds(quick=quick), tell)
 
 
-def _error(quick: bool, _rounds: int | None, tell: Tell) -> dict[str, Any]:
-    return error.measure(1, *((1, 0) if quick else (7, 1)), tell)
+def _error(quick: bool, rounds: int | None, tell: Tell) -> dict[str, Any]:
+    return repeated(rounds or 1, lambda number: error.measure(1 + number, *error.size(quick=quick), tell))
 
 
 def _sim(quick: bool, rounds: int | None, tell: Tell) -> dict[str, Any]:
-    return sim.measure(sim.cases(None, list(NAMES[:1]) if quick else None, growth=not quick), 1, rounds or 1, tell)
+    return sim.measure(sim.cases(None, None, growth=not quick, quick=quick), 1, rounds or 1, tell)
 
 
-def _deliver(quick: bool, _rounds: int | None, tell: Tell) -> dict[str, Any]:
-    return deliver.measure(*((100, 24, 50, 30) if quick else (1000, 24, 500, 365)), tell)
+def _deliver(quick: bool, rounds: int | None, tell: Tell) -> dict[str, Any]:
+    return repeated(rounds or 1, lambda _: deliver.measure(*deliver.size(quick=quick), tell))
 
 
-def _wear(quick: bool, _rounds: int | None, tell: Tell) -> dict[str, Any]:
-    return wear.measure(20 if quick else 200, 512, 15, 1, tell)
+def _wear(quick: bool, rounds: int | None, tell: Tell) -> dict[str, Any]:
+    return repeated(rounds or 1, lambda number: wear.measure(wear.size(quick=quick), wear.BLOCK, wear.SYNC, 1 + number, tell))
 
 
 ROOMS = (
@@ -90,10 +89,22 @@ def lacking() -> dict[str, list[str]]:
     return {room.name: lacks for room in ROOMS if (lacks := machine.lacks(room.needs, root=room.root))}
 
 
+def losses(rooms: dict[str, Any]) -> list[str]:
+    """Return what must not be, a sentence each: a connection lost by a recorder, a message not there once, a life found fault with."""
+    found = [f"capture: {loss}" for loss in capture.losses(rooms["capture"])] if "capture" in rooms else []
+    found += [f"sim: the auditor finds fault with {row['scenario']}" for row in rooms.get("sim", {}).get("rows", ()) if not row["passed"]]
+    return found + [f"deliver: {finding}" for finding in rooms.get("deliver", {}).get("findings", ())]
+
+
+def alone(name: str, result: dict[str, Any]) -> dict[str, Any]:
+    """Return one room's figures, machine included, in the shape of all of them."""
+    about = {"date": time.strftime("%Y-%m-%d"), "command": f"oubli-bench {name}", "machine": result["machine"]}
+    return {**about, "rooms": {name: result}, "skipped": {}, "failed": {}}
+
+
 def measure(quick: bool, rounds: int | None, tell: Tell) -> dict[str, Any]:
     """Measure all that can be measured here; `skipped` and `failed` say of each other room why not."""
     skipped, failed, results, seconds = lacking(), {}, {}, {}
-    described = machine.describe()  # its load, before it is ours
     for number, room in enumerate(ROOMS):
         if room.name in skipped:
             continue
@@ -110,7 +121,6 @@ def measure(quick: bool, rounds: int | None, tell: Tell) -> dict[str, Any]:
     return {
         "date": time.strftime("%Y-%m-%d"),
         "command": f"oubli-bench all{' --quick' * quick}{f' --rounds {rounds}' if rounds else ''}",
-        "machine": described,
         "seconds": seconds,
         "rooms": results,
         "skipped": skipped,
@@ -122,8 +132,9 @@ def sheets(result: dict[str, Any], names: Sequence[str] = ()) -> list[Sheet]:
     """Return the tables of the rooms that were measured, the aims first; only those of `names` where there are any."""
     from tools.bench import aims  # noqa: PLC0415 (aims reads the rooms' figures, and is read here)
 
-    made = [aims.sheet(result)]
+    made = [aims.sheet(result)] if aims.aims(result) else []
     for room in ROOMS:
         if room.name in result["rooms"] and (not names or room.name in names):
-            made += room.sheets(result["rooms"][room.name])
+            mine = result["rooms"][room.name]
+            made += [*room.sheets(mine), *spread_sheets(mine)]
     return made

@@ -36,7 +36,7 @@ from tools.bench.sheets import Sheet
 from tools.bench.way_stage import START
 
 NEEDS = ("valgrind", "micropython")
-MESSAGES = 200  # of one playing: what fits MicroPython's small heap
+MESSAGES = 200  # of one playing, unless said otherwise: what fits MicroPython's small heap
 _STAGE, _ROW_STAGE, _WAY_STAGE = "tools.bench.decode_stage", "tools.bench.row_stage", "tools.bench.way_stage"
 _WAYS = ("whole", "seal", "expire")
 KEPT = Path(__file__).parent / "kept.json"
@@ -51,6 +51,11 @@ UPDATES = 500
 _SECOND = 1_000_000_000
 _START = (START - 60) * _SECOND
 INTERPRETERS = {"CPython": [sys.executable], "MicroPython": ["micropython", "-X", f"heapsize={HEAP}"]}
+
+
+def times(*, quick: bool) -> int:
+    """Return how often the messages are played where nothing else is asked for."""
+    return 3 if quick else 20
 
 
 def measure(times: int, tell: Tell, *, quick: bool = False) -> dict[str, Any]:
@@ -94,10 +99,10 @@ def _misses(interpreter: list[str], recording: Path, times: int) -> int:
     return round((twice - once) / (times * MESSAGES))
 
 
-def record(folder: Path, terminals: int) -> Path:
-    """Write a recording of MESSAGES connections that ended, and beside it one of who is on the LAN; returns the first."""
+def record(folder: Path, terminals: int, messages: int = MESSAGES) -> Path:
+    """Write a recording of so many connections that ended, and beside it one of who is on the LAN; returns the first."""
     everyone = flows.terminals(terminals)
-    made = flows.make(MESSAGES, everyone)
+    made = flows.make(messages, everyone)
     for number, flow in enumerate(made):
         flow.start, flow.stop = _START + number, _START + 30 * _SECOND
         flow.packets_up, flow.packets_down = number % 40, number % 90
@@ -166,7 +171,11 @@ def grown(result: dict[str, Any], kept: dict[str, dict[str, float]]) -> list[str
 def difference(interpreter: list[str], recording: Path, times: int, way: str) -> int:
     """Return the instructions of one message, from a run of twice as many less a run of once as many."""
     once, twice = (_count(interpreter, recording, factor * times, way)[0] for factor in (1, 2))
-    return round((twice - once) / (times * MESSAGES))
+    return round((twice - once) / (times * _messages(recording)))
+
+
+def _messages(recording: Path) -> int:
+    return len(list(kernel.records(recording.read_bytes())))
 
 
 def _count(interpreter: list[str], recording: Path, times: int, way: str, caches: tuple[str, ...] = _NO_CACHES) -> tuple[int, int]:
@@ -176,7 +185,7 @@ def _count(interpreter: list[str], recording: Path, times: int, way: str, caches
         stage, more = _WAY_STAGE, [str(recording.parent / f"{Path(interpreter[0]).name}-{way}-{times}{caches[0]}")]
         interpreter = [word.replace(f"heapsize={HEAP}", "heapsize=4M") for word in interpreter]  # its collector rests
     count, said, misses = _run(interpreter, stage, str(recording), str(times), way, *more, caches=caches)
-    if said != str(times * MESSAGES):
+    if said != str(times * _messages(recording)):
         raise LabError(f"{' '.join(interpreter)}: {said} messages decoded")
     return count, misses
 

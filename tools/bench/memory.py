@@ -76,7 +76,6 @@ def measure(connections: int, terminals: int, tell: Tell) -> dict[str, Any]:
         "pss_mib": max(point["pss_mib"] for point in points),
         "grown_kib": round((points[-1]["rss_mib"] - later[0]) * 1024) if later else 0,
         "heap_a_connection": heap,
-        "machine": machine.describe(),
     }
 
 

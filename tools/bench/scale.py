@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """`oubli-bench scale`: what one costs as there are more of them, and by which power that grows (the slope on logarithmic axes: 0 is flat).
 
-terminals     instructions a connection by how many terminals the LAN has, two addresses each; both interpreters under valgrind. Of
-              10,000 some are unknown: 16,384 addresses are remembered
+terminals     instructions a connection by how many terminals the LAN has, two addresses each, few of which make most of the connections;
+              both interpreters under valgrind, after each terminal's first one. What grows is how often a segment tells of a terminal
+              anew: it remembers 256 addresses at once (agent.vault.record)
 connections   CPU a connection by how many were played to one recorder, 20,000 a minute; both interpreters
 segments      CPU to append a record, to begin a segment and to forget the oldest, by how many segments the ring holds; both
 gateways      CPU a message of the fleet's intake and PostgreSQL, by how many gateways the store knows
@@ -32,7 +33,7 @@ SIZES = {
     "gateways": (1, 10, 100, 1000),
 }
 NEEDS = ("valgrind", "micropython", *deliver.NEEDS)
-_PLAYED = 3  # recordings, under valgrind
+_PLAYED, _MESSAGES = 2, 2000  # playings of so many messages, under valgrind
 _STAGE = "tools.bench.scale_stage"
 _PARTS = {"append": "append a record", "begin": "begin and close a segment", "forget": "forget the oldest segment"}
 
@@ -40,6 +41,11 @@ _PARTS = {"append": "append a record", "begin": "begin and close a segment", "fo
 def sizes(*, quick: bool) -> dict[str, tuple[int, ...]]:
     """Return how far each curve goes where nothing else is asked for."""
     return {name: values[:-1] if quick else values for name, values in SIZES.items()}
+
+
+def rounds(*, quick: bool) -> int:
+    """Return how often what is timed is measured where nothing else is asked for."""
+    return 1 if quick else 3
 
 
 def measure(chosen: dict[str, tuple[int, ...]], rounds: int, tell: Tell) -> dict[str, Any]:
@@ -58,12 +64,12 @@ def measure(chosen: dict[str, tuple[int, ...]], rounds: int, tell: Tell) -> dict
         tell("gateways")
         for size, cost in intake.measure(folder, chosen["gateways"]):
             samples["CPU µs a message, by gateways", "PostgreSQL", size].append(cost)
-    return {"curves": _curves(samples), "rounds": rounds, "machine": machine.describe()}
+    return {"curves": _curves(samples), "rounds": rounds}
 
 
 def _counted(on: str, terminals: int) -> float:
     with tempfile.TemporaryDirectory(prefix="oubli-bench-") as folder:
-        recording = instructions.record(Path(folder), terminals)
+        recording = instructions.record(Path(folder), terminals, _MESSAGES)
         return instructions.difference(instructions.INTERPRETERS[on], recording, _PLAYED, "whole")
 
 

@@ -39,9 +39,9 @@ class Case:
         return f"{self.scenario} on {self.interpreter}"
 
 
-def cases(names: list[str] | None, interpreters: list[str] | None, *, growth: bool) -> list[Case]:
-    """Return what is to be run."""
-    chosen = [Case(name, which) for name in names or SCENARIOS[:1] for which in interpreters or NAMES]
+def cases(names: list[str] | None, interpreters: list[str] | None, *, growth: bool, quick: bool) -> list[Case]:
+    """Return what is to be run; `quick`: on CPython alone, where nothing else is asked for."""
+    chosen = [Case(name, which) for name in names or SCENARIOS[:1] for which in interpreters or NAMES[: 1 if quick else None]]
     return chosen + [Case("cafe-day", NAMES[0], visitors) for visitors in GROWTH if growth]
 
 
