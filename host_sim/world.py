@@ -30,6 +30,7 @@ BOOTED = 41 * SECOND  # time since boot when the recorder starts: what a router 
 STEP = 15 * MINUTE  # between two looks of the auditor
 SECOND_CONFIRMATION = 11 * MINUTE  # after the first one: two that agree, at least ten minutes apart (EXP-5)
 STORY = 10  # lines of the gateway's history that a violation shows
+_NOTICE = SECOND  # before an address changes hands: what begins then counts for the newcomer, whose first packets may come before the word
 _TEMPORARY = DAY  # how long a temporary IPv6 address is used (RFC 8981)
 _RETRY = 5 * MINUTE  # of the time service, without an uplink
 _LISTED = 301 * SECOND  # between two listings of the connection table: the recorder asks every 300 s by its own clock
@@ -64,12 +65,13 @@ class Step(NamedTuple):
 
 
 class Entry:
-    """One entry of the connection table: its flow, whose it is, its last packet and its timeout (ns)."""
+    """One entry of the connection table: its flow, who held its address when it was made, first and last packet, timeout (ns)."""
 
-    __slots__ = ("flow", "key", "last", "mac", "port", "source", "timeout")
+    __slots__ = ("first", "flow", "holder", "key", "last", "port", "source", "timeout")
 
-    def __init__(self, flow: Flow, key: tuple[bytes, int, bytes, int, int], mac: bytes, last: int, timeout: int) -> None:
-        self.flow, self.key, self.mac, self.last, self.timeout = flow, key, mac, last, timeout
+    def __init__(self, flow: Flow, key: tuple[bytes, int, bytes, int, int], holder: bytes, packets: tuple[int, int], timeout: int) -> None:
+        self.flow, self.key, self.holder, self.timeout = flow, key, holder, timeout
+        self.first, self.last = packets
         self.source, self.port = flow.source, flow.destination_port
 
 
@@ -103,6 +105,7 @@ class World:
         self.refused = self.early = 0  # connections that a full table didn't make; that it ended for another's sake
         self._present: dict[bytes, Device] = {}
         self._holders: dict[bytes, bytes] = {}  # address -> MAC that the kernel has as its neighbour
+        self._handed: dict[bytes, list[tuple[int, bytes]]] = {}  # address -> when it changed hands, and to whom
         self._lease = self._id = self._said = 0
         self._uplink = True
         self._suspended = 0
@@ -205,7 +208,7 @@ class World:
             datagram += kernel.conntrack("entry", flow, self.byteorder)
             flow.timeout = None
             stamp = max(self.clock.wall(now) - (entry.timeout - left * SECOND), flow.start)
-            self.truth.listed(Alive(entry.mac, flow.start, stamp, flow.protocol, entry.port, now))
+            self.truth.listed(Alive(self._whose(entry), flow.start, stamp, flow.protocol, entry.port, now))
             if len(datagram) > _DATAGRAM:
                 yield Step(now, tape.LIVE, bytes(datagram))
                 datagram.clear()
@@ -213,6 +216,8 @@ class World:
 
     def _neighbour(self, now: int, address: bytes, mac: bytes) -> Iterator[Step]:
         """The kernel has a MAC as its neighbour at an address, and says so to whoever listens."""
+        if self._holders.get(address) != mac:
+            self._handed.setdefault(address, []).append((now, mac))
         self._holders[address] = mac
         if self.listening:
             yield Step(now, tape.NEIGHBOUR, kernel.neighbour(kernel.Neighbour(address, mac), self.byteorder))
@@ -313,6 +318,7 @@ class World:
         self._live.clear()
         self._loose.clear()
         self._holders.clear()
+        self._handed.clear()
         self.truth.lose_day(self.clock.wall(now))
         self.truth.forget()
         self._at(now + int(event.minutes * MINUTE), self._boot_again)
@@ -586,7 +592,7 @@ class World:
         if protocol == ICMPV6:
             flow.icmp_type, flow.reply_icmp_type = 128, 129
         # whom the kernel has as its neighbour is whose it is: a forger's, where there is one
-        entry = Entry(flow, key, self._holders.get(source, device.mac), talk.at + talk.lasts, timeout * SECOND)
+        entry = Entry(flow, key, self._holders.get(source, device.mac), (talk.at, talk.at + talk.lasts), timeout * SECOND)
         self._live[key] = entry
         if not assured:
             self._loose.append(entry)
@@ -649,17 +655,25 @@ class World:
         end = max(flow.stop - ran * SECOND, flow.start)
         self.sent += 1
         self.told_since_boot += 1
+        mac = self._whose(entry)
         self.truth.destroyed(Kept(
-            entry.mac, entry.source, flow.protocol, flow.source_port, flow.reply_destination_port, flow.bytes_up, flow.bytes_down,
+            mac, entry.source, flow.protocol, flow.source_port, flow.reply_destination_port, flow.bytes_up, flow.bytes_down,
             flow.packets_up, flow.packets_down, flow.start, end, now, entry.port, entry.last, not self.clock.stepped, self.sent,
-            *(self._said_of(entry) if self._keeps_more else ()),
+            *(self._said_of(entry, mac) if self._keeps_more else ()),
         ))  # fmt: skip
         yield Step(now, tape.DATAGRAM, kernel.conntrack("destroy", flow, self.byteorder))
 
-    def _said_of(self, entry: Entry) -> tuple[bytes, str, int]:
+    def _whose(self, entry: Entry) -> bytes:
+        """Return who held a connection's address when it began."""
+        for since, mac in reversed(self._handed.get(entry.source, ())):
+            if since <= entry.first + _NOTICE:
+                return mac
+        return entry.holder
+
+    def _said_of(self, entry: Entry, mac: bytes) -> tuple[bytes, str, int]:
         """Return what other purposes than `security` know of a connection: public address, portal user, consent."""
         portal = self.portal
-        user, consent = (portal.user(entry.mac), portal.under(entry.mac, entry.flow.start)) if portal else ("", 0)
+        user, consent = (portal.user(mac), portal.under(mac, entry.flow.start)) if portal else ("", 0)
         return entry.flow.reply_destination, user, consent
 
     def _ending(self, talk: Talk) -> tuple[int, int, bool]:

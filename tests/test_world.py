@@ -13,10 +13,11 @@ from agent.capture import connections, neighbours
 from agent.capture.timeouts import Timeouts
 from host_sim import scenario as scenarios
 from host_sim import tape
+from host_sim.kernel import INET, UDP, Flow
 from host_sim.people import HOUR, KINDS, MINUTE, SECOND
 from host_sim.scenario import ScenarioError
 from host_sim.truth import DAY, Kept, Truth
-from host_sim.world import LAZINESS, STEP, World
+from host_sim.world import LAZINESS, STEP, Entry, World
 
 CAFE = scenarios.load("cafe-day")
 SMALL = replace(CAFE, crowd=replace(CAFE.crowd, visitors=12))
@@ -83,6 +84,23 @@ def test_the_truth_is_what_the_datagrams_say() -> None:
             assert kept.end < stop
     assert decoder.reader.malformed == neighbour.reader.malformed == 0
     assert len(seen) == len(handed) > 1000
+
+
+def test_a_connection_is_whose_the_address_was_when_it_began_and_a_hand_overs_last_second_the_newcomers() -> None:
+    """Whatever it was when the kernel made the entry, or when it ended: the truth of a forged neighbour."""
+    world, address, owner, forger = World(SMALL, 7), bytes((10, 20, 1, 9)), b"\2\0\0\0\0\1", b"\2\0\0\0\0\2"
+    flow = Flow(INET, UDP, address, bytes(4), 1, 53, bytes(4), bytes(4), 53, 1, status=0, start=0)
+    forged = world.start + HOUR
+    ends = forged + 5 * MINUTE
+    for when, mac in ((world.start, owner), (forged, forger), (ends, owner)):
+        list(world._neighbour(when, address, mac))
+    for first, mac in (
+        (world.start + MINUTE, owner), (forged - SECOND - 1, owner), (forged - SECOND, forger), (forged + MINUTE, forger),
+        (ends - SECOND - 1, forger), (ends - SECOND, owner), (ends + HOUR, owner),
+    ):  # fmt: skip
+        assert world._whose(Entry(flow, (b"", UDP, b"", 53, 1), b"?", (first, first), SECOND)) == mac
+    unknown = Entry(flow, (b"", UDP, b"", 53, 1), b"?", (world.start - MINUTE, world.start), SECOND)
+    assert world._whose(unknown) == b"?"  # nobody was known to hold it
 
 
 def test_destroy_comes_after_the_timeout_and_at_most_fifty_seconds_late() -> None:
