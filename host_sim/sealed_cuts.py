@@ -23,6 +23,7 @@ from agent.runtime import sodium as crypto
 from agent.vault import mending, sealed, segment
 from agent.vault.custodian import Custodian
 from agent.vault.keys import KeyRing
+from agent.vault.medium import Medium
 from agent.vault.shelf import Shelf
 from agent.vault.stores import parse_name
 from host_sim import cutter
@@ -255,7 +256,7 @@ def frames_unchecked() -> None:
 
 def unlink_unsynced() -> None:
     """Say that a segment is gone before its name surely is."""
-    Custodian._sync_folder = lambda self: None  # type: ignore[method-assign] # noqa: ARG005, SLF001 (what is broken)
+    Medium.sync_folder = lambda self: None  # type: ignore[method-assign] # noqa: ARG005 (what is broken)
 
 
 VARIANTS = {

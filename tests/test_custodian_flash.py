@@ -14,6 +14,7 @@ from agent.runtime.sodium import Sodium
 from agent.vault.bundle import Bundle
 from agent.vault.custodian import Custodian
 from agent.vault.keys import KeyRing
+from agent.vault.press import Press
 from host_sim import flash, sealed_cuts
 from host_sim.flash import PREFIX, Dice, Flash
 from tests.interpreters import INTERPRETERS
@@ -277,7 +278,7 @@ def fail_once(later: int, gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_a_store_that_pushes_a_failed_stream_again_is_found_out(gateway, monkeypatch):
-    monkeypatch.setattr(Custodian, "_abandon", lambda _self, _page, _former: None)
+    monkeypatch.setattr(Press, "_abandon", lambda _self, _page, _former: None)
     with pytest.raises(AssertionError, match="a nonce for two messages"):
         fail_once(4, gateway, monkeypatch)
 
