@@ -51,11 +51,12 @@ def install(root: Path, built: dict[str, tuple[bytes, bytes]], form: str, name: 
 @pytest.mark.needs("root", "busybox", "micropython")
 @INSTALLED
 def test_postinst_on_an_offline_root_makes_users_and_enables_and_starts_nothing(root, built, form):
-    scripts = install(root, built, form)
-    (root / "tmp/oubli.postinst").write_text(scripts["postinst" if form == "ipk" else "post-install"])
-    subprocess.run(
-        [root / "bin/busybox", "ash", root / "tmp/oubli.postinst"], check=True, env={"IPKG_INSTROOT": str(root), "PATH": os.environ["PATH"]}
-    )
+    for name in built:
+        scripts = install(root, built, form, name)
+        script = root / f"tmp/{name}.postinst"
+        script.write_text(scripts["postinst" if form == "ipk" else "post-install"])
+        words = [root / "bin/busybox", "ash", script]
+        subprocess.run(words, check=True, env={"IPKG_INSTROOT": str(root), "PATH": os.environ["PATH"]})
     assert {line.split(":")[0] for line in (root / "etc/passwd").read_text().splitlines()} == {
         "root",
         "oubli-rec",
