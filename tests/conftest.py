@@ -119,6 +119,8 @@ def is_there(name: str) -> bool:
         case "binfmt_misc":  # a table of foreign formats of a user namespace's own: Linux 6.7
             words = ["unshare", "--user", "--map-root-user", "--mount", "mount", "-t", "binfmt_misc", "none", "/mnt"]
             return subprocess.run(words, capture_output=True, check=False).returncode == 0
+        case "rmem_max":  # the machine's own network, no container's: what is one for all namespaces can be set there alone
+            return os.access("/proc/sys/net/core/rmem_max", os.W_OK)
         case _ if name in FOREIGN:
             return Path(INTERPRETERS[name].words[0]).exists() and shutil.which("qemu-mips") is not None
         case _:

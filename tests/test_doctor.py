@@ -17,8 +17,9 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 import trustme
@@ -31,9 +32,6 @@ from agent.doctor.gateway import Gateway
 from host_sim import interpreters as host
 from tests import keyholder
 from tests.interpreters import INTERPRETERS, PROJECT, Interpreter
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 pytestmark = pytest.mark.needs("root", "nft", "ip", "unshare")
 
@@ -336,6 +334,32 @@ def test_fix_says_what_it_could_not_do(clinic):
     (repair,) = report.json["repairs"]
     assert (repair["id"], repair["done"]) == ("receive-buffer", False)
     assert re.fullmatch(r"net\.core\.rmem_max=67108864 was refused \(errno \d+\)", repair["what"])
+
+
+@pytest.mark.needs("setpriv", "rmem_max")
+@pytest.mark.xdist_group("rmem_max")
+def test_fix_raises_the_machines_limit_on_buffers_and_the_next_doctor_is_clean(clinic):
+    """The limit is no namespace's own: it is raised by a page for a moment, where this is the machine's own network."""
+    limit = Path("/proc/sys/net/core/rmem_max")
+    former = int(limit.read_text())
+    switches = {f"sys/net/netfilter/nf_conntrack_{name}": "1\n" for name in ("events", "acct", "timestamp")}
+    driver = f'made["proc"] = "{clinic.proc(switches)}"\nreceive = {former + 4096}'
+    without = "exec setpriv --bounding-set=-net_admin --inh-caps=-net_admin "
+
+    def examine(*words: str) -> Report:
+        command = ["sh", "-c", without + clinic.driver(driver, *words)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60, cwd=PROJECT, env=host.environment())
+        return Report(done.returncode, done.stdout, done.stderr)
+
+    try:
+        assert "receive-buffer" in examine().ids
+        fixed = examine("--fix")
+        what = f"set net.core.rmem_max={former + 4096} until the next boot"
+        assert fixed.json["repairs"] == [{"id": "receive-buffer", "done": True, "what": what}]
+        assert "receive-buffer" not in fixed.ids
+        assert "receive-buffer" not in examine().ids
+    finally:
+        limit.write_text(f"{former}\n")
 
 
 def test_a_table_too_large_for_the_memory_is_found(clinic):
