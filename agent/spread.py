@@ -44,8 +44,9 @@ class Spread:
 
     def known(self) -> "Iterator[Any]":
         """Yield the keys, piece by piece, each piece's in order; those of a piece may go meanwhile."""
-        for piece in self._pieces:
-            yield from sorted(piece)
+        for piece in self._pieces if self._count else ():  # asked each second, and mostly empty
+            if piece:
+                yield from sorted(piece)
 
 
 TYPE_CHECKING = False

@@ -44,11 +44,12 @@ class Dice:
 
 
 class _Node:
-    """A file: what the process sees, and what a cut of power would surely leave."""
+    """A file: what the process sees, what a cut of power would surely leave, and how many octets both surely begin with."""
 
     def __init__(self) -> None:
         self.seen = b""
         self.safe = b""
+        self.same = 0
         self.mode = 0o600
 
 
@@ -123,6 +124,7 @@ class Flash:
             left = _Node()
             left.mode = node.mode
             left.seen = left.safe = self._part(node) if node.seen != node.safe else node.safe
+            left.same = len(left.safe)
             if left.seen != node.safe:
                 self._program(left.seen)
             following.names[name] = following.safe[name] = left
@@ -197,6 +199,7 @@ class Flash:
         elif name == "ftruncate":
             self._step()
             target.seen = target.seen[: arguments[1]] + bytes(max(arguments[1] - len(target.seen), 0))
+            target.same = min(target.same, arguments[1])
         else:
             raise ValueError(name)
         return 0
@@ -220,10 +223,10 @@ class Flash:
                     else:
                         self.safe[change[0]] = change[1]
         elif half:
-            target.safe = self._part(target)
+            target.safe, target.same = self._part(target), 0
         else:
-            same = _common(target.safe, target.seen) // PAGE * PAGE  # pages that are as they were aren't programmed again
-            target.safe = target.seen
+            same = target.same // PAGE * PAGE  # pages that nobody wrote to aren't programmed again
+            target.safe, target.same = target.seen, len(target.seen)
             if same < len(target.seen):
                 self._program(target.seen[same:])
         if half:

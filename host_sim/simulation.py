@@ -24,7 +24,7 @@ from host_sim import kernel, tape
 from host_sim.auditor import Auditor, Figures, Finding, Slot
 from host_sim.broker import Broker
 from host_sim.happenings import Happening
-from host_sim.interpreters import HEAP, MORE, ROOT, byteorder, command, environment
+from host_sim.interpreters import FLASH, HEAP, MORE, ROOT, byteorder, command, environment
 from host_sim.link import Link
 from host_sim.people import HOUR, MINUTE, SECOND
 from host_sim.scenario import GROUND, Purposes, Scenario
@@ -268,7 +268,8 @@ class Simulation:
         self.world = World(scenario, seed, days, byteorder(interpreter))
         self.scenario, self.seed, self.interpreter = scenario, seed, interpreter
         self.violation: Violation | None = None
-        self._words = command(interpreter, HEAP if scenario.purposes == Purposes() else MORE)
+        purposes = scenario.purposes
+        self._words = command(interpreter, FLASH if purposes.custodian else HEAP if purposes == Purposes() else MORE)
         self._progress = progress
         self._variant, self._agent, self._until, self._recording, self._stop = variant, agent, until, recording, stop
         self._looks: list[Vault] = []
