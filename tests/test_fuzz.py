@@ -9,15 +9,18 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import signal
 import struct
 import subprocess
 import sys
 from collections import Counter
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from agent import straight
 from agent.capture import connections, neighbours, netlink
 from host_sim import kernel
 from tests.interpreters import PROJECT, Interpreter
@@ -32,17 +35,23 @@ STEPS = 3000
 
 
 @pytest.fixture
-def peer() -> Iterator[capture.Peer]:
+def peer(tmp_path: Path) -> Iterator[capture.Peer]:
     """Give MicroPython, which must end in order."""
-    made = capture.Peer("micropython")
+    made = capture.Peer("micropython", folder(tmp_path, "peer"))
     yield made
     assert made.close() == 0
 
 
+def folder(path: Path, name: str) -> Path:
+    made = path / name
+    made.mkdir()
+    return made
+
+
 @pytest.mark.needs("micropython")
-def test_a_bounded_run_finds_nothing_and_both_interpreters_agree(peer: capture.Peer) -> None:
+def test_a_bounded_run_finds_nothing_and_both_interpreters_agree(peer: capture.Peer, tmp_path: Path) -> None:
     """Repeatable from its seed; guided: what it keeps runs through more than the recorded datagrams do."""
-    fuzzer = capture.Fuzzer(1, peer)
+    fuzzer = capture.Fuzzer(1, folder(tmp_path, "one"), peer)
     begun = fuzzer.report()
     for _ in range(STEPS):
         fuzzer.step()
@@ -51,30 +60,55 @@ def test_a_bounded_run_finds_nothing_and_both_interpreters_agree(peer: capture.P
     assert report["executions"] == begun["executions"] + STEPS
     for figure in ("corpus", "edges", "features"):
         assert report[figure] > 1.2 * begun[figure]
-    again = capture.Fuzzer(1)
+    assert report["straight"] > STEPS // 20
+    again = capture.Fuzzer(1, folder(tmp_path, "again"))
     for _ in range(STEPS // 10):
         again.step()
     assert again.corpus == fuzzer.corpus[: len(again.corpus)]
+    for one in (fuzzer, again):
+        one.close()
 
 
-def found(peer: capture.Peer | None = None, seed: int = 1) -> str:
+def found(path: Path, peer: capture.Peer | None = None, seed: int = 1) -> str:
     """Return the first thing that a run of at most STEPS finds."""
-    fuzzer = capture.Fuzzer(seed, peer)
+    fuzzer = capture.Fuzzer(seed, folder(path, "found"), peer)
     for _ in range(STEPS):
         if fuzzer.findings:
-            return fuzzer.findings[0]["what"]
+            break
         fuzzer.step()
-    return "nothing"
+    fuzzer.close()
+    return fuzzer.findings[0]["what"] if fuzzer.findings else "nothing"
 
 
-def test_a_layout_that_leaves_a_header_unchecked_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_layout_that_leaves_a_header_unchecked_is_found(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """One header in eight isn't compared."""
     head = connections._head
     monkeypatch.setattr(connections, "_head", lambda *where: head(*where) if where[3] & 28 else None)
-    assert found().startswith("a learned layout misreads")
+    assert found(tmp_path).startswith("a learned layout misreads")
 
 
-def test_an_exception_that_leaves_the_room_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+WRONG = (
+    ("value = bytes_up - packets_up * least", "value = bytes_up - (packets_up & 15) * least", "records"),
+    ("ended = before & ENDS", "ended = 0", "records"),
+    ("if volume > 1023:", "if volume > 1 << 40:", "day's table"),
+    ('self._values["kept"] += handled', 'self._values["kept"] += 1', "counters"),
+)
+
+
+@pytest.mark.parametrize(("right", "wrong", "differ"), WRONG)
+def test_a_straight_way_that_leaves_something_else_behind_is_found(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, right: str, wrong: str, differ: str
+) -> None:
+    """One line of it is made wrong: packets of 16 and more, a terminal told of, volumes, a count."""
+    text = Path(straight.__file__).read_text()
+    assert right in text
+    made = {"__name__": "wrong"}
+    exec(compile(text.replace(right, wrong), "wrong", "exec"), made)  # noqa: S102 (the agent's own text)
+    monkeypatch.setattr("agent.recorder.Straight", made["Straight"])
+    assert re.match(f"the straight way leaves something else behind: .*{differ}", found(tmp_path))
+
+
+def test_an_exception_that_leaves_the_room_is_found(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A header is read where fewer than four octets are left."""
 
     def attributes(buffer: bytes, at: int, end: int) -> Iterator[tuple[int, int, int]]:
@@ -86,14 +120,14 @@ def test_an_exception_that_leaves_the_room_is_found(monkeypatch: pytest.MonkeyPa
             at += (size + 3) & ~3
 
     monkeypatch.setattr(neighbours, "attributes", attributes)
-    assert "struct.error" in found()
+    assert "struct.error" in found(tmp_path)
 
 
 @pytest.mark.needs("micropython")
-def test_a_difference_between_the_interpreters_is_found(monkeypatch: pytest.MonkeyPatch, peer: capture.Peer) -> None:
+def test_a_difference_between_the_interpreters_is_found(monkeypatch: pytest.MonkeyPatch, peer: capture.Peer, tmp_path: Path) -> None:
     """A value may have any size, here alone."""
     monkeypatch.setattr(connections, "exactly", lambda _octets, at, _end: at)
-    assert found(peer, 2).startswith("another interpreter")
+    assert found(tmp_path, peer, 2).startswith("another interpreter")
 
 
 POOL, COMMON = 600, 100  # messages; those that are drawn more often

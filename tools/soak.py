@@ -6,6 +6,7 @@ import secrets
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -13,22 +14,24 @@ import typer
 
 from host_sim import attack, bands, histories, instants, kills, rounds, spending
 from host_sim.interpreters import NAMES, ROOT, NoInterpreterError
+from tools.bench import machine
 from tools.fuzz import capture
 
 _BATCH = 256  # executions between two looks at the clock
 
 
 def fuzz_capture(seed: int, seconds: float) -> dict[str, Any]:
-    """Fuzz agent/capture on CPython, with MicroPython beside it."""
-    peer = capture.Peer(NAMES[1])
-    try:
-        fuzzer = capture.Fuzzer(seed, peer)
+    """Fuzz agent/capture and the straight way on CPython, with MicroPython beside it."""
+    with ExitStack() as stack:
+        ours, theirs = (Path(stack.enter_context(machine.memory_folder())) for _ in NAMES)
+        peer = capture.Peer(NAMES[1], theirs)
+        stack.callback(peer.close)
+        fuzzer = capture.Fuzzer(seed, ours, peer)
+        stack.callback(fuzzer.close)
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             for _ in range(_BATCH):
                 fuzzer.step()
-    finally:
-        peer.close()
     return fuzzer.report()
 
 

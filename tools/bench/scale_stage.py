@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a connection costs as something grows, on the interpreter that runs this: processor time in ns, as one JSON line.
 
-`scale_stage.py connections RECORDING COUNT FOLDER`: a whole recorder, COUNT connections, 20,000 a minute: ns a connection.
+`scale_stage.py connections RECORDING COUNT FOLDER`: a whole recorder, COUNT connections, 20,000 a minute: ns a connection, what each
+minute brings included.
 `scale_stage.py segments COUNT FOLDER`: a ring of COUNT segments: ns to append to it, to begin and close one more, and to
 forget the oldest.
 Runs on MicroPython too.
 """
 
 import json
+import struct
 import sys
 
 from agent import law
@@ -29,9 +31,10 @@ _MAC = b"\x02\0\0\0\0\x01"
 
 
 def connections(path: str, count: int, folder: str) -> "dict[str, float]":
-    """Play so many connections."""
-    recorder, time, inbox, ended = way_stage.prepared(path, folder, _BUDGET)
-    play, left = way_stage.player(recorder, inbox, ended), MINUTE
+    """Play so many connections. As time goes by they end later, as real ones do: what came late would go another way."""
+    recorder, time, inbox, frames = way_stage.prepared(path, folder, _BUDGET)
+    ended = [bytearray(data) for data in frames]
+    play, stamps, left, passed, taken = way_stage.player(recorder, inbox, ended), _stamps(ended), MINUTE, 0, 0
     play()  # teaches the decoder its layouts
     began = native.clock(_PROCESSOR)
     for _ in range(count // len(ended)):
@@ -39,10 +42,30 @@ def connections(path: str, count: int, folder: str) -> "dict[str, float]":
         left -= len(ended)
         if left <= 0:
             left = MINUTE
+            passed += 60
             time.move(60)
             recorder.tick()
-    taken = native.clock(_PROCESSOR) - began
+            taken += native.clock(_PROCESSOR) - began
+            for data, at, value in stamps:
+                struct.pack_into(">Q", data, at, value + passed * _SECOND)
+            began = native.clock(_PROCESSOR)
+    taken += native.clock(_PROCESSOR) - began
     return {"each": taken / count, "asked": count + len(ended), "kept": recorder.counters.values["kept"]}
+
+
+def _stamps(ended: "list[bytearray]") -> "list[tuple[bytearray, int, int]]":
+    """Return where the messages have their times: message, place, ns."""
+    found: "list[tuple[bytearray, int, int]]" = []
+    decoder = Decoder()
+    times: "list[int]" = []
+
+    def note(connection: "Connection") -> None:
+        times[:] = [connection.start, connection.stop]
+
+    for data in ended:
+        decoder.feed(data, len(data), note)
+        found += [(data, bytes(data).find(struct.pack(">Q", value)), value) for value in times]
+    return found
 
 
 class _Holder:

@@ -95,7 +95,7 @@ def prepared(path: str, folder: str, more: bytes = b"") -> "tuple[Recorder, Time
     return recorder, time, inbox, frames(path)
 
 
-def player(recorder: Recorder, inbox: memory.Region, ended: "list[bytes]") -> "Callable[[], None]":
+def player(recorder: Recorder, inbox: memory.Region, ended: "list[Any]") -> "Callable[[], None]":
     """Return what plays the messages once, a run at a time, as the daemon reads them."""
     at = [0]
 

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Fuzzes agent/capture: bytes of the kernel, bent ever further from what it really sends, on CPython and on MicroPython.
+"""Fuzzes agent/capture and agent/straight.py: bytes of the kernel, bent ever further from what it really sends, on both interpreters.
 
 A datagram joins the corpus when it runs through lines in a way that none did before. What must hold of each execution: nothing
-raises, and the rooms that have read everything before say the same as fresh ones (a learned layout never misreads). What must
-hold of each new corpus entry, and of every EACH-th execution: MicroPython says the same, without a read behind the datagram.
+raises; the rooms that have read everything before say the same as fresh ones (a learned layout never misreads); and a recorder that
+takes it by the straight way then holds what one holds that doesn't (tools.fuzz.ways). What must hold of each new corpus entry, and of
+every EACH-th execution: MicroPython says the same, without a read behind the datagram.
 """
 
 import random
@@ -11,17 +12,22 @@ import select
 import struct
 import subprocess
 import traceback
+from pathlib import Path
 from typing import IO, Any
 
 from host_sim import interpreters, kernel
+from tools.bench.instructions import record
 from tools.fuzz.coverage import Coverage, Feature
 from tools.fuzz.mutations import mutated
 from tools.fuzz.stage import Reading
+from tools.fuzz.ways import Ways
 
 VECTORS = interpreters.ROOT / "tests" / "vectors"
-WATCHED = [*(interpreters.ROOT / "agent" / "capture").glob("*.py"), interpreters.ROOT / "agent" / "runtime" / "cpython.py"]
+_AGENT = interpreters.ROOT / "agent"
+WATCHED = [*(_AGENT / "capture").glob("*.py"), _AGENT / "runtime" / "cpython.py", _AGENT / "straight.py"]
 STAGE = ("-m", "tools.fuzz.stage")
 EACH = 16
+_TERMINALS, _ENDED = 200, 120  # of the recorded LAN, more than a segment remembers, and connections that ended there
 _LONGEST = 8192  # octets; a mutation may double what it bends
 _FINDINGS = 100  # told at most
 _WAIT = 30  # seconds for an answer
@@ -47,11 +53,16 @@ def messages(datagram: bytes) -> list[bytes]:
     return found
 
 
-class Peer:
-    """Another interpreter that is asked about datagrams one by one."""
+def lan(folder: Path) -> Path:
+    """Write a recording of connections that ended on a LAN, the same each time, and beside it who is there; returns the first."""
+    return record(folder, _TERMINALS, _ENDED)
 
-    def __init__(self, interpreter: str) -> None:
-        words = [*interpreters.command(interpreter), *STAGE]
+
+class Peer:
+    """Another interpreter that is asked about datagrams one by one; `folder` is its own."""
+
+    def __init__(self, interpreter: str, folder: Path) -> None:
+        words = [*interpreters.command(interpreter, interpreters.MORE), *STAGE, str(lan(folder)), str(folder / "ways")]
         self._process = subprocess.Popen(
             words, cwd=interpreters.ROOT, env=interpreters.environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE
         )
@@ -77,9 +88,9 @@ class Peer:
 
 
 class Fuzzer:
-    """Grows a corpus; `findings` are what was wrong, as text with the octets that showed it."""
+    """Grows a corpus; `findings` are what was wrong, as text with the octets that showed it. `folder` is its own."""
 
-    def __init__(self, seed: int, peer: Peer | None = None) -> None:
+    def __init__(self, seed: int, folder: Path, peer: Peer | None = None) -> None:
         self.executions = 0
         self.corpus: list[bytes] = []
         self.features: set[Feature] = set()
@@ -88,13 +99,16 @@ class Fuzzer:
         self._coverage = Coverage(WATCHED)
         self._warm = Reading()
         self._peer = peer
-        self._seeds = seeds()
+        recording = lan(folder)
+        self._ways = Ways(str(recording), str(folder / "ways"))
+        self._ended = list(kernel.records(recording.read_bytes()))
+        self._seeds = [*seeds(), *self._ended]
         for datagram in self._seeds:
             self._execute(datagram)
 
     def step(self) -> None:
-        """Bend one datagram of the corpus, a recent or a recorded one rather than any, and see what happens."""
-        parents = self._draw.choice((self._seeds, self.corpus, self.corpus[-64:]))
+        """Bend one datagram of the corpus, a recent one, a recorded one or one that goes the straight way rather than any."""
+        parents = self._draw.choice((self._seeds, self.corpus, self.corpus[-64:], self._ended))
         self._execute(mutated(self._draw, parents, "<")[:_LONGEST])
 
     def report(self) -> dict[str, Any]:
@@ -104,20 +118,29 @@ class Fuzzer:
             "corpus": len(self.corpus),
             "edges": len({edge for edge, _ in self.features}),
             "features": len(self.features),
+            "straight": self._ways.straight,
             "findings": self.findings,
         }
+
+    def close(self) -> None:
+        """Let go of what it holds beside the corpus."""
+        self._ways.close()
 
     def _execute(self, datagram: bytes) -> None:
         self.executions += 1
         try:
             fresh, features = self._coverage.of(lambda: Reading().tell(datagram, len(datagram)))
             warm = self._warm.tell(datagram, len(datagram))
+            differ, more = self._coverage.of(lambda: self._ways.tell(datagram, len(datagram)))
         except Exception:  # noqa: BLE001 (whatever it is, it is the finding)
             self._find(datagram, traceback.format_exc(limit=-3))
             self._warm = Reading()
             return
         if warm != fresh:
             self._find(datagram, f"a learned layout misreads: {warm!r} instead of {fresh!r}")
+        if differ:
+            self._find(datagram, f"the straight way leaves something else behind: {differ}")
+        features |= more
         new = not features <= self.features
         if new:
             self.features |= features

@@ -2,7 +2,8 @@
 """Tells of netlink datagrams on standard input (u16 little-endian length, octets; repeated), a line for each. Both interpreters.
 
 Each datagram is read twice: by rooms that have read all the former ones, and by fresh ones. It lies at the very end of a mapped
-page, and the page behind it is closed: a read behind the datagram ends the process.
+page, and the page behind it is closed: a read behind the datagram ends the process. With RECORDING and FOLDER for two recorders
+(tools.fuzz.ways) they are told of it too, and a line begins with WAYS where they then differ.
 """
 
 import gc
@@ -14,6 +15,7 @@ from agent.capture import connections, neighbours, timeouts
 from agent.runtime import memory
 from agent.runtime.libc import native
 from agent.summary.services import service_of
+from tools.fuzz.ways import Ways
 
 ROOM = 1 << 16  # octets of the longest datagram
 NUMBERS = (
@@ -109,6 +111,7 @@ class Guard:
 def main() -> None:
     """Answer until the input ends."""
     guards, warm = [Guard(), Guard()], Reading()
+    ways = Ways(sys.argv[1], sys.argv[2]) if len(sys.argv) > 1 else None
     stdin: "Any" = sys.stdin.buffer
     while True:
         head = stdin.read(2)
@@ -121,7 +124,12 @@ def main() -> None:
         view = guards[0].room(length)
         stdin.readinto(memoryview(view)[:length])
         answer, fresh = warm.tell(view, length), Reading().tell(view, length)
-        print(answer if answer == fresh else "WARM " + answer + " FRESH " + fresh)
+        differ = ways.tell(view, length) if ways else ""
+        if differ:
+            answer = "WAYS " + differ + " " + answer
+        elif answer != fresh:
+            answer = "WARM " + answer + " FRESH " + fresh
+        print(answer)
         sys.stdout.flush()
 
 
