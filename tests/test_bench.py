@@ -491,13 +491,65 @@ def test_missing_peers_are_installed_one_by_one_through_apt(monkeypatch, tmp_pat
         machine.install(["ip", "cc"])
 
 
-def test_mips_is_counted_by_the_lines_of_a_log(monkeypatch, tmp_path):
-    """A fake interpreter logs a line an instruction, seven for each message and a hundred to start; x86-64 takes ten a message."""
+BLOCKS = """
+----------------
+IN: mp_execute_bytecode
+0x00000100:  lw	v0,0(s1)
+0x00000104:  lw	t9,4(v0)
+0x00000108:  addiu	a0,t9,8
+0x0000010c:  jalr	t9
+0x00000110:  nop
+
+----------------
+IN: its loop
+0x00000200:  addiu	v0,v0,1
+0x00000204:  sw	a0,0(v0)
+0x00000208:  bnez	a1,0x200
+0x0000020c:  mul	a2,a2,a3
+"""
+FIRST, LOOP = "Trace 0: 0x7f00 [00000000/00000100/00000000/ff000000] mp_execute_bytecode", "Trace 0: 0x7f80 [0/00000200/0/0] its loop"
+
+
+def test_mips_is_summed_up_from_the_blocks_of_a_log(monkeypatch, tmp_path):
+    """A fake interpreter logs two blocks; the first runs once, the other for each message and a hundred times to start."""
     fake = tmp_path / "micropython"
-    fake.write_text("#!/bin/sh\nfor line in $(seq $((100 + 7 * 5 * $6))); do echo Trace >&2; done\necho $((5 * $6))\n")
+    (tmp_path / "log").write_text(f"{BLOCKS}\n{FIRST}\n")
+    fake.write_text(
+        f'#!/bin/sh\ncat {tmp_path}/log >&2\nfor run in $(seq $((100 + 5 * $6))); do echo "{LOOP}" >&2; done\necho $((5 * $6))\n'
+    )
     fake.chmod(0o755)
     recording = instructions.record(tmp_path, 5)
     monkeypatch.setattr(mips, "INTERPRETER", fake)
-    assert mips.ratio(recording, "512k", lambda _, times: 1000 + 10 * 5 * times) == 0.7
+    # Four instructions a message against ten; one waits for the address that was just calculated, one branch in ten for 4 cycles.
+    assert mips.figures(recording, "512k", lambda _, times: 1000 + 10 * 5 * times) == {"instructions": 0.4, "cycles": 1.35}
     monkeypatch.setattr(mips, "INTERPRETER", tmp_path / "absent")
-    assert mips.ratio(recording, "512k", lambda _, times: times) is None
+    assert mips.figures(recording, "512k", lambda _, times: times) is None
+
+
+@pytest.mark.parametrize(
+    ("lines", "stalls"),
+    [
+        (["lw	v0,0(s1)", "addiu	a0,v0,8"], 1),
+        (["lw	v0,0(s1)", "nop", "addiu	a0,v0,8"], 0),
+        (["lw	v0,0(s1)", "lw	a0,8(v0)"], 2),
+        (["lw	v0,0(s1)", "nop", "lw	a0,8(v0)"], 1),
+        (["lw	v0,0(s1)", "sw	v0,8(s2)"], 0),
+        (["lw	v0,0(s1)", "beqz	v0,0x100"], 1 + mips.FLUSH / mips.MISSED),
+        (["addu	v0,v0,a0", "sb	a1,0(v0)"], 1),
+        (["addu	v0,v0,a0", "addu	v0,v0,a0"], 0),
+        (["mul	v0,v0,a0", "addu	v0,v0,a0"], 4),
+        (["divu	zero,v0,a0", "mflo	v0"], 35),
+        (["jr	ra", "nop"], 0),
+        (["jr	t9", "nop"], mips.FLUSH),
+    ],
+)
+def test_the_pipeline_waits_as_the_cores_description_says(lines, stalls):
+    """gcc/config/mips/24k.md, and FLUSH and MISSED beside it."""
+    cost = mips.cost_of([f"0x00000100:  {line}" for line in lines])
+    assert (cost.instructions, cost.stalls) == (len(lines), pytest.approx(stalls))
+
+
+def test_a_block_that_is_translated_anew_counts_as_what_it_was_when_it_ran():
+    log = ["IN: ", "0x00000100:  nop", "Trace 0: 0x7 [0/00000100/0/0]", "IN: ", "0x00000100:  nop", "0x00000104:  nop",
+           "Trace 0: 0x8 [0/00000100/0/0]", "Trace 0: 0x8 [0/00000100/0/0]"]  # fmt: skip
+    assert mips.summed([f"{line}\n".encode() for line in log]) == (1 + 2 + 2, 0)
