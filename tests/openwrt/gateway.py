@@ -53,7 +53,7 @@ FOLDERS = (
 OURS = ("libsodium.so.23", "libz.so.1")  # what the agent opens by itself
 
 
-def _libraries(program: Path) -> set[Path]:
+def loaded_by(program: Path) -> set[Path]:
     """Return the shared libraries that a program of this machine loads."""
     said = subprocess.run(["ldd", program], capture_output=True, text=True, check=True).stdout
     return {Path(found) for found in re.findall(r"(/\S+)", said)}
@@ -66,14 +66,14 @@ def make(path: Path, processor: str = "host") -> None:
     (path / "var/run").symlink_to("../tmp/run")
     setpriv = Path(shutil.which("setpriv") or "")
     shutil.copy(setpriv, path / "host/setpriv")
-    libraries = {library: library.relative_to("/") for library in _libraries(setpriv)}
+    libraries = {library: library.relative_to("/") for library in loaded_by(setpriv)}
     if processor == "mips":
         lists, busybox, interpreter = ["qemu-mips"], MIPS / "busybox", MIPS / "micropython.mips-linux-gnu"
         theirs = [*(MIPS / "lib").glob("*.so.*"), *(MIPS_SYSTEM / name for name in ("ld.so.1", "libc.so.6", "libm.so.6"))]
         libraries |= {library: Path("lib") / library.name for library in theirs}
     else:
         lists, busybox, interpreter = [], Path(shutil.which("busybox") or ""), Path(shutil.which("micropython") or "")
-        theirs = [*_libraries(interpreter), *(next(Path("/usr/lib").glob(f"*/{name}")) for name in OURS)]
+        theirs = [*loaded_by(interpreter), *(next(Path("/usr/lib").glob(f"*/{name}")) for name in OURS)]
         libraries |= {library: library.relative_to("/") for library in theirs}
     shutil.copy(interpreter, path / "usr/bin/micropython")
     for library, place in libraries.items():
