@@ -30,6 +30,7 @@ _CLONE_NEWNET = 0x40000000
 _STEP = 100  # connections made and ended at once at a pace
 _PORT = 7000
 _LIFETIME = 86400  # s
+_PATIENCE = 30  # s that a terminal may take to say something: it is the terminal that finds fault, after 2 s
 _OWN = 20  # connections of the gateway's own, which may end meanwhile
 _libc = ctypes.CDLL(None, use_errno=True)
 _Result = TypeVar("_Result")
@@ -157,7 +158,7 @@ class Crowd:
         self._server.settimeout(0.2)
         while not stop.is_set():
             with contextlib.suppress(TimeoutError), self._server.accept()[0] as peer:
-                peer.settimeout(2)
+                peer.settimeout(_PATIENCE)
                 peer.sendall(peer.recv(16))
 
     def _connect(self, stop: threading.Event) -> None:
