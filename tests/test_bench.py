@@ -514,14 +514,13 @@ def test_mips_is_summed_up_from_the_blocks_of_a_log(monkeypatch, tmp_path):
     """A fake interpreter logs two blocks; the first runs once, the other for each message and a hundred times to start."""
     fake = tmp_path / "micropython"
     (tmp_path / "log").write_text(f"{BLOCKS}\n{FIRST}\n")
-    fake.write_text(
-        f'#!/bin/sh\ncat {tmp_path}/log >&2\nfor run in $(seq $((100 + 5 * $6))); do echo "{LOOP}" >&2; done\necho $((5 * $6))\n'
-    )
+    runs = f'for run in $(seq $((100 + 20 * $6))); do echo "{LOOP}" >&2; done'
+    fake.write_text(f"#!/bin/sh\ncat {tmp_path}/log >&2\n{runs}\necho $((20 * $6))\n")
     fake.chmod(0o755)
-    recording = instructions.record(tmp_path, 5)
+    recording = instructions.record(tmp_path, 5, 20)
     monkeypatch.setattr(mips, "INTERPRETER", fake)
     # Four instructions a message against ten; one waits for the address that was just calculated, one branch in ten for 4 cycles.
-    assert mips.figures(recording, "512k", lambda _, times: 1000 + 10 * 5 * times) == {"instructions": 0.4, "cycles": 1.35}
+    assert mips.figures(recording, "512k", lambda _, times: 1000 + 10 * 20 * times) == {"instructions": 0.4, "cycles": 1.35}
     monkeypatch.setattr(mips, "INTERPRETER", tmp_path / "absent")
     assert mips.figures(recording, "512k", lambda _, times: times) is None
 

@@ -8,7 +8,7 @@ Each is also told as a ratio to `walk`, a plain walk of the same message's attri
 on CPython of `whole`, are kept in kept.json, and a test fails where one grows by more than 5 %. The others differ by more than that where
 a module elsewhere changes: on MicroPython by how far it searches its heap for room.
 MIPS is estimated from MicroPython's count for all three ways, on Debian's build for x86-64: by how many instructions MIPS takes for one of
-x86-64, and cycles for one of those where all lies in the caches (tools.bench.mips: both counted while it decodes); and MISS for each line
+x86-64, and cycles for one of those where all lies in the caches (tools.bench.mips: both counted, the whole way); and MISS for each line
 that isn't there, 155 ns as measured on an AR9344 with DDR2 (7-cpu.com). How many of those there are is counted by cachegrind, with the
 caches of the MT7628's 24KEc: of 64-bit data, which is twice as large. What the kernel does for a `recv` isn't in it.
 
@@ -38,6 +38,7 @@ from tools.bench.way_stage import START
 NEEDS = ("valgrind", "micropython")
 MESSAGES = 200  # of one playing, unless said otherwise: what fits MicroPython's small heap
 _STAGE, _ROW_STAGE, _WAY_STAGE = "tools.bench.decode_stage", "tools.bench.row_stage", "tools.bench.way_stage"
+WAY_HEAP = "4M"  # its collector rests
 _WAYS = ("whole", "seal", "expire")
 KEPT = Path(__file__).parent / "kept.json"
 GROWTH = 0.05
@@ -71,7 +72,7 @@ def measure(times: int, tell: Tell, *, quick: bool = False) -> dict[str, Any]:
         tell("cache misses")
         misses = _misses(INTERPRETERS["MicroPython"], recording, times)
         tell("MIPS")
-        counted = None if quick else mips.figures(recording, HEAP, _decoded)
+        counted = None if quick else mips.figures(recording, WAY_HEAP, _whole)
     mipsel: dict[str, float] = counted or json.loads(KEPT.read_text())["mipsel"]
     row = rows[-1]
     count = (row["whole"] + row["seal"] + row["expire"]) * mipsel["instructions"]
@@ -90,8 +91,9 @@ def measure(times: int, tell: Tell, *, quick: bool = False) -> dict[str, Any]:
     }
 
 
-def _decoded(recording: Path, times: int) -> int:
-    return _run(INTERPRETERS["MicroPython"], _STAGE, str(recording), str(times), "decode")[0]
+def _whole(recording: Path, times: int) -> int:
+    """Count all that MicroPython runs, its start included, to take a recording so often."""
+    return _count(INTERPRETERS["MicroPython"], recording, times, "whole")[0]
 
 
 def _misses(interpreter: list[str], recording: Path, times: int) -> int:
@@ -184,7 +186,7 @@ def _count(interpreter: list[str], recording: Path, times: int, way: str, caches
     stage, more = _STAGE, []
     if way in _WAYS:
         stage, more = _WAY_STAGE, [str(recording.parent / f"{Path(interpreter[0]).name}-{way}-{times}{caches[0]}")]
-        interpreter = [word.replace(f"heapsize={HEAP}", "heapsize=4M") for word in interpreter]  # its collector rests
+        interpreter = [word.replace(f"heapsize={HEAP}", f"heapsize={WAY_HEAP}") for word in interpreter]
     count, said, misses = _run(interpreter, stage, str(recording), str(times), way, *more, caches=caches)
     if said != str(times * _messages(recording)):
         raise LabError(f"{' '.join(interpreter)}: {said} messages decoded")
