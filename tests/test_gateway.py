@@ -333,7 +333,11 @@ def test_rpcd_plugin_and_page_answer_by_their_contracts(device, built):
     methods = json.loads(gateway.run(plugin, "list").stdout)
     allowed = json.loads((gateway.path / "usr/share/rpcd/acl.d/oubli.json").read_text())["luci-app-oubli"]["read"]["ubus"]["oubli"]
     assert set(allowed) | {"consent"} == set(methods)
-    assert json.loads(gateway.run(plugin, "call", "status", stdin="{}").stdout) == {"error": "the recorder gave no answer"}
+    silent = {"error": "no answer at /var/run/oubli/control/socket: the recorder isn't running"}
+    assert json.loads(gateway.run(plugin, "call", "status", stdin="{}").stdout) == silent
+    for method in ("law", "doctor"):  # a configuration that is refused is told, and is no clean bill of health
+        said = json.loads(gateway.run(plugin, "call", method, stdin="{}").stdout)
+        assert said["error"].startswith("/etc/config/oubli: gateway.id: missing "), said
     assert json.loads(gateway.run(plugin, "call", "format", stdin="{}").stdout) == {"error": "no such method"}
     assert gateway.run(plugin, check=False).returncode == 2
     refused = {"error": "act: not understood; accepted: list, suspend, resume, withdraw"}
@@ -343,7 +347,7 @@ def test_rpcd_plugin_and_page_answer_by_their_contracts(device, built):
         ('{"act":"list"}', None),
     ):
         said = json.loads(gateway.run(plugin, "call", "consent", stdin=asked).stdout)
-        assert said == (answer or {"error": "the recorder gave no answer"})
+        assert said == (answer or silent)
     request = ("REQUEST_METHOD=GET", "REMOTE_ADDR=10.77.1.2", "HTTP_HOST=10.77.1.1:8450", "QUERY_STRING=lang=en")
     answer = gateway.run("/www/oubli/cgi-bin/oubli", env=request, check=False).stdout
     assert answer.startswith("Status: 200 OK\nContent-Type: text/html; charset=utf-8\n"), answer

@@ -51,8 +51,8 @@ return view.extend({
 
 	render: function(data) {
 		var status = E('div', {}, [ table([ _('What'), _('Value') ], statusRows(data[0])) ]);
-		var findings = (data[1].findings || []).map(function(finding) {
-			return [ finding.what, finding.why, finding.fix ];
+		var findings = (data[1].findings || [ { what: data[1].error } ]).map(function(finding) {
+			return [ finding.what, finding.why || '', finding.fix || '' ];
 		});
 		var purposes = (data[2].purposes || []).map(function(purpose) {
 			return [ purpose.purpose, purpose.paragraph, _(purpose.state), purpose.ceiling_seconds / 86400 + ' d' ];
