@@ -348,28 +348,30 @@ def test_a_broker_that_is_none_is_refused_in_one_line(url: str, tmp_path: Path) 
 
 
 INTERRUPTED = (
-    ["mutants", "--only", "spool-without-bound"],
-    ["fleet", "--gateways", "20", "--seconds", "60"],
-    ["run", "hotel-week"],
+    ("oubli-sim", signal.SIGINT, ["-m", "host_sim", "mutants", "--only", "spool-without-bound"]),
+    ("oubli-sim", signal.SIGINT, ["-m", "host_sim", "fleet", "--gateways", "20", "--seconds", "60"]),
+    ("oubli-sim", signal.SIGTERM, ["-m", "host_sim", "run", "hotel-week"]),
+    ("tools/soak", signal.SIGTERM, ["-m", "tools.soak", "--room", "sim"]),
 )
 
 
 @pytest.mark.needs("mosquitto")
-@pytest.mark.parametrize("words", INTERRUPTED)
-def test_what_is_interrupted_leaves_no_files_and_no_processes(words: list[str], tmp_path: Path) -> None:
-    """SIGINT in the middle: exit 130, its folder for temporary files is empty, nobody who knew of it is left."""
+@pytest.mark.parametrize(("who", "number", "words"), INTERRUPTED)
+def test_what_is_interrupted_leaves_no_files_and_no_processes(who: str, number: signal.Signals, words: list[str], tmp_path: Path) -> None:
+    """SIGINT or SIGTERM in the middle: exit 130, its folder for temporary files is empty, nobody who knew of it is left."""
     environment = os.environ | {"TMPDIR": str(tmp_path), "PYTHONPATH": str(PROJECT)}
-    command = [sys.executable, "-m", "host_sim", *words]
-    process = subprocess.Popen(command, cwd=PROJECT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, *words], cwd=PROJECT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
     deadline = time.monotonic() + 60
     while not list(tmp_path.rglob("forwarder.json")):
         assert process.poll() is None
         assert time.monotonic() < deadline
         time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     _, errors = process.communicate(timeout=120)
     assert process.returncode == 130, errors
-    assert errors.splitlines()[-1] == "oubli-sim: interrupted; everything it made is removed"
+    assert errors.splitlines()[-1] == f"{who}: interrupted; everything it made is removed"
     assert list(tmp_path.iterdir()) == []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:

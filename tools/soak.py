@@ -3,16 +3,18 @@
 
 import json
 import secrets
+import signal
 import subprocess
 import sys
 import time
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any
 
 import typer
 
 from host_sim import attack, bands, histories, instants, kills, rounds, spending
+from host_sim.commands import Program
 from host_sim.interpreters import NAMES, ROOT, NoInterpreterError
 from tools.bench import machine
 from tools.fuzz import capture
@@ -55,12 +57,8 @@ def vault(seed: int, seconds: float) -> dict[str, Any]:
     return {**killed, **figures, "findings": found}
 
 
+_program = Program("tools/soak")
 ROOMS = {"capture": fuzz_capture, "vault": vault, "summary": try_summary, "sim": rounds.soak}
-
-
-def _refuse(text: str) -> NoReturn:
-    typer.echo(f"tools/soak: {text}", err=True)
-    raise typer.Exit(2)
 
 
 def _commit() -> str:
@@ -78,25 +76,24 @@ def main(
     """Tries what takes hours: fuzzes, lives histories of clocks, attacks the figures, simulates venues. Exit 1 with findings."""
     for name in room or ():
         if name not in ROOMS:
-            _refuse(f"--room: {name!r} isn't known; accepted: {', '.join(ROOMS)}")
+            _program.refuse(f"--room: {name!r} isn't known; accepted: {', '.join(ROOMS)}")
+    _program.reserve("--json", json_file)
     names = [name for name in ROOMS if not room or name in room]
     seed = secrets.randbits(32) if seed is None else seed
     result: dict[str, Any] = {"commit": _commit(), "seed": seed, "python": sys.version.split()[0], "rooms": {}}
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # ended from outside, it still ends what it started
+        signal.signal(number, signal.default_int_handler)
     try:
         for name in names:
             start = time.monotonic()
             figures = ROOMS[name](seed, hours * 3600 / len(names))
             result["rooms"][name] = {"seconds": round(time.monotonic() - start, 1), **figures}
     except NoInterpreterError as failure:
-        _refuse(str(failure))
+        _program.refuse(str(failure))
+    except KeyboardInterrupt:
+        _program.refuse("interrupted; everything it made is removed", 130)
     text = json.dumps(result, indent=1) + "\n"
-    if json_file == "-":
-        typer.echo(text, nl=False)
-    else:
-        try:
-            Path(json_file).write_text(text)
-        except OSError as failure:
-            _refuse(f"--json: {json_file}: can't be written ({failure.strerror}); accepted: a file, or -")
+    _program.write(text, json_file)
     raise typer.Exit(any(figures["findings"] for figures in result["rooms"].values()))
 
 
