@@ -11,6 +11,7 @@ import hashlib
 import json
 import mmap
 import os
+import signal
 import struct
 import subprocess
 import time
@@ -36,6 +37,9 @@ _LOOK = HOUR  # between two full looks
 _SHOWN = 3 * HOUR  # between two looks that the demo shows
 _LATEST = 11 * MINUTE  # after its slot a message has been sent (agent.forward.moments)
 _ARRIVAL = 120  # real seconds that the last messages may take
+# Whereupon a recorder may draw what should have been sent long ago, and a forwarder sends such a message at once: until the auditor has
+# seen it, the forwarder stands still.
+_OVERDUE = (tape.BOOT, tape.START, tape.CLOCK, tape.CONFIRM)
 _AHEAD = 1 << 20  # octets of tape by which the world may be ahead of the recorder
 
 _TROUBLE = ("unknown terminal", "malformed", "overruns", "gaps", "torn segments", "messages dropped", "messages lost")
@@ -370,6 +374,8 @@ class Simulation:
         source, sink = cast("IO[bytes]", scene.recorder.stdout), cast("IO[bytes]", scene.recorder.stdin)
         with suppress(BrokenPipeError):
             for step in self.world.steps():
+                if step.operation in _OVERDUE:
+                    scene.forwarder.send_signal(signal.SIGSTOP)
                 sink.write(step.encoded())
                 if step.operation == tape.REPORT:
                     sink.flush()
@@ -439,6 +445,7 @@ class Simulation:
         self._judge(auditor, now)
         scene.link.set(up=not any(begins <= now < ends for begins, ends in world.outages))
         scene.offset.set(now)
+        scene.forwarder.send_signal(signal.SIGCONT)
         self._progress(now, world.truth.connections.total())
 
     def _judge(self, auditor: Auditor, now: int) -> None:

@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -258,6 +259,39 @@ def test_latency_changes_no_output(tmp_path: Path) -> None:
     lived = [Simulation(one, SEED, "cpython", None).run() for one in (far, replace(far, latency=0))]
     assert all(one.passed for one in lived), [one.violation for one in lived]
     assert lived[0].digests == lived[1].digests
+
+
+STRAYED = """
+[time]
+start = 2026-11-25T11:00:00Z
+days = 0.1
+[people]
+visitors = 5
+[gateway]
+lifetime = "1h"
+[[event]]
+what = "clock step"
+at = 0.5
+seconds = -400000
+"""
+
+
+@pytest.mark.needs("mosquitto")
+def test_the_auditor_sees_what_is_overdue_before_the_forwarder_has_sent_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When trust in the time is back, hours are drawn that should be long gone: a slow auditor finds them in the spool all the same."""
+    (tmp_path / "strayed.toml").write_text(STRAYED)
+    step, trusted = Auditor.step, []
+
+    def slow(self: Auditor, *arguments: object, **options: object) -> bool:
+        trusted.append(self.world.days.trusted)
+        if trusted[-2:] == [False, True]:
+            time.sleep(1.6)  # a forwarder looks into its spool each second
+        return step(self, *arguments, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Auditor, "step", slow)
+    outcome = Simulation(scenarios.load(str(tmp_path / "strayed.toml")), SEED, "cpython", None).run()
+    assert outcome.passed, outcome.violation
+    assert [before for before, after in pairwise(trusted) if after and not before] == [False, False]  # at the start, and after the step
 
 
 def _ended(one: socket.socket) -> bool:
