@@ -183,6 +183,32 @@ def test_init_script_asks_procd_for_three_instances_under_their_users(device, bu
 
 
 @NETWORK
+def test_a_further_package_stops_the_service_for_its_files_and_starts_what_was_on(device, built):
+    """By apk's scripts; what only its rooms could destroy in time goes with it (EXP-1), and nobody starts what was off."""
+    gateway, scripts = device
+    installed(gateway, scripts, "post-install")
+    on = set(procd.service(recorded(gateway))["instances"])
+    theirs = roots.unpack_apk(built["oubli-purposes"][1], gateway.path)
+    kept = [gateway.path / f"srv/oubli/{name}" for name in ("consents/000000c8", "vault/billing/2026-11-25-0001", "device.key", "ledger")]
+    for path in kept:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"kept")
+    steps = {"pre-install": set(), "post-install": on, "pre-upgrade": set(), "post-upgrade": on}
+    for name, running in steps.items():
+        run_script(gateway, theirs[name], package="oubli-purposes")
+        assert set(procd.service(recorded(gateway))["instances"]) == running, name
+        assert all(path.exists() for path in kept), name
+    for name, running in {"pre-deinstall": set(), "post-deinstall": on}.items():
+        run_script(gateway, theirs[name], package="oubli-purposes")
+        assert set(procd.service(recorded(gateway))["instances"]) == running, name
+    assert [path.name for path in kept if path.exists()] == ["ledger"]
+    gateway.run("/bin/sh", "/etc/rc.common", "/etc/init.d/oubli", "disable")
+    for name in ("post-install", "post-deinstall"):
+        run_script(gateway, theirs[name], package="oubli-purposes")
+        assert gateway.run("/bin/sh", "-c", "cd /tmp && ls procd.calls", check=False).returncode != 0, name
+
+
+@NETWORK
 def test_package_is_installed_started_killed_upgraded_and_removed_without_residue(device, built):
     """From the package to the first captured connection, through a crash, an upgrade and a sysupgrade, to nothing left."""
     gateway, scripts = device
