@@ -9,41 +9,11 @@ Prints one JSON object: digests of everything that is kept, the counters, and ho
 import json
 import sys
 
-from agent import config
-from agent.recorder import Recorder
-from agent.runtime import files, memory
+from agent.runtime import memory
 from agent.runtime.sodium import Sodium
+from tools.bench.way_stage import started
 
-_SECOND = 1000000000
-START = 1800001800  # s since the epoch: a Friday morning, within an hour
 RUN = 64  # datagrams of a run, as the daemon reads them
-_TEXT = b"""config gateway 'gateway'
-	option id 'oublimeasurement'
-	option duty 'none'
-	list lan 'lan'
-"""
-
-
-class Time:
-    """A clock that stands still until it is moved."""
-
-    boot = "a1" * 16
-
-    def __init__(self) -> None:
-        self.now, self.since = (START - 700) * _SECOND, 1000 * _SECOND
-
-    def wall(self) -> int:
-        """Return ns since the epoch."""
-        return self.now
-
-    def monotonic(self) -> int:
-        """Return ns since boot."""
-        return self.since
-
-    def move(self, seconds: int) -> None:
-        """Let so many seconds pass."""
-        self.now += seconds * _SECOND
-        self.since += seconds * _SECOND
 
 
 class Fixed(Sodium):
@@ -57,25 +27,11 @@ class Fixed(Sodium):
             Sodium.random(self, address, size)
 
 
-def _quiet(_text: str) -> None:
-    """Say nothing."""
-
-
 def main(path: str, folder: str, straight: bool) -> "dict[str, Any]":
     """Play the tape; returns what is to be compared."""
-    files.make_folder(folder, 0o700)
-    with open(folder + "/oubli", "wb") as file:
-        file.write(_TEXT)
-    time = Time()
     settings: "dict[str, int]" = {}
-    recorder = Recorder(config.load(folder + "/oubli"), folder, time, log=_quiet, sysctl=settings.get, network=dict)
-    sodium = recorder.terminals._sodium = Fixed()
-    recorder.tick()
-    recorder.confirm_time()
-    time.move(700)
-    recorder.tick()
-    recorder.confirm_time()
-    recorder.tick()
+    sodium = Fixed()
+    recorder, time = started(folder, b"", settings.get, sodium)
     inbox = memory.scratch(4096)
     plainly = 0
     waiting: "list[bytes]" = []

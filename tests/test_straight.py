@@ -13,7 +13,7 @@ import pytest
 
 from host_sim import kernel
 from tests.interpreters import Interpreter
-from tests.straight_stage import START
+from tools.bench.way_stage import START
 
 SECOND = 1_000_000_000
 STEPS = 24

@@ -25,9 +25,8 @@ _TEXT = b"""config gateway 'gateway'
 	option id 'oublimeasurement'
 	option duty 'none'
 	list lan 'lan'
-config summary 'summary'
-	option rows '%d'
 """
+_MORE = b"config summary 'summary'\n\toption rows '%d'\n"
 
 
 class Time:
@@ -69,25 +68,35 @@ def frames(path: str) -> "list[bytes]":
     return datagrams
 
 
-def prepared(path: str, folder: str, more: bytes = b"") -> "tuple[Recorder, Time, memory.Region, list[bytes]]":
-    """Return a recorder that knows who is on the LAN, its clock, a buffer to be played from, and the messages to play.
+def started(folder: str, more: bytes, sysctl: "Callable[[str], int | None]", sodium: "Sodium | None" = None) -> "tuple[Recorder, Time]":
+    """Return a recorder within an agent-day, its time trusted, and its clock.
 
-    `more` stands in the configuration beside what is needed. The day's table has four rows a terminal, as boards have it. What is chance
-    in the table of addresses is the same each time: learning thousands of them costs millions of instructions more or less else.
+    `more` stands in the configuration beside what is needed; `sysctl` answers for the settings of conntrack; `sodium` is the day's table's.
     """
     files.make_folder(folder, 0o700)
-    told = frames(path + ".lan")
     with open(folder + "/oubli", "wb") as file:
-        file.write(_TEXT % max(ROWS, 2 * len(told)) + more)
+        file.write(_TEXT + more)
     time = Time()
-    recorder = Recorder(config.load(folder + "/oubli"), folder, time, log=_quiet, sysctl=_absent, network=dict)
-    recorder._who._factors = FACTORS  # noqa: SLF001 (the bench's one look inside)
+    recorder = Recorder(config.load(folder + "/oubli"), folder, time, log=_quiet, sysctl=sysctl, network=dict)
+    recorder.terminals._sodium = sodium or recorder.terminals._sodium  # noqa: SLF001 (the bench's looks inside)
     recorder.tick()
     recorder.confirm_time()
     time.move(700)
     recorder.tick()
     recorder.confirm_time()
     recorder.tick()
+    return recorder, time
+
+
+def prepared(path: str, folder: str, more: bytes = b"") -> "tuple[Recorder, Time, memory.Region, list[bytes]]":
+    """Return a recorder that knows who is on the LAN, its clock, a buffer to be played from, and the messages to play.
+
+    `more` stands in the configuration beside what is needed. The day's table has four rows a terminal, as boards have it. What is chance
+    in the table of addresses is the same each time: learning thousands of them costs millions of instructions more or less else.
+    """
+    told = frames(path + ".lan")
+    recorder, time = started(folder, _MORE % max(ROWS, 2 * len(told)) + more, _absent)
+    recorder._who._factors = FACTORS  # noqa: SLF001 (the same)
     inbox = memory.scratch(4096)
     for data in told:
         inbox.view[: len(data)] = data
@@ -138,6 +147,8 @@ def main(path: str, times: int, way: str, folder: str) -> int:
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Callable
+
+    from agent.runtime.sodium import Sodium
 
 if __name__ == "__main__":
     print(main(sys.argv[1], int(sys.argv[2]), sys.argv[3], sys.argv[4]))
