@@ -20,7 +20,7 @@ from agent.runtime import files, memory, process, sockets
 from agent.runtime.libc import LIBC
 
 GATHER = 0.005  # seconds in which ends gather for one turn; even a flush makes fewer in it than RECEIVE_BUFFER holds
-BATCH = 64
+BATCH = 128
 DUMP_BATCH = 2  # datagrams of a dump in one turn of the loop: events come first
 DATAGRAM = 32768
 GROUP_DESTROY = 4

@@ -2,18 +2,21 @@
 """The straight way: what happens to an ordinary connection that ended, from the kernel's octets to the packed record, in one function.
 
 Ordinary is what nearly every one is: its message has a known layout; its terminal is the only one known to have held the address, or has
-since before it began; it leaves the venue; no time-out was changed since it began; the segment of its end is open and has room; and the
-terminal has a row in the day's table. Whatever isn't goes the plain way, `Recorder.event`,
-through the rooms one after the other, which makes what the terminal's next connection finds made (`learn`). Both ways leave the same
-octets behind: tests/test_straight.py holds them to it.
+since before it began; it leaves the venue; no time-out was changed since it began; it lasted 27 minutes at most, and ended as near to its
+terminal's one before; its packets have their headers; the segment of its end is open and has room; and the terminal has a row in the day's
+table. Whatever isn't goes the plain way, `Recorder.event`, through the rooms one after the other, which makes what the terminal's next
+connection finds made (`learn`). Both ways leave the same octets behind: tests/test_straight.py holds them to it.
 
 Why it is written so: a call, an attribute and an object cost an interpreter more than the work itself. So what holds for a run of
 datagrams is named once, before the loop; nothing is called for a connection that needn't be; and a function takes its frame from
-MicroPython's heap once a run, not once a connection. All that asks "is it ordinary" comes before anything is written.
+MicroPython's heap once a run, not once a connection. Numbers are written many at a time, in one of a few forms; times are compared in a
+segment's ticks, which are small integers. All that asks "is it ordinary" comes before anything is written.
 
 What is repeated here, and where it is told in full: agent.who (rows, buckets), agent.capture.lan (`stays`), .timeouts (`last`),
 agent.summary.day and .terminals (`see`), agent.vault.record (`pack`), agent.vault.ring (`append`).
 """
+
+from struct import calcsize, pack_into
 
 from agent.capture.connections import ASSURED, ICMP, ICMPV6, TCP, UDP
 from agent.capture.netlink import HEADER
@@ -22,15 +25,19 @@ from agent.summary import services
 from agent.summary.day import QUARTER
 from agent.summary.metrics import QUARTERS
 from agent.summary.terminals import CLASSES_AT, KIB, MOST, OCTETS, QUARTERS_AT
-from agent.vault.record import CODES, ENDS, FEW, LEAST, MASK, TERMINALS, UNIT
+from agent.vault.record import CODES, FEW, LEAST, TERMINALS, UNIT, UNITS, put
 from agent.vault.ring import FULL
 from agent.vault.segment import PAGE_HEADER
-from agent.who import FORMER, LINK, LINKED, LINKED_4, MAC, NEXT, NUMBER, ROW, SINCE
+from agent.who import FORMER, LINK, LINKED, LINKED_4, MAC_WORD, NEXT, NUMBER, ROW, SINCE
 
 _SECOND = 1000000000
-_PLACES = 255  # of a segment's dictionary, less one
+_QUARTER = QUARTER // UNIT
+_ROOM = FULL + PAGE_HEADER
+_PLACES = TERMINALS - 1
 _IPV4 = 4  # octets of an address
-_NEVER = 1 << 62
+TWO = (1 << 14) - 1  # what a varint of two octets holds
+# Bits of a form: what has two octets (ports: four); the octets up and down aren't in it; the record from its first octet on.
+_LASTED, _APART, _PORTS, _UP, _DOWN, _LONG, _WHOLE = 1, 2, 4, 8, 16, 32, 64
 
 
 class Straight:
@@ -46,11 +53,24 @@ class Straight:
         self._values = values
         self._plain = plain
         self._erased = self._terminals.erased
-        # What depends on the protocol alone: its code in a record, least octets of a packet, class of each port, class of other ports.
-        self._protocols = {}
+        # What depends on the protocol alone: least octets of a packet, and by port, and for other ports, what its service class makes of a
+        # record's second octet, and where in a row of the day's table it has its bit.
+        self._protocols: "list[Any]" = [None] * 256
         for protocol in (TCP, UDP, ICMP, ICMPV6):
             code = CODES[protocol]
-            self._protocols[protocol] = code, LEAST[code], services.PORTS.get(protocol, {}), services.service_of(protocol, 0)
+            made = {}
+            for service in range(len(services.CLASSES)):
+                made[service] = (service * 5 + code << 2, CLASSES_AT + (service >> 3), 1 << (service & 7))
+            known = services.PORTS.get(protocol, {})
+            ports = {port: made[known[port]] for port in known}
+            self._protocols[protocol] = LEAST[code], ports, made[services.service_of(protocol, 0)]
+        # A record, or its end only: duration, end, ports, octets up and down, each of one or two octets, ports of two or four.
+        self._forms = []
+        for form in range(2 * _WHOLE):
+            numbers = ["H" if form & bit else "B" for bit in (_LASTED, _APART, _UP, _DOWN)]
+            numbers.insert(2, "I" if form & _PORTS else "H")
+            self._forms.append((">BBB" if form & _WHOLE else ">") + "".join(numbers[:3] if form & _LONG else numbers))
+        self._sizes = [calcsize(form) for form in self._forms]
         self.left = 0  # of the limit of the last run
 
     def learn(self, connection: "Connection") -> None:
@@ -84,227 +104,214 @@ class Straight:
     def _run(self, receive: "Callable[[int, Any], int]", descriptor: int, buffer: "Any") -> int:  # noqa: C901, PLR0912, PLR0915 (one function is the point)
         # What holds for the whole run, by names of this function: they cost the least.
         tuples, layouts, protocols, lasting = native.TUPLES, self._decoder.layouts, self._protocols, self._timeouts.lasting
-        bucket = self._who.bucket
-        heads, people, table, factors, mask = self._who.parts()
+        forms, sizes, bucket = self._forms, self._sizes, self._who.bucket
+        heads, table, factors, mask = self._who.parts()
         factor, factor_2 = factors[0], factors[1]
         (near_4, near_6), inside, changed = self._lan.near, self._lan.inside, self._timeouts.changed
         counts, opened, counted = self._day.counts()
         rows, row_words = self._terminals.in_place()
+        family, few, two, width, link_at, second = HEADER, FEW, TWO, ROW, LINK, _SECOND
         left, handled = self.left, 0
-        # A quarter-hour that was touched lately, where its octet stands in a row, and its bit.
-        quarter, quarter_end, octet, bit = _NEVER, 0, 0, 0
-        # The segment that took the last record, and what it goes on with.
+        # The segment that took the last record, and what it goes on with. Ticks count from its start; it has none as yet.
         entry: "Any" = None
         page: "Any" = None
         places: "Any" = None
         used: "Any" = None
         counter: "Any" = None
-        low = high = at = before = records = generation = origin = 0
+        origin = ticks = at = before = records = generation = 0
+        # A quarter-hour that was touched lately (ticks), where its octet stands in a row, and its bit.
+        quarter, quarter_end, octet, bit = 0, 0, 0, 0
         try:
             while left:
                 left -= 1
                 size = receive(descriptor, buffer)
-                if size <= HEADER or size & 3:
+                if size & 3:
                     return size
-                layout = layouts.get(size | buffer[HEADER] >> 3 & 1)
+                layout = layouts.get(size | buffer[family] >> 3 & 1)
                 if layout is None:
                     return size
                 if tuples:
-                    fields = layout.pattern.take(buffer)
-                    while fields is None:
+                    while layout.heads_of(buffer, 0) != layout.wanted:
                         layout = layout.following
                         if layout is None:
                             return size
-                        fields = layout.pattern.take(buffer)
                     (
-                        accounted, _, protocol, source_port, destination_port, translated_port, status, remaining, state,
-                        packets_up, bytes_up, packets_down, bytes_down, start, stop, word0, word1, word2, word3, near, answers,
-                    ) = fields  # fmt: skip
+                        word0, word1, word2, word3, near, protocol, source_port, destination_port, answers, translated_port,
+                        status, remaining, packets_up, bytes_up, packets_down, bytes_down, start, stop,
+                    ) = layout.values(buffer, 0)  # fmt: skip
+                    octets = layout.octets
                 else:
-                    message = layout.pattern.read(buffer, 0)
+                    message = layout.read(buffer, 0)
                     while message is None:
                         layout = layout.following
                         if layout is None:
                             return size
-                        message = layout.pattern.read(buffer, 0)
+                        message = layout.read(buffer, 0)
                     # At most three at once: MicroPython makes a tuple of more.
-                    start, stop, accounted = message.start, message.stop, message.accounted
-                    near, answers, word3 = message.near, message.answers, message.word3
-                    protocol, state = message.protocol, message.state
+                    start, stop, word3 = message.start, message.stop, message.word3
+                    near, answers, protocol = message.near, message.answers, message.protocol
                     status, remaining = message.status, message.remaining
                     source_port, destination_port, translated_port = message.source_port, message.destination_port, message.translated_port
                     packets_up, bytes_up = message.packets_up, message.bytes_up
                     packets_down, bytes_down = message.packets_down, message.bytes_down
-                    word0 = word1 = word2 = 0
-                    if layout.octets != _IPV4:
+                    octets = layout.octets
+                    if octets != _IPV4:
                         word0, word1, word2 = message.word0, message.word1, message.word2
 
-                # Whose it is.
-                if layout.octets == _IPV4:
+                # Whose it is. Row 0 stands for "none".
+                if octets == _IPV4:
                     if (near_4[near] or near_4[answers]) and inside(buffer, layout):
                         return size
-                    row = heads[(word3 >> 16) * factor + (word3 & 0xFFFF) * factor_2 >> 16 & mask] * ROW
-                    while row and table[row + 3] != word3:
-                        row = table[row + NEXT] * ROW
-                    link = table[row + LINK]
+                    row = heads[(word3 >> 16) * factor + (word3 & 0xFFFF) * factor_2 >> 16 & mask] * width
+                    while table[row + 3] != word3:
+                        row = table[row + NEXT] * width
+                        if not row:
+                            return size
+                    link = table[row + link_at]
                     if not link & LINKED_4:
                         return size
                 else:
                     if (near_6[near] or near_6[answers]) and inside(buffer, layout):
                         return size
-                    row = heads[bucket(word0, word1, word2, word3)] * ROW
-                    while row and (table[row + 3] != word3 or table[row + 2] != word2 or table[row + 1] != word1 or table[row] != word0):
-                        row = table[row + NEXT] * ROW
-                    link = table[row + LINK]
+                    row = heads[bucket(word0, word1, word2, word3)] * width
+                    while table[row + 3] != word3 or table[row + 2] != word2 or table[row + 1] != word1 or table[row] != word0:
+                        row = table[row + NEXT] * width
+                        if not row:
+                            return size
+                    link = table[row + link_at]
                     if not link & LINKED:
                         return size
                 if link & FORMER and start < (table[row + SINCE] << 32 | table[row + SINCE + 1]):
                     return size
 
                 # When it ended.
-                known = protocols.get(protocol)
-                if known is None or not stop or not accounted or start <= changed:
+                known = protocols[protocol]
+                if known is None or start <= changed or not stop or not layout.accounted:
                     return size
-                code, least, ports, service = known
-                service = ports.get(destination_port, service)
+                least, services_of, service = known
+                head, spot, mark = services_of.get(destination_port, service)
                 seconds = lasting[protocol]
                 if protocol == TCP:
+                    state = buffer[layout.state]
                     if state >= len(seconds):
                         return size
-                    lasted = seconds[state]
+                    lasted = seconds[state] - remaining
                 else:
-                    lasted = seconds[1 if status & ASSURED else 0]
-                lasted -= remaining
-                end = stop - lasted * _SECOND if lasted > 0 else stop
+                    lasted = seconds[1 if status & ASSURED else 0] - remaining
+                end = stop - lasted * second if lasted > 0 else stop
                 if end < start:  # noqa: PLR1730 (a call costs more)
                     end = start
 
                 # Where it is kept.
-                if end < low or end >= high:
+                tick = end // UNIT - origin
+                if not 0 <= tick < ticks:
                     if entry is not None:
-                        entry.go_on(at - PAGE_HEADER, before, records)
+                        entry.go_on(at - PAGE_HEADER, before, records + handled)
                     entry = self._ring.taking(end)
+                    ticks = quarter_end = 0
                     if entry is None:
-                        low = high = 0
                         return size
-                    low = entry.slot.window * _SECOND
-                    high = low + self._ring.width * _SECOND
                     page, places, used, counter = entry.page, entry.packer.places, entry.head, entry.counter
                     at, before, origin = entry.used + PAGE_HEADER, entry.packer.end, entry.packer.origin
-                    records, generation = entry.slot.records, entry.slot.generation << 16
+                    records, generation = entry.slot.records - handled, entry.slot.generation << 16
+                    tick, ticks = end // UNIT - origin, self._ring.width * UNITS
+                begun = start // UNIT - origin
+                lasted = tick - begun
                 key = table[row + NUMBER]
                 place = key & _PLACES
-                if at > FULL + PAGE_HEADER or (counts and link < 8):
+                told = places[place] == key
+                apart = tick - (places[place + TERMINALS] if told else before) << 1
+                if apart < 0:
+                    apart = -apart - 1
+                up, down = bytes_up - packets_up * least, bytes_down - packets_down * least
+                if at > _ROOM or (counts and link < 8) or lasted | apart > two or up < 0 or down < 0:
                     return size
 
                 # It is ordinary: nothing was written so far. What the day's table has of its terminal:
                 if counts:
                     seen = link >> 3 << 5
-                    if start < quarter or end >= quarter_end:
-                        first, last = max((start - opened) // QUARTER, counted), min((end - opened) // QUARTER, QUARTERS - 1)
-                        quarter, quarter_end = _NEVER, 0
+                    if begun < quarter or tick >= quarter_end:
+                        day = opened // UNIT - origin
+                        first, last = max((begun - day) // _QUARTER, counted), min((tick - day) // _QUARTER, QUARTERS - 1)
+                        quarter_end = 0
                         if first <= last:
-                            quarter, octet, bit = opened + last * QUARTER, QUARTERS_AT + (last >> 3), 1 << (last & 7)
-                            quarter_end = quarter + QUARTER
+                            quarter, octet, bit = day + last * _QUARTER, QUARTERS_AT + (last >> 3), 1 << (last & 7)
+                            quarter_end = quarter + _QUARTER
                             for number in range(first, last):
                                 rows[seen + QUARTERS_AT + (number >> 3)] |= 1 << (number & 7)
                     if quarter_end:
-                        rows[seen + octet] |= bit
-                        rows[seen + CLASSES_AT + (service >> 3)] |= 1 << (service & 7)
+                        if not rows[seen + octet] & bit:
+                            rows[seen + octet] |= bit
+                        if not rows[seen + spot] & mark:
+                            rows[seen + spot] |= mark
                         seen >>= 2
                         volume = bytes_up + bytes_down + row_words[seen + OCTETS]
                         row_words[seen + OCTETS] = volume & 1023
                         if volume > 1023:
-                            row_words[seen + KIB] = min(row_words[seen + KIB] + (volume >> 10), MOST)
+                            volume = row_words[seen + KIB] + (volume >> 10)
+                            row_words[seen + KIB] = volume if volume < MOST else MOST
 
-                # The record.
-                page[at] = place
-                value = (service * 5 + code) << 2
-                page[at + 1] = value if translated_port == source_port else value | 2
-                to = at + 2
-                if places[place] == key:
-                    ended = places[TERMINALS + place]
+                # The record. Of a varint of two octets the first one stands in the upper half.
+                form = rest = 0
+                if lasted > 127:
+                    lasted = (lasted & 127 | 128) << 8 | lasted >> 7
+                    form = _LASTED
+                if apart > 127:
+                    apart = (apart & 127 | 128) << 8 | apart >> 7
+                    form |= _APART
+                if up > two:
+                    form |= _LONG
                 else:
-                    # Its terminal must be told of.
-                    page[at + 1] |= 1
-                    places[place] = key
-                    ended = before & ENDS
-                    page[to] = octets = layout.octets
-                    to, value = to + 1, row * 4 + MAC
-                    for number in range(6):
-                        page[to + number] = people[value + number]
-                    to, value = to + 6, layout.source
-                    for number in range(octets):
-                        page[to + number] = buffer[value + number]
-                    to += octets
-                page[to] = (packets_up if packets_up < FEW else FEW) << 4 | (packets_down if packets_down < FEW else FEW)
-                to += 1
-                value = packets_up - FEW
-                if value >= 0:
-                    while value > 127:
-                        page[to] = value & 127 | 128
-                        value >>= 7
-                        to += 1
-                    page[to] = value
-                    to += 1
-                value = packets_down - FEW
-                if value >= 0:
-                    while value > 127:
-                        page[to] = value & 127 | 128
-                        value >>= 7
-                        to += 1
-                    page[to] = value
-                    to += 1
-                tick = end // UNIT
-                value = tick - start // UNIT
-                while value > 127:
-                    page[to] = value & 127 | 128
-                    value >>= 7
-                    to += 1
-                page[to] = value
-                to += 1
-                tick -= origin
-                value = tick - ended << 1 if tick >= ended else (ended - tick << 1) - 1
-                while value > 127:
-                    page[to] = value & 127 | 128
-                    value >>= 7
-                    to += 1
-                page[to] = value
-                page[to + 1] = source_port >> 8
-                page[to + 2] = source_port & 255
-                to += 3
+                    if up > 127:
+                        up = (up & 127 | 128) << 8 | up >> 7
+                        form |= _UP
+                    if down > 127:
+                        rest = down >> 14
+                        down = (down & 127 | 128) << 8 | down >> 7 & 127 | (128 if rest else 0)
+                        form |= _DOWN
+                ports = source_port
                 if translated_port != source_port:
-                    page[to] = translated_port >> 8
-                    page[to + 1] = translated_port & 255
-                    to += 2
-                value = bytes_up - packets_up * least
-                if value < 0:
-                    value &= MASK
-                while value > 127:
-                    page[to] = value & 127 | 128
-                    value >>= 7
-                    to += 1
-                page[to] = value
-                to += 1
-                value = bytes_down - packets_down * least
-                if value < 0:
-                    value &= MASK
-                while value > 127:
-                    page[to] = value & 127 | 128
-                    value >>= 7
-                    to += 1
-                page[to] = value
+                    ports = source_port << 16 | translated_port
+                    form |= _PORTS
+                    head |= 2
+                if told and packets_up < few and packets_down < few and form < _LONG:
+                    form |= _WHOLE
+                    pack_into(forms[form], page, at, place, head, packets_up << 4 | packets_down, lasted, apart, ports, up, down)
+                    at += sizes[form]
+                else:
+                    page[at] = place
+                    page[at + 1] = head if told else head | 1
+                    at += 2
+                    if not told:
+                        places[place] = key
+                        pack_into("<BIH", page, at, octets, table[row + MAC_WORD], table[row + MAC_WORD + 1] & 0xFFFF)
+                        if octets == _IPV4:
+                            pack_into(">I", page, at + 7, word3)
+                        else:
+                            pack_into(">IIII", page, at + 7, word0, word1, word2, word3)
+                        at += 7 + octets
+                    page[at] = (packets_up if packets_up < few else few) << 4 | (packets_down if packets_down < few else few)
+                    at += 1
+                    if packets_up >= few:
+                        at = put(page, at, packets_up - few)
+                    if packets_down >= few:
+                        at = put(page, at, packets_down - few)
+                    if form < _LONG:
+                        pack_into(forms[form], page, at, lasted, apart, ports, up, down)
+                        at += sizes[form]
+                    else:
+                        pack_into(forms[form], page, at, lasted, apart, ports)
+                        at = put(page, put(page, at + sizes[form], up), down)
+                if rest:
+                    at = put(page, at, rest)
+                before = places[place + TERMINALS] = tick
                 # The page's first word makes the record valid: written after it, so a killed process leaves whole records.
-                at = to + 1
-                before = tick
-                places[TERMINALS + place] = tick & ENDS
-                records += 1
-                used[0] = at - PAGE_HEADER | generation
-                counter[0] = records
                 handled += 1
+                used[0] = at - PAGE_HEADER | generation
+                counter[0] = records + handled
         finally:
             if entry is not None:
-                entry.go_on(at - PAGE_HEADER, before, records)
+                entry.go_on(at - PAGE_HEADER, before, records + handled)
             self._values["connections"] += handled
             self._values["kept"] += handled
             self._decoder.connections += handled

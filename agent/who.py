@@ -25,6 +25,7 @@ from agent.runtime.libc import words
 
 ROW = 12  # words
 MAC = 16  # octet of a row
+MAC_WORD = 4  # which is a word's first
 _CURRENT, _MARKS = 22, 23
 NEIGHBOUR, LEASE = 1, 2  # who says that it is current
 _PRECEDED, _DISPUTED = 1, 2  # marks: its former holder is forgotten; a lease says otherwise
@@ -239,9 +240,9 @@ class Who:
         """Say whether it is noted where the day's table has an association's terminal."""
         return self._words[row * ROW + LINK] > LINKED | LINKED_4 | FORMER
 
-    def parts(self) -> "tuple[Any, Any, Any, tuple[int, ...], int]":
-        """Return heads of the buckets, octets and words of the rows, factors and mask of the hash, for who reads them in place."""
-        return self._heads, self._rows.view, self._words, self._factors, self._mask
+    def parts(self) -> "tuple[Any, Any, tuple[int, ...], int]":
+        """Return heads of the buckets, words of the rows, factors and mask of the hash, for who reads them in place."""
+        return self._heads, self._words, self._factors, self._mask
 
     def shift(self, step: int) -> None:
         """Take note that the wall clock was stepped by so many ns: what was learned before is restated."""

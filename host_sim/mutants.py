@@ -230,7 +230,7 @@ MUTANTS = (
         'if number in (_DESTINATION_PORT, _ICMP_ID, _ICMPV6_ID):\n                    layout.places["translated_port"]',
         'if number in (_SOURCE_PORT, _ICMP_ID, _ICMPV6_ID):\n                    layout.places["translated_port"]'),
     Mutant("timeout-is-life", "the moment an entry timed out is taken for the end (EXP-1)", "noon", "records", False,
-        "straight.py", "end = stop - lasted * _SECOND if lasted > 0 else stop", "end = stop"),
+        "straight.py", "end = stop - lasted * second if lasted > 0 else stop", "end = stop"),
     Mutant("dropped-uncounted", "what the kernel dropped is counted nowhere", "burst", "losses", True,
         "recorder.py", 'self.counters.values["lost: overrun"] += dropped', 'self.counters.values["overruns"] += dropped'),
     Mutant("connection-uncounted", "one in fifty is kept and not counted", "noon", "counted", True,

@@ -177,7 +177,7 @@ def test_that_many_layouts_are_learned_used_and_forgotten(monkeypatch: pytest.Mo
     remember = connections.Decoder._remember
 
     def counting(decoder: connections.Decoder, size: int, layout: connections.Layout) -> None:
-        learned[size, layout.pattern._wanted] += 1
+        learned[size, layout.pattern.wanted] += 1
         remember(decoder, size, layout)
 
     monkeypatch.setattr(connections.Decoder, "_remember", counting)

@@ -34,7 +34,7 @@ def _ended(draw: random.Random, now: int, terminals: list[tuple[bytes, bytes, by
     six, port = draw.random() < 0.4, draw.choice(_PORTS)
     protocol = draw.choice((6, 6, 6, 17, 17, 17, 58 if six else 1, 47))
     stop = now * SECOND - draw.randrange(20 * SECOND)
-    lived = draw.choice((0, 5, 30, 400, 2000, 9000)) * SECOND + draw.randrange(SECOND)
+    lived = draw.choice((0, 5, 30, 60, 200, 400, 1600, 9000)) * SECOND + draw.randrange(SECOND)
     packets = [draw.choice(_PACKETS) for _ in "ud"]
     here = draw.choice(terminals)
     source, there = (here[2], bytes.fromhex("20010db8ffff") + draw.randbytes(10)) if six else (here[1], b"\xcb\x00\x71" + draw.randbytes(1))
@@ -44,7 +44,8 @@ def _ended(draw: random.Random, now: int, terminals: list[tuple[bytes, bytes, by
         reply_source=there, reply_destination=source if six else b"\xc6\x33\x64\x07", reply_source_port=port,
         reply_destination_port=own if six else draw.choice((own, translated)), status=draw.choice((0x18E, 0x18A, 0x188)),
         start=stop - lived, stop=stop, state=draw.choice((7, 7, 7, 3, 8, 1, 0, 11)) if protocol == 6 else 0,
-        packets_up=packets[0], bytes_up=packets[0] * 60 + draw.choice(_VOLUMES), packets_down=packets[1], bytes_down=draw.choice(_VOLUMES),
+        packets_up=packets[0], bytes_up=packets[0] * 60 + draw.choice(_VOLUMES),
+        packets_down=packets[1], bytes_down=packets[1] * draw.choice((60, 60, 60, 30)) + draw.choice(_VOLUMES),
         timeout=draw.choice((None, None, None, None, 3, 100)), mark=draw.choice((None, None, None, 7)),
     )  # fmt: skip
     rare = draw.randrange(30)

@@ -54,6 +54,12 @@ _FIELDS = {
     "stop": 8,
 }
 
+# Those that a kernel writes in this order, since its messages tell of connections that ended.
+TAKEN = (
+    "word0", "word1", "word2", "word3", "near", "protocol", "source_port", "destination_port", "answers", "translated_port",
+    "status", "remaining", "packets_up", "bytes_up", "packets_down", "bytes_down", "start", "stop",
+)  # fmt: skip
+
 
 class Layout:
     """What a walk learned of a message: offsets from its start; `heads` are (where, octets) that another message must have too."""
@@ -64,18 +70,26 @@ class Layout:
         self.heads: "list[tuple[int, bytes]]" = []
         self.places: "dict[str, int]" = {}
         self.source = self.destination = self.reply_source = self.reply_destination = 0
+        self.accounted = False
+        self.state = _ZERO  # where the protocol's state stands
         self.pattern: "Any" = None
+        # Parts of the pattern, as its interpreter has them: `values` gives the fields of TAKEN.
+        self.read: "Any" = None
+        self.heads_of: "Any" = None
+        self.wanted: "Any" = None
+        self.values: "Any" = None
         self.following: "Layout | None" = None  # another one of the same size
 
     def seal(self) -> None:
         """Make the pattern: each value as wide as it is, the header's zero for one that is absent."""
         places = self.places
         counters = [name for name in places if name.startswith(("packets_", "bytes_"))]
-        accounted = len(counters) == 4
-        if not accounted:
+        self.accounted = len(counters) == 4
+        if not self.accounted:
             for name in counters:
                 del places[name]
-        fields = {"accounted": (_ONE if accounted else _ZERO, 1), "family": (HEADER, 1)}
+        self.state = places.get("state", _ZERO)
+        fields = {"accounted": (_ONE if self.accounted else _ZERO, 1), "family": (HEADER, 1)}
         for name in _FIELDS:
             fields[name] = (places[name], _FIELDS[name]) if name in places else (_ZERO, 1)
         absent = 4 - self.octets // 4
@@ -84,8 +98,24 @@ class Layout:
         for name, place in (("near", self.destination), ("answers", self.reply_source)):
             fields[name] = (place or _ZERO, 1)
         self.pattern = native.Pattern(self.heads, fields)
+        self.read = self.pattern.read
+        if native.TUPLES:
+            self.heads_of, self.wanted = self.pattern.heads, self.pattern.wanted
+            self.values = native.values(self._taken(fields))
         # The pattern has them now: a small heap doesn't keep them twice.
         self.heads, self.places = [], {}
+
+    def _taken(self, fields: "dict[str, tuple[int, int]]") -> "list[tuple[int, int]]":
+        """Return where the fields of TAKEN stand; an absent one where a head has a zero between those before it and those behind."""
+        zeros = [offset + number for offset, octets in self.heads for number in range(len(octets)) if not octets[number]]
+        taken, at = [], 0
+        for name in TAKEN:
+            offset, octets = fields[name]
+            if offset == _ZERO:
+                offset = min([zero for zero in zeros if zero >= at], default=_ZERO)
+            taken.append((offset, octets))
+            at = offset + octets
+        return taken
 
 
 def source_of(connection: "Connection") -> bytes:
@@ -157,7 +187,7 @@ class Decoder:
         """Hand on the message at `at` if a layout is known that it has."""
         layout = self.layouts.get(size | buffer[at + HEADER] >> 3 & 1) if size > HEADER and not size & 3 else None
         while layout is not None:
-            connection = layout.pattern.read(buffer, at)
+            connection = layout.read(buffer, at)
             if connection is not None:
                 self.connection = connection
                 self.buffer = buffer

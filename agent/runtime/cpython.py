@@ -97,10 +97,24 @@ _CODES = {1: "B", 2: "H", 4: "I", 8: "Q"}
 TUPLES = True  # the fastest way to several fields of a message is to take them all at once
 
 
+def values(places: "list[tuple[int, int]]") -> "Callable[..., tuple[int, ...]]":
+    """Return what gives the unsigned numbers in network order at (offset, octets) of a message, by buffer and where it starts there."""
+    order = sorted(set(places))
+    form, at = ">", 0
+    for offset, width in order:
+        form += f"{offset - at}x{_CODES[width]}"
+        at = offset + width
+    take = struct.Struct(form).unpack_from
+    if order == places:
+        return take
+    pick = operator.itemgetter(*[order.index(place) for place in places])
+    return lambda buffer, start: pick(take(buffer, start))
+
+
 class Pattern:
     """A message whose layout is known: `heads` are (offset, octets that must stand there), `fields` name: (offset, octets).
 
-    Fields are unsigned numbers in network order. Offsets count from the message's start.
+    Fields are unsigned numbers in network order. Offsets count from the message's start. `heads` gives `wanted` of such a message.
     """
 
     def __init__(self, heads: "list[tuple[int, bytes]]", fields: "dict[str, tuple[int, int]]") -> None:
@@ -110,22 +124,17 @@ class Pattern:
             form += f"{offset - at}x{'Q' * (len(octets) >> 3)}{_CODES.get(len(octets) & 4, '')}{_CODES.get(len(octets) & 2, '')}"
             at = offset + len(octets)
         # What stands between the heads is passed over, and no octet of it becomes an object (L34-VI-1).
-        self._heads = struct.Struct(form).unpack_from
+        self.heads = struct.Struct(form).unpack_from
         sample = bytearray(at)
         for offset, octets in heads:
             sample[offset : offset + len(octets)] = octets
-        self._wanted = self._heads(sample, 0)
+        self.wanted = self.heads(sample, 0)
         # Ascending offsets, each once; several fields may name the same.
         order = sorted(set(fields.values()))
-        form, at = ">", 0
-        for offset, width in order:
-            form += f"{offset - at}x{_CODES[width]}"
-            at = offset + width
-        self._values = struct.Struct(form).unpack_from
+        self._values: "Any" = values(order)
         # A named tuple's own descriptors, under the names of the fields: the fastest attributes that a tuple can have.
         base: "Any" = collections.namedtuple("base", [f"at{offset}" for offset, _ in order])  # type: ignore[misc]  # noqa: PYI024 (no names)
         names = {name: vars(base)[f"at{offset}"] for name, (offset, _) in fields.items()}
-        self._pick = operator.itemgetter(*[order.index(fields[name]) for name in fields])
         self._message = functools.partial(tuple.__new__, type("Message", (base,), {"__slots__": (), **names}))
 
     def read(self, buffer: "bytearray | bytes", at: int) -> "Any":
@@ -133,15 +142,9 @@ class Pattern:
 
         The caller knows that the message lies wholly within the buffer.
         """
-        if self._heads(buffer, at) != self._wanted:
+        if self.heads(buffer, at) != self.wanted:
             return None
         return self._message(self._values(buffer, at))
-
-    def take(self, buffer: "bytearray | bytes") -> "tuple[int, ...] | None":
-        """Return the fields of the message at the buffer's start, in the order in which they were named; None where it has other heads."""
-        if self._heads(buffer, 0) != self._wanted:
-            return None
-        return self._pick(self._values(buffer, 0))
 
 
 def names(path: str) -> "Iterator[str]":

@@ -87,15 +87,15 @@ class Pattern:
 
     def __init__(self, heads: "list[tuple[int, bytes]]", fields: "dict[str, tuple[int, int]]") -> None:
         self._places = [head[0] for head in heads]
-        self._wanted = [head[1] for head in heads]
+        self.wanted = [head[1] for head in heads]
         self._description = {}
         for name in fields:
             offset, octets = fields[name]
             self._description[name] = _WIDTHS[octets] | offset
-        self._buffer: "Any" = None
-        self._at = 0
-        self._there: "list[memoryview]" = []
-        self._message: "Any" = None
+        self.buffer: "Any" = None
+        self.at = 0
+        self.there: "list[memoryview]" = []
+        self.message: "Any" = None
 
     def read(self, buffer: "bytearray | bytes", at: int) -> "Any":
         """Return an object with the fields of the message at `at` as attributes; None where it has other heads.
@@ -103,16 +103,17 @@ class Pattern:
         The caller knows that the message lies wholly within the buffer. Fields are read in place, when they are asked for. The
         daemon receives into the same buffer again and again: there nothing is allocated.
         """
-        if buffer is not self._buffer or at != self._at:
-            self._bind(buffer, at)
+        if buffer is not self.buffer or at != self.at:
+            self.bind(buffer, at)
         # One comparison in C: each view with its octets.
-        return self._message if self._there == self._wanted else None
+        return self.message if self.there == self.wanted else None
 
-    def _bind(self, buffer: "bytearray | bytes", at: int) -> None:
-        self._buffer, self._at = buffer, at
+    def bind(self, buffer: "bytearray | bytes", at: int) -> None:
+        """Make `there` what `wanted` is to be compared with, and `message` what reads the fields in place."""
+        self.buffer, self.at = buffer, at
         view = memoryview(buffer)
-        self._there = [view[at + place : at + place + len(wanted)] for place, wanted in zip(self._places, self._wanted)]
-        self._message = uctypes.struct(uctypes.addressof(buffer) + at, self._description, uctypes.BIG_ENDIAN)
+        self.there = [view[at + place : at + place + len(wanted)] for place, wanted in zip(self._places, self.wanted)]
+        self.message = uctypes.struct(uctypes.addressof(buffer) + at, self._description, uctypes.BIG_ENDIAN)
 
 
 _libc = library(None)
