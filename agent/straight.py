@@ -103,7 +103,7 @@ class Straight:
 
     def _run(self, receive: "Callable[[int, Any], int]", descriptor: int, buffer: "Any") -> int:  # noqa: C901, PLR0912, PLR0915 (one function is the point)
         # What holds for the whole run, by names of this function: they cost the least.
-        tuples, layouts, protocols, lasting = native.TUPLES, self._decoder.layouts, self._protocols, self._timeouts.lasting
+        tuples, layouts, protocols, lasting = native.values is not None, self._decoder.layouts, self._protocols, self._timeouts.lasting
         forms, sizes, bucket = self._forms, self._sizes, self._who.bucket
         heads, table, factors, mask = self._who.parts()
         factor, factor_2 = factors[0], factors[1]
@@ -118,6 +118,7 @@ class Straight:
         places: "Any" = None
         used: "Any" = None
         counter: "Any" = None
+        word0 = word1 = word2 = 0
         origin = ticks = at = before = records = generation = 0
         # A quarter-hour that was touched lately (ticks), where its octet stands in a row, and its bit.
         quarter, quarter_end, octet, bit = 0, 0, 0, 0

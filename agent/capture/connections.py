@@ -99,7 +99,7 @@ class Layout:
             fields[name] = (place or _ZERO, 1)
         self.pattern = native.Pattern(self.heads, fields)
         self.read = self.pattern.read
-        if native.TUPLES:
+        if native.values is not None:
             self.heads_of, self.wanted = self.pattern.heads, self.pattern.wanted
             self.values = native.values(self._taken(fields))
         # The pattern has them now: a small heap doesn't keep them twice.

@@ -94,11 +94,13 @@ def words(buffer: "bytearray | memoryview", size: int) -> "Any":
 
 
 _CODES = {1: "B", 2: "H", 4: "I", 8: "Q"}
-TUPLES = True  # the fastest way to several fields of a message is to take them all at once
 
 
 def values(places: "list[tuple[int, int]]") -> "Callable[..., tuple[int, ...]]":
-    """Return what gives the unsigned numbers in network order at (offset, octets) of a message, by buffer and where it starts there."""
+    """Return what gives the unsigned numbers in network order at (offset, octets) of a message, by buffer and where it starts there.
+
+    All at once is the fastest here.
+    """
     order = sorted(set(places))
     form, at = ">", 0
     for offset, width in order:

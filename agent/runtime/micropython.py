@@ -75,7 +75,7 @@ def words(buffer: "bytearray | memoryview", size: int) -> "Any":
     return uctypes.struct(uctypes.addressof(buffer), description, uctypes.LITTLE_ENDIAN).words
 
 
-TUPLES = False  # fields of a message are read in place: a tuple of them takes heap
+values: "Any" = None  # fields of a message are read in place: a tuple of them takes heap
 _WIDTHS = {1: uctypes.UINT8, 2: uctypes.UINT16, 4: uctypes.UINT32, 8: uctypes.UINT64}
 
 
