@@ -304,6 +304,7 @@ def test_both_daemons_together_stay_within_the_boards_memory(device):
             wait_for(lambda: status(gateway)["counters"]["kept"] >= TERMINALS)
         counters = status(gateway)["counters"]
         assert (counters["unknown terminal"], counters["lost: overrun"]) == (0, 0)
+        assert "runs as root" not in gateway.run("/usr/bin/oubli", "doctor", check=False).stdout
         sizes = {}
         for name in ("recorder", "forwarder"):
             text = Path(f"/proc/{roots.inside(service.running[name])}/smaps_rollup").read_text()
@@ -386,6 +387,7 @@ def test_rpcd_plugin_and_page_answer_by_their_contracts(device, built):
         assert "error" not in json.loads(gateway.run(plugin, "call", "law", stdin="{}").stdout)
         findings = json.loads(gateway.run(plugin, "call", "doctor", stdin="{}").stdout)["findings"]
         assert any("mqtt.host" in finding["what"] for finding in findings)
+        assert "the recorder runs as root" in [finding["what"] for finding in findings]  # this root has no ujail
         shown = (gateway.path / "www/luci-static/resources/view/oubli/overview.js").read_text()
         assert set(re.findall(r"finding\.(\w+)", shown)) <= set(findings[0])
     finally:

@@ -57,6 +57,11 @@ CATALOGUE = {
         "what it keeps is outside oubli's purposes and deadlines (L34-II-1); one that asks for loss-free events and hangs fills the table",
         "ask whether it is needed; ulogd2, nlbwmon and conntrack -E are the usual ones",
     ),
+    "root": (
+        WARNING,
+        "it needs CAP_NET_ADMIN and nothing else; who gets hold of a process of root's gets the gateway (L34-VI-2)",
+        "install procd-ujail, then /etc/init.d/oubli restart",
+    ),
     "ruleset": (
         WARNING,
         "flow offload and full-cone NAT can't be looked for (ANON-2)",

@@ -74,8 +74,8 @@ def receive_buffer(gateway: "Gateway") -> "Iterator[Finding]":
 
 
 def listeners(gateway: "Gateway") -> "Iterator[Finding]":
-    """Name the programs other than the recorder that listen to connection tracking."""
-    names = []
+    """Name the programs other than the recorder that listen to connection tracking, and say whether that one may more than it needs."""
+    names, root = [], False
     for line in gateway.lines("net/netlink")[1:]:
         words = line.split()
         if len(words) > 9 and words[1] == str(sockets.NETLINK_NETFILTER) and int(words[3], 16) & _GROUPS:
@@ -84,6 +84,10 @@ def listeners(gateway: "Gateway") -> "Iterator[Finding]":
             if not command or "recorder" not in command[0].split("\0"):
                 comm = gateway.lines(process + "/comm")
                 names.append(comm[0] if comm else "a program that can't be named")
+            else:
+                root = root or any(line.startswith("Uid:") and line.split()[2] == "0" for line in gateway.lines(process + "/status"))
+    if root:
+        yield Finding("root", "the recorder runs as root")
     if names:
         yield Finding("listeners", "others listen to connection tracking: " + ", ".join(sorted(names)))
 
