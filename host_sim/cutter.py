@@ -2,13 +2,13 @@
 """Power that is cut at every operation on flash of a story (EXP-6): what the stories of host_sim's `..._cuts` share.
 
 A story is the agent's own code over `host_sim.flash`. It is lived once whole, to count its operations; then with a cut before each
-operation in turn and in the middle of each sync, `rounds` times with other remains; the next boot is cut too, early, while it recovers,
-and the one after it is not. Runs on MicroPython too.
+operation in turn and in the middle of each sync, `rounds` times with other remains, on pages of a NOR's or a NAND's size; the next boot
+is cut too, early, while it recovers, and the one after it is not. Runs on MicroPython too.
 """
 
 import json
 
-from host_sim.flash import Dice, Flash, PowerCut, mount
+from host_sim.flash import PAGES, Dice, Flash, PowerCut, mount
 
 
 class Story:
@@ -43,8 +43,9 @@ def boot(story: Story, flash: Flash, cut_at: int) -> "tuple[Flash, bool]":
 
 
 def fresh(dice: Dice, *folders: str) -> Flash:
-    """Return an empty flash with these folders."""
+    """Return an empty flash with these folders, and pages of a size that there is."""
     flash = Flash(dice)
+    flash.page = PAGES[dice(len(PAGES))]
     flash.folders |= set(folders)
     return flash
 

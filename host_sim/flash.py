@@ -21,7 +21,8 @@ from agent.runtime import files
 from agent.runtime.libc import LIBC
 
 PREFIX = "/flash"
-PAGE = 512  # octets that are programmed at once: SPI NOR 256, NAND 2048 or a quarter of it
+PAGE = 512  # octets that are programmed at once: a quarter of a NAND page
+PAGES = (256, 512, 2048)  # SPI NOR, part of a NAND page, NAND
 _ROFS = 30
 _DIRECTORY, _FILE = 0o040000, 0o100000
 _READ_AT = files.read_at
@@ -63,6 +64,7 @@ class Flash:
         self.dice = dice
         self.prefix = prefix
         self.capacity = capacity
+        self.page = PAGE
         self.read_only = False
         self.cut_at = self.fail_at = 0
         self.operations = self.programmed = self.syncs = 0
@@ -90,28 +92,28 @@ class Flash:
     def _program(self, octets: bytes) -> None:
         """Count what is programmed, and never forget it."""
         self.remnants.append(octets)
-        self.programmed += -(-len(octets) // PAGE) * PAGE
+        self.programmed += -(-len(octets) // self.page) * self.page
 
     def _part(self, node: _Node) -> bytes:
         """Return what a cut leaves of a file that wasn't synced: any pages of it, torn or not, at the old length or the new."""
         old, new = node.safe, node.seen
         size = len(new) if self.dice(2) else len(old)
         result = bytearray(size)
-        for at in range(0, size, PAGE):
+        for at in range(0, size, self.page):
             chosen, other = (new, old) if self.dice(2) else (old, new)
-            page = chosen[at : at + PAGE]
-            if page != other[at : at + PAGE] and self.dice(3) == 0:  # a page that nobody wrote to isn't programmed again
-                tear = _common(old[at : at + PAGE], new[at : at + PAGE])
-                tear += self.dice(PAGE - tear)
-                page = page[:tear] + other[at + tear : at + PAGE] if self.dice(2) else page[:tear]
-            end = min(at + PAGE, size, at + len(page))
+            page = chosen[at : at + self.page]
+            if page != other[at : at + self.page] and self.dice(3) == 0:  # a page that nobody wrote to isn't programmed again
+                tear = _common(old[at : at + self.page], new[at : at + self.page])
+                tear += self.dice(self.page - tear)
+                page = page[:tear] + other[at + tear : at + self.page] if self.dice(2) else page[:tear]
+            end = min(at + self.page, size, at + len(page))
             result[at:end] = page[: end - at]
         return bytes(result)
 
     def after_cut(self) -> "Flash":
         """Return the flash as the next boot finds it."""
         following = Flash(self.dice, self.capacity, self.prefix)
-        following.folders = set(self.folders)
+        following.page, following.folders = self.page, set(self.folders)
         following.remnants, following.programmed, following.syncs = self.remnants, self.programmed, self.syncs
         names = dict(self.safe)
         for name, node in self.pending:
@@ -167,7 +169,7 @@ class Flash:
             target = self.names[path]
         elif bits & LIBC["O_CREAT"]:
             self._step()
-            self._room(PAGE)
+            self._room(self.page)
             target = _Node()
             self._rename(path, target)
         else:
@@ -205,7 +207,7 @@ class Flash:
         return 0
 
     def _room(self, octets: int) -> None:
-        if sum(max(len(node.seen), PAGE) for node in self.names.values()) + octets > self.capacity:
+        if sum(max(len(node.seen), self.page) for node in self.names.values()) + octets > self.capacity:
             raise OSError(errno.ENOSPC, "")
 
     def _sync(self, target: "str | _Node") -> None:
@@ -213,7 +215,7 @@ class Flash:
         self.operations += 1
         half = self.operations == self.cut_at
         self.syncs += 1
-        self.programmed += PAGE
+        self.programmed += self.page
         if isinstance(target, str):
             for change in list(self.pending):
                 if change[0].rsplit("/", 1)[0] == target and not (half and self.dice(2)):
@@ -225,7 +227,7 @@ class Flash:
         elif half:
             target.safe, target.same = self._part(target), 0
         else:
-            same = target.same // PAGE * PAGE  # pages that nobody wrote to aren't programmed again
+            same = target.same // self.page * self.page  # pages that nobody wrote to aren't programmed again
             target.safe, target.same = target.seen, len(target.seen)
             if same < len(target.seen):
                 self._program(target.seen[same:])
