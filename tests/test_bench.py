@@ -279,7 +279,7 @@ def test_entropy_is_what_is_known_of_a_made_up_crowd(some):
     assert entropy.given(coin, coin) == pytest.approx(0, abs=0.001)
     assert entropy.given(coin, [number % 3 for number in range(4000)]) == pytest.approx(1, abs=0.01)
     assert entropy.bits(twice) == pytest.approx(12, abs=0.5)
-    assert 0 < entropy.joint(some) < entropy.independent(some) < 20
+    assert 0 < entropy.joint(some) < entropy.independent(some) < entropy.apart(some) < 40
 
 
 @pytest.mark.needs("root", "ip", "nft", "conntrack", "ulogd")

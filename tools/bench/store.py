@@ -265,6 +265,7 @@ def measure(rounds: int, tell: Tell) -> dict[str, Any]:
         "rows": rows,
         "entropy": round(limit, 2),
         "joint": round(entropy.joint(day), 2),
+        "apart": round(entropy.apart(day), 2),
         "leases": leases,
         "rounds": rounds,
         "missing": lacking,
@@ -282,6 +283,7 @@ def sheets(result: dict[str, Any]) -> list[Sheet]:
     each = day["oubli port blocks"] / day["oubli attribution"]
     note = (
         f"entropy of the day's fields: {result['entropy']:.1f} octets as independent, {result['joint']:.1f} where one tells of another; "
+        f"our records with a code for each field: {result['apart']:.1f} octets; "
         f"port blocks: {result['leases']} leases, {each:.1%} of attribution's"
     )
     lacking = "".join(f"; not measured: {name}, for want of {', '.join(lacks)}" for name, lacks in result["missing"].items())
