@@ -69,7 +69,9 @@ class Straight:
         for form in range(2 * _WHOLE):
             numbers = ["H" if form & bit else "B" for bit in (_LASTED, _APART, _UP, _DOWN)]
             numbers.insert(2, "I" if form & _PORTS else "H")
-            self._forms.append((">BBB" if form & _WHOLE else ">") + "".join(numbers[:3] if form & _LONG else numbers))
+            if form & _LONG:
+                numbers = numbers[:3] if form < _LONG + _UP else []
+            self._forms.append((">BBB" if form & _WHOLE else ">") + "".join(numbers))
         self._sizes = [calcsize(form) for form in self._forms]
         self.left = 0  # of the limit of the last run
 
