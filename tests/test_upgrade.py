@@ -87,8 +87,13 @@ class Device:
         self._run(name, scripts.get("postrm"))
 
     def status(self) -> dict[str, Any]:
-        """Return the status once a recorder answers."""
-        wait_for(lambda: status(self.gateway), 90)
+        """Return the status once a recorder answers; one that ended is started again, as procd does."""
+
+        def answer() -> dict[str, Any]:
+            self.service.look()
+            return status(self.gateway)
+
+        wait_for(answer, 90)
         return status(self.gateway)
 
     def capture(self, count: int, connect: Callable[[], None]) -> dict[str, Any]:
