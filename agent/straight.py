@@ -106,9 +106,10 @@ class Straight:
     def _run(self, receive: "Callable[[int, Any], int]", descriptor: int, buffer: "Any") -> int:  # noqa: C901, PLR0912, PLR0915 (one function is the point)
         # What holds for the whole run, by names of this function: they cost the least.
         tuples, layouts, protocols, lasting = native.values is not None, self._decoder.layouts, self._protocols, self._timeouts.lasting
-        forms, sizes, bucket = self._forms, self._sizes, self._who.bucket
+        forms, sizes = self._forms, self._sizes
         heads, table, factors, mask = self._who.parts()
-        factor, factor_2 = factors[0], factors[1]
+        factor, factor_2, factor_3 = factors[0], factors[1], factors[2]
+        factor_4 = factors[3]
         (near_4, near_6), inside, changed = self._lan.near, self._lan.inside, self._timeouts.changed
         counts, opened, counted = self._day.counts()
         rows, row_words = self._terminals.in_place()
@@ -121,6 +122,7 @@ class Straight:
         used: "Any" = None
         counter: "Any" = None
         word0 = word1 = word2 = 0
+        first_word = second_word = hashed = 0  # of the last IPv6 address; the part of its hash that most have in common
         origin = ticks = at = before = records = generation = 0
         # A quarter-hour that was touched lately (ticks), where its octet stands in a row, and its bit.
         quarter, quarter_end, octet, bit = 0, 0, 0, 0
@@ -176,7 +178,10 @@ class Straight:
                 else:
                     if (near_6[near] or near_6[answers]) and inside(buffer, layout):
                         return size
-                    row = heads[bucket(word0, word1, word2, word3)] * width
+                    if word1 != second_word or word0 != first_word:
+                        first_word, second_word, hashed = word0, word1, self._who.prefix(word0, word1)
+                    row = (word2 >> 16) * factor_3 + (word2 & 0xFFFF) * factor_4 + (word3 >> 16) * factor + (word3 & 0xFFFF) * factor_2
+                    row = heads[hashed + row >> 16 & mask] * width
                     while table[row + 3] != word3 or table[row + 2] != word2 or table[row + 1] != word1 or table[row] != word0:
                         row = table[row + NEXT] * width
                         if not row:

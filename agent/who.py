@@ -85,8 +85,12 @@ class Who:
 
     def _more(self, a: int, b: int, c: int) -> int:
         f = self._factors
-        total = (c >> 16) * f[2] + (c & 0xFFFF) * f[3] + (b >> 16) * f[4] + (b & 0xFFFF) * f[5]
-        return total + (a >> 16) * f[6] + (a & 0xFFFF) * f[7]
+        return (c >> 16) * f[2] + (c & 0xFFFF) * f[3] + self.prefix(a, b)
+
+    def prefix(self, a: int, b: int) -> int:
+        """Return the part of an IPv6 address's hash that its first two words have."""
+        f = self._factors
+        return (b >> 16) * f[4] + (b & 0xFFFF) * f[5] + (a >> 16) * f[6] + (a & 0xFFFF) * f[7]
 
     def find(self, connection: "Source") -> "Terminal | None":
         """Return who held a connection's source address when it started; None where nobody is known to have had it.
