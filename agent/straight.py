@@ -36,8 +36,8 @@ _ROOM = FULL + PAGE_HEADER
 _PLACES = TERMINALS - 1
 _IPV4 = 4  # octets of an address
 TWO = (1 << 14) - 1  # what a varint of two octets holds
-# Bits of a form: what has two octets (ports: four); the octets up and down aren't in it; the record from its first octet on.
-_LASTED, _APART, _PORTS, _UP, _DOWN, _LONG, _WHOLE = 1, 2, 4, 8, 16, 32, 64
+# Bits of a form: what has two octets (ports: four); the record from its first octet on; without the octets up and down.
+_LASTED, _APART, _PORTS, _UP, _DOWN, _WHOLE, _LONG = 1, 2, 4, 8, 16, 32, 64
 
 
 class Straight:
@@ -53,27 +53,24 @@ class Straight:
         self._values = values
         self._plain = plain
         self._erased = self._terminals.erased
-        # What depends on the protocol alone: least octets of a packet, and by port, and for other ports, what its service class makes of a
-        # record's second octet, and where in a row of the day's table it has its bit.
-        self._protocols: "list[Any]" = [None] * 256
+        # What depends on the protocol alone: its code in a record, least octets of a packet, class of each port, class of other ports.
+        self._protocols = {}
         for protocol in (TCP, UDP, ICMP, ICMPV6):
             code = CODES[protocol]
-            made = {}
-            for service in range(len(services.CLASSES)):
-                made[service] = (service * 5 + code << 2, CLASSES_AT + (service >> 3), 1 << (service & 7))
-            known = services.PORTS.get(protocol, {})
-            ports = {port: made[known[port]] for port in known}
-            self._protocols[protocol] = LEAST[code], ports, made[services.service_of(protocol, 0)]
-        # A record, or its end only: duration, end, ports, octets up and down, each of one or two octets, ports of two or four.
-        self._forms = []
-        for form in range(2 * _WHOLE):
-            numbers = ["H" if form & bit else "B" for bit in (_LASTED, _APART, _UP, _DOWN)]
-            numbers.insert(2, "I" if form & _PORTS else "H")
-            if form & _LONG:
-                numbers = numbers[:3] if form < _LONG + _UP else []
-            self._forms.append((">BBB" if form & _WHOLE else ">") + "".join(numbers))
-        self._sizes = [calcsize(form) for form in self._forms]
+            self._protocols[protocol] = code, LEAST[code], services.PORTS.get(protocol, {}), services.service_of(protocol, 0)
+        # Where in a row of the day's table each class has its bit.
+        self._spots = tuple([(CLASSES_AT + (service >> 3), 1 << (service & 7)) for service in range(len(services.CLASSES))])
+        # What a record's numbers look like, and how long it is then, once it was asked for.
+        self._forms = [""] * (_LONG + _UP)
+        self._sizes = bytearray(_LONG + _UP)
         self.left = 0  # of the limit of the last run
+
+    def _form(self, form: int) -> None:
+        """Make a form: duration, end, ports, octets up and down, each of one or two octets, ports of two or four."""
+        numbers = ["H" if form & bit else "B" for bit in (_LASTED, _APART, _UP, _DOWN)]
+        numbers.insert(2, "I" if form & _PORTS else "H")
+        self._forms[form] = (">BBB" if form & _WHOLE else ">") + "".join(numbers[:3] if form & _LONG else numbers)
+        self._sizes[form] = calcsize(self._forms[form])
 
     def learn(self, connection: "Connection") -> None:
         """Link the association of a connection that went the plain way with its terminal's row: the next one needn't search."""
@@ -106,7 +103,7 @@ class Straight:
     def _run(self, receive: "Callable[[int, Any], int]", descriptor: int, buffer: "Any") -> int:  # noqa: C901, PLR0912, PLR0915 (one function is the point)
         # What holds for the whole run, by names of this function: they cost the least.
         tuples, layouts, protocols, lasting = native.values is not None, self._decoder.layouts, self._protocols, self._timeouts.lasting
-        forms, sizes = self._forms, self._sizes
+        forms, sizes, spots = self._forms, self._sizes, self._spots
         heads, table, factors, mask = self._who.parts()
         factor, factor_2, factor_3 = factors[0], factors[1], factors[2]
         factor_4 = factors[3]
@@ -193,11 +190,11 @@ class Straight:
                     return size
 
                 # When it ended.
-                known = protocols[protocol]
+                known = protocols.get(protocol)
                 if known is None or start <= changed or not stop or not layout.accounted:
                     return size
-                least, services_of, service = known
-                head, spot, mark = services_of.get(destination_port, service)
+                code, least, classes, service = known
+                service = classes.get(destination_port, service)
                 seconds = lasting[protocol]
                 if protocol == TCP:
                     state = buffer[layout.state]
@@ -248,6 +245,7 @@ class Straight:
                             for number in range(first, last):
                                 rows[seen + QUARTERS_AT + (number >> 3)] |= 1 << (number & 7)
                     if quarter_end:
+                        spot, mark = spots[service]
                         if not rows[seen + octet] & bit:
                             rows[seen + octet] |= bit
                         if not rows[seen + spot] & mark:
@@ -260,6 +258,7 @@ class Straight:
                             row_words[seen + KIB] = volume if volume < MOST else MOST
 
                 # The record. Of a varint of two octets the first one stands in the upper half.
+                head = service * 5 + code << 2
                 form = rest = 0
                 if lasted > 127:
                     lasted = (lasted & 127 | 128) << 8 | lasted >> 7
@@ -282,8 +281,10 @@ class Straight:
                     ports = source_port << 16 | translated_port
                     form |= _PORTS
                     head |= 2
-                if told and packets_up < few and packets_down < few and form < _LONG:
+                if told and packets_up < few and packets_down < few and form < _WHOLE:
                     form |= _WHOLE
+                    if not sizes[form]:
+                        self._form(form)
                     pack_into(forms[form], page, at, place, head, packets_up << 4 | packets_down, lasted, apart, ports, up, down)
                     at += sizes[form]
                 else:
@@ -304,7 +305,9 @@ class Straight:
                         at = put(page, at, packets_up - few)
                     if packets_down >= few:
                         at = put(page, at, packets_down - few)
-                    if form < _LONG:
+                    if not sizes[form]:
+                        self._form(form)
+                    if form < _WHOLE:
                         pack_into(forms[form], page, at, lasted, apart, ports, up, down)
                         at += sizes[form]
                     else:

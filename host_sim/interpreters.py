@@ -11,7 +11,7 @@ from typing import Literal
 
 ROOT = Path(__file__).resolve().parent.parent
 NAMES = ("cpython", "micropython")
-HEAP = "512K"  # what a small router can give; MicroPython's own default is 1 MiB on 32 bits, 2 MiB on 64
+HEAP = "576K"  # what a small router can give; MicroPython's own default is 1 MiB on 32 bits, 2 MiB on 64
 MORE = "1M"  # the same, with every purpose on and 64 bits (OUBLI_HEAP of the device's command)
 FLASH = "4M"  # the same, and a model of the device's flash with all that lies on it, which no device has in its heap
 

@@ -5,6 +5,7 @@ from collections import Counter
 from pathlib import Path
 
 from agent.control import chain
+from agent.control.audit import ROOM
 from agent.runtime.sodium import Sodium
 from host_sim.world import World
 
@@ -14,11 +15,13 @@ ACTS = {"grant": "granted", "suspend": "suspended", "resume": "resumed", "withdr
 def look(folder: Path, world: World, hours: int) -> list[str]:
     """Return what is wrong with the log; `hours` are the powered-on ones that the ledger has, each with its checkpoint."""
     acts: Counter[str] = Counter()
+    lines: Counter[int] = Counter()  # of consents, by file
 
     def visit(entry: chain.Entry) -> None:
         acts[entry.act] += 1
         if entry.act == "consent":
             acts[entry.words[0]] += 1
+            lines[acts["link"]] += 1
 
     verdict = chain.verify(str(folder), Sodium(), visit)
     wrong = [f"the chain doesn't hold: {verdict.wrong}"] if verdict.wrong else []
@@ -27,5 +30,8 @@ def look(folder: Path, world: World, hours: int) -> list[str]:
     if verdict.checkpoint[0] != hours:
         wrong.append(f"{verdict.checkpoint[0]} checkpoints, {hours} powered-on hours")
     done = world.portal.acts if world.portal else Counter[str]()
-    wrong += [f"{acts[name]} consents are noted as {name}, {done[act]} were" for act, name in ACTS.items() if acts[name] != done[act]]
+    full = max(lines.values(), default=0) == ROOM  # what came after that is only counted
+    for act, name in ACTS.items():
+        if acts[name] > done[act] or (acts[name] < done[act] and not full):
+            wrong.append(f"{acts[name]} consents are noted as {name}, {done[act]} were")
     return wrong

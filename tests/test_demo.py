@@ -174,7 +174,7 @@ def test_a_run_with_which_the_auditor_is_not_content_exits_1(short: Path, tempor
 @pytest.mark.parametrize(("number", "interpreter"), [(signal.SIGINT, "cpython"), (signal.SIGTERM, "cpython"), (signal.SIGHUP, "cpython")])
 def test_a_run_that_is_interrupted_leaves_nothing(number: signal.Signals, interpreter: str, short: Path, temporary: Path) -> None:
     """Recorder, forwarder, broker and their folder are gone when the command ends."""
-    process = start(temporary, *runs(short, interpreter))
+    process = start(temporary, *runs(short, interpreter), "--days", "30")
     deadline = time.monotonic() + 120
     while not list(temporary.glob("*/device/var/run/oubli/live/forwarder.json")):
         assert process.poll() is None

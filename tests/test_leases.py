@@ -127,7 +127,7 @@ def test_files_that_are_none_tell_nothing(remote: Remote, tmp_path: Path) -> Non
 
 
 def test_file_of_any_size_is_read_up_to_its_bound(remote: Remote, tmp_path: Path) -> None:
-    """2,500 leases, in a heap of 512 KiB; what lies beyond is not read, nor is a file without any line kept."""
+    """2,500 leases, in a heap of 576 KiB; what lies beyond is not read, nor is a file without any line kept."""
     path = tmp_path / "leases"
     lines = [f"{LATER} {MAC} 10.{number >> 8}.{number & 255}.1 {'n' * 30} 01:{MAC}\n" for number in range(20000)]
     path.write_text("".join(lines))

@@ -331,7 +331,7 @@ for turn in range(6):
 def test_a_dump_is_read_only_in_a_turn_that_leaves_no_event_waiting(interpreter):
     """And events only once the LAN has been listed."""
     said = interpreter.run("-c", TURNS).stdout.decode().splitlines()
-    assert said == ["0 0 2", "0 64 2", "0 128 2", "0 129 4", "0 129 5", "0 129 5"]
+    assert said == ["0 0 2", "0 128 2", "0 256 2", "0 257 4", "0 257 5", "0 257 5"]
 
 
 REQUESTS = """

@@ -64,6 +64,12 @@ TAKEN = (
 class Layout:
     """What a walk learned of a message: offsets from its start; `heads` are (where, octets) that another message must have too."""
 
+    # Parts of the pattern; the last three, of which `values` gives the fields of TAKEN, where fields are taken all at once.
+    read: "Any"
+    heads_of: "Any"
+    wanted: "Any"
+    values: "Any"
+
     def __init__(self, family: int) -> None:
         self.family = family
         self.octets = _ADDRESSES[family][2]  # of an address
@@ -73,11 +79,6 @@ class Layout:
         self.accounted = False
         self.state = _ZERO  # where the protocol's state stands
         self.pattern: "Any" = None
-        # Parts of the pattern, as its interpreter has them: `values` gives the fields of TAKEN.
-        self.read: "Any" = None
-        self.heads_of: "Any" = None
-        self.wanted: "Any" = None
-        self.values: "Any" = None
         self.following: "Layout | None" = None  # another one of the same size
 
     def seal(self) -> None:
@@ -101,21 +102,9 @@ class Layout:
         self.read = self.pattern.read
         if native.values is not None:
             self.heads_of, self.wanted = self.pattern.heads, self.pattern.wanted
-            self.values = native.values(self._taken(fields))
+            self.values = native.values(self.heads, [fields[name] for name in TAKEN], _ZERO)
         # The pattern has them now: a small heap doesn't keep them twice.
         self.heads, self.places = [], {}
-
-    def _taken(self, fields: "dict[str, tuple[int, int]]") -> "list[tuple[int, int]]":
-        """Return where the fields of TAKEN stand; an absent one where a head has a zero between those before it and those behind."""
-        zeros = [offset + number for offset, octets in self.heads for number in range(len(octets)) if not octets[number]]
-        taken, at = [], 0
-        for name in TAKEN:
-            offset, octets = fields[name]
-            if offset == _ZERO:
-                offset = min([zero for zero in zeros if zero >= at], default=_ZERO)
-            taken.append((offset, octets))
-            at = offset + octets
-        return taken
 
 
 def source_of(connection: "Connection") -> bytes:

@@ -23,7 +23,7 @@ from host_sim.lab_network import LabError
 from tools.bench.machine import plugins
 
 BUFFER = 4 << 20  # octets asked for
-HEAP = "512k"  # MicroPython's
+HEAP = "576k"  # MicroPython's
 
 _CONFIG = """
 config gateway 'gateway'
