@@ -12,7 +12,9 @@ import random
 import shutil
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from collections import Counter
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 from unittest.mock import Mock
 
 import pytest
@@ -21,7 +23,7 @@ from agent.control import audit, calls, chain
 from agent.control.history import History
 from agent.runtime.sodium import Sodium
 from agent.vault import stores
-from host_sim import audit_cuts
+from host_sim import audit_cuts, log_auditor
 from host_sim.paired import Device, Sign
 from tests.interpreters import INTERPRETERS, PROJECT
 from tools.fleet import heads
@@ -532,3 +534,14 @@ def test_oubli_log_shows_and_judges(any_interpreter: Interpreter, tmp_path: Path
     assert oubli("--head", "12")[0] == 2
     shutil.rmtree(folder)
     assert oubli("--verify") == (1, [f"oubli: no audit log at {folder}: there is none"])
+
+
+@pytest.mark.parametrize(("noted", "done", "wrong"), [(150, 150, 0), (150, 151, 1), (151, 150, 1), (audit.ROOM, audit.ROOM + 3, 0)])
+def test_the_simulators_auditor_knows_how_many_consents_a_file_has_room_for(tmp_path: Path, noted: int, done: int, wrong: int) -> None:
+    """Below that each one must be there; above it none may be that wasn't given."""
+    log = log_in(tmp_path, Time())
+    log.hour()
+    for _ in range(min(noted, audit.ROOM)):
+        log.note("consent", "granted", "portal")
+    world: Any = SimpleNamespace(boots=0, restarts=0, portal=SimpleNamespace(acts=Counter(grant=done)))
+    assert len(log_auditor.look(tmp_path, world, 1)) == wrong
