@@ -155,9 +155,13 @@ def counters(folder: Path) -> dict[str, int]:
 
 
 def handled(folder: Path) -> int:
-    """Return how many connections a recorder kept or left out by a rule; what it counts as lost isn't among them."""
+    """Return how many connections a recorder kept or left out by a rule; what it counts as lost isn't among them.
+
+    What the kernel dropped never was one of its connections.
+    """
     counted = counters(folder)
-    return counted["connections"] - sum(count for name, count in counted.items() if name.startswith("lost: "))
+    lost = [count for name, count in counted.items() if name.startswith("lost: ") and name != "lost: overrun"]
+    return counted["connections"] - sum(lost)
 
 
 def _ulogd(way: str, pattern: bytes, *needs: str) -> "Peer":
