@@ -166,15 +166,16 @@ class Clock:
         chosen = -1
         for index in range(len(lines)):
             begin, over, offset = lines[index]
-            if begin <= stop - offset <= min(over, now):
+            # A clock that is slewed back leaves stamps that are ahead of it.
+            if begin <= stop - offset <= min(over, now + AGREE):
                 chosen = index
                 if now - (stop - offset) <= DELIVERY:
                     break
         # Of no line that is remembered: by the oldest one. What ended has ended by now.
         since = min(stop - lines[max(chosen, 0)][2], now)
         for begin, over, offset in reversed(lines[: chosen + 1]):
-            if begin <= start - offset <= min(over, since):
-                return start - offset + present, since + present
+            if begin <= start - offset <= min(over, since + AGREE):
+                return min(start - offset, since) + present, since + present
         return present, since + present  # as old as the boot: in doubt longer, never later
 
 

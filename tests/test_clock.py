@@ -540,6 +540,12 @@ def test_a_broken_clock_is_found_out_by_a_history(broken, in_memory, monkeypatch
         lives(ENOUGH, in_memory)
 
 
+@pytest.mark.parametrize("seed", [55968455542589])
+def test_histories_that_once_found_something(seed, in_memory):
+    """A stamp that is ahead of a clock which was slewed back meanwhile was read by the time line of a boot in 2099."""
+    histories.live(seed, histories.Here(), in_memory)
+
+
 def lives(count: int, folder: Path) -> None:
     for seed in range(count):
         histories.live(seed, histories.Here(), folder)
