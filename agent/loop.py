@@ -22,7 +22,6 @@ from agent.runtime.libc import LIBC
 GATHER = 0.005  # seconds in which ends gather for one turn; even a flush makes fewer in it than RECEIVE_BUFFER holds
 BATCH = 128
 DUMP_BATCH = 2  # datagrams of a dump in one turn of the loop: events come first
-DATAGRAM = 32768
 GROUP_DESTROY = 4
 
 
@@ -60,8 +59,8 @@ def run(config: "Config", root: str, source: "TimeSource") -> int:
     server = Server(paths.socket, poll, peers, lambda line, roles: calls.answer(recorder, line, roles))
     heartbeat = process.Heartbeat(paths.heartbeat)
     streams = _streams(recorder, routes, events, table, ruleset)
-    datagram = memory.scratch(DATAGRAM)
-    buffer = datagram.view
+    datagram = memory.scratch(sockets.Inbox.ROOM)
+    inbox = sockets.Inbox(events, datagram.address, datagram.view)
     wait, behind = 0, False
     deaf = True  # events wait in the kernel until the LAN is known
     while True:
@@ -71,7 +70,7 @@ def run(config: "Config", root: str, source: "TimeSource") -> int:
             # What ends in the next moment is read in the same turn: turns cost more than events do.
             time.sleep(GATHER)
             ready = poll.wait(0)
-        behind = _read(streams, ready, buffer)
+        behind = _read(streams, ready, inbox)
         if ready:
             datagram.wipe()  # nothing of a message stays once it is handled (EXP-2)
         now = source.monotonic()
@@ -138,7 +137,7 @@ def _streams(recorder: Recorder, routes: int, events: int, table: int, ruleset: 
     )
 
 
-def _read(streams: "Sequence[Stream]", ready: "list[int]", buffer: "bytearray | memoryview") -> bool:
+def _read(streams: "Sequence[Stream]", ready: "list[int]", inbox: "Any") -> bool:
     """Read each stream that is ready, in their order; one says by itself whether it may be, where a former one is behind or not.
 
     True where more may wait.
@@ -146,13 +145,13 @@ def _read(streams: "Sequence[Stream]", ready: "list[int]", buffer: "bytearray | 
     behind = False
     for descriptor, straight, take, overrun, batch, may in streams:
         if descriptor in ready and may(behind):
-            behind = _drain(descriptor, buffer, straight, take, overrun, batch) or behind
+            behind = _drain(descriptor, inbox, straight, take, overrun, batch) or behind
     return behind
 
 
 def _drain(
     descriptor: int,
-    buffer: "bytearray | memoryview",
+    inbox: "Any",
     straight: "Straight | None",
     take: "Callable[[Any, int], None]",
     overrun: "Callable[[], None]",
@@ -162,13 +161,13 @@ def _drain(
     while batch:
         if straight is None:
             batch -= 1
-            size = sockets.receive(descriptor, buffer)
+            size, datagram = sockets.receive(descriptor, inbox.view), inbox.view
         else:
             # Nearly all are handled there; it comes back with one that isn't, or with nothing.
-            size = straight.run(sockets.receive, descriptor, buffer, batch)
-            batch = straight.left
+            size = straight.run(inbox, batch)
+            batch, datagram = straight.left, inbox.datagram()
         if size > 0:
-            take(buffer, size)
+            take(datagram, size)
         elif size == -errno.EAGAIN:
             return False
         elif size == -errno.ENOBUFS:

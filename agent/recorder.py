@@ -52,11 +52,6 @@ def _next(monotonic: int) -> int:
     return (monotonic // _TICK + 1) * _TICK
 
 
-def _handed(length: int, _buffer: "Any") -> int:
-    """Stand in for the socket of a datagram that is in the buffer already."""
-    return length
-
-
 def _no_socket(_on: bool) -> None:
     """Stand in for the socket whose loss-free mode is switched."""
 
@@ -233,7 +228,7 @@ class Recorder:
 
     def datagram(self, buffer: "bytearray | bytes", length: int) -> None:
         """Handle one ctnetlink event: `length` octets at the start of `buffer`."""
-        if self.straight.run(_handed, length, buffer, 1):
+        if self.straight.one(buffer, length):
             self.event(buffer, length)
 
     def event(self, buffer: "bytearray | bytes", length: int) -> None:

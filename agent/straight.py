@@ -10,7 +10,8 @@ connection finds made (`learn`). Both ways leave the same octets behind: tests/t
 Why it is written so: a call, an attribute and an object cost an interpreter more than the work itself. So what holds for a run of
 datagrams is named once, before the loop; nothing is called for a connection that needn't be; and a function takes its frame from
 MicroPython's heap once a run, not once a connection. Numbers are written many at a time, in one of a few forms; times are compared in a
-segment's ticks, which are small integers. All that asks "is it ordinary" comes before anything is written.
+segment's ticks, which are small integers; the page's head, which makes its records valid, is written once a run. All that asks "is it
+ordinary" comes before anything is written.
 
 What is repeated here, and where it is told in full: agent.who (rows, buckets), agent.capture.lan (`stays`), .timeouts (`last`),
 agent.summary.day and .terminals (`see`), agent.vault.record (`pack`), agent.vault.ring (`append`).
@@ -64,6 +65,7 @@ class Straight:
         self._forms = [""] * (_LONG + _UP)
         self._sizes = bytearray(_LONG + _UP)
         self.left = 0  # of the limit of the last run
+        self._handed = Handed()
 
     def _form(self, form: int) -> None:
         """Make a form: duration, end, ports, octets up and down, each of one or two octets, ports of two or four."""
@@ -87,20 +89,29 @@ class Straight:
             self._erased = self._terminals.erased
             self._who.unlink()
 
-    def run(self, receive: "Callable[[int, Any], int]", descriptor: int, buffer: "Any", limit: int) -> int:
+    def run(self, inbox: "Inbox", limit: int) -> int:
         """Receive at most `limit` datagrams and handle them, up to the first that isn't ordinary.
 
-        Returns the size of that one, which is in `buffer`, or what `receive` returned instead of a size; 0 where the limit was
-        reached.
+        Returns the size of that one, which is in the inbox's `view` from `at` on, or what `more` returned instead of a size; 0 where the
+        limit was reached.
         """
         self.left = limit
         if self._plain():
             self.left = limit - 1
-            return receive(descriptor, buffer)
+            if not inbox.sizes:
+                inbox.at = 0
+                return inbox.more(limit)
+            inbox.at += native.SLOT
+            return inbox.sizes.pop()
         self._unlink()
-        return self._run(receive, descriptor, buffer)
+        return self._run(inbox)
 
-    def _run(self, receive: "Callable[[int, Any], int]", descriptor: int, buffer: "Any") -> int:  # noqa: C901, PLR0912, PLR0915 (one function is the point)
+    def one(self, buffer: "bytearray | bytes", length: int) -> int:
+        """Handle the datagram at the start of a buffer; returns its length where it isn't ordinary, 0 where it was."""
+        self._handed.view, self._handed.size = buffer, length
+        return self.run(self._handed, 1)
+
+    def _run(self, inbox: "Inbox") -> int:  # noqa: C901, PLR0912, PLR0915 (one function is the point)
         # What holds for the whole run, by names of this function: they cost the least.
         tuples, layouts, protocols, lasting = native.values is not None, self._decoder.layouts, self._protocols, self._timeouts.lasting
         forms, sizes, spots = self._forms, self._sizes, self._spots
@@ -112,35 +123,40 @@ class Straight:
         rows, row_words = self._terminals.in_place()
         family, few, two, width, link_at, second = HEADER, FEW, TWO, ROW, LINK, _SECOND
         left, handled = self.left, 0
+        buffer, here, behind, more, slot = inbox.view, inbox.at, inbox.sizes, inbox.more, native.SLOT
+        pop = behind.pop
         # The segment that took the last record, and what it goes on with. Ticks count from its start; it has none as yet.
         entry: "Any" = None
         page: "Any" = None
         places: "Any" = None
-        used: "Any" = None
-        counter: "Any" = None
         word0 = word1 = word2 = 0
-        first_word = second_word = hashed = 0  # of the last IPv6 address; the part of its hash that most have in common
-        origin = ticks = at = before = records = generation = 0
+        first_word = second_word = hashed = packed = 0  # of the last IPv6 address; the part of its hash that most have in common
+        origin = ticks = at = before = 0
         # A quarter-hour that was touched lately (ticks), where its octet stands in a row, and its bit.
         quarter, quarter_end, octet, bit = 0, 0, 0, 0
         try:
             while left:
                 left -= 1
-                size = receive(descriptor, buffer)
+                if behind:
+                    here += slot
+                    size = pop()
+                else:
+                    here = 0
+                    size = more(left + 1)
                 if size & 3:
                     return size
-                layout = layouts.get(size | buffer[family] >> 3 & 1)
+                layout = layouts.get(size | buffer[here + family] >> 3 & 1)
                 if layout is None:
                     return size
                 if tuples:
-                    while layout.heads_of(buffer, 0) != layout.wanted:
+                    while layout.heads_of(buffer, here) != layout.wanted:
                         layout = layout.following
                         if layout is None:
                             return size
                     (
                         word0, word1, word2, word3, near, protocol, source_port, destination_port, answers, translated_port,
                         status, remaining, packets_up, bytes_up, packets_down, bytes_down, start, stop,
-                    ) = layout.values(buffer, 0)  # fmt: skip
+                    ) = layout.values(buffer, here)  # fmt: skip
                     octets = layout.octets
                 else:
                     message = layout.read(buffer, 0)
@@ -162,7 +178,7 @@ class Straight:
 
                 # Whose it is. Row 0 stands for "none".
                 if octets == _IPV4:
-                    if (near_4[near] or near_4[answers]) and inside(buffer, layout):
+                    if (near_4[near] or near_4[answers]) and inside(buffer, here, layout):
                         return size
                     row = heads[(word3 >> 16) * factor + (word3 & 0xFFFF) * factor_2 >> 16 & mask] * width
                     while table[row + 3] != word3:
@@ -173,7 +189,7 @@ class Straight:
                     if not link & LINKED_4:
                         return size
                 else:
-                    if (near_6[near] or near_6[answers]) and inside(buffer, layout):
+                    if (near_6[near] or near_6[answers]) and inside(buffer, here, layout):
                         return size
                     if word1 != second_word or word0 != first_word:
                         first_word, second_word, hashed = word0, word1, self._who.prefix(word0, word1)
@@ -197,7 +213,7 @@ class Straight:
                 service = classes.get(destination_port, service)
                 seconds = lasting[protocol]
                 if protocol == TCP:
-                    state = buffer[layout.state]
+                    state = buffer[here + layout.state]
                     if state >= len(seconds):
                         return size
                     lasted = seconds[state] - remaining
@@ -211,14 +227,13 @@ class Straight:
                 tick = end // UNIT - origin
                 if not 0 <= tick < ticks:
                     if entry is not None:
-                        entry.go_on(at - PAGE_HEADER, before, records + handled)
-                    entry = self._ring.taking(end)
+                        entry.go_on(at - PAGE_HEADER, before, handled - packed)
+                    entry, packed = self._ring.taking(end), handled
                     ticks = quarter_end = 0
                     if entry is None:
                         return size
-                    page, places, used, counter = entry.page, entry.packer.places, entry.head, entry.counter
+                    page, places = entry.page, entry.packer.places
                     at, before, origin = entry.used + PAGE_HEADER, entry.packer.end, entry.packer.origin
-                    records, generation = entry.slot.records - handled, entry.slot.generation << 16
                     tick, ticks = end // UNIT - origin, self._ring.width * UNITS
                 begun = start // UNIT - origin
                 lasted = tick - begun
@@ -316,13 +331,11 @@ class Straight:
                 if rest:
                     at = put(page, at, rest)
                 before = places[place + TERMINALS] = tick
-                # The page's first word makes the record valid: written after it, so a killed process leaves whole records.
                 handled += 1
-                used[0] = at - PAGE_HEADER | generation
-                counter[0] = records + handled
         finally:
+            inbox.at = here
             if entry is not None:
-                entry.go_on(at - PAGE_HEADER, before, records + handled)
+                entry.go_on(at - PAGE_HEADER, before, handled - packed)
             self._values["connections"] += handled
             self._values["kept"] += handled
             self._decoder.connections += handled
@@ -331,9 +344,22 @@ class Straight:
         return 0
 
 
+class Handed:
+    """An inbox with one datagram, which is in a buffer already."""
+
+    def __init__(self) -> None:
+        self.view: "Any" = b""
+        self.sizes: "list[int]" = []
+        self.at = self.size = 0
+
+    def more(self, _limit: int) -> int:
+        """Return its size."""
+        return self.size
+
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Callable
+    from typing import Any, Callable, Protocol
 
     from agent.capture.connections import Connection, Decoder
     from agent.capture.lan import Lan
@@ -344,3 +370,18 @@ if TYPE_CHECKING:
     from agent.who import Who
 
     Rooms = tuple[Who, Lan, Timeouts, AgentDay, Terminals, Ring]
+
+    class Inbox(Protocol):
+        """Where datagrams arrive; the last one taken begins in `view` at `at`.
+
+        `more(limit)` receives the next one to the start of `view` and returns its size, or -errno. Others may have come with it, `limit`
+        in all: they begin native.SLOT octets apart, and `sizes` has their sizes, the last one's first.
+        """
+
+        view: Any
+        sizes: list[int]
+        at: int
+
+        @property
+        def more(self) -> Callable[[int], int]:
+            """What receives."""

@@ -732,6 +732,7 @@ HEAP = """
 import gc, sys
 from agent import config
 from agent.recorder import Recorder
+from agent.straight import Handed
 from agent.runtime import memory
 from agent.runtime.clocks import DeviceTime
 from agent.runtime.libc import address_of
@@ -759,17 +760,21 @@ while True:
 
 at = [0]
 
-def receive(_descriptor, view):
-    data = known[at[0] % len(known)]
-    at[0] += 1
-    memory.copy(inbox.address, address_of(data), len(data))
-    return len(data)
+class Tape(Handed):
+    def more(self, limit):
+        data = known[at[0] % len(known)]
+        at[0] += 1
+        memory.copy(inbox.address, address_of(data), len(data))
+        return len(data)
+
+tape = Tape()
+tape.view = inbox.view
 
 def play(count):
     # As the daemon reads: a run of datagrams at a time.
     left = count * len(known)
     while left:
-        size = recorder.straight.run(receive, 0, inbox.view, min(left, 64))
+        size = recorder.straight.run(tape, min(left, 64))
         left -= min(left, 64) - recorder.straight.left
         if size > 0:
             recorder.event(inbox.view, size)

@@ -30,9 +30,8 @@ from tools.fuzz.mutations import mutated
 from tools.fuzz.stage import Reading
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
-    from typing import Any
 
 STEPS = 3000
 
@@ -93,8 +92,8 @@ def test_a_layout_that_leaves_a_header_unchecked_is_found(monkeypatch: pytest.Mo
 class Forgetful(straight.Straight):
     """One that counts each connection as kept once more."""
 
-    def run(self, receive: Callable[[int, Any], int], descriptor: int, buffer: bytearray, limit: int) -> int:
-        size = super().run(receive, descriptor, buffer, limit)
+    def run(self, inbox: straight.Inbox, limit: int) -> int:
+        size = super().run(inbox, limit)
         self._values["kept"] += not size
         return size
 

@@ -291,6 +291,7 @@ def test_a_restart_is_one_gap_with_its_seconds(interpreter, tmp_path):
 TURNS = """
 import struct
 from agent import loop
+from agent.runtime import memory, sockets
 from agent.runtime.libc import LIBC, native
 
 pair = native.function(native.library(None), "i", "socketpair", "iiip")
@@ -301,9 +302,11 @@ for name in range(4):
     ends.append(struct.unpack("ii", both))
 
 class Straight:
-    def run(self, receive, descriptor, buffer, limit):
+    def run(self, inbox, limit):
         self.left = limit - 1
-        return receive(descriptor, buffer)
+        if inbox.sizes:
+            return inbox.sizes.pop()
+        return inbox.more(limit)
 
 class Counting:
     introduced = False
@@ -320,9 +323,10 @@ streams = loop._streams(counting, *[end[0] for end in ends])
 for index in (1, 2):
     for _ in range((0, 2 * loop.BATCH + 1, 5)[index]):
         LIBC.call("send", ends[index][1], b"x", 1, 0)
-buffer = bytearray(64)
+region = memory.scratch(sockets.Inbox.ROOM)
+inbox = sockets.Inbox(ends[1][0], region.address, region.view)
 for turn in range(6):
-    loop._read(streams, [end[0] for end in ends], buffer)
+    loop._read(streams, [end[0] for end in ends], inbox)
     print(*taken)
     counting.introduced = True
 """

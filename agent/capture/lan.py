@@ -154,9 +154,9 @@ class Lan(Listener):
         """Return the first octets of destinations that `stays` looks at twice, IPv4's and IPv6's; kept current in place."""
         return self._local[INET], self._local[INET6]
 
-    def inside(self, buffer: "bytearray | bytes", layout: "Layout") -> str:
-        """Say the same as `stays` of a message at the buffer's start that deserves the second look."""
-        return self._near(buffer, layout.destination, layout.reply_source, layout.octets)
+    def inside(self, buffer: "bytearray | bytes", at: int, layout: "Layout") -> str:
+        """Say the same as `stays` of the message at `at`, which deserves the second look."""
+        return self._near(buffer, at + layout.destination, at + layout.reply_source, layout.octets)
 
     def stays(self, last: "Decoder") -> str:
         """Say whether a terminal's connection, the last one read, stays inside: BROADCAST, HAIRPIN, or TERMINAL (out, or to the router)."""

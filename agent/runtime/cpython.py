@@ -180,6 +180,72 @@ def receive(descriptor: int, buffer: "bytearray | memoryview") -> int:
         return -(failure.errno or errno.EIO)
 
 
+# An event is half as long at most, with everything that the kernel can put into one; a longer one would arrive cut, and count as malformed.
+SLOT = 1024
+_SLOTS = 64
+
+
+class _Vector(ctypes.Structure):
+    """`struct iovec`."""
+
+    _fields_ = (("base", ctypes.c_void_p), ("octets", ctypes.c_size_t))
+
+
+class _Header(ctypes.Structure):
+    """`struct msghdr` as the kernel has it."""
+
+    _fields_ = (
+        ("name", ctypes.c_void_p),
+        ("name_octets", ctypes.c_uint32),
+        ("vectors", ctypes.POINTER(_Vector)),
+        ("count", ctypes.c_size_t),
+        ("control", ctypes.c_void_p),
+        ("control_octets", ctypes.c_size_t),
+        ("flags", ctypes.c_int),
+    )
+
+
+class _Message(ctypes.Structure):
+    """`struct mmsghdr`: recvmmsg(2)."""
+
+    _fields_ = (("header", _Header), ("size", ctypes.c_uint32))
+
+
+class Inbox:
+    """Where a non-blocking descriptor's datagrams arrive, many in one call of the kernel: half of what one each costs.
+
+    `address` has room for ROOM octets. As agent.straight describes an inbox.
+    """
+
+    ROOM = _SLOTS * SLOT
+
+    def __init__(self, descriptor: int, address: int, view: "Any") -> None:
+        self.view = view
+        self.sizes: "list[int]" = []
+        self.at = 0
+        self._descriptor = descriptor
+        self._vectors = (_Vector * _SLOTS)(*[_Vector(address + slot * SLOT, SLOT) for slot in range(_SLOTS)])
+        self._messages = (_Message * _SLOTS)()
+        for message, vector in zip(self._messages, self._vectors, strict=True):
+            message.header.vectors, message.header.count = ctypes.pointer(vector), 1
+        self._sizes = memoryview(self._messages).cast("B").cast("I")[_Message.size.offset >> 2 :: ctypes.sizeof(_Message) >> 2]
+        self._receive = ctypes.CDLL(None, use_errno=True).recvmmsg
+        self._receive.argtypes = (ctypes.c_int, ctypes.c_void_p, ctypes.c_uint, ctypes.c_int, ctypes.c_void_p)
+        self._first = ctypes.addressof(self._messages)
+
+    def more(self, limit: int) -> int:
+        """Receive at most `limit` datagrams."""
+        count = self._receive(self._descriptor, self._first, min(limit, _SLOTS), 0, None)
+        if count <= 0:
+            return -ctypes.get_errno()
+        self.sizes.extend(self._sizes[count - 1 : 0 : -1])
+        return self._sizes[0]
+
+    def datagram(self) -> "Any":
+        """Return what starts with the last one taken."""
+        return self.view[self.at : self.at + SLOT]
+
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Callable, Iterator

@@ -150,6 +150,33 @@ def receive(descriptor: int, buffer: "bytearray | memoryview") -> int:
     return size if size >= 0 else -os.errno()  # pyright: ignore[reportAttributeAccessIssue]
 
 
+SLOT = 0  # there is one
+
+
+class Inbox:
+    """Where a non-blocking descriptor's datagrams arrive, one at a time: fields are read in place, and that place is always the same.
+
+    `view` has ROOM octets. As agent.straight describes an inbox.
+    """
+
+    ROOM = 32768
+
+    def __init__(self, descriptor: int, _address: int, view: bytearray) -> None:
+        self.view = view
+        self.sizes: "list[int]" = []
+        self.at = 0
+        self._descriptor = descriptor
+
+    def more(self, _limit: int) -> int:
+        """Receive a datagram."""
+        size = _recv(self._descriptor, self.view, self.ROOM, 0)  # as `receive` does: one frame less
+        return size if size >= 0 else -os.errno()  # pyright: ignore[reportAttributeAccessIssue]
+
+    def datagram(self) -> bytearray:
+        """Return what starts with it: always the same object."""
+        return self.view
+
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Callable, Iterator

@@ -25,7 +25,7 @@ _SO_MEMINFO = 55  # linux/sock_diag.h: nine words, of which the last counts drop
 
 _FAMILY_4, _FAMILY_6 = 2, 10
 
-receive = native.receive
+receive, Inbox = native.receive, native.Inbox
 _inbox = memory.scratch(4096)  # outside the heap: a small one has no run of that size left after a while
 
 

@@ -71,14 +71,18 @@ class _Open:
     def append(self, connection: "Connection", terminal: "Holder | None", end: int) -> None:
         """Pack one record; there must be room."""
         self.used = self.packer.pack(segment.PAGE_HEADER + self.used, connection, terminal, end) - segment.PAGE_HEADER
-        # The page's first word makes the record valid: written after it, so a killed process leaves whole records.
-        self.head[0] = self.used | self.slot.generation << 16
-        self.slot.records += 1
-        self.counter[0] = self.slot.records
+        self._count(1)
 
     def go_on(self, used: int, end: int, records: int) -> None:
-        """Go on behind records that somebody else has packed: octets used, the last one's end in units, records in all."""
-        self.used, self.packer.end, self.slot.records = used, end, records
+        """Go on behind `records` that somebody else has packed: octets used, the last one's end in units."""
+        self.used, self.packer.end = used, end
+        self._count(records)
+
+    def _count(self, records: int) -> None:
+        # The page's first word makes a record valid: written after it, so a killed process leaves whole records.
+        self.head[0] = self.used | self.slot.generation << 16
+        self.slot.records += records
+        self.counter[0] = self.slot.records
 
 
 class Ring:

@@ -54,7 +54,7 @@ class Ways:
             for recorder in self._pair:
                 recorder.neighbour(view, length)
         else:
-            size = one.straight.run(lambda _descriptor, _view: length, 0, view, 1)
+            size = one.straight.one(view, length)
             if size:
                 one.event(view, size)
             else:
