@@ -385,3 +385,4 @@ if TYPE_CHECKING:
         @property
         def more(self) -> Callable[[int], int]:
             """What receives."""
+            ...

@@ -161,7 +161,7 @@ class Inbox:
 
     ROOM = 32768
 
-    def __init__(self, descriptor: int, _address: int, view: bytearray) -> None:
+    def __init__(self, descriptor: int, _address: int, view: "bytearray | memoryview") -> None:
         self.view = view
         self.sizes: "list[int]" = []
         self.at = 0
@@ -172,7 +172,7 @@ class Inbox:
         size = _recv(self._descriptor, self.view, self.ROOM, 0)  # as `receive` does: one frame less
         return size if size >= 0 else -os.errno()  # pyright: ignore[reportAttributeAccessIssue]
 
-    def datagram(self) -> bytearray:
+    def datagram(self) -> "bytearray | memoryview":
         """Return what starts with it: always the same object."""
         return self.view
 
