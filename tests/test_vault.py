@@ -17,6 +17,7 @@ from agent import law
 from agent.capture import connections, neighbours
 from agent.capture.timeouts import Timeouts
 from agent.runtime import deflate, memory
+from agent.runtime import sodium as crypto
 from agent.summary.services import service_of
 from agent.vault import ring, segment
 from agent.vault.keys import SLOT
@@ -220,23 +221,28 @@ def test_a_chunk_is_deflated_where_there_is_libz_and_stored_where_there_is_none(
 def test_libz_works_in_memory_that_is_overwritten(monkeypatch):
     """EXP-2: nothing of what it has seen stays in its window, its tables or anywhere else; what is wiped held it before."""
     seen: list[bytes] = []
-    wipe = memory.Region.wipe
+    wipe = memory.Region.wipe_part
 
-    def watched(region: memory.Region) -> None:
+    def watched(region: memory.Region, at: int, size: int) -> None:
+        assert not any(bytes(region.view)[at + size :])
         seen.append(bytes(region.view))
-        wipe(region)
+        wipe(region, at, size)
 
-    monkeypatch.setattr(memory.Region, "wipe", watched)
+    monkeypatch.setattr(memory.Region, "wipe_part", watched)
     made, room, secret = deflate.Deflate(), memory.scratch(16384), b"a phone's own address"
-    assert made.there()
-    assert made.region is not None
-    room.view[: len(secret)] = secret
-    size = made.pack(room.address + 8192, room.address, len(secret))
-    assert secret in seen[-1]
-    assert not any(made.region.view)
-    made.unpack(room.address + 12288, 4096, room.address + 8192, size)
-    assert len(seen) == 2
-    assert not any(made.region.view)
+    ways = made.way("deflate"), made.way("inflate")
+    begun = [bytes(way.region.view) for way in ways if way is not None]
+    assert len(begun) == len(ways)
+    for number in range(1, 4):
+        room.view[: len(secret)] = secret
+        size = made.pack(room.address + 8192, room.address, len(secret))
+        assert secret in seen[-1]
+        made.unpack(room.address + 12288, 4096, room.address + 8192, size)
+        with pytest.raises(crypto.SealError):  # before its end, libz keeps what it has made so far
+            made.unpack(room.address + 12288, 4096, room.address + 8192, size - 4)
+        assert secret[:8] in seen[-1]
+        assert len(seen) == 3 * number
+        assert [bytes(way.region.view) for way in ways if way is not None] == begun
     room.close()
 
 

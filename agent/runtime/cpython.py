@@ -23,6 +23,7 @@ _ARGUMENTS = {
     "Q": ctypes.c_uint64,
     "B": ctypes.c_ubyte,
     "z": ctypes.c_size_t,
+    "a": ctypes.c_void_p,
 }
 
 

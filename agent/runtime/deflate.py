@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Raw deflate (RFC 1951) by the system's libz: a chunk of packed records takes a seventh less, for one call of C.
 
-libz works in memory of ours alone, which is overwritten after each call: what it has seen is personal data (EXP-2). Where there is no libz
-a chunk is one stored block, five octets longer, which every inflater reads as well.
+libz works in memory of ours alone. It begins once; what that leaves there is kept. After each call all of that memory is overwritten, for
+what libz has seen is personal data (EXP-2), and what is kept is put back: so the next call has nothing to allocate and to begin.
+Where there is no libz a chunk is one stored block, five octets longer, which every inflater reads as well.
 Source: zlib.h of zlib 1.2 and 1.3, `z_stream` and `deflateInit2`.
 """
 
@@ -19,77 +20,87 @@ _ROOM = 65536  # octets that libz takes at these settings: 52 KiB to deflate, 12
 # Level 3: a fifth less time than 6 for 0.3 % more octets. A window of 4 KiB, raw.
 _LEVEL, _DEFLATED, _WINDOW, _MEMORY, _DEFAULT = 3, 8, -12, 6, 0
 _FINISH, _END = 4, 1
-_STREAM = "PILPILPPPPPiLL"  # next_in, avail_in, total_in, next_out, avail_out, total_out, msg, state, zalloc, zfree, opaque, ...
-_SIGNATURES = {
-    "deflateInit2_": ("i", "piiiiipi"),
-    "deflate": ("i", "pi"),
-    "inflateInit2_": ("i", "pipi"),
-    "inflate": ("i", "pi"),
-}
+_GIVEN = "PILPI"  # the stream's first fields: next_in, avail_in, total_in, next_out, avail_out, then total_out
+_STREAM = _GIVEN + "LPPPPPiLL"  # msg, state, zalloc, zfree, opaque, ...
+_MADE = struct.calcsize(_GIVEN + "L") - struct.calcsize("L")
+_FIRST = 128  # octet of the memory that libz is given first: the stream stands before it
+_PIECE = 1024
+_ARGUMENTS = {"deflate": ("piiiiipi", (_LEVEL, _DEFLATED, _WINDOW, _MEMORY, _DEFAULT)), "inflate": ("pipi", (_WINDOW,))}
+
+
+class _Way:
+    """`deflate` or `inflate`: a stream that has begun, and all that libz has for it. The stream may not move, for libz points to it."""
+
+    def __init__(self, lib: "Any", name: str) -> None:
+        arguments, settings = _ARGUMENTS[name]
+        self._work = native.function(lib, "i", name, "ai")
+        self.region = memory.scratch(_ROOM)
+        self._used = _FIRST
+        self._take_, take = native.callback("p", self._take, "pII")
+        self._give_, give = native.callback("v", self._give, "pp")
+        struct.pack_into(_STREAM, self.region.view, 0, 0, 0, 0, 0, 0, 0, 0, 0, take, give, 0, 0, 0, 0)
+        begin = native.function(lib, "i", name + "Init2_", arguments)
+        self.begun = begin(self.region.address, *settings, _VERSION, struct.calcsize(_STREAM)) == 0
+        self._begun = self._used
+        # It leaves nothing but zeros behind its first few KiB.
+        self._kept = _ROOM
+        view, zeros = memoryview(self.region.view), bytes(_PIECE)
+        while self._kept and view[self._kept - _PIECE : self._kept] == zeros:
+            self._kept -= _PIECE
+        self._copy = memory.scratch(self._kept)
+        memory.copy(self._copy.address, self.region.address, self._kept)
+
+    def _take(self, _opaque: "int | None", count: int, size: int) -> int:
+        """Give libz a piece of our memory, 0 where there is no more."""
+        at, end = self._used, self._used + (count * size + 15 & ~15)
+        if end > _ROOM:
+            return 0
+        self._used = end
+        return self.region.address + at
+
+    def _give(self, _opaque: "int | None", _address: int) -> None:
+        """Take it back: all of it is, after each call."""
+
+    def run(self, out: int, room: int, data: int, size: int) -> int:
+        """Let libz work through `size` octets; returns how many it made, -1 where it failed or hadn't room enough."""
+        region = self.region
+        struct.pack_into(_GIVEN, region.view, 0, data, size, 0, out, room)
+        try:
+            if self._work(region.address, _FINISH) != _END:
+                return -1
+            return struct.unpack_from("L", region.view, _MADE)[0]
+        finally:
+            region.wipe_part(0, self._used)
+            memory.copy(region.address, self._copy.address, self._kept)
+            self._used = self._begun
+
+
+def _begun(name: str) -> "_Way | None":
+    for file in _NAMES:
+        try:
+            way = _Way(native.library(file), name)
+        except OSError:
+            continue
+        return way if way.begun else None
+    return None
 
 
 class Deflate:
     """Deflates and inflates between addresses, each call by itself. libz is looked for by the first one."""
 
     def __init__(self) -> None:
-        self.region: "memory.Region | None" = None  # that libz works in
-        self._used = 0
-        self._tried = False
-        self._stream = bytearray(struct.calcsize(_STREAM))
-        self._alloc: "tuple[object, int]" = (None, 0)
-        self._free: "tuple[object, int]" = (None, 0)
-        self._bound: "dict[str, Callable[..., int]]" = {}
+        self._ways: "dict[str, _Way | None]" = {}
 
-    def there(self) -> bool:
-        """Say whether libz is."""
-        if not self._tried:
-            self._tried = True
-            self._open()
-        return self.region is not None
-
-    def _open(self) -> None:
-        for name in _NAMES:
-            try:
-                lib = native.library(name)
-            except OSError:
-                continue
-            for function in _SIGNATURES:
-                result, arguments = _SIGNATURES[function]
-                self._bound[function] = native.function(lib, result, function, arguments)
-            self._alloc = native.callback("p", self._take, "pII")
-            self._free = native.callback("v", self._give, "pp")
-            self.region = memory.scratch(_ROOM)
-            break
-
-    def _take(self, _opaque: "int | None", count: int, size: int) -> int:
-        """Give libz a piece of our memory, 0 where there is no more."""
-        assert self.region is not None
-        at, self._used = self._used, self._used + (count * size + 15 & ~15)
-        return self.region.address + at if self._used <= self.region.size else 0
-
-    def _give(self, _opaque: "int | None", _address: int) -> None:
-        """Take it back: all of it is, after each call."""
-
-    def _run(self, init: str, call: str, settings: "tuple[int, ...]", out: int, room: int, data: int, size: int) -> int:
-        """Let libz work through `size` octets; returns how many it made, -1 where it failed or hadn't room enough."""
-        stream = self._stream
-        struct.pack_into(_STREAM, stream, 0, data, size, 0, out, room, 0, 0, 0, self._alloc[1], self._free[1], 0, 0, 0, 0)
-        self._used = 0
-        try:
-            if self._bound[init](stream, *settings, _VERSION, len(stream)) != 0:
-                return -1
-            if self._bound[call](stream, _FINISH) != _END:
-                return -1
-            return struct.unpack_from(_STREAM, stream, 0)[5]
-        finally:
-            assert self.region is not None
-            self.region.wipe()
+    def way(self, name: str) -> "_Way | None":
+        """Return "deflate" or "inflate", None where libz isn't or can't."""
+        if name not in self._ways:
+            self._ways[name] = _begun(name)
+        return self._ways[name]
 
     def pack(self, out: int, data: int, size: int) -> int:
         """Deflate `size` octets (at most 65,535) into `out`, which has room for 5 more; returns how many it takes."""
-        made = -1
-        if self.there():
-            made = self._run("deflateInit2_", "deflate", (_LEVEL, _DEFLATED, _WINDOW, _MEMORY, _DEFAULT), out, size + STORED, data, size)
+        way = self.way("deflate")
+        made = way.run(out, size + STORED, data, size) if way is not None else -1
         if made < 0:
             struct.pack_into("<BHH", memory.buffer_at(out, STORED), 0, 1, size, size ^ 0xFFFF)
             memory.copy(out + STORED, data, size)
@@ -105,7 +116,8 @@ class Deflate:
                 raise SealError
             memory.copy(out, data + STORED, stored)
             return stored
-        made = self._run("inflateInit2_", "inflate", (_WINDOW,), out, room, data, size) if self.there() else -1
+        way = self.way("inflate")
+        made = way.run(out, room, data, size) if way is not None else -1
         if made < 0:
             raise SealError
         return made
@@ -116,4 +128,4 @@ DEFLATE = Deflate()
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Callable
+    from typing import Any

@@ -37,7 +37,7 @@ def library(name: "str | None") -> "Any":
 def function(lib: "Any", result: str, name: str, arguments: str) -> "Callable[..., Any]":
     """Return the C function `name`; AttributeError where the library lacks it."""
     try:
-        return lib.func(result, name, arguments.replace("z", "p"))
+        return lib.func(result, name, arguments.replace("z", "p").replace("a", "p"))
     except OSError:
         raise AttributeError(name)
 

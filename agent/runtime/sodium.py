@@ -22,20 +22,20 @@ LIBRARY = "libsodium"
 _NAMES = ("libsodium.so.23", "libsodium.so.26", "libsodium.so")
 _SIGNATURES = {
     "sodium_init": ("i", ""),
-    "sodium_memzero": ("v", "pz"),
+    "sodium_memzero": ("v", "az"),
     "randombytes_buf": ("v", "pz"),
     "crypto_box_seal": ("i", "ppQp"),
     "crypto_aead_xchacha20poly1305_ietf_encrypt": ("i", "pppQpQppp"),
     "crypto_aead_xchacha20poly1305_ietf_decrypt": ("i", "ppppQpQpp"),
     "crypto_generichash": ("i", "pzpQpz"),
-    "crypto_shorthash": ("i", "ppQp"),
+    "crypto_shorthash": ("i", "paQa"),
     "crypto_sign_verify_detached": ("i", "ppQp"),
     "crypto_sign_seed_keypair": ("i", "ppp"),
     "crypto_sign_init": ("i", "p"),
     "crypto_sign_update": ("i", "ppQ"),
     "crypto_sign_final_create": ("i", "pppp"),
     "crypto_secretstream_xchacha20poly1305_init_push": ("i", "ppp"),
-    "crypto_secretstream_xchacha20poly1305_push": ("i", "ppppQpQB"),
+    "crypto_secretstream_xchacha20poly1305_push": ("i", "aaaaQaQB"),
     "crypto_secretstream_xchacha20poly1305_init_pull": ("i", "ppp"),
     "crypto_secretstream_xchacha20poly1305_pull": ("i", "pppppQpQ"),
 }
@@ -153,7 +153,7 @@ class Sodium:
 
     def stream_push(self, state: int, out: int, message: "int | bytes", size: int, data: bytes, tag: int) -> int:
         """Seal `size` octets with associated `data` into memory at `out`; returns the octets written (size + 17)."""
-        self._push(state, out, self._length, message, size, data, len(data), tag)
+        self._push(state, out, None, message, size, data, len(data), tag)
         return size + OVERHEAD
 
     def stream_read(self, state: int, header: bytes, key: int) -> None:
