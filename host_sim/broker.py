@@ -14,6 +14,8 @@ from pathlib import Path
 from paho.mqtt import client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
+from host_sim.interpreters import WITH_US
+
 
 class BrokerError(Exception):
     """No broker could be started; the text is one line for the person who asked."""
@@ -33,9 +35,8 @@ class Broker:
         # as root, Mosquitto would become another user, who can't reach this folder
         configuration.write_text(f"listener {self.port} 127.0.0.1\nallow_anonymous true\nuser root\npersistence false\n")
         with self._log.open("wb") as log:
-            self._process = subprocess.Popen(
-                ["mosquitto", "-c", str(configuration)], stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True
-            )
+            words = [*WITH_US, "mosquitto", "-c", str(configuration)]
+            self._process = subprocess.Popen(words, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True)
         self._subscriber = mqtt.Client(CallbackAPIVersion.VERSION2, client_id="oubli-sim")
         self._subscribed = False
         self._subscriber.on_message = lambda _client, _data, m: self.messages.append((m.topic, bytes(m.payload)))

@@ -25,7 +25,7 @@ from host_sim import kernel, tape
 from host_sim.auditor import Auditor, Figures, Finding, Slot
 from host_sim.broker import Broker
 from host_sim.happenings import Happening
-from host_sim.interpreters import FLASH, HEAP, MORE, ROOT, byteorder, command, environment
+from host_sim.interpreters import FLASH, HEAP, MORE, ROOT, WITH_US, byteorder, command, environment
 from host_sim.link import Link
 from host_sim.people import HOUR, MINUTE, SECOND
 from host_sim.scenario import GROUND, Purposes, Scenario
@@ -219,10 +219,10 @@ class _Offset:
 @contextmanager
 def _process(words: list[str], log: Path, agent: Path | None) -> Iterator[subprocess.Popen[bytes]]:
     """Run a program of ours in the project's environment, or with the `agent` of another folder, and kill it."""
-    pipe = subprocess.PIPE
+    pipe, where = subprocess.PIPE, agent or ROOT
     with log.open("wb") as errors:
         started = subprocess.Popen(
-            words, cwd=agent or ROOT, env=environment(agent or ROOT), stdin=pipe, stdout=pipe, stderr=errors, start_new_session=True
+            [*WITH_US, *words], cwd=where, env=environment(where), stdin=pipe, stdout=pipe, stderr=errors, start_new_session=True
         )
     with suppress(OSError):  # as many as this user may have; with fewer it takes longer
         fcntl.fcntl(cast("IO[bytes]", started.stdin), fcntl.F_SETPIPE_SZ, _AHEAD)

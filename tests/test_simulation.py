@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -32,7 +33,7 @@ from host_sim.simulation import Outcome, Simulation
 from host_sim.truth import Kept
 from host_sim.vault_auditor import Segment
 from host_sim.world import World
-from tests.interpreters import PROJECT
+from tests.interpreters import PROJECT, Interpreter
 
 SEED = 3
 BEGINS = 20782 * DAY + SHIFT  # an agent-day's start
@@ -399,21 +400,46 @@ def test_what_is_interrupted_leaves_no_files_and_no_processes(who: str, number: 
     process = subprocess.Popen(
         [sys.executable, *words], cwd=PROJECT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
-    deadline = time.monotonic() + 60
-    while not list(tmp_path.rglob("forwarder.json")):
-        assert process.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    _until_it_runs(process, tmp_path)
     process.send_signal(number)
     _, errors = process.communicate(timeout=120)
     assert process.returncode == 130, errors
     assert errors.splitlines()[-1] == f"{who}: interrupted; everything it made is removed"
     assert list(tmp_path.iterdir()) == []
+    assert _who_knows(tmp_path) == []
+
+
+def _until_it_runs(process: subprocess.Popen[str], folder: Path) -> None:
+    deadline = time.monotonic() + 60
+    while not list(folder.rglob("forwarder.json")):
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def _who_knows(folder: Path) -> list[str]:
+    """Return the command lines in which a folder is named."""
+    lines = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            assert str(tmp_path) not in path.read_text()
-        except OSError:
-            continue
+        with suppress(OSError):
+            lines.append(path.read_text().replace("\0", " "))
+    return [line for line in lines if str(folder) in line]
+
+
+@pytest.mark.needs("mosquitto", "setpriv")
+def test_what_is_killed_leaves_no_processes(tmp_path: Path, interpreter: Interpreter) -> None:
+    """SIGKILL in the middle: recorder, forwarder and broker end with it."""
+    words = [sys.executable, "-m", "host_sim", "run", "hotel-week", "--interpreter", interpreter.name]
+    environment = os.environ | {"TMPDIR": str(tmp_path), "PYTHONPATH": str(PROJECT)}
+    process = subprocess.Popen(words, cwd=PROJECT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, text=True)
+    _until_it_runs(process, tmp_path)
+    assert len(_who_knows(tmp_path)) == 3
+    process.kill()
+    process.wait()
+    deadline = time.monotonic() + 10
+    while left := _who_knows(tmp_path):
+        assert time.monotonic() < deadline, left
+        time.sleep(0.05)
 
 
 def test_what_is_drawn_lies_near_what_the_sources_measured(tmp_path: Path) -> None:
