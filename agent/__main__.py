@@ -7,15 +7,10 @@ from agent import VERSION
 from agent.command import Option, Table, UsageError, Verb
 from agent.config import ConfigError
 from agent.control.calls import terminal
+from agent.dates import day_of
 from agent.runtime.libc import LIBC, native
 from agent.runtime.sodium import LIBRARY
 from agent.summary.metrics import METRICS
-
-
-def _date(value: str) -> None:
-    parts = value.split("-")
-    if [len(part) for part in parts] != [4, 2, 2] or not "".join(parts).isdigit():
-        raise ValueError("a date such as 2026-11-25")
 
 
 def _head(value: str) -> None:
@@ -49,7 +44,7 @@ OPTIONS = {
     "--config": Option("FILE", "configuration (default: /etc/config/oubli below the root)"),
     "--root": Option("DIR", "folder below which every path lies (default: /)"),
     "--json": Option("", "machine-readable output"),
-    "--day": Option("D", "agent-day, as 2026-11-25 (default: the newest)", _date),
+    "--day": Option("D", "agent-day, as 2026-11-25 (default: the newest)", day_of),
     "--fix": Option("", "set right what can do no harm, and say what was done"),
     "--purpose": Option("NAME", "one purpose"),
     "--terminal": Option("T", "a terminal's MAC, or an address that it holds now; - reads it from standard input"),
@@ -141,14 +136,27 @@ TABLE = Table(VERBS, OPTIONS, "exit codes: 0 fine, 1 can't go on (doctor: someth
 
 def main(words: "list[str] | None" = None) -> int:
     """Run one command; returns its exit code."""
-    words = sys.argv[1:] if words is None else words
-    if "--help" in words or "-h" in words:
-        print(TABLE.help(words[0]))
-        return 0
-    if words == ["--version"]:
-        print("oubli " + VERSION)
-        return 0
+    status = _run(sys.argv[1:] if words is None else words)
     try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError as failure:
+        LIBC.function("close")(1)
+        LIBC.call("open", b"/dev/null", 1, 0)  # what waits goes there: an interpreter that tries again at its end says so in its own words
+        if not status:
+            sys.stderr.write("oubli: can't go on (errno " + str(failure.errno) + ")\n")
+            status = 1
+    return status
+
+
+def _run(words: "list[str]") -> int:
+    try:
+        if "--help" in words or "-h" in words:
+            print(TABLE.help(words[0]))
+            return 0
+        if words == ["--version"]:
+            print("oubli " + VERSION)
+            return 0
         return TABLE.parse(words).run()
     except (UsageError, ConfigError) as failure:
         sys.stderr.write("oubli: " + str(failure) + "\n")

@@ -5,14 +5,20 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 import re
+import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
 
 from agent.__main__ import OPTIONS, TABLE, VERBS
+from host_sim import interpreters as host
+from tests.interpreters import PROJECT
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.interpreters import Interpreter
 
 FAULT = """
@@ -129,3 +135,29 @@ def test_a_fault_of_the_program_says_where_and_nothing_of_what(any_interpreter: 
     done = any_interpreter.run("-c", FAULT, check=False)
     assert (done.returncode, done.stdout) == (1, b"")
     assert re.fullmatch(rb"oubli: a fault of the program, KeyError at <[a-z]+>:7\n", done.stderr)
+
+
+@pytest.mark.parametrize("buffered", [False, True])
+@pytest.mark.parametrize("words", [("--help",), ("explain", "arrivals", "--config")])
+def test_what_nobody_takes_is_told_in_one_line(interpreter: Interpreter, words: tuple[str, ...], buffered: bool, tmp_path: Path) -> None:
+    """A full disk, a reader that is gone: exit 1 and one line, whenever the interpreter writes what it holds."""
+    config = tmp_path / "oubli"
+    config.write_text("config gateway 'gateway'\n\toption id 'abcdefgh23456777'\n")
+    command = interpreter.command("-m", "agent", *words, *([config] if len(words) > 1 else []))
+    environment = host.environment() | {"PYTHONUNBUFFERED": "" if buffered else "1"}
+    read, write = os.pipe()
+    os.close(read)
+    for full in (os.open("/dev/full", os.O_WRONLY), write):
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, cwd=PROJECT, env=environment, timeout=60, check=False)
+        os.close(full)
+        assert (done.returncode, re.fullmatch(rb"oubli: can't go on \(errno (28|32)\)\n", done.stderr) is not None) == (1, True), (
+            done.stderr
+        )
+
+
+def test_a_day_that_no_calendar_has_is_refused(interpreter: Interpreter) -> None:
+    """Exit 2, one line."""
+    for day in ("2026-13-45", "2026-02-29", "2026-1-01", "yesterday"):
+        done = interpreter.run("-m", "agent", "summary", "--day", day, check=False)
+        assert (done.returncode, done.stdout) == (2, b"")
+        assert done.stderr == b"oubli: --day: not understood; accepted: a date such as 2026-11-25\n"
