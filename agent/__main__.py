@@ -167,6 +167,9 @@ def _run(words: "list[str]") -> int:
         step = word + ", " if word == LIBRARY or LIBC.has(word) else ""
         sys.stderr.write("oubli: can't go on (" + step + "errno " + str(failure.errno) + ")\n")
         return 1
+    except KeyboardInterrupt:
+        sys.stderr.write("oubli: interrupted\n")
+        return 130
     except Exception as failure:  # noqa: BLE001 (whatever it is, its text stays here)
         # A fault of the program. Its text isn't shown: a KeyError's is the key, and that may be somebody's address.
         sys.stderr.write("oubli: a fault of the program, " + type(failure).__name__ + " at " + native.place_of(failure) + "\n")

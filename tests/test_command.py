@@ -3,11 +3,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import importlib
 import json
 import os
 import re
+import signal
 import subprocess
+import termios
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -161,3 +165,20 @@ def test_a_day_that_no_calendar_has_is_refused(interpreter: Interpreter) -> None
         done = interpreter.run("-m", "agent", "summary", "--day", day, check=False)
         assert (done.returncode, done.stdout) == (2, b"")
         assert done.stderr == b"oubli: --day: not understood; accepted: a date such as 2026-11-25\n"
+
+
+def test_what_is_interrupted_says_no_more_than_that(interpreter: Interpreter, tmp_path: Path) -> None:
+    """SIGINT while a verb waits for what is typed: one line, or the signal's own end."""
+    command = interpreter.command("-m", "agent", "consent", "suspend", "--terminal", "-", "--root", tmp_path)
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, cwd=PROJECT, env=host.environment()) as process:
+        assert process.stdin is not None
+        process.stdin.write(b"0")
+        process.stdin.flush()
+        deadline, waits = time.monotonic() + 20, bytearray(4)
+        while fcntl.ioctl(process.stdin, termios.FIONREAD, waits) or any(waits):  # it reads, and the line has no end
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        told = process.communicate(timeout=20)
+    assert (process.returncode, *told) in ((130, b"", b"oubli: interrupted\n"), (-signal.SIGINT, b"", b""))
