@@ -6,11 +6,11 @@ Each command imports its room when it runs: a replay needs no broker, and the la
 
 import json
 import os
-import signal
 import time
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import IO, TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -68,11 +68,9 @@ def new(name: Annotated[str, typer.Argument(help="A name for the venue; NAME.tom
     target = Path(name if name.endswith(".toml") else f"{name}.toml")
     if target.name != str(target) or not target.stem.replace("-", "").replace("_", "").isalnum():
         _program.refuse(f"{name}: isn't a name; accepted: letters, digits and -, in the present folder")
-    try:
-        with target.open("x") as file:
-            file.write(scenarios.template(target.stem))
-    except OSError as failure:
-        _program.refuse(f"{target}: can't be written ({failure.strerror}); accepted: a name that isn't there yet")
+    if target.exists():
+        _program.refuse(f"{target}: is there already; accepted: a name that isn't there yet")
+    _program.write(scenarios.template(target.stem), str(target), "NAME")
     typer.echo(f"{target} is written; run it: oubli-sim run {target}")
 
 
@@ -94,8 +92,6 @@ def run(
 
     console = Console(stderr=json_file == "-")
     console.width = min(console.width, WIDTH) if console.is_terminal else WIDTH
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # ended from outside, it still ends what it started
-        signal.signal(number, signal.default_int_handler)
     for option, target in (("--json", json_file), ("--report", report), ("--record", record)):
         _program.reserve(option, target)
     try:
@@ -112,13 +108,28 @@ def run(
     if report:
         from host_sim.report import page  # noqa: PLC0415 (matplotlib takes a second)
 
-        Path(report).write_text(page(outcome))
+        _program.write(page(outcome), report, "--report")
     if outcome.violation:
         again = f"oubli-sim run {name} --seed {seed} --interpreter {interpreter}" + (f" --days {days}" if days else "")
         console.print(violation(outcome, again), highlight=False, markup=False)
         _program.refuse(f"the auditor isn't content: {outcome.violation.wrong}; again with: {again} --until {outcome.violation.step}", 1)
     if not outcome.passed and not until:
         _program.refuse("the auditor isn't content: there was nothing to look at", 1)
+
+
+@contextmanager
+def _recording(path: Path) -> Iterator[IO[bytes]]:
+    """Give the file of --record; nothing half-written is left where the run doesn't come to its end."""
+    file = path.open("wb")
+    try:
+        yield file
+        file.close()
+    except BaseException:
+        with suppress(OSError):
+            file.close()
+        if path.is_file():
+            path.unlink()
+        raise
 
 
 def _simulate(
@@ -136,7 +147,7 @@ def _simulate(
         bar.update(task, completed=wall - world.start, clock=clock_text(wall), connections=connections, rate=rate, violations=found)
 
     with ExitStack() as stack:
-        recording = stack.enter_context(Path(record).open("wb")) if record else None
+        recording = stack.enter_context(_recording(Path(record))) if record else None
         simulation = Simulation(scenario, seed, interpreter, days, progress, until=until, recording=recording)
         world = simulation.world
         bar = stack.enter_context(progress_bar(console))
@@ -167,8 +178,6 @@ def mutants(
         if name not in known:
             _program.refuse(f"--only: {name!r} isn't known; accepted: {', '.join(known)}")
     _program.reserve("--json", json_file)
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.default_int_handler)
     chosen = [one for one in breakages.MUTANTS if not only or one.name in only]
     console = Console(stderr=json_file == "-")
     console.width = min(console.width, WIDTH) if console.is_terminal else WIDTH
@@ -211,7 +220,7 @@ def people(
     for row in rows:
         console.print(f"{row.what}: {row.ours}" + (f"; {row.source}: {row.says}" if row.says else f" ({row.source})"), soft_wrap=True)
     if report:
-        Path(report).write_text(text)
+        _program.write(text, report, "--report")
     if json_file:
         _program.write(json.dumps([vars(row) for row in rows], indent=1) + "\n", json_file)
 
@@ -234,8 +243,8 @@ def fleet(
     from host_sim.show import fleet_table  # noqa: PLC0415
 
     _program.reserve("--json", json_file)
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.default_int_handler)
+    if ca and not broker:
+        _program.refuse("--ca: there is no --broker that it vouches for; accepted: with --broker mqtts://host:port")
     console = Console(stderr=json_file == "-")
     console.width = min(console.width, WIDTH) if console.is_terminal else WIDTH
     try:
@@ -259,18 +268,22 @@ def lab(
     interpreter: Interpreter = "cpython",
     record: Annotated[str | None, typer.Option(metavar="FILE.bin", help="Keep the kernel's datagrams, for `replay`.")] = None,
     port_blocks: Annotated[bool, typer.Option("--port-blocks", help="Terminals behind one address, told apart by leases' rows.")] = False,
-    terminals: Annotated[int, typer.Option(min=1, max=700, help="With --port-blocks: how many.")] = 300,
+    terminals: Annotated[int | None, typer.Option(min=1, max=700, help="With --port-blocks: how many; 300 without.")] = None,
     json_file: Json = None,
 ) -> None:
     """The real kernel: namespaces client, gateway, internet; real traffic; conntrack as an independent witness. Needs root."""
+    if not port_blocks and terminals is not None:
+        _program.refuse("--terminals: only --port-blocks has more than five; accepted: with --port-blocks")
+    if port_blocks and record:
+        _program.refuse("--record: nothing is recorded with --port-blocks; accepted: without --port-blocks")
+    for option, target in (("--json", json_file), ("--record", record)):
+        _program.reserve(option, target)
     if port_blocks:
         from host_sim.lab_blocks import command  # noqa: PLC0415
 
-        raise typer.Exit(command(_program, interpreter, connections, terminals, json_file))
+        raise typer.Exit(command(_program, interpreter, connections, terminals or 300, json_file))
     from host_sim import lab as laboratory  # noqa: PLC0415
 
-    for option, target in (("--json", json_file), ("--record", record)):
-        _program.reserve(option, target)
     status, result = laboratory.lab(interpreter, connections, record)
     if json_file and result:
         _program.write(json.dumps(result, indent=1) + "\n", json_file)

@@ -1,35 +1,67 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the host's commands share: every mistake is one line on standard error that begins with the command's name, exit 2."""
+"""What the host's commands share: every mistake is one line on standard error that begins with the command's name, exit 2.
 
+Ended from outside, by SIGINT, SIGTERM or SIGHUP, a command still ends what it started, and removes what it made: exit 130.
+"""
+
+import os
+import signal
 import sys
+import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Program:
-    """One command by its name, such as oubli-sim."""
+    """One command by its name, such as oubli-sim: `group` is for one that has verbs, `command` for one that has none."""
 
     def __init__(self, name: str) -> None:
         self.name = name
         program = self
 
-        class OneLine(TyperGroup):
+        class Group(TyperGroup):
             """The verbs, with every mistake of the command line told in one line (typer's own way is a box)."""
 
             def main(self, *args: Any, **kwargs: Any) -> NoReturn:  # noqa: ANN401 (handed on as they are)
                 """Run a verb and exit."""
-                try:
-                    status = super().main(*args, **{**kwargs, "prog_name": program.name, "standalone_mode": False})
-                except typer.TyperException as failure:
-                    command = getattr(getattr(failure, "ctx", None), "command_path", program.name)
-                    program.tell(f"{failure.format_message().rstrip('.')}; accepted: what {command} --help says")
-                    status = 2
-                sys.exit(status)
+                program.run(super().main, *args, **kwargs)
 
-        self.group = OneLine
+        class Command(TyperCommand):
+            """The same for a command without verbs."""
+
+            def main(self, *args: Any, **kwargs: Any) -> NoReturn:  # noqa: ANN401 (handed on as they are)
+                """Run it and exit."""
+                program.run(super().main, *args, **kwargs)
+
+        self.group, self.command = Group, Command
+
+    def run(self, main: Callable[..., Any], *args: Any, **kwargs: Any) -> NoReturn:  # noqa: ANN401 (handed on as they are)
+        """Run what typer makes of the command line, and exit."""
+        if threading.current_thread() is threading.main_thread():
+            for number in SIGNALS:
+                signal.signal(number, signal.default_int_handler)
+        try:
+            status = main(*args, **{**kwargs, "prog_name": self.name, "standalone_mode": False})
+            sys.stdout.flush()
+        except typer.TyperException as failure:
+            command = getattr(getattr(failure, "ctx", None), "command_path", self.name)
+            self.tell(f"{failure.format_message().rstrip('.')}; accepted: what {command} --help says")
+            status = 2
+        except typer.Abort:
+            self.tell("nothing was typed; accepted: what was asked for")
+            status = 2
+        except OSError as failure:
+            self.tell(f"{failure.filename or 'standard output, or a file beside it'}: {failure.strerror}; accepted: one that can be used")
+            status = 2
+            if failure.filename is None:
+                os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what waits goes there: Python tries again when it ends, in its own words
+        sys.exit(status)
 
     def tell(self, text: str) -> None:
         """Say one line on standard error."""
@@ -51,15 +83,26 @@ class Program:
             if new:
                 path.unlink()  # nothing half-written where the run fails
         except OSError as failure:
-            accepted = "a file, or -" if option == "--json" else "a file"
-            self.refuse(f"{option}: {target}: can't be written ({failure.strerror}); accepted: {accepted}")
+            self._refuse(option, str(target), failure)
 
-    def write(self, text: str, target: str) -> None:
-        """Write what `--json` asks for; `-` is standard output."""
-        if target == "-":
+    def write(self, text: str, target: str, option: str = "--json") -> None:
+        """Write what an option asks for, all of it or nothing; `-` is standard output where it is --json."""
+        if target == "-" and option == "--json":
             typer.echo(text, nl=False)
             return
+        path = Path(target)
         try:
-            Path(target).write_text(text)
+            with path.open("w") as file:
+                try:
+                    file.write(text)
+                    file.flush()
+                except OSError:
+                    if path.is_file():
+                        path.unlink()
+                    raise
         except OSError as failure:
-            self.refuse(f"--json: {target}: can't be written ({failure.strerror}); accepted: a file, or -")
+            self._refuse(option, target, failure)
+
+    def _refuse(self, option: str, target: str, failure: OSError) -> NoReturn:
+        accepted = "a file, or -" if option == "--json" else "a file"
+        self.refuse(f"{option}: {target}: can't be written ({failure.strerror}); accepted: {accepted}")

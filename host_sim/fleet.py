@@ -122,7 +122,10 @@ class _Subscriber:
         self._client.on_message = self._take
         self._client.on_subscribe = lambda *_: self._ready.set()
         if at.ca:
-            self._client.tls_set(at.ca)
+            try:
+                self._client.tls_set(at.ca)
+            except OSError:
+                raise FleetError(f"--ca: {at.ca}: no certificate in it; accepted: a file of certificates, PEM") from None
         if at.username:
             self._client.username_pw_set(at.username, at.password)
         try:

@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast
 
 ROOT = Path(__file__).resolve().parent.parent
 NAMES = ("cpython", "micropython")
@@ -38,8 +38,10 @@ def command(interpreter: str, heap: str = HEAP) -> list[str]:
 def byteorder(interpreter: str) -> Literal["little", "big"]:
     """Return the byte order of the processor, real or emulated, that an interpreter runs on."""
     words = [*command(interpreter), "-c", "import sys; print(sys.byteorder)"]
-    said = subprocess.run(words, capture_output=True, text=True, check=False).stdout
-    return "big" if said.strip() == "big" else "little"
+    said = subprocess.run(words, capture_output=True, text=True, check=False).stdout.strip()
+    if said not in {"big", "little"}:
+        raise NoInterpreterError(f"--interpreter: {interpreter!r} runs no Python; accepted: {', '.join(NAMES)}, or a command line")
+    return cast("Literal['big', 'little']", said)
 
 
 def environment(root: Path = ROOT) -> dict[str, str]:

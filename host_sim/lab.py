@@ -230,6 +230,12 @@ def _stop(_number: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
+def take_signals() -> None:
+    """Let a signal interrupt what is done, once, for the rest of this process."""
+    for number in SIGNALS:
+        signal.signal(number, _stop)
+
+
 def _run(lab: Lab, interpreter: str, connections: int, recording: str | None) -> dict:
     """Go through the whole story once, telling it on standard error; returns what was found."""
     begun = time.monotonic()
@@ -251,7 +257,12 @@ def _run(lab: Lab, interpreter: str, connections: int, recording: str | None) ->
     tell(f"{connections} conversations held: TCP, UDP and ICMP over IPv4 and IPv6, to {INTERNET_4}, {INTERNET_6} and three others")
     lab.settle()
     if reader and recording:
-        shutil.copy(reader.tape, recording)
+        try:
+            shutil.copy(reader.tape, recording)
+        except OSError as failure:
+            if Path(recording).is_file():
+                Path(recording).unlink()
+            raise LabError(f"--record: {recording}: can't be written ({failure.strerror}); accepted: where there is room") from None
     comparison, beyond = lab.compare()
     shares = f"{comparison.terminals_connections}: {comparison.by_protocol}"
     tell(f"the witness saw {comparison.connections} connections end; of terminals {shares}")
@@ -309,8 +320,7 @@ def lab(interpreter: str, connections: int, recording: str | None = None) -> tup
         return fail(2, f"--connections: {connections}; accepted: 1 to {MOST}")
     if reason := usable():
         return fail(2, reason)
-    for number in SIGNALS:
-        signal.signal(number, _stop)
+    take_signals()
     try:
         with Lab(interpreter) as running:
             try:

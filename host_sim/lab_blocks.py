@@ -20,7 +20,7 @@ from pathlib import Path
 from agent.vault import attribution
 from host_sim.commands import Program
 from host_sim.interpreters import NoInterpreterError
-from host_sim.lab import Lab
+from host_sim.lab import Lab, take_signals
 from host_sim.lab_custodian import ATTRIBUTION, Custodian
 from host_sim.lab_device import usable
 from host_sim.lab_network import INTERNET_4, WAN_4, LabError
@@ -237,10 +237,15 @@ def command(program: Program, interpreter: str, connections: int, terminals: int
     """Play it for `oubli-sim lab --port-blocks`; returns the exit status."""
     if reason := usable():
         program.refuse(reason)
+    take_signals()
     try:
         outcome = play(interpreter, connections, terminals, min(512, 49152 // terminals // 64 * 64))
-    except (LabError, NoInterpreterError) as failure:
+    except NoInterpreterError as failure:
+        program.refuse(str(failure))
+    except LabError as failure:
         program.refuse(str(failure), 1)
+    except KeyboardInterrupt:
+        program.refuse("the lab was interrupted; everything it made is removed", 130)
     share = f"{outcome.octets} octets, {100 * outcome.share:.2f} % of a record a connection"
     told = f"{outcome.terminals} terminals behind one address: {outcome.equal} of {outcome.asked} connections answered as the witness would"
     program.tell(f"{told}, {outcome.exactly_one} with exactly one terminal; {share}")

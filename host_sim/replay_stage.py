@@ -63,8 +63,8 @@ def play(file: "BinaryIO", decoder: Decoder, sink: "Callable[[Connection], None]
         if len(head) < 4:
             raise RecordingError(offset, "the file ends within a length", "u32 little-endian length, datagram, repeated")
         length = head[0] | head[1] << 8 | head[2] << 16 | head[3] << 24
-        if length > LIMIT:
-            raise RecordingError(offset, "a datagram of " + str(length) + " bytes", "at most " + str(LIMIT))
+        if not 0 < length <= LIMIT:
+            raise RecordingError(offset, "a datagram of " + str(length) + " bytes", "1 to " + str(LIMIT))
         datagram = file.read(length)
         if len(datagram) < length:
             raise RecordingError(

@@ -388,7 +388,10 @@ class Simulation:
                 elif step.operation == tape.KILL:
                     self._killed(step, scene)
                 elif step.operation == tape.DATAGRAM and self._recording:
-                    self._recording.write(kernel.recording([step.payload]))
+                    try:
+                        self._recording.write(kernel.recording([step.payload]))
+                    except OSError as failure:
+                        raise SimulationError(f"--record: can't be written ({failure.strerror}); accepted: where there is room") from None
             sink.flush()
         if scene.recorder.wait(20) != 0:
             raise SimulationError(f"the recorder ended with status {scene.recorder.returncode}: {_last_line(scene.logs[0])}")
@@ -400,7 +403,7 @@ class Simulation:
         where = self._agent or ROOT
         done = subprocess.run(words, cwd=where, env=environment(where), capture_output=True, text=True, check=False)
         if done.returncode:
-            raise SimulationError(f"the configuration can't be asked: {done.stderr.strip().splitlines()[-1:]}")
+            raise SimulationError(f"the configuration can't be asked: {(done.stderr.strip().splitlines() or ['it said nothing'])[-1]}")
         return json.loads(done.stdout)
 
     def _killed(self, step: Step, scene: _Scene) -> None:

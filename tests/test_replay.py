@@ -78,6 +78,7 @@ FIRST = RECORDING.read_bytes()[:212]
         (FIRST + b"\x01", "byte 212: the file ends within a length"),
         (FIRST + b"\x10\0\0\0abc", "byte 216: the file ends 13 bytes before its datagram does"),
         (FIRST + b"\x01\0\1\0", "byte 212: a datagram of 65537 bytes"),
+        (FIRST + bytes(4), "byte 212: a datagram of 0 bytes"),
         (None, "byte 0: can't be read"),
     ],
 )

@@ -127,13 +127,54 @@ def test_new_writes_a_scenario_once_and_run_knows_what_can_not_be_written_before
         ["run", "night", "--json", "nowhere/figures.json"],
         ["run", "night", "--report", "nowhere/report.html"],
         ["run", "night", "--record", "nowhere/record.bin"],
+        ["run", "night", "--interpreter", "cat"],
         ["mutants", "--only", "nobody"],
+        ["fleet", "--ca", "my-bar.toml"],
+        ["fleet", "--broker", "mqtts://127.0.0.1:1", "--ca", "my-bar.toml"],
+        ["lab", "--terminals", "5"],
+        ["lab", "--port-blocks", "--record", "record.bin"],
+        ["lab", "--port-blocks", "--json", "nowhere/figures.json"],
     ):
         done = oubli_sim(tmp_path, *words)
         assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1), words
         assert "accepted: " in done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["my-bar.toml"]
     assert (tmp_path / "my-bar.toml").read_bytes() == before
+
+
+@pytest.mark.needs("mosquitto")
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["people", "--report", "x"], r"--report: x: can't be written \(File too large\); accepted: a file"),
+        (
+            ["run", "cafe-day", "--until", "40", "--record", "x"],
+            r"--record: can't be written \(File too large\); accepted: where there is room",
+        ),
+    ],
+)
+def test_what_finds_no_room_is_told_in_one_line_and_not_left_half_written(words: list[str], line: str, tmp_path: Path) -> None:
+    """No file may grow beyond 1,000 octets, as on a full disk; the simulated device's own files are made under the same bound."""
+    limit = 1000 if words[0] == "people" else 1 << 20
+    command = ["prlimit", f"--fsize={limit}", sys.executable, "-m", "host_sim", *words]
+    environment = os.environ | {"TMPDIR": str(tmp_path), "PYTHONPATH": str(PROJECT)}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode in {1, 2}
+    assert re.fullmatch(f"oubli-sim: {line}", done.stderr.splitlines()[-1]), done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "x").exists()
+
+
+@pytest.mark.parametrize("buffered", [False, True])
+@pytest.mark.parametrize("words", [["list"], ["--help"]])
+def test_standard_output_that_is_full_is_told_in_one_line(words: list[str], buffered: bool) -> None:
+    """Exit 2, whenever Python writes what it holds."""
+    environment = os.environ | {"PYTHONUNBUFFERED": "" if buffered else "1"}
+    with Path("/dev/full").open("wb") as full:
+        command = [sys.executable, "-m", "host_sim", *words]
+        done = subprocess.run(command, cwd=PROJECT, env=environment, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+    assert done.stderr.startswith("oubli-sim: standard output")
 
 
 def simulate(tmp_path: Path, **options: object) -> Outcome:

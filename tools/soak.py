@@ -3,7 +3,6 @@
 
 import json
 import secrets
-import signal
 import subprocess
 import sys
 import time
@@ -58,6 +57,7 @@ def vault(seed: int, seconds: float) -> dict[str, Any]:
 
 
 _program = Program("tools/soak")
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 ROOMS = {"capture": fuzz_capture, "vault": vault, "summary": try_summary, "sim": rounds.soak}
 
 
@@ -67,6 +67,7 @@ def _commit() -> str:
     return subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip()
 
 
+@app.command(cls=_program.command)
 def main(
     room: Annotated[list[str] | None, typer.Option(help=f"Only this room; may be given again: {', '.join(ROOMS)}.")] = None,
     hours: Annotated[float, typer.Option(min=0, help="How long, for all rooms together.")] = 1,
@@ -81,8 +82,6 @@ def main(
     names = [name for name in ROOMS if not room or name in room]
     seed = secrets.randbits(32) if seed is None else seed
     result: dict[str, Any] = {"commit": _commit(), "seed": seed, "python": sys.version.split()[0], "rooms": {}}
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # ended from outside, it still ends what it started
-        signal.signal(number, signal.default_int_handler)
     try:
         for name in names:
             start = time.monotonic()
@@ -98,4 +97,4 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    app()

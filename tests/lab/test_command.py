@@ -47,10 +47,18 @@ def test_lab_says_that_it_held_and_writes_its_figures(tmp_path: Path) -> None:
 
 def test_interrupted_lab_removes_everything() -> None:
     """A signal to the whole group, as a terminal sends it, at any moment since the first namespace; a second one changes nothing."""
-    moments = [(0, signal.SIGINT), (0.05, signal.SIGHUP), (0.2, signal.SIGTERM), (1, signal.SIGINT), (3, signal.SIGINT)]
+    held, blocks = ["--connections", "500"], ["--port-blocks", "--terminals", "60"]
+    moments = [
+        (0, signal.SIGINT, held),
+        (0.05, signal.SIGHUP, held),
+        (0.2, signal.SIGTERM, held),
+        (1, signal.SIGINT, held),
+        (3, signal.SIGINT, held),
+        (1, signal.SIGTERM, blocks),
+    ]
 
-    def interrupt(moment: float, number: int) -> tuple[int, str, list[str]]:
-        words, mark = [*COMMAND, "--connections", "500"], secrets.token_hex(8)
+    def interrupt(moment: float, number: int, options: list[str]) -> tuple[int, str, list[str]]:
+        words, mark = [*COMMAND, *options], secrets.token_hex(8)
         environment = os.environ | {MARK: mark}
         with subprocess.Popen(words, stderr=subprocess.PIPE, text=True, cwd=PROJECT, env=environment, start_new_session=True) as process:
             while not list(Path("/run/netns").glob(f"oubli-{process.pid}-*")):

@@ -2,7 +2,6 @@
 """`oubli-bench`: measures. `--json FILE` everywhere, `-` is standard output; bad input: exit 2, one line."""
 
 import json
-import signal
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -126,8 +125,6 @@ def _install(names: Iterable[str], *, wanted: bool) -> None:
 @app.callback()
 def main() -> None:
     """Measures the agent beside its peers, here and now."""
-    for number in (signal.SIGTERM, signal.SIGHUP):  # ended from outside, it still removes what it made
-        signal.signal(number, signal.default_int_handler)
 
 
 @app.command()
