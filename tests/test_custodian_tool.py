@@ -235,3 +235,26 @@ def test_a_fleet_of_twenty_gateways_is_renewed_at_day_twenty_and_forgets_as_one(
     assert readable(TODAY + LIFETIME) == {b"20", b"40"}
     assert readable(TODAY + 20 + LIFETIME) == {b"40"}
     assert readable(TODAY + 40 + LIFETIME) == set()
+
+
+def test_what_is_no_text_or_no_file_is_refused_in_one_line_before_anything_is_made(folder, tmp_path):
+    """A passphrase, a register and a bundle's place: exit 2, no key made, nothing left beside."""
+    (tmp_path / "binary").write_bytes(b"\x7f\xff")
+    place, binary = tmp_path / "place", tmp_path / "binary"
+    place.mkdir()
+    tool = [sys.executable, "-m", "tools.custodian"]
+    for words, line in (
+        (["register", "--register", binary], f"{binary}: byte 1: not UTF-8; accepted: a register"),
+        (
+            ["new", "--store", tmp_path / "new", "--passphrase-file", binary],
+            f"--passphrase-file: {binary}: byte 1: not UTF-8; accepted: a file of text",
+        ),
+        (
+            ["bundle", "--store", folder, "--out", place, "--lifetime", "billing=2"],
+            f"--out: {place}: can't be written (Is a directory); accepted: a file",
+        ),
+    ):
+        done = subprocess.run([*tool, *map(str, words)], cwd=PROJECT, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
+        assert (done.returncode, done.stdout, done.stderr) == (2, "", f"oubli-custodian: {line}\n")
+    assert {path.name for path in tmp_path.iterdir()} == {"binary", "place", "store"}
+    assert not list(folder.glob("keys/*/*"))

@@ -47,6 +47,8 @@ def passphrase(file: Path | None, *, new: bool = False) -> bytes:
             text = file.read_text().split("\n")[0]
         except OSError as failure:
             _program.refuse(f"--passphrase-file: {file}: can't be read ({failure.strerror}); accepted: a file")
+        except UnicodeDecodeError as failure:
+            _program.refuse(f"--passphrase-file: {file}: byte {failure.start}: not UTF-8; accepted: a file of text")
     if len(text) < 12:
         _program.refuse("passphrase: too short; accepted: 12 characters or more")
     return str(text).encode()
@@ -106,6 +108,7 @@ def bundle(
     secret: Secret = None,
 ) -> None:
     """Makes a day's key for each purpose and day, and signs the public halves for `oubli bundle install`."""
+    _program.reserve("--out", str(out))
     with _one_line():
         data = _open(store, secret).bundle(_day(begin), days, _lifetimes(lifetime))
         beside = out.with_name(f".{out.name}.new")

@@ -27,6 +27,8 @@ def entries(path: Path) -> list[dict[str, Any]]:
         return []
     except OSError as failure:
         raise HandoverError("register", f"{path}: can't be read ({failure.strerror}); accepted: a register") from None
+    except UnicodeDecodeError as failure:
+        raise HandoverError("register", f"{path}: byte {failure.start}: not UTF-8; accepted: a register") from None
     try:
         found = [{name: entry[name] for name in COLUMNS} for entry in map(json.loads, lines)]
     except (ValueError, KeyError, TypeError):

@@ -26,7 +26,6 @@ app = typer.Typer(
     help="Collects what gateways publish, and shows it: page, terminal, Prometheus, files.",
     add_completion=False,
     pretty_exceptions_enable=False,
-    no_args_is_help=True,
 )
 
 Db = Annotated[
