@@ -240,11 +240,6 @@ class Scenario:
     purposes: Purposes = NOTHING_MORE
     events: tuple[Event, ...] = ()
 
-    @property
-    def clock_is_right(self) -> bool:
-        """Whether nothing ever moves the clock by hand, so that the day's truth is defined throughout."""
-        return not any(event.what == "clock step" for event in self.events)
-
 
 def names() -> list[str]:
     """Return the scenarios that come with oubli-sim."""

@@ -264,24 +264,7 @@ def tampered(folder: Path, dice: random.Random) -> str:  # noqa: C901, PLR0912 (
     rows = bytes(data).splitlines(keepends=True)
     acts = [i for i, row in enumerate(rows) if b" checkpoint " not in row and b" link " not in row]
     at = dice.randrange(len(data))
-    match dice.choice(
-        (
-            "flip",
-            "cut",
-            "drop",
-            "swap",
-            "twice",
-            "insert",
-            "tail",
-            "file",
-            "files",
-            "forge drop",
-            "forge add",
-            "forge word",
-            "forge one",
-            "fork",
-        )
-    ):
+    match dice.choice(EDITS):
         case "flip":
             data[at] ^= 1 << dice.randrange(8)
         case "cut":

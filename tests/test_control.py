@@ -32,7 +32,6 @@ NO_REQUEST = b'{"error":"not a request; accepted: {\\"v\\":1,\\"call\\":NAME,...
 TOO_LONG = b'{"error":"too long; accepted: a line of at most 4096 octets","v":1}\n'
 TOO_SLOW = b'{"error":"too slow; accepted: a line within 5 s","v":1}\n'
 TOO_MANY = b'{"error":"too many at once; accepted: 2 of a user, 8 in all","v":1}\n'
-AS_NOBODY = ("setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups")
 
 
 @pytest.fixture

@@ -723,13 +723,15 @@ def test_a_torn_segment_is_closed_with_a_final_seal(remotes, micropython, tmp_pa
 
 
 def test_no_plaintext_is_left_after_sealing(ask, tmp_path):
-    """EXP-2: an open page holds it (its key lies on the same tmpfs), a sealed one nowhere."""
+    """EXP-2: an open page holds it (its key lies on the same tmpfs), a sealed one nowhere; of a closed segment only the key is left."""
     vault = Vault(ask, tmp_path)
     rows = [row(NOW + 1, port=port, address=f"c0a801{port % 256:02x}") for port in range(200)]
     vault.keep(*rows, at=2)
     vault.tick(3600 + GRACE)
     left = vault.everything()
     assert vault.read(3600 + GRACE) == [plain(one) for one in rows]
+    (slot,) = used_slots(tmp_path)
+    assert [name for name, (at, size) in KEY_OFFSETS.items() if any(slot[at : at + size])] == ["key"]
     for secret in (bytes.fromhex(MAC), bytes.fromhex("c0a80117"), MAC.encode(), b"192.168.1."):
         assert secret not in left
     vault.close()

@@ -23,7 +23,6 @@ from agent.vault.ring import due
 from agent.vault.stores import CONSENTS
 
 LARGEST = 128  # octets of a record before it is sealed
-COST = 26  # octets that a record takes beside its own
 _START, _ENTRY = 16, 10
 _ENTRY_FORMAT = "<HII"
 _SIZE, _HEAD, _TAIL = 0, 1, 2  # words of the file

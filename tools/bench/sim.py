@@ -22,7 +22,6 @@ from tools.bench.sheets import Sheet
 SCENARIOS = ("cafe-day", "hotel-week", "month")
 GROWTH = (8, 80, 800)  # visitors a day: 1x, 10x, 100x
 FUNCTIONS = 12  # of the profile
-LIMITS = {"cafe-day": 10, "hotel-week": 120, "month": 600}  # seconds that a run on CPython may take
 
 
 @dataclass(frozen=True)

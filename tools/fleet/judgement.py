@@ -14,7 +14,6 @@ from tools.fleet.models import Episode, Gateway, Tally
 
 BREACH, WARNING = "breach", "warning"
 KEYS_SOON = 10  # days of keys left at which a bundle is to be renewed
-HEARD = 900  # seconds: health comes every five minutes
 _DAY = 86_400
 _RECENT = 7  # days in which a refused message is still spoken of
 
