@@ -4,7 +4,6 @@
 import json
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Annotated, Any, NamedTuple, NoReturn
 
 import typer
@@ -100,7 +99,7 @@ def _run(name: str, output: Output, measure: Callable[[Tell], dict[str, Any]]) -
     if output.json_file:
         _program.write(json.dumps(result, indent=1) + "\n", output.json_file)
     if output.page:
-        Path(output.page).write_text(report.page(whole))
+        _program.write(report.page(whole), output.page, "--report")
     if name != "all" and (lost := everything.losses(whole["rooms"])):
         _program.refuse("; ".join(lost), 1)
     return result
