@@ -63,10 +63,11 @@ class _Bare(ast.NodeTransformer):
 
 
 class Bound(ast.NodeVisitor):
-    """The `names` that statements bind in their scope, not in the scopes within it, and the `imports` among them."""
+    """The `names` that statements bind in their scope, not in the scopes within it: `functions` and `imports` among them."""
 
     def __init__(self, statements: "Iterable[ast.stmt]") -> None:
         self.names: set[str] = set()
+        self.functions: set[str] = set()
         self.imports: list[ast.Import | ast.ImportFrom] = []
         free: set[str] = set()
         self._free = free
@@ -78,10 +79,12 @@ class Bound(ast.NodeVisitor):
         if not isinstance(node.ctx, ast.Load):
             self.names.add(node.id)
 
-    def visit_FunctionDef(self, node: "ast.FunctionDef | ast.ClassDef") -> None:
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> None:
         self.names.add(node.name)
+        self.functions.add(node.name)
 
-    visit_ClassDef = visit_FunctionDef
+    def visit_ClassDef(self, node: ast.ClassDef) -> None:
+        self.names.add(node.name)
 
     def visit_Lambda(self, node: ast.Lambda) -> None:
         pass

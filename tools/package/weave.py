@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 from tools.package.rooms import Bound, Item, Meaning, Module, Room, Rooms, WeaveError, is_guard
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 # What MicroPython's modules and types have, of what the agent defines too; a test asks the interpreter for more.
 OUTSIDE = {
@@ -51,11 +51,12 @@ class _Needs:
 
 @dataclass
 class _Statement:
-    """A module-level statement: the names it defines, what it needs, a class's methods each by itself; `made` is it written anew."""
+    """A module-level statement: what it defines, whether it `acts`, what it needs, a class's methods each by itself; `made` is it anew."""
 
     room: Room
     source: ast.stmt
     defines: "set[str]"
+    acts: bool
     made: ast.stmt
     needs: "defaultdict[str, _Needs]" = field(default_factory=lambda: defaultdict(_Needs))
     in_class: "set[Item]" = field(default_factory=set)
@@ -177,9 +178,7 @@ class _Writer(ast.NodeTransformer):
         parameters = self._arguments(node.args)
         node.name = self._defined(node.name)
         found = Bound(node.body)
-        names: dict[str, Meaning] = {name: name for name in found.names}
-        names |= {inner.name: self._names.spelling(inner.name) for inner in ast.walk(node) if isinstance(inner, ast.FunctionDef)}
-        names = {name: meaning for name, meaning in names.items() if name in found.names}
+        names: dict[str, Meaning] = {name: self._names.spelling(name) if name in found.functions else name for name in found.names}
         for statement in found.imports:
             names |= self._imported(statement)
         self._scopes.append(_Scope(names | parameters))
@@ -297,22 +296,22 @@ class Weaver:
         self._rooms = Rooms(sources, groups)
         self._names = _Names()
         self._stays, self._parameters, self._members, every = _spellings(self._rooms)
-        self._every = self._write()
+        self._every = self._write(_copied)
         self._reach()
         while self._simplify():
             self._reach()
         self._name(_short_names(every))
-        self._every = self._write()
+        self._every = self._write(lambda source: source)
         self._reach()
 
-    def _write(self) -> "list[_Statement]":
-        """Return every statement, written with the names as they are now."""
+    def _write(self, of: "Callable[[ast.stmt], ast.stmt]") -> "list[_Statement]":
+        """Return every statement, written with the names as they are now; it is changed where it is, or a copy of it."""
         every = []
         for room in self._rooms.all.values():
             for source in room.body:
                 if not isinstance(source, ast.Import | ast.ImportFrom) and not is_guard(source):
-                    statement = _Statement(room, source, Bound([source]).names, source)
-                    statement.made = _Writer(self._rooms, self._names, statement).visit(_copied(source))
+                    statement = _Statement(room, source, Bound([source]).names, _acts(source), source)
+                    statement.made = _Writer(self._rooms, self._names, statement).visit(of(source))
                     every.append(statement)
         return every
 
@@ -332,7 +331,7 @@ class Weaver:
         for statement in self._every:
             for name in statement.defines:
                 where[Item(statement.room.name, name)].append(statement)
-        left = [statement for statement in self._every if _acts(statement.source)] + where[Item(MAIN, "main")]
+        left = [statement for statement in self._every if statement.acts] + where[Item(MAIN, "main")]
         reached: dict[int, _Needs] = {}
         while left:
             statement = left.pop()
@@ -489,9 +488,9 @@ def _spellings(rooms: Rooms) -> "tuple[set[str], Counter[str], set[str], set[str
             every.add(node.name)
             any_keyword = isinstance(node, ast.FunctionDef) and node.args.kwarg is not None
             open_ended[node.name] = open_ended.get(node.name, False) or any_keyword
-            inner = [one.name for one in ast.walk(node) if isinstance(one, ast.FunctionDef) and one is not node]
-            members |= Bound(node.body).names if isinstance(node, ast.ClassDef) else set()
-            parameters.update(inner if isinstance(node, ast.FunctionDef) else [])
+            within = Bound(node.body)
+            members |= within.names if isinstance(node, ast.ClassDef) else set()
+            parameters.update(within.functions if isinstance(node, ast.FunctionDef) else set())
         elif isinstance(node, ast.arg):
             parameters[node.arg] += 1
         elif isinstance(node, ast.Attribute):
