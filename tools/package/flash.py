@@ -109,7 +109,7 @@ GROUPS = {
     ),
 }
 # What only type checkers read, at the end of a room.
-_TYPES = re.compile(r"(?m)^TYPE_CHECKING = False\nif TYPE_CHECKING:\n(?:(?: .*)?\n)*")
+TYPES = re.compile(r"(?m)^TYPE_CHECKING = False\nif TYPE_CHECKING:\n(?:(?: .*)?\n)*")
 
 
 def module(name: str) -> str:
@@ -126,7 +126,7 @@ def sources(built: int) -> "dict[str, str]":
     for path in sorted(AGENT.rglob("*.py")):
         name = path.relative_to(AGENT).as_posix()
         if name not in (*LEFT_OUT, STORE):
-            found[module(name)] = _TYPES.sub("", path.read_text(encoding="utf-8"))
+            found[module(name)] = TYPES.sub("", path.read_text(encoding="utf-8"))
     found["agent"] = re.sub(r"(?m)^BUILT = 0 .*$", f"BUILT = {built}", found["agent"])
     return found
 
@@ -155,7 +155,7 @@ def files(built: int, mpy_cross: str) -> "dict[str, bytes]":
     for file, text in weave.Weaver(sources(built), GROUPS).files().items():
         path = file.replace(".", "/")
         if file == weave.MAIN:
-            store = _TYPES.sub("", (AGENT / STORE).read_text(encoding="utf-8"))
+            store = TYPES.sub("", (AGENT / STORE).read_text(encoding="utf-8"))
             text = f"{store}serve(__file__)\n{text}"  # noqa: PLW2901 (the first file has the folder's reader at its head)
         octets = compiled(mpy_cross, path.removeprefix("agent/") + ".py", text)
         large = len(octets) >= LARGE

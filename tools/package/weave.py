@@ -512,6 +512,12 @@ def _spellings(rooms: Rooms) -> "tuple[set[str], Counter[str], set[str], set[str
     return stay, free, members - stay - set(parameters), every | set(parameters) | members | stay
 
 
+def changeable(rooms: Rooms) -> "set[str]":
+    """Return the spellings that are others in the package."""
+    _, parameters, members, _ = _spellings(rooms)
+    return set(parameters) | members
+
+
 def _short_names(taken: "set[str]") -> "Iterator[str]":
     """Yield names, the shortest first, none that means something already."""
     names = [""]
