@@ -51,6 +51,7 @@ def main():
     from agent import later
     from agent.later import say, YEAR
     print(later.say(lambda number: number), say(tools.scale), YEAR, later.YEAR)
+    print(tools.largest([2, 9, 4], key=True), tools.weigh(3), tools.Late().scale(2), later.Pair().both())
     print(tools.count_up(), tools.made_of([3, 1, 2]), tools.Late().size, tools.shadow(2), tools.nested(4))
     return 3
 
@@ -131,6 +132,12 @@ scale = lambda number, by=precise.pi: number * by
 def keywords(first, **rest):
     return sorted(rest.items()), first
 
+def largest(rows, key):
+    return sorted(rows, key=lambda row: -row if key else row)[0]
+
+def weigh(weight):
+    return weight
+
 def count_up():
     count = 0
     def more(step=1):
@@ -162,6 +169,10 @@ def nested(number):
 class Late:
     size = 4
     append = size + 1
+
+    def scale(self, number):
+        return scale(number)
+
     def __getattr__(self, name):
         if name == "size":
             return 9
@@ -171,6 +182,16 @@ class Late:
 from agent.words import told
 
 YEAR = 365
+
+def _made():
+    return 1
+
+class Pair:
+    kind = 5
+    made = _made()
+
+    def both(self):
+        return self.kind, self.kind, self.kind, self.made, _made(), _made(), _made()
 
 def say(scale):
     import sys
@@ -225,7 +246,7 @@ def run(interpreter: Interpreter, library: Path, *words: str | Path) -> subproce
 def test_woven_rooms_do_what_their_sources_do(interpreter, tmp_path, groups):
     plain = run(interpreter, written(tmp_path / "plain", ROOMS))
     assert (plain.returncode, plain.stderr) == (3, "")
-    assert plain.stdout.count("\n") == 7
+    assert plain.stdout.count("\n") == 8
     made = weave.Weaver(ROOMS, groups).files()
     woven = run(interpreter, written(tmp_path / "woven", made))
     assert (woven.returncode, woven.stdout, woven.stderr) == (3, plain.stdout, "")
