@@ -74,14 +74,16 @@ class Straight:
         self._forms[form] = (">BBB" if form & _WHOLE else ">") + "".join(numbers[:3] if form & _LONG else numbers)
         self._sizes[form] = calcsize(self._forms[form])
 
-    def learn(self, connection: "Connection") -> None:
-        """Link the association of a connection that went the plain way with its terminal's row: the next one needn't search."""
+    def learn(self, row: int, place: int) -> None:
+        """Link the association of a connection that went the plain way with its terminal's row: the next one needn't search.
+
+        `row` is the association's in `who`, `place` where the day's table has its terminal, 0 where that isn't known.
+        """
         if self._plain():
             return
         self._unlink()
-        terminal = self._who.find(connection)
-        if terminal is not None and not self._who.linked(terminal.row):
-            self._who.link(terminal.row, self._terminals.find(terminal.address) if self._terminals.day else 0)
+        if not self._who.linked(row):
+            self._who.link(row, place)
 
     def _unlink(self) -> None:
         """Undo every link where the day's table is another one than they were made for (ANON-7)."""
@@ -361,7 +363,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Callable, Protocol
 
-    from agent.capture.connections import Connection, Decoder
+    from agent.capture.connections import Decoder
     from agent.capture.lan import Lan
     from agent.capture.timeouts import Timeouts
     from agent.summary.day import AgentDay

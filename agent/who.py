@@ -224,16 +224,21 @@ class Who:
     def link(self, row: int, place: int) -> None:
         """Note where the day's table has the terminal of an association: an octet's place, a multiple of 32, or 0."""
         table, at = self._words, row * ROW
-        four = tuple([table[at + index] for index in range(4)])
         link = place >> 2 | LINKED
-        if four[:3] == (0, 0, MAPPED):
+        if table[at + 2] == MAPPED and not table[at + 1] and not table[at]:
             link |= LINKED_4
-        if self._rows.view[at * 4 + _MARKS] & _PRECEDED:
+        if self._rows.view[at * 4 + _MARKS] & _PRECEDED or (table[at + NEXT] and self._follows(at)):
             link |= FORMER
-        while row := table[row * ROW + NEXT]:
-            if self._same(row, four):
-                link |= FORMER
         table[at + LINK] = link
+
+    def _follows(self, at: int) -> bool:
+        """Say whether another row of the address at a word stands behind it."""
+        table = self._words
+        four = tuple([table[at + index] for index in range(4)])
+        row = table[at + NEXT]
+        while row and not self._same(row, four):
+            row = table[row * ROW + NEXT]
+        return row > 0
 
     def unlink(self) -> None:
         """Forget where the day's table has any terminal."""

@@ -95,15 +95,15 @@ class Terminals:
         """Return the epsilons that the day was opened with, in thousandths."""
         return struct.unpack_from("<" + "H" * metrics, self._view, _TERMS)
 
-    def see(self, mac: "int | bytes", hour: int, first: int, last: int, service: int, octets: int) -> None:
-        """Count a connection of a terminal, heard of in an hour of the day (0..23): its row keeps the first one.
+    def see(self, mac: "int | bytes", hour: int, first: int, last: int, service: int, octets: int) -> int:
+        """Count a connection of a terminal, heard of in an hour of the day (0..23): its row keeps the first one. Returns where that stands.
 
         `mac` is 6 octets or where they stand in memory; `first` to `last` are the quarter-hours of the day (0..95) that the
-        connection touched, `octets` what it carried both ways.
+        connection touched, `octets` what it carried both ways. 0 where the table is full.
         """
         at = self._row_of(mac, hour)
         if not at:
-            return
+            return 0
         view = self._view
         for quarter in range(first, last + 1):
             view[at + QUARTERS_AT + (quarter >> 3)] |= 1 << (quarter & 7)
@@ -116,6 +116,7 @@ class Terminals:
             octets += table[word + OCTETS]
             table[word + OCTETS] = octets & 1023
             table[word + KIB] += min(kib + (octets >> 10), MOST - table[word + KIB])
+        return at
 
     def _parts(self, octets: int) -> "tuple[int, int]":
         """Return KiB (MOST at most) and the octets below one: read off its octets, for sums of large integers take heap."""
@@ -125,16 +126,12 @@ class Terminals:
         kib = octet[1] >> 2 | octet[2] << 6 | octet[3] << 14 | octet[4] << 22
         return MOST if wrong or octet[5] | octet[6] | octet[7] else kib, octet[0] | (octet[1] & 3) << 8
 
-    def find(self, mac: "int | bytes") -> int:
-        """Return where the row of a terminal stands that was seen today, 0 where there is none; a multiple of 32."""
-        return self._row_of(mac, -1)
-
     def in_place(self) -> "tuple[Any, Any]":
         """Return the table's octets and words, for who updates rows in place as `see` does."""
         return self._view, self._words
 
     def _row_of(self, mac: "int | bytes", hour: int) -> int:
-        """Return where a terminal's row stands, made at its first sight unless `hour` is negative; 0 where the table is full."""
+        """Return where a terminal's row stands, made at its first sight; a multiple of 32, 0 where the table is full."""
         hashed = self._hash
         self._sodium.short_hash(hashed, mac, 6, self._key)
         hashed[3] &= 63  # a word of 30 bits takes no heap on a 32-bit processor
@@ -148,16 +145,13 @@ class Terminals:
             if there == low and table[(at >> 2) + 1] == high:
                 return at
             if there == 0:
-                if hour < 0:
-                    return 0
                 struct.pack_into("<I", self._view, _USED, self.used() + 1)
                 break
             row = (row + further) % self._rows  # 1, 3, 6, 10 ... away: no row is in the way of a whole run of others
         else:
             # Full: whoever comes now is not counted today. Were a row given away, two terminals could take it from each other all
             # day and arrive again each time; so one terminal more leaves at most one other out (ANON-8).
-            if hour >= 0:
-                self._view[_FULL] = 1
+            self._view[_FULL] = 1
             return 0
         self._view[at + _HOUR] = hour
         table[(at >> 2) + 1] = high
