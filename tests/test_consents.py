@@ -157,6 +157,32 @@ def test_a_stay_over_a_step_keeps_its_length_and_none_is_kept_by_a_clock_that_is
     device.recorder.close()
 
 
+def test_services_keeps_nothing_that_began_before_the_consent_or_while_it_was_suspended(memory):
+    """L34-V-4, L34-IV-1: no back-fill, whenever it ends; what isn't kept is counted."""
+    device = paired.Device(memory / "began-before", None, options="config purpose 'services'\n option enabled '1'\n")
+    device.pass_to(3600)
+    room = device.recorder.by_consent()._consents
+    assert room is not None
+    mac, now = b"\x02\x11" + bytes(3) + b"\x07", device.time.wall() // 10**9
+
+    def ends(at: int, lasts: int) -> int:
+        device.pass_to(at)
+        device.time.second = at
+        neighbour, event, method = paired.Sign(at, 7, lasts).messages()
+        device.recorder.neighbour(neighbour, len(neighbour))
+        getattr(device.recorder, method)(event, len(event))
+        return device.recorder.counters.values["services kept"]
+
+    room.grant(mac, ["services"], ["connections"], "none", now + DAY, bytes(32), now)
+    assert [ends(3700, 200), ends(3710, 60)] == [0, 1]
+    room.suspend(mac, now + 200)
+    assert ends(3900, 60) == 1
+    room.resume(mac, now + 400)
+    assert [ends(4100, 200), ends(4110, 60)] == [1, 2]
+    assert device.recorder.counters.values["services without consent"] == 3
+    device.recorder.close()
+
+
 def test_flash_that_refuses_stops_no_start(tmp_path, monkeypatch):
     """EXP-6, L34-V-2: a damaged consent that can't be removed counts as none, and the recorder starts."""
     (tmp_path / "consents").mkdir()
