@@ -31,7 +31,7 @@ from agent.summary.ledger import OWED, TOKENS
 from agent.summary.noise import Sampler
 from agent.summary.published import Published
 from agent.summary.terminals import HEADER, ROW, Terminals
-from host_sim import kernel
+from host_sim import kernel, paired
 from host_sim.truth import Daily, Kept
 from tests.remote import Tape
 
@@ -1028,6 +1028,32 @@ def test_what_ended_before_the_day_or_the_hour_of_its_start_counts_nowhere(tmp_p
         )
     assert quarters(tmp_path) == [[8], [9]]
     gateway.close()
+
+
+def test_what_ends_between_a_days_close_and_its_draw_counts_in_neither_day(memory, monkeypatch):
+    """ANON-1: the closed day's table takes nothing more, although it is drawn up to two minutes later; the new one isn't open yet."""
+    monkeypatch.setattr(moments, "drawn", lambda _random, _within: 100 * 10**9)
+    device = paired.Device(memory / "between", None)
+    device.pass_to(24 * HOUR - 60)
+    terminals = device.recorder.terminals
+    assert (terminals.day > 0, terminals.first_hour()) == (True, 0)
+
+    def ends(second: int, terminal: int) -> bool:
+        """Whether the table has changed by a connection that ended half a minute ago."""
+        device.time.second = second
+        device.recorder.tick()
+        before, (neighbour, event, method) = bytes(terminals._view), paired.Sign(second, terminal, 20).messages()
+        device.recorder.neighbour(neighbour, len(neighbour))
+        getattr(device.recorder, method)(event, len(event))
+        return bytes(terminals._view) != before
+
+    day = terminals.day
+    assert ends(24 * HOUR - 40, 1)
+    assert not ends(24 * HOUR + 90, 2)
+    assert terminals.day == day
+    assert ends(24 * HOUR + 200, 3)
+    assert terminals.day == day + 1
+    device.recorder.close()
 
 
 def test_volume_adds_up_to_the_octet_and_stops_at_its_most(tmp_path, any_interpreter, remotes):
