@@ -7,11 +7,12 @@ terminal's one before; its packets have their headers; the segment of its end is
 table. Whatever isn't goes the plain way, `Recorder.event`, through the rooms one after the other, which makes what the terminal's next
 connection finds made (`learn`). Both ways leave the same octets behind: tests/test_straight.py holds them to it.
 
-Why it is written so: a call, an attribute and an object cost an interpreter more than the work itself. So what holds for a run of
-datagrams is named once, before the loop; nothing is called for a connection that needn't be; and a function takes its frame from
-MicroPython's heap once a run, not once a connection. Numbers are written many at a time, in one of a few forms; times are compared in a
-segment's ticks, which are small integers; the page's head, which makes its records valid, is written once a run. All that asks "is it
-ordinary" comes before anything is written.
+Why it is written so: a call, an attribute and an object cost an interpreter more than the work itself. So what holds for a run of datagrams
+is named once, before the loop; nothing is called for a connection that needn't be; and a function takes its frame from MicroPython's heap
+once a run, not once a connection. Numbers are written many at a time, in one of a few forms; times are compared in a segment's ticks, which
+are small integers; where fields are read one by one, none is read that would be a large one on a 32-bit processor (30 bits are small
+there): addresses in halves, times in an upper and a lower part; the page's head, which makes its records valid, is written once a run. All
+that asks "is it ordinary" comes before anything is written.
 
 What is repeated here, and where it is told in full: agent.who (rows, buckets), agent.capture.lan (`stays`), .timeouts (`last`),
 agent.summary.day and .terminals (`see`), agent.vault.record (`pack`), agent.vault.ring (`append`).
@@ -29,13 +30,18 @@ from agent.summary.terminals import CLASSES_AT, KIB, MOST, OCTETS, QUARTERS_AT
 from agent.vault.record import CODES, FEW, LEAST, TERMINALS, UNIT, UNITS, put
 from agent.vault.ring import FULL
 from agent.vault.segment import PAGE_HEADER
-from agent.who import FORMER, LINK, LINKED, LINKED_4, MAC_WORD, NEXT, NUMBER, ROW, SINCE
+from agent.who import FORMER, GUESSES, LINK, LINKED, LINKED_4, MAC_WORD, NEXT, NUMBER, ROW, SINCE
 
 _SECOND = 1000000000
+# Fields that are read in place, one by one.
+_NUMBERS = ("source_port", "destination_port", "translated_port", "packets_up", "bytes_up", "packets_down", "bytes_down")
 _QUARTER = QUARTER // UNIT
 _ROOM = FULL + PAGE_HEADER
 _PLACES = TERMINALS - 1
 _IPV4 = 4  # octets of an address
+# Of a time in ns, its upper 32 bits and the next 24: of 2**32 ns, how many whole ticks and what is left, and a tick, in 2**8 ns.
+_TICK = UNIT >> 8
+_TICKS, _REST = divmod(1 << 24, _TICK)
 TWO = (1 << 14) - 1  # what a varint of two octets holds
 # Bits of a form: what has two octets (ports: four); the record from its first octet on; without the octets up and down.
 _LASTED, _APART, _PORTS, _UP, _DOWN, _WHOLE, _LONG = 1, 2, 4, 8, 16, 32, 64
@@ -58,7 +64,7 @@ class Straight:
         self._protocols = {}
         for protocol in (TCP, UDP, ICMP, ICMPV6):
             code = CODES[protocol]
-            self._protocols[protocol] = code, LEAST[code], services.PORTS.get(protocol, {}), services.service_of(protocol, 0)
+            self._protocols[protocol] = code, LEAST[code], services.PORTS.get(protocol, {}).get, services.service_of(protocol, 0)
         # Where in a row of the day's table each class has its bit.
         self._spots = tuple([(CLASSES_AT + (service >> 3), 1 << (service & 7)) for service in range(len(services.CLASSES))])
         # What a record's numbers look like, and how long it is then, once it was asked for.
@@ -91,6 +97,25 @@ class Straight:
             self._erased = self._terminals.erased
             self._who.unlink()
 
+    def _fitting(self, key: int, buffer: "Any") -> "tuple[Any, ...] | None":
+        """Return what a run asks of the layout that the message at the buffer's start has; None where such a one isn't ordinary.
+
+        It stands in the layout's `placed`, behind the buffer that it was made for, the octets there that are the layout's heads, and
+        what they must be: where fields are read in place.
+        """
+        layout = self._decoder.first(key, buffer, 0)
+        if layout is None or not layout.accounted or layout.protocol not in self._protocols:
+            return None
+        if layout.placed[0] is not buffer:
+            pattern, protocol = layout.pattern, layout.protocol
+            ipv4 = layout.octets == _IPV4
+            address = pattern.numbers("word3" if ipv4 else "word0", 2, layout.octets >> 1)
+            numbers = [pattern.numbers(name) for name in _NUMBERS] + [pattern.numbers(name, 4) for name in ("start", "stop")]
+            parts = pattern.message, layout, ipv4, layout.near, layout.answers, layout.state, layout.status, layout.timed, address
+            more = self._protocols[protocol] + (self._timeouts.lasting[protocol],)
+            layout.placed = buffer, pattern.there, pattern.wanted, parts + tuple(numbers) + more
+        return layout.placed[3]
+
     def run(self, inbox: "Inbox", limit: int) -> int:
         """Receive at most `limit` datagrams and handle them, up to the first that isn't ordinary.
 
@@ -114,26 +139,39 @@ class Straight:
         return self.run(self._handed, 1)
 
     def _run(self, inbox: "Inbox") -> int:  # noqa: C901, PLR0912, PLR0915 (one function is the point)
+        # What a connection has. MicroPython is quicker at the first sixteen names of a function.
+        row = link = tick = begun = lasted = apart = at = up = down = form = seen = half = place = 0
+        page: "Any" = None
         # What holds for the whole run, by names of this function: they cost the least.
         tuples, layouts, protocols, lasting = native.values is not None, self._decoder.layouts, self._protocols, self._timeouts.lasting
         forms, sizes, spots = self._forms, self._sizes, self._spots
         heads, table, factors, mask = self._who.parts()
         factor, factor_2, factor_3 = factors[0], factors[1], factors[2]
-        factor_4 = factors[3]
+        factor_4, find = factors[3], layouts.get
+        guess, halves = self._who.guesses()
+        search = self._who.search
         (near_4, near_6), inside, changed = self._lan.near, self._lan.inside, self._timeouts.changed
+        changed_high = changed >> 32
         counts, opened, counted = self._day.counts()
         rows, row_words = self._terminals.in_place()
         family, few, two, width, link_at, second = HEADER, FEW, TWO, ROW, LINK, _SECOND
+        linked, linked_4, former, since_at, number_at, unit, ipv4, most = LINKED, LINKED_4, FORMER, SINCE, NUMBER, UNIT, _IPV4, GUESSES - 1
+        which, terminals, room, octets_at, kib_at, full, assured = _PLACES, TERMINALS, _ROOM, OCTETS, KIB, MOST, ASSURED
+        f_lasted, f_apart, f_ports, f_up, f_down, f_whole, f_long = _LASTED, _APART, _PORTS, _UP, _DOWN, _WHOLE, _LONG
+        rest_of_high, ticks_of_high, tick_of_low, units, pack = _REST, _TICKS, _TICK, UNITS, pack_into
         left, handled = self.left, 0
         buffer, here, behind, more, slot = inbox.view, inbox.at, inbox.sizes, inbox.more, native.SLOT
         pop = behind.pop
         # The segment that took the last record, and what it goes on with. Ticks count from its start; it has none as yet.
         entry: "Any" = None
-        page: "Any" = None
         places: "Any" = None
-        word0 = word1 = word2 = 0
+        word0 = word1 = word2 = word3 = protocol = remaining = start = stop = end = 0
         first_word = second_word = hashed = packed = 0  # of the last IPv6 address; the part of its hash that most have in common
-        origin = ticks = at = before = 0
+        origin = ticks = before = day = high = low = 0
+        message: "Any" = None
+        address: "Any" = None
+        seconds: "Any" = None
+        near = answers = state = status = timed = 0
         # A quarter-hour that was touched lately (ticks), where its octet stands in a row, and its bit.
         quarter, quarter_end, octet, bit = 0, 0, 0, 0
         try:
@@ -147,39 +185,73 @@ class Straight:
                     size = more(left + 1)
                 if size & 3:
                     return size
-                layout = layouts.get(size | buffer[here + family] >> 3 & 1)
+                layout = find(size | buffer[here + family] >> 3 & 1)
                 if layout is None:
                     return size
                 if tuples:
-                    while layout.heads_of(buffer, here) != layout.wanted:
-                        layout = layout.following
+                    if layout.heads_of(buffer, here) != layout.wanted:
+                        layout = self._decoder.first(size | buffer[here + family] >> 3 & 1, buffer, here)
                         if layout is None:
                             return size
                     (
                         word0, word1, word2, word3, near, protocol, source_port, destination_port, answers, translated_port,
                         status, remaining, packets_up, bytes_up, packets_down, bytes_down, start, stop,
                     ) = layout.values(buffer, here)  # fmt: skip
-                    octets = layout.octets
+                    is_ipv4 = layout.octets == ipv4
+                    known = protocols.get(protocol)
+                    if known is None or start <= changed or not stop or not layout.accounted:
+                        return size
+                    code, least, service_of, service = known
                 else:
-                    message = layout.read(buffer, 0)
-                    while message is None:
-                        layout = layout.following
-                        if layout is None:
+                    held, there, wanted, parts = layout.placed
+                    if held is not buffer or there != wanted:
+                        parts = self._fitting(size | buffer[family] >> 3 & 1, buffer)
+                        if parts is None:
                             return size
-                        message = layout.read(buffer, 0)
-                    # At most three at once: MicroPython makes a tuple of more.
-                    start, stop, word3 = message.start, message.stop, message.word3
-                    near, answers, protocol = message.near, message.answers, message.protocol
-                    status, remaining = message.status, message.remaining
-                    source_port, destination_port, translated_port = message.source_port, message.destination_port, message.translated_port
-                    packets_up, bytes_up = message.packets_up, message.bytes_up
-                    packets_down, bytes_down = message.packets_down, message.bytes_down
-                    octets = layout.octets
-                    if octets != _IPV4:
-                        word0, word1, word2 = message.word0, message.word1, message.word2
+                    (
+                        message, layout, is_ipv4, near, answers, state, status, timed, address,
+                        source_port, destination_port, translated_port, packets_up, bytes_up, packets_down, bytes_down, start, stop,
+                        code, least, service_of, service, seconds,
+                    ) = parts  # fmt: skip
 
                 # Whose it is. Row 0 stands for "none".
-                if octets == _IPV4:
+                if not tuples:
+                    if is_ipv4:
+                        if (near_4[buffer[near]] or near_4[buffer[answers]]) and inside(buffer, here, layout):
+                            return size
+                        word3 = address[1]
+                        row = guess[word3 & most]
+                        half = row << 1
+                        if halves[half + 6] != word3 or halves[half + 7] != address[0]:
+                            row = search(message)
+                        link = table[row + link_at]
+                        if not link & linked_4:
+                            return size
+                    else:
+                        if (near_6[buffer[near]] or near_6[buffer[answers]]) and inside(buffer, here, layout):
+                            return size
+                        word3 = address[7]
+                        row = guess[word3 & most]
+                        half = row << 1
+                        if (
+                            halves[half + 6] != word3
+                            or halves[half + 7] != address[6]
+                            or halves[half + 4] != address[5]
+                            or halves[half + 5] != address[4]
+                            or halves[half + 2] != address[3]
+                            or halves[half + 3] != address[2]
+                            or halves[half] != address[1]
+                            or halves[half + 1] != address[0]
+                        ):
+                            row = search(message)
+                        link = table[row + link_at]
+                        if not link & linked:
+                            return size
+                    # At most three at once: MicroPython makes a tuple of more.
+                    source_port, destination_port, translated_port = source_port[0], destination_port[0], translated_port[0]
+                    packets_up, bytes_up, packets_down = packets_up[0], bytes_up[0], packets_down[0]
+                    bytes_down, begun, tick = bytes_down[0], start[0], stop[0]
+                elif is_ipv4:
                     if (near_4[near] or near_4[answers]) and inside(buffer, here, layout):
                         return size
                     row = heads[(word3 >> 16) * factor + (word3 & 0xFFFF) * factor_2 >> 16 & mask] * width
@@ -188,7 +260,7 @@ class Straight:
                         if not row:
                             return size
                     link = table[row + link_at]
-                    if not link & LINKED_4:
+                    if not link & linked_4:
                         return size
                 else:
                     if (near_6[near] or near_6[answers]) and inside(buffer, here, layout):
@@ -202,32 +274,58 @@ class Straight:
                         if not row:
                             return size
                     link = table[row + link_at]
-                    if not link & LINKED:
+                    if not link & linked:
                         return size
-                if link & FORMER and start < (table[row + SINCE] << 32 | table[row + SINCE + 1]):
-                    return size
+                service = service_of(destination_port, service)
 
                 # When it ended.
-                known = protocols.get(protocol)
-                if known is None or start <= changed or not stop or not layout.accounted:
-                    return size
-                code, least, classes, service = known
-                service = classes.get(destination_port, service)
-                seconds = lasting[protocol]
-                if protocol == TCP:
-                    state = buffer[here + layout.state]
-                    if state >= len(seconds):
+                if tuples:
+                    if link & former and start < (table[row + since_at] << 32 | table[row + since_at + 1]):
                         return size
-                    lasted = seconds[state] - remaining
+                    seconds = lasting[protocol]
+                    if protocol == TCP:
+                        state = buffer[here + layout.state]
+                        if state >= len(seconds):
+                            return size
+                        lasted = seconds[state] - remaining
+                    else:
+                        lasted = seconds[1 if status & assured else 0] - remaining
+                    end = stop - lasted * second if lasted > 0 else stop
+                    if end < start:  # noqa: PLR1730 (a call costs more)
+                        end = start
+                    tick, begun = end // unit - origin, start // unit - origin
                 else:
-                    lasted = seconds[1 if status & ASSURED else 0] - remaining
-                end = stop - lasted * second if lasted > 0 else stop
-                if end < start:  # noqa: PLR1730 (a call costs more)
-                    end = start
+                    # So far the upper halves of two times, which nearly always tell.
+                    if begun <= changed_high and message.start <= changed:
+                        return size
+                    if not tick and not message.stop:
+                        return size
+                    if link & former and begun <= table[row + since_at]:  # noqa: SIM102 (the numbers below are large)
+                        if message.start < (table[row + since_at] << 32 | table[row + since_at + 1]):
+                            return size
+                    if not code:  # TCP
+                        state = buffer[state]
+                        if state >= len(seconds):
+                            return size
+                        lasted = seconds[state]
+                    else:
+                        lasted = seconds[1 if buffer[status] & assured else 0]
+                    if timed:
+                        lasted -= message.remaining
+                    begun -= high
+                    begun = begun * ticks_of_high + (begun * rest_of_high + message.start_low - low) // tick_of_low
+                    tick -= high
+                    tick = tick * ticks_of_high + (tick * rest_of_high + message.stop_low - low) // tick_of_low
+                    if lasted > 0:
+                        tick -= lasted * units
+                    if tick < begun:  # noqa: PLR1730 (a call costs more)
+                        tick = begun
 
                 # Where it is kept.
-                tick = end // UNIT - origin
                 if not 0 <= tick < ticks:
+                    if not tuples:
+                        start, stop = message.start, message.stop
+                        end = max(stop - max(lasted, 0) * second, start)
                     if entry is not None:
                         entry.go_on(at - PAGE_HEADER, before, handled - packed)
                     entry, packed = self._ring.taking(end), handled
@@ -236,24 +334,23 @@ class Straight:
                         return size
                     page, places = entry.page, entry.packer.places
                     at, before, origin = entry.used + PAGE_HEADER, entry.packer.end, entry.packer.origin
-                    tick, ticks = end // UNIT - origin, self._ring.width * UNITS
-                begun = start // UNIT - origin
+                    tick, begun, ticks = end // unit - origin, start // unit - origin, self._ring.width * units
+                    day, high, low = opened // unit - origin, origin * unit >> 32, origin * unit >> 8 & 0xFFFFFF
                 lasted = tick - begun
-                key = table[row + NUMBER]
-                place = key & _PLACES
+                key = table[row + number_at]
+                place = key & which
                 told = places[place] == key
-                apart = tick - (places[place + TERMINALS] if told else before) << 1
+                apart = tick - (places[place + terminals] if told else before) << 1
                 if apart < 0:
                     apart = -apart - 1
                 up, down = bytes_up - packets_up * least, bytes_down - packets_down * least
-                if at > _ROOM or (counts and link < 8) or lasted | apart > two or up < 0 or down < 0:
+                if at > room or (counts and link < 8) or lasted | apart > two or up < 0 or down < 0:
                     return size
 
                 # It is ordinary: nothing was written so far. What the day's table has of its terminal:
                 if counts:
                     seen = link >> 3 << 5
                     if begun < quarter or tick >= quarter_end:
-                        day = opened // UNIT - origin
                         first, last = max((begun - day) // _QUARTER, counted), min((tick - day) // _QUARTER, QUARTERS - 1)
                         quarter_end = 0
                         if first <= last:
@@ -268,41 +365,41 @@ class Straight:
                         if not rows[seen + spot] & mark:
                             rows[seen + spot] |= mark
                         seen >>= 2
-                        volume = bytes_up + bytes_down + row_words[seen + OCTETS]
-                        row_words[seen + OCTETS] = volume & 1023
+                        volume = bytes_up + bytes_down + row_words[seen + octets_at]
+                        row_words[seen + octets_at] = volume & 1023
                         if volume > 1023:
-                            volume = row_words[seen + KIB] + (volume >> 10)
-                            row_words[seen + KIB] = volume if volume < MOST else MOST
+                            volume = row_words[seen + kib_at] + (volume >> 10)
+                            row_words[seen + kib_at] = volume if volume < full else full
 
                 # The record. Of a varint of two octets the first one stands in the upper half.
                 head = service * 5 + code << 2
                 form = rest = 0
                 if lasted > 127:
                     lasted = (lasted & 127 | 128) << 8 | lasted >> 7
-                    form = _LASTED
+                    form = f_lasted
                 if apart > 127:
                     apart = (apart & 127 | 128) << 8 | apart >> 7
-                    form |= _APART
+                    form |= f_apart
                 if up > two:
-                    form |= _LONG
+                    form |= f_long
                 else:
                     if up > 127:
                         up = (up & 127 | 128) << 8 | up >> 7
-                        form |= _UP
+                        form |= f_up
                     if down > 127:
                         rest = down >> 14
                         down = (down & 127 | 128) << 8 | down >> 7 & 127 | (128 if rest else 0)
-                        form |= _DOWN
+                        form |= f_down
                 ports = source_port
                 if translated_port != source_port:
                     ports = source_port << 16 | translated_port
-                    form |= _PORTS
+                    form |= f_ports
                     head |= 2
-                if told and packets_up < few and packets_down < few and form < _WHOLE:
-                    form |= _WHOLE
+                if told and packets_up < few and packets_down < few and form < f_whole:
+                    form |= f_whole
                     if not sizes[form]:
                         self._form(form)
-                    pack_into(forms[form], page, at, place, head, packets_up << 4 | packets_down, lasted, apart, ports, up, down)
+                    pack(forms[form], page, at, place, head, packets_up << 4 | packets_down, lasted, apart, ports, up, down)
                     at += sizes[form]
                 else:
                     page[at] = place
@@ -310,12 +407,16 @@ class Straight:
                     at += 2
                     if not told:
                         places[place] = key
-                        pack_into("<BIH", page, at, octets, table[row + MAC_WORD], table[row + MAC_WORD + 1] & 0xFFFF)
-                        if octets == _IPV4:
+                        pack_into("<BIH", page, at, 4 if is_ipv4 else 16, table[row + MAC_WORD], table[row + MAC_WORD + 1] & 0xFFFF)
+                        if not tuples:
+                            word3 = message.word3
+                        if is_ipv4:
                             pack_into(">I", page, at + 7, word3)
                         else:
+                            if not tuples:
+                                word0, word1, word2 = message.word0, message.word1, message.word2
                             pack_into(">IIII", page, at + 7, word0, word1, word2, word3)
-                        at += 7 + octets
+                        at += 11 if is_ipv4 else 23
                     page[at] = (packets_up if packets_up < few else few) << 4 | (packets_down if packets_down < few else few)
                     at += 1
                     if packets_up >= few:
@@ -324,15 +425,15 @@ class Straight:
                         at = put(page, at, packets_down - few)
                     if not sizes[form]:
                         self._form(form)
-                    if form < _WHOLE:
-                        pack_into(forms[form], page, at, lasted, apart, ports, up, down)
+                    if form < f_whole:
+                        pack(forms[form], page, at, lasted, apart, ports, up, down)
                         at += sizes[form]
                     else:
-                        pack_into(forms[form], page, at, lasted, apart, ports)
+                        pack(forms[form], page, at, lasted, apart, ports)
                         at = put(page, put(page, at + sizes[form], up), down)
                 if rest:
                     at = put(page, at, rest)
-                before = places[place + TERMINALS] = tick
+                before = places[place + terminals] = tick
                 handled += 1
         finally:
             inbox.at = here

@@ -21,7 +21,7 @@ import os
 import struct
 
 from agent.runtime import memory
-from agent.runtime.libc import words
+from agent.runtime.libc import halves, words
 
 ROW = 12  # words
 MAC = 16  # octet of a row
@@ -31,6 +31,7 @@ NEIGHBOUR, LEASE = 1, 2  # who says that it is current
 _PRECEDED, _DISPUTED = 1, 2  # marks: its former holder is forgotten; a lease says otherwise
 NEXT, SINCE, NUMBER, _SEEN, LINK = 6, 7, 9, 10, 11  # words of a row
 LINKED, LINKED_4, FORMER = 1, 2, 4  # bits of a link: there is one; of an IPv4 address; somebody else held the address before
+GUESSES = 4096  # places of the table of guesses
 _PROBES = 64  # rows looked at for one that may be given up
 _HOLDERS = 8  # of one address: who flips its MAC can't make a chain long
 _NOTICE = 1000000000  # ns in which a change is read after the kernel made it: the newcomer's first packets are its own
@@ -71,6 +72,11 @@ class Who:
         self._rows = memory.scratch((limit + 1) * ROW * 4)  # row 0 stands for "none"
         self._heads = words(self._buckets.view, self._buckets.size)
         self._words = words(self._rows.view, self._rows.size)
+        # By an address's last bits: where the words of a row begin that may be its newest one. Who makes addresses alike gains nothing but
+        # a search by the hash.
+        self._guesses = memory.scratch(GUESSES * 4)
+        self._guess = words(self._guesses.view, self._guesses.size)
+        self._halves = halves(self._rows.view, self._rows.size)
         self._factors = struct.unpack("8I", os.urandom(32))
         self._used = self._free = self._number = self._hand = 0
         self.serial = 1
@@ -147,6 +153,13 @@ class Who:
             row = self._words[row * ROW + NEXT]
         return row
 
+    def search(self, source: "Source") -> int:
+        """Return where the words of the newest row of a source address begin, 0 where there is none; the next guess is that one."""
+        four = (source.word0, source.word1, source.word2, source.word3)
+        row = self._newest((0, 0, MAPPED, four[3]) if source.family == _INET else four) * ROW
+        self._guess[four[3] & GUESSES - 1] = row
+        return row
+
     def holder(self, address: bytes) -> "bytes | None":
         """Return the MAC of who holds an address now; None where nobody is known to."""
         row = self._newest(_four(address))
@@ -194,6 +207,7 @@ class Who:
         table[at + NUMBER], table[at + _SEEN] = self._number, self.serial
         table[at + NEXT] = self._heads[bucket]
         self._heads[bucket] = row
+        self._guess[four[3] & GUESSES - 1] = at
 
     def _bound(self, row: int, four: "tuple[int, ...]") -> None:
         """Give the oldest holder of an address up where another one would be too many."""
@@ -253,6 +267,10 @@ class Who:
         """Return heads of the buckets, words of the rows, factors and mask of the hash, for who reads them in place."""
         return self._heads, self._words, self._factors, self._mask
 
+    def guesses(self) -> "tuple[Any, Any]":
+        """Return the guesses (`search`), and halves of the rows' words, the lower one first, for who reads them in place."""
+        return self._guess, self._halves
+
     def shift(self, step: int) -> None:
         """Take note that the wall clock was stepped by so many ns: what was learned before is restated."""
         table = self._words
@@ -272,7 +290,7 @@ class Who:
 
     def close(self) -> None:
         """Overwrite and unmap everything."""
-        for region in (self._rows, self._buckets):
+        for region in (self._rows, self._buckets, self._guesses):
             region.wipe()
             region.close()
 

@@ -24,9 +24,17 @@ _PACKETS = (0, 1, 2, 14, 15, 16, 141, 143, 20_000)
 
 
 def _terminals(draw: random.Random, count: int) -> list[tuple[bytes, bytes, bytes]]:
-    """Return (MAC, IPv4 address, IPv6 address) of each."""
-    prefix = bytes.fromhex("20010db800010000")
-    return [(b"\x06\xc4" + draw.randbytes(4), bytes((10, 1, n >> 8, n & 255)), prefix + draw.randbytes(8)) for n in range(2, count + 2)]
+    """Return (MAC, IPv4 address, IPv6 address) of each: four at a time end alike, each of three differs from the first in one octet."""
+    made = []
+    for n in range(count):
+        if n % 4 == 0:
+            four, six = bytes((10, 1, 0, 2 + n // 4)), bytes.fromhex("20010db800010000") + draw.randbytes(8)
+        places = (n % 4 - 1, n % 14) if n % 4 else (0, 0)
+        alike = bytearray(four), bytearray(six)
+        for address, place in zip(alike, places, strict=True):
+            address[place] ^= 16 if n % 4 else 0
+        made.append((b"\x06\xc4" + draw.randbytes(4), bytes(alike[0]), bytes(alike[1])))
+    return made
 
 
 def _ended(draw: random.Random, now: int, terminals: list[tuple[bytes, bytes, bytes]], order: kernel.ByteOrder) -> bytes:

@@ -60,7 +60,7 @@ def table(remotes: Callable[[str], Remote], interpreter: Interpreter) -> Iterato
 
     yield open_table
     for _ in opened[-1:]:
-        assert remote("who_close") == [True, True]  # every octet was overwritten before it was unmapped
+        assert remote("who_close") == [True, True, True]  # every octet was overwritten before it was unmapped
 
 
 @pytest.mark.parametrize("address", [X, Y])

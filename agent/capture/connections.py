@@ -26,8 +26,10 @@ _NUMBER, _SOURCE_PORT, _DESTINATION_PORT = 1, 2, 3
 _ICMP_ID, _ICMPV6_ID = 4, 7
 # family: attribute numbers of source and destination, octets of an address
 _ADDRESSES = {INET: (1, 2, 4), INET6: (3, 4, 16)}
+_COMMON = (TCP, UDP, ICMP, ICMPV6)  # protocols
 _LAYOUTS = 24  # remembered at most
 _LARGEST = 4096  # octets of a message: ctnetlink's are a tenth of it
+_WORDS = ("word0", "word1", "word2", "word3")  # written out: MicroPython finds an attribute by a made text ten times slower
 _PAIRS = {
     _COUNTERS_ORIG: ("packets_up", "bytes_up"),
     _COUNTERS_REPLY: ("packets_down", "bytes_down"),
@@ -75,9 +77,12 @@ class Layout:
         self.octets = _ADDRESSES[family][2]  # of an address
         self.heads: "list[tuple[int, bytes]]" = []
         self.places: "dict[str, int]" = {}
-        self.source = self.destination = self.reply_source = self.reply_destination = 0
+        self.source = self.destination = self.reply_source = self.reply_destination = self.near = self.answers = 0
         self.accounted = False
-        self.state = _ZERO  # where the protocol's state stands
+        self.state = self.status = _ZERO  # where the protocol's state stands, and the lowest octet of the status
+        self.protocol = 0  # if it is a common one
+        self.timed = False  # whether it says how much of the time-out was left
+        self.placed: "tuple[Any, ...]" = (None, None, None, None)  # agent.straight's
         self.pattern: "Any" = None
         self.following: "Layout | None" = None  # another one of the same size
 
@@ -90,14 +95,22 @@ class Layout:
             for name in counters:
                 del places[name]
         self.state = places.get("state", _ZERO)
+        self.status = places["status"] + 3 if "status" in places else _ZERO
+        self.timed = "remaining" in places
         fields = {"accounted": (_ONE if self.accounted else _ZERO, 1), "family": (HEADER, 1)}
         for name in _FIELDS:
             fields[name] = (places[name], _FIELDS[name]) if name in places else (_ZERO, 1)
         absent = 4 - self.octets // 4
         for word in range(4):
-            fields["word" + str(word)] = (_ZERO, 1) if word < absent else (self.source + 4 * (word - absent), 4)
+            fields[_WORDS[word]] = (_ZERO, 1) if word < absent else (self.source + 4 * (word - absent), 4)
         for name, place in (("near", self.destination), ("answers", self.reply_source)):
             fields[name] = (place or _ZERO, 1)
+        self.near, self.answers = self.destination or _ZERO, self.reply_source or _ZERO
+        if native.values is None:
+            # Where fields are read one by one, a number of more than 30 bits takes heap on a 32-bit processor: what comes after the upper
+            # half of a time, without its last octet.
+            for name, part in (("start", "start_low"), ("stop", "stop_low")):
+                fields[part] = (places[name] + 4, 3) if name in places else (_ZERO, 1)
         self.pattern = native.Pattern(self.heads, fields)
         self.read = self.pattern.read
         if native.values is not None:
@@ -147,7 +160,7 @@ class Decoder:
         self.layout = Layout(INET)
         self._kind = kind
         self._sink: "Callable[[Connection], None]" = _nowhere
-        self.layouts: "dict[int, Layout]" = {}  # by octets of the message (whole words), + 1 for IPv6; the newest of a key first
+        self.layouts: "dict[int, Layout]" = {}  # by octets of the message (whole words), + 1 for IPv6; each has those of its key in a row
         self._learned: "list[int]" = []  # their keys, oldest first
 
     def public(self) -> bytes:
@@ -177,7 +190,8 @@ class Decoder:
         layout = self.layouts.get(size | buffer[at + HEADER] >> 3 & 1) if size > HEADER and not size & 3 else None
         while layout is not None:
             connection = layout.read(buffer, at)
-            if connection is not None:
+            # What has an uncommon protocol has no head that says which: messages of the common ones have layouts of their own.
+            if connection is not None and (layout.protocol or connection.protocol not in _COMMON):
                 self.connection = connection
                 self.buffer = buffer
                 self.at = at
@@ -188,6 +202,19 @@ class Decoder:
             layout = layout.following
         return False
 
+    def first(self, key: int, buffer: "bytearray | bytes", at: int) -> "Layout | None":
+        """Return the layout of a key that the message at `at` has; it goes first from now on. None where no known one is it."""
+        before, layout = None, self.layouts.get(key)
+        while layout is not None:
+            connection = layout.read(buffer, at)
+            if connection is not None and (layout.protocol or connection.protocol not in _COMMON):
+                break
+            before, layout = layout, layout.following
+        if layout is not None and before is not None:
+            before.following, layout.following = layout.following, self.layouts[key]
+            self.layouts[key] = layout
+        return layout
+
     def _remember(self, key: int, layout: Layout) -> None:
         """Keep a layout by a message's size and family; the oldest goes where there are too many."""
         if len(self._learned) == _LAYOUTS:
@@ -197,7 +224,7 @@ class Decoder:
         self.layouts[key] = layout
 
     def _forget(self, key: int) -> None:
-        """Drop the oldest layout of a key: the last one of its row."""
+        """Drop the last layout of a key's row: the one that was found, or learned, the longest ago."""
         layout = self.layouts.pop(key)
         following = layout.following
         if following is not None:
@@ -269,10 +296,20 @@ def _original(layout: Layout, buffer: "bytearray | bytes", at: int, value: int, 
             for number, place, place_stop in _each(layout, buffer, at, inner, inner_stop):
                 if number == _NUMBER:
                     layout.places["protocol"] = exactly(1, place, place_stop) - at
+                    layout.protocol = _common(layout, buffer, at, place, place_stop, inner_stop)
                 elif number == _DESTINATION_PORT:
                     layout.places["destination_port"] = exactly(2, place, place_stop) - at
                 elif number in (_SOURCE_PORT, _ICMP_ID, _ICMPV6_ID):
                     layout.places["source_port"] = exactly(2, place, place_stop) - at
+
+
+def _common(layout: Layout, buffer: "bytearray | bytes", at: int, place: int, end: int, stop: int) -> int:
+    """Return the protocol at a place if it is a common one, 0 else; it and what fills its word are demanded then, like headers."""
+    # Whoever sends other protocols, one after the other, doesn't make a layout of each.
+    if end - place != 1 or place + 4 > stop or buffer[place] not in _COMMON:
+        return 0
+    _head(layout, buffer, at, place - at, 4)
+    return buffer[place]
 
 
 def _reply(layout: Layout, buffer: "bytearray | bytes", at: int, value: int, stop: int) -> None:
@@ -287,7 +324,9 @@ def _reply(layout: Layout, buffer: "bytearray | bytes", at: int, value: int, sto
                     layout.reply_destination = place - at
         elif kind == _PROTO:
             for number, place, place_stop in _each(layout, buffer, at, inner, inner_stop):
-                if number in (_DESTINATION_PORT, _ICMP_ID, _ICMPV6_ID):
+                if number == _NUMBER:
+                    _common(layout, buffer, at, place, place_stop, inner_stop)
+                elif number in (_DESTINATION_PORT, _ICMP_ID, _ICMPV6_ID):
                     layout.places["translated_port"] = exactly(2, place, place_stop) - at
 
 

@@ -94,6 +94,13 @@ def words(buffer: "bytearray | memoryview", size: int) -> "Any":
     return (ctypes.c_uint32.__ctype_le__ * (size >> 2)).from_buffer(buffer)
 
 
+def halves(buffer: "bytearray | memoryview", size: int) -> "Any":
+    """Return the first `size` octets (a multiple of 2) as unsigned 16-bit little-endian numbers."""
+    if sys.byteorder == "little":
+        return memoryview(buffer)[:size].cast("H")
+    return (ctypes.c_uint16.__ctype_le__ * (size >> 1)).from_buffer(buffer)
+
+
 _CODES = {1: "B", 2: "H", 4: "I", 8: "Q"}
 
 

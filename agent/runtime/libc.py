@@ -153,6 +153,7 @@ NAME = native.NAME
 buffer_at = native.buffer_at
 address_of = native.address_of
 words = native.words
+halves = native.halves
 last_error = native.last_error
 
 

@@ -70,13 +70,30 @@ def address_of(buffer: bytearray) -> int:
 
 def words(buffer: "bytearray | memoryview", size: int) -> "Any":
     """Return the first `size` octets (a multiple of 4) as unsigned 32-bit little-endian words, to read and to write."""
-    # An element of such an array is read without touching the heap.
-    description = {"words": (uctypes.ARRAY, uctypes.UINT32 | size >> 2)}
-    return uctypes.struct(uctypes.addressof(buffer), description, uctypes.LITTLE_ENDIAN).words
+    return _numbers(buffer, uctypes.UINT32 | size >> 2)
+
+
+def halves(buffer: "bytearray | memoryview", size: int) -> "Any":
+    """Return the first `size` octets (a multiple of 2) as unsigned 16-bit little-endian numbers: small integers on 32 bits too."""
+    return _numbers(buffer, uctypes.UINT16 | size >> 1)
+
+
+def _numbers(buffer: "bytearray | memoryview", kind: int) -> "Any":
+    # An element of such an array is read without touching the heap; in the processor's own order at once, not octet by octet.
+    at = uctypes.addressof(buffer)
+    order = uctypes.NATIVE if sys.byteorder == "little" and not at & 3 else uctypes.LITTLE_ENDIAN
+    return uctypes.struct(at, {"numbers": (uctypes.ARRAY, kind)}, order).numbers
 
 
 values: "Any" = None  # fields of a message are read in place: a tuple of them takes heap
-_WIDTHS = {1: uctypes.UINT8, 2: uctypes.UINT16, 4: uctypes.UINT32, 8: uctypes.UINT64}
+# By octets. Three are the upper ones of four.
+_WIDTHS = {
+    1: uctypes.UINT8,
+    2: uctypes.UINT16,
+    3: uctypes.BFUINT32 | 8 << uctypes.BF_POS | 24 << uctypes.BF_LEN,
+    4: uctypes.UINT32,
+    8: uctypes.UINT64,
+}
 
 
 class Pattern:
@@ -107,6 +124,16 @@ class Pattern:
             self.bind(buffer, at)
         # One comparison in C: each view with its octets.
         return self.message if self.there == self.wanted else None
+
+    def numbers(self, name: str, octets: int = 0, count: int = 1) -> "Any":
+        """Return an array whose first element is a field of the message that was read last: read so, it costs half of an attribute.
+
+        `octets` says how long a number is, where it isn't as long as the field.
+        """
+        offset = self._description[name] & 0xFFFF
+        kind = _WIDTHS[octets] if octets else self._description[name] - offset
+        at = uctypes.addressof(self.buffer) + self.at + offset
+        return uctypes.struct(at, {"numbers": (uctypes.ARRAY, kind | count)}, uctypes.BIG_ENDIAN).numbers
 
     def bind(self, buffer: "bytearray | bytes", at: int) -> None:
         """Make `there` what `wanted` is to be compared with, and `message` what reads the fields in place."""
