@@ -314,11 +314,10 @@ class Recorder:
         return connections.restated(connection, self.clock.restate(connection.start, stop))
 
     def _record(self, connection: "connections.Connection", terminal: "Terminal | None", end: int) -> None:
-        place = 0
         if terminal is None:
             self.counters.values["unknown terminal"] += 1
         elif self.terminals.day:
-            place = self._see(connection, terminal, end, connection.bytes_up + connection.bytes_down)
+            self._see(connection, terminal, end, connection.bytes_up + connection.bytes_down)
         if self._services is not None and connection.stop and connection.accounted:
             self._services(connection, terminal, end)
         if self.deferral is not None and connection.stop and 0 <= end < _LATEST:
@@ -329,17 +328,15 @@ class Recorder:
             self.counters.values["lost: born before accounting"] += 1
         else:
             self._keep(connection, terminal, end)
-            if terminal is not None:
-                self.straight.learn(terminal.row, place)
 
     def _keep(self, connection: "connections.Connection", terminal: "Terminal | None", end: int) -> None:
         result = self._ring.append(connection, terminal, end) if 0 <= end < _LATEST else "lost: clock"
         if result != "lost":
             self.counters.values[result] += 1
 
-    def _see(self, connection: "connections.Connection", terminal: "Terminal", end: int, volume: int) -> int:
+    def _see(self, connection: "connections.Connection", terminal: "Terminal", end: int, volume: int) -> None:
         service = service_of(connection.protocol, connection.destination_port)
-        return self._day.see(terminal.address, connection.start or end, end, service, volume)
+        self._day.see(terminal.address, connection.start or end, end, service, volume)
 
     def _alive(self, connection: "connections.Connection") -> None:
         """Count a connection that lasts up to its last packet, without its volume yet, and keep its association (ANON-8)."""

@@ -4,8 +4,8 @@
 Ordinary is what nearly every one is: its message has a known layout; its terminal is the only one known to have held the address, or has
 since before it began; it leaves the venue; no time-out was changed since it began; it lasted 27 minutes at most, and ended as near to its
 terminal's one before; its packets have their headers; the segment of its end is open and has room; and the terminal has a row in the day's
-table. Whatever isn't goes the plain way, `Recorder.event`, through the rooms one after the other, which makes what the terminal's next
-connection finds made (`learn`). Both ways leave the same octets behind: tests/test_straight.py holds them to it.
+table, or is given one there. Whatever isn't goes the plain way, `Recorder.event`, through the rooms one after the other. Both ways leave
+the same octets behind: tests/test_straight.py holds them to it.
 
 Why it is written so: a call, an attribute and an object cost an interpreter more than the work itself. So what holds for a run of datagrams
 is named once, before the loop; nothing is called for a connection that needn't be; and a function takes its frame from MicroPython's heap
@@ -80,16 +80,14 @@ class Straight:
         self._forms[form] = (">BBB" if form & _WHOLE else ">") + "".join(numbers[:3] if form & _LONG else numbers)
         self._sizes[form] = calcsize(self._forms[form])
 
-    def learn(self, row: int, place: int) -> None:
-        """Link the association of a connection that went the plain way with its terminal's row: the next one needn't search.
+    def _met(self, at: int) -> int:
+        """Return the link of the association at a word, made when the first connection comes by; 0 for none."""
+        return self._who.link(at // ROW, 0) if at else 0
 
-        `row` is the association's in `who`, `place` where the day's table has its terminal, 0 where that isn't known.
-        """
-        if self._plain():
-            return
-        self._unlink()
-        if not self._who.linked(row):
-            self._who.link(row, place)
+    def _entered(self, at: int, begun: int, ended: int) -> int:
+        """Return it with its terminal's row in the day's table, which is made where the connection counts; `begun` and `ended` in units."""
+        row = at // ROW
+        return self._who.link(row, self._day.enter(self._who.address(row), begun * UNIT, ended * UNIT))
 
     def _unlink(self) -> None:
         """Undo every link where the day's table is another one than they were made for (ANON-7)."""
@@ -226,7 +224,9 @@ class Straight:
                             row = search(message)
                         link = table[row + link_at]
                         if not link & linked_4:
-                            return size
+                            link = self._met(row)
+                            if not link & linked_4:
+                                return size
                     else:
                         if (near_6[buffer[near]] or near_6[buffer[answers]]) and inside(buffer, here, layout):
                             return size
@@ -246,7 +246,9 @@ class Straight:
                             row = search(message)
                         link = table[row + link_at]
                         if not link & linked:
-                            return size
+                            link = self._met(row)
+                            if not link:
+                                return size
                     # At most three at once: MicroPython makes a tuple of more.
                     source_port, destination_port, translated_port = source_port[0], destination_port[0], translated_port[0]
                     packets_up, bytes_up, packets_down = packets_up[0], bytes_up[0], packets_down[0]
@@ -261,7 +263,9 @@ class Straight:
                             return size
                     link = table[row + link_at]
                     if not link & linked_4:
-                        return size
+                        link = self._met(row)
+                        if not link & linked_4:
+                            return size
                 else:
                     if (near_6[near] or near_6[answers]) and inside(buffer, here, layout):
                         return size
@@ -275,7 +279,9 @@ class Straight:
                             return size
                     link = table[row + link_at]
                     if not link & linked:
-                        return size
+                        link = self._met(row)
+                        if not link:
+                            return size
                 service = service_of(destination_port, service)
 
                 # When it ended.
@@ -344,8 +350,12 @@ class Straight:
                 if apart < 0:
                     apart = -apart - 1
                 up, down = bytes_up - packets_up * least, bytes_down - packets_down * least
-                if at > room or (counts and link < 8) or lasted | apart > two or up < 0 or down < 0:
+                if at > room or lasted | apart > two or up < 0 or down < 0:
                     return size
+                if counts and link < 8:
+                    link = self._entered(row, begun + origin, tick + origin)
+                    if link < 8:
+                        return size
 
                 # It is ordinary: nothing was written so far. What the day's table has of its terminal:
                 if counts:

@@ -235,8 +235,12 @@ class Who:
         """Mark an association whose address a live connection has."""
         self._words[row * ROW + _SEEN] = self.serial
 
-    def link(self, row: int, place: int) -> None:
-        """Note where the day's table has the terminal of an association: an octet's place, a multiple of 32, or 0."""
+    def address(self, row: int) -> int:
+        """Return where in memory a row's MAC stands."""
+        return self._rows.address + row * ROW * 4 + MAC
+
+    def link(self, row: int, place: int) -> int:
+        """Note where the day's table has the terminal of an association: an octet's place, a multiple of 32, or 0. Returns the link."""
         table, at = self._words, row * ROW
         link = place >> 2 | LINKED
         if table[at + 2] == MAPPED and not table[at + 1] and not table[at]:
@@ -244,6 +248,7 @@ class Who:
         if self._rows.view[at * 4 + _MARKS] & _PRECEDED or (table[at + NEXT] and self._follows(at)):
             link |= FORMER
         table[at + LINK] = link
+        return link
 
     def _follows(self, at: int) -> bool:
         """Say whether another row of the address at a word stands behind it."""
@@ -258,10 +263,6 @@ class Who:
         """Forget where the day's table has any terminal."""
         for row in range(1, self._used + 1):
             self._words[row * ROW + LINK] = 0
-
-    def linked(self, row: int) -> bool:
-        """Say whether it is noted where the day's table has an association's terminal."""
-        return self._words[row * ROW + LINK] > LINKED | LINKED_4 | FORMER
 
     def parts(self) -> "tuple[Any, Any, tuple[int, ...], int]":
         """Return heads of the buckets, words of the rows, factors and mask of the hash, for who reads them in place."""

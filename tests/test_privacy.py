@@ -97,14 +97,14 @@ def clip_after_counting(monkeypatch):
 
 def bound_per_slot(monkeypatch):
     """Let a terminal arrive once in each hour instead of once a day."""
-    former = Terminals._row_of
+    former = Terminals.row_of
 
     def row_of(self, mac, hour):
         at = former(self, mac, hour)
         self._view[at + 26] = hour
         return at
 
-    monkeypatch.setattr(Terminals, "_row_of", row_of)
+    monkeypatch.setattr(Terminals, "row_of", row_of)
 
 
 def count_connections(monkeypatch):

@@ -94,6 +94,14 @@ def _tape(draw: random.Random, order: kernel.ByteOrder) -> Iterator[tuple[bytes,
         passed = draw.choice((1, 11, 400, 3600)) if step % 4 else 12000
         yield b"t", passed.to_bytes(2, "big")
         now += passed
+    # A day begins: what ended before it counts nowhere, and isn't what its terminals were first heard of by either.
+    day = (now - 10800) // 86400 * 86400 + 86400 + 10800
+    yield b"t", (day - 40000 - now).to_bytes(2, "big")
+    for passed in (40000 + 150, 3600):
+        yield b"t", passed.to_bytes(2, "big")
+        for _ in range(ENDED):
+            yield b"d", _ended(draw, day, terminals[:20], order)
+        day += 3600 + 150
 
 
 def _played(interpreter: Interpreter, tape: Path, folder: Path, way: str) -> dict[str, Any]:

@@ -58,19 +58,21 @@ class AgentDay:
         """Say whether a connection counts now, when the agent-day began (ns) and its first quarter-hour that is counted."""
         return self._terminals.day > 0 and self.hour >= 0, self.opened, self._terminals.first_hour() << 2
 
-    def see(self, mac: "int | bytes", start: int, end: int, service: int, octets: int) -> int:
-        """Count a terminal's connection, from its first packet to its last (ns); nothing where no day is open.
-
-        Returns where the terminal's row stands, 0 where it wasn't needed.
-        """
+    def see(self, mac: "int | bytes", start: int, end: int, service: int, octets: int) -> None:
+        """Count a terminal's connection, from its first packet to its last (ns); nothing where no day is open."""
         terminals = self._terminals
         if terminals.day and self.hour >= 0:
             counted = terminals.first_hour() << 2
             first = max((start - self.opened) // QUARTER, counted)
             last = min((end - self.opened) // QUARTER, QUARTERS - 1)
             if first <= last:
-                return terminals.see(mac, self.hour, first, last, service, octets)
-        return 0
+                terminals.see(mac, self.hour, first, last, service, octets)
+
+    def enter(self, mac: int, start: int, end: int) -> int:
+        """Return where the terminal's row stands, made where `see` would count a connection and make it; 0 where there is none."""
+        terminals = self._terminals
+        first, last = max((start - self.opened) // QUARTER, terminals.first_hour() << 2), (end - self.opened) // QUARTER
+        return terminals.row_of(mac, self.hour) if first <= min(last, QUARTERS - 1) else 0
 
     def tick(self, wall: int, monotonic: int, *, trusted: bool) -> None:
         """Draw what has closed, close and open days; the wall clock in ns since the epoch, `monotonic` in ns since boot."""

@@ -95,15 +95,15 @@ class Terminals:
         """Return the epsilons that the day was opened with, in thousandths."""
         return struct.unpack_from("<" + "H" * metrics, self._view, _TERMS)
 
-    def see(self, mac: "int | bytes", hour: int, first: int, last: int, service: int, octets: int) -> int:
-        """Count a connection of a terminal, heard of in an hour of the day (0..23): its row keeps the first one. Returns where that stands.
+    def see(self, mac: "int | bytes", hour: int, first: int, last: int, service: int, octets: int) -> None:
+        """Count a connection of a terminal, heard of in an hour of the day (0..23): its row keeps the first one.
 
         `mac` is 6 octets or where they stand in memory; `first` to `last` are the quarter-hours of the day (0..95) that the
-        connection touched, `octets` what it carried both ways. 0 where the table is full.
+        connection touched, `octets` what it carried both ways.
         """
-        at = self._row_of(mac, hour)
+        at = self.row_of(mac, hour)
         if not at:
-            return 0
+            return
         view = self._view
         for quarter in range(first, last + 1):
             view[at + QUARTERS_AT + (quarter >> 3)] |= 1 << (quarter & 7)
@@ -116,7 +116,6 @@ class Terminals:
             octets += table[word + OCTETS]
             table[word + OCTETS] = octets & 1023
             table[word + KIB] += min(kib + (octets >> 10), MOST - table[word + KIB])
-        return at
 
     def _parts(self, octets: int) -> "tuple[int, int]":
         """Return KiB (MOST at most) and the octets below one: read off its octets, for sums of large integers take heap."""
@@ -130,7 +129,7 @@ class Terminals:
         """Return the table's octets and words, for who updates rows in place as `see` does."""
         return self._view, self._words
 
-    def _row_of(self, mac: "int | bytes", hour: int) -> int:
+    def row_of(self, mac: "int | bytes", hour: int) -> int:
         """Return where a terminal's row stands, made at its first sight; a multiple of 32, 0 where the table is full."""
         hashed = self._hash
         self._sodium.short_hash(hashed, mac, 6, self._key)
