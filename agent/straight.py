@@ -102,7 +102,7 @@ class Straight:
         what they must be: where fields are read in place.
         """
         layout = self._decoder.first(key, buffer, 0)
-        if layout is None or not layout.accounted or layout.protocol not in self._protocols:
+        if layout is None or not layout.accounted or not layout.stamped or layout.protocol not in self._protocols:
             return None
         if layout.placed[0] is not buffer:
             pattern, protocol = layout.pattern, layout.protocol

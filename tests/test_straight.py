@@ -37,6 +37,12 @@ def _terminals(draw: random.Random, count: int) -> list[tuple[bytes, bytes, byte
     return made
 
 
+# Size and number of an attribute, and of the one at or before it that is looked for first.
+_HEADERS = {"little": "<HH", "big": ">HH"}
+_STAMPS, _UP = (28, 0x8014), (28, 0x8009)
+_WITHOUT = {6: (12, 1, _STAMPS), 7: (12, 2, _STAMPS), 8: (*_STAMPS, _STAMPS), 9: (12, 2, _UP)}
+
+
 def _ended(draw: random.Random, now: int, terminals: list[tuple[bytes, bytes, bytes]], order: kernel.ByteOrder) -> bytes:
     """Return a connection that ended: most are ordinary, each rarity comes up."""
     six, port = draw.random() < 0.4, draw.choice(_PORTS)
@@ -69,7 +75,14 @@ def _ended(draw: random.Random, now: int, terminals: list[tuple[bytes, bytes, by
         made = replace(made, source=source[:-1] + b"\xfe")
     elif rare == 5:
         made = replace(made, stop=made.stop + 7200 * SECOND)
-    return kernel.conntrack("destroy", made, order)
+    message = kernel.conntrack("destroy", made, order)
+    if rare in _WITHOUT:
+        # By another number an attribute is one that nobody asks for: there is no start, no stop, neither, or there are no octets up.
+        size, number, behind = _WITHOUT[rare]
+        former, other = (struct.pack(_HEADERS[order], size, kind) for kind in (number, 99))
+        at = message.index(former, message.index(struct.pack(_HEADERS[order], *behind)))
+        message = message[:at] + other + message[at + 4 :]
+    return message
 
 
 def _tape(draw: random.Random, order: kernel.ByteOrder) -> Iterator[tuple[bytes, bytes]]:

@@ -81,6 +81,7 @@ class Layout:
         self.accounted = False
         self.state = self.status = _ZERO  # where the protocol's state stands, and the lowest octet of the status
         self.protocol = 0  # if it is a common one
+        self.stamped = False  # whether it says when the connection began and ended
         self.timed = False  # whether it says how much of the time-out was left
         self.placed: "tuple[Any, ...]" = (None, None, None, None)  # agent.straight's
         self.pattern: "Any" = None
@@ -96,6 +97,7 @@ class Layout:
                 del places[name]
         self.state = places.get("state", _ZERO)
         self.status = places["status"] + 3 if "status" in places else _ZERO
+        self.stamped = "start" in places and "stop" in places
         self.timed = "remaining" in places
         fields = {"accounted": (_ONE if self.accounted else _ZERO, 1), "family": (HEADER, 1)}
         for name in _FIELDS:
