@@ -126,7 +126,8 @@ def test_an_exception_that_leaves_the_room_is_found(monkeypatch: pytest.MonkeyPa
             at += (size + 3) & ~3
 
     monkeypatch.setattr(neighbours, "attributes", attributes)
-    assert "struct.error" in found(tmp_path)
+    # Rare: four octets have to be cut off at the right place, and chance that is guided elsewhere may not come by.
+    assert any("struct.error" in found(folder(tmp_path, str(seed)), seed=seed) for seed in range(1, 5))
 
 
 @pytest.mark.needs("micropython")
