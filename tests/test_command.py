@@ -169,7 +169,12 @@ def test_a_day_that_no_calendar_has_is_refused(interpreter: Interpreter) -> None
 
 def test_what_is_interrupted_says_no_more_than_that(interpreter: Interpreter, tmp_path: Path) -> None:
     """SIGINT while a verb waits for what is typed: one line, or the signal's own end."""
-    command = interpreter.command("-m", "agent", "consent", "suspend", "--terminal", "-", "--root", tmp_path)
+    # Who starts the tests in the background may have SIGINT ignored.
+    command = [
+        "env",
+        "--default-signal=INT",
+        *interpreter.command("-m", "agent", "consent", "suspend", "--terminal", "-", "--root", tmp_path),
+    ]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, cwd=PROJECT, env=host.environment()) as process:
         assert process.stdin is not None

@@ -162,7 +162,10 @@ def test_the_command_from_new_to_open(folder, tmp_path, remotes):
 @pytest.mark.parametrize(
     ("words", "accepted"),
     [
-        (("bundle", "--out", "/nowhere/b", "--lifetime", "attribution=30"), "accepted: a file or folder that can be used"),
+        (
+            ("bundle", "--out", "/nowhere/b", "--lifetime", "attribution=30"),
+            "/nowhere/b: can't be written (No such file or directory); accepted: a file",
+        ),
         (("bundle", "--out", "b", "--lifetime", "security=1"), "accepted: PURPOSE=DAYS, of attribution, billing"),
         (("bundle", "--out", "b", "--lifetime", "attribution=30", "--from", "soon"), "accepted: a date such as"),
         (("bundle", "--out", "b", "--lifetime", "attribution=999"), "accepted: 1 to 365"),

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from host_sim import interpreters
 from host_sim import scenario as scenarios
 from host_sim.broker import Broker
-from host_sim.simulation import Outcome, Simulation, SimulationError
+from host_sim.simulation import Outcome, Simulation
 from host_sim.world import World
 from tests.interpreters import INTERPRETERS, PROJECT
 
@@ -221,7 +222,7 @@ def test_every_command_has_help_and_list_names_what_run_knows() -> None:
 
 def test_an_interpreter_that_ends_at_once_is_an_error_and_not_a_result(short: Path) -> None:
     """The line says what was asked of it; nobody waits for it."""
-    with pytest.raises(SimulationError, match="the configuration can't be asked"):
+    with pytest.raises(interpreters.NoInterpreterError, match="'false' runs no Python; accepted: cpython, micropython, or a command line"):
         simulate(short, interpreter="false")
 
 
