@@ -27,6 +27,7 @@ from host_sim import scenario, tape
 from host_sim.world import World
 from tests import remote
 from tests.interpreters import PROJECT, Interpreter, Remote
+from tools.bench import instructions, way_stage
 
 SECOND, UNIT = 10**9, 10**8
 VECTORS = PROJECT / "tests/vectors/vault"
@@ -926,3 +927,23 @@ def test_a_refused_configuration_does_not_stop_forgetting(any_interpreter: Inter
     remote._held.pop("vault")
     (base / "keys").write_bytes(b"")
     assert refused()
+
+
+def test_what_was_deflated_is_overwritten_once_it_is_sealed(tmp_path, monkeypatch):
+    """EXP-2: whoever inflates it has what was plain."""
+    recording = instructions.record(tmp_path, 50)
+    recorder, _, inbox, ended = way_stage.prepared(str(recording), str(tmp_path / "device"))
+    vault, pack, packed = recorder._ring, deflate.DEFLATE.pack, []
+
+    def noting(out, data, size):
+        made = pack(out, data, size)
+        packed.append(bytes(memory.buffer_at(out, made)))
+        return made
+
+    monkeypatch.setattr(deflate.DEFLATE, "pack", noting)
+    way_stage.player(recorder, inbox, ended)()
+    vault.stepped()
+    assert packed
+    assert any(packed[0])
+    assert not any(memory.buffer_at(vault._deflated, 2 * segment.PAGE))
+    recorder.close()
