@@ -163,20 +163,20 @@ def _slow(_root: str) -> None:
     """Take ten times as long for an event as the processor time that handling it takes."""
     debt, begun = [0], [0]
 
-    def make(receive: "Any") -> "Any":
-        def slowly(descriptor: int, buffer: bytearray) -> int:
-            # From one datagram to the question for the next.
+    def make(more: "Any") -> "Any":
+        def slowly(self: "Any", limit: int) -> int:
+            # From what was received to the question for more.
             debt[0] += 9 * (native.clock(_PROCESSOR) - begun[0]) if begun[0] else 0
             if debt[0] > _NAP:
                 time.sleep(debt[0] / 1000000000)
                 debt[0] = 0
-            size: int = receive(descriptor, buffer)
+            size: int = more(self, limit)
             begun[0] = native.clock(_PROCESSOR) if size > 0 else 0
             return size
 
         return slowly
 
-    _swap(sockets, "receive", make)
+    _swap(sockets.Inbox, "more", make)
 
 
 def _hang(root: str) -> None:

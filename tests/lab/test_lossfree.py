@@ -8,6 +8,7 @@ looked for more often: by `alarm` after HANG s, by `oubli-watch` after six looks
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import struct
@@ -128,6 +129,13 @@ class Flush:
     second: int
     after: dict[str, int]
     log: list[str]
+    slowed: float  # wall time of the first flush by the recorder's processor time
+
+
+def _processor(pid: int) -> float:
+    """Return the seconds of processor time that a process has used."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def play_flush(interpreter: str) -> Flush:
@@ -145,8 +153,10 @@ def play_flush(interpreter: str) -> Flush:
             device.jump(SPAN)
             on.status()
         before = on.status()
+        begun, used = time.monotonic(), _processor(device.pid("recorder"))
         crowd.flush()
         on.wait(lambda: on.ended() >= FLUSH)
+        slowed = (time.monotonic() - begun) / (_processor(device.pid("recorder")) - used)
         drops, counters = crowd.drops(), on.counters()
         second = limit * 3 // 4 + 200
         crowd.make(second)
@@ -154,7 +164,7 @@ def play_flush(interpreter: str) -> Flush:
         full = on.status()
         crowd.flush()
         on.wait(lambda: on.ended() >= FLUSH + second)
-        return Flush(limit, before, counters, drops, full, second, on.counters(), on.log())
+        return Flush(limit, before, counters, drops, full, second, on.counters(), on.log(), slowed)
 
 
 @dataclass
@@ -307,6 +317,7 @@ def test_a_flush_of_150_000_arrives_whole_at_a_recorder_that_takes_ten_times_as_
     """More than its buffer holds: the kernel dropped and came again, and no loss is counted because none was."""
     assert flush.before["table"] == {"fill": 100 * FLUSH // flush.limit, "loss_free": True}
     assert flush.drops > FLUSH // 2
+    assert flush.slowed > 4
     counters = flush.counters
     assert counters["kept"] == FLUSH == counters["connections"] - counters["excluded: own"] - counters["excluded: outside"]
     assert {
