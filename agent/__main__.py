@@ -8,7 +8,7 @@ from agent.command import Option, Table, UsageError, Verb
 from agent.config import ConfigError
 from agent.control.calls import terminal
 from agent.dates import day_of
-from agent.runtime.libc import LIBC, native
+from agent.runtime.libc import LIBC, native, reason
 from agent.runtime.sodium import LIBRARY
 from agent.summary.metrics import METRICS
 
@@ -144,7 +144,7 @@ def main(words: "list[str] | None" = None) -> int:
         LIBC.function("close")(1)
         LIBC.call("open", b"/dev/null", 1, 0)  # what waits goes there: an interpreter that tries again at its end says so in its own words
         if not status:
-            sys.stderr.write("oubli: can't go on (errno " + str(failure.errno) + ")\n")
+            sys.stderr.write("oubli: can't go on" + reason(failure.errno) + "\n")
             status = 1
     return status
 
@@ -164,8 +164,8 @@ def _run(words: "list[str]") -> int:
     except OSError as failure:
         # Never the exception's own text, which may carry a path or a name, but which C function or library it came from.
         word = failure.args[1] if len(failure.args) > 1 else ""
-        step = word + ", " if word == LIBRARY or LIBC.has(word) else ""
-        sys.stderr.write("oubli: can't go on (" + step + "errno " + str(failure.errno) + ")\n")
+        step = ": " + word if word == LIBRARY or LIBC.has(word) else ""
+        sys.stderr.write("oubli: can't go on" + step + reason(failure.errno) + "\n")
         return 1
     except KeyboardInterrupt:
         sys.stderr.write("oubli: interrupted\n")

@@ -8,6 +8,7 @@ printable ASCII, so that both interpreters read them alike and an error shown on
 
 from agent import canonical, law
 from agent.runtime.files import read_bounded
+from agent.runtime.libc import reason
 from agent.runtime.sockets import packed
 from agent.summary.metrics import METRICS
 
@@ -280,7 +281,7 @@ class _Reader:
         except OSError as failure:
             if failure.errno == 27:
                 self.fail("file", "too large", "at most " + str(LIMIT) + " bytes")
-            self.fail("file", "can't be read (errno " + str(failure.errno) + ")", "a readable UCI file")
+            self.fail("file", "can't be read" + reason(failure.errno), "a readable UCI file")
         for at, octet in enumerate(data):
             if octet < 32 and octet not in b"\t\r\n":
                 self.line = data[:at].count(b"\n") + 1

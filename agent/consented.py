@@ -13,6 +13,7 @@ from agent.control import calls, consents, texts
 from agent.control.device_key import DeviceKey
 from agent.control.emergency import Emergency
 from agent.runtime import files
+from agent.runtime.libc import reason
 from agent.vault import consent_ring, location
 from agent.vault.services import Services
 from agent.vault.stores import BY_CONSENT
@@ -84,7 +85,7 @@ class Consented:
                 raise
         except OSError as failure:
             if self._trouble != failure.errno:
-                self._log("flash refuses the consents or their key (errno " + str(failure.errno) + "): all of them are suspended (L34-V-2)")
+                self._log("flash refuses the consents or their key" + reason(failure.errno) + ": all of them are suspended (L34-V-2)")
             self._trouble = failure.errno or 5
             return
         self._trouble = 0
@@ -155,7 +156,7 @@ class Consented:
             try:
                 self._consents.tick(wall // _SECOND if trusted else None)
             except OSError as failure:
-                self._log("flash refused a change of consents (errno " + str(failure.errno) + ")")
+                self._log("flash refused a change of consents" + reason(failure.errno))
             self._prune(self._now())
 
     def stepped(self, step: int, wall: int) -> None:
@@ -183,9 +184,7 @@ class Consented:
 
     def _room(self) -> "consents.Consents":
         if self._trouble:
-            raise calls.Refused(
-                "flash refuses (errno " + str(self._trouble) + "): every consent is suspended; accepted: once it can be read"
-            )
+            raise calls.Refused("flash refuses" + reason(self._trouble) + ": every consent is suspended; accepted: once it can be read")
         if self._consents is None:
             raise calls.Refused("neither services nor location is on (L34-IV-1); accepted: a purpose section with enabled '1'")
         return self._consents
@@ -210,7 +209,7 @@ class Consented:
         except consents.Refused as failure:
             raise calls.Refused(failure.args[0])
         except OSError as failure:
-            raise calls.Refused("flash refuses to keep a consent (errno " + str(failure.errno) + "): there is none")
+            raise calls.Refused("flash refuses to keep a consent" + reason(failure.errno) + ": there is none")
         self._note("consent", "granted", by)
         self.stations.ask()
         return {"number": place, "end": end}
@@ -253,7 +252,7 @@ class Consented:
         except consents.Refused as failure:
             raise calls.Refused(failure.args[0])
         except OSError as failure:
-            raise calls.Refused("flash refuses (errno " + str(failure.errno) + "): it stays suspended")
+            raise calls.Refused("flash refuses" + reason(failure.errno) + ": it stays suspended")
         if places:
             self._note("consent", "resumed", by)
         self.stations.ask()

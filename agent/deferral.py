@@ -13,6 +13,7 @@ from agent.capture.lan import is_private
 from agent.capture.opennds import OpenNds
 from agent.control import calls, desk, requests
 from agent.control.device_key import Signer
+from agent.runtime.libc import reason
 from agent.sessions import Sessions
 from agent.vault.stores import place
 
@@ -230,7 +231,7 @@ class Deferral:
         try:
             signer = Signer(self._device_key, self._sodium)
         except OSError as failure:
-            raise calls.Refused("flash refuses the device's key (errno " + str(failure.errno) + "); accepted: once it is writable")
+            raise calls.Refused("flash refuses the device's key" + reason(failure.errno) + "; accepted: once it is writable")
         signer.close()
         return {"gateway": self._gateway, "key": "".join(["%02x" % octet for octet in signer.public])}
 
@@ -296,7 +297,7 @@ class Deferral:
             signer.close()
         self._note(act, "refused", digest)
         if isinstance(failure, OSError):
-            return "request: flash refuses (errno " + str(failure.errno) + "); accepted: once more when it is writable"
+            return "request: flash refuses" + reason(failure.errno) + "; accepted: once more when it is writable"
         text: str = failure.args[0]
         return text
 

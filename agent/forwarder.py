@@ -15,6 +15,7 @@ from agent.forward.errors import MqttError
 from agent.forward.spool import Spool, due, metric
 from agent.paths import Paths
 from agent.runtime import files, process, sockets
+from agent.runtime.libc import reason
 from agent.runtime.sodium import Sodium
 
 try:
@@ -127,7 +128,7 @@ class Forwarder:
             self._fail(str(failure))
         except OSError as failure:  # the spool can't be used: say so to the broker too
             self._leave()
-            self._fail("errno " + str(failure.errno))
+            self._fail("the spool: " + reason(failure.errno)[2:-1])
         self._report()
 
     def _look(self) -> None:

@@ -20,6 +20,7 @@ from agent.forward import messages, moments
 from agent.forward.spool import Spool
 from agent.paths import Paths, make_folders
 from agent.runtime import files
+from agent.runtime.libc import reason
 from agent.runtime.sodium import Sodium
 from agent.straight import Straight
 from agent.summary.day import AgentDay
@@ -476,7 +477,7 @@ class Recorder:
         try:
             write(*values)
         except OSError as failure:
-            self._log("flash refused a write (errno " + str(failure.errno) + ")")
+            self._log("flash refused a write" + reason(failure.errno))
 
     def capture(self) -> str:
         """Return whether the kernel is set to tell what the records need: `ok` or `misconfigured`."""
@@ -509,7 +510,7 @@ class Recorder:
         try:
             files.write_atomic(self.paths.health, text, 0o640, durable=False)
         except OSError as failure:
-            self._log("health can't be written (errno " + str(failure.errno) + ")")
+            self._log("health can't be written" + reason(failure.errno))
 
     def confirm_time(self) -> "dict[str, Any]":
         """Take one NTP confirmation; returns what the clock is then (EXP-5)."""

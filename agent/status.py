@@ -2,6 +2,7 @@
 """`oubli status`: what the person at the gateway sees. Local only; nothing of it goes over the wire."""
 
 from agent import law
+from agent.runtime.libc import reason
 from agent.summary.published import shown
 
 WARNING = 10  # days of keys left
@@ -52,7 +53,7 @@ def lines(status: "dict[str, Any]") -> "list[str]":
         out.extend("  " + note for note in row.get("notes", ()))
     consents = status["consents"]
     if consents is not None and "errno" in consents:
-        out.append("!! CONSENTS SUSPENDED: flash refuses them (errno " + str(consents["errno"]) + "): nobody is followed (L34-V-2)")
+        out.append("!! CONSENTS SUSPENDED: flash refuses them" + reason(consents["errno"]) + ": nobody is followed (L34-V-2)")
     elif consents is not None:
         out.append("consents: " + ", ".join([str(consents[name]) + " " + name for name in ("active", "suspended", "withdrawn", "ended")]))
     if not status["purposes"]:

@@ -11,6 +11,7 @@ import sys
 from collections import OrderedDict
 
 from agent.capture.connections import ICMP, ICMPV6, TCP, UDP, Decoder
+from agent.runtime.libc import reason
 
 LIMIT = 65536  # octets of a datagram: netlink's own buffers are 8 to 32 KiB
 _CLASSES = {TCP: "tcp", UDP: "udp", ICMP: "icmp", ICMPV6: "icmp"}
@@ -84,7 +85,7 @@ def main(path: str) -> int:
         print("oubli-sim: " + path + ": " + failure.text, file=sys.stderr)
         return 2
     except OSError as failure:
-        print("oubli-sim: " + path + ": byte 0: can't be read (errno " + str(failure.errno) + "); accepted: a recording", file=sys.stderr)
+        print("oubli-sim: " + path + ": byte 0: can't be read" + reason(failure.errno) + "; accepted: a recording", file=sys.stderr)
         return 2
     print(tally.json(decoder))
     return 0

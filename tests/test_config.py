@@ -337,8 +337,8 @@ REFUSED: dict[
     "carriage return in a word": (GATEWAY + "config mqtt\n option host 'a\rb'\n", ":4", NOT_ASCII, "comments"),
     "terminal's control sequence": (GATEWAY + "config mqtt\n option '\x7f' 'x'\n", ":4", NOT_ASCII, "comments"),
     "too large": (GATEWAY + "#" * 65536, "", "file: too large", "at most 65536 bytes"),
-    "missing": (None, "", r"file: can't be read \(errno 2\)", "a readable UCI file"),
-    "a folder": ("/", "", r"file: can't be read \(errno 21\)", "a readable UCI file"),
+    "missing": (None, "", r"file: can't be read \(no such file or directory\)", "a readable UCI file"),
+    "a folder": ("/", "", r"file: can't be read \(is a directory\)", "a readable UCI file"),
 }
 
 

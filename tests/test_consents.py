@@ -212,11 +212,11 @@ def test_a_first_start_on_flash_that_refuses_follows_nobody_and_says_so(memory, 
     device.pass_to(3600)
     shown = device.recorder.status()
     assert shown["consents"] == {"errno": 30}
-    assert any(line.startswith("!! CONSENTS SUSPENDED: flash refuses them (errno 30)") for line in status.lines(shown))
+    assert any(line.startswith("!! CONSENTS SUSPENDED: flash refuses them (read-only file system)") for line in status.lines(shown))
     room = device.recorder.by_consent()
     assert not room.wanted()
     for act in (room.suspend, room.withdraw, room.resume):
-        with pytest.raises(calls.Refused, match=r"errno 30\): every consent is suspended"):
+        with pytest.raises(calls.Refused, match=r"\(read-only file system\): every consent is suspended"):
             act({"terminal": bytes.fromhex(GUEST[2:]), "address": None}, "root")
     assert sum("all of them are suspended" in line for line in device.seen.log) == 1
     monkeypatch.setattr(files, "write_atomic", write)

@@ -941,7 +941,7 @@ def test_a_recorder_without_rights_says_what_was_refused(interpreter: Interprete
     """The function that failed and its number; nothing of what it was asked."""
     with device(folder, None) as gateway:
         powerless = ("setpriv", "--inh-caps=-all", "--bounding-set=-all")
-        assert gateway.oubli(interpreter, "recorder", before=powerless) == (1, "", "oubli: can't go on (bind, errno 1)\n")
+        assert gateway.oubli(interpreter, "recorder", before=powerless) == (1, "", "oubli: can't go on: bind (operation not permitted)\n")
 
 
 def test_no_recorder_is_exit_1_and_one_line(any_interpreter: Interpreter, folder: Path) -> None:

@@ -258,7 +258,7 @@ def test_a_mips_root_has_the_package_installed_started_upgraded_and_removed(tmp_
             running = {name: process.poll() for name, process in device.service.running.items() if name != "recorder"}
             assert running == {"forwarder": None, "watch": None}
             said = gateway.run("/usr/bin/oubli", "recorder", check=False)
-            assert (said.returncode, said.stderr) == (1, "oubli: can't go on (socket, errno 120)\n")
+            assert (said.returncode, said.stderr) == (1, "oubli: can't go on: socket (protocol not supported)\n")
             found = json.loads(gateway.run("/usr/bin/oubli", "doctor", "--json", check=False).stdout)["findings"]
             assert found[0]["id"] == "conntrack"
             assert device.service.stop()["forwarder"] == 0

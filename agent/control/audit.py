@@ -18,6 +18,7 @@ import os
 from agent import counters, law
 from agent.control import chain
 from agent.runtime import files
+from agent.runtime.libc import reason
 
 SPAN = 28 * 86400  # s that a file covers
 ROOM = 200  # lines of one act in one file
@@ -145,7 +146,7 @@ class Audit:
         try:
             files.write_atomic(self._path(self._file + 1), line)
         except OSError as failure:
-            self._log("the audit log can't be written (errno " + str(failure.errno) + ")")
+            self._log("the audit log can't be written" + reason(failure.errno))
             return False
         self._file += 1
         self._lines, self.torn = {}, False
@@ -179,7 +180,7 @@ class Audit:
             finally:
                 files.LIBC.call("close", descriptor)
         except OSError as failure:
-            self._log("the audit log can't be written (errno " + str(failure.errno) + ")")
+            self._log("the audit log can't be written" + reason(failure.errno))
             return False
         self._number, self.head = self._number + 1, head
         act = text.split(" ", 1)[0]

@@ -10,7 +10,7 @@ from agent.config import load
 from agent.control import desk, requests
 from agent.runtime import files
 from agent.runtime.clocks import DeviceTime
-from agent.runtime.libc import LIBC
+from agent.runtime.libc import LIBC, reason
 from agent.runtime.sodium import Sodium
 from agent.vault import bundle as room
 
@@ -21,7 +21,7 @@ def _read(path: str, limit: int, what: str) -> str:
     try:
         data = files.read_bounded(path, limit)
     except OSError as failure:
-        raise UsageError(path + ": can't be read (errno " + str(failure.errno) + "); accepted: " + what)
+        raise UsageError(path + ": can't be read" + reason(failure.errno) + "; accepted: " + what)
     if any(octet > 126 or (octet < 32 and octet != 10) for octet in data):
         raise UsageError(path + ": not plain ASCII; accepted: " + what)
     return data.decode()

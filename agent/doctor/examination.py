@@ -4,6 +4,7 @@
 from agent import canonical
 from agent.doctor import device, grounds, ruleset, tracking, uplink, verdict
 from agent.doctor.catalogue import NOTE
+from agent.runtime.libc import reason
 
 
 def deferred(gateway: "Gateway") -> "Iterator[Finding]":
@@ -54,7 +55,7 @@ def repair(gateway: "Gateway", findings: "list[Finding]") -> "list[dict[str, Any
             with open(gateway.proc + "/sys/" + name, "w") as file:
                 file.write(str(value) + "\n")
         except OSError as failure:
-            repairs.append({"id": finding.name, "done": False, "what": setting + " was refused (errno " + str(failure.errno) + ")"})
+            repairs.append({"id": finding.name, "done": False, "what": setting + " was refused" + reason(failure.errno)})
         else:
             repairs.append({"id": finding.name, "done": True, "what": "set " + setting + " until the next boot"})
     return repairs

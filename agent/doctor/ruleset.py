@@ -11,6 +11,7 @@ from agent.capture.netlink import Malformed, attributes
 from agent.doctor import tracking
 from agent.doctor.catalogue import Finding
 from agent.runtime import sockets
+from agent.runtime.libc import reason
 
 _NFTABLES = 10 << 8
 _GET_RULE, _GET_OBJECT, _GET_FLOWTABLE = _NFTABLES | 7, _NFTABLES | 19, _NFTABLES | 23
@@ -33,7 +34,7 @@ def rules(gateway: "Gateway") -> "Iterator[Finding]":
         fullcone = FULLCONE in expressions(gateway)
     except OSError as failure:
         if failure.errno != _NO_NFTABLES:
-            yield Finding("ruleset", "the nftables ruleset can't be read (errno " + str(failure.errno) + ")")
+            yield Finding("ruleset", "the nftables ruleset can't be read" + reason(failure.errno))
         return
     except Malformed:
         yield Finding("ruleset", "the kernel's answer about the nftables ruleset contradicts itself")

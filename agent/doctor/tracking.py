@@ -9,7 +9,7 @@ import struct
 
 from agent.doctor.catalogue import Finding
 from agent.runtime import sockets
-from agent.runtime.libc import LIBC, int32
+from agent.runtime.libc import LIBC, int32, reason
 
 _SYSCTL = "net/netfilter/nf_conntrack_"
 ENTRY = 320  # octets of kernel memory that one connection takes, with its extensions
@@ -60,7 +60,7 @@ def receive_buffer(gateway: "Gateway") -> "Iterator[Finding]":
     try:
         descriptor = sockets.netlink(sockets.NETLINK_NETFILTER, 0, gateway.receive_buffer)
     except OSError as failure:
-        yield Finding("conntrack", "the kernel gives no socket for connection tracking (errno " + str(failure.errno) + ")")
+        yield Finding("conntrack", "the kernel gives no socket for connection tracking" + reason(failure.errno))
         return
     size, length = bytearray(4), bytearray(int32(4))
     try:

@@ -48,6 +48,9 @@ def place_of(failure: BaseException) -> str:
     return place
 
 
+strerror = os.strerror
+
+
 def library(name: str | None) -> ctypes.CDLL:
     """Open a shared library by file name, None for what the process already holds; OSError where it is absent."""
     return ctypes.CDLL(name, use_errno=True)

@@ -157,6 +157,12 @@ halves = native.halves
 last_error = native.last_error
 
 
+def reason(number: "int | None") -> str:
+    """Return what an errno means in the C library's own words, as " (no space left on device)"."""
+    text = native.strerror(number or 5)  # EIO: an interpreter's own OSError has none
+    return " (" + text[0].lower() + text[1:] + ")"
+
+
 def int32(value: int) -> bytes:
     """Return a C int in this host's order."""
     return struct.pack("i", value)

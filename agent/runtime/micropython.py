@@ -150,6 +150,7 @@ except AttributeError:
     _gettime, _fields = function(_libc, "i", "clock_gettime", "ip"), "ll"
 _timespec = bytearray(16)
 _recv = function(_libc, "i", "recv", "ipzi")
+strerror = function(_libc, "s", "strerror", "i")
 
 
 def names(path: str) -> "Iterator[str]":

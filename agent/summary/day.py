@@ -8,6 +8,7 @@ counted hour.
 """
 
 from agent.forward import messages, moments
+from agent.runtime.libc import reason
 from agent.summary.metrics import DAY, METRICS, QUARTERS, scale
 
 SHIFT = 10800
@@ -132,7 +133,7 @@ class AgentDay:
         try:
             self._published.put(terminals.day, metric.place + slot, text)
         except OSError as failure:
-            self._log("summary: a message can't be shown here (errno " + str(failure.errno) + ")")
+            self._log("summary: a message can't be shown here" + reason(failure.errno))
 
 
 TYPE_CHECKING = False

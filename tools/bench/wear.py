@@ -200,7 +200,7 @@ class _Gateway(stage.Stage):
         blocks.covers = covering
 
     def log(self, text: str) -> None:
-        if "errno" in text:  # the model can't do what a flash can: the figures would be wrong
+        if "flash refuse" in text or "can't be written" in text:  # the model can't do what a flash can: the figures would be wrong
             raise RuntimeError(f"wear: {text}")
 
     def _report(self, true: int, length: int) -> None:  # noqa: ARG002 (the stage's)
