@@ -39,6 +39,7 @@ CONFIRMATION = 660  # seconds between two confirmations of the time
 SLOT = 3600 + 900  # seconds after which the slot that was open has been published, whatever its moment
 CLOSED = 600  # seconds after which every segment that was open is closed
 HEALTH = 300  # seconds from one health message to the next
+SOON = 30  # seconds in which both daemons have looked at what a jump of the clock made due
 MOST = 5 * (LAST_PORT - FIRST_PORT)
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 KEYS_HEADER = 64  # octets of the key ring file before its first slot
@@ -50,7 +51,8 @@ class Lab:
 
     `variant` breaks a daemon on purpose; `trace` names the daemons that strace follows. The steps (`start`, `confirm_time`,
     `traffic`, `settle`, `jump`, ...) are the caller's to order. The daemons' clocks begin as much behind the kernel's as
-    confirming the time takes, so that traffic comes when the two agree, as on a device.
+    confirming the time takes, so that traffic comes when the two agree, as on a device; where none comes they may be `ahead` by
+    so many seconds, to be of a certain time of day.
     """
 
     def __init__(
@@ -60,8 +62,9 @@ class Lab:
         terminals: int = 5,
         variant: str | None = None,
         trace: tuple[str, ...] = (),
+        ahead: int = 0,
     ) -> None:
-        self.network, self.canary = Network(terminals), Canary()
+        self.network, self.canary, self._ahead = Network(terminals), Canary(), ahead
         self.acts: list[dict] = []
         self._interpreter, self._variant, self._trace = interpreter, variant, trace
         self._first_port = FIRST_PORT
@@ -80,7 +83,7 @@ class Lab:
             self.broker = Broker(self.network, self.folder)
             stack.callback(self.broker.stop)
             self.broker.start()
-            self.device = Device(self.network, self.folder, self._interpreter, LIFETIME, -CONFIRMATION)
+            self.device = Device(self.network, self.folder, self._interpreter, LIFETIME, self._ahead - CONFIRMATION)
             stack.callback(self.device.close)
             self._serve()
             self._made = stack.pop_all()
@@ -181,8 +184,9 @@ class Lab:
         return self.broker.on("/summary/arrivals")
 
     def due(self) -> dict[str, bytes]:
-        """Return the spooled messages whose time has come; a slot that has only just closed waits for its moment."""
-        return {name: text for name, text in self.device.spool().items() if due(name) * SECOND <= self.now()[0]}
+        """Return the spooled `arrivals` whose time had come before the forwarder could see them, so that it sends them at once."""
+        late = self.now()[0] - SOON * SECOND
+        return {name: text for name, text in self.device.spool().items() if "-arrivals-" in name and due(name) * SECOND <= late}
 
     def wait_for_arrivals(self) -> Message:
         """Jump over the open slot and wait for its message."""

@@ -58,18 +58,27 @@ def _log_mac(_root: str) -> None:
 
 
 def _keep_destination(root: str) -> None:
-    """Copy what a message says about the original direction, destination included, to a file (L34-VI-1)."""
-    from agent.capture.connections import Decoder
+    """Copy every message about a connection that ended, destination included, to a file (L34-VI-1)."""
 
-    def make(feed: "Any") -> "Any":
-        def keep(self: "Any", buffer: bytearray, length: int, sink: "Any") -> None:
-            with open(root + "/var/run/oubli/live/notes", "ab") as file:
-                file.write(bytes(buffer[:length]))
-            feed(self, buffer, length, sink)
+    def make(more: "Any") -> "Any":
+        def keep(self: "Any", limit: int) -> int:
+            size: int = more(self, limit)
+            if size > 0:
+                with open(root + "/var/run/oubli/live/notes", "ab") as file:
+                    for number, octets in enumerate([size] + list(reversed(self.sizes))):
+                        file.write(bytes(self.view[number * native.SLOT : number * native.SLOT + octets]))
+            return size
 
         return keep
 
-    _swap(Decoder, "feed", make)
+    _swap(sockets.Inbox, "more", make)
+
+
+def _plainly() -> None:
+    """Let each connection go through the rooms, one after the other: the straight way would pass by what is broken there."""
+    from agent.recorder import Recorder
+
+    _swap(Recorder, "_plain", lambda _: lambda _self: True)
 
 
 def _stop_is_end(_root: str) -> None:
@@ -77,6 +86,7 @@ def _stop_is_end(_root: str) -> None:
     from agent.capture.timeouts import Timeouts
 
     _swap(Timeouts, "end", lambda _: lambda _self, connection: connection.stop)
+    _plainly()
 
 
 def _on_connection(change: "Callable[[Connection, int], Any]") -> None:
@@ -95,8 +105,7 @@ def _on_connection(change: "Callable[[Connection, int], Any]") -> None:
         return take
 
     _swap(Recorder, "_connection", make)
-    # Each goes through the rooms then: the straight way would pass this by.
-    _swap(Recorder, "_plain", lambda _: lambda _self: True)
+    _plainly()
 
 
 def _lose_one(_root: str) -> None:
@@ -141,9 +150,18 @@ def _forget_nothing(_root: str) -> None:
 
 def _draw_again(_root: str) -> None:
     """Draw a slot's noise anew each second: averages give the truth away (ANON-5)."""
+    from agent.summary.day import AgentDay
     from agent.summary.terminals import Terminals
 
-    _swap(Terminals, "drawn", lambda _: lambda _self, _cell: False)
+    def make(tick: "Any") -> "Any":
+        def anew(self: "Any", wall: int, monotonic: int, *, trusted: bool) -> None:
+            self._done = 0  # nothing that has closed is drawn as yet
+            tick(self, wall, monotonic, trusted=trusted)
+
+        return anew
+
+    _swap(AgentDay, "tick", make)
+    _swap(Terminals, "drawn", lambda _: lambda _self, _place: False)
 
 
 def _edit_messages(_root: str) -> None:
