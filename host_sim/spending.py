@@ -3,7 +3,8 @@
 
 A history is drawn from its seed: cuts of power at any write to flash, one more while the next boot recovers, forged NTP before and
 after a boot, clocks back by a minute, an hour, a week, forward by as much, steps by root, restarts of the process, forty boots a
-day. Terminals come all the while. The recorder is the real one; its flash is `host_sim.flash`, whose every remnant is kept.
+day. Terminals come all the while. The recorder is the real one; its flash is `host_sim.flash`, whose every remnant is kept. What the
+recorder draws comes from the seed too: the same seed is the same history.
 
 The auditor believes no ledger. It notes each draw by the start that it belongs to (the day's key tells starts apart), and reads every
 message that ever lay on flash, torn and removed ones too:
@@ -26,6 +27,7 @@ from typing import Any
 from agent import config as configuration
 from agent.recorder import Recorder
 from agent.runtime import files, memory
+from agent.runtime.libc import native
 from agent.summary.day import AgentDay
 from agent.summary.metrics import METRICS, Metric
 from agent.summary.noise import Sampler
@@ -80,6 +82,8 @@ class History:
 
     def __init__(self, seed: int, folder: Path) -> None:
         self.seed, self.folder, self.draw = seed, folder, Random(seed)
+        # The agent's own draws: none of them moves what comes later.
+        self.octets = Random(f"octets {seed}").randbytes
         (folder / "config").write_text("config gateway\n option id 'aaaaaaaaaaaaaaaa'\nconfig summary\n option rows '64'\n")
         self.config = configuration.load(str(folder / "config"))
         self.flash = Flash(Dice(seed), prefix=f"{folder}/srv/oubli")
@@ -155,12 +159,17 @@ class History:
         self.mount()
         self.recorder = Recorder.__new__(Recorder)
         Recorder.__init__(
-            self.recorder, self.config, str(self.folder), self.time, sampler=Sampler(self.draw.randbytes), log=lambda _: None,
-            sysctl={"events": 1, "acct": 1, "timestamp": 1}.get,
+            self.recorder, self.config, str(self.folder), self.time, sampler=Sampler(self.octets), log=lambda _: None,
+            sysctl={"events": 1, "acct": 1, "timestamp": 1}.get, random=self.octets,
         )  # fmt: skip
+        self.recorder._sodium.random = self.fill  # noqa: SLF001 (keys of days and segments, drawn straight into memory)
         self.recorder._day._publish = self.noting(self.recorder._day)  # noqa: SLF001 (the auditor stands beside each draw)
         message = kernel.link("lan")
         self.recorder.neighbour(message, len(message))
+
+    def fill(self, address: int, size: int) -> None:
+        """Fill memory with random octets, as agent.runtime.sodium does."""
+        native.buffer_at(address, size)[:] = self.octets(size)
 
     def noting(self, day: AgentDay) -> Callable[[Metric, int], None]:
         """Return the draw of a message, noted first."""

@@ -26,6 +26,15 @@ def test_no_history_of_power_and_time_spends_more_than_the_ceiling_or_draws_a_ce
     assert sum(len(starts) > 1 for history in histories for starts in history.drawn.values())
 
 
+def test_the_same_seed_is_the_same_history(memory):
+    """To the octet on flash: what the recorder draws comes from the seed too."""
+    seen = [spending.live(9, memory / "device") for _ in range(2)]
+    assert seen[0].cells
+    assert seen[0].cells == seen[1].cells
+    assert seen[0].drawn == seen[1].drawn
+    assert seen[0].flash.remnants == seen[1].flash.remnants
+
+
 def free_boots(patch):
     """Let a further start of a day cost nothing."""
     start = Ledger.start
@@ -78,13 +87,14 @@ def no_marks(patch):
     patch.setattr(AgentDay, "__init__", begun)
 
 
-BROKEN = {  # and the first history that shows it
-    "boot for free": (free_boots, "thousandths of epsilon were drawn for", 30),
-    "days without a token": (free_days, "agent-days in", 0),
+BROKEN = {  # and the first history that shows it; of 300 did 12, 87, 45, 7 and 27
+    "boot for free": (free_boots, "thousandths of epsilon were drawn for", 9),
+    "days without a token": (free_days, "agent-days in", 1),
     "spent in memory": (spent_in_memory, "thousandths of epsilon were drawn for|two outcomes of", 4),
-    "slots come again": (slots_come_again, "two outcomes of", 26),
-    "no marks": (no_marks, "two outcomes of", 26),
+    "slots come again": (slots_come_again, "two outcomes of", 107),
+    "no marks": (no_marks, "two outcomes of", 6),
 }
+MOST = 600  # histories in which even the rarest shows, with a chance of 1 in 10^6 that it doesn't, where a change makes others of them
 
 
 @pytest.mark.parametrize("name", BROKEN)
@@ -93,4 +103,4 @@ def test_an_agent_that_is_careless_with_its_budget_is_caught(memory, monkeypatch
     broken, said, first = BROKEN[name]
     broken(monkeypatch)
     with pytest.raises(spending.SpendingError, match=said):
-        lives(memory, range(first, first + 100))
+        lives(memory, range(first, first + MOST))
