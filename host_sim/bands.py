@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How often the defined truth lies in the printed 95 % band: a recorder's own days, with its own noise (ANON-3).
+"""How often the defined truth lies in the printed 95 % band: a recorder's own days, with its own noise, from a seed (ANON-3).
 
 The truth is the world's count (`host_sim.truth.Daily`: ANON-2's second column at the moment the recorder learns of a terminal), made
 without the agent; a cell whose truth hangs on the day's lot of classes is left out.
@@ -10,6 +10,7 @@ import time
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from random import Random
 from typing import Any
 
 from agent.summary.metrics import METRICS
@@ -32,7 +33,7 @@ def day(seed: int, folder: Path) -> "Counter[tuple[str, bool]]":
         arrivals[sign.at // HOUR] += truth.add(record, OPENS * SECOND, OPENS * SECOND)
     expected = {"arrivals": [(count, count) for count in arrivals], **truth.cells()}
     held: Counter[tuple[str, bool]] = Counter()
-    for name, text in Device(folder, None, rows=256).play(signs).spool.items():
+    for name, text in Device(folder, None, rows=256, draws=Random(f"octets {seed}").randbytes).play(signs).spool.items():
         message, metric = json.loads(text), name.split("-")[1]
         pairs = expected[metric][message["slot"] :] if metric == "arrivals" else expected[metric]
         for value, (least, most) in zip(message["values"], pairs, strict=False):

@@ -6,6 +6,7 @@ given, so that two days differ in nothing but the terminal. In the place of the 
 """
 
 import json
+import os
 import shutil
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ from agent.summary.day import day_of
 from agent.summary.metrics import METRICS
 from agent.summary.noise import Sampler
 from host_sim import kernel
+from host_sim.draws import keys_from
 
 SECOND, HOUR, DAY = 10**9, 3600, 86400
 TODAY = day_of(1795000000)
@@ -122,7 +124,10 @@ class Witness:
 
 
 class Device:
-    """One device in a folder. `boot` and `restart` begin a recorder; `play` lets a day pass."""
+    """One device in a folder. `boot` and `restart` begin a recorder; `play` lets a day pass.
+
+    `draws` gives the octets that keys, and noise without a `sampler`, are made of: the system's where it is None.
+    """
 
     def __init__(
         self,
@@ -134,8 +139,9 @@ class Device:
         security: str = "option enabled '0'",
         *,
         forwards: bool = False,
+        draws: Callable[[int], bytes] | None = None,
     ) -> None:
-        self.root, self.sampler, self.key, self._forwards = root, sampler, key, forwards
+        self.root, self.sampler, self.key, self._forwards, self._draws = root, sampler, key, forwards, draws
         shutil.rmtree(root, ignore_errors=True)
         root.mkdir(parents=True)
         path = root / "config"
@@ -161,8 +167,10 @@ class Device:
         """Begin a process of the same boot; its clock is trusted ten minutes later."""
         self.time.second = second
         log = self.seen.log.append
-        sampler = self.sampler() if self.sampler else None
+        sampler = self.sampler() if self.sampler else Sampler(self._draws or os.urandom)
         self.recorder = Recorder(self.config, str(self.root), self.time, sampler=sampler, log=log, sysctl=ACCOUNTING.get, random=bytes)
+        if self._draws:
+            keys_from(self.recorder, self._draws)
         for message in (
             kernel.link("lan"),
             kernel.address(b"\x0a\x14\0\1", 16),

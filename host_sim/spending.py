@@ -27,11 +27,11 @@ from typing import Any
 from agent import config as configuration
 from agent.recorder import Recorder
 from agent.runtime import files, memory
-from agent.runtime.libc import native
 from agent.summary.day import AgentDay
 from agent.summary.metrics import METRICS, Metric
 from agent.summary.noise import Sampler
 from host_sim import kernel
+from host_sim.draws import keys_from
 from host_sim.flash import Dice, Flash, PowerCut
 from host_sim.scratch import scratch
 
@@ -162,14 +162,10 @@ class History:
             self.recorder, self.config, str(self.folder), self.time, sampler=Sampler(self.octets), log=lambda _: None,
             sysctl={"events": 1, "acct": 1, "timestamp": 1}.get, random=self.octets,
         )  # fmt: skip
-        self.recorder._sodium.random = self.fill  # noqa: SLF001 (keys of days and segments, drawn straight into memory)
+        keys_from(self.recorder, self.octets)
         self.recorder._day._publish = self.noting(self.recorder._day)  # noqa: SLF001 (the auditor stands beside each draw)
         message = kernel.link("lan")
         self.recorder.neighbour(message, len(message))
-
-    def fill(self, address: int, size: int) -> None:
-        """Fill memory with random octets, as agent.runtime.sodium does."""
-        native.buffer_at(address, size)[:] = self.octets(size)
 
     def noting(self, day: AgentDay) -> Callable[[Metric, int], None]:
         """Return the draw of a message, noted first."""
