@@ -16,7 +16,7 @@ import typer
 from rich.console import Console
 
 from host_sim import scenario as scenarios
-from host_sim.commands import Program
+from host_sim.commands import Program, output
 from host_sim.interpreters import NoInterpreterError
 from host_sim.replay import ReplayError, replay
 from host_sim.replay import show as show_replay
@@ -37,7 +37,7 @@ app = typer.Typer(
 )
 
 Interpreter = Annotated[str, typer.Option(help="cpython, micropython, or a command line such as 'qemu-mips -L DIR micropython'.")]
-Json = Annotated[str | None, typer.Option("--json", metavar="FILE", help="Write the figures as JSON; - is standard output.")]
+Json = Annotated[str | None, output("--json", "FILE", "Write the figures as JSON; - is standard output.")]
 Seed = Annotated[int, typer.Option(min=0, help="Same seed, same world.")]
 Days = Annotated[int | None, typer.Option(min=1, max=400, help="Days with people; the scenario's own by default.")]
 
@@ -80,8 +80,8 @@ def run(
     seed: Seed = 1,
     days: Days = None,
     interpreter: Interpreter = "cpython",
-    report: Annotated[str | None, typer.Option(metavar="FILE.html", help="Write a page with plots that needs no network.")] = None,
-    record: Annotated[str | None, typer.Option(metavar="FILE.bin", help="Keep the kernel's datagrams, for `replay`.")] = None,
+    report: Annotated[str | None, output("--report", "FILE.html", "Write a page with plots that needs no network.")] = None,
+    record: Annotated[str | None, output("--record", "FILE.bin", "Keep the kernel's datagrams, for `replay`.")] = None,
     until: Annotated[int | None, typer.Option(min=1, metavar="STEP", help="End after so many of the auditor's steps.")] = None,
     json_file: Json = None,
 ) -> None:
@@ -92,8 +92,6 @@ def run(
 
     console = Console(stderr=json_file == "-")
     console.width = min(console.width, WIDTH) if console.is_terminal else WIDTH
-    for option, target in (("--json", json_file), ("--report", report), ("--record", record)):
-        _program.reserve(option, target)
     try:
         outcome = _simulate(scenarios.load(name), seed, days, interpreter, console, until, record)
     except (scenarios.ScenarioError, NoInterpreterError, BrokerError) as failure:
@@ -177,7 +175,6 @@ def mutants(
     for name in only or ():
         if name not in known:
             _program.refuse(f"--only: {name!r} isn't known; accepted: {', '.join(known)}")
-    _program.reserve("--json", json_file)
     chosen = [one for one in breakages.MUTANTS if not only or one.name in only]
     console = Console(stderr=json_file == "-")
     console.width = min(console.width, WIDTH) if console.is_terminal else WIDTH
@@ -204,14 +201,12 @@ def mutants(
 def people(
     name: Annotated[str, typer.Argument(help="A name of `list`, or a TOML file.")] = "cafe-day",
     seed: Seed = 1,
-    report: Annotated[str | None, typer.Option(metavar="FILE.html", help="Write a page with plots that needs no network.")] = None,
+    report: Annotated[str | None, output("--report", "FILE.html", "Write a page with plots that needs no network.")] = None,
     json_file: Json = None,
 ) -> None:
     """Who comes, how long they stay, what they do: as drawn, beside what published studies measured."""
     from host_sim.people_report import page  # noqa: PLC0415 (matplotlib takes a second)
 
-    for option, target in (("--json", json_file), ("--report", report)):
-        _program.reserve(option, target)
     try:
         text, rows = page(scenarios.load(name), seed)
     except scenarios.ScenarioError as failure:
@@ -242,7 +237,6 @@ def fleet(
     from host_sim import fleet as gateways_of  # noqa: PLC0415
     from host_sim.show import fleet_table  # noqa: PLC0415
 
-    _program.reserve("--json", json_file)
     if ca and not broker:
         _program.refuse("--ca: there is no --broker that it vouches for; accepted: with --broker mqtts://host:port")
     console = Console(stderr=json_file == "-")
@@ -266,7 +260,7 @@ def fleet(
 def lab(
     connections: Annotated[int, typer.Option(min=1, help="Connections that the client makes.")] = 2000,
     interpreter: Interpreter = "cpython",
-    record: Annotated[str | None, typer.Option(metavar="FILE.bin", help="Keep the kernel's datagrams, for `replay`.")] = None,
+    record: Annotated[str | None, output("--record", "FILE.bin", "Keep the kernel's datagrams, for `replay`.")] = None,
     port_blocks: Annotated[bool, typer.Option("--port-blocks", help="Terminals behind one address, told apart by leases' rows.")] = False,
     terminals: Annotated[int | None, typer.Option(min=1, max=700, help="With --port-blocks: how many; 300 without.")] = None,
     json_file: Json = None,
@@ -276,8 +270,6 @@ def lab(
         _program.refuse("--terminals: only --port-blocks has more than five; accepted: with --port-blocks")
     if port_blocks and record:
         _program.refuse("--record: nothing is recorded with --port-blocks; accepted: without --port-blocks")
-    for option, target in (("--json", json_file), ("--record", record)):
-        _program.reserve(option, target)
     if port_blocks:
         from host_sim.lab_blocks import command  # noqa: PLC0415
 

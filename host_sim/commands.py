@@ -18,6 +18,45 @@ from typer.core import TyperCommand, TyperGroup
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
+class OutputError(Exception):
+    """What is asked for can't be written; `args[0]` is the one line to show."""
+
+
+def output(option: str, metavar: str, text: str) -> Any:  # noqa: ANN401 (typer's own)
+    """Return an option that names what is written, a FILE or a folder: refused before anything is done, not after it.
+
+    `-` is standard output where it is --json.
+    """
+
+    def check(target: str | Path | None) -> str | Path | None:
+        if target is None or (target == "-" and option == "--json"):
+            return target
+        if str(target) == "-":
+            raise OutputError(f"{option}: -: isn't standard output here; accepted: a {'folder' if metavar == 'DIR' else 'file'}")
+        if metavar.startswith("FILE"):
+            _try(option, Path(target))
+        return target
+
+    return typer.Option(option, metavar=metavar, help=text, callback=check)
+
+
+def _try(option: str, path: Path) -> None:
+    if path.is_fifo():
+        return  # who reads there would take this for the end
+    try:
+        new = not path.exists()
+        path.open("ab").close()
+        if new:
+            path.unlink()  # nothing half-written where the run fails
+    except OSError as failure:
+        raise _unwritable(option, path, failure) from None
+
+
+def _unwritable(option: str, target: str | Path, failure: OSError) -> OutputError:
+    accepted = "a file, or -" if option == "--json" else "a file"
+    return OutputError(f"{option}: {target}: can't be written ({failure.strerror}); accepted: {accepted}")
+
+
 class Program:
     """One command by its name, such as oubli-sim: `group` is for one that has verbs, `command` for one that has none."""
 
@@ -56,6 +95,9 @@ class Program:
         except typer.Abort:
             self.tell("nothing was typed; accepted: what was asked for")
             status = 2
+        except OutputError as failure:
+            self.tell(str(failure))
+            status = 2
         except OSError as failure:
             self.tell(f"{failure.filename or 'standard output, or a file beside it'}: {failure.strerror}; accepted: one that can be used")
             status = 2
@@ -72,19 +114,6 @@ class Program:
         self.tell(text)
         raise typer.Exit(status)
 
-    def reserve(self, option: str, target: str | None) -> None:
-        """Say before a long run, not after it, that what an option asks for can't be written."""
-        if target in {None, "-"} and (target is None or option == "--json"):
-            return
-        path = Path(str(target))
-        try:
-            new = not path.exists()
-            path.open("ab").close()
-            if new:
-                path.unlink()  # nothing half-written where the run fails
-        except OSError as failure:
-            self._refuse(option, str(target), failure)
-
     def write(self, text: str, target: str, option: str = "--json") -> None:
         """Write what an option asks for, all of it or nothing; `-` is standard output where it is --json."""
         if target == "-" and option == "--json":
@@ -96,13 +125,9 @@ class Program:
                 try:
                     file.write(text)
                     file.flush()
-                except OSError:
+                except BaseException:
                     if path.is_file():
                         path.unlink()
                     raise
         except OSError as failure:
-            self._refuse(option, target, failure)
-
-    def _refuse(self, option: str, target: str, failure: OSError) -> NoReturn:
-        accepted = "a file, or -" if option == "--json" else "a file"
-        self.refuse(f"{option}: {target}: can't be written ({failure.strerror}); accepted: {accepted}")
+            raise _unwritable(option, target, failure) from None

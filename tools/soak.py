@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from host_sim import attack, bands, histories, instants, kills, rounds, spending
-from host_sim.commands import Program
+from host_sim.commands import Program, output
 from host_sim.interpreters import NAMES, ROOT, NoInterpreterError
 from tools.bench import machine
 from tools.fuzz import capture
@@ -72,13 +72,12 @@ def main(
     room: Annotated[list[str] | None, typer.Option(help=f"Only this room; may be given again: {', '.join(ROOMS)}.")] = None,
     hours: Annotated[float, typer.Option(min=0, help="How long, for all rooms together.")] = 1,
     seed: Annotated[int | None, typer.Option(min=0, help="What everything is drawn from; another one each time.")] = None,
-    json_file: Annotated[str, typer.Option("--json", metavar="FILE", help="Where the figures go; - is standard output.")] = "-",
+    json_file: Annotated[str, output("--json", "FILE", "Where the figures go; - is standard output.")] = "-",
 ) -> None:
     """Tries what takes hours: fuzzes, lives histories of clocks, attacks the figures, simulates venues. Exit 1 with findings."""
     for name in room or ():
         if name not in ROOMS:
             _program.refuse(f"--room: {name!r} isn't known; accepted: {', '.join(ROOMS)}")
-    _program.reserve("--json", json_file)
     names = [name for name in ROOMS if not room or name in room]
     seed = secrets.randbits(32) if seed is None else seed
     result: dict[str, Any] = {"commit": _commit(), "seed": seed, "python": sys.version.split()[0], "rooms": {}}

@@ -67,6 +67,7 @@ REFUSED = {
     "No such file": ("import", "/nowhere/x"),
     "line 1: no message": ("import", "LICENSE"),
     "GATEWAY: 'x'": ("verify", "x"),
+    "none.sqlite: there is no store": ("verify", "--db", "sqlite:///none.sqlite"),
     "the password": ("password",),
     "--prefix": ("discovery", "--prefix", "a/#"),
     "nothing to enrol": ("enrol",),
@@ -138,6 +139,13 @@ def test_a_file_that_is_half_an_export_is_refused(sqlite, tmp_path):
     for name, octets in (("cut.parquet", b"PAR1 and no more"), ("cut.csv", b"gateway,metric\nx,y\n")):
         (tmp_path / name).write_bytes(octets)
         assert "not what `export` writes" in fleet(sqlite, "import", tmp_path / name, status=2).stderr
+
+
+def test_an_empty_store_has_nothing_to_verify(sqlite):
+    """Exit 1: who asks by a script would take 0 for every log being whole."""
+    done = fleet(sqlite, "verify", status=1)
+    assert (done.stdout, done.stderr) == ("", "oubli-fleet: there is nothing to verify: no gateway has spoken yet\n")
+    assert fleet(sqlite, "verify", "--json", "-", status=1).stdout == "[]\n"
 
 
 def test_verify_says_whose_audit_log_was_cut(sqlite):

@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from host_sim.commands import Program
+from host_sim.commands import Program, output
 from host_sim.interpreters import NAMES
 from host_sim.lab_network import LabError
 from tools.bench import capture as captures
@@ -39,8 +39,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-Json = Annotated[str | None, typer.Option("--json", metavar="FILE", help="Write the figures as JSON; - is standard output.")]
-Page = Annotated[str | None, typer.Option("--report", metavar="FILE.html", help="Write a page with plots; it loads nothing.")]
+Json = Annotated[str | None, output("--json", "FILE", "Write the figures as JSON; - is standard output.")]
+Page = Annotated[str | None, output("--report", "FILE.html", "Write a page with plots; it loads nothing.")]
 Rounds = Annotated[int | None, typer.Option(min=1, help="How often everything is measured.")]
 Quick = Annotated[bool, typer.Option("--quick", help="Fewer rounds and smaller sizes.")]
 Install = Annotated[bool, typer.Option("--install", help="First install the peers that are missing, through apt (root).")]
@@ -79,8 +79,6 @@ class Output(NamedTuple):
 
 def _run(name: str, output: Output, measure: Callable[[Tell], dict[str, Any]]) -> dict[str, Any]:
     """Measure, print the tables, write JSON and page; every failure is one line, and so is a loss that was found (exit 1)."""
-    _program.reserve("--json", output.json_file)
-    _program.reserve("--report", output.page)
     console = _console(output.json_file)
     described = machine.describe()  # its load, before it is ours
     try:

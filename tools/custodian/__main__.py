@@ -14,7 +14,7 @@ from nacl.signing import VerifyKey
 from rich.console import Console
 from rich.table import Table
 
-from host_sim.commands import Program
+from host_sim.commands import Program, output
 from tools.custodian import bundles, desk, records, segments
 from tools.custodian.store import AHEAD, PURPOSES, Store, StoreError
 
@@ -35,7 +35,7 @@ Secret = Annotated[
     Path | None,
     typer.Option("--passphrase-file", metavar="FILE", help=f"Its first line is the passphrase (or ${ENVIRONMENT}).", envvar=ENVIRONMENT),
 ]
-Json = Annotated[str | None, typer.Option("--json", metavar="FILE", help="Write the result as JSON; - is standard output.")]
+Json = Annotated[str | None, output("--json", "FILE", "Write the result as JSON; - is standard output.")]
 
 
 def passphrase(file: Path | None, *, new: bool = False) -> bytes:
@@ -101,14 +101,13 @@ def new(store: Folder, secret: Secret = None) -> None:
 @app.command()
 def bundle(
     store: Folder,
-    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="Where the bundle goes.")],
+    out: Annotated[Path, output("--out", "FILE", "Where the bundle goes.")],
     lifetime: Annotated[list[str], typer.Option(help="PURPOSE=DAYS: how long that purpose's records are kept; once for each.")],
     begin: Annotated[str | None, typer.Option("--from", metavar="DATE", help="First day (default: today, UTC).")] = None,
     days: Annotated[int, typer.Option(min=1, max=AHEAD + 1, help="How many days.")] = AHEAD,
     secret: Secret = None,
 ) -> None:
     """Makes a day's key for each purpose and day, and signs the public halves for `oubli bundle install`."""
-    _program.reserve("--out", str(out))
     with _one_line():
         data = _open(store, secret).bundle(_day(begin), days, _lifetimes(lifetime))
         beside = out.with_name(f".{out.name}.new")

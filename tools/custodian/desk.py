@@ -15,19 +15,19 @@ import typer
 from nacl.public import PublicKey
 from rich.console import Console
 
-from host_sim.commands import Program
+from host_sim.commands import Program, output
 from tools.custodian import agents, answers, freezes, handovers, register
 from tools.custodian.agents import AgentError
 from tools.custodian.handovers import HandoverError
 from tools.custodian.store import Store, StoreError
 
-Json = Annotated[str | None, typer.Option("--json", metavar="FILE", help="Write what was done as JSON; - is standard output.")]
+Json = Annotated[str | None, output("--json", "FILE", "Write what was done as JSON; - is standard output.")]
 Secret = Annotated[Path | None, typer.Option("--passphrase-file", metavar="FILE", help="Its first line is the passphrase; else asked.")]
 Folder = Annotated[Path, typer.Option("--store", metavar="DIR", help="The key store.", envvar="OUBLI_CUSTODIAN_STORE")]
 Agents = Annotated[Path, typer.Option("--agents", metavar="FILE", help="The qualified agents' public keys: lines HEX NAME.")]
 Gateways = Annotated[Path, typer.Option("--gateways", metavar="FILE", help="The gateways' keys: lines of `oubli request identity`.")]
 Register = Annotated[Path, typer.Option("--register", metavar="FILE", help="The register of requests, appended to.")]
-Out = Annotated[Path, typer.Option("--out", metavar="PATH", help="A new folder or file.")]
+Out = Annotated[Path, output("--out", "PATH", "A new folder or file.")]
 Ask = Callable[..., bytes]  # gives the passphrase: from a file, else asked for; `new`: twice
 
 

@@ -15,7 +15,7 @@ from typing import Annotated
 
 import typer
 
-from host_sim.commands import Program
+from host_sim.commands import Program, output
 from tools.fleet import serve as serving
 from tools.fleet import site
 from tools.fleet.broker import BrokerError, secret
@@ -31,15 +31,15 @@ app = typer.Typer(
 Db = Annotated[
     str, typer.Option("--db", metavar="URL", envvar="OUBLI_FLEET_DB", help="sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME.")
 ]
-Json = Annotated[str | None, typer.Option("--json", metavar="FILE", help="Write the answer as JSON; - is standard output.")]
+Json = Annotated[str | None, output("--json", "FILE", "Write the answer as JSON; - is standard output.")]
 HERE = "sqlite:///oubli-fleet.sqlite"
 OPERATOR = "operator"
 
 
-def _open(db: str, **how: object) -> None:
+def _open(db: str, *, new: bool = True, **how: object) -> None:
     try:
         site.configure(db, **how)  # type: ignore[arg-type]  # hosts and secure
-        site.open_store()
+        site.open_store(new=new)
     except site.StoreError as failure:
         _program.refuse(str(failure))
 
@@ -177,7 +177,7 @@ def watch(
     json_file: Json = None,
 ) -> None:
     """Show in the terminal how the gateways stand, the worst first; with --json: once, as JSON."""
-    _open(db)
+    _open(db, new=False)
     from rich.console import Console
     from rich.live import Live
 
@@ -219,7 +219,7 @@ def export(
     if str(target) == "-" and form != "csv":
         _program.refuse("FILE: - with --format parquet; accepted: a file")
     first, last = _day(since, "--since", 0), _day(until, "--until", int(time.time()) // 86_400 + 1)
-    _open(db)
+    _open(db, new=False)
     from tools.fleet import files
 
     first = max(first, files.first_day(first))
@@ -266,8 +266,8 @@ def verify(
     db: Db = HERE,
     json_file: Json = None,
 ) -> None:
-    """Say of each gateway whether its audit log was cut, rewritten or forked, by all heads it ever showed; exit 1 if one was."""
-    _open(db)
+    """Say of each gateway whether its audit log was cut, rewritten or forked, by all heads it ever showed; exit 1 if so."""
+    _open(db, new=False)
     from tools.fleet import checkpoints
 
     found = checkpoints.verdicts(gateway)
@@ -280,6 +280,8 @@ def verify(
             typer.echo(f"{one['gateway']}  {', '.join(one['wrong']) or 'whole' if one['head'] else 'nothing shown yet'}")
             if one["head"]:
                 typer.echo(f"                  on the gateway: oubli log --verify --head {one['head']}")
+    if not found:
+        _program.refuse("there is nothing to verify: no gateway has spoken yet", 1)
     raise typer.Exit(1 if any(one["wrong"] for one in found) else 0)
 
 
@@ -291,7 +293,7 @@ def discovery(
     """Print Home Assistant's entities of every gateway as lines of TOPIC PAYLOAD, to be published retained."""
     if not prefix or any(sign in prefix for sign in "#+ \n\0"):
         _program.refuse("--prefix: no topic; accepted: a topic without wildcards or blanks")
-    _open(db)
+    _open(db, new=False)
     from tools.fleet.discovery import entities
     from tools.fleet.models import Gateway
 

@@ -131,10 +131,13 @@ def configure(url: str, *, hosts: Sequence[str] = LOOPBACK, secure: bool = False
     django.setup()
 
 
-def open_store() -> None:
-    """Bring the tables up to date; StoreError where the database can't be reached or isn't ours."""
+def open_store(*, new: bool = True) -> None:
+    """Bring the tables up to date; StoreError where the database can't be reached or isn't ours, or isn't there and mustn't be made."""
     from django.db.utils import Error
 
+    words = connections["default"].settings_dict
+    if not new and words["ENGINE"].endswith("sqlite3") and not Path(words["NAME"]).exists():
+        raise StoreError(f"--db: {words['NAME']}: there is no store; accepted: one that serve or import has made")
     try:
         call_command("migrate", verbosity=0, interactive=False)
         from tools.fleet.models import Setting

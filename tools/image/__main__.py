@@ -17,7 +17,7 @@ import typer
 from agent import BUILT
 from agent.config import ConfigError
 from agent.config import load as load_config
-from host_sim.commands import Program
+from host_sim.commands import Program, output
 from tools.package import apk, ipk
 from tools.package.board import BoardError, load
 from tools.package.contents import BuildError, check_size, cut, files
@@ -68,7 +68,7 @@ def image(
     configuration: Annotated[
         Path | None, typer.Option("--config", metavar="FILE", help="The operator's /etc/config/oubli, put into the image.")
     ] = None,
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Where to lay out what the builder takes.")] = Path("image"),
+    out: Annotated[Path, output("--out", "DIR", "Where to lay out what the builder takes.")] = Path("image"),
     add: Annotated[
         list[str] | None,
         typer.Option(metavar="NAME", help=f"{' or '.join(FURTHER)}; the first comes by itself where --config turns such a purpose on."),

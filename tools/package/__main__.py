@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from agent import BUILT
-from host_sim.commands import Program
+from host_sim.commands import Program, output
 from tools.package import apk, feed, ipk, signing
 from tools.package.board import Board, BoardError, load, names
 from tools.package.contents import BuildError, agent_sizes, by_room, check_size, cut, files
@@ -26,7 +26,7 @@ app = typer.Typer(
 )
 FORMATS = {"ipk": ipk, "apk": apk}
 AIM = 120_000  # octets of `oubli` installed, without the interpreter
-Json = Annotated[str | None, typer.Option("--json", metavar="FILE", help="Write it as JSON; - is standard output.")]
+Json = Annotated[str | None, output("--json", "FILE", "Write it as JSON; - is standard output.")]
 Keys = Annotated[Path | None, typer.Option("--keys", metavar="DIR", help="Folder with the feed's keys (see: keys).")]
 
 
@@ -74,7 +74,7 @@ def boards(json_file: Json = None) -> None:
 def build(
     board: Annotated[list[str], typer.Option(metavar="BOARD", help="A board's name, or all; may be given again.")],
     form: Annotated[list[str], typer.Option("--format", metavar="ipk|apk", help="What to build; may be given again.")],
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Where to; a folder a board.")] = Path("packages"),
+    out: Annotated[Path, output("--out", "DIR", "Where to; a folder a board.")] = Path("packages"),
     keys: Keys = None,
     json_file: Json = None,
 ) -> None:
