@@ -279,9 +279,7 @@ class _Reader:
         try:
             data = read_bounded(self.path, LIMIT)
         except OSError as failure:
-            if failure.errno == 27:
-                self.fail("file", "too large", "at most " + str(LIMIT) + " bytes")
-            self.fail("file", "can't be read" + reason(failure.errno), "a readable UCI file")
+            self.fail("file", "can't be read" + reason(failure.errno), "a UCI file of at most " + str(LIMIT) + " bytes")
         for at, octet in enumerate(data):
             if octet < 32 and octet not in b"\t\r\n":
                 self.line = data[:at].count(b"\n") + 1

@@ -90,7 +90,7 @@ def emergency(line: "Line") -> int:
         answer = line.ask("emergency where")
     if answer is None:
         return 1
-    where = ", ".join(answer["access_points"]) or "at none of them"
+    where = ", ".join(answer["access_points"]) or "none of them"
     lines = ["now at: " + where, "asked: " + str(answer["radios"]) + " access points; this covers " + answer["covers"]]
     line.show(
         answer, lines + ["open for " + str(answer["seconds_left"] // 60) + " min more; then, or at `emergency close`, it is overwritten"]

@@ -25,17 +25,18 @@ TEXTS: "dict[str, dict[str, str]]" = {
         "billing": "la facturation : identifiant, heures et volume de chaque session",
         "services": "les services auxquels vous avez consenti : heures et volumes des connexions de votre appareil",
         "location": "la localisation à laquelle vous avez consenti : la borne Wi-Fi utilisée, et quand",
-        "for": "pour",
-        "most": "au plus",
-        "own": "pour la durée de votre consentement, au plus",
+        "for": "- pour ",
+        "most": "au plus ",
+        "own": "pour la durée de votre consentement, au plus ",
         "volatile": "en mémoire vive, chiffré ; une coupure de courant l'efface",
         "custodian": "chiffré ; seul un tiers de confiance détient les clés et les détruit à l'échéance",
-        "basis": "base",
-        "recipients": "destinataires",
+        "basis": "base : ",
+        "recipients": "destinataires : ",
         "nobody": "aucun",
         "authorities": "autorités habilitées, sur demande signée par deux agents",
-        "duration": "durée",
-        "measures": "mesures",
+        "duration": "durée : ",
+        "measures": "mesures : ",
+        "then": " ; ",
     },
     "en": {
         "title": "Information on the Wi-Fi network",
@@ -54,17 +55,18 @@ TEXTS: "dict[str, dict[str, str]]" = {
         "billing": "billing: identifier, times and volume of each session",
         "services": "services that you consented to: times and volumes of your device's connections",
         "location": "location that you consented to: which access point was used, and when",
-        "for": "for",
-        "most": "at most",
-        "own": "as long as your consent, at most",
+        "for": "- for ",
+        "most": "at most ",
+        "own": "as long as your consent, at most ",
         "volatile": "in memory, encrypted; a power cut erases it",
         "custodian": "encrypted; only a trusted third party has the keys, and destroys them when the time is over",
-        "basis": "basis",
-        "recipients": "recipients",
+        "basis": "basis: ",
+        "recipients": "recipients: ",
         "nobody": "none",
         "authorities": "entitled authorities, on a request signed by two agents",
-        "duration": "duration",
-        "measures": "measures",
+        "duration": "duration: ",
+        "measures": "measures: ",
+        "then": "; ",
     },
 }
 _UNITS = {
@@ -91,8 +93,8 @@ def _time(seconds: int, language: str) -> str:
 def _long(row: "law.Purpose", config: "Config", language: str) -> str:
     seconds, text = article.lifetime(row, config), TEXTS[language]
     if row.custody == law.VOLATILE and not seconds:
-        return text["own"] + " " + _time(row.ceiling, language)
-    return text["most"] + " " + _time(seconds or row.ceiling, language)
+        return text["own"] + _time(row.ceiling, language)
+    return text["most"] + _time(seconds or row.ceiling, language)
 
 
 def lines(config: "Config", language: str) -> "list[str]":
@@ -101,8 +103,7 @@ def lines(config: "Config", language: str) -> "list[str]":
     rows = [law.purpose(name) for name in law.CONFIGURABLE if name in config.purposes]
     out = [text["title"], text["who"], "", text["rule"], text["kept"] if rows else text["none"]]
     out += [
-        "- " + text["for"] + " " + text[row.name] + "; " + _long(row, config, language) + " (" + _paragraph(row, language) + ")"
-        for row in rows
+        text["for"] + text[row.name] + text["then"] + _long(row, config, language) + " (" + _paragraph(row, language) + ")" for row in rows
     ]
     if config.metrics:
         out.append(text["sums"])
@@ -114,9 +115,9 @@ def lines(config: "Config", language: str) -> "list[str]":
         if row.grounds:
             basis += ", " + config.purposes[row.name].ground + ", " + config.purposes[row.name].reference
         recipients = text["authorities" if row.custody == law.CUSTODIAN else "nobody"]
-        parts = [text[row.name], text["people"], text["basis"] + ": " + basis, text["recipients"] + ": " + recipients]
-        parts += [text["duration"] + ": " + _long(row, config, language), text["measures"] + ": " + text[row.custody]]
-        out.append("- " + "; ".join(parts))
+        parts = [text[row.name], text["people"], text["basis"] + basis, text["recipients"] + recipients]
+        parts += [text["duration"] + _long(row, config, language), text["measures"] + text[row.custody]]
+        out.append("- " + text["then"].join(parts))
     if not rows:
         out.append(text["none"])
     return out

@@ -4,7 +4,6 @@
 Rooms are imported where they are used: a router's small heap holds the one verb that runs, not all of them.
 """
 
-import errno
 import os
 import sys
 
@@ -13,6 +12,7 @@ from agent.config import load
 from agent.paths import make_folders
 from agent.runtime import files, process
 from agent.runtime.clocks import DeviceTime
+from agent.runtime.libc import reason
 
 
 def recorder(line: "Line") -> int:
@@ -124,8 +124,7 @@ def log(line: "Line") -> int:
     try:
         list(files.names(line.paths.audit))
     except OSError as failure:
-        why = "not permitted for this user" if failure.errno == errno.EACCES else "there is none"
-        sys.stderr.write("oubli: no audit log at " + line.paths.audit + ": " + why + "\n")
+        sys.stderr.write("oubli: no audit log at " + line.paths.audit + reason(failure.errno) + "\n")
         return 1
     book = History(line.paths.audit, line.get("--head"))
     quiet = "--verify" in line

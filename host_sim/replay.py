@@ -28,10 +28,9 @@ def replay(recording: Path, interpreter: str) -> str:
 def show(line: str, console: Console) -> None:
     """Print a replay's figures for a person."""
     figures = json.loads(line)
-    kinds = ", ".join(f"{count} {name}" for name, count in figures["by_protocol"].items())
-    console.print(
-        f"{figures['connections']} connections ended: {kinds}; {figures['datagrams']} datagrams, {figures['malformed']} malformed"
-    )
+    kinds = ", ".join(f"{count:,} {name}" for name, count in figures["by_protocol"].items())
+    heard = f"{figures['datagrams']:,} datagrams, {figures['malformed']:,} malformed"
+    console.print(f"{figures['connections']:,} connections ended: {kinds}; {heard}", soft_wrap=True)
     table = Table(box=None, pad_edge=False)
     for heading in ("", "up", "down"):
         table.add_column(heading, justify="right" if heading else "left")

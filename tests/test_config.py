@@ -336,9 +336,9 @@ REFUSED: dict[
     "digits of another script": (GATEWAY + "config mqtt\n option port '\u0663'\n", ":4", NOT_ASCII, "comments"),
     "carriage return in a word": (GATEWAY + "config mqtt\n option host 'a\rb'\n", ":4", NOT_ASCII, "comments"),
     "terminal's control sequence": (GATEWAY + "config mqtt\n option '\x7f' 'x'\n", ":4", NOT_ASCII, "comments"),
-    "too large": (GATEWAY + "#" * 65536, "", "file: too large", "at most 65536 bytes"),
-    "missing": (None, "", r"file: can't be read \(no such file or directory\)", "a readable UCI file"),
-    "a folder": ("/", "", r"file: can't be read \(is a directory\)", "a readable UCI file"),
+    "too large": (GATEWAY + "#" * 65536, "", r"file: can't be read \(file too large\)", "a UCI file of at most 65536 bytes"),
+    "missing": (None, "", r"file: can't be read \(no such file or directory\)", "a UCI file of at most 65536 bytes"),
+    "a folder": ("/", "", r"file: can't be read \(is a directory\)", "a UCI file of at most 65536 bytes"),
 }
 
 

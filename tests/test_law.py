@@ -324,6 +324,7 @@ def test_every_purpose_has_its_words_in_both_languages(tmp_path):
         for name in law.CONFIGURABLE:
             assert told.count(words[name]) == 2
         assert "STAD, order 12/2026" in told
+        assert len(re.findall(r"(?<! )[;:] " if language == "fr" else r" [;:]", told)) == 0  # each language's own blanks
         assert words["consent"] in told
     assert "consent: on" in "\n".join(article.lines(read))
 

@@ -25,6 +25,7 @@ from agent import law
 from agent.dates import date, day_of
 from agent.runtime import files
 from agent.runtime import sodium as crypto
+from agent.runtime.libc import reason
 
 AHEAD = 35  # days
 LIMIT = 65536  # octets of a bundle
@@ -198,8 +199,7 @@ def install(file: str, folder: str, path: str, lifetimes: "dict[str, int]", toda
     try:
         data = files.read_bounded(file, LIMIT)
     except OSError as failure:
-        accepted = "at most " + str(LIMIT) + " octets" if failure.errno == 27 else "a readable file"
-        raise BundleError(file + ": can't be read; accepted: " + accepted)
+        raise BundleError(file + ": can't be read" + reason(failure.errno) + "; accepted: a file of at most " + str(LIMIT) + " octets")
     try:
         made = read(data, key, sodium)
         last, seen = _check(data, made, lifetimes)
