@@ -11,6 +11,7 @@ import contextlib
 import json
 import os
 import re
+import select
 import shutil
 import signal
 import socket
@@ -50,7 +51,7 @@ from agent.runtime import process, sockets
 from agent.runtime.clocks import DeviceTime
 from agent.runtime.libc import LIBC
 
-PATH, OWN_USER, SPEED = {path!r}, {user}, 5
+PATH, OWN_USER, SPEED = {path!r}, {user}, {speed}
 LIBC.function("umask")(0o077)
 stop, poll, clock = process.stop_descriptor(), sockets.Poll(), DeviceTime()
 poll.add(stop)
@@ -104,16 +105,19 @@ def served(any_interpreter: Interpreter, folder: Path):
 
 
 @contextlib.contextmanager
-def serving(interpreter: Interpreter, folder: Path):
-    """Run the server; give the path of its socket. It must end in order, whatever a test did to it."""
+def serving(interpreter: Interpreter, folder: Path, speed: int = 1):
+    """Run the server by a clock of this speed; give the path of its socket. It must end in order, whatever a test did to it."""
     path = folder / "socket"
-    with running(interpreter.command("-c", SERVER.format(path=str(path), user=1))) as process:
+    with running(interpreter.command("-c", SERVER.format(path=str(path), user=1, speed=speed))) as process:
         assert line(process) == "listening"
         yield path
         assert ask(path, b'{"v":1,"call":"status"}\n').startswith(b'{"a":[null,true,1.5],"big":"","calls":')
         process.send_signal(signal.SIGTERM)
         assert line(process).endswith(" True")
         assert process.wait(20) == 0
+
+
+AT_ONCE = 4  # seconds, of a machine that may be busy; who is waited for, is for 5
 
 
 def connected(path: Path) -> socket.socket:
@@ -221,28 +225,32 @@ def test_a_line_has_at_most_4096_octets(served: Path) -> None:
     assert rest(client) == TOO_LONG
     begun = time.monotonic()
     assert ask(served, b"z" * 4096) == TOO_LONG
-    assert time.monotonic() - begun < 0.7, "what can't become a line isn't waited for"
+    assert time.monotonic() - begun < AT_ONCE, "what can't become a line isn't waited for"
     endless = connected(served)
     assert refused(endless, b"x" * 65536, 0)
     assert rest(endless) == TOO_LONG
 
 
-def test_slow_silent_and_half_open_clients_are_cut_after_five_seconds(served: Path) -> None:
+def test_slow_silent_and_half_open_clients_are_cut_after_five_seconds(any_interpreter: Interpreter, folder: Path) -> None:
     """Of the clock that is handed in. A client that sends an octet now and then gains nothing by it."""
-    start = time.monotonic()
-    silent, half = connected(served), connected(served)
-    half.sendall(b'{"call":')
-    slow = connected(served)
-    assert refused(slow, b" ", 0.02)
-    took = time.monotonic() - start
-    assert 0.9 < took < 5, "5 s of a clock that runs five times as fast"
-    assert (rest(silent), rest(half), rest(slow)) == (TOO_SLOW, TOO_SLOW, TOO_SLOW)
+    with serving(any_interpreter, folder, speed=5) as path:
+        start = time.monotonic()
+        silent, half = connected(path), connected(path)
+        half.sendall(b'{"call":')
+        slow = connected(path)
+        assert refused(slow, b" ", 0.02)
+        took = time.monotonic() - start
+        assert 0.9 < took < 5, "5 s of a clock that runs five times as fast"
+        assert (rest(silent), rest(half), rest(slow)) == (TOO_SLOW, TOO_SLOW, TOO_SLOW)
+
+
+def test_an_end_of_the_stream_is_not_waited_for(served: Path) -> None:
     gone = connected(served)
     gone.sendall(b'{"call":"stat')
     gone.shutdown(socket.SHUT_WR)
     begun = time.monotonic()
     assert rest(gone) == b""
-    assert time.monotonic() - begun < 0.7, "an end of the stream isn't waited for"
+    assert time.monotonic() - begun < AT_ONCE
 
 
 def test_a_big_answer_waits_for_its_reader_and_not_for_ever(interpreter: Interpreter, folder: Path) -> None:
@@ -250,19 +258,21 @@ def test_a_big_answer_waits_for_its_reader_and_not_for_ever(interpreter: Interpr
     # An answer larger than the kernel's buffer for it, which the agent never gives, needs a larger heap.
     roomy = Interpreter(interpreter.name, tuple(word.replace(HEAP, "4M") for word in interpreter.words))
     big = b'{"v":1,"call":"status","size":300000}\n'
-    with serving(roomy, folder) as path:
+    with serving(roomy, folder, speed=5) as path:
         reader, lazy, gone = connected(path), connected(path), connected(path)
         for client in (reader, lazy, gone):
             client.sendall(big)
         gone.close()
         assert len(rest(reader)) == 300000 + len(b'{"a":[null,true,1.5],"big":"","calls":1,"v":1}\n')
-        time.sleep(1.2)
+        hung_up = select.poll()
+        hung_up.register(lazy, select.POLLRDHUP)
+        assert hung_up.poll(20000)
         assert 0 < len(rest(lazy)) < 300000
 
 
 def test_an_answer_of_many_lines_is_made_one_a_turn_and_others_are_answered_between(any_interpreter: Interpreter, folder: Path) -> None:
     """What takes long holds nobody up; it ends with a reason where it can't go on, and with its reader."""
-    with running(any_interpreter.command("-c", SERVER.format(path=str(folder / "socket"), user=1))) as process:
+    with running(any_interpreter.command("-c", SERVER.format(path=str(folder / "socket"), user=1, speed=5))) as process:
         path = folder / "socket"
         assert line(process) == "listening"
         whole = ask(path, b'{"v":1,"call":"many","lines":50}\n').splitlines()
@@ -295,7 +305,7 @@ def test_at_most_eight_clients_are_held_and_their_places_are_given_again(served:
     held = [connected(served) for _ in range(8)]
     begun = time.monotonic()
     assert rest(connected(served)) == TOO_MANY
-    assert time.monotonic() - begun < 0.7
+    assert time.monotonic() - begun < AT_ONCE
     for client in held[:2]:
         client.close()
     held[2].sendall(b'{"v":1,"call":"ntp"}\n')
@@ -356,7 +366,7 @@ def test_roles_are_known_by_the_kernels_word(any_interpreter: Interpreter, folde
     }
     if any_interpreter.name == "mips":
         del mine[5, "9,1234"]  # the emulator doesn't tell of other groups: none is then believed
-    with running(any_interpreter.command("-c", SERVER.format(path=str(path), user=77))) as process:
+    with running(any_interpreter.command("-c", SERVER.format(path=str(path), user=77, speed=1))) as process:
         assert line(process) == "listening"
         for name, text in ACCOUNTS.items():
             (folder / name).write_text(text)
@@ -896,7 +906,7 @@ def test_a_recorder_that_hangs_does_not_hold_its_person_up(interpreter: Interpre
                 client.connect(str(folder / "var/run/oubli/control/socket"))
         begun = time.monotonic()
         assert gateway.oubli(interpreter, "status")[0] == 1
-        assert time.monotonic() - begun < 5
+        assert time.monotonic() - begun < 10  # who waits for an answer, waits as long
         gateway.process.send_signal(signal.SIGCONT)
         for client in waiting:
             client.close()
