@@ -59,6 +59,7 @@ def _log_mac(_root: str) -> None:
 
 def _keep_destination(root: str) -> None:
     """Copy every message about a connection that ended, destination included, to a file (L34-VI-1)."""
+    from agent.straight import Handed
 
     def make(more: "Any") -> "Any":
         def keep(self: "Any", limit: int) -> int:
@@ -71,7 +72,8 @@ def _keep_destination(root: str) -> None:
 
         return keep
 
-    _swap(sockets.Inbox, "more", make)
+    for inbox in (sockets.Inbox, Handed):  # the kernel's, and where a simulator hands them on
+        _swap(inbox, "more", make)
 
 
 def _plainly() -> None:
