@@ -6,7 +6,6 @@ where amqtt is twelve more Python packages to pin.
 """
 
 import shutil
-import socket
 import subprocess
 import time
 from pathlib import Path
@@ -15,6 +14,7 @@ from paho.mqtt import client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
 from host_sim.interpreters import WITH_US
+from host_sim.ports import free_port
 
 
 class BrokerError(Exception):
@@ -28,8 +28,7 @@ class Broker:
         if shutil.which("mosquitto") is None:
             raise BrokerError("mosquitto isn't on this machine; accepted: Debian's package mosquitto, which tools/demo installs as root")
         self.messages: list[tuple[str, bytes]] = []
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port: int = free.getsockname()[1]
+        self.port = free_port()
         self._log = folder / "mosquitto.log"
         configuration = folder / "mosquitto.conf"
         # as root, Mosquitto would become another user, who can't reach this folder

@@ -11,7 +11,7 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from tests.mqtt_trial.broker import free_port
+from host_sim.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

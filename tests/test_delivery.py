@@ -208,7 +208,7 @@ def test_a_second_forwarder_below_one_root_is_refused(interpreter: Interpreter, 
     with broker(tmp_path) as real, Subscriber(real.port) as subscriber:
         gateway = Gateway(tmp_path, real.port)
         with gateway.forwarder(interpreter):
-            assert subscriber.next(10)
+            assert subscriber.next()
             done = interpreter.run("-m", "agent", "forwarder", "--root", gateway.root, check=False)
             assert (done.returncode, done.stderr) == (1, b"oubli forwarder: another forwarder runs below this root\n")
 
@@ -225,13 +225,13 @@ def test_brokers_of_other_makers_take_the_same_messages(interpreter: Interpreter
             until(lambda: not path.exists())
             came: dict[str, bytes] = {}
             while len(came) < 3:
-                message = subscriber.next(10)
+                message = subscriber.next()
                 assert message is not None
                 came[message.topic] = message.payload
             assert came[ARRIVALS] == b'{"id":1}'.ljust(80)
             assert came[HEALTH] == b'{"late":false}'.ljust(64)
             assert state(came[STATE]) == "online"
             process.kill()
-            will = subscriber.next(10)
+            will = subscriber.next()
         assert will is not None
         assert (will.topic, state(will.payload)) == (STATE, "lost")

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from host_sim.ports import free_port
 from tests.mqtt_trial import certificates
-from tests.mqtt_trial.broker import Subscriber, broker, free_port
+from tests.mqtt_trial.broker import Subscriber, broker
 from tests.mqtt_trial.peers import Connection, Peer
 from tests.test_delivery import untiring
 from tests.test_forwarder import STATE, Gateway, state, until
@@ -99,7 +100,7 @@ def test_a_broker_that_cannot_be_trusted_is_refused_and_tried_again_slowly(inter
         assert subscriber.next(0.1) is None
         assert not any(connection.packets for connection in peer.connections)
         stack.enter_context(secured(tmp_path / "gateway-good", files, real.ports["server"]).forwarder(interpreter))
-        online = subscriber.next(10)
+        online = subscriber.next()
         assert online
         assert (online.topic, state(online.payload)) == (STATE, "online")
 

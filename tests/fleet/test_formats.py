@@ -31,10 +31,10 @@ from prometheus_client.parser import text_string_to_metric_families
 from agent.forward import topics
 from agent.forwarder import LOST, STOPPED
 from agent.summary.metrics import METRICS, half_width
+from host_sim.ports import free_port
 from tests.fleet import says
 from tests.fleet.test_collector import until
 from tests.interpreters import PROJECT
-from tests.mqtt_trial.broker import free_port
 from tools.fleet import guard, simulated, staging
 from tools.fleet.intake import Arrival, Intake
 from tools.fleet.reading import REASONS, read

@@ -15,20 +15,14 @@ from typing import Any, NamedTuple
 
 from paho.mqtt import client as paho
 
+from host_sim.ports import free_port
+
 
 def mosquitto() -> str:
     """Where the broker is installed; Debian puts it where only root looks."""
     found = shutil.which("mosquitto", path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
     assert found, "mosquitto is not installed"
     return found
-
-
-def free_port() -> int:
-    """A port that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 class Broker:
@@ -76,7 +70,8 @@ class Broker:
             self._await(listener)
 
     def _await(self, port: int) -> None:
-        for _ in range(250):
+        for _ in range(1500):
+            assert self._process.poll() is None, "mosquitto ended"
             try:
                 socket.create_connection(("127.0.0.1", port), 1).close()
                 return
@@ -127,7 +122,7 @@ class Subscriber:
         self._client.on_subscribe = lambda *_: ready.put(True)
         self._client.connect("127.0.0.1", port)
         self._client.loop_start()
-        ready.get(timeout=5)
+        ready.get(timeout=30)
 
     def __enter__(self) -> "Subscriber":
         return self
@@ -136,7 +131,7 @@ class Subscriber:
         self._client.disconnect()
         self._client.loop_stop()
 
-    def next(self, within: float = 3.0) -> Message | None:
+    def next(self, within: float = 20.0) -> Message | None:
         """The next message, or None when none comes in time."""
         try:
             return self._messages.get(timeout=within)

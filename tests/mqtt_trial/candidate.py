@@ -92,17 +92,17 @@ class Process:
             return self.answer(within)  # a client that prints: the next line may be the answer
         return Answer(outcome, text, time.monotonic() - self._sent)
 
-    def call(self, *request: object, within: float = 5.0) -> Answer:
+    def call(self, *request: object, within: float = 20.0) -> Answer:
         """Begin a call and wait for its end."""
         self.send(*request)
         return self.answer(within)
 
-    def do(self, *request: object, within: float = 5.0) -> None:
+    def do(self, *request: object, within: float = 20.0) -> None:
         """Call something that must succeed."""
         self.send(*request)
         self.do_answer(within)
 
-    def do_answer(self, within: float = 5.0) -> None:
+    def do_answer(self, within: float = 20.0) -> None:
         """Wait for the end of a call that must succeed."""
         answer = self.answer(within)
         assert answer.outcome == "ok", f"{answer.outcome} after {answer.seconds:.1f} s: {answer.text}"
