@@ -4,6 +4,7 @@
 Ended from outside, by SIGINT, SIGTERM or SIGHUP, a command still ends what it started, and removes what it made: exit 130.
 """
 
+import errno
 import os
 import signal
 import sys
@@ -55,6 +56,15 @@ def _try(option: str, path: Path) -> None:
 def _unwritable(option: str, target: str | Path, failure: OSError) -> OutputError:
     accepted = "a file, or -" if option == "--json" else "a file"
     return OutputError(f"{option}: {target}: can't be written ({failure.strerror}); accepted: {accepted}")
+
+
+def bounded(path: Path, limit: int) -> bytes:
+    """Return what a file or pipe holds; OSError where that is more than `limit` octets, of which no more than one is read."""
+    with path.open("rb") as file:
+        data = file.read(limit + 1)
+    if len(data) > limit:
+        raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), str(path))
+    return data
 
 
 class Program:

@@ -191,6 +191,17 @@ def test_what_is_interrupted_says_no_more_than_that(interpreter: Interpreter, tm
     assert (process.returncode, *told) in ((130, b"", b"oubli: interrupted\n"), (-signal.SIGINT, b"", b""))
 
 
+@pytest.mark.needs("root")
+@pytest.mark.parametrize("text", ["", "\n"])
+def test_a_key_file_without_a_key_enrols_nobody(interpreter: Interpreter, text: str, tmp_path: Path) -> None:
+    """An empty file is no key; before, it was thanked for."""
+    (tmp_path / "x.pub").write_text(text)
+    done = interpreter.run("-m", "agent", "request", "enrol", tmp_path / "x.pub", "--root", tmp_path, check=False)
+    assert (done.returncode, done.stdout, done.stderr.count(b"\n")) == (2, b"", 1)
+    assert b": not a key to enrol; accepted: " in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["x.pub"]
+
+
 @pytest.mark.parametrize(
     ("content", "wrong"),
     [

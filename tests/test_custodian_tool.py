@@ -243,11 +243,29 @@ def test_a_fleet_of_twenty_gateways_is_renewed_at_day_twenty_and_forgets_as_one(
 def test_what_is_no_text_or_no_file_is_refused_in_one_line_before_anything_is_made(folder, tmp_path):
     """A passphrase, a register and a bundle's place: exit 2, no key made, nothing left beside."""
     (tmp_path / "binary").write_bytes(b"\x7f\xff")
-    place, binary = tmp_path / "place", tmp_path / "binary"
+    place, binary, deep = tmp_path / "place", tmp_path / "binary", tmp_path / "deep"
+    deep.write_text("[" * 100_000)
     place.mkdir()
     tool = [sys.executable, "-m", "tools.custodian"]
     for words, line in (
+        (
+            ["register", "--register", "/dev/zero"],
+            "/dev/zero: can't be read (File too large); accepted: a register",
+        ),
+        (
+            ["register", "--register", deep],
+            f"{deep}: line 1 or before isn't an entry; accepted: a register",
+        ),
+        (
+            ["new", "--store", tmp_path / "new", "--passphrase-file", "/dev/zero"],
+            "--passphrase-file: /dev/zero: can't be read (File too large); accepted: a file",
+        ),
+        (["request", "sign", "/dev/zero", "--key", binary], "/dev/zero: can't be read (File too large); accepted: a request"),
         (["register", "--register", binary], f"{binary}: byte 1: not UTF-8; accepted: a register"),
+        (
+            ["register", "--register", tmp_path / "misspelt"],
+            f"{tmp_path / 'misspelt'}: there is no register; accepted: one that answer or freeze has written",
+        ),
         (
             ["new", "--store", tmp_path / "new", "--passphrase-file", binary],
             f"--passphrase-file: {binary}: byte 1: not UTF-8; accepted: a file of text",
@@ -259,5 +277,5 @@ def test_what_is_no_text_or_no_file_is_refused_in_one_line_before_anything_is_ma
     ):
         done = subprocess.run([*tool, *map(str, words)], cwd=PROJECT, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
         assert (done.returncode, done.stdout, done.stderr) == (2, "", f"oubli-custodian: {line}\n")
-    assert {path.name for path in tmp_path.iterdir()} == {"binary", "place", "store"}
+    assert {path.name for path in tmp_path.iterdir()} == {"binary", "deep", "place", "store"}
     assert not list(folder.glob("keys/*/*"))

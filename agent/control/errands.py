@@ -50,7 +50,7 @@ def enrol(line: "Line") -> int:
         raise UsageError("request enrol: not permitted for this user; accepted: root")
     text = _read(line.word, 256, accepted)
     try:
-        if text.strip().count("\n"):
+        if text.strip().count("\n") or not text.strip():
             raise ValueError
         new = desk.enrol(line.paths.agents, text)
     except ValueError:

@@ -141,6 +141,16 @@ def test_a_file_that_is_half_an_export_is_refused(sqlite, tmp_path):
         assert "not what `export` writes" in fleet(sqlite, "import", tmp_path / name, status=2).stderr
 
 
+def test_a_page_without_usable_certificate_is_refused_before_a_store_is_made(tmp_path):
+    (tmp_path / "key").write_text("x")
+    (tmp_path / "key").chmod(0o600)
+    words = ("serve", "--broker", "mqtt://localhost", "--tls-certificate", tmp_path / "key", "--tls-key", tmp_path / "key")
+    done = fleet(f"sqlite:///{tmp_path}/new.sqlite", *words, "--listen", "127.0.0.1:0", status=2)
+    assert done.stderr.startswith("oubli-fleet: --tls-certificate, --tls-key: not usable (")
+    fleet(f"sqlite:///{tmp_path}/new.sqlite", "import", tmp_path / "none", status=2)
+    assert [path.name for path in tmp_path.iterdir()] == ["key"]
+
+
 def test_an_empty_store_has_nothing_to_verify(sqlite):
     """Exit 1: who asks by a script would take 0 for every log being whole."""
     done = fleet(sqlite, "verify", status=1)

@@ -14,12 +14,13 @@ from nacl.signing import VerifyKey
 from rich.console import Console
 from rich.table import Table
 
-from host_sim.commands import Program, output
+from host_sim.commands import Program, bounded, output
 from tools.custodian import bundles, desk, records, segments
 from tools.custodian.store import AHEAD, PURPOSES, Store, StoreError
 
 ENVIRONMENT = "OUBLI_CUSTODIAN_PASSPHRASE_FILE"
 LIMIT = 1 << 30  # octets of a segment
+SECRET = 4096  # of a file with a passphrase
 
 _program = Program("oubli-custodian")
 
@@ -44,7 +45,7 @@ def passphrase(file: Path | None, *, new: bool = False) -> bytes:
         text = typer.prompt("Passphrase", hide_input=True, confirmation_prompt=new, err=True)
     else:
         try:
-            text = file.read_text().split("\n")[0]
+            text = bounded(file, SECRET).decode().split("\n")[0]
         except OSError as failure:
             _program.refuse(f"--passphrase-file: {file}: can't be read ({failure.strerror}); accepted: a file")
         except UnicodeDecodeError as failure:
@@ -129,10 +130,8 @@ def destroy_due(store: Folder, json_file: Json = None) -> None:
 
 
 def _read(path: Path) -> segments.Segment:
-    if path.stat().st_size > LIMIT:
-        raise segments.SegmentError(f"{path}: too large; accepted: a segment of a gateway's store")
     try:
-        return segments.read(path.read_bytes())
+        return segments.read(bounded(path, LIMIT))
     except segments.SegmentError as failure:
         raise segments.SegmentError(f"{path}: {failure}; accepted: files of a gateway's store") from None
 
@@ -203,7 +202,7 @@ def verify(
         custodian = _open(store, secret)
         rows = [{"what": "store", "wrong": "; ".join(custodian.verify())}]
         for path in files or ():
-            if path.read_bytes()[:4] == b"OUBL":
+            if bounded(path, LIMIT)[:4] == b"OUBL":
                 said = opened(custodian, path, set(torn or ()))[0]
                 rows.append({"what": f"{path.name}, {said['purpose']} of {said['day']}, {said['records']} records", "wrong": said["wrong"]})
             else:
@@ -220,7 +219,7 @@ def verify(
 
 def _bundle_wrong(path: Path, key: VerifyKey) -> str:
     try:
-        made, rows = bundles.read(path.read_bytes(), key)
+        made, rows = bundles.read(bounded(path, LIMIT), key)
     except bundles.BundleError as failure:
         return str(failure)
     late = [row for row in rows if (row.day - made).days > AHEAD]

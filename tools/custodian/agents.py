@@ -17,8 +17,10 @@ from nacl.signing import SigningKey
 
 from agent.control import requests
 from agent.control.requests import Refused, Request
+from host_sim.commands import bounded
 
 KIND = "oubli agent key 1"
+LIMIT = 1 << 20  # octets of a file of keys
 
 
 class AgentError(Exception):
@@ -60,13 +62,13 @@ def write_new(path: Path, data: bytes, mode: int) -> None:
 def load_key(path: Path, passphrase: bytes) -> SigningKey:
     """Return an agent's key; AgentError for another file or another passphrase."""
     try:
-        said = json.loads(path.read_text())
+        said = json.loads(bounded(path, LIMIT))
         if said["kind"] != KIND:
             raise ValueError
         salt, sealed = bytes.fromhex(said["salt"]), bytes.fromhex(said["sealed"])
     except OSError as failure:
         raise AgentError(f"{path}: can't be read ({failure.strerror}); accepted: an agent's key") from None
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise AgentError(f"{path}: not an agent's key; accepted: what oubli-custodian request key makes") from None
     try:
         return SigningKey(_box(passphrase, salt).decrypt(sealed))
@@ -106,7 +108,7 @@ def understood(text: str) -> Request:
 def read(path: Path) -> Request:
     """Return the request of a file."""
     try:
-        text = path.read_bytes()[: requests.LIMIT + 1].decode("ascii")
+        text = bounded(path, requests.LIMIT).decode("ascii")
     except OSError as failure:
         raise AgentError(f"{path}: can't be read ({failure.strerror}); accepted: a request") from None
     except UnicodeDecodeError as failure:
@@ -132,7 +134,7 @@ def sign(path: Path, key: SigningKey) -> Request:
 def enrolled(path: Path) -> dict[bytes, str]:
     """Return the agents, or gateways, of a keys file (public key -> name): lines `HEX NAME`, as on the gateway."""
     try:
-        return requests.agents_in(path.read_text("ascii"))
+        return requests.agents_in(bounded(path, LIMIT).decode("ascii"))
     except OSError as failure:
         raise AgentError(f"{path}: can't be read ({failure.strerror}); accepted: a keys file") from None
     except ValueError:

@@ -15,7 +15,7 @@ import typer
 from nacl.public import PublicKey
 from rich.console import Console
 
-from host_sim.commands import Program, output
+from host_sim.commands import Program, bounded, output
 from tools.custodian import agents, answers, freezes, handovers, register
 from tools.custodian.agents import AgentError
 from tools.custodian.handovers import HandoverError
@@ -152,6 +152,8 @@ def add(app: typer.Typer, program: Program, passphrase: Ask) -> None:
     @app.command("register")
     def show(register_file: Register, json_file: Json = None) -> None:
         """Print the register of requests, which names no terminal."""
+        if not register_file.exists():  # a misspelt name mustn't say that nobody ever asked
+            program.refuse(f"{register_file}: there is no register; accepted: one that answer or freeze has written")
         try:
             rows = register.entries(register_file)
         except HandoverError as failure:
@@ -164,7 +166,7 @@ def add(app: typer.Typer, program: Program, passphrase: Ask) -> None:
 
 def _requester(path: Path) -> PublicKey:
     try:
-        return PublicKey(bytes.fromhex(path.read_text().strip()))
+        return PublicKey(bytes.fromhex(bounded(path, agents.LIMIT).decode().strip()))
     except OSError as failure:
         raise AgentError(f"--to: {path}: can't be read ({failure.strerror}); accepted: a public key") from None
     except ValueError:

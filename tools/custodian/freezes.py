@@ -17,6 +17,7 @@ from nacl.public import PrivateKey, PublicKey, SealedBox
 from agent import law
 from agent.control.requests import Request
 from agent.vault import attribution
+from host_sim.commands import bounded
 from tools.custodian import matching, segments
 from tools.custodian.agents import write_new
 from tools.custodian.answers import Answer
@@ -24,6 +25,7 @@ from tools.custodian.handovers import HandoverError
 from tools.custodian.store import Store
 
 MAGIC = b"OUBLIFRZ"
+LIMIT = 1 << 30  # octets
 EPOCH = date(1970, 1, 1)
 
 
@@ -66,13 +68,16 @@ def kept(store: Store, path: Path, request: Request) -> list[bytes]:
 def _head(path: Path) -> tuple[Any, bytes]:
     """Return what a frozen file says it is, and what is sealed in it; ValueError for anything else."""
     try:
-        data = path.read_bytes()
+        data = bounded(path, LIMIT)
     except OSError:
         raise ValueError from None
     size = int.from_bytes(data[8:12], "big")
     if data[:8] != MAGIC:
         raise ValueError
-    return json.loads(data[12 : 12 + size]), data[12 + size :]
+    try:
+        return json.loads(data[12 : 12 + size]), data[12 + size :]
+    except RecursionError:
+        raise ValueError from None
 
 
 def read(path: Path, private: PrivateKey | None) -> tuple[dict[str, Any], list[bytes]]:

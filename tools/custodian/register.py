@@ -14,15 +14,18 @@ from typing import Any
 from rich.table import Table
 
 from agent.control.requests import Request
+from host_sim.commands import bounded
 from tools.custodian.handovers import HandoverError
 
 COLUMNS = ("day", "kind", "purpose", "ground", "authority", "reference", "gateway", "result", "records", "number")
+
+LIMIT = 1 << 26  # octets
 
 
 def entries(path: Path) -> list[dict[str, Any]]:
     """Return the entries, oldest first; HandoverError where the file isn't a register."""
     try:
-        lines = path.read_text().splitlines()
+        lines = bounded(path, LIMIT).decode().splitlines()
     except FileNotFoundError:
         return []
     except OSError as failure:
@@ -31,7 +34,7 @@ def entries(path: Path) -> list[dict[str, Any]]:
         raise HandoverError("register", f"{path}: byte {failure.start}: not UTF-8; accepted: a register") from None
     try:
         found = [{name: entry[name] for name in COLUMNS} for entry in map(json.loads, lines)]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise HandoverError("register", f"{path}: line {len(lines)} or before isn't an entry; accepted: a register") from None
     return found
 

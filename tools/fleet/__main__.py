@@ -7,6 +7,7 @@ import getpass
 import json
 import secrets
 import socket
+import ssl
 import sys
 import tempfile
 import time
@@ -101,6 +102,11 @@ def serve(
         _program.refuse(str(failure))
     if (tls_certificate is None) != (tls_key is None):
         _program.refuse("--tls-certificate, --tls-key: one without the other; accepted: both, or neither")
+    if tls_certificate is not None:
+        try:
+            ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(tls_certificate, tls_key)
+        except OSError as failure:  # SSLError is one
+            _program.refuse(f"--tls-certificate, --tls-key: not usable ({failure.strerror or 'no PEM'}); accepted: a PEM pair")
     if not page:
         _open(db)
         running = serving.Consumers(uplink, consumers)
@@ -245,6 +251,11 @@ def import_(
     json_file: Json = None,
 ) -> None:
     """Take messages from a file, through the same checks as the broker's; exit 1 if some were refused."""
+    if not source.is_fifo():
+        try:
+            source.open("rb").close()  # before a store is made for it
+        except OSError as failure:
+            _program.refuse(f"FILE: {source}: {failure.strerror}; accepted: a file")
     _open(db)
     from tools.fleet import files
 

@@ -120,8 +120,9 @@ def _show(rows: list[dict[str, Any]], json_file: str | None) -> None:
         console = Console()
         console.width = max(console.width, 130)
         console.print(table)
-        for source, packaged in sorted({(row["agent"]["source"], row["agent"]["packaged"]) for row in rows}):
-            console.print(f"the agent: {source:,} bytes of source, {packaged:,} packaged", highlight=False)
+        for name, source, packaged in sorted({(row["package"], row["agent"]["source"], row["agent"]["packaged"]) for row in rows}):
+            if source:
+                console.print(f"the agent in {name}: {source:,} bytes of source, {packaged:,} packaged", highlight=False)
 
 
 @app.command()
