@@ -27,7 +27,7 @@ from agent.summary import services
 from agent.summary.day import QUARTER
 from agent.summary.metrics import QUARTERS
 from agent.summary.terminals import CLASSES_AT, KIB, MOST, OCTETS, QUARTERS_AT
-from agent.vault.record import CODES, FEW, LEAST, TERMINALS, UNIT, UNITS, put
+from agent.vault.record import CODES, COLUMN, COUNT, FEW, LEAST, REST, TERMINALS, UNIT, UNITS, put
 from agent.vault.ring import FULL
 from agent.vault.segment import PAGE_HEADER
 from agent.who import FORMER, GUESSES, LINK, LINKED, LINKED_4, MAC_WORD, NEXT, NUMBER, ROW, SINCE
@@ -36,15 +36,16 @@ _SECOND = 1000000000
 # Fields that are read in place, one by one.
 _NUMBERS = ("source_port", "destination_port", "translated_port", "packets_up", "bytes_up", "packets_down", "bytes_down")
 _QUARTER = QUARTER // UNIT
-_ROOM = FULL + PAGE_HEADER
+_FIRST, _REST_AT = PAGE_HEADER + COUNT, PAGE_HEADER + REST
+_LAST, _ROOM = _FIRST + COLUMN - 1, FULL + _REST_AT
 _PLACES = TERMINALS - 1
 _IPV4 = 4  # octets of an address
 # Of a time in ns, its upper 32 bits and the next 24: of 2**32 ns, how many whole ticks and what is left, and a tick, in 2**8 ns.
 _TICK = UNIT >> 8
-_TICKS, _REST = divmod(1 << 24, _TICK)
+_TICKS, _OVER = divmod(1 << 24, _TICK)
 TWO = (1 << 14) - 1  # what a varint of two octets holds
-# Bits of a form: what has two octets (ports: four); the record from its first octet on; without the octets up and down.
-_LASTED, _APART, _PORTS, _UP, _DOWN, _WHOLE, _LONG = 1, 2, 4, 8, 16, 32, 64
+# Bits of a form: what has two octets; without the octets up and down.
+_LASTED, _APART, _UP, _DOWN, _LONG = 1, 2, 4, 8, 16
 
 
 class Straight:
@@ -74,10 +75,9 @@ class Straight:
         self._handed = Handed()
 
     def _form(self, form: int) -> None:
-        """Make a form: duration, end, ports, octets up and down, each of one or two octets, ports of two or four."""
-        numbers = ["H" if form & bit else "B" for bit in (_LASTED, _APART, _UP, _DOWN)]
-        numbers.insert(2, "I" if form & _PORTS else "H")
-        self._forms[form] = (">BBB" if form & _WHOLE else ">") + "".join(numbers[:3] if form & _LONG else numbers)
+        """Make a form: duration, end, lower octet of the port, octets up and down, each but the port's of one or two octets."""
+        numbers = ["H" if form & bit else "B" for bit in (_LASTED, _APART, 0, _UP, _DOWN)]
+        self._forms[form] = ">" + "".join(numbers[:3] if form & _LONG else numbers)
         self._sizes[form] = calcsize(self._forms[form])
 
     def _met(self, at: int) -> int:
@@ -138,7 +138,7 @@ class Straight:
 
     def _run(self, inbox: "Inbox") -> int:  # noqa: C901, PLR0912, PLR0915 (one function is the point)
         # What a connection has. MicroPython is quicker at the first sixteen names of a function.
-        row = link = tick = begun = lasted = apart = at = up = down = form = seen = half = place = 0
+        row = link = tick = begun = lasted = apart = at = nth = up = down = form = seen = half = place = 0
         page: "Any" = None
         # What holds for the whole run, by names of this function: they cost the least.
         tuples, layouts, protocols, lasting = native.values is not None, self._decoder.layouts, self._protocols, self._timeouts.lasting
@@ -155,8 +155,9 @@ class Straight:
         family, few, two, width, link_at, second = HEADER, FEW, TWO, ROW, LINK, _SECOND
         linked, linked_4, former, since_at, number_at, unit, ipv4, most = LINKED, LINKED_4, FORMER, SINCE, NUMBER, UNIT, _IPV4, GUESSES - 1
         which, terminals, room, octets_at, kib_at, full, assured = _PLACES, TERMINALS, _ROOM, OCTETS, KIB, MOST, ASSURED
-        f_lasted, f_apart, f_ports, f_up, f_down, f_whole, f_long = _LASTED, _APART, _PORTS, _UP, _DOWN, _WHOLE, _LONG
-        rest_of_high, ticks_of_high, tick_of_low, units, pack = _REST, _TICKS, _TICK, UNITS, pack_into
+        f_lasted, f_apart, f_up, f_down, f_long, final = _LASTED, _APART, _UP, _DOWN, _LONG, _LAST
+        column_2, column_3, column_4 = COLUMN, 2 * COLUMN, 3 * COLUMN
+        rest_of_high, ticks_of_high, tick_of_low, units, pack = _OVER, _TICKS, _TICK, UNITS, pack_into
         left, handled = self.left, 0
         buffer, here, behind, more, slot = inbox.view, inbox.at, inbox.sizes, inbox.more, native.SLOT
         pop = behind.pop
@@ -333,13 +334,14 @@ class Straight:
                         start, stop = message.start, message.stop
                         end = max(stop - max(lasted, 0) * second, start)
                     if entry is not None:
-                        entry.go_on(at - PAGE_HEADER, before, handled - packed)
+                        entry.go_on(at - _REST_AT, before, handled - packed)
                     entry, packed = self._ring.taking(end), handled
                     ticks = quarter_end = 0
                     if entry is None:
                         return size
                     page, places = entry.page, entry.packer.places
-                    at, before, origin = entry.used + PAGE_HEADER, entry.packer.end, entry.packer.origin
+                    at, nth = entry.used + _REST_AT, entry.held + _FIRST
+                    before, origin = entry.packer.end, entry.packer.origin
                     tick, begun, ticks = end // unit - origin, start // unit - origin, self._ring.width * units
                     day, high, low = opened // unit - origin, origin * unit >> 32, origin * unit >> 8 & 0xFFFFFF
                 lasted = tick - begun
@@ -350,7 +352,7 @@ class Straight:
                 if apart < 0:
                     apart = -apart - 1
                 up, down = bytes_up - packets_up * least, bytes_down - packets_down * least
-                if at > room or lasted | apart > two or up < 0 or down < 0:
+                if at > room or nth > final or lasted | apart > two or up < 0 or down < 0:
                     return size
                 if counts and link < 8:
                     link = self._entered(row, begun + origin, tick + origin)
@@ -400,22 +402,14 @@ class Straight:
                         rest = down >> 14
                         down = (down & 127 | 128) << 8 | down >> 7 & 127 | (128 if rest else 0)
                         form |= f_down
-                ports = source_port
-                if translated_port != source_port:
-                    ports = source_port << 16 | translated_port
-                    form |= f_ports
-                    head |= 2
-                if told and packets_up < few and packets_down < few and form < f_whole:
-                    form |= f_whole
-                    if not sizes[form]:
-                        self._form(form)
-                    pack(forms[form], page, at, place, head, packets_up << 4 | packets_down, lasted, apart, ports, up, down)
-                    at += sizes[form]
+                page[nth] = place
+                page[nth + column_4] = source_port >> 8
+                if told and packets_up < few and packets_down < few and translated_port == source_port:
+                    page[nth + column_2] = head
+                    page[nth + column_3] = packets_up << 4 | packets_down
                 else:
-                    page[at] = place
-                    page[at + 1] = head if told else head | 1
-                    at += 2
                     if not told:
+                        head |= 1
                         places[place] = key
                         pack_into("<BIH", page, at, 4 if is_ipv4 else 16, table[row + MAC_WORD], table[row + MAC_WORD + 1] & 0xFFFF)
                         if not tuples:
@@ -427,28 +421,47 @@ class Straight:
                                 word0, word1, word2 = message.word0, message.word1, message.word2
                             pack_into(">IIII", page, at + 7, word0, word1, word2, word3)
                         at += 11 if is_ipv4 else 23
-                    page[at] = (packets_up if packets_up < few else few) << 4 | (packets_down if packets_down < few else few)
-                    at += 1
+                    if translated_port != source_port:
+                        head |= 2
+                        pack_into(">H", page, at, translated_port)
+                        at += 2
+                    page[nth + column_2] = head
+                    page[nth + column_3] = (packets_up if packets_up < few else few) << 4 | (packets_down if packets_down < few else few)
                     if packets_up >= few:
-                        at = put(page, at, packets_up - few)
+                        packets_up -= few
+                        if packets_up < 128:
+                            page[at] = packets_up
+                            at += 1
+                        else:
+                            at = put(page, at, packets_up)
                     if packets_down >= few:
-                        at = put(page, at, packets_down - few)
-                    if not sizes[form]:
-                        self._form(form)
-                    if form < f_whole:
-                        pack(forms[form], page, at, lasted, apart, ports, up, down)
-                        at += sizes[form]
-                    else:
-                        pack(forms[form], page, at, lasted, apart, ports)
-                        at = put(page, put(page, at + sizes[form], up), down)
+                        packets_down -= few
+                        if packets_down < 128:
+                            page[at] = packets_down
+                            at += 1
+                        else:
+                            at = put(page, at, packets_down)
+                if not sizes[form]:
+                    self._form(form)
+                if form < f_long:
+                    pack(forms[form], page, at, lasted, apart, source_port & 255, up, down)
+                    at += sizes[form]
+                else:
+                    pack(forms[form], page, at, lasted, apart, source_port & 255)
+                    at = put(page, put(page, at + sizes[form], up), down)
                 if rest:
-                    at = put(page, at, rest)
+                    if rest < 128:
+                        page[at] = rest
+                        at += 1
+                    else:
+                        at = put(page, at, rest)
                 before = places[place + terminals] = tick
+                nth += 1
                 handled += 1
         finally:
             inbox.at = here
             if entry is not None:
-                entry.go_on(at - PAGE_HEADER, before, handled - packed)
+                entry.go_on(at - _REST_AT, before, handled - packed)
             self._values["connections"] += handled
             self._values["kept"] += handled
             self._decoder.connections += handled

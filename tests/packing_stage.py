@@ -3,7 +3,7 @@
 
 from agent.runtime import deflate, memory
 from agent.runtime.sodium import SealError
-from agent.vault import record_2
+from agent.vault import record_2, record_3
 from tests import remote
 from tests.pipe import serve
 
@@ -13,36 +13,38 @@ def there() -> bool:
     return deflate.DEFLATE.way("deflate") is not None
 
 
-def unpack_2(window: int, chunk: str) -> "list[str]":
-    """Unpack a chunk of format 2."""
-    return [remote._plain(record) for record in record_2.Unpacker(window).unpack(remote._octets(chunk), len(chunk) // 2)]
+def unpack_former(version: int, window: int, chunk: str) -> "list[str]":
+    """Unpack a chunk of format 2 or 3."""
+    unpacker = record_2.Unpacker(window) if version == 2 else record_3.Unpacker(window)
+    return [remote._plain(record) for record in unpacker.unpack(remote._octets(chunk), len(chunk) // 2)]
 
 
-def deflated(data: str) -> str:
-    """Return octets as a chunk has them before it is sealed."""
-    return _through("pack", data)
+def deflated(data: str, sizes: "list[int]") -> str:
+    """Return octets as a chunk has them before it is sealed, where its blocks have so many."""
+    return _through(data, sizes)
 
 
 def inflated(data: str) -> str:
     """Return what a chunk holds, "refused" where it can't be one."""
     try:
-        return _through("unpack", data)
+        return _through(data, [])
     except SealError:
         return "refused"
 
 
-def _through(verb: str, data: str) -> str:
+def _through(data: str, sizes: "list[int]") -> str:
     octets = remote._octets(data)
     room = memory.scratch(32768)
     room.view[: len(octets)] = octets
     made = deflate.DEFLATE
     target = room.address + 16384
     try:
-        size = made.pack(target, room.address, len(octets)) if verb == "pack" else made.unpack(target, 4096, room.address, len(octets))
+        parts = [(room.address + sum(sizes[:number]), size) for number, size in enumerate(sizes)]
+        size = made.pack(target, *parts) if parts else made.unpack(target, 4096, room.address, len(octets))
         return remote._hex(bytes(room.view[16384 : 16384 + size]))
     finally:
         room.close()
 
 
 if __name__ == "__main__":
-    serve((there, unpack_2, deflated, inflated))
+    serve((there, unpack_former, deflated, inflated))

@@ -29,7 +29,7 @@ from agent.summary.noise import Sampler
 from agent.summary.terminals import Terminals
 from agent.vault import expiry, record, ring
 from agent.vault.keys import KeyRing, Slot
-from agent.vault.record import LARGEST, TERMINALS, Packer
+from agent.vault.record import COLUMN, COLUMNS, COUNT, LARGEST, REST, TERMINALS, Packer
 from agent.vault.unpacker import Unpacker
 from agent.who import LEASE, Who
 from tests.pipe import serve
@@ -118,10 +118,15 @@ def connection(row: "list[Any]", unit: int = 1) -> "Any":
 setattr(record, "service_of", lambda protocol, port: ~port if port < 0 else services.service_of(protocol, port))  # noqa: B010 (typed)
 
 
-def packed(packer: Packer, row: "list[Any]", unit: int = UNIT) -> int:
-    """Pack a row at the page's start, its times in units of so many ns; returns how many octets it takes."""
-    made = connection(row, unit)
-    return packer.pack(0, made, holder(row), row[11] * unit)
+def page() -> bytearray:
+    """Return a page with room for one record's rest, from the number of records on."""
+    return bytearray(REST + LARGEST)
+
+
+def packed(packer: Packer, view: bytearray, row: "list[Any]", unit: int = UNIT) -> str:
+    """Pack a row as the only one of a page, its times in units of so many ns; returns its octet of each column, then its rest."""
+    end = packer.pack(REST, 0, connection(row, unit), holder(row), row[11] * unit)
+    return _hex(bytes(view[COUNT + column * COLUMN] for column in range(COLUMNS)) + view[REST:end])
 
 
 def places() -> "Any":
@@ -173,10 +178,10 @@ def settings(path: str) -> "dict[str, Any]":
 
 
 def pack(window: int, rows: "list[list[Any]]") -> "list[str]":
-    """Pack records one by one; returns the octets of each."""
-    page = bytearray(LARGEST)
-    packer = Packer(window, places(), page)
-    return [_hex(page[: packed(packer, row)]) for row in rows]
+    """Pack records one by one; returns the octets of each: one of each column, then its rest."""
+    view = page()
+    packer = Packer(window, places(), view)
+    return [packed(packer, view, row) for row in rows]
 
 
 def unpack(window: "int | None", chunks: "list[str]") -> "list[str]":

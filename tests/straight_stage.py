@@ -55,9 +55,9 @@ def main(path: str, folder: str, straight: bool) -> "dict[str, Any]":
     def look() -> None:
         # Pages that wait to be sealed, and the day's table: digests, for a day's worth of both doesn't fit a small heap.
         rows: "Any" = memoryview(recorder.terminals._view)[96:]
-        pages = [(entry.slot.window, entry.used, entry.slot.records, bytes(entry.page)) for entry in ring._open.values()]
-        for window, used, records, page in sorted(pages):
-            seen.append("%d %d %d %s" % (window, used, records, sodium.digest(page, 8).hex()))
+        pages = [(entry.slot.window, entry.used, entry.held, entry.slot.records, bytes(entry.page)) for entry in ring._open.values()]
+        for window, used, held, records, page in sorted(pages):
+            seen.append("%d %d %d %d %s" % (window, used, held, records, sodium.digest(page, 8).hex()))
         seen.append(sodium.digest(rows, 8).hex())
 
     def play() -> int:

@@ -20,6 +20,7 @@ import pytest
 
 from agent.control import client
 from agent.vault import ring
+from agent.vault.record import REST
 from host_sim import kills
 from host_sim.interpreters import environment
 from tests.interpreters import PROJECT
@@ -158,7 +159,7 @@ def secrets_of(made: Gateway) -> dict[str, bytes]:
     for at in range(0, len(pages), 4096):
         used = struct.unpack_from("<H", pages, at)[0]
         if used:
-            found[f"records {at // 4096}"] = pages[at + 4 : at + 4 + min(used, 24)]
+            found[f"records {at // 4096}"] = pages[at + 4 + REST : at + 4 + REST + min(used, 24)]
     found["message"] = struct.pack("HH", 8, 2) + DESTINATION  # the attribute of a destination, which nothing ever copies
     return found
 

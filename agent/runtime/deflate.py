@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Raw deflate (RFC 1951) by the system's libz: a chunk of packed records takes a seventh less, for one call of C.
+"""Raw deflate (RFC 1951) by the system's libz: a chunk of packed records takes a fifth less, for a few calls of C.
 
 libz works in memory of ours alone. It begins once; what that leaves there is kept. After each call all of that memory is overwritten, for
 what libz has seen is personal data (EXP-2), and what is kept is put back: so the next call has nothing to allocate and to begin.
@@ -17,15 +17,16 @@ STORED = 5  # octets before what is stored
 _NAMES = ("libz.so.1", "libz.so")
 _VERSION = b"1\0"  # the interface's: libz compares the first character
 _ROOM = 65536  # octets that libz takes at these settings: 52 KiB to deflate, 12 KiB to inflate
-# Level 3: a fifth less time than 6 for 0.3 % more octets. A window of 4 KiB, raw.
-_LEVEL, _DEFLATED, _WINDOW, _MEMORY, _DEFAULT = 3, 8, -12, 6, 0
-_FINISH, _END = 4, 1
-_GIVEN = "PILPI"  # the stream's first fields: next_in, avail_in, total_in, next_out, avail_out, then total_out
+# Huffman codes alone: what would repeat stands in columns, and matches between them cost more than they save. A window of 4 KiB, raw.
+_LEVEL, _DEFLATED, _WINDOW, _MEMORY, _HUFFMAN_ONLY = 1, 8, -12, 6, 2
+_FINISH, _BLOCK, _END = 4, 5, 1
+_PART = "PI"  # the stream's first fields: next_in, avail_in
+_GIVEN = _PART + "LPI"  # total_in, next_out, avail_out, then total_out
 _STREAM = _GIVEN + "LPPPPPiLL"  # msg, state, zalloc, zfree, opaque, ...
 _MADE = struct.calcsize(_GIVEN + "L") - struct.calcsize("L")
 _FIRST = 128  # octet of the memory that libz is given first: the stream stands before it
 _PIECE = 1024
-_ARGUMENTS = {"deflate": ("piiiiipi", (_LEVEL, _DEFLATED, _WINDOW, _MEMORY, _DEFAULT)), "inflate": ("pipi", (_WINDOW,))}
+_ARGUMENTS = {"deflate": ("piiiiipi", (_LEVEL, _DEFLATED, _WINDOW, _MEMORY, _HUFFMAN_ONLY)), "inflate": ("pipi", (_WINDOW,))}
 
 
 class _Way:
@@ -61,12 +62,16 @@ class _Way:
     def _give(self, _opaque: "int | None", _address: int) -> None:
         """Take it back: all of it is, after each call."""
 
-    def run(self, out: int, room: int, data: int, size: int) -> int:
-        """Let libz work through `size` octets; returns how many it made, -1 where it failed or hadn't room enough."""
-        region = self.region
-        struct.pack_into(_GIVEN, region.view, 0, data, size, 0, out, room)
+    def run(self, out: int, room: int, *parts: "tuple[int, int]") -> int:
+        """Let libz work through parts, by address and octets; returns how many it made, -1 where it failed or hadn't room enough."""
+        region, left, done = self.region, len(parts), 0
+        struct.pack_into(_GIVEN, region.view, 0, 0, 0, 0, out, room)
         try:
-            if self._work(region.address, _FINISH) != _END:
+            for part in parts:
+                struct.pack_into(_PART, region.view, 0, *part)
+                left -= 1
+                done = self._work(region.address, _BLOCK if left else _FINISH)
+            if done != _END:
                 return -1
             return struct.unpack_from("L", region.view, _MADE)[0]
         finally:
@@ -97,14 +102,20 @@ class Deflate:
             self._ways[name] = _begun(name)
         return self._ways[name]
 
-    def pack(self, out: int, data: int, size: int) -> int:
-        """Deflate `size` octets (at most 65,535) into `out`, which has room for 5 more; returns how many it takes."""
+    def pack(self, out: int, *parts: "tuple[int, int]") -> int:
+        """Deflate parts, by address and octets (at most 65,535 in all), each in a block of its own.
+
+        They go into `out`, which has room for 5 octets more than they have; returns how many it takes.
+        """
+        size = sum([part[1] for part in parts])
         way = self.way("deflate")
-        made = way.run(out, size + STORED, data, size) if way is not None else -1
+        made = way.run(out, size + STORED, *parts) if way is not None else -1
         if made < 0:
             struct.pack_into("<BHH", memory.buffer_at(out, STORED), 0, 1, size, size ^ 0xFFFF)
-            memory.copy(out + STORED, data, size)
-            made = size + STORED
+            made = STORED
+            for data, octets in parts:
+                memory.copy(out + made, data, octets)
+                made += octets
         return made
 
     def unpack(self, out: int, room: int, data: int, size: int) -> int:
@@ -117,7 +128,7 @@ class Deflate:
             memory.copy(out, data + STORED, stored)
             return stored
         way = self.way("inflate")
-        made = way.run(out, room, data, size) if way is not None else -1
+        made = way.run(out, room, (data, size)) if way is not None else -1
         if made < 0:
             raise SealError
         return made

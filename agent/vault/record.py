@@ -1,22 +1,33 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How a `security` record is packed, format 3; lossless on its fields at the stated resolution.
+"""How `security` records are packed, format 4; lossless on their fields at the stated resolution.
 
-A chunk is a run of records; a record never straddles chunks. Numbers are LEB128 varints unless said otherwise; `zigzag`
-maps 0, -1, 1, -2 to 0, 1, 2, 3. Times are in units of 100 ms, an end counts from the start of the segment's window. Dictionary and previous
-ends live for one segment; the dictionary has 256 places, so that made-up addresses can't fill the memory. What repeats from one
-connection of a terminal to its next stands first, and together: a chunk is deflated before it is sealed (agent.vault.segment). Read back
-by agent.vault.unpacker.
+A chunk is a number of records; none straddles chunks. First stands how many they are, in 2 octets. Four columns follow, in which each
+record has one octet, then the rest of each record. So like stands beside like: a chunk is deflated before it is sealed, with a code of its
+own for each column (agent.vault.segment). While its page is filled, a column has COLUMN octets; read back by agent.vault.unpacker.
 
-    octet       the terminal's place in the dictionary
-    octet       (service class * 5 + protocol code) * 4, + 2 where the translated port differs, + 1 where a terminal is told of
-                protocol codes: 0 TCP, 1 UDP, 2 ICMP, 3 ICMPv6, 4 any other (its IP number follows as one octet)
+Numbers are LEB128 varints unless said otherwise, in network order where they have 2 octets; `zigzag` maps 0, -1, 1, -2 to 0, 1, 2, 3. Times
+are in units of 100 ms, an end counts from the start of the segment's window. Dictionary and previous ends live for one segment; the
+dictionary has 256 places, so that made-up addresses can't fill the memory.
+
+Columns:
+
+    the terminal's place in the dictionary
+    (service class * 5 + protocol code) * 4, + 2 where the translated port differs, + 1 where a terminal is told of
+                protocol codes: 0 TCP, 1 UDP, 2 ICMP, 3 ICMPv6, 4 any other
+    packets up * 16 + packets down, 15 for 15 and more
+    the upper octet of the source port (ICMP: query id)
+
+The rest:
+
+    octet       the IP number of another protocol
     octets      where a terminal is told of, which takes the place from whoever had it: octet 4 or 16, MAC 6 octets (zeros: unknown),
                 address
-    octet       packets up * 16 + packets down, 15 for 15 and more: a varint with the rest over 15 follows, up first
+    2 octets    the translated port where it differs
+    varints     of 15 packets and more how many over 15, up first
     varint      duration
     zigzag      end of the connection minus that of the record before it in the same place, modulo 2**16; where a terminal is told of,
                 minus that of the record before it in the segment (0 for the first one)
-    2 octets    source port, network order (ICMP: query id); 2 more for the translated port where it differs
+    octet       the lower octet of the source port
     varint x 2  bytes up, bytes down, each less what its packets' headers have at least: 40 a packet for TCP, 28 for UDP and ICMP,
                 48 for ICMPv6, 20 for others (modulo 2**64, so that a wrong counter survives too)
 
@@ -26,7 +37,11 @@ There is no place for a destination (L34-VI-1).
 from agent.capture.connections import INET
 from agent.summary.services import service_of
 
-LARGEST = 96  # octets: a new IPv6 terminal and every varint at its longest
+LARGEST = 80  # octets of a record's rest: a new IPv6 terminal and every varint at its longest
+COUNT = 2  # octets before the columns: how many records
+COLUMN = 320  # records of a page: a café's connections fill both columns and rest, larger ones leave columns free
+COLUMNS = 4
+REST = COUNT + COLUMNS * COLUMN  # where in a page the rest begins
 UNITS = 10  # a second
 UNIT = 100000000  # ns
 TERMINALS = 256  # places of a dictionary
@@ -83,7 +98,7 @@ def put(view: "bytearray | memoryview", at: int, value: int) -> int:
 
 
 class Packer:
-    """Packs one segment's records into `view`.
+    """Packs one segment's records into `view`, a page's octets from the number of records on.
 
     `places` are 2 x TERMINALS words: of each place the terminal's key (0: none), then of each its last end. Ends are in units from
     `origin`, the window's start; `end` is the last record's.
@@ -99,49 +114,38 @@ class Packer:
         for place in range(TERMINALS):
             places[place] = 0
 
-    def pack(self, at: int, connection: "Connection", terminal: "Holder | None", end: int) -> int:
-        """Write one record at `at` (LARGEST octets must be free); returns where it ends. `end` is when it ended, in ns.
+    def pack(self, at: int, number: int, connection: "Connection", terminal: "Holder | None", end: int) -> int:
+        """Write the record of a number, its rest at `at` (LARGEST octets must be free); returns where that ends. `end` is in ns.
 
         `terminal` None: unknown.
         """
         view, places = self._view, self.places
         key = terminal.key if terminal is not None else 0
         place = key % TERMINALS
-        view[at] = place
+        column = COUNT + number
+        view[column] = place
+        view[column + 3 * COLUMN] = connection.source_port >> 8
+        column += COLUMN
         if key and places[place] == key:
-            at = begin(view, at + 1, connection, 0)
+            at = begin(view, column, at, connection, 0)
             before = places[TERMINALS + place]
         else:
             places[place] = key
-            at = tell(view, begin(view, at + 1, connection, 1), connection, terminal)
+            at = tell(view, begin(view, column, at, connection, 1), connection, terminal)
             before = self.end & ENDS
+        if connection.translated_port != connection.source_port:
+            at = short(view, at, connection.translated_port)
         end = end // UNIT
-        at = self._times(packets(view, at, connection), connection, end, before)
+        at = self._times(packets(view, column + COLUMN, at, connection), connection, end, before)
         places[TERMINALS + place] = self.end & ENDS
-        return volumes(view, at, connection)
+        view[at] = connection.source_port & 255
+        return volumes(view, at + 1, connection)
 
     def _times(self, at: int, connection: "Connection", end: int, before: int) -> int:
-        """Write times and ports; `end` in units. One octet is the usual number, written without a call."""
-        view = self._view
-        value = end - connection.start // UNIT
-        if value < 128:
-            view[at] = value
-            at += 1
-        else:
-            at = put(view, at, value)
-        self.end = end = end - self.origin
-        value = end - before << 1 if end >= before else (before - end << 1) - 1
-        if value < 128:
-            view[at] = value
-            at += 1
-        else:
-            at = put(view, at, value)
-        value = connection.source_port
-        if connection.translated_port != value:
-            return ports(view, at, connection)
-        view[at] = value >> 8
-        view[at + 1] = value & 255
-        return at + 2
+        """Write times; `end` in units."""
+        at = put(self._view, at, end - connection.start // UNIT)
+        self.end = end - self.origin
+        return signed(self._view, at, self.end - before)
 
 
 def signed(view: "bytearray | memoryview", at: int, value: int) -> int:
@@ -149,24 +153,17 @@ def signed(view: "bytearray | memoryview", at: int, value: int) -> int:
     return put(view, at, value << 1 if value >= 0 else (-value << 1) - 1)
 
 
-def ports(view: "bytearray | memoryview", at: int, connection: "Connection") -> int:
-    """Write the source port, and the translated one where it differs."""
-    value = connection.source_port
+def short(view: "bytearray | memoryview", at: int, value: int) -> int:
+    """Write a number of two octets."""
     view[at] = value >> 8
     view[at + 1] = value & 255
-    if connection.translated_port == value:
-        return at + 2
-    value = connection.translated_port
-    view[at + 2] = value >> 8
-    view[at + 3] = value & 255
-    return at + 4
+    return at + 2
 
 
-def packets(view: "bytearray | memoryview", at: int, connection: "Connection") -> int:
-    """Write both numbers of packets."""
+def packets(view: "bytearray | memoryview", head: int, at: int, connection: "Connection") -> int:
+    """Write both numbers of packets: the octet of both at `head`."""
     up, down = connection.packets_up, connection.packets_down
-    view[at] = (up if up < FEW else FEW) << 4 | (down if down < FEW else FEW)
-    at += 1
+    view[head] = (up if up < FEW else FEW) << 4 | (down if down < FEW else FEW)
     if up >= FEW:
         at = put(view, at, up - FEW)
     if down >= FEW:
@@ -184,16 +181,16 @@ def volumes(view: "bytearray | memoryview", at: int, connection: "Connection") -
     return put(view, at, down if down >= 0 else down & MASK)
 
 
-def begin(view: "bytearray | memoryview", at: int, connection: "Connection", head: int) -> int:
-    """Write the octet of which `head` says whether a terminal is told of, and the protocol."""
+def begin(view: "bytearray | memoryview", head: int, at: int, connection: "Connection", told: int) -> int:
+    """Write the octet at `head`, where `told` says whether a terminal is told of, and another protocol's number."""
     protocol = connection.protocol
     code = CODES.get(protocol, OTHER)
-    head |= service_of(protocol, connection.destination_port) * 5 + code << 2
-    view[at] = head if connection.translated_port == connection.source_port else head | 2
+    told |= service_of(protocol, connection.destination_port) * 5 + code << 2
+    view[head] = told if connection.translated_port == connection.source_port else told | 2
     if code != OTHER:
-        return at + 1
-    view[at + 1] = protocol
-    return at + 2
+        return at
+    view[at] = protocol
+    return at + 1
 
 
 def tell(view: "bytearray | memoryview", at: int, connection: "Connection", terminal: "Holder | None") -> int:

@@ -18,7 +18,7 @@ from agent.runtime.deflate import DEFLATE
 from agent.runtime.libc import LIBC, words
 from agent.vault import keys, segment
 from agent.vault.deadlines import Deadlines
-from agent.vault.record import LARGEST, TERMINALS, Packer
+from agent.vault.record import COLUMN, COLUMNS, COUNT, LARGEST, REST, TERMINALS, Packer
 from agent.vault.unpacker import Unpacker
 
 _SECOND = 1000000000
@@ -27,7 +27,7 @@ LATE = 10800  # seconds after its window at which the second segment closes: a p
 EARLY = 2 * _SECOND  # a segment that goes earlier than this by the wall clock, quartz apart, was named by a clock that was stepped since
 PPM = 100  # how wrong a quartz may be
 SEGMENT_LIMIT = 65536  # octets of a file at which a segment closes
-FULL = segment.PAGE - segment.PAGE_HEADER - LARGEST  # octets used: no room for one more record
+FULL = segment.PAGE - segment.PAGE_HEADER - REST - LARGEST  # octets of records' rest: no room for one more
 _PLACES = 8 * TERMINALS  # octets of a dictionary
 
 
@@ -64,13 +64,17 @@ class _Open:
         self.counter = slot.counter()
         self.page_address = page_address
         self.header = header
-        self.packer = Packer(slot.window, places, page)
-        self.used = 0
+        self.packer = Packer(slot.window, places, page[segment.PAGE_HEADER :])
+        self.used = self.held = 0  # octets of records' rest in the page, and records
         self.full = False
+
+    def room(self) -> bool:
+        """Say whether the page has room for one more record."""
+        return self.used <= FULL and self.held < COLUMN
 
     def append(self, connection: "Connection", terminal: "Holder | None", end: int) -> None:
         """Pack one record; there must be room."""
-        self.used = self.packer.pack(segment.PAGE_HEADER + self.used, connection, terminal, end) - segment.PAGE_HEADER
+        self.used = self.packer.pack(REST + self.used, self.held, connection, terminal, end) - REST
         self._count(1)
 
     def go_on(self, used: int, end: int, records: int) -> None:
@@ -79,7 +83,9 @@ class _Open:
         self._count(records)
 
     def _count(self, records: int) -> None:
-        # The page's first word makes a record valid: written after it, so a killed process leaves whole records.
+        # The page's first word makes a record valid: written last, so a killed process leaves whole records, and columns as long at least.
+        self.held += records
+        struct.pack_into(">H", self.page, segment.PAGE_HEADER, self.held)
         self.head[0] = self.used | self.slot.generation << 16
         self.slot.records += records
         self.counter[0] = self.slot.records
@@ -163,10 +169,13 @@ class Ring:
         at = slot.page * segment.PAGE
         left = _waiting(self._pages.view, at, slot)
         address = self._pages.address + at + segment.PAGE_HEADER
-        if segment.parse(header)[0] == segment.VERSION:
-            left = DEFLATE.pack(self._deflated, address, left)
-            address = self._deflated
-        self._seal(slot, address, left, header, crypto.FINAL)
+        version = segment.parse(header)[0]
+        if version == segment.VERSION:
+            held = struct.unpack_from(">H", self._pages.view, at + segment.PAGE_HEADER)[0] if left else 0
+            left = self._deflate(address, held, left)
+        elif version != segment.PLAIN:
+            left = DEFLATE.pack(self._deflated, (address, left))
+        self._seal(slot, address if version == segment.PLAIN else self._deflated, left, header, crypto.FINAL)
         self._sodium.zero(self._deflated, 2 * segment.PAGE)
         slot.state = keys.TORN
         slot.save()
@@ -180,7 +189,7 @@ class Ring:
     def append(self, connection: "Connection", terminal: "Holder | None", end: int) -> str:
         """Keep one record; `end` is when it ended, in ns. Returns "kept", "due on arrival" or "lost"."""
         entry = self.taking(end)
-        if entry is None or entry.used > FULL:
+        if entry is None or not entry.room():
             return self._append(connection, terminal, end)
         entry.append(connection, terminal, end)
         return "kept"
@@ -212,7 +221,7 @@ class Ring:
                     self._lose("ring full", 1)
                     return "lost"
                 self._open[name] = entry
-            if entry.used > FULL:
+            if not entry.room():
                 self._flush(entry, crypto.MESSAGE)
             entry.append(connection, terminal, end)
             unwritten = 0
@@ -275,12 +284,18 @@ class Ring:
         slot.commit(following)
         self.octets += sealed + 2
 
+    def _deflate(self, address: int, held: int, used: int) -> int:
+        """Deflate a page: a block for each column, the first with the number of records, and one for the rest; returns its octets."""
+        parts = [(address + COUNT + column * COLUMN, held) for column in range(COLUMNS)]
+        parts[0] = address, COUNT + held
+        return DEFLATE.pack(self._deflated, *parts, (address + REST, used))
+
     def _flush(self, entry: _Open, tag: int) -> None:
-        size = DEFLATE.pack(self._deflated, entry.page_address + segment.PAGE_HEADER, entry.used)
+        size = self._deflate(entry.page_address + segment.PAGE_HEADER, entry.held, entry.used)
         self._seal(entry.slot, self._deflated, size, entry.header, tag)
         self._sodium.zero(self._deflated, size)
         self._sodium.zero(entry.page_address, segment.PAGE)
-        entry.used = 0
+        entry.used = entry.held = 0
         entry.full = entry.slot.written() >= SEGMENT_LIMIT
 
     def _close(self, name: int) -> None:
@@ -439,10 +454,10 @@ def read_segment(folder: str, slot: keys.Slot, sodium: crypto.Sodium, scratch: m
         ended = False
         for chunk in segment.chunks(file, written - segment.HEADER):
             size, tag = sodium.stream_pull(scratch.address, scratch.address + 64, chunk, header)
-            if version == segment.VERSION:
-                size = DEFLATE.unpack(scratch.address + plain, segment.PAGE, scratch.address + 64, size)
-            else:
+            if version == segment.PLAIN:
                 memory.copy(scratch.address + plain, scratch.address + 64, size)
+            else:
+                size = DEFLATE.unpack(scratch.address + plain, segment.PAGE, scratch.address + 64, size)
             yield from unpacker.unpack(memoryview(scratch.view)[plain:], size)
             ended = tag == crypto.FINAL
     if slot.state == keys.OPEN and slot.written() != written:
@@ -451,7 +466,10 @@ def read_segment(folder: str, slot: keys.Slot, sodium: crypto.Sodium, scratch: m
         with open(folder + "/chunks", "rb") as file:
             file.seek(slot.page * segment.PAGE)
             page = file.read(segment.PAGE)
-        yield from unpacker.unpack(memoryview(page)[segment.PAGE_HEADER :], _waiting(page, 0, slot))
+        left = _waiting(page, 0, slot)
+        if left and version == segment.VERSION:
+            left += REST
+        yield from unpacker.unpack(memoryview(page)[segment.PAGE_HEADER :], left, COLUMN)
     elif not ended:
         raise crypto.SealError
 
@@ -459,9 +477,9 @@ def read_segment(folder: str, slot: keys.Slot, sodium: crypto.Sodium, scratch: m
 def _unpacker(version: int, window: int) -> "Unpacker | record_2.Unpacker":
     if version == segment.VERSION:
         return Unpacker(window)
-    from agent.vault import record_2
+    from agent.vault import record_2, record_3
 
-    return record_2.Unpacker(window)
+    return record_2.Unpacker(window) if version == segment.PLAIN else record_3.Unpacker(window)
 
 
 TYPE_CHECKING = False

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """A segment file: clear header, then chunks sealed with libsodium's secretstream (EXP-1, EXP-2, EXP-3).
 
-Volatile custody, on tmpfs. Header, 80 octets, network order: magic "OUBL", version u8 = 3, purpose u8, custody u8 = 0, clock state
+Volatile custody, on tmpfs. Header, 80 octets, network order: magic "OUBL", version u8 = 4, purpose u8, custody u8 = 0, clock state
 u8, boot id 16, window start u32 (s), lifetime u32 (s), wall time of opening u64 (ns), monotonic time of opening u64 (ns), segment
 number u32, secretstream header 24, 4 zeros. Then chunks: u16 length, sealed octets (plaintext + 17). Every chunk is sealed with the
 whole header as associated data, so a header can't be exchanged; the last chunk carries the tag "final". The plaintext is raw deflate
-(RFC 1951, a window of 4 KiB; one stored block where the writer had no libz) of a run of records (agent.vault.record). A chunk is sealed
-when its page of 4 KiB is full or the segment closes. Version 2 has the run as it is, in another order (agent.vault.record_2).
+(RFC 1951, a window of 4 KiB; one stored block where the writer had no libz) of a chunk of records (agent.vault.record), a block for each
+of its columns and one for the rest. A chunk is sealed when its page of 4 KiB is full or the segment closes. Version 3 deflates a run of
+records (agent.vault.record_3); version 2 has the run as it is, in another order (agent.vault.record_2).
 
 Custodian custody, on flash, in PURPOSE/YYYY-MM-DD-NNNN (the day whose key it has; a hexadecimal number, from 0001). Header, 160
 octets, network order: magic "OUBL", version u8 = 1, purpose u8, custody u8 = 1, clock state u8 (0 unknown, 1 floor, 2 trusted), boot
@@ -30,9 +31,10 @@ from agent.runtime import sodium as crypto
 
 HEADER = 80
 PAGE = 4096
-PAGE_HEADER = 4  # a little-endian word: octets used | generation it belongs to << 16
-VERSION = 3
+PAGE_HEADER = 4  # a little-endian word: octets used (of the rest, where there are columns) | generation it belongs to << 16
+VERSION = 4
 OLDEST = 2  # version that is still read
+PLAIN = 2  # the one that isn't deflated
 VOLATILE = 0
 _FORMAT = ">4sBBBB16sIIQQI24s4x"
 

@@ -9,7 +9,8 @@ for its packets, service and packets for its volumes. Ports stay independent: th
 and Apple draw them.
 
 `apart` is a store that there could be: the octets of our records sorted by field, 320 at a time, each field with a Huffman code of its
-own, all framing included. Ours has one code for a page's records as they come: what lies between the two is what that costs.
+own, all framing included. Ours has a code for each of four fields and one for what is left of a record: what lies between the two is what
+that costs.
 
 Counted frequencies make an entropy too small (a value that came once could have been another one), hence Miller and Madow's correction
 (1955). Contexts with few rows are counted as one, so that they don't explain themselves.

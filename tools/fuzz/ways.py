@@ -89,7 +89,7 @@ def _read(recorder: "Recorder") -> "list[int]":
 
 def _open(recorder: "Recorder") -> "list[list[int]]":
     ring = recorder._ring
-    entries = [[name, entry.used, entry.slot.records, entry.packer.end] for name, entry in ring._open.items()]
+    entries = [[name, entry.used, entry.held, entry.slot.records, entry.packer.end] for name, entry in ring._open.items()]
     return [[ring.octets]] + sorted(entries)
 
 
