@@ -23,6 +23,7 @@ STORE = "runtime/store.py"
 MPY_CROSS = ("-O3", "-msmall-int-bits=31")
 LARGE = 12_000  # octets from which a file is deflated: a small one takes as little anywhere
 _WINDOW = 12  # bits: 4 KiB of heap while a file is read, and 2 % more octets than with the largest
+_MEMORY = 6  # level: blocks of 4,096 symbols, each with a code of its own; longer ones fit bytecode, names and texts less well
 
 # Which rooms make one file, by who reads them: every process; the recorder and doctor; the recorder and what shows figures; the recorder;
 # the forwarder; doctor; the other verbs. A room that isn't here is a file by itself.
@@ -145,7 +146,7 @@ def compiled(mpy_cross: str, name: str, text: str) -> bytes:
 
 def deflated(octets: bytes) -> bytes:
     """Return octets as `agent.runtime.store` inflates them."""
-    press = zlib.compressobj(9, zlib.DEFLATED, _WINDOW)
+    press = zlib.compressobj(9, zlib.DEFLATED, _WINDOW, _MEMORY)
     return press.compress(octets) + press.flush()
 
 
