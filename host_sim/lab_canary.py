@@ -3,7 +3,8 @@
 
 A canary is searched for in the forms that a program could write it in: raw octets, hex with and without separators, decimal,
 text, in any case of the letters. A raw IPv4 address is only four octets: in a core of 17 MB its first two stand about twenty
-times by chance, so one scan in two thousand would find all four. What counts is what was not there before the traffic.
+times by chance, so one scan in two thousand would find all four. What counts is what was not there before the traffic; and in a file,
+where the sealed store's 40 kB would show one of a lab's addresses in one scan of 7,000, what is there more than once.
 """
 
 import ipaddress
@@ -12,6 +13,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+BRIEF = 4  # octets that stand somewhere by chance
 _ZEROS = re.compile(rb"\0{64,}")
 
 
@@ -62,7 +64,12 @@ def in_files(folder: Path, needles: list[Needle]) -> dict[str, list[Needle]]:
     for path in sorted(folder.rglob("*")):
         relative = str(path.relative_to(folder))
         data = path.read_bytes() if path.is_file() and not path.is_symlink() else b""
-        if got := hits(relative.encode() + b"\0" + data, needles):
+        octets = relative.encode() + b"\0" + data
+        got = hits(octets, needles)
+        brief = [needle for needle in got if len(needle.data) == BRIEF and not needle.text]
+        if sum(octets.count(needle.data) for needle in brief) == 1:
+            got = [needle for needle in got if needle not in brief]
+        if got:
             found[relative] = got
     return found
 
