@@ -97,7 +97,8 @@ class Program:
                 signal.signal(number, signal.default_int_handler)
         try:
             status = main(*args, **{**kwargs, "prog_name": self.name, "standalone_mode": False})
-            sys.stdout.flush()
+            if sys.stdout is not None:  # None: it was closed before we began
+                sys.stdout.flush()
         except typer.TyperException as failure:
             command = getattr(getattr(failure, "ctx", None), "command_path", self.name)
             self.tell(f"{failure.format_message().rstrip('.')}; accepted: what {command} --help says")

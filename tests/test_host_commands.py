@@ -86,3 +86,10 @@ def test_a_reader_of_a_pipe_by_name_gets_the_figures(tmp_path: Path) -> None:
         done = run(tmp_path, "host_sim", "people", "--json", "pipe")
         assert (done.returncode, done.stderr) == (0, "")
         assert reader.communicate(timeout=30)[0].startswith("[")
+
+
+@pytest.mark.parametrize("words", ["host_sim list", "tools.package boards", "tools.custodian --help"])
+def test_a_standard_output_that_is_closed_is_no_fault_of_the_program(words: str, tmp_path: Path) -> None:
+    """As where a daemon starts it: Python then has none."""
+    done = run(tmp_path, *words.split(), preexec_fn=lambda: os.close(1))
+    assert (done.returncode, done.stderr) == (0, "")
