@@ -21,7 +21,7 @@ from agent.runtime.libc import LIBC
 
 GATHER = 0.005  # seconds in which ends gather for one turn; even a flush makes fewer in it than RECEIVE_BUFFER holds
 BATCH = 128
-DUMP_BATCH = 2  # datagrams of a dump in one turn of the loop: events come first
+DUMP_BATCH = max(2, 65536 // sockets.Inbox.ROOM)  # datagrams of a dump in one turn of the loop: events come first
 GROUP_DESTROY = 4
 
 

@@ -64,7 +64,7 @@ class Who:
 
     def __init__(self, limit: int) -> None:
         buckets = 64
-        while buckets < limit:
+        while buckets < limit >> 2:  # hashed addresses touch every page of it
             buckets <<= 1
         self._limit = limit
         self._mask = buckets - 1

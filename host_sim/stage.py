@@ -30,7 +30,7 @@ from agent.summary.noise import Sampler
 from host_sim import tape
 
 _LEAST = 1000000  # ns: a recorder that asks to be called at once is called a millisecond later
-_BUFFER = 32768  # octets: the agent's own buffer for a datagram
+_BUFFER = 32768  # octets: room for a datagram, as much as the kernel ever fills
 _TRUESIZE = RECEIVE_BUFFER // 9000  # octets that the kernel counts for an event that waits (measured, see RECEIVE_BUFFER)
 
 

@@ -187,7 +187,7 @@ class Inbox:
     `view` has ROOM octets. As agent.straight describes an inbox.
     """
 
-    ROOM = 32768
+    ROOM = 8192
 
     def __init__(self, descriptor: int, _address: int, view: "bytearray | memoryview") -> None:
         self.view = view

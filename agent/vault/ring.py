@@ -123,12 +123,15 @@ class Ring:
         self._deadlines = Deadlines(ring)
         # Pages for the windows that can be open at once, one for a record on its own, one spare.
         count = (self.width + GRACE) // self.width + (self.width + LATE) // self.width + 4
+        former = files.exists(folder + "/chunks")
         self._pages = memory.map_file(folder + "/chunks", count * segment.PAGE)
         self._free = list(range(count))
         self._scratch = memory.scratch(4 * segment.PAGE)  # a chunk is sealed in the first half, deflated in the second
         self._deflated = self._scratch.address + 2 * segment.PAGE
         self._places = memory.scratch(count * _PLACES)  # a packer's dictionary for each page
         self.torn = self._recover()
+        if former:  # a new one has zeros, and no page is this process's before it is needed
+            self._sodium.zero(self._pages.address, self._pages.size)
 
     def _path(self, slot: keys.Slot) -> str:
         return self._folder + "/" + ("%08x" % slot.number)
@@ -151,7 +154,6 @@ class Ring:
             except OSError:
                 self._lose("store", slot.records)
                 self._keys.destroy(slot)
-        self._sodium.zero(self._pages.address, self._pages.size)
         for name in os.listdir(self._folder):
             if name not in owned:
                 files.remove(self._folder + "/" + name)
