@@ -9,7 +9,8 @@ import errno
 import sys
 
 from agent import canonical
-from agent.paths import Paths
+from agent.config import ConfigError
+from agent.daemons import Start
 from agent.runtime.files import exists
 from agent.vault.stores import PACKAGE
 
@@ -17,7 +18,7 @@ _EVERYWHERE = ("--config", "--root")
 _COLUMN = 26
 
 
-class UsageError(Exception):
+class UsageError(ConfigError):
     """A command line that can't be understood; its text is the one line to show."""
 
 
@@ -63,7 +64,7 @@ class Verb:
         return option in _EVERYWHERE or option in self.options or option in self.needs or option in self.one_of
 
 
-class Line:
+class Line(Start):
     """A command line that was understood: `verb`, its `word` ("" where it has none), options with their values ("" for flags)."""
 
     def __init__(self, verb: Verb, word: str, options: "dict[str, str]") -> None:
@@ -73,8 +74,7 @@ class Line:
         root = options.get("--root", "/")
         if not exists(root + "/."):
             raise UsageError("--root " + root + ": no such folder; accepted: an existing folder")
-        self.paths = Paths(root)
-        self.config = options.get("--config", self.paths.config)
+        super().__init__(root, options.get("--config"))
 
     def __contains__(self, option: str) -> bool:
         """Say whether an option was given."""

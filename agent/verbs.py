@@ -9,48 +9,9 @@ import sys
 
 from agent import canonical
 from agent.config import load
-from agent.paths import make_folders
-from agent.runtime import files, process
+from agent.runtime import files
 from agent.runtime.clocks import DeviceTime
 from agent.runtime.libc import reason
-
-
-def recorder(line: "Line") -> int:
-    """Run the daemon that sees terminals, once what is due is destroyed."""
-    from agent import loop as room
-    from agent.vault import expiry, stores
-
-    source = DeviceTime()
-    expiry.destroy_due(line.paths.root, source.boot, source.monotonic())
-    settings = load(line.config)
-    if stores.homeless(settings, line.paths):
-        kept = "oubli: attribution, billing, consents: what was kept of them goes on time with " + stores.PACKAGE + " alone"
-        sys.stderr.write(kept + "; accepted: install it, or oubli erase --all, and a reboot where there were port blocks (EXP-1)\n")
-        return 2
-    if not line.paths.root and process.swaps_to_disk():
-        sys.stderr.write("oubli: swap on a disk is in use: memory could outlive its deadline there; accepted: none, or zram (EXP-2)\n")
-        return 1
-    if not line.paths.root:
-        make_folders(line.paths)
-        if not files.in_memory(line.paths.vault):
-            sys.stderr.write("oubli: " + line.paths.vault + " isn't in memory, and a disk doesn't forget; accepted: tmpfs (EXP-2)\n")
-            return 1
-        place = stores.forgetful(settings, line.paths)
-        if place:
-            sys.stderr.write(
-                "oubli: " + place + " is in memory, and what is sealed must outlive a loss of power; accepted: flash (EXP-6)\n"
-            )
-            return 1
-    return room.run(settings, line.paths.root, source)
-
-
-def forwarder(line: "Line") -> int:
-    """Run the daemon that sends."""
-    from agent import forwarder as room
-
-    settings = load(line.config)
-    settings.require_mqtt()
-    return room.run(settings, line.paths.root, DeviceTime())
 
 
 def status(line: "Line") -> int:

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from agent.__main__ import OPTIONS, TABLE, VERBS
 from agent.control import requests
+from agent.table import OPTIONS, TABLE, VERBS
 from host_sim import interpreters as host
 from tests.interpreters import PROJECT
 
@@ -28,13 +28,13 @@ if TYPE_CHECKING:
 
 FAULT = """
 import sys
-from agent import __main__ as program
+from agent import __main__ as program, table
 
 class Line:
     def run(self):
         return {}["02:00:00:00:00:01"]
 
-program.TABLE.parse = lambda words: Line()
+table.TABLE.parse = lambda words: Line()
 sys.exit(program.main(["status"]))
 """
 
@@ -133,6 +133,21 @@ def test_every_verb_of_oubli_has_a_room_that_runs_it_and_a_line_of_help(verb) ->
     assert verb.text in TABLE.help()
     for option in (*verb.options, *verb.needs, *verb.one_of):
         assert OPTIONS[option].text in TABLE.help(verb.name.split()[0])
+
+
+DAEMON = """
+import sys
+from agent import __main__ as program
+for words in (["recorder", "--root", "."], ["recorder", "--root", ".", "--json"]):
+    print(program.main(words), "agent.table" in sys.modules)
+"""
+
+
+def test_a_daemon_starts_without_the_tables_of_what_people_ask_for(any_interpreter: Interpreter) -> None:
+    """They would stand in its heap as long as it lives; a mistake is told from them, as for any verb."""
+    done = any_interpreter.run("-c", DAEMON, check=False)
+    assert done.stdout == b"2 False\n2 True\n"
+    assert [line.split(b":")[1] for line in done.stderr.splitlines()] == [b" ./etc/config/oubli", b" --json"]
 
 
 def test_a_fault_of_the_program_says_where_and_nothing_of_what(any_interpreter: Interpreter) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from agent import law
-from agent.__main__ import VERBS
+from agent.table import VERBS
 from host_sim import interpreters as host
 from tests.interpreters import PROJECT
 

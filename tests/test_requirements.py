@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import typer.main
 
-from agent.__main__ import VERBS
+from agent.table import VERBS
 from host_sim.__main__ import app as simulator
 from tests.interpreters import PROJECT
 from tests.test_repository import project_files

