@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """`oubli-bench memory`: what the recorder holds on MicroPython while connections go by, 20,000 a minute of 1,024 terminals.
 
-A minute is a burst on the real kernel, harder than an even pace, and the recorder's clock is moved by a minute after each, so that dumps,
-windows and timers come as they would. A million connections within an hour are more than the ring may hold: the oldest segments make room,
-as they should, and that is no loss here. RSS at its highest (VmHWM), and RSS and PSS after each minute; flat means that RSS doesn't grow
-(PSS moves with other processes too). `heap` is what a connection takes of MicroPython's heap from the kernel's octets to the packed
-record, its collector off: nothing else grows it.
+It is the package's recorder, as a gateway runs it. A minute is a burst on the real kernel, harder than an even pace, and
+the recorder's clock is moved by a minute after each, so that dumps, windows and timers come as they would. A million connections within an
+hour are more than the ring may hold: the oldest segments make room, as they should, and that is no loss here. RSS at its highest (VmHWM),
+and RSS and PSS after each minute; flat means that RSS doesn't grow (PSS moves with other processes too). `heap` is what a connection takes
+of MicroPython's heap from the kernel's octets to the packed record, its collector off: nothing else grows it.
 """
 
 import subprocess
@@ -19,7 +19,7 @@ from host_sim.lab_network import LabError
 from tools.bench import capture, machine
 from tools.bench.gateway import Gateway
 from tools.bench.instructions import INTERPRETERS, MESSAGES, record
-from tools.bench.peers import Running, counters, move, shifted
+from tools.bench.peers import Running, counters, flashed, move
 from tools.bench.rounds import Tell
 from tools.bench.sheets import Chart, Sheet
 
@@ -46,7 +46,7 @@ def measure(connections: int, terminals: int, tell: Tell) -> dict[str, Any]:
     with machine.memory_folder() as name, Gateway(load.terminals) as gateway:
         heap = _heap(Path(name))
         folder = Path(name, "peer")
-        peer = replace(shifted("oubli MicroPython", INTERPRETERS["MicroPython"]), count=_heard)
+        peer = replace(flashed("oubli MicroPython"), count=_heard)
         running = Running(peer, folder, gateway.command)
         try:
             capture.wait(gateway.listening, running)
@@ -109,7 +109,7 @@ def sheets(result: dict[str, Any]) -> list[Sheet]:
         ("RSS grew after the second minute, KiB", f"{result['grown_kib']:,}", ""),
         ("heap a connection, octets", f"{result['heap_a_connection']:.1f}", f"{HEAP}"),
     ]
-    title = f"The recorder on MicroPython: {result['connections']:,} connections of {result['terminals']:,} terminals, "
+    title = f"The recorder on MicroPython, as it is flashed: {result['connections']:,} connections of {result['terminals']:,} terminals, "
     return [Sheet(f"{title}{result['a_minute']:,} a minute", ("", "measured", "at most"), rows)]
 
 

