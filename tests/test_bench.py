@@ -205,8 +205,8 @@ def test_a_connection_takes_no_more_instructions_than_are_kept(tmp_path):
 def test_an_update_of_a_row_costs_the_same_however_full_its_table_is(tmp_path):
     updates = instructions.updated(tmp_path / "table")
     one, *others, full = [row["instructions"] for row in updates if not row["clash"]]
-    assert all(abs(count - one) < one // 4 for count in others), updates  # flat
-    assert full < 3 * one, updates  # where no row is free, so many places are looked at, and no more: how often is chance, by the day's key
+    assert all(abs(count - one) < one // 4 for count in others), updates  # flat from 1 terminal on
+    assert full < 2 * one, updates  # where no row is free, so many places are looked at, and no more
     assert [row["clash"] for row in updates] == [False] * len(instructions.FILLS) + [True]
     assert all(row["heap"] < 64 for row in updates)
 

@@ -47,7 +47,7 @@ MISS = 90  # cycles: 155 ns
 _NO_CACHES = ("--cache-sim=no",)
 _CACHES = ("--cache-sim=yes", "--I1=32768,4,32", "--D1=32768,4,32", "--LL=262144,8,32")  # octets, ways, octets of a line
 ROWS = 4096  # of the day's table, as by default
-FILLS = (64, 1024, 3400, 4096)  # terminals in it, 64 of which are updated in turn; 1,024 is what its size is meant for (ANON-8)
+FILLS = (1, 1024, 3400, 4096)  # terminals in it; 1,024 is what its size is meant for (ANON-8)
 UPDATES = 500
 _SECOND = 1_000_000_000
 _START = (START - 60) * _SECOND
@@ -122,9 +122,12 @@ def updated(table: Path) -> list[dict[str, Any]]:
 
 
 def _row(terminals: int, table: Path, *clash: str) -> dict[str, Any]:
-    """Count MicroPython's instructions and octets of heap for one update of a row in a table with so many terminals."""
+    """Count MicroPython's instructions and octets of heap for one update of a row in a table with so many terminals.
+
+    Both runs have words of the same length: what they do before the updates is the same then, to the heap's last hole.
+    """
     runs = [
-        _run(_roomy(INTERPRETERS["MicroPython"]), _ROW_STAGE, str(table), str(ROWS), str(terminals), str(factor * UPDATES), *clash)
+        _run(_roomy(INTERPRETERS["MicroPython"]), _ROW_STAGE, str(table), str(ROWS), str(terminals), f"{factor * UPDATES:06}", *clash)
         for factor in (1, 2)
     ]
     row = {"terminals": terminals, "clash": bool(clash), "instructions": round((runs[1][0] - runs[0][0]) / UPDATES)}

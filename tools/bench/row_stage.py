@@ -10,11 +10,14 @@ import gc
 import json
 import sys
 
+try:
+    import micropython
+except ImportError:
+    micropython = None
+
 from agent.runtime.libc import native
 from agent.runtime.sodium import Sodium
 from agent.summary.terminals import Terminals
-
-PLUGS = 20000  # objects in the holes that reading modules left in the heap: how far MicroPython searches for room is chance else
 
 
 class Same(Sodium):
@@ -45,19 +48,24 @@ def main(path: str, rows: int, terminals: int, updates: int, clash: bool) -> "di
     for mac in macs:
         table.see(mac, 3, 13, 13, 1, 700)
     gc.collect()
-    plugs = [bytearray(16) for _ in range(PLUGS)]
     taken = getattr(gc, "mem_alloc", None)
     gc.disable()
     before = taken() if taken else 0
+    # MicroPython takes a function's frame from the heap, where chance says how long it searches, and from the stack where it can't.
+    # Hashes that are alike make it take more.
+    if micropython and not clash:
+        micropython.heap_lock()
     at = 0
     for _ in range(updates):
         table.see(macs[at], 3, 14, 15, 1, 700)
         at += 1
         if at == len(macs):
             at = 0
+    if micropython and not clash:
+        micropython.heap_unlock()
     heap = taken() - before if taken else None
     gc.enable()
-    answer = {"heap": heap if plugs else 0, "used": table.used(), "filled": table.filled()}
+    answer = {"heap": heap, "used": table.used(), "filled": table.filled()}
     table.close()
     return answer
 

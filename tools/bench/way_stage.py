@@ -15,13 +15,13 @@ from agent.loop import BATCH
 from agent.recorder import Recorder
 from agent.runtime import files, memory
 from agent.straight import Handed
-from tools.bench.row_stage import PLUGS
 
 _SECOND = 1000000000
 START = 1800001800  # s since the epoch: a Friday morning, well within an hour: what ended in it counts in the day's table
 LATER = 2 * 86400 * _SECOND  # past every lifetime
 FACTORS = (0x243F6A88, 0x85A308D3, 0x13198A2E, 0x03707344, 0xA4093822, 0x299F31D0, 0x082EFA98, 0xEC4E6C89)  # digits of pi
 ROWS = 4096  # of the day's table, at least
+PLUGS = 6000  # objects in the holes that reading modules left in the heap: how far MicroPython searches for room is chance else
 _TEXT = b"""config gateway 'gateway'
 	option id 'oublimeasurement'
 	option duty 'none'
