@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import csv
+import fcntl
 import hashlib
 import io
 import json
@@ -338,12 +339,14 @@ def test_register_names_requests_and_no_terminal(gateway, tmp_path):
     path = tmp_path / "register"
     gateway.keep(connection(20012, TEN + 60, TEN + 70, user=b"room 12"))
     made = gateway.answer(SIGNED)
-    register.once(path, made.handover.request)
     with pytest.raises(handovers.HandoverError, match="can't be written"):  # before an answer is, not after
-        register.once(tmp_path / "absent/register", made.handover.request)
-    register.enter(path, "answer", made.handover.request, made.result, len(made.rows))
+        register.once(tmp_path / "absent/register", made.handover.request).__enter__()
+    with register.once(path, made.handover.request):
+        with pytest.raises(handovers.HandoverError, match="another command"):  # it would find no entry either
+            register.once(path, made.handover.request).__enter__()
+        register.enter(path, "answer", made.handover.request, made.result, len(made.rows))
     with pytest.raises(HandoverError, match="answered before"):
-        register.once(path, made.handover.request)
+        register.once(path, made.handover.request).__enter__()
     text = path.read_text()
     assert json.loads(text) == register.entries(path)[0]
     assert register.entries(path)[0] | {"day": ""} == {
@@ -477,6 +480,10 @@ def test_commands_of_agents_and_custodian_make_an_answer(gateway, tmp_path, monk
     gateways = tmp_path / "gateways"
     gateways.write_text("".join(f"{key.hex()} {name}\n" for key, name in gateway.gateways.items()))
     rest = ["--store", f"{tmp_path}/keys", "--agents", str(known), "--gateways", str(gateways), "--register", str(register_file), *lock]
+    with register_file.open("a") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)  # another command answers meanwhile
+        command("answer", str(handover), *rest, "--out", f"{tmp_path}/answer", status=2)
+    assert not (tmp_path / "answer").exists()
     said = command("answer", str(handover), *rest, "--out", f"{tmp_path}/answer")
     assert "nothing held" in said  # this store has none of the gateway's keys
     assert "the key of that day is destroyed" in said

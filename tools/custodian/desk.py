@@ -7,6 +7,7 @@
 import json
 import sys
 from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -95,10 +96,10 @@ def add(app: typer.Typer, program: Program, passphrase: Ask) -> None:
 
     def opened(
         handover: Path, folder: Path, agents_file: Path, gateways_file: Path, register_file: Path, secret: Path | None,
-        frozen: Iterable[Path] = (),
+        turn: ExitStack, frozen: Iterable[Path] = (),
     ) -> tuple[Store, answers.Answer]:  # fmt: skip
         read = handovers.read(handover, agents.enrolled(agents_file), agents.enrolled(gateways_file))
-        register.once(register_file, read.request)
+        turn.enter_context(register.once(register_file, read.request))
         if datetime.now(UTC).timestamp() >= read.request.expires + handovers.GRACE:
             raise HandoverError("expired", "request.expires: it has expired (L34-II-4); accepted: within 31 days after it")
         store = Store(folder, passphrase(secret))
@@ -113,15 +114,16 @@ def add(app: typer.Typer, program: Program, passphrase: Ask) -> None:
     ) -> None:  # fmt: skip
         """Verifies a handover again, opens it, and writes what its scope covers, or that nothing is held, with a signed manifest."""
         try:
-            custodian, made = opened(handover, store, agents_file, gateways_file, register_file, secret, frozen or ())
-            request = made.handover.request
-            if request.purpose == "freeze":
-                raise HandoverError(
-                    "not available", "request.purpose: an order to preserve isn't answered; accepted: oubli-custodian freeze"
-                )
-            path = answers.write(made, custodian.signing, out, None if to is None else _requester(to))
-            register.enter(register_file, "answer", request, made.result, len(made.rows))
-            custodian.note("answer", number=request.fields["number"], result=made.result)
+            with ExitStack() as turn:
+                custodian, made = opened(handover, store, agents_file, gateways_file, register_file, secret, turn, frozen or ())
+                request = made.handover.request
+                if request.purpose == "freeze":
+                    raise HandoverError(
+                        "not available", "request.purpose: an order to preserve isn't answered; accepted: oubli-custodian freeze"
+                    )
+                path = answers.write(made, custodian.signing, out, None if to is None else _requester(to))
+                register.enter(register_file, "answer", request, made.result, len(made.rows))
+                custodian.note("answer", number=request.fields["number"], result=made.result)
         except (AgentError, HandoverError, StoreError) as failure:
             program.refuse(str(failure))
         _tell(program, made, path, json_file)
@@ -133,18 +135,19 @@ def add(app: typer.Typer, program: Program, passphrase: Ask) -> None:
     ) -> None:  # fmt: skip
         """Seals what an order to preserve covers again, under a key that is destroyed when the order ends."""
         try:
-            custodian, made = opened(handover, store, agents_file, gateways_file, register_file, secret)
-            request = made.handover.request
-            if request.purpose != "freeze":
-                raise HandoverError("not available", "request.purpose: not an order to preserve; accepted: oubli-custodian answer")
-            if made.result == answers.SECOND_NAT:
-                raise HandoverError(
-                    "second NAT", f"{answers.BEHIND} (L34-II-4): nothing is kept; accepted: an order to who translates last"
-                )
-            public = freezes.key_for(custodian, request)
-            count = freezes.freeze(made, answers.opened(made.handover, custodian.key)[0], public, out)
-            register.enter(register_file, "freeze", request, made.result, count)
-            custodian.note("freeze", number=request.fields["number"], until=request.fields["keep_until"])
+            with ExitStack() as turn:
+                custodian, made = opened(handover, store, agents_file, gateways_file, register_file, secret, turn)
+                request = made.handover.request
+                if request.purpose != "freeze":
+                    raise HandoverError("not available", "request.purpose: not an order to preserve; accepted: oubli-custodian answer")
+                if made.result == answers.SECOND_NAT:
+                    raise HandoverError(
+                        "second NAT", f"{answers.BEHIND} (L34-II-4): nothing is kept; accepted: an order to who translates last"
+                    )
+                public = freezes.key_for(custodian, request)
+                count = freezes.freeze(made, answers.opened(made.handover, custodian.key)[0], public, out)
+                register.enter(register_file, "freeze", request, made.result, count)
+                custodian.note("freeze", number=request.fields["number"], until=request.fields["keep_until"])
         except (AgentError, HandoverError, StoreError) as failure:
             program.refuse(str(failure))
         _tell(program, made, out, json_file)

@@ -5,8 +5,11 @@ One JSON object a line, appended and synced: day, number, kind (answer, freeze),
 how many records. A number stands in it once: a handover that comes a second time is refused.
 """
 
+import fcntl
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -39,14 +42,22 @@ def entries(path: Path) -> list[dict[str, Any]]:
     return found
 
 
-def once(path: Path, request: Request) -> None:
-    """Demand that a request isn't in the register yet, and that it can be entered."""
-    if request.fields["number"] in [entry["number"] for entry in entries(path) if entry["result"] != "refused"]:
-        raise HandoverError("already run", "request.number: it was answered before (L34-II-4); accepted: a new request")
+@contextmanager
+def once(path: Path, request: Request) -> Iterator[None]:
+    """Demand that a request isn't in the register yet, and that it can be entered; nobody else enters one meanwhile."""
+    entries(path)
     try:
-        path.open("a").close()
+        file = path.open("a")
     except OSError as failure:
         raise HandoverError("register", f"{path}: can't be written ({failure.strerror}); accepted: a register") from None
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise HandoverError("register", f"{path}: another command answers a request now; accepted: one after the other") from None
+        if request.fields["number"] in [entry["number"] for entry in entries(path) if entry["result"] != "refused"]:
+            raise HandoverError("already run", "request.number: it was answered before (L34-II-4); accepted: a new request")
+        yield
 
 
 def enter(path: Path, kind: str, request: Request, result: str, records: int) -> None:
