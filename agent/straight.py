@@ -9,10 +9,10 @@ the same octets behind: tests/test_straight.py holds them to it.
 
 Why it is written so: a call, an attribute and an object cost an interpreter more than the work itself. So what holds for a run of datagrams
 is named once, before the loop; nothing is called for a connection that needn't be; and a function takes its frame from MicroPython's heap
-once a run, not once a connection. Numbers are written many at a time, in one of a few forms; times are compared in a segment's ticks, which
-are small integers; where fields are read one by one, none is read that would be a large one on a 32-bit processor (30 bits are small
-there): addresses in halves, times in an upper and a lower part; the page's head, which makes its records valid, is written once a run. All
-that asks "is it ordinary" comes before anything is written.
+once a run, not once a connection. A record's rest is written at once, in one of a few forms, behind its octet in each column; times are
+compared in a segment's ticks, which are small integers; where fields are read one by one, none is read that would be a large one on a
+32-bit processor (30 bits are small there): addresses in halves, times in an upper and a lower part; the page's head, which makes its
+records valid, is written once a run. All that asks "is it ordinary" comes before anything is written.
 
 What is repeated here, and where it is told in full: agent.who (rows, buckets), agent.capture.lan (`stays`), .timeouts (`last`),
 agent.summary.day and .terminals (`see`), agent.vault.record (`pack`), agent.vault.ring (`append`).
