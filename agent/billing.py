@@ -43,7 +43,7 @@ class Billing:
         return struct.unpack_from(_FIELDS, self._region.view, place * _ROW)
 
     def _put(self, place: int, mac: bytes, user: bytes, start: int, last: int, up: int, down: int) -> None:
-        struct.pack_into(_FIELDS, self._region.view, place * _ROW, mac, len(user), start, last, up, down, user + bytes(64 - len(user)))
+        memory.store(_FIELDS, self._region.view, place * _ROW, mac, len(user), start, last, up, down, user + bytes(64 - len(user)))
 
     def __len__(self) -> int:
         """Return how many sessions are open."""

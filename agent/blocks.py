@@ -97,7 +97,7 @@ class Blocks:
         return struct.unpack_from(_FIELDS, self._region.view, _HEADER + block * _ROW)
 
     def _put(self, block: int, state: int, address: bytes, mac: bytes, since: int, part: int, last: int) -> None:
-        struct.pack_into(_FIELDS, self._region.view, _HEADER + block * _ROW, state, address, mac, since, part, last)
+        memory.store(_FIELDS, self._region.view, _HEADER + block * _ROW, state, address, mac, since, part, last)
 
     def _rest_again(self, now: int) -> None:
         """Let rest what may have been given in a former boot, or in blocks of another size."""

@@ -80,9 +80,9 @@ class Counters:
 
     def save(self, monotonic: int) -> None:
         """Write all into the mapped file."""
-        struct.pack_into("<QQ", self._region.view, 0, len(NAMES), monotonic)
+        memory.store("<QQ", self._region.view, 0, len(NAMES), monotonic)
         values = self.values
-        struct.pack_into(_COUNTS, self._region.view, _HEADER, *[values[name] for name in NAMES])
+        memory.store(_COUNTS, self._region.view, _HEADER, *[values[name] for name in NAMES])
 
     def close(self) -> None:
         """Unmap."""

@@ -43,7 +43,7 @@ class Sessions:
             while self._region.view[at + 4]:
                 at += _ROW
             self._places[mac] = at
-        struct.pack_into("<IB64s", self._region.view, at, now, len(user), user.encode())
+        memory.store("<IB64s", self._region.view, at, now, len(user), user.encode())
         return True
 
     def end(self, mac: bytes) -> None:

@@ -8,6 +8,7 @@ import random
 import struct
 import zlib
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given, settings
@@ -19,7 +20,7 @@ from agent.capture.timeouts import Timeouts
 from agent.runtime import deflate, memory
 from agent.runtime import sodium as crypto
 from agent.summary.services import service_of
-from agent.vault import ring, segment
+from agent.vault import keys, ring, segment
 from agent.vault.keys import SLOT
 from agent.vault.record import COLUMNS, LARGEST, Packer, Record
 from agent.vault.ring import GRACE, LATE, SEGMENT_LIMIT, slots_for, window_of
@@ -958,3 +959,47 @@ def test_what_was_deflated_is_overwritten_once_it_is_sealed(tmp_path, monkeypatc
     assert any(packed[0])
     assert not any(memory.buffer_at(vault._deflated, 2 * segment.PAGE))
     recorder.close()
+
+
+class Watched(bytearray):
+    """Memory that notes what it holds after each write: what a process that is killed then leaves behind."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__(size)
+        self.seen: list[bytes] = []
+
+    def __setitem__(self, at, octets):
+        super().__setitem__(at, octets)
+        self.seen.append(bytes(self))
+
+
+def test_a_process_that_is_killed_leaves_no_zeros_where_it_overwrote_numbers(tmp_path):
+    """EXP-6: struct.pack_into clears what it writes to first, where a slot of the key ring would be a free one for that moment."""
+    watched = Watched(16)
+    memory.store("<II", watched, 4, 7, 2**31)
+    memory.store("<II", watched, 4, 8, 2**31)
+    assert [struct.unpack_from("<II", octets, 4) for octets in watched.seen] == [(7, 2**31), (8, 2**31)]
+    slots = keys.KeyRing(str(tmp_path / "keys"), 2, BOOT, crypto.Sodium())
+    try:
+        slot = slots.take()
+        slot.state = keys.OPEN
+        slot._view = Watched(len(slot._view))
+        slot.save()
+        assert {octets[slot._at] for octets in slot._view.seen} == {keys.OPEN}
+    finally:
+        slots.close()
+
+
+def test_a_page_never_says_fewer_records_than_it_holds():
+    """EXP-6: the number of records says how long the columns are; the rest of more than these would be read with others' columns."""
+    page, slot = Watched(segment.PAGE), SimpleNamespace(window=0, generation=0, records=0, counter=lambda: [0])
+    entry = ring._Open(slot, page, 0, b"", remote.places())
+    held = 0
+    for records in (1, 1, 253, 1, 1, 62):
+        entry.go_on(held * 7, 0, records)
+        assert page.seen
+        said = [int.from_bytes(octets[4:6], "big") for octets in page.seen]
+        assert min(said) >= held
+        held += records
+        assert said[-1] == held
+        page.seen.clear()

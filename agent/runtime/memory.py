@@ -5,6 +5,8 @@ Keys, stream states and the terminal table live here, are passed by address and 
 ever holds one and a collection never walks them (EXP-2, ANON-5).
 """
 
+import struct
+
 from agent.runtime import files
 from agent.runtime.libc import LIBC, buffer_at
 
@@ -20,6 +22,12 @@ def copy(target: int, source: int, size: int) -> None:
 def move(target: int, source: int, size: int) -> None:
     """Copy as `copy` does, where the two may overlap."""
     LIBC.function("memmove")(target, source, size)
+
+
+def store(form: str, view: "Any", at: int, *values: "int | bytes") -> None:
+    """Write numbers as struct.pack_into does, but from old to new: CPython's zeros them first, and a process may be killed then (EXP-6)."""
+    octets = struct.pack(form, *values)
+    view[at : at + len(octets)] = octets
 
 
 class Region:
@@ -68,3 +76,8 @@ def scratch(size: int) -> Region:
     """Return private zeroed memory, for plaintext and stream states that must leave no copy on the heap."""
     address = LIBC.call("mmap", None, size, _READ_WRITE, _PRIVATE | LIBC["MAP_ANONYMOUS"], -1, 0, 0, 0)
     return Region(address, size)
+
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any

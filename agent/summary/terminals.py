@@ -144,7 +144,7 @@ class Terminals:
             if there == low and table[(at >> 2) + 1] == high:
                 return at
             if there == 0:
-                struct.pack_into("<I", self._view, _USED, self.used() + 1)
+                table[_USED >> 2] += 1
                 break
             row = (row + further) % self._rows  # 1, 3, 6, 10 ... away: no row is in the way of a whole run of others
         else:
@@ -180,8 +180,7 @@ class Terminals:
 
     def mark(self, place: int) -> None:
         """Mark a message's cells before their draw: whatever happens then, they are never drawn again."""
-        (marks,) = struct.unpack_from("<I", self._view, _MARKS)
-        struct.pack_into("<I", self._view, _MARKS, marks | 1 << place)
+        self._words[_MARKS >> 2] |= 1 << place  # a word at once: nothing is unmarked meanwhile
 
     def close(self) -> None:
         """Unmap; the day stays in the file for the next process of this boot."""

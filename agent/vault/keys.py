@@ -58,7 +58,7 @@ class Slot:
 
     def save(self) -> None:
         """Write the fields."""
-        struct.pack_into(
+        memory.store(
             _FIELDS,
             self._view,
             self._at,
@@ -141,7 +141,7 @@ class KeyRing:
                 self._following = (index + 1) % self.count
                 slot = Slot(self._region, index)
                 (slot.number,) = struct.unpack_from("<I", self._region.view, 12)
-                struct.pack_into("<I", self._region.view, 12, slot.number + 1)
+                memory.store("<I", self._region.view, 12, slot.number + 1)
                 self._sodium.random(slot.key, 32)
                 return slot
         return None

@@ -83,9 +83,11 @@ class _Open:
         self._count(records)
 
     def _count(self, records: int) -> None:
-        # The page's first word makes a record valid: written last, so a killed process leaves whole records, and columns as long at least.
+        # The page's first word makes a record valid: written last, so a killed process leaves whole records, and columns as long at least:
+        # the upper octet of how many first, for what both say meanwhile is more, too.
         self.held += records
-        struct.pack_into(">H", self.page, segment.PAGE_HEADER, self.held)
+        self.page[segment.PAGE_HEADER] = self.held >> 8
+        self.page[segment.PAGE_HEADER + 1] = self.held & 255
         self.head[0] = self.used | self.slot.generation << 16
         self.slot.records += records
         self.counter[0] = self.slot.records
@@ -174,7 +176,7 @@ class Ring:
         version = segment.parse(header)[0]
         if version == segment.VERSION:
             held = struct.unpack_from(">H", self._pages.view, at + segment.PAGE_HEADER)[0] if left else 0
-            left = self._deflate(address, held, left)
+            left = self._deflate(address, min(held, COLUMN), left)
         elif version != segment.PLAIN:
             left = DEFLATE.pack(self._deflated, (address, left))
         self._seal(slot, address if version == segment.PLAIN else self._deflated, left, header, crypto.FINAL)
