@@ -9,6 +9,7 @@ import struct
 import zlib
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -980,19 +981,19 @@ def test_a_process_that_is_killed_leaves_no_zeros_where_it_overwrote_numbers(tmp
     memory.store("<II", watched, 4, 8, 2**31)
     assert [struct.unpack_from("<II", octets, 4) for octets in watched.seen] == [(7, 2**31), (8, 2**31)]
     slots = keys.KeyRing(str(tmp_path / "keys"), 2, BOOT, crypto.Sodium())
-    try:
-        slot = slots.take()
-        slot.state = keys.OPEN
-        slot._view = Watched(len(slot._view))
-        slot.save()
-        assert {octets[slot._at] for octets in slot._view.seen} == {keys.OPEN}
-    finally:
-        slots.close()
+    slot = slots.take()
+    assert slot is not None
+    slot.state = keys.OPEN
+    slot._view = watched = Watched(len(slot._view))
+    slot.save()
+    slots.close()
+    assert {octets[slot._at] for octets in watched.seen} == {keys.OPEN}
 
 
 def test_a_page_never_says_fewer_records_than_it_holds():
     """EXP-6: the number of records says how long the columns are; the rest of more than these would be read with others' columns."""
-    page, slot = Watched(segment.PAGE), SimpleNamespace(window=0, generation=0, records=0, counter=lambda: [0])
+    page = Watched(segment.PAGE)
+    slot: Any = SimpleNamespace(window=0, generation=0, records=0, counter=lambda: [0])
     entry = ring._Open(slot, page, 0, b"", remote.places())
     held = 0
     for records in (1, 1, 253, 1, 1, 62):
