@@ -8,11 +8,13 @@ and the end of the run says in one line a missing thing how many tests that were
 
 from __future__ import annotations
 
+import functools
 import os
 import shutil
 import subprocess
 import tempfile
 from collections import Counter
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +22,8 @@ import pytest
 from hypothesis import settings
 from hypothesis.configuration import set_hypothesis_home_dir
 
-from tests.interpreters import FOREIGN, INTERPRETERS, PROJECT, Interpreter, Remote
+from tests.interpreters import INTERPRETERS, PROJECT, Interpreter, Remote
+from tools import tables
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -29,6 +32,8 @@ IN_CI = os.environ.get("CI", "").lower() in {"1", "true"}
 TMPFS = "/dev/shm"  # noqa: S108 (a folder of a random name is made there)
 ROOMS = pytest.StashKey["Rooms"]()
 LEFT_OUT = pytest.StashKey[Counter[str]]()
+PARTS = frozenset(tables.parts())
+QUICK = {"cpython", "micropython", "shellcheck", "shfmt"}  # what a test of a quick run may need
 
 os.environ["PATH"] += ":/usr/local/sbin:/usr/sbin:/sbin"
 set_hypothesis_home_dir(PROJECT / ".cache" / "hypothesis")
@@ -109,8 +114,9 @@ def needs(item: pytest.Item) -> Iterator[str]:
         yield from (call.params[name] for name in ("interpreter", "any_interpreter") if name in call.params)
 
 
+@functools.cache
 def is_there(name: str) -> bool:
-    """Tell whether a need is met: root rights, an interpreter, or a command."""
+    """Tell whether a need is met: root rights, an interpreter, a part of tools/parts.txt, or a command."""
     match name:
         case "root":
             return os.geteuid() == 0
@@ -121,8 +127,8 @@ def is_there(name: str) -> bool:
             return subprocess.run(words, capture_output=True, check=False).returncode == 0
         case "rmem_max":  # the machine's own network, no container's: what is one for all namespaces can be set there alone
             return os.access("/proc/sys/net/core/rmem_max", os.W_OK)
-        case _ if name in FOREIGN:
-            return Path(INTERPRETERS[name].words[0]).exists() and shutil.which("qemu-mips") is not None
+        case _ if name in PARTS:
+            return (PROJECT / ".cache" / name).exists()
         case _:
             return shutil.which(name) is not None
 
@@ -130,6 +136,11 @@ def is_there(name: str) -> bool:
 def missing(item: pytest.Item) -> list[str]:
     """Return the names of what this test needs and this machine lacks."""
     return sorted({name for name in needs(item) if not is_there(name)})
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the option of a contributor's first minutes."""
+    parser.addoption("--quick", action="store_true", help="only what needs no root, no other program, no foreign processor")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -141,15 +152,26 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(trylast=True)  # after -k and -m
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out, outside CI, the tests that this machine can't run."""
-    if IN_CI:
-        return
-    out = [item for item in items if missing(item)]
+    """Make the parts that the collected tests need; leave out, outside CI, the tests that this machine can't run."""
+    if config.option.quick:
+        leave_out(config, items, lambda item: ["--quick"] * bool(item.get_closest_marker("long") or not QUICK.issuperset(needs(item))))
+    wanted = PARTS.intersection(name for item in items for name in needs(item))
+    if wanted and not config.option.collectonly:
+        capture = config.pluginmanager.getplugin("capturemanager")
+        with capture.global_and_fixture_disabled() if capture else nullcontext():  # making one takes minutes, and says so
+            subprocess.run([PROJECT / "tools/setup-part", *sorted(wanted)], check=False, stdin=subprocess.DEVNULL)
+    if not IN_CI:
+        leave_out(config, items, missing)
+
+
+def leave_out(config: pytest.Config, items: list[pytest.Item], reasons: Callable[[pytest.Item], list[str]]) -> None:
+    """Take out the tests that have reasons, and count them."""
+    out = {item: found for item in items if (found := reasons(item))}
     if out:
-        config.hook.pytest_deselected(items=out)
+        config.hook.pytest_deselected(items=list(out))
         items[:] = [item for item in items if item not in out]
-    counts = Counter(name for item in out for name in missing(item))
-    config.stash[LEFT_OUT] = counts
+    counts = config.stash[LEFT_OUT]
+    counts.update(name for found in out.values() for name in found)
     worker = getattr(config, "workeroutput", None)
     if worker is not None:
         worker["left_out"] = dict(counts)
@@ -194,4 +216,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     for line in config.stash[ROOMS].lines():
         terminalreporter.write_line(line)
     for name, count in sorted(config.stash[LEFT_OUT].items()):
-        terminalreporter.write_line(f"left out: {count} tests, for want of {name}", red=True)
+        reason = (
+            "by --quick (root, the network stack, other programs, other processors, long ones)"
+            if name == "--quick"
+            else f"for want of {name}"
+        )
+        terminalreporter.write_line(f"left out: {count} tests, {reason}", red=name != "--quick")

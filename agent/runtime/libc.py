@@ -30,6 +30,7 @@ _SIGNATURES = {
     "getsockopt": ("i", "iiipp"),
     "kill": ("i", "ii"),
     "listen": ("i", "ii"),
+    "madvise": ("i", "pzi"),
     "memcpy": ("p", "aaz"),
     "memmove": ("p", "aaz"),
     "memset": ("p", "aiz"),

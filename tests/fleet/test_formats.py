@@ -57,6 +57,7 @@ def parsed(document) -> dict:
     return json.loads(done.stdout)
 
 
+@pytest.mark.needs("asyncapi")
 def test_the_asyncapi_document_is_one_and_has_every_topic(tmp_path):
     """No error, no warning; the addresses are those of agent/forward/topics.py; a document with a fault isn't taken."""
     said = parsed(FLEET / "asyncapi.json")

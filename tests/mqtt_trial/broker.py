@@ -49,8 +49,7 @@ class Broker:
             lines.append("allow_anonymous true")
         else:
             accounts = folder / "passwords"
-            tool = mosquitto().replace("sbin", "bin") + "_passwd"
-            subprocess.run([tool, "-c", "-b", str(accounts), "gateway", password], check=True, capture_output=True)
+            subprocess.run(["mosquitto_passwd", "-c", "-b", str(accounts), "gateway", password], check=True, capture_output=True)
             accounts.chmod(0o644)
             lines += ["allow_anonymous false", f"password_file {accounts}"]
         for name, one in self.ports.items() if certificates else ():

@@ -12,17 +12,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-# Where a command isn't named after its Debian package.
-_PACKAGES = {
-    "ulogd": "ulogd2",
-    "ulogd2-json": "ulogd2-json",
-    "cc": "gcc and libc6-dev",
-    "ip": "iproute2",
-    "nft": "nftables",
-    "pyroute2": "python3-pyroute2",
-    "nsenter": "util-linux",
-    "nfcapd": "nfdump",
-}
+from tools import tables
+
+_LIBRARIES = {"pyroute2": "python3-pyroute2"}  # no command; the environment of tools/setup has it anyway
 _VERSIONS = {
     "micropython": ["micropython", "-c", "import sys; print(sys.version)"],
     "ulogd2": ["ulogd", "--version"],
@@ -53,9 +45,14 @@ def is_there(name: str) -> bool:
     return bool(plugins("output_JSON")) if name == "ulogd2-json" else shutil.which(name) is not None
 
 
+def _packages(name: str) -> tuple[str, ...]:
+    """Return the Debian packages that bring a command, by tools/packages.txt, or that go by this name."""
+    return next((row.names for row in tables.packages() if name in row.commands), (_LIBRARIES.get(name, name),))
+
+
 def missing(names: Iterable[str]) -> list[str]:
     """Return which of these this machine lacks, each with the Debian package that brings it."""
-    return [f"{name} (Debian package {_PACKAGES.get(name, name)})" for name in names if not is_there(name)]
+    return [f"{name} (Debian package {' and '.join(_packages(name))})" for name in names if not is_there(name)]
 
 
 def lacks(names: Iterable[str], *, root: bool) -> list[str]:
@@ -73,7 +70,7 @@ def need(names: Iterable[str], *, root: bool) -> None:
 
 def install(names: Iterable[str]) -> None:
     """Install through apt what is missing of these; UnableError where that can't be. What apt doesn't offer stays missing."""
-    wanted = sorted({word for name in names if not is_there(name) for word in _PACKAGES.get(name, name).split(" and ")})
+    wanted = sorted({word for name in names if not is_there(name) for word in _packages(name)})
     if not wanted:
         return
     if os.geteuid() != 0 or shutil.which("apt-get") is None:
