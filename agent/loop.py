@@ -95,7 +95,6 @@ def run(config: "Config", root: str, source: "TimeSource") -> int:
                 return 1
             poll.add(events)
             deaf = False
-            memory.let_go_of_code()
         heartbeat.beat(now)
 
 

@@ -10,7 +10,7 @@ import io
 import json
 import secrets
 import tarfile
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,6 +34,7 @@ from tools.custodian import agents, answers, bundles, freezes, handovers, matchi
 from tools.custodian.__main__ import app as custodian_app
 from tools.custodian.agents import AgentError
 from tools.custodian.handovers import HandoverError
+from tools.custodian.staged import Staged
 from tools.custodian.store import Store
 
 if TYPE_CHECKING:
@@ -218,7 +219,7 @@ def test_day_whose_key_is_destroyed_stays_closed(gateway):
     del gateway.keys["attribution", date(2027, 1, 16)]
     made = gateway.answer(SIGNED)
     assert made.result == "nothing held"
-    assert made.notes[0] == "2027-01-16-0001: the key of that day is destroyed; nothing of it can be read any more"
+    assert made.notes[0] == "2027-01-16-0001: the key of that day is destroyed, or due to be; nothing of it can be read any more"
 
 
 def test_bill_is_answered_by_user_or_by_terminal(gateway):
@@ -312,7 +313,13 @@ def test_answer_is_signed_and_sealed_to_who_asked(gateway, tmp_path):
     """L34-II-4: CSV and JSON, a manifest with their sums that only the custodian can have signed, a file only the requester opens."""
     gateway.keep(connection(20012, TEN + 60, TEN + 70, user=b"=cmd|' /C calc'!A0"))
     made = gateway.answer(SIGNED)
-    folder = answers.write(made, gateway.signing, tmp_path / "answer", None)
+
+    def staged(name: str) -> Staged:
+        return Staged(tmp_path / name, made.handover.request)
+
+    answers.write(made, gateway.signing, staged("answer"), None)
+    staged("answer").publish()
+    folder = tmp_path / "answer"
     content = {path.name: path.read_bytes() for path in folder.iterdir()}
     assert set(content) == {"answer.csv", "answer.json", "manifest.json", "manifest.sig"}
     assert all(path.stat().st_mode & 0o077 == 0 for path in (folder, *folder.iterdir()))
@@ -326,12 +333,15 @@ def test_answer_is_signed_and_sealed_to_who_asked(gateway, tmp_path):
     assert rows[0]["portal_user"].startswith("'=")  # a spreadsheet doesn't run it
     assert json.loads(content["answer.json"])["rows"] == made.rows
     requester = PrivateKey.generate()
-    sealed = answers.write(made, gateway.signing, tmp_path / "other", requester.public_key)
+    answers.write(made, gateway.signing, staged("other"), requester.public_key)
+    sealed = staged("other").beside
     assert b"02:00:00" not in sealed.read_bytes()
     with tarfile.open(fileobj=io.BytesIO(SealedBox(requester).decrypt(sealed.read_bytes()))) as tar:
         assert {one.name for one in tar} == set(content)
+    with pytest.raises(AgentError, match="answer: it is there already"):
+        staged("answer").publish()
     with pytest.raises(AgentError, match="answer: can't be made"):
-        answers.write(made, gateway.signing, tmp_path / "answer", None)
+        answers.write(made, gateway.signing, staged("absent/answer"), None)
 
 
 def test_register_names_requests_and_no_terminal(gateway, tmp_path):
@@ -373,13 +383,16 @@ def test_order_to_preserve_keeps_what_is_held_and_nothing_more(gateway, tmp_path
     read.request.keep_until = (keep_until - EPOCH).days
     Store.make(tmp_path / "keys", b"correct horse", operations=1, octets=8192)
     store = Store(tmp_path / "keys", b"correct horse")
-    assert freezes.freeze(made, octets, freezes.key_for(store, read.request), tmp_path / "frozen") == 2
+    assert freezes.freeze(made, octets, freezes.key_for(store, read.request), Staged(tmp_path / "frozen", read.request)) == 2
+    Staged(tmp_path / "frozen", read.request).publish()
     told, kept = freezes.read(tmp_path / "frozen", store.key("freeze", keep_until))
     assert told["keep_until"] == str(keep_until)
     assert sorted(kept) == sorted(attribution.pack(one) for one in (connection(20012, TEN + 60, TEN + 70), holding(19968, TEN, TEN + 500)))
     assert len(matching.rows(read.request, kept)) == 2
-    assert Store(tmp_path / "keys", None, later).destroy_due() == []
-    assert Store(tmp_path / "keys", None, keep_until).destroy_due() == [("freeze", keep_until)]
+    for day, gone in ((later, []), (keep_until, [("freeze", keep_until)])):
+        then = datetime.combine(day, time(12), UTC)
+        Store.confirm(tmp_path / "keys", day, then)
+        assert Store(tmp_path / "keys", None, then).destroy_due().keys == gone
     assert store.key("freeze", keep_until) is None
     # Another request, later: what the order has kept is answered from, once, and only in its scope.
     for number, found in ((20012, 2), (20013, 1), (30000, 0)):

@@ -25,6 +25,7 @@ from tools.bench import (
     entropy,
     everything,
     exporter,
+    figures,
     flows,
     instructions,
     logged,
@@ -32,7 +33,6 @@ from tools.bench import (
     memory,
     mips,
     population,
-    readme,
     report,
     rounds,
     scale,
@@ -433,38 +433,22 @@ def test_what_cannot_be_measured_is_named_and_the_rest_is_measured(monkeypatch, 
         refused = CliRunner().invoke(bench.app, [name])
         assert (refused.exit_code, refused.stdout) == (2, "")
         assert refused.stderr == f"oubli-bench: {name}: needs root: it makes network namespaces\n"
-    refused = CliRunner().invoke(bench.app, ["all", "--readme"])
+    refused = CliRunner().invoke(bench.app, ["all", "--keep"])
     assert (refused.exit_code, refused.stdout) == (2, "")
-    assert refused.stderr.startswith("oubli-bench: --readme: wants every figure; rooted for want of root")
+    assert refused.stderr.startswith("oubli-bench: --keep: wants every figure; rooted for want of root")
     monkeypatch.setattr(everything, "ROOMS", (room("broken", fails="it fell"), room("fine")))
     done = CliRunner().invoke(bench.app, ["all"])
     assert (done.exit_code, done.stderr.splitlines()[-1]) == (1, "oubli-bench: broken: it fell")
     assert "fine <measured>" in done.stdout
 
 
-def changed(found: re.Match[str]) -> str:
-    return f"{found[1]}{int(found[2]) % 9 + 1}"
-
-
-def test_the_readmes_figures_are_the_kept_ones():
-    """The README says what tools/bench/figures.json has, to the letter; a digit that is changed in either shows."""
-    kept, text = json.loads(readme.KEPT.read_text()), readme.README.read_text()
-    assert readme.rewritten(text, kept) == text, "the README's section on speed isn't what `oubli-bench all --readme` wrote"
-    section = readme.section(kept)
-    forged = re.sub(r"(\| )(\d)", changed, section, count=1)
-    assert forged != section
-    assert readme.rewritten(text.replace(section, forged), kept) == text
-    for name in readme.ROOMS:
-        other = json.loads(re.sub(r'((?:cost|cpu_s_per_100k|bytes_per_connection|pss_mib|mips_24kc|p50_ms|us_a_connection|cpu_s)": )(\d)',
-                                  changed, json.dumps(kept["rooms"][name])))  # fmt: skip
-        assert readme.section({**kept, "rooms": {**kept["rooms"], name: other}}) != section, name
-    with pytest.raises(RuntimeError, match="no lines"):
-        readme.rewritten("nothing", kept)
+def test_the_page_of_figures_is_made_of_the_kept_ones():
+    assert figures.page(figures.kept()) == figures.PAGE.read_text(), "run python -m tools.bench.figures"
 
 
 def test_the_page_has_every_room_and_plots_and_loads_nothing():
     """Made of the kept figures, as `oubli-bench all --report` makes it."""
-    kept = json.loads(readme.KEPT.read_text())
+    kept = figures.kept()
     page = report.page(kept)
     assert re.findall("<h2>(.+?)</h2>", page) == [one.name for one in everything.ROOMS]
     assert (

@@ -6,16 +6,19 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from datetime import timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
 from nacl import pwhash
+from typer.testing import CliRunner
 
 from tests.interpreters import PROJECT
 from tests.keyholder import LIFETIME, TODAY, at
-from tools.custodian import bundles, segments
-from tools.custodian.store import Store, StoreError
+from tools.custodian import bundles, clock, segments
+from tools.custodian.__main__ import app
+from tools.custodian.log import Log
+from tools.custodian.store import STEP, Store, StoreError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,62 +32,93 @@ FACTS = {"lifetime": LIFETIME * DAY, "budget": 1 << 20, "sync": 900, "hours": 9,
 
 @pytest.fixture
 def folder(tmp_path):
-    Store.make(tmp_path / "store", PASSPHRASE, **CHEAP)
+    Store.make(tmp_path / "store", PASSPHRASE, **CHEAP, now=noon(TODAY))
     return tmp_path / "store"
 
 
-def opened(folder: Path, day: int = TODAY) -> Store:
-    return Store(folder, PASSPHRASE, at(day))
+def noon(day: int) -> datetime:
+    return datetime.combine(at(day), time(12), UTC)
 
 
-def command(folder: Path, *words: object) -> tuple[int, str, str]:
-    (folder.parent / "secret").write_bytes(PASSPHRASE + b"\n")
-    line = [sys.executable, "-m", "tools.custodian", str(words[0]), "--store", str(folder), *map(str, words[1:])]
-    if words[0] != "destroy-due":
-        line += ["--passphrase-file", str(folder.parent / "secret")]
-    done = subprocess.run(line, cwd=PROJECT, capture_output=True, text=True, check=False)
-    return done.returncode, done.stdout, done.stderr
+def opened(folder: Path, day: int = TODAY, passphrase: bytes | None = PASSPHRASE) -> Store:
+    """Open a store at noon of a day; the custodian confirms the date first where the step is a large one."""
+    newest = Log(folder / "log").newest()
+    if newest is None or noon(day) - newest > STEP:
+        Store.confirm(folder, at(day), noon(day))
+    return Store(folder, passphrase, noon(day))
+
+
+def destroyed(folder: Path, day: int) -> list[tuple[str, date]]:
+    """Run destroy-due at noon of a day, as cron does: without the passphrase."""
+    done = opened(folder, day, None).destroy_due()
+    assert done.wrong == []
+    return done.keys
+
+
+def acts(folder: Path) -> list[str]:
+    return [json.loads(line)["act"] for line in (folder / "log").read_text().splitlines()]
+
+
+class Command:
+    """Run a command as people do, at noon of `day`."""
+
+    day = TODAY
+
+    def __call__(self, folder: Path, *words: object) -> tuple[int, str, str]:
+        (folder.parent / "secret").write_bytes(PASSPHRASE + b"\n")
+        line = [str(words[0]), "--store", str(folder), *map(str, words[1:])]
+        if words[0] not in ("destroy-due", "confirm-date"):
+            line += ["--passphrase-file", str(folder.parent / "secret")]
+        done = CliRunner().invoke(app, line)
+        return done.exit_code, done.stdout, done.stderr
+
+
+@pytest.fixture
+def command(monkeypatch):
+    made = Command()
+    monkeypatch.setattr(clock, "now", lambda: noon(made.day))
+    return made
 
 
 def test_a_key_is_made_once_and_destroyed_on_its_date(folder):
     """Overlapping bundles share a day's key; destroy-due destroys what is due and no more, and the log tells each act."""
-    one = bundles.read(opened(folder).bundle(at(TODAY), 35, {"attribution": LIFETIME}), opened(folder).signing.verify_key)
-    other = bundles.read(
-        opened(folder, TODAY + 20).bundle(at(TODAY + 20), 35, {"attribution": LIFETIME}), opened(folder).signing.verify_key
-    )
+    verify_key = opened(folder).signing.verify_key
+    one = bundles.read(opened(folder).bundle(at(TODAY), 35, {"attribution": LIFETIME}), verify_key)
+    other = bundles.read(opened(folder, TODAY + 20).bundle(at(TODAY + 20), 35, {"attribution": LIFETIME}), verify_key)
     assert one[1][20:] == other[1][:15]
-    assert opened(folder, TODAY + LIFETIME - 1).destroy_due() == []
-    assert opened(folder, TODAY + LIFETIME).destroy_due() == [("attribution", at(TODAY))]
+    assert destroyed(folder, TODAY + LIFETIME - 1) == []
+    assert destroyed(folder, TODAY + LIFETIME) == [("attribution", at(TODAY))]
     store = opened(folder, TODAY + LIFETIME)
     assert store.key("attribution", at(TODAY)) is None
     assert store.key("attribution", at(TODAY + 1)) is not None
     assert not (folder / "keys/attribution/2026-11-23.json").exists()
-    acts = [json.loads(line)["act"] for line in (folder / "log").read_text().splitlines()]
-    assert acts == ["new", "bundle", "bundle", "destroy", "destroyed"]
+    assert acts(folder) == [
+        "new", "bundle", "confirm-date", "bundle", "confirm-date", "destroy-due", "destroy", "destroyed", "destroy-due",
+    ]  # fmt: skip
     assert store.verify() == []
     assert opened(folder, TODAY + LIFETIME + 1).verify() == ["attribution 2026-11-24: is due since 2026-12-24: run destroy-due"]
 
 
-def test_a_destruction_that_was_cut_off_is_finished_and_damage_keeps_no_other_key(folder):
+def test_a_destruction_that_was_cut_off_is_finished_and_damage_keeps_no_other_key(folder, command):
     """EXP-3: power lost while a key was overwritten; a file that isn't a key any more: what is due goes all the same."""
     opened(folder).bundle(at(TODAY), 4, {"billing": 2})
     paths = [folder / f"keys/billing/{at(TODAY + day)}.json" for day in range(4)]
     size = paths[0].stat().st_size
     paths[0].write_bytes(b"\0" * 40 + b"\xff" * (size - 40))
     paths[1].write_bytes(b"{" + bytes(size - 1))
-    assert "destroy-due where it was overwritten" in command(folder, "verify")[2]
+    assert "destroy-due where it was overwritten" in command(folder, "verify", "--json", "-")[1]
     code, out, said = command(folder, "destroy-due")
-    assert (code, out, said.count("\n")) == (2, "", 1)
-    assert f"{paths[1]}: damaged" in said
-    paths[1].unlink()
-    assert [path.exists() for path in paths] == [False, False, True, True]
-    assert Store(folder, None, at(TODAY + 9)).destroy_due() == [("billing", at(TODAY + day)) for day in (2, 3)]
-    assert opened(folder, TODAY).verify() == []
+    assert (code, out, said.count("\n")) == (2, f"billing {at(TODAY)}\n1 keys destroyed\n", 1)
+    assert f"{paths[1]}: damaged, when it is due isn't known, {at(TODAY + 1 + 365)} at the latest" in said
+    assert [path.exists() for path in paths] == [False, True, True, True]
+    assert opened(folder, TODAY + 6, None).destroy_due().keys == [("billing", at(TODAY + day)) for day in (2, 3)]
+    assert destroyed(folder, TODAY + 1 + 365) == [("billing", at(TODAY + 1))]  # a ceiling bounds what no date says
+    assert opened(folder, TODAY + 1 + 365).verify() == []
 
 
 def test_destroying_needs_no_passphrase(folder):
     opened(folder).bundle(at(TODAY), 3, {"billing": 2})
-    assert Store(folder, None, at(TODAY + 9)).destroy_due() == [("billing", at(TODAY + day)) for day in range(3)]
+    assert destroyed(folder, TODAY + 6) == [("billing", at(TODAY + day)) for day in range(3)]
 
 
 def test_keys_lie_sealed_and_only_the_passphrase_opens_them(folder):
@@ -114,12 +148,12 @@ def test_keys_lie_sealed_and_only_the_passphrase_opens_them(folder):
 def test_no_bundle_is_signed_that_a_gateway_must_refuse(first, days, lifetimes, folder):
     with pytest.raises(StoreError):
         opened(folder).bundle(at(TODAY + first), days, lifetimes)
-    assert list(opened(folder).keys()) == []
+    assert opened(folder).held() == []
 
 
 def test_a_changed_log_and_a_changed_key_are_found(folder):
     opened(folder).bundle(at(TODAY), 2, {"attribution": LIFETIME})
-    opened(folder, TODAY + LIFETIME).destroy_due()
+    destroyed(folder, TODAY + LIFETIME)
     log = folder / "log"
     lines = log.read_text().splitlines(keepends=True)
     log.write_text("".join([lines[0], *lines[2:]]))
@@ -130,9 +164,9 @@ def test_a_changed_log_and_a_changed_key_are_found(folder):
     assert "attribution 2026-11-23: is called destroyed and is there" in opened(folder, TODAY + LIFETIME).verify()
 
 
-def test_the_command_from_new_to_open(folder, tmp_path, remotes):
+def test_the_command_from_new_to_open(folder, tmp_path, remotes, command):
     """Each verb once: what a gateway sealed is opened, what was destroyed is not, and mistakes are one line."""
-    store = Store(folder, PASSPHRASE)
+    store = opened(folder)
     today = store.today
     assert command(folder, "bundle", "--out", tmp_path / "b", "--lifetime", "attribution=30", "--days", 3)[0] == 0
     assert command(folder, "verify", tmp_path / "b")[0] == 0
@@ -145,16 +179,18 @@ def test_the_command_from_new_to_open(folder, tmp_path, remotes):
     assert (code, said["records"], said["wrong"], said["rows"]) == (0, 2, "", [{"octets": "61"}, {"octets": "6263"}])
     code, out, complaint = command(folder, "open", file)
     assert (code, out.split(), complaint) == (0, ["octets=61", "octets=6263"], f"{file.name}: attribution of {today}, 2 records\n")
-    assert Store(folder, None, today + timedelta(30)).destroy_due() == [("attribution", today)]
+    assert destroyed(folder, TODAY + 30) == [("attribution", today)]
+    command.day = TODAY + 30
     code, out, _ = command(folder, "verify", file, "--json", "-")
     assert code == 1
     assert [row["wrong"] for row in json.loads(out)["checked"]] == [
         "",
-        f"no key: destroyed on {today + timedelta(30)}, or never this custodian's",
+        f"no key: due on {today + timedelta(30)}, or never this custodian's",
     ]
     assert command(folder, "destroy-due", "--json", "-")[:2] == (0, '{"destroyed": []}\n')
-    acts = [json.loads(line)["act"] for line in (folder / "log").read_text().splitlines()]
-    assert acts == ["new", "bundle", "open", "open", "destroy", "destroyed"]
+    assert acts(folder) == [
+        "new", "bundle", "open", "open", "confirm-date", "destroy", "destroyed", "destroy-due", "destroy-due",
+    ]  # fmt: skip
     code, out, _ = command(tmp_path / "other", "new")
     assert (code, out) == (0, (tmp_path / "other/signing.pub").read_text())
 
@@ -173,9 +209,11 @@ def test_the_command_from_new_to_open(folder, tmp_path, remotes):
         (("open", "nothing"), "accepted: a file or folder that can be used"),
         (("new",), "accepted: a new folder"),
         (("opens",), "accepted: what oubli-custodian --help says"),
+        (("confirm-date", "soon"), "DATE: 'soon'; accepted: a date such as"),
+        (("confirm-date", "2028-11-23"), "this machine's clock says 2026-11-23; accepted: that date, or set the clock first"),
     ],
 )
-def test_bad_input_is_one_line(words, accepted, folder):
+def test_bad_input_is_one_line(words, accepted, folder, command):
     code, out, complaint = command(folder, *words)
     assert (code, out, complaint.count("\n")) == (2, "", 1)
     assert accepted in complaint
@@ -214,28 +252,33 @@ def test_a_fleet_of_twenty_gateways_is_renewed_at_day_twenty_and_forgets_as_one(
     fleet = [Gateway(tmp_path / f"gw{number}", ask, store) for number in range(20)]
     file = tmp_path / "bundle"
     copies: set[bytes] = set()
-    for begin, missed in ((0, ()), (20, (7,)), (40, (7,))):
+
+    def renew(begin: int, *missed: int) -> None:
         file.write_bytes(opened(folder, TODAY + begin).bundle(at(TODAY + begin), 35, {"attribution": LIFETIME}))
         for number, gateway in enumerate(fleet):
             if number not in missed:
                 assert gateway.install(file, TODAY + begin).startswith("keys for attribution")
         for number, gateway in enumerate(fleet):
             assert gateway.keep(TODAY + begin, f"{number} {begin}".encode()) == ("lost" if begin == 40 and number in missed else "kept")
-            copies |= {path.read_bytes() for path in gateway.segments()}
-    assert fleet[7].ask("found", str(fleet[7].root), "attribution", [TODAY + 34], LIFETIME * DAY)["left"] == 1
+            copies.update(path.read_bytes() for path in gateway.segments())
 
     def readable(day: int) -> set[bytes]:
         """Return when the records are from that a thief of all flash opens with the custodian's keys of that day."""
-        opened(folder, day).destroy_due()
+        destroyed(folder, day)
         found = set()
         for data in copies:
             segment = segments.read(data)
-            key = store.key(segment.purpose, segment.day)
+            key = opened(folder, day).key(segment.purpose, segment.day)
             found |= {record.split()[1] for record in segment.records(key)} if key else set()
         return found
 
-    assert readable(TODAY + LIFETIME - 1) == {b"0", b"20", b"40"}
-    assert readable(TODAY + LIFETIME) == {b"20", b"40"}
+    renew(0)
+    renew(20, 7)
+    assert readable(TODAY + LIFETIME - 1) == {b"0", b"20"}
+    assert readable(TODAY + LIFETIME) == {b"20"}
+    renew(40, 7)
+    assert fleet[7].ask("found", str(fleet[7].root), "attribution", [TODAY + 34], LIFETIME * DAY)["left"] == 1
+    assert readable(TODAY + 20 + LIFETIME - 1) == {b"20", b"40"}
     assert readable(TODAY + 20 + LIFETIME) == {b"40"}
     assert readable(TODAY + 40 + LIFETIME) == set()
 

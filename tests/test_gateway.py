@@ -22,7 +22,7 @@ from tests.openwrt import procd
 from tests.openwrt.trial import NEEDS, ONE, build, client, connected, recorded, run_script, status, wait_for
 from tools.package import board, packages
 
-TERMINALS = 200
+TERMINALS = 1024
 COMMON = PROJECT / "boards/common"
 
 
@@ -288,7 +288,7 @@ def test_package_is_installed_started_killed_upgraded_and_removed_without_residu
 @NETWORK
 @pytest.mark.needs("mosquitto")
 def test_both_daemons_together_stay_within_the_boards_memory(device):
-    """On MicroPython from .mpy, at 200 terminals: proportional set size, where nobody else shares the libraries: more than a device's."""
+    """On MicroPython from .mpy, at 1,024 terminals: proportional set size, where nobody else shares the libraries: more than a device's."""
     gateway, scripts = device
     (gateway.path / "sbin/ujail").symlink_to("../host/ujail")
     (gateway.path / "etc/config/oubli").write_text(

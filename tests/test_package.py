@@ -27,7 +27,7 @@ from agent.summary.metrics import METRICS
 from tests.interpreters import PROJECT
 from tests.openwrt import gateway as roots
 from tests.openwrt.trial import WHEN, build
-from tools.package import adb, apk, board, contents, flash, mpy, packages, signing
+from tools.package import adb, apk, board, contents, flash, packages, signing
 from tools.package.__main__ import app
 
 if TYPE_CHECKING:
@@ -136,27 +136,17 @@ def test_a_package_over_its_budget_is_refused_with_the_five_largest_files(monkey
     assert found == sorted((len(file.octets) for file in content), reverse=True)[:5]
 
 
-def test_sizes_are_told_file_by_file_and_add_up():
-    """Of .mpy, before they are deflated: names, texts and bytecode, which with the head of 6 octets or so are the file."""
+def test_sizes_are_told_folder_by_folder_and_add_up():
     told = json.loads(oubli_package("sizes", "--json", "-").stdout)
     for package, content in contents.cut(contents.files(board.load("gl-mt300n-v2"), 0)).items():
-        rows = [row for row in told["rows"] if row["package"] == package.name]
-        assert sum(row["packaged"] for row in rows[:-1]) == rows[-1]["installed"]
-        assert sum(row["files"] for row in rows[:-1]) == rows[-1]["files"] == len(content)
-        for row in rows[:-1]:
-            if "code" in row:
-                head = row["mpy"] - row["names"] - row["texts"] - row["code"]
-                assert 5 * row["files"] <= head <= 8 * row["files"]
-                assert row["packaged"] <= row["mpy"]
+        *rows, whole = [row for row in told["rows"] if row["package"] == package.name]
+        for name in ("files", "source", "packaged"):
+            assert sum(row[name] for row in rows) == whole[name], name
+        assert whole["files"] == len(content)
+        assert whole["packaged"] == whole["installed"] <= whole["budget"]
+        assert whole["in_image"] <= whole["image_budget"]
     sources = [path for path in (PROJECT / "agent").rglob("*.py") if path.relative_to(PROJECT / "agent").as_posix() not in flash.LEFT_OUT]
-    said = [path for path in sources if path.parent.name != "agent" and path.name == "__init__.py"]  # a docstring, nothing that is packaged
-    told_of = sum(row["source"] for row in told["rows"] if "source" in row)
-    assert told_of == sum(path.stat().st_size for path in set(sources) - set(said))
-    assert told["oubli"]["aim"] >= told["oubli"]["installed"] > told["oubli"]["in_image"] > told["oubli"]["code"]
-    one = next(file.octets for file in contents.files(board.load("gl-mt300n-v2"), 0) if file.path.endswith("/page.mpy"))
-    assert mpy.parts(one)["texts"] > len("Content-Type: text/html; charset=utf-8")
-    with pytest.raises(ValueError, match="version 6"):
-        mpy.parts(b"M\x05" + one[2:])
+    assert sum(row["source"] for row in told["rows"] if row["folder"] != "in all") == sum(path.stat().st_size for path in sources)
 
 
 def test_every_file_is_in_one_package_and_every_line_of_a_list_names_one():
@@ -233,7 +223,7 @@ def test_a_package_holds_what_is_meant_owned_by_root_and_nothing_of_the_machine(
                 into[member.name[1:]] = member, roots.octets_of(tar, member.name) if member.isfile() else None
     files = {path: octets for path, (_, octets) in data.items() if octets is not None}
     agents = {path for path in files if path.startswith("/usr/lib/oubli/agent/")}
-    assert all(path.endswith((".mpy", ".mpy.z")) for path in agents)
+    assert all(path.endswith(".mpy") for path in agents)
     assert "/usr/lib/oubli/agent/__main__.mpy" in agents
     assert not {path for path in agents if "cpython" in path or "paho" in path}
     common = {"/" + path.relative_to(COMMON).as_posix() for path in COMMON.rglob("*") if path.is_file()}
@@ -251,7 +241,7 @@ def test_a_package_holds_what_is_meant_owned_by_root_and_nothing_of_the_machine(
         "mipsel_24kc",
         ["micropython-mbedtls", "libsodium", "zlib", "kmod-nf-conntrack-netlink", "procd-ujail"],
     )
-    everything = b"".join(zlib.decompress(octets) if path.endswith(".z") else octets for path, octets in files.items())
+    everything = b"".join(files.values())
     assert b"TYPE_CHECKING" not in everything
     for trace in (str(PROJECT).encode(), b"__pycache__", os.uname().nodename.encode() + b".", b"/root/", b"/home/"):
         assert trace not in everything

@@ -22,7 +22,7 @@ from pathlib import Path
 import pytest
 
 from host_sim.interpreters import environment
-from tests.interpreters import FOREIGN, INTERPRETERS, PROJECT, Interpreter
+from tests.interpreters import INTERPRETERS, PROJECT, Interpreter
 
 IMPORTS = """
 import errno, os, struct, sys
@@ -659,30 +659,6 @@ print(facts(), oct(LIBC.function("umask")(0)))
 """
     limited = Interpreter(any_interpreter.name, ("sh", "-c", 'ulimit -S -c 1; exec "$@"', "sh", *any_interpreter.words))
     assert printed(limited, text, folder) == "1\n(['0', '0'], 0) 0o77\n"
-
-
-def test_code_that_only_the_start_needed_is_let_go_of(any_interpreter: Interpreter, folder: Path) -> None:
-    """A third of what a recorder holds was pages of libraries that came with others; what runs on comes back from its file."""
-    text = """
-def code():
-    octets = 0
-    with open("/proc/self/smaps") as file:
-        for line in file:
-            words = line.split()
-            if "-" in words[0] and ":" not in words[0]:
-                counted = words[1] == "r-xp" and "/" in line
-            elif counted and words[0] == "Rss:":
-                octets += int(words[1])
-    return octets
-
-before = code()
-memory.let_go_of_code()
-after = code()
-print(sum(range(10)), len(oct(8)), after < before * 3 // 4 or (before, after))
-"""
-    if any_interpreter.name in FOREIGN:
-        text = "memory.let_go_of_code()\nprint(sum(range(10)), len(oct(8)), True)"  # smaps are the emulator's
-    assert printed(any_interpreter, text, folder) == "45 4 True\n"
 
 
 INBOX = """

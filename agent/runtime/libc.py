@@ -30,7 +30,6 @@ _SIGNATURES = {
     "getsockopt": ("i", "iiipp"),
     "kill": ("i", "ii"),
     "listen": ("i", "ii"),
-    "madvise": ("i", "pzi"),
     "memcpy": ("p", "aaz"),
     "memmove": ("p", "aaz"),
     "memset": ("p", "aiz"),

@@ -12,7 +12,6 @@ from agent.runtime.libc import LIBC, buffer_at
 
 _READ_WRITE = 3
 _SHARED, _PRIVATE = 1, 2
-_DONTNEED = 4
 
 
 def copy(target: int, source: int, size: int) -> None:
@@ -29,19 +28,6 @@ def store(form: str, view: "Any", at: int, *values: "int | bytes") -> None:
     """Write numbers as struct.pack_into does, but from old to new: CPython's zeros them first, and a process may be killed then (EXP-6)."""
     octets = struct.pack(form, *values)
     view[at : at + len(octets)] = octets
-
-
-def let_go_of_code() -> None:
-    """Unmap pages of programs and libraries that only the start needed; what runs again comes back from its file (source: madvise(2))."""
-    try:
-        with open("/proc/self/maps") as maps:
-            for line in maps:
-                words = line.split()
-                if words[1] == "r-xp" and "/" in line:
-                    start, end = [int(word, 16) for word in words[0].split("-")]
-                    LIBC.call("madvise", start, end - start, _DONTNEED)
-    except OSError:
-        pass  # it is a matter of some pages
 
 
 class Region:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import subprocess
 import sys
@@ -36,7 +37,7 @@ def connected(root: Path, processor: str = "host") -> Iterator[roots.Gateway]:
     (root / "etc/config/network").write_text("config interface 'lan'\n\toption device 'lan0'\n")
     with roots.running(root, processor) as gateway:
         gateway.host("ip", "link", "add", "lan0", "type", "veth", "peer", "name", "client0")
-        for command in (f"addr add {LAN}.1/24 dev lan0", "link set lan0 up", "link set client0 up"):
+        for command in (f"addr add {LAN}.1/21 dev lan0", "link set lan0 up", "link set client0 up"):
             gateway.host("ip", *command.split())
         gateway.host("nft", "add table ip t; add chain ip t c { type filter hook input priority 0; }; add rule ip t c ct state new accept")
         gateway.host("sysctl", "-q", "-p", str(root / "etc/sysctl.d/50-oubli.conf"))
@@ -53,10 +54,12 @@ def client(gateway: roots.Gateway, phones: int = 1) -> Iterator[Callable[[], Non
         assert phone.stdout.readline() == b"up\n"
         gateway.host("ip", "link", "set", "client0", "netns", str(phone.pid))
         inside = ["nsenter", "--target", str(phone.pid), "--net"]
-        there = [f"{LAN}.{number}" for number in range(2, 2 + phones)]
-        commands = [*(f"addr add {address}/24 dev client0" for address in there), "link set client0 up"]
+        there = [str(ipaddress.ip_address(f"{LAN}.2") + number) for number in range(phones)]
+        commands = [*(f"addr add {address}/21 dev client0" for address in there), "link set client0 up"]
         subprocess.run([*inside, "ip", "-batch", "-"], input="\n".join(commands), text=True, check=True, timeout=60)
-        known = "\n".join(f"neigh replace {address} lladdr 02:00:00:00:01:{at:02x} dev lan0" for at, address in enumerate(there))
+        known = "\n".join(
+            f"neigh replace {address} lladdr 02:00:00:00:{at >> 8:02x}:{at & 255:02x} dev lan0" for at, address in enumerate(there)
+        )
         subprocess.run(gateway.host_command("ip", "-batch", "-"), input=known, text=True, check=True, timeout=60)
         wait_for(lambda: "LOWER_UP" in gateway.host("ip", "link", "show", "lan0").stdout)
 

@@ -17,7 +17,7 @@ from tools.bench import capture as captures
 from tools.bench import deliver as deliveries
 from tools.bench import dump as dumps
 from tools.bench import error as errors
-from tools.bench import everything, machine, readme, report
+from tools.bench import everything, figures, machine, report
 from tools.bench import instructions as instruction_counts
 from tools.bench import memory as memories
 from tools.bench import scale as scales
@@ -276,20 +276,17 @@ def every(
     rounds: Rounds = None,
     quick: Quick = False,
     install: Install = False,
-    write_readme: Annotated[bool, typer.Option("--readme", help="Write the README's section on speed, and keep its figures.")] = False,
+    keep: Annotated[bool, typer.Option("--keep", help="Keep the figures in tools/bench/figures.json and figures.md.")] = False,
 ) -> None:
     """All of these. What this machine can't measure is named, and the rest is measured. Most of it needs root."""
     _install({name for room in everything.ROOMS for name in room.needs} | {name for one in PEERS for name in one.needs}, wanted=install)
-    if write_readme and (lacking := everything.lacking()):
-        _program.refuse(f"--readme: wants every figure; {_reasons(lacking)}")
+    if keep and (lacking := everything.lacking()):
+        _program.refuse(f"--keep: wants every figure; {_reasons(lacking)}")
     result = _run("all", Output(json_file, page), lambda tell: everything.measure(quick, rounds, tell))
     if result["failed"]:
         _program.refuse("; ".join(f"{name}: {why}" for name, why in result["failed"].items()), 1)
-    if write_readme:
-        try:
-            readme.write(result)
-        except RuntimeError as failure:
-            _program.refuse(f"--readme: {failure}", 1)
+    if keep:
+        figures.write(result)
     if lost := everything.losses(result["rooms"]):
         _program.refuse("; ".join(lost), 1)
     if result["skipped"]:

@@ -96,7 +96,7 @@ listen()
 """
 
 # What the clocks of a recorder that is flashed read besides.
-_CLOCKS = "agent.runtime.clocks"
+_CLOCKS = "agent/runtime/clocks.py"
 _AHEAD = """
 def _ahead():
     with open({clock!r}, "rb") as file:
@@ -149,7 +149,7 @@ def shifted(name: str, interpreter: list[str], *options: str) -> "Peer":
 
 
 def flashed(name: str) -> "Peer":
-    """Return a recorder as a gateway runs it, woven and compiled, on MicroPython, whose clock `move` moves."""
+    """Return a recorder as a gateway runs it, compiled, on MicroPython, whose clock `move` moves."""
 
     def prepare(folder: Path) -> None:
         prepare_oubli(folder)

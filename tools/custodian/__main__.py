@@ -5,7 +5,7 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, date, datetime
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,7 +16,8 @@ from rich.table import Table
 
 from host_sim.commands import Program, bounded, output
 from tools.custodian import bundles, desk, records, segments
-from tools.custodian.store import AHEAD, PURPOSES, Store, StoreError
+from tools.custodian.keyfiles import PURPOSES
+from tools.custodian.store import AHEAD, Store, StoreError
 
 ENVIRONMENT = "OUBLI_CUSTODIAN_PASSPHRASE_FILE"
 LIMIT = 1 << 30  # octets of a segment
@@ -69,11 +70,11 @@ def _open(store: Path, file: Path | None) -> Store:
     return Store(store, passphrase(file))
 
 
-def _day(text: str | None) -> date:
+def _day(option: str, text: str) -> date:
     try:
-        return date.fromisoformat(text) if text else datetime.now(UTC).date()
+        return date.fromisoformat(text)
     except ValueError:
-        _program.refuse(f"--from: {text!r}; accepted: a date such as 2026-11-25")
+        _program.refuse(f"{option}: {text!r}; accepted: a date such as 2026-11-25")
 
 
 def _lifetimes(words: list[str]) -> dict[str, int]:
@@ -109,8 +110,10 @@ def bundle(
     secret: Secret = None,
 ) -> None:
     """Makes a day's key for each purpose and day, and signs the public halves for `oubli bundle install`."""
+    first, wanted = begin and _day("--from", begin), _lifetimes(lifetime)
     with _one_line():
-        data = _open(store, secret).bundle(_day(begin), days, _lifetimes(lifetime))
+        custodian = _open(store, secret)
+        data = custodian.bundle(first or custodian.today, days, wanted)
         beside = out.with_name(f".{out.name}.new")
         beside.write_bytes(data)
         beside.chmod(0o644)
@@ -121,12 +124,25 @@ def bundle(
 def destroy_due(store: Folder, json_file: Json = None) -> None:
     """Destroys each private key whose date has come; what was sealed to it nobody opens any more. Run it daily; it needs no passphrase."""
     with _one_line():
-        gone = Store(store, None).destroy_due()
-    said = [f"{purpose} {day}" for purpose, day in gone]
+        custodian = Store(store, None)
+        done = custodian.destroy_due()
+    said = [f"{purpose} {day}" for purpose, day in done.keys]
     if json_file:
         _program.write(json.dumps({"destroyed": said}) + "\n", json_file)
     else:
         typer.echo("\n".join([*said, f"{len(said)} keys destroyed"]))
+    if wrong := [*done.wrong, *([custodian.behind] if custodian.behind else [])]:
+        _program.refuse(" | ".join(wrong))
+
+
+@app.command("confirm-date")
+def confirm_date(
+    store: Folder, today: Annotated[str, typer.Argument(metavar="DATE", help="Today's date, UTC, such as 2026-11-25.")]
+) -> None:
+    """Confirms the date after a large step of this machine's clock: until then no key is made, used or destroyed."""
+    with _one_line():
+        Store.confirm(store, _day("DATE", today))
+    typer.echo(f"the date is {today}")
 
 
 def _read(path: Path) -> segments.Segment:
@@ -148,7 +164,7 @@ def opened(store: Store, path: Path, torn: set[str]) -> tuple[dict[str, Any], li
     }
     key = store.key(segment.purpose, segment.day)
     if key is None:
-        return {**said, "records": 0, "wrong": f"no key: destroyed on {segment.destroy}, or never this custodian's"}, []
+        return {**said, "records": 0, "wrong": f"no key: due on {segment.destroy}, or never this custodian's"}, []
     try:
         found = list(segment.records(key))
     except segments.SegmentError as failure:

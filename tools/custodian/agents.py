@@ -6,7 +6,6 @@ A private key is an Ed25519 seed behind a passphrase (Argon2id, then a secret bo
 """
 
 import json
-import os
 import secrets
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -18,6 +17,7 @@ from nacl.signing import SigningKey
 from agent.control import requests
 from agent.control.requests import Refused, Request
 from host_sim.commands import bounded
+from tools.custodian import clock, disk
 
 KIND = "oubli agent key 1"
 LIMIT = 1 << 20  # octets of a file of keys
@@ -48,15 +48,13 @@ def new_key(name: str, passphrase: bytes, path: Path) -> Path:
 
 
 def write_new(path: Path, data: bytes, mode: int) -> None:
-    """Write a file that must not be there yet."""
+    """Write a file that must not be there yet, synced; none is left where that fails."""
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
+        disk.write_new(path, data, mode)
     except FileExistsError:
         raise AgentError(f"{path}: it is there already; accepted: a new file") from None
     except OSError as failure:
         raise AgentError(f"{path}: can't be written ({failure.strerror}); accepted: a new file") from None
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(data)
 
 
 def load_key(path: Path, passphrase: bytes) -> SigningKey:
@@ -80,7 +78,7 @@ def new(fields: dict[str, str], path: Path, days: int) -> Request:
     """Write a document that nobody has signed, with a number of its own; it may be run for so many days from now."""
     until = fields["until"]
     try:
-        last = max(datetime.now(UTC), datetime.fromtimestamp(requests.moment(until), UTC)) + timedelta(days=days)
+        last = max(clock.now(), datetime.fromtimestamp(requests.moment(until), UTC)) + timedelta(days=days)
     except ValueError:
         raise AgentError(f"--until: {until!r} isn't a time; accepted: such as 2026-11-25T10:10:00Z") from None
     made = {"format": requests.FORMAT, "number": secrets.token_hex(16), "expires": f"{last:%Y-%m-%dT%H:%M:%SZ}"}

@@ -14,7 +14,6 @@ import tarfile
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
-from pathlib import Path
 from typing import Any
 
 from nacl.public import PrivateKey, PublicKey, SealedBox
@@ -24,9 +23,10 @@ from agent import law
 from agent.control import desk
 from agent.dates import date as date_of
 from agent.vault.varint import Cut
-from tools.custodian import matching, segments
+from tools.custodian import clock, disk, matching, segments
 from tools.custodian.agents import AgentError, write_new
 from tools.custodian.handovers import Handover, HandoverError
+from tools.custodian.staged import Staged
 
 HELD, NOTHING, SECOND_NAT = "held", "nothing held", "second NAT"
 BEHIND = "a second NAT lies between: public ports can't be matched here"
@@ -58,7 +58,7 @@ class Answer:
         return {name: fields[name] for name in told} | {
             "agents": self.handover.agents,
             "handed_over": _time(self.handover.statement["made"]),
-            "answered": _time(int(datetime.now(UTC).timestamp())),
+            "answered": _time(int(clock.now().timestamp())),
             "result": BEHIND if self.result == SECOND_NAT else self.result,
             "records": len(self.rows),
             "notes": self.notes,
@@ -105,7 +105,7 @@ def opened(handover: Handover, key: Key) -> tuple[list[bytes], list[str]]:
                 raise HandoverError("malformed", f"{name}: a segment of another store; accepted: {store}")
             private = key(store, segment.day)
             if private is None:
-                notes.append(f"{name}: the key of that day is destroyed; nothing of it can be read any more")
+                notes.append(f"{name}: the key of that day is destroyed, or due to be; nothing of it can be read any more")
                 continue
             octets += segment.records(private)
         except segments.SegmentError as failure:
@@ -148,23 +148,23 @@ def unwritten(handover: Handover) -> list[str]:
     return notes
 
 
-def write(made: Answer, key: SigningKey, target: Path, to: PublicKey | None) -> Path:
-    """Write an answer to a new folder, or a new file sealed to the requester; returns its path. AgentError where it can't be."""
+def write(made: Answer, key: SigningKey, staged: Staged, to: PublicKey | None) -> None:
+    """Write an answer beside its place: a folder, or a file sealed to the requester. AgentError where it can't be."""
     files = made.files(key)
+    staged.clear()
     if to is None:
         try:
-            target.mkdir(mode=0o700)
+            staged.beside.mkdir(mode=0o700)
         except OSError as failure:
-            raise AgentError(f"{target}: can't be made ({failure.strerror}); accepted: a new folder") from None
+            raise AgentError(f"{staged.place}: can't be made ({failure.strerror}); accepted: a new folder") from None
         for name, data in files.items():
-            write_new(target / name, data, 0o600)
-        return target
+            write_new(staged.beside / name, data, 0o600)
+        disk.sync_folder(staged.beside.parent)
+        return
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w", format=tarfile.USTAR_FORMAT) as tar:
         for name, data in files.items():
             member = tarfile.TarInfo(name)
             member.size, member.mode = len(data), 0o600
             tar.addfile(member, io.BytesIO(data))
-    sealed = target.with_name(f"{target.name}.sealed")
-    write_new(sealed, SealedBox(to).encrypt(packed.getvalue()), 0o600)
-    return sealed
+    write_new(staged.beside, SealedBox(to).encrypt(packed.getvalue()), 0o600)

@@ -6,9 +6,8 @@
 
 import json
 import sys
-from collections.abc import Callable, Iterable
-from contextlib import ExitStack
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -20,6 +19,7 @@ from host_sim.commands import Program, bounded, output
 from tools.custodian import agents, answers, freezes, handovers, register
 from tools.custodian.agents import AgentError
 from tools.custodian.handovers import HandoverError
+from tools.custodian.staged import Staged
 from tools.custodian.store import Store, StoreError
 
 Json = Annotated[str | None, output("--json", "FILE", "Write what was done as JSON; - is standard output.")]
@@ -94,17 +94,6 @@ def add(app: typer.Typer, program: Program, passphrase: Ask) -> None:
     """Add the commands to the custodian's program."""
     app.add_typer(request_app(program, passphrase), name="request")
 
-    def opened(
-        handover: Path, folder: Path, agents_file: Path, gateways_file: Path, register_file: Path, secret: Path | None,
-        turn: ExitStack, frozen: Iterable[Path] = (),
-    ) -> tuple[Store, answers.Answer]:  # fmt: skip
-        read = handovers.read(handover, agents.enrolled(agents_file), agents.enrolled(gateways_file))
-        turn.enter_context(register.once(register_file, read.request))
-        if datetime.now(UTC).timestamp() >= read.request.expires + handovers.GRACE:
-            raise HandoverError("expired", "request.expires: it has expired (L34-II-4); accepted: within 31 days after it")
-        store = Store(folder, passphrase(secret))
-        return store, answers.answer(read, store.key, [one for path in frozen for one in freezes.kept(store, path, read.request)])
-
     @app.command("answer")
     def answer(
         handover: Path, store: Folder, agents_file: Agents, gateways_file: Gateways, register_file: Register, out: Out,
@@ -113,20 +102,23 @@ def add(app: typer.Typer, program: Program, passphrase: Ask) -> None:
         secret: Secret = None, json_file: Json = None,
     ) -> None:  # fmt: skip
         """Verifies a handover again, opens it, and writes what its scope covers, or that nothing is held, with a signed manifest."""
-        try:
-            with ExitStack() as turn:
-                custodian, made = opened(handover, store, agents_file, gateways_file, register_file, secret, turn, frozen or ())
-                request = made.handover.request
-                if request.purpose == "freeze":
-                    raise HandoverError(
-                        "not available", "request.purpose: an order to preserve isn't answered; accepted: oubli-custodian freeze"
-                    )
-                path = answers.write(made, custodian.signing, out, None if to is None else _requester(to))
-                register.enter(register_file, "answer", request, made.result, len(made.rows))
-                custodian.note("answer", number=request.fields["number"], result=made.result)
-        except (AgentError, HandoverError, StoreError) as failure:
-            program.refuse(str(failure))
-        _tell(program, made, path, json_file)
+        requester = None if to is None else _requester(program, to)
+        with _one_line(program), ExitStack() as turn:
+            read = handovers.read(handover, agents.enrolled(agents_file), agents.enrolled(gateways_file))
+            staged = Staged(out if to is None else out.with_name(f"{out.name}.sealed"), read.request)
+            if turn.enter_context(register.once(register_file, read.request, staged.beside)):
+                _late(program, staged, json_file)
+                return
+            if read.request.purpose == "freeze":
+                raise HandoverError(
+                    "not available", "request.purpose: an order to preserve isn't answered; accepted: oubli-custodian freeze"
+                )
+            staged.free()
+            custodian = Store(store, passphrase(secret))
+            made = _opened(read, custodian, frozen or ())
+            answers.write(made, custodian.signing, staged, requester)
+            _enter(custodian, register_file, "answer", made, len(made.rows), staged, result=made.result)
+            _tell(program, made, staged.place, json_file)
 
     @app.command("freeze")
     def freeze(
@@ -134,23 +126,25 @@ def add(app: typer.Typer, program: Program, passphrase: Ask) -> None:
         secret: Secret = None, json_file: Json = None,
     ) -> None:  # fmt: skip
         """Seals what an order to preserve covers again, under a key that is destroyed when the order ends."""
-        try:
-            with ExitStack() as turn:
-                custodian, made = opened(handover, store, agents_file, gateways_file, register_file, secret, turn)
-                request = made.handover.request
-                if request.purpose != "freeze":
-                    raise HandoverError("not available", "request.purpose: not an order to preserve; accepted: oubli-custodian answer")
-                if made.result == answers.SECOND_NAT:
-                    raise HandoverError(
-                        "second NAT", f"{answers.BEHIND} (L34-II-4): nothing is kept; accepted: an order to who translates last"
-                    )
-                public = freezes.key_for(custodian, request)
-                count = freezes.freeze(made, answers.opened(made.handover, custodian.key)[0], public, out)
-                register.enter(register_file, "freeze", request, made.result, count)
-                custodian.note("freeze", number=request.fields["number"], until=request.fields["keep_until"])
-        except (AgentError, HandoverError, StoreError) as failure:
-            program.refuse(str(failure))
-        _tell(program, made, out, json_file)
+        with _one_line(program), ExitStack() as turn:
+            read = handovers.read(handover, agents.enrolled(agents_file), agents.enrolled(gateways_file))
+            staged = Staged(out, read.request)
+            if turn.enter_context(register.once(register_file, read.request, staged.beside)):
+                _late(program, staged, json_file)
+                return
+            if read.request.purpose != "freeze":
+                raise HandoverError("not available", "request.purpose: not an order to preserve; accepted: oubli-custodian answer")
+            staged.free()
+            custodian = Store(store, passphrase(secret))
+            made = _opened(read, custodian)
+            if made.result == answers.SECOND_NAT:
+                raise HandoverError(
+                    "second NAT", f"{answers.BEHIND} (L34-II-4): nothing is kept; accepted: an order to who translates last"
+                )
+            public = freezes.key_for(custodian, read.request)
+            count = freezes.freeze(made, answers.opened(read, custodian.key)[0], public, staged)
+            _enter(custodian, register_file, "freeze", made, count, staged, until=read.request.fields["keep_until"])
+            _tell(program, made, out, json_file)
 
     @app.command("register")
     def show(register_file: Register, json_file: Json = None) -> None:
@@ -167,13 +161,48 @@ def add(app: typer.Typer, program: Program, passphrase: Ask) -> None:
             Console(width=None if sys.stdout.isatty() else 240).print(register.table(rows))
 
 
-def _requester(path: Path) -> PublicKey:
+def _opened(read: handovers.Handover, store: Store, frozen: Iterable[Path] = ()) -> answers.Answer:
+    if store.now.timestamp() >= read.request.expires + handovers.GRACE:
+        raise HandoverError("expired", "request.expires: it has expired (L34-II-4); accepted: within 31 days after it")
+    return answers.answer(read, store.key, [one for path in frozen for one in freezes.kept(store, path, read.request)])
+
+
+def _enter(custodian: Store, register_file: Path, kind: str, made: answers.Answer, count: int, staged: Staged, **facts: str) -> None:
+    """Enter what is made in log and register, then give it its name."""
+    request = made.handover.request
+    try:
+        custodian.note(kind, number=request.fields["number"], **facts)
+        register.enter(register_file, kind, request, made.result, count)
+    except BaseException:
+        staged.clear()
+        raise
+    staged.publish()
+
+
+@contextmanager
+def _one_line(program: Program) -> Iterator[None]:
+    try:
+        yield
+    except (AgentError, HandoverError, StoreError) as failure:
+        program.refuse(str(failure))
+
+
+def _late(program: Program, staged: Staged, json_file: str | None) -> None:
+    """Give an answer its name that was made and entered when power was lost."""
+    staged.publish()
+    if json_file:
+        program.write(json.dumps({"path": str(staged.place)}) + "\n", json_file)
+    else:
+        typer.echo(f"{staged.place}: was made and entered before, and is there now")
+
+
+def _requester(program: Program, path: Path) -> PublicKey:
     try:
         return PublicKey(bytes.fromhex(bounded(path, agents.LIMIT).decode().strip()))
     except OSError as failure:
-        raise AgentError(f"--to: {path}: can't be read ({failure.strerror}); accepted: a public key") from None
+        program.refuse(f"--to: {path}: can't be read ({failure.strerror}); accepted: a public key")
     except ValueError:
-        raise AgentError(f"--to: {path}: not a public key; accepted: 64 hexadecimal digits (X25519)") from None
+        program.refuse(f"--to: {path}: not a public key; accepted: 64 hexadecimal digits (X25519)")
 
 
 def _tell(program: Program, made: answers.Answer, path: Path, json_file: str | None) -> None:

@@ -22,6 +22,7 @@ from tools.custodian import matching, segments
 from tools.custodian.agents import write_new
 from tools.custodian.answers import Answer
 from tools.custodian.handovers import HandoverError
+from tools.custodian.staged import Staged
 from tools.custodian.store import Store
 
 MAGIC = b"OUBLIFRZ"
@@ -42,14 +43,15 @@ def key_for(store: Store, request: Request) -> PublicKey:
     return PublicKey(store.order(last))
 
 
-def freeze(made: Answer, octets: list[bytes], public: PublicKey, target: Path) -> int:
-    """Seal the matching records again at `target`; returns how many. Only records that are held are taken, as they are."""
+def freeze(made: Answer, octets: list[bytes], public: PublicKey, staged: Staged) -> int:
+    """Seal the matching records again beside their place; returns how many. Only records that are held are taken, as they are."""
     request = made.handover.request
     kept = [attribution.pack(one) for one in matching.of_port(request, octets)]
     told = made.manifest | {"keep_until": str(end_of(request)), "records": len(kept)}
     head = json.dumps(told).encode()
     body = b"".join(bytes([len(one)]) + one for one in kept)
-    write_new(target, MAGIC + len(head).to_bytes(4, "big") + head + SealedBox(public).encrypt(body), 0o600)
+    staged.clear()
+    write_new(staged.beside, MAGIC + len(head).to_bytes(4, "big") + head + SealedBox(public).encrypt(body), 0o600)
     return len(kept)
 
 

@@ -4,18 +4,23 @@
     settings.json            version, Argon2id's salt and costs
     signing.json, signing.pub
     keys/PURPOSE/DAY.json    public key, destroy date, private key
-    log                      one JSON line an act, each with the SHA-256 of the line before
+    log                      one JSON line an act (tools/custodian/log.py)
 
 Private keys lie in libsodium secret boxes under a key that Argon2id makes of the passphrase. One file a key, so that destroying a key
-destroys a file and not a row of one: it is overwritten, synced, unlinked, and the log says so before and after. What a disk keeps of an
-overwritten file is beyond a program: it is useless without the passphrase, and the README says which media forget.
+destroys a file and not a row of one: it is overwritten where it lies, which takes no free block, and synced. The log says so before and
+after. Only then is the name unlinked: where the log can't be written, the overwritten file is the mark, and the next run enters it.
+What a disk keeps of an overwritten file is beyond a program: it is useless without the passphrase, and the README says which media forget.
+
+The date is the clock's, bounded both ways by the log's newest entry. A clock behind it never makes a key younger. A clock more than
+STEP past it is believed only once the custodian has confirmed the date: it would destroy what nobody could bring back.
 """
 
 import hashlib
 import json
-import os
 from collections.abc import Iterator
-from datetime import UTC, date, datetime, timedelta
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -27,57 +32,80 @@ from nacl.signing import SigningKey, VerifyKey
 from nacl.utils import random
 
 from agent import law
-from tools.custodian import bundles
+from tools.custodian import bundles, clock, disk, keyfiles
+from tools.custodian.keyfiles import Key, KeyFile
+from tools.custodian.log import LONGEST, BusyError, Log
 
-PURPOSES = tuple(name for name in law.CONFIGURABLE if law.purpose(name).custody == law.CUSTODIAN)
 AHEAD = 35  # days that a bundle reaches
+STEP = timedelta(days=7)  # a larger step forward of the clock is confirmed by the custodian
+BEHIND = timedelta(hours=1)  # a clock that is further behind the log is wrong
+_ACCEPTED = "accepted: what oubli-custodian bundle wrote"
 
 
 class StoreError(Exception):
     """A key store that can't be used; the text is the one line to show."""
 
 
-def _write(path: Path, data: bytes) -> None:
-    """Write a new file, synced, with its name."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        os.write(descriptor, data)
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-    _sync_folder(path.parent)
+@dataclass
+class Destroyed:
+    """What a run destroyed, and a line for each thing that was in its way."""
 
-
-def _sync_folder(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    keys: list[tuple[str, date]]
+    wrong: list[str]
 
 
 class Store:
-    """A key store; StoreError where it isn't one, or the passphrase is wrong. `today` is a UTC date.
+    """A key store; StoreError where it isn't one, the passphrase or the clock is wrong. `now` is UTC.
 
     Without a passphrase no key can be made or used, but destroyed: that must run unattended.
     """
 
-    def __init__(self, folder: Path, passphrase: bytes | None, today: date | None = None) -> None:
+    def __init__(self, folder: Path, passphrase: bytes | None, now: datetime | None = None) -> None:
         self.folder = folder
-        self.today = today or datetime.now(UTC).date()
+        self.log = Log(folder / "log")
         try:
             settings = json.loads((folder / "settings.json").read_text())
             salt, ops, mem = bytes.fromhex(settings["salt"]), int(settings["operations"]), int(settings["octets"])
             sealed = bytes.fromhex(json.loads((folder / "signing.json").read_text())["sealed"])
         except (OSError, ValueError, KeyError, TypeError):
             raise StoreError(f"{folder}: not a key store; accepted: what oubli-custodian new made") from None
+        self._clock(now or clock.now())
         if passphrase is None:
             return
+        if self.behind:
+            raise StoreError(self.behind)
         self._box = SecretBox(pwhash.argon2id.kdf(SecretBox.KEY_SIZE, passphrase, salt, ops, mem))
         try:
             self.signing = SigningKey(self._box.decrypt(sealed))
         except CryptoError:
             raise StoreError(f"{folder}: the passphrase doesn't open it; accepted: the one it was made with") from None
+
+    def _clock(self, now: datetime) -> None:
+        """Set `now` and `today`, and what is wrong with a clock that is behind; StoreError for a large step that nobody confirmed."""
+        newest = self.log.newest() if self.log.path.exists() else None
+        confirm = f"accepted: oubli-custodian confirm-date {now.date()}, if that is today's date"
+        if newest is None:
+            raise StoreError(f"{self.log.path}: no time in it bounds the clock, which says {now.date()}; {confirm}")
+        if now - newest > STEP:
+            raise StoreError(f"the clock says {now.date()}, and the log's newest entry is of {newest.date()}; {confirm}")
+        self.now = max(now, newest)
+        self.today = self.now.date()
+        late = now < newest - BEHIND
+        self.behind = f"the clock says {now:%Y-%m-%d %H:%M}, before the log's newest entry of {newest:%Y-%m-%d %H:%M}; {confirm}" * late
+
+    @staticmethod
+    def confirm(folder: Path, today: date, now: datetime | None = None) -> None:
+        """Enter that the custodian confirms the date; from then on the clock is believed. StoreError where the clock says another."""
+        now = now or clock.now()
+        if today != now.date():
+            raise StoreError(f"{today}: this machine's clock says {now.date()}; accepted: that date, or set the clock first")
+        log = Log(folder / "log")
+        if not (folder / "settings.json").exists():
+            raise StoreError(f"{folder}: not a key store; accepted: what oubli-custodian new made")
+        if not log.path.exists():
+            disk.write_new(log.path, b"")
+        newest = log.newest()
+        log.append(now, "confirm-date", date=str(today), newest=str(newest and newest.date()))
 
     @staticmethod
     def make(
@@ -86,6 +114,7 @@ class Store:
         *,
         operations: int = pwhash.argon2id.OPSLIMIT_MODERATE,
         octets: int = pwhash.argon2id.MEMLIMIT_MODERATE,
+        now: datetime | None = None,
     ) -> VerifyKey:
         """Make a new store with a new signing key; returns its public half."""
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -94,15 +123,25 @@ class Store:
         salt, signing = random(pwhash.argon2id.SALTBYTES), SigningKey.generate()
         box = SecretBox(pwhash.argon2id.kdf(SecretBox.KEY_SIZE, passphrase, salt, operations, octets))
         settings = {"version": 1, "salt": salt.hex(), "operations": operations, "octets": octets}
-        _write(folder / "settings.json", json.dumps(settings).encode())
-        _write(folder / "signing.json", json.dumps({"sealed": bytes(box.encrypt(bytes(signing))).hex()}).encode())
-        _write(folder / "signing.pub", f"{bytes(signing.verify_key).hex()}\n".encode())
-        _append(folder / "log", "new", key=bytes(signing.verify_key).hex())
+        disk.write_new(folder / "settings.json", json.dumps(settings).encode())
+        disk.write_new(folder / "signing.json", json.dumps({"sealed": bytes(box.encrypt(bytes(signing))).hex()}).encode())
+        disk.write_new(folder / "signing.pub", f"{bytes(signing.verify_key).hex()}\n".encode())
+        disk.write_new(folder / "log", b"")
+        Log(folder / "log").append(now or clock.now(), "new", key=bytes(signing.verify_key).hex())
         return signing.verify_key
 
     def note(self, act: str, **facts: Any) -> None:  # noqa: ANN401 (what JSON holds)
-        """Append an act to the log."""
-        _append(self.folder / "log", act, **facts)
+        """Append an act to the log; StoreError where another command keeps it."""
+        with self._alone():
+            self.log.append(self.now, act, **facts)
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        try:
+            with self.log.alone():
+                yield
+        except BusyError:
+            raise StoreError(f"{self.folder}: another command has used it for {LONGEST:.0f} s; accepted: one after the other") from None
 
     def _path(self, purpose: str, day: date) -> Path:
         return self.folder / "keys" / purpose / f"{day}.json"
@@ -111,132 +150,168 @@ class Store:
         """Return a signed bundle of `days` days from `first`; keys that aren't there yet are made. Lifetimes in days."""
         if not 0 < days <= AHEAD + 1 or not self.today <= first or first + timedelta(days=days - 1) > self.today + timedelta(days=AHEAD):
             raise StoreError(f"{first} and {days} days: not within {AHEAD} days from {self.today} (EXP-3); accepted: fewer, or earlier")
-        rows = []
-        for purpose, lifetime in sorted(lifetimes.items()):
+        for purpose, lifetime in lifetimes.items():
             ceiling = law.purpose(purpose).ceiling // law.DAY
             if not 0 < lifetime <= ceiling:
                 raise StoreError(f"{purpose}: {lifetime} days; accepted: 1 to {ceiling} ({law.purpose(purpose).paragraph})")
-            reached = [first + timedelta(days=number) for number in range(days)]
-            rows += [self._row(purpose, day, day + timedelta(days=lifetime)) for day in reached]
-        data = bundles.write(self.today, rows, self.signing)
-        self.note("bundle", first=str(first), days=days, purposes=sorted(lifetimes), sha256=hashlib.sha256(data).hexdigest())
+        reached = [first + timedelta(days=number) for number in range(days)]
+        with self._alone():
+            rows = [self._row(purpose, day, day + timedelta(days=lifetimes[purpose])) for purpose in sorted(lifetimes) for day in reached]
+            data = bundles.write(self.today, rows, self.signing)
+            self.note("bundle", first=str(first), days=days, purposes=sorted(lifetimes), sha256=hashlib.sha256(data).hexdigest())
         return data
 
     def _row(self, purpose: str, day: date, destroy: date) -> bundles.Row:
         """Return a day's row; a key that exists goes on its own date, never later than asked."""
         path = self._path(purpose, day)
         if path.exists():
-            said = json.loads(path.read_text())
-            if date.fromisoformat(said["destroy"]) > destroy:
+            said = KeyFile(path, purpose, day).read()
+            if said is None:
+                raise StoreError(f"{path}: damaged; {_ACCEPTED}")
+            if said.destroy > destroy:
                 raise StoreError(
-                    f"{path}: this key is destroyed on {said['destroy']}, later than {destroy}; accepted: the lifetime it was made for"
+                    f"{path}: this key is destroyed on {said.destroy}, later than {destroy}; accepted: the lifetime it was made for"
                 )
-            return bundles.Row(purpose, day, bytes.fromhex(said["public"]), date.fromisoformat(said["destroy"]))
+            return bundles.Row(purpose, day, said.public, said.destroy)
         key = PrivateKey.generate()
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        said = {"public": bytes(key.public_key).hex(), "destroy": str(destroy), "sealed": bytes(self._box.encrypt(bytes(key))).hex()}
-        _write(path, json.dumps(said).encode())
+        facts = {"public": bytes(key.public_key).hex(), "destroy": str(destroy), "sealed": bytes(self._box.encrypt(bytes(key))).hex()}
+        disk.write_by_rename(path, path.with_name(f".{path.name}.new"), json.dumps(facts).encode())
         return bundles.Row(purpose, day, bytes(key.public_key), destroy)
 
     def order(self, last: date) -> bytes:
-        """Return the public key for orders to preserve that end on a day; its private half is destroyed on that day (L34-III-4)."""
-        return self._row("freeze", last, last).public
+        """Return the public key for orders that end on a day; its private half is destroyed on that day (L34-III-4)."""
+        with self._alone():
+            return self._row("freeze", last, last).public
 
     def key(self, purpose: str, day: date) -> PrivateKey | None:
-        """Return a day's private key, None where there is none (any more)."""
-        try:
-            return PrivateKey(self._box.decrypt(bytes.fromhex(json.loads(self._path(purpose, day).read_text())["sealed"])))
-        except FileNotFoundError:
+        """Return a day's private key, None where there is none (any more), or its date has come: it opens nothing from then on."""
+        path = self._path(purpose, day)
+        if not path.exists():
             return None
-        except (CryptoError, ValueError, KeyError):
-            raise StoreError(f"{self._path(purpose, day)}: damaged; accepted: what oubli-custodian bundle wrote") from None
+        said = KeyFile(path, purpose, day).read()
+        if said is not None and said.destroy <= self.today:
+            return None
+        return self._private(path, said)
 
-    def keys(self) -> Iterator[tuple[str, date, date]]:
-        """Yield purpose, day and destroy date of each key that exists, in order of day; StoreError at a file that isn't a key."""
-        for path in sorted((self.folder / "keys").glob("*/*.json")):
-            destroy = _destroy_date(path)
-            if destroy is None:
-                raise StoreError(f"{path}: damaged; accepted: what oubli-custodian bundle wrote, or destroy-due where it was overwritten")
-            yield path.parent.name, date.fromisoformat(path.stem), destroy
+    def _private(self, path: Path, said: Key | None) -> PrivateKey:
+        if said is not None:
+            try:
+                return PrivateKey(self._box.decrypt(said.sealed))
+            except (CryptoError, ValueError):
+                pass
+        raise StoreError(f"{path}: damaged; {_ACCEPTED}")
 
-    def destroy_due(self) -> list[tuple[str, date]]:
-        """Destroy every private key whose date has come; returns which those were.
+    def held(self) -> list[tuple[str, date, date]]:
+        """Return purpose, day and destroy date of each key that exists, in order of purpose and day; what isn't a key is left out."""
+        found = ((one, one.read()) for one in keyfiles.listed(self.folder / "keys")[0])
+        return sorted((one.purpose, one.day, said.destroy) for one, said in found if one.day and said)
 
-        A destruction that a loss of power cut off is finished. A file that is damaged in another way keeps no other key from being
-        destroyed: StoreError names it once all the others are.
+    def destroy_due(self) -> Destroyed:
+        """Destroy every private key whose date has come, oldest date first.
+
+        A destruction that was cut off is finished. What can't be read, written, or isn't a key keeps no other key from being destroyed,
+        and neither does a log that can't be written: `wrong` tells of it. A copy under another name goes on its date, too.
         """
-        gone, damaged = [], []
-        for path in sorted((self.folder / "keys").glob("*/*.json")):
-            purpose, day, destroy = path.parent.name, date.fromisoformat(path.stem), _destroy_date(path)
-            if destroy is None and path.read_bytes().strip(b"\0\xff"):
-                damaged.append(path)
-            elif destroy is None or destroy <= self.today:
-                self.note("destroy", purpose=purpose, day=str(day), due=str(destroy))
-                _overwrite(path)
-                self.note("destroyed", purpose=purpose, day=str(day))
-                gone.append((purpose, day))
-        if damaged:
-            names = ", ".join(str(path) for path in damaged)
-            raise StoreError(f"{names}: damaged, when it is due isn't known; accepted: what oubli-custodian bundle wrote")
-        return gone
+        with self._alone():
+            done = Destroyed([], [])
+            files, done.wrong = keyfiles.listed(self.folder / "keys")
+            begun = self._begun(done.wrong)
+            due = []
+            for one in files:
+                try:
+                    date_ = self._due(one, begun)
+                except (OSError, StoreError) as failure:
+                    done.wrong.append(keyfiles.line(one.path, failure))
+                else:
+                    if date_ is not None:
+                        due.append((date_, one))
+            for date_, one in sorted(due):
+                self._destroy(one, date_, done)
+            self._enter(done, "destroy-due", destroyed=len(done.keys))
+        return done
+
+    def _begun(self, wrong: list[str]) -> set[tuple[str, str]]:
+        """Return the keys whose destruction the log has begun and not ended."""
+        begun: set[tuple[str, str]] = set()
+        try:
+            entries = self.log.entries()
+        except OSError as failure:
+            wrong.append(keyfiles.line(self.log.path, failure))
+            return set()
+        for said in entries:
+            if said["act"] in ("destroy", "destroyed"):
+                key = (str(said.get("purpose")), str(said.get("day")))
+                (begun.add if said["act"] == "destroy" else begun.discard)(key)
+        return begun
+
+    def _due(self, one: KeyFile, begun: set[tuple[str, str]]) -> date | None:
+        """Return since when a file is due, None where it isn't; StoreError where it isn't a key and nobody can tell."""
+        if one.unfinished:
+            return self.today
+        data = one.octets()
+        said = None if data is None else keyfiles.parse(data)
+        if one.day is None:
+            if said is None:
+                raise StoreError("not of a key store, may be a copy of a key; accepted: PURPOSE/DAY.json")
+            if said.destroy > self.today:
+                raise StoreError(f"a copy of a key under another name, is destroyed on {said.destroy}; accepted: PURPOSE/DAY.json")
+            return said.destroy
+        if data is None:
+            raise StoreError(f"not a file; {_ACCEPTED}")
+        latest = one.day + timedelta(days=0 if one.purpose == "freeze" else law.purpose(one.purpose).ceiling // law.DAY)
+        if said is not None:
+            return said.destroy if said.destroy <= self.today else None
+        if (one.purpose, str(one.day)) in begun or not data.strip(b"\0\xff") or latest <= self.today:
+            return min(latest, self.today)
+        raise StoreError(f"damaged, when it is due isn't known, {latest} at the latest; {_ACCEPTED}")
+
+    def _destroy(self, one: KeyFile, due: date, done: Destroyed) -> None:
+        facts = {"purpose": one.purpose, "day": str(one.day)} if one.day else {"purpose": one.purpose, "copy": one.path.name}
+        self._enter(done, "destroy", **facts, due=str(due))
+        try:
+            disk.overwrite(one.path)
+        except OSError as failure:
+            done.wrong.append(keyfiles.line(one.path, failure))
+            if one.path.stat().st_size:
+                return
+        if not self._enter(done, "destroyed", **facts):
+            if one.day:
+                done.keys.append((one.purpose, one.day))
+            return  # what was overwritten stays as the mark
+        one.path.unlink()
+        disk.sync_folder(one.path.parent)
+        if one.day:
+            done.keys.append((one.purpose, one.day))
+
+    def _enter(self, done: Destroyed, act: str, **facts: Any) -> bool:  # noqa: ANN401 (what JSON holds)
+        """Append an act, or say that the log couldn't be written: destroying goes on."""
+        try:
+            self.note(act, **facts)
+        except OSError as failure:
+            line = keyfiles.line(self.log.path, failure)
+            if line not in done.wrong:
+                done.wrong.append(line)
+            return False
+        return True
 
     def verify(self) -> list[str]:
-        """Return what is wrong with the store: keys that don't fit or are overdue, a log that was cut or changed."""
-        wrong = []
-        for purpose, day, destroy in self.keys():
-            key = self.key(purpose, day)
-            if key is None or bytes(key.public_key).hex() != json.loads(self._path(purpose, day).read_text())["public"]:
-                wrong.append(f"{purpose} {day}: the public key isn't the private one's")
-            if destroy <= self.today:
-                wrong.append(f"{purpose} {day}: is due since {destroy}: run destroy-due")
-        former, destroyed = "", set()
-        for number, line in enumerate((self.folder / "log").read_text().splitlines(), 1):
+        """Return what is wrong: files that aren't keys, keys that don't fit or are overdue, a log that was cut or changed."""
+        files, wrong = keyfiles.listed(self.folder / "keys")
+        destroyed = {(said.get("purpose"), said.get("day")) for said in self.log.entries() if said["act"] == "destroyed"}
+        called = []
+        for one in files:
             try:
-                said = json.loads(line)
-            except ValueError:
-                wrong.append(f"log line {number}: isn't whole: power was lost while it was written, or it was damaged")
-                continue
-            if said["previous"] != former:
-                wrong.append(f"log line {number}: doesn't follow the line before")
-            former = hashlib.sha256(line.encode()).hexdigest()
-            if said["act"] == "destroyed":
-                destroyed.add((said["purpose"], said["day"]))
-        wrong += [
-            f"{purpose} {day}: is called destroyed and is there" for purpose, day, _ in self.keys() if (purpose, str(day)) in destroyed
-        ]
-        return wrong
-
-
-def _destroy_date(path: Path) -> date | None:
-    """Return when a key is destroyed, None where the file doesn't say so: it is damaged, or overwritten already."""
-    try:
-        return date.fromisoformat(json.loads(path.read_bytes())["destroy"])
-    except (ValueError, KeyError, TypeError):
-        return None
-
-
-def _append(log: Path, act: str, **facts: Any) -> None:  # noqa: ANN401 (what JSON holds)
-    """Append one line, synced."""
-    lines = log.read_bytes().splitlines() if log.exists() else []
-    previous = hashlib.sha256(lines[-1]).hexdigest() if lines else ""
-    line = json.dumps({"time": datetime.now(UTC).isoformat(timespec="seconds"), "act": act, **facts, "previous": previous})
-    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    try:
-        os.write(descriptor, f"{line}\n".encode())
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _overwrite(path: Path) -> None:
-    """Overwrite a file where it lies, then unlink it."""
-    size = path.stat().st_size
-    descriptor = os.open(path, os.O_WRONLY)
-    try:
-        for filling in (b"\xff", b"\0"):
-            os.pwrite(descriptor, filling * size, 0)
-            os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-    path.unlink()
-    _sync_folder(path.parent)
+                said = one.read()
+                if one.day is None or said is None:
+                    again = ", or destroy-due where it was overwritten" * (one.day is not None)
+                    raise StoreError(f"not a key; {_ACCEPTED}{again}")
+                if bytes(self._private(one.path, said).public_key) != said.public:
+                    wrong.append(f"{one.purpose} {one.day}: the public key isn't the private one's")
+                if said.destroy <= self.today:
+                    wrong.append(f"{one.purpose} {one.day}: is due since {said.destroy}: run destroy-due")
+                if (one.purpose, str(one.day)) in destroyed:
+                    called.append(f"{one.purpose} {one.day}: is called destroyed and is there")
+            except (OSError, StoreError) as failure:
+                wrong.append(keyfiles.line(one.path, failure))
+        return [*wrong, *self.log.wrong(), *called]

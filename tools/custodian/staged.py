@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: Apache-2.0
+"""An answer on its way: made beside its place, entered in the register, and only then given its name (L34-II-4).
+
+So no answer is there that the register doesn't have. Where power is lost after the entry, the same command gives it its name.
+"""
+
+import shutil
+from pathlib import Path
+
+from agent.control.requests import Request
+from tools.custodian import disk
+from tools.custodian.agents import AgentError
+
+
+class Staged:
+    """Where an answer to a request goes, and where it lies until it is entered."""
+
+    def __init__(self, place: Path, request: Request) -> None:
+        self.place = place
+        self.beside = place.with_name(f".{place.name}.{request.fields['number']}")
+
+    def free(self) -> None:
+        """Demand that the place is free; AgentError where it isn't."""
+        if self.place.exists() or self.place.is_symlink():
+            raise AgentError(f"{self.place}: it is there already; accepted: a new file or folder")
+
+    def clear(self) -> None:
+        """Remove what lies beside the place: it was never entered."""
+        if self.beside.is_dir():
+            shutil.rmtree(self.beside)
+        else:
+            self.beside.unlink(missing_ok=True)
+
+    def publish(self) -> None:
+        """Give an answer that is entered its name."""
+        self.free()
+        self.beside.rename(self.place)
+        disk.sync_folder(self.place.parent)
