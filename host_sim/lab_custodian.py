@@ -10,6 +10,7 @@ from nacl.public import PrivateKey
 from nacl.signing import SigningKey
 
 from agent.control import requests
+from host_sim import clock
 from host_sim.lab_device import GATEWAY_ID, Device
 from tools.custodian import answers, bundles, handovers
 
@@ -40,7 +41,7 @@ class Custodian:
         self.gateways: dict[bytes, str] = {}  # as `oubli request identity` told
         self.agents = {"A. Martin": SigningKey.generate(), "B. Durand": SigningKey.generate()}
         self._keys: dict[tuple[str, date], PrivateKey] = {}
-        today = datetime.now(UTC).date()
+        today = clock.today()
         rows = []
         for store in STORES:
             for days in range(-2, 4):

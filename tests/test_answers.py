@@ -28,6 +28,7 @@ from agent.vault import attribution, billing
 from agent.vault.bundle import Bundle
 from agent.vault.custodian import Custodian
 from agent.vault.keys import KeyRing
+from host_sim import clock
 from tests.test_requests import AGENTS, COMMON, GATEWAY, SCOPE, document, freeze
 from tests.test_requests import billing as billing_document
 from tools.custodian import agents, answers, bundles, freezes, handovers, matching, register
@@ -46,6 +47,12 @@ TEN = MIDNIGHT + 36000  # the window's beginning: ten minutes long
 PUBLIC = bytes([203, 0, 113, 2])
 MAC, OTHER_MAC = bytes([2, 0, 0, 0, 0, 10]), bytes([2, 0, 0, 0, 0, 11])
 EPOCH = date(1970, 1, 1)
+
+
+@pytest.fixture(autouse=True)
+def noon(monkeypatch):
+    """Let it be noon of the day that is asked about."""
+    monkeypatch.setattr(clock, "now", lambda: datetime.fromtimestamp(MIDNIGHT + DAY / 2, UTC))
 
 
 def at(day: int) -> date:
@@ -372,8 +379,8 @@ def test_register_names_requests_and_no_terminal(gateway, tmp_path):
 
 def test_order_to_preserve_keeps_what_is_held_and_nothing_more(gateway, tmp_path):
     """L34-III-4: a copy under a key of its own, whose destroy date is the order's end; the original's keys go as ever."""
-    keep_until = date.today() + timedelta(days=100)  # noqa: DTZ011 (a day is all that it is)
-    later = date.today() + timedelta(days=20)  # noqa: DTZ011
+    keep_until = clock.today() + timedelta(days=100)
+    later = clock.today() + timedelta(days=20)
     gateway.keep(connection(20012, TEN + 60, TEN + 70), connection(20013, TEN + 60, TEN + 70, OTHER_MAC), holding(19968, TEN, TEN + 500))
     text = AGENTS.sign(freeze(keep_until="2027-06-01"), 0, 1)
     read = gateway.read(gateway.hand_over(text))
@@ -405,7 +412,7 @@ def test_order_to_preserve_keeps_what_is_held_and_nothing_more(gateway, tmp_path
     for path, why in ((tmp_path / "frozen", "its key is destroyed"), (tmp_path / "nothing", "not a frozen file")):
         with pytest.raises(HandoverError, match=why):
             freezes.kept(store, path, again.request)
-    for wrong in (date.today(), date.today() + timedelta(days=366)):  # noqa: DTZ011
+    for wrong in (clock.today(), clock.today() + timedelta(days=366)):
         read.request.keep_until = (wrong - EPOCH).days
         with pytest.raises(HandoverError, match="keep_until"):
             freezes.key_for(store, read.request)

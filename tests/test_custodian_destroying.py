@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING
 import pytest
 from typer.testing import CliRunner
 
+from host_sim import clock
 from tests.interpreters import PROJECT
 from tests.keyholder import TODAY, at
 from tests.test_answers import MAC, SIGNED, TEN, connection, gateway
 from tests.test_custodian_tool import CHEAP, PASSPHRASE, acts, command, destroyed, folder, noon, opened
 from tests.test_requests import AGENTS
-from tools.custodian import clock, disk, register
+from tools.custodian import disk, register
 from tools.custodian.__main__ import app
 from tools.custodian.handovers import HandoverError
 from tools.custodian.log import Log

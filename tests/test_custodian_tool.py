@@ -13,9 +13,10 @@ import pytest
 from nacl import pwhash
 from typer.testing import CliRunner
 
+from host_sim import clock
 from tests.interpreters import PROJECT
 from tests.keyholder import LIFETIME, TODAY, at
-from tools.custodian import bundles, clock, segments
+from tools.custodian import bundles, segments
 from tools.custodian.__main__ import app
 from tools.custodian.log import Log
 from tools.custodian.store import STEP, Store, StoreError

@@ -153,6 +153,57 @@ def test_readme_names_both_commands():
     assert "tools/test" in text
 
 
+# Where a process measures, or tells others, what the machine's own clock says; none of them judges by the date.
+MEASURED = {
+    "host_sim/clock.py": "the one place",
+    "host_sim/fleet.py": "when a message came, beside what fleet_worker.py in another process says",
+    "host_sim/fleet_worker.py": "when a message went",
+    "host_sim/lab_blocks.py": "a window around what the real kernel stamps",
+    "host_sim/lab_traffic.py": "when a connection was made, beside what the real kernel stamps",
+    "host_sim/simulation.py": "how far a simulated clock is from the real one that the daemons read",
+}
+NOW = {
+    "time.time",
+    "time.time_ns",
+    "datetime.now",
+    "datetime.utcnow",
+    "datetime.today",
+    "date.today",
+    "timezone.now",
+    "time.localtime",
+    "time.ctime",
+}
+
+
+def clock_readings(tree: ast.Module) -> list[int]:
+    """Return the lines of a file that read the real date, or format it."""
+    lines = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            called = ".".join(ast.unparse(node.func).split(".")[-2:])
+            formats = {"time.gmtime": 1, "time.strftime": 2}.get(called)
+            if called in NOW or (formats is not None and len(node.args) < formats):
+                lines.append(node.lineno)
+    return lines
+
+
+def test_hosts_commands_read_the_clock_in_one_place():
+    """A command that judges by date takes it from host_sim/clock.py, which a test can set: the suite passes on any day."""
+    for folder in ("host_sim", "tools"):
+        for path in sorted((PROJECT / folder).rglob("*.py")):
+            name = str(path.relative_to(PROJECT))
+            assert name in MEASURED or clock_readings(ast.parse(path.read_text())) == [], name
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["time.time()", "int(time.time())", "dt.datetime.now(dt.UTC)", "datetime.now(UTC).date()", "time.strftime('%Y')", "date.today()"],
+)
+def test_a_reading_of_the_clock_is_found(line):
+    assert clock_readings(ast.parse(line)) == [1]
+    assert clock_readings(ast.parse("time.strftime('%Y', time.gmtime(0)); clock.today(); time.monotonic()")) == []
+
+
 def agent_rooms() -> list[tuple[str, ast.Module]]:
     """Return the name and the syntax tree of each file of the agent."""
     return [(str(path.relative_to(PROJECT)), ast.parse(path.read_text())) for path in sorted((PROJECT / "agent").rglob("*.py"))]

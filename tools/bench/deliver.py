@@ -19,6 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from host_sim import clock
 from tools.bench import machine
 from tools.bench.rounds import Tell
 from tools.bench.sheets import Sheet
@@ -108,7 +109,7 @@ def deliver(folder: Path, forwarders: int, each: int) -> dict[str, Any]:
 
 
 def _publish(folder: Path, port: int, numbers: range, each: int, rate: float, parts: int) -> list[subprocess.Popen[bytes]]:
-    load.prepare(folder, port, numbers, each, int(time.time()))
+    load.prepare(folder, port, numbers, each, int(clock.seconds()))
     step = -(-len(numbers) // parts)
     words = [[str(first), str(min(first + step, numbers.stop)), str(rate / parts)] for first in range(numbers.start, numbers.stop, step)]
     return [
@@ -221,7 +222,7 @@ def year(folder: Path, gateways: int, days: int, rounds: int = 10) -> dict[str, 
         from tools.fleet import simulated
         from tools.fleet.models import Gateway, Message
 
-        now = int(time.time())
+        now = int(clock.seconds())
         health = simulated.health("a" * 16, now).payload.decode()
         today = (now - 3 * 3600) // _DAY
         with connection.cursor() as cursor:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from host_sim import clock
 from host_sim.lab_network import LabError
 from tools.bench import capture, deliver, dump, error, instructions, machine, memory, scale, sim, store, wear
 from tools.bench.peers import PEERS
@@ -98,7 +99,7 @@ def losses(rooms: dict[str, Any]) -> list[str]:
 
 def alone(name: str, result: dict[str, Any]) -> dict[str, Any]:
     """Return one room's figures, machine included, in the shape of all of them."""
-    about = {"date": time.strftime("%Y-%m-%d"), "command": f"oubli-bench {name}", "machine": result["machine"]}
+    about = {"date": str(clock.today()), "command": f"oubli-bench {name}", "machine": result["machine"]}
     return {**about, "rooms": {name: result}, "skipped": {}, "failed": {}}
 
 
@@ -119,7 +120,7 @@ def measure(quick: bool, rounds: int | None, tell: Tell) -> dict[str, Any]:
             failed[room.name] = str(failure)
         seconds[room.name] = round(time.monotonic() - began)
     return {
-        "date": time.strftime("%Y-%m-%d"),
+        "date": str(clock.today()),
         "command": f"oubli-bench all{' --quick' * quick}{f' --rounds {rounds}' if rounds else ''}",
         "seconds": seconds,
         "rooms": results,

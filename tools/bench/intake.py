@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from host_sim import clock
 from tools.bench import deliver
 from tools.fleet import load, site
 from tools.fleet.postgres import Postgres
@@ -26,7 +27,7 @@ def measure(folder: Path, counts: Sequence[int]) -> Iterator[tuple[int, float]]:
         from agent.forward import topics
         from tools.fleet.intake import Arrival, Intake
 
-        now, known, taken = int(time.time()), 0, Intake()
+        now, known, taken = int(clock.seconds()), 0, Intake()
 
         def arrivals(numbers: range, places: range) -> list[Arrival]:
             made = [(load.name(number), load.message(number, place, now)) for number in numbers for place in places]

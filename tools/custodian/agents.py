@@ -16,8 +16,9 @@ from nacl.signing import SigningKey
 
 from agent.control import requests
 from agent.control.requests import Refused, Request
+from host_sim import clock
 from host_sim.commands import bounded
-from tools.custodian import clock, disk
+from tools.custodian import disk
 
 KIND = "oubli agent key 1"
 LIMIT = 1 << 20  # octets of a file of keys

@@ -23,7 +23,8 @@ from agent import law
 from agent.control import desk
 from agent.dates import date as date_of
 from agent.vault.varint import Cut
-from tools.custodian import clock, disk, matching, segments
+from host_sim import clock
+from tools.custodian import disk, matching, segments
 from tools.custodian.agents import AgentError, write_new
 from tools.custodian.handovers import Handover, HandoverError
 from tools.custodian.staged import Staged

@@ -17,8 +17,9 @@ from typing import Any
 from rich.table import Table
 
 from agent.control.requests import Request
+from host_sim import clock
 from host_sim.commands import bounded
-from tools.custodian import clock, disk
+from tools.custodian import disk
 from tools.custodian.handovers import HandoverError
 
 COLUMNS = ("day", "kind", "purpose", "ground", "authority", "reference", "gateway", "result", "records", "number")

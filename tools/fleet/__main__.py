@@ -16,6 +16,7 @@ from typing import Annotated
 
 import typer
 
+from host_sim import clock
 from host_sim.commands import Program, output
 from tools.fleet import serve as serving
 from tools.fleet import site
@@ -157,7 +158,7 @@ def demo(
 
         fleet = venues(gateways)
         serving.log(f"{gateways} gateways publish for four weeks")
-        staging.fill(fleet, 28, int(time.time()))
+        staging.fill(fleet, 28, int(clock.seconds()))
         password = secrets.token_urlsafe(6)
         _set_password(OPERATOR, password)
         try:
@@ -190,15 +191,15 @@ def watch(
     from tools.fleet import watch as watching
 
     if json_file is not None:
-        _program.write(json.dumps(watching.data(int(time.time())), indent=1) + "\n", json_file)
+        _program.write(json.dumps(watching.data(int(clock.seconds())), indent=1) + "\n", json_file)
         return
     console = Console()
     if not console.is_terminal:
-        console.print(watching.shown(int(time.time()), 1 << 20))
+        console.print(watching.shown(int(clock.seconds()), 1 << 20))
         return
     with contextlib.suppress(KeyboardInterrupt), Live(console=console, screen=True, auto_refresh=False) as live:
         while True:
-            live.update(watching.shown(int(time.time()), console.height), refresh=True)
+            live.update(watching.shown(int(clock.seconds()), console.height), refresh=True)
             time.sleep(every)
 
 
@@ -224,7 +225,7 @@ def export(
         _program.refuse(f"--format: {form}: not known; accepted: csv, parquet")
     if str(target) == "-" and form != "csv":
         _program.refuse("FILE: - with --format parquet; accepted: a file")
-    first, last = _day(since, "--since", 0), _day(until, "--until", int(time.time()) // 86_400 + 1)
+    first, last = _day(since, "--since", 0), _day(until, "--until", int(clock.seconds()) // 86_400 + 1)
     _open(db, new=False)
     from tools.fleet import files
 
@@ -328,7 +329,7 @@ def enrol(
     try:
         for ident in gateway or ():
             enrolling.check(ident)
-        authority = enrolling.Authority(folder, dt.datetime.now(dt.UTC))
+        authority = enrolling.Authority(folder, clock.now())
         made = [authority.gateway(ident) for ident in gateway or ()]
         made += [authority.broker(broker)] if broker is not None else []
         made += [authority.collector()] if collector else []

@@ -27,6 +27,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from agent.forward import topics
+from host_sim import clock
 from tools.fleet.broker import Address
 from tools.fleet.intake import Arrival, Intake
 from tools.fleet.reading import LARGEST
@@ -111,7 +112,7 @@ class Consumer:
         """Store what has come, then acknowledge it."""
         pending, self._pending = self._pending, []
         if pending:
-            self._intake.take([arrival for arrival, _ in pending], int(time.time()))
+            self._intake.take([arrival for arrival, _ in pending], int(clock.seconds()))
             for _, number in pending:
                 if number:
                     self._client.ack(number, 1)

@@ -2,12 +2,12 @@
 """`oubli-fleet demo`: a broker, a fleet with four weeks behind it that goes on speaking, and the page, in a folder that goes afterwards."""
 
 import threading
-import time
 from random import Random
 
 from paho.mqtt import client as paho
 
 from agent.summary.noise import Sampler
+from host_sim import clock
 from tools.fleet import simulated
 
 _DAY = 86_400
@@ -28,18 +28,18 @@ class Speaking:
         self._thread.start()
 
     def _speak(self) -> None:
-        sampler, begun = Sampler(Random(7).randbytes), time.time()
+        sampler, begun = Sampler(Random(7).randbytes), clock.seconds()
         told = int(begun) // 3600
         silent = len(self._venues) // 2
         speaking = [(number, venue) for number, venue in enumerate(self._venues) if number != silent]
         while True:
             for number, venue in speaking:
-                late = {"late": True} if number == 0 and time.time() > begun + _TROUBLED else {}
-                one = simulated.health(venue.ident, int(time.time()), **simulated.trouble(number) | late)
+                late = {"late": True} if number == 0 and clock.seconds() > begun + _TROUBLED else {}
+                one = simulated.health(venue.ident, int(clock.seconds()), **simulated.trouble(number) | late)
                 self._client.publish(one.topic, one.payload, qos=1, retain=True)
                 if self._stop.wait(_EVERY / len(speaking)):
                     return
-            if int(time.time()) // 3600 > told:
+            if int(clock.seconds()) // 3600 > told:
                 told += 1
                 day = (told * 3600 - 1 - 3 * 3600) // _DAY
                 for _, venue in speaking:

@@ -9,7 +9,6 @@ import csv
 import io
 import json
 import os
-import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -20,6 +19,7 @@ import pyarrow.parquet as pq
 
 from agent.forward import topics
 from agent.summary.metrics import METRICS, half_width
+from host_sim import clock
 from tools.fleet import figures, sheet
 from tools.fleet.intake import Arrival, Intake
 from tools.fleet.models import VALUES, Message
@@ -185,11 +185,11 @@ def take(path: Path, said: Callable[[Counter[str]], None] = lambda _: None) -> C
     came = 0
     for arrival, at in arrivals(path):
         if batch and (at != came or len(batch) == _BATCH):
-            fates += intake.take(batch, came or int(time.time()))
+            fates += intake.take(batch, came or int(clock.seconds()))
             said(fates)
             batch = []
         came = at
         batch.append(arrival)
     if batch:
-        fates += intake.take(batch, came or int(time.time()))
+        fates += intake.take(batch, came or int(clock.seconds()))
     return fates

@@ -17,6 +17,7 @@ from agent import config, forwarder
 from agent.forward import messages
 from agent.runtime.clocks import DeviceTime
 from agent.summary.metrics import METRICS, scale
+from host_sim import clock
 
 _LETTERS = "abcdefghijklmnopqrstuvwxyz234567"
 _DAY = 86_400
@@ -70,7 +71,7 @@ def run(folder: Path, numbers: range, rate: float) -> None:
     sent, begun, waiting = {}, time.monotonic(), set(fleet)
     while waiting and not stop:
         for one in sorted(waiting):
-            before, at = fleet[one].published, time.time()
+            before, at = fleet[one].published, clock.seconds()
             fleet[one].turn(0)
             for place in range(before, fleet[one].published):
                 sent[f"{one}/{place}"] = at

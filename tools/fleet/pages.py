@@ -16,6 +16,7 @@ from django.utils.decorators import method_decorator
 from django.views.decorators.http import require_GET, require_POST
 
 from agent.summary.metrics import METRICS
+from host_sim import clock
 from tools.fleet import charts, figures, sheet, words
 from tools.fleet.estimate import Estimate
 from tools.fleet.guard import TRIED
@@ -67,7 +68,7 @@ class Login(LoginView):
 @require_GET
 def gateways(request: HttpRequest) -> HttpResponse:
     """List gateways, the worst first."""
-    now = int(time.time())
+    now = int(clock.seconds())
     wanted = request.GET.get("q", "")[:64].strip()
     show, group = request.GET.get("show", ""), request.GET.get("group", "")[:64]
     everyone = standings(Gateway.objects.all(), now)
@@ -136,7 +137,7 @@ def _one(ident: str) -> Gateway:
 @require_GET
 def gateway(request: HttpRequest, ident: str) -> HttpResponse:
     """Show one gateway: how it stands, and what it published with its bands."""
-    row, now = _one(ident), int(time.time())
+    row, now = _one(ident), int(clock.seconds())
     (standing,) = standings([row], now)
     newest = figures.gateway_newest(row)
     context: dict[str, Any] = {
@@ -199,7 +200,7 @@ def change(request: HttpRequest, ident: str) -> HttpResponse:
             row.expected = row.config
             row.save(update_fields=["expected"])
         if request.POST.get("settle") in SETTLED:
-            Episode.objects.filter(gateway=row, kind=request.POST["settle"], ended=None).update(ended=int(time.time()))
+            Episode.objects.filter(gateway=row, kind=request.POST["settle"], ended=None).update(ended=int(clock.seconds()))
     return redirect("gateway", ident=ident)
 
 
@@ -251,13 +252,13 @@ def _compliance(now: int) -> dict[str, Any]:
 @require_GET
 def compliance(request: HttpRequest) -> HttpResponse:
     """Show what is wrong, and what was of late."""
-    return render(request, "fleet/compliance.html", _compliance(int(time.time())) | {"history": HISTORY})
+    return render(request, "fleet/compliance.html", _compliance(int(clock.seconds())) | {"history": HISTORY})
 
 
 @require_GET
 def compliance_csv(_request: HttpRequest) -> HttpResponse:
     """Hand it out for a spreadsheet."""
-    now = int(time.time())
+    now = int(clock.seconds())
     found = _compliance(now)
     head = [words.say(name) for name in ("gateway", "name", "group", "grade", "finding", "since (UTC)", "until (UTC)")]
     stamp = "%Y-%m-%d %H:%M"

@@ -5,7 +5,6 @@ Behind HTTP basic authentication with a user of the page. No published figure is
 bands would claim more than there is to know.
 """
 
-import time
 from collections import Counter
 from collections.abc import Iterator
 
@@ -18,6 +17,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.registry import Collector
 
+from host_sim import clock
 from tools.fleet.guard import by_basic
 from tools.fleet.judgement import KINDS, standings
 from tools.fleet.models import Gateway, Tally
@@ -29,7 +29,7 @@ class Store(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Yield every family."""
-        now = int(time.time())
+        now = int(clock.seconds())
         everyone = standings(Gateway.objects.all(), now)
         grades = Counter(standing.grade for standing in everyone)
         count = GaugeMetricFamily("oubli_gateways", "Gateways by how they stand.", labels=["grade"])

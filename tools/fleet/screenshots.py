@@ -6,12 +6,12 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from host_sim import clock
 from tools.fleet import site
 from tools.fleet.serve import serve_page
 
@@ -48,7 +48,7 @@ def make(folder: Path) -> None:
         from tools.fleet import simulated, staging
 
         venues = simulated.venues(40)
-        staging.fill(venues, 60, int(time.time()))
+        staging.fill(venues, 60, int(clock.seconds()))
         get_user_model().objects.create_user("operator", password=PASSWORD)
         server = subprocess.Popen([sys.executable, "-m", "tools.fleet.screenshots", "--serve", store], stdout=subprocess.PIPE, text=True)
         try:

@@ -17,6 +17,7 @@ from typing import Any
 
 from django.db.utils import Error
 
+from host_sim import clock
 from tools.fleet import site
 from tools.fleet.broker import Address, address
 
@@ -86,7 +87,7 @@ class Consumers:
             if time.monotonic() > pruned:
                 pruned = time.monotonic() + _PRUNED_EVERY
                 with contextlib.suppress(Error):
-                    prune(int(time.time()))
+                    prune(int(clock.seconds()))
 
     def close(self) -> None:
         """End them, and wait until they have committed what they hold."""

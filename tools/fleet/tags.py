@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What templates call: words in the reader's language, times, numbers."""
 
-import time
 from datetime import UTC, datetime
 from typing import Any
 
@@ -9,6 +8,7 @@ from django import template
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from host_sim import clock
 from tools.fleet import figures, words
 from tools.fleet.judgement import Finding
 
@@ -33,7 +33,7 @@ def ago(seconds: int) -> SafeString:
     """Return how long ago a time is, with the time itself for those who point at it."""
     if not seconds:
         return format_html("{}", words.say("never"))
-    age = max(0, int(time.time()) - seconds)
+    age = max(0, int(clock.seconds()) - seconds)
     unit, text = next((unit, text) for below, unit, text in _STEPS if age < below)
     at = moment(seconds)
     return format_html('<time datetime="{}Z" title="{} UTC">{}</time>', at.replace(" ", "T"), at, words.say(text, n=age // unit))
