@@ -14,6 +14,7 @@ from agent.control import calls
 from agent.runtime.sodium import SealError
 from agent.summary.services import CLASSES
 from agent.vault import ring
+from agent.vault.segment import VersionError
 
 STEP = 100  # records read in one turn
 ROWS = 10  # of this terminal in one line
@@ -137,6 +138,8 @@ class Access:
                     if seen % STEP == 0 or len(rows) == ROWS:
                         yield {"purpose": name, "rows": rows}
                         rows = []
+            except VersionError:
+                raise calls.Refused(name + " has a segment of a version that this one doesn't know; accepted: once that is due")
             except (OSError, SealError):
                 raise calls.Refused(name + " changed while it was read; accepted: once more")
             finally:

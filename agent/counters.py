@@ -5,6 +5,7 @@ In a mapped tmpfs file, so that a restart of the process goes on counting. Shown
 cause losses, so none of these figures leaves the device (ANON-4).
 """
 
+import binascii
 import struct
 
 from agent.runtime import memory
@@ -56,7 +57,8 @@ NAMES = (
     "messages lost",
 ) + tuple(["messages dropped: " + metric.name for metric in METRICS])
 
-_HEADER = 16  # how many names u64, monotonic ns of the last save u64
+_HEADER = 16  # CRC-32 of the names u64, monotonic ns of the last save u64
+_CHECK = binascii.crc32(" ".join(NAMES).encode())
 _COUNTS = "<" + "Q" * len(NAMES)
 
 
@@ -65,9 +67,9 @@ class Counters:
 
     def __init__(self, path: str) -> None:
         self._region = memory.map_file(path, _HEADER + 8 * len(NAMES))
-        names, self.saved = struct.unpack_from("<QQ", self._region.view, 0)
+        check, self.saved = struct.unpack_from("<QQ", self._region.view, 0)
         read = struct.unpack_from(_COUNTS, self._region.view, _HEADER)
-        if names != len(NAMES):
+        if check != _CHECK:
             # A new file, or another version's: its counts are of other names, but when it saved last is where a gap begins.
             read = (0,) * len(NAMES)
         self.values = {}
@@ -80,7 +82,7 @@ class Counters:
 
     def save(self, monotonic: int) -> None:
         """Write all into the mapped file."""
-        memory.store("<QQ", self._region.view, 0, len(NAMES), monotonic)
+        memory.store("<QQ", self._region.view, 0, _CHECK, monotonic)
         values = self.values
         memory.store(_COUNTS, self._region.view, _HEADER, *[values[name] for name in NAMES])
 

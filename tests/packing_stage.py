@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a chunk goes through before it is sealed, and former formats of records, behind a pipe (tests.pipe)."""
+"""What a chunk goes through before it is sealed, behind a pipe (tests.pipe)."""
 
 from agent.runtime import deflate, memory
 from agent.runtime.sodium import SealError
-from agent.vault import record_2, record_3
 from tests import remote
 from tests.pipe import serve
 
@@ -11,12 +10,6 @@ from tests.pipe import serve
 def there() -> bool:
     """Say whether this machine has libz for this interpreter."""
     return deflate.DEFLATE.way("deflate") is not None
-
-
-def unpack_former(version: int, window: int, chunk: str) -> "list[str]":
-    """Unpack a chunk of format 2 or 3."""
-    unpacker = record_2.Unpacker(window) if version == 2 else record_3.Unpacker(window)
-    return [remote._plain(record) for record in unpacker.unpack(remote._octets(chunk), len(chunk) // 2)]
 
 
 def deflated(data: str, sizes: "list[int]") -> str:
@@ -47,4 +40,4 @@ def _through(data: str, sizes: "list[int]") -> str:
 
 
 if __name__ == "__main__":
-    serve((there, unpack_former, deflated, inflated))
+    serve((there, deflated, inflated))

@@ -21,10 +21,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tests.interpreters import PROJECT
 from tests.openwrt import gateway as roots
 from tests.openwrt import procd
-from tests.openwrt.trial import WHEN, build, connected, recorded, run_script, wait_for
+from tests.openwrt.trial import WHEN, build, build_next, connected, next_version, recorded, run_script, wait_for
 from tools.package import apk, feed, packages, signing
 from tools.package.board import load
 from tools.package.contents import cut, files
@@ -33,7 +32,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 LIBRARIES = ("LD_LIBRARY_PATH=/lib",)
-WHOLE = PROJECT / "tests/vectors/former/oubli_0.2.0-r1_x86_64.ipk"
 FOREIGN = ("micropython-mbedtls", "libsodium", "zlib", "kmod-nf-conntrack-netlink", "procd-ujail", "luci-base")
 CONFIGURATION = "dest root /\nlists_dir ext /var/opkg-lists\narch all 1\narch x86_64 10\noption tmp_dir /tmp\n"
 
@@ -78,7 +76,7 @@ def try_apk(program: Path, folder: Path) -> None:
     assert {"oubli", "oubli-purposes"} <= set(run("info", "--allow-untrusted").split())
     run("add", *loose, "luci-app-oubli")
     assert "oubli: luci-app-oubli oubli-purposes" in run("del", *loose, "oubli")
-    run("add", *loose, "oubli<0.3", fails=True)
+    run("add", *loose, "oubli<1.0", fails=True)
     run("del", *loose, "oubli", "oubli-purposes", "luci-app-oubli")
     assert not _files(root), sorted(_files(root))[:9]
 
@@ -118,20 +116,21 @@ def try_opkg(program: Path, folder: Path) -> None:
         return _said(program, "-f", root / "etc/opkg.conf", "--offline-root", root, *words, fails=fails)
 
     run("install", *(folder / f"{name}_1_x86_64.ipk" for name in FOREIGN))
-    run("install", WHOLE)
-    whole = _files(root)
-    assert "cannot find dependency oubli (= " in run("install", made["oubli-purposes"], fails=True)
+    later = {name: folder / f"{name}_{next_version()}-r1_x86_64.ipk" for name in made}
+    for name, octets in build_next().items():
+        later[name].write_bytes(octets)
     run("install", made["oubli"])
-    assert _files(root) == held["oubli"]  # of the former version's rooms none is left
+    assert _files(root) == held["oubli"]
+    assert "cannot find dependency oubli (= " in run("install", later["oubli-purposes"], fails=True)
     run("install", made["oubli-purposes"], made["luci-app-oubli"])
     assert _files(root) == set().union(*held.values())
     assert "is depended upon by packages" in run("remove", "oubli", fails=True)
-    assert "already provided by package" in run("install", "--force-downgrade", WHOLE, fails=True)
     run("remove", "oubli-purposes", "luci-app-oubli")
     assert _files(root) == held["oubli"]
-    run("install", "--force-downgrade", WHOLE)
-    assert _files(root) == whole
-    run("install", *made.values())  # oubli first: opkg forgets whose a file is that was moved to a package named before it
+    run("install", later["oubli"])
+    run("install", "--force-downgrade", made["oubli"])
+    assert _files(root) == held["oubli"]
+    run("install", *made.values())
     assert _files(root) == set().union(*held.values())
     run("remove", "oubli-purposes", "luci-app-oubli")
     run("remove", "oubli")

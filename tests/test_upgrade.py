@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From a former version to this one and back, in a gateway's root: what it kept is read, goes on time, and nothing is spent twice.
+"""From this version to the next and back, in a gateway's root: what it kept is read, goes on time, and nothing is spent twice.
 
-The former version is a real one, packaged from this project's own history (tests/vectors/former). Its daemons run on MicroPython on
-this machine's kernel, as its package installs them.
+The next version is this one with a higher number. The daemons run on MicroPython on this machine's kernel, as the package installs them.
 """
 
 from __future__ import annotations
@@ -17,18 +16,28 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from agent import VERSION, config
+from agent import VERSION
 from tests.interpreters import PROJECT
 from tests.openwrt import gateway as roots
 from tests.openwrt import procd
-from tests.openwrt.trial import LAN, NEEDS, build, client, connected, recorded, run_script, status, wait_for
+from tests.openwrt.trial import (
+    LAN,
+    NEEDS,
+    build,
+    build_next,
+    client,
+    connected,
+    next_version,
+    recorded,
+    run_script,
+    status,
+    wait_for,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-FORMER = PROJECT / "tests/vectors/former/oubli_0.1.0-r1_x86_64.ipk"
-WHOLE = PROJECT / "tests/vectors/former/oubli_0.2.0-r1_x86_64.ipk"  # the last that was one package
 LATER = "PKG_UPGRADE=1"
 HOUR = 3600 * 10**9
 pytestmark = pytest.mark.needs(*NEEDS)
@@ -147,13 +156,13 @@ def device(tmp_path) -> Iterator[Device]:
 
 
 def test_upgrade_goes_on_with_what_was_kept_and_so_does_the_step_back(device, remotes, tmp_path):
-    """EXP-1, ANON-5: records of the former version are read and go on time, its ledger is spent on, its configuration is understood."""
+    """EXP-1, ANON-5: records are read and go on time, the ledger is spent on, the configuration is understood."""
+    made = build()["oubli"][0]
     with client(device.gateway) as connect:
-        device.install(FORMER.read_bytes())
-        assert device.version() == "oubli 0.1.0\n"
+        device.install(made)
+        assert device.version() == f"oubli {VERSION}\n"
         path = device.root / "etc/config/oubli"
-        path.write_text(device.settings().replace("#\toption storage ''", "\toption storage '/mnt/card//'"))
-        former = device.capture(5, connect)
+        before = device.capture(5, connect)
         ledger, settings = device.ledger(), device.settings()
         device.stop()
         state = device.gateway.run(
@@ -163,49 +172,38 @@ def test_upgrade_goes_on_with_what_was_kept_and_so_does_the_step_back(device, re
         for name in ("cpython", "micropython"):
             root, ask = tmp_path / name, remotes(name)
             shutil.copytree(device.root / "copy", root / "var/run/oubli")
-            assert len(ask("read", str(root), time.time_ns(), now, 0)["rows"]) == former["purposes"]["security"]["records"]
+            assert len(ask("read", str(root), time.time_ns(), now, 0)["rows"]) == before["purposes"]["security"]["records"]
             assert ask("vault_destroy_due", str(root), boot, now + 23 * HOUR) == 0
-            assert ask("vault_destroy_due", str(root), boot, now + 25 * HOUR) == former["purposes"]["security"]["segments"]
+            assert ask("vault_destroy_due", str(root), boot, now + 25 * HOUR) == before["purposes"]["security"]["segments"]
             assert ask("read", str(root), time.time_ns(), now, 0)["rows"] == []
 
-        device.install(build()["oubli"][0])
-        assert device.version() == f"oubli {VERSION}\n"
+        device.install(build_next()["oubli"])
+        assert device.version() == f"oubli {next_version()}\n"
         here = device.status()
-        assert here["purposes"]["security"]["records"] == former["purposes"]["security"]["records"]
-        assert (here["gateway"], here["counters"]["gaps"]) == (former["gateway"], 1)
-        assert device.ledger() == ledger  # nothing is spent twice: the day's table is the former's
-        assert device.settings() == settings.replace("/mnt/card//", "/mnt/card")
-        assert config.load(str(path)).sections["attribution"].storage == "/mnt/card"
-        assert device.capture(1, connect)["purposes"]["security"]["records"] > former["purposes"]["security"]["records"]
+        assert here["purposes"]["security"]["records"] == before["purposes"]["security"]["records"]
+        assert (here["gateway"], here["counters"]["gaps"]) == (before["gateway"], 1)
+        assert device.ledger() == ledger  # nothing is spent twice: the day's table is the same
+        assert device.settings() == settings
+        assert device.capture(1, connect)["purposes"]["security"]["records"] > before["purposes"]["security"]["records"]
 
-    device.install(FORMER.read_bytes())
-    assert device.version() == "oubli 0.1.0\n"
-    assert device.status()["purposes"]["security"]["records"] > former["purposes"]["security"]["records"]
+    device.install(made)
+    assert device.version() == f"oubli {VERSION}\n"
+    assert device.status()["purposes"]["security"]["records"] > before["purposes"]["security"]["records"]
     assert device.ledger() == ledger
     device.stop()
-    path.write_text(device.settings() + "config vault 'vault'\n\toption sync_minutes '15'\n")
+    path.write_text(device.settings() + "config later 'later'\n\toption minutes '15'\n")
     refused = device.gateway.run("/usr/bin/oubli", "recorder", check=False)
     assert refused.returncode != 0
-    assert re.fullmatch(r"[^\n]*/etc/config/oubli:\d+: section 'vault': unknown [^\n]*\n", refused.stderr), refused.stderr
+    assert re.fullmatch(r"[^\n]*/etc/config/oubli:\d+: section 'later': unknown [^\n]*\n", refused.stderr), refused.stderr
 
 
-def test_the_one_package_of_before_becomes_two_and_forgets_what_goes_with_the_second(device):
-    """EXP-1, L34-V-3: 0.2.0 with a consent, `oubli` alone in its place, then with `oubli-purposes`, then without it again."""
-    made = {name: package for name, (package, _) in build().items()}
+def test_both_packages_are_upgraded_and_what_goes_with_the_second_is_forgotten(device):
+    """EXP-1, L34-V-3: with a consent, upgraded, then without `oubli-purposes`."""
+    made, later = {name: package for name, (package, _) in build().items()}, build_next()
     path = device.root / "etc/config/oubli"
     with client(device.gateway) as connect:
-        device.install(WHOLE.read_bytes())
-        assert device.version() == "oubli 0.2.0\n"
-        path.write_text(device.settings().replace("config purpose 'services'", "config purpose 'services'\n\toption enabled '1'"))
-        device.restart()
-        former = device.capture(3, connect)
-        words = ("--terminal", f"{LAN}.2", "--purposes", "services", "--categories", "connections", "--third-parties", "none")
-        device.gateway.run("/usr/bin/oubli", "consent", "grant", *words, "--days", "1", "--text", "1.fr")
-        assert device.status()["consents"]["active"] == 1
-        ledger = device.ledger()
-
         device.install(made["oubli"])
-        assert device.version() == f"oubli {VERSION}\n"
+        path.write_text(device.settings().replace("config purpose 'services'", "config purpose 'services'\n\toption enabled '1'"))
         line = device.settings().splitlines().index("config purpose 'services'") + 1
         refusal = f"oubli: /etc/config/oubli:{line}: services.enabled: the package oubli-purposes isn't installed "
         for verb in ("recorder", "doctor"):
@@ -214,11 +212,18 @@ def test_the_one_package_of_before_becomes_two_and_forgets_what_goes_with_the_se
         assert not (device.root / "usr/lib/oubli/agent/consented.mpy").exists()
 
         device.install(made["oubli-purposes"])
+        before = device.capture(3, connect)
+        words = ("--terminal", f"{LAN}.2", "--purposes", "services", "--categories", "connections", "--third-parties", "none")
+        device.gateway.run("/usr/bin/oubli", "consent", "grant", *words, "--days", "1", "--text", "1.fr")
+        assert device.status()["consents"]["active"] == 1
+        ledger = device.ledger()
+
+        for name in ("oubli", "oubli-purposes"):
+            device.install(later[name])
         here = device.status()
         assert here["consents"]["active"] == 1
-        assert here["purposes"]["security"]["records"] == former["purposes"]["security"]["records"]
+        assert here["purposes"]["security"]["records"] == before["purposes"]["security"]["records"]
         assert device.ledger() == ledger
-        device.install(made["oubli-purposes"])  # the same once more, as an upgrade
         kept = device.capture(1, connect)
         assert kept["consents"]["active"] == 1
 
@@ -248,12 +253,12 @@ def test_a_mips_root_has_the_package_installed_started_upgraded_and_removed(tmp_
         before = tree(gateway.path)
         device = Device(gateway)
         try:
-            device.install(FORMER.read_bytes())
-            assert device.version() == "oubli 0.1.0\n"
-            with (gateway.path / "etc/config/oubli").open("a") as file:
-                file.write("\toption host '127.0.0.1'\n\toption port '1'\n\toption insecure '1'\n")
             device.install(build("archer-c7-v5")["oubli"][0])
             assert device.version() == f"oubli {VERSION}\n"
+            with (gateway.path / "etc/config/oubli").open("a") as file:
+                file.write("\toption host '127.0.0.1'\n\toption port '1'\n\toption insecure '1'\n")
+            device.install(build_next("archer-c7-v5")["oubli"])
+            assert device.version() == f"oubli {next_version()}\n"
             wait_for(lambda: gateway.run("/bin/cat", "/var/run/oubli/live/forwarder.json", check=False).stdout.startswith("{"))
             running = {name: process.poll() for name, process in device.service.running.items() if name != "recorder"}
             assert running == {"forwarder": None, "watch": None}
@@ -270,16 +275,16 @@ def test_a_mips_root_has_the_package_installed_started_upgraded_and_removed(tmp_
 
 
 def test_sysupgrade_keeps_what_the_list_names_and_nothing_else(device, tmp_path):
-    """An image with this version in the place of the former one, as the image builder makes it; what is kept is laid over it."""
-    device.install(FORMER.read_bytes())
+    """An image with the next version in the place of this one, as the image builder makes it; what is kept is laid over it."""
+    device.install(build()["oubli"][0])
     former = device.status()
     (device.root / "etc/oubli").mkdir(exist_ok=True)
     (device.root / "etc/oubli/custodian.pub").write_text("a key")
     ledger = device.ledger()
     device.stop()
     roots.make(tmp_path / "image")
-    scripts = roots.unpack_apk(build()["oubli"][1], tmp_path / "image")
-    (tmp_path / "image/script").write_text(scripts["post-install"])
+    scripts = roots.unpack_ipk(build_next()["oubli"], tmp_path / "image")
+    (tmp_path / "image/script").write_text(scripts["postinst"])
     words = [tmp_path / "image/bin/busybox", "ash", tmp_path / "image/script"]
     subprocess.run(words, check=True, env={"IPKG_INSTROOT": str(tmp_path / "image"), "PATH": os.environ["PATH"]})
     # What sysupgrade saves: the packages' lists, the configuration files, and its own list's users.
@@ -298,7 +303,7 @@ def test_sysupgrade_keeps_what_the_list_names_and_nothing_else(device, tmp_path)
             here = fresh.status()
         finally:
             fresh.service.stop()
-        assert fresh.version() == f"oubli {VERSION}\n"
+        assert fresh.version() == f"oubli {next_version()}\n"
         assert (here["gateway"], here["purposes"]["security"]["records"]) == (former["gateway"], 0)
         assert (gateway.path / "etc/oubli/custodian.pub").read_text() == "a key"
         now = fresh.ledger()

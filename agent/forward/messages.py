@@ -51,7 +51,7 @@ def health(gateway: str, time: int, facts: "dict[str, Any]") -> bytes:
     """
     purposes = ['"%s":{"on":%s,"late":%s}' % (name, _FLAGS[on], _FLAGS[late]) for name, on, late in facts["purposes"]]
     text = (
-        '{"schema":"oubli/health/2","gateway":"%s","time":%d,"purposes":{%s},"keys":%s,"capture":"%s",'
+        '{"schema":"oubli/health/1","gateway":"%s","time":%d,"purposes":{%s},"keys":%s,"capture":"%s",'
         '"clock":"%s","ledger":{"day":"%s","spent":%d,"ceiling":%d},"duty":"%s","audit":{"checkpoints":%d,"head":"%s"},'
         '"tls":%s,"doctor":%s}'
     ) % (

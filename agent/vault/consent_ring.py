@@ -7,7 +7,7 @@ overwrites it at once, and what lies in the ring under it is noise from then on;
 itself needs no windows and no expiry. The place of the consent stands in the slot as `page`, the number of records sealed so
 far as `records` (it is the nonce, taken before it is used), those that are still in the ring as the first bank's length.
 
-File, little-endian, mapped: words size, head, tail, 0 (head to tail is what is held), then entries from octet 16: sealed length
+File, little-endian, mapped: words size, head, tail, version (head to tail is what is held), then entries from octet 16: sealed length
 u16, number of the key u32, nonce u32, sealed record. A length of 0, or no room for one, sends the reader back to octet 16. An
 entry costs 10 octets beside the record and 16 of its seal. What no longer fits displaces the oldest, counted as lost.
 """
@@ -25,7 +25,8 @@ from agent.vault.stores import CONSENTS
 LARGEST = 128  # octets of a record before it is sealed
 _START, _ENTRY = 16, 10
 _ENTRY_FORMAT = "<HII"
-_SIZE, _HEAD, _TAIL = 0, 1, 2  # words of the file
+_SIZE, _HEAD, _TAIL, _MARK = 0, 1, 2, 3  # words of the file
+_VERSION = 0x4F554301  # "OUC", 1
 _SECOND = 1000000000
 _NEVER = 1 << 62
 
@@ -58,12 +59,12 @@ class ConsentRing:
         for slot in ring.used():
             if slot.purpose == purpose:
                 self._places[slot.page] = self._numbers[slot.number] = slot.index
-        if self._words[_SIZE] != budget:
-            # New, or of another size: what it held can't be found any more.
+        if (self._words[_SIZE], self._words[_MARK]) != (budget, _VERSION):
+            # New, or of another size or version: what it held can't be found any more.
             lose("ring resized", self.erase())
             self._region.wipe()
             self._words[_HEAD] = self._words[_TAIL] = _START
-            self._words[_SIZE] = budget
+            self._words[_SIZE], self._words[_MARK] = budget, _VERSION
         self._soonest = 0, 0
 
     def append(self, place: int, size: int, end: int, wall: int, monotonic: int) -> str:

@@ -8,13 +8,15 @@ days. What a former process of this boot kept is destroyed at its deadline all t
 import os
 
 from agent import config, law
-from agent.runtime import files, memory
+from agent.runtime import files, memory, process
 from agent.runtime.sodium import Sodium
 from agent.vault import keys, ring, segment, stores
 
 
 def destroy_due(root: str, boot: str, monotonic: int) -> int:
     """Destroy what is due by time since boot (ns), and all of another boot, below `root`; returns how many segments that were.
+
+    When the keys of a ring of another version are due, this version can't tell: they go now, with all they open.
 
     A recorder that runs meanwhile is not disturbed: it has destroyed what is due before.
     """
@@ -23,6 +25,11 @@ def destroy_due(root: str, boot: str, monotonic: int) -> int:
         return 0
     sodium = Sodium()
     region = keys.open_ring(base + "keys")
+    if not keys.known(region):
+        process.log("the key ring is of a version that this one doesn't know: all that it opens is destroyed (EXP-1)")
+        region.close()
+        _wipe(base + "keys", sodium)
+        return sum([_wipe_all(base + "vault/" + row.name, sodium) for row in law.PURPOSES])
     this_boot = keys.boot_of(region) == boot
     gone = 0
     for slot in keys.used(region):
@@ -47,31 +54,22 @@ def erase_all(paths: "Paths", path: str) -> int:
     Of a configuration that isn't accepted any more, stores on flash are looked for where they lie by default.
     """
     sodium, gone = Sodium(), 0
-    if files.exists(paths.keys) and files.size_of(paths.keys) > keys.HEADER:
-        region = keys.open_ring(paths.keys)
-        sodium.zero(region.address, region.size)
-        region.close()
-        files.remove(paths.keys)
+    if files.exists(paths.keys):
+        _wipe(paths.keys, sodium)
     folders = []
     for row in law.PURPOSES:
-        folders += [(paths.vault + "/" + row.name, False), (paths.sealed + "/" + row.name, True)]
+        gone += _wipe_all(paths.vault + "/" + row.name, sodium)
+        folders.append(paths.sealed + "/" + row.name)
     try:
         settings = config.load(path)
-        folders += [(stores.place(name, settings, paths)[0], True) for name in stores.needed(settings, paths)]
+        folders += [stores.place(name, settings, paths)[0] for name in stores.needed(settings, paths)]
     except config.ConfigError:
         pass
-    for folder, durable in folders:
-        for name in list(files.names(folder)) if files.exists(folder) else ():
-            segment_file = folder + "/" + name
-            if durable and stores.parse_name(name) is None:
-                continue
-            if not durable and files.size_of(segment_file):
-                region = memory.map_file(segment_file, files.size_of(segment_file), create=False)
-                sodium.zero(region.address, region.size)
-                region.close()
-            files.remove(segment_file)
-            gone += name != "chunks"
-        if durable and files.exists(folder):
+    for folder in folders:
+        if files.exists(folder):
+            for name in [name for name in files.names(folder) if stores.parse_name(name) is not None]:
+                files.remove(folder + "/" + name)
+                gone += 1
             files.sync_folder(folder)
     if not stores.installed("location") and files.exists(paths.consents):
         # The package that could let go of them in time isn't here any more.
@@ -79,6 +77,24 @@ def erase_all(paths: "Paths", path: str) -> int:
             files.remove(paths.consents + "/" + name)
         os.rmdir(paths.consents)
     return gone
+
+
+def _wipe(path: str, sodium: Sodium) -> None:
+    """Overwrite a file in memory, and remove it."""
+    size = files.size_of(path)
+    if size:
+        region = memory.map_file(path, size, create=False)
+        sodium.zero(region.address, size)
+        region.close()
+    files.remove(path)
+
+
+def _wipe_all(folder: str, sodium: Sodium) -> int:
+    """Overwrite and remove what a store has in memory; returns how many segments that were."""
+    names = list(files.names(folder)) if files.exists(folder) else []
+    for name in names:
+        _wipe(folder + "/" + name, sodium)
+    return len([name for name in names if name != "chunks"])
 
 
 TYPE_CHECKING = False

@@ -4,7 +4,7 @@
 Keys are made straight into it, passed by address and zeroed in place; no `bytes` object ever holds one. A restart of the
 process finds them again, power loss forgets them all, another boot's ring is not read but erased.
 
-File, little-endian: header of 64 octets (magic 8, slots u32, next segment number u32, boot id 32 ASCII), then slots of 192:
+File, little-endian: header of 64 octets (magic 7, version u8 "1", slots u32, next segment number u32, boot id 32 ASCII), then slots of 192:
 
     0 state u8 (0 free, 1 open, 2 closed, 3 closed torn)   1 purpose u8   2 late u8   3 generation u8
     4 chunk page u16   8 segment number u32   12 window start u32 (s)   16 records u32   20 lifetime u32 (s)
@@ -172,6 +172,11 @@ class KeyRing:
 def open_ring(path: str) -> memory.Region:
     """Map an existing ring for reading; the caller closes it."""
     return memory.map_file(path, files.size_of(path), create=False)
+
+
+def known(region: memory.Region) -> bool:
+    """Say whether a mapped ring is of the version that this module reads."""
+    return bytes(region.view[:8]) == _MAGIC
 
 
 def boot_of(region: memory.Region) -> str:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How `security` records are packed, format 4; lossless on their fields at the stated resolution.
+"""How `security` records are packed; lossless on their fields at the stated resolution.
 
 A chunk is a number of records; none straddles chunks. First stands how many they are, in 2 octets. Four columns follow, in which each
 record has one octet, then the rest of each record. So like stands beside like: a chunk is deflated before it is sealed, with a code of its

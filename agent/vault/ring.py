@@ -153,7 +153,7 @@ class Ring:
                 self.octets += files.size_of(self._path(slot))
                 owned.add(self._path(slot).rsplit("/", 1)[1])
                 self._deadlines.add(slot)
-            except OSError:
+            except (OSError, crypto.SealError):  # of another version too: what waits in its page is in a form of its own
                 self._lose("store", slot.records)
                 self._keys.destroy(slot)
         for name in os.listdir(self._folder):
@@ -172,14 +172,10 @@ class Ring:
             header = file.read(segment.HEADER)
         at = slot.page * segment.PAGE
         left = _waiting(self._pages.view, at, slot)
-        address = self._pages.address + at + segment.PAGE_HEADER
-        version = segment.parse(header)[0]
-        if version == segment.VERSION:
-            held = struct.unpack_from(">H", self._pages.view, at + segment.PAGE_HEADER)[0] if left else 0
-            left = self._deflate(address, min(held, COLUMN), left)
-        elif version != segment.PLAIN:
-            left = DEFLATE.pack(self._deflated, (address, left))
-        self._seal(slot, address if version == segment.PLAIN else self._deflated, left, header, crypto.FINAL)
+        segment.parse(header)
+        held = struct.unpack_from(">H", self._pages.view, at + segment.PAGE_HEADER)[0] if left else 0
+        left = self._deflate(self._pages.address + at + segment.PAGE_HEADER, min(held, COLUMN), left)
+        self._seal(slot, self._deflated, left, header, crypto.FINAL)
         self._sodium.zero(self._deflated, 2 * segment.PAGE)
         slot.state = keys.TORN
         slot.save()
@@ -452,16 +448,13 @@ def read_segment(folder: str, slot: keys.Slot, sodium: crypto.Sodium, scratch: m
     written = slot.written()
     with open(folder + "/" + ("%08x" % slot.number), "rb") as file:
         header = file.read(segment.HEADER)
-        version, window, stream = segment.parse(header)
-        unpacker = _unpacker(version, window)
+        window, stream = segment.parse(header)
+        unpacker = Unpacker(window)
         sodium.stream_read(scratch.address, stream, slot.key)
         ended = False
         for chunk in segment.chunks(file, written - segment.HEADER):
             size, tag = sodium.stream_pull(scratch.address, scratch.address + 64, chunk, header)
-            if version == segment.PLAIN:
-                memory.copy(scratch.address + plain, scratch.address + 64, size)
-            else:
-                size = DEFLATE.unpack(scratch.address + plain, segment.PAGE, scratch.address + 64, size)
+            size = DEFLATE.unpack(scratch.address + plain, segment.PAGE, scratch.address + 64, size)
             yield from unpacker.unpack(memoryview(scratch.view)[plain:], size)
             ended = tag == crypto.FINAL
     if slot.state == keys.OPEN and slot.written() != written:
@@ -471,19 +464,9 @@ def read_segment(folder: str, slot: keys.Slot, sodium: crypto.Sodium, scratch: m
             file.seek(slot.page * segment.PAGE)
             page = file.read(segment.PAGE)
         left = _waiting(page, 0, slot)
-        if left and version == segment.VERSION:
-            left += REST
-        yield from unpacker.unpack(memoryview(page)[segment.PAGE_HEADER :], left, COLUMN)
+        yield from unpacker.unpack(memoryview(page)[segment.PAGE_HEADER :], left + REST if left else 0, COLUMN)
     elif not ended:
         raise crypto.SealError
-
-
-def _unpacker(version: int, window: int) -> "Unpacker | record_2.Unpacker":
-    if version == segment.VERSION:
-        return Unpacker(window)
-    from agent.vault import record_2, record_3
-
-    return record_2.Unpacker(window) if version == segment.PLAIN else record_3.Unpacker(window)
 
 
 TYPE_CHECKING = False
@@ -491,5 +474,4 @@ if TYPE_CHECKING:
     from typing import Any, Callable, Generator, Iterator
 
     from agent.capture.connections import Connection
-    from agent.vault import record_2
     from agent.vault.record import Holder, Record

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """A segment file: clear header, then chunks sealed with libsodium's secretstream (EXP-1, EXP-2, EXP-3).
 
-Volatile custody, on tmpfs. Header, 80 octets, network order: magic "OUBL", version u8 = 4, purpose u8, custody u8 = 0, clock state
+Volatile custody, on tmpfs. Header, 80 octets, network order: magic "OUBV", version u8 = 1, purpose u8, custody u8 = 0, clock state
 u8, boot id 16, window start u32 (s), lifetime u32 (s), wall time of opening u64 (ns), monotonic time of opening u64 (ns), segment
 number u32, secretstream header 24, 4 zeros. Then chunks: u16 length, sealed octets (plaintext + 17). Every chunk is sealed with the
 whole header as associated data, so a header can't be exchanged; the last chunk carries the tag "final". The plaintext is raw deflate
 (RFC 1951, a window of 4 KiB; one stored block where the writer had no libz) of a chunk of records (agent.vault.record), a block for each
-of its columns and one for the rest. A chunk is sealed when its page of 4 KiB is full or the segment closes. Version 3 deflates a run of
-records (agent.vault.record_3); version 2 has the run as it is, in another order (agent.vault.record_2).
+of its columns and one for the rest. A chunk is sealed when its page of 4 KiB is full or the segment closes. Of a version that this one
+doesn't know nothing is read, and it goes on time, for its deadline stands in the key ring (agent.vault.keys).
 
 Custodian custody, on flash, in PURPOSE/YYYY-MM-DD-NNNN (the day whose key it has; a hexadecimal number, from 0001). Header, 160
 octets, network order: magic "OUBL", version u8 = 1, purpose u8, custody u8 = 1, clock state u8 (0 unknown, 1 floor, 2 trusted), boot
@@ -32,27 +32,32 @@ from agent.runtime import sodium as crypto
 HEADER = 80
 PAGE = 4096
 PAGE_HEADER = 4  # a little-endian word: octets used (of the rest, where there are columns) | generation it belongs to << 16
-VERSION = 4
-OLDEST = 2  # version that is still read
-PLAIN = 2  # the one that isn't deflated
+VERSION = 1
 VOLATILE = 0
+_MAGIC = b"OUBV"
 _FORMAT = ">4sBBBB16sIIQQI24s4x"
+
+
+class VersionError(crypto.SealError):
+    """A segment of a version that this one doesn't know."""
 
 
 def header(purpose: int, clock: int, boot: str, window: int, lifetime: int, wall: int, monotonic: int, number: int, stream: bytes) -> bytes:
     """Return a segment's 80 octets of header."""
     boot_id = binascii.unhexlify(boot)
-    return struct.pack(_FORMAT, b"OUBL", VERSION, purpose, VOLATILE, clock, boot_id, window, lifetime, wall, monotonic, number, stream)
+    return struct.pack(_FORMAT, _MAGIC, VERSION, purpose, VOLATILE, clock, boot_id, window, lifetime, wall, monotonic, number, stream)
 
 
-def parse(data: bytes) -> "tuple[int, int, bytes]":
-    """Return (version, window, stream header); SealError for anything but a header of a version that is read."""
+def parse(data: bytes) -> "tuple[int, bytes]":
+    """Return (window, stream header); SealError for anything but a header, VersionError for one of another version."""
     if len(data) != HEADER:
         raise crypto.SealError
     magic, version, _, _, _, _, window, _, _, _, _, stream = struct.unpack(_FORMAT, data)
-    if magic != b"OUBL" or not OLDEST <= version <= VERSION:
+    if magic != _MAGIC:
         raise crypto.SealError
-    return version, window, stream
+    if version != VERSION:
+        raise VersionError
+    return window, stream
 
 
 def chunks(file: "BinaryIO", octets: int) -> "Iterator[bytes]":

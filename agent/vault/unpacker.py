@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Packed records read back: format 4 of agent.vault.record, on values that former formats have in another order."""
+"""Packed records read back: runs of agent.vault.record, and their values by themselves (agent.vault.services)."""
 
 from agent.vault.record import CODES, COLUMNS, COUNT, ENDS, FEW, LEAST, MAC, MASK, OTHER, PROTOCOLS, UNITS, Record
 
 
 class Reader:
-    """Reads values off a chunk; a format is one that makes records of them."""
+    """Reads values off octets."""
 
-    def __init__(self) -> None:
-        self._view: "bytes | bytearray | memoryview" = bytearray(0)
+    def __init__(self, view: "bytes | bytearray | memoryview" = b"") -> None:
+        self._view = view
         self._at = 0
 
     def octet(self) -> int:

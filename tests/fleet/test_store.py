@@ -24,7 +24,6 @@ from tools.fleet.intake import Arrival, Intake
 from tools.fleet.judgement import standings
 from tools.fleet.models import CELLS, VALUES, Episode, Gateway, Message, Setting, Tally, Total
 from tools.fleet.reading import KEPT_DAYS, REASONS, Refused, read
-from tools.fleet.schemas import schema
 
 ONE, OTHER = says.name(1), says.name(2)
 
@@ -175,16 +174,10 @@ def test_a_hostile_message_is_refused_for_its_reason(what):
     assert refused.value.gateway in {None, ONE, OTHER}
 
 
-def test_a_gateway_of_a_former_version_is_still_heard(sqlite):
-    """oubli/health/1, which told neither TLS nor doctor's findings: taken as it is, and judged by what it says."""
-    new = says.health(says.name(1), late=True)
-    content = json.loads(new.payload) | {"schema": "oubli/health/1"}
-    old = {key: content[key] for key in schema("health", 1)["properties"]}
-    assert Intake().take([replace(new, payload=json.dumps(old).encode())], says.NOW) == {"health": 1}
-    assert Intake().take([replace(new, payload=json.dumps(content).encode())], says.NOW) == {"schema": 1}
-    (standing,) = standings(Gateway.objects.all(), says.NOW)
-    assert {finding.kind for finding in standing.findings} >= {"late"}
-    assert not {"plain", "doctor"} & {finding.kind for finding in standing.findings}
+def test_a_message_of_a_version_without_a_schema_is_refused(sqlite):
+    told = says.health(says.name(1))
+    content = json.loads(told.payload) | {"schema": "oubli/health/2"}
+    assert Intake().take([replace(told, payload=json.dumps(content).encode())], says.NOW) == {"schema": 1}
 
 
 def test_plain_text_and_what_doctor_found_are_findings(sqlite):

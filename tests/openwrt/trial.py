@@ -5,18 +5,24 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import os
+import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from agent import VERSION
+from tests.interpreters import PROJECT
 from tests.openwrt import gateway as roots
 from tools.package import apk, board, contents, ipk
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
 LAN = "10.77.1"
 WHEN = 1_790_000_000
@@ -75,6 +81,27 @@ def build(name: str = "x86-64") -> dict[str, tuple[bytes, bytes]]:
     one = board.load(name)
     parts = contents.cut(contents.files(one, WHEN)).items()
     return {package.name: (ipk.build(one, package, part, WHEN), apk.build(one, package, part, WHEN)) for package, part in parts}
+
+
+def next_version() -> str:
+    """Return the number of the version after this one."""
+    *head, last = VERSION.split(".")
+    return ".".join([*head, str(int(last) + 1)])
+
+
+@cache
+def build_next(name: str = "x86-64") -> dict[str, bytes]:
+    """Return each package's ipk of the version after this one: the same tree with a higher number."""
+    with tempfile.TemporaryDirectory() as folder:
+        tree, out = Path(folder, "tree"), Path(folder, "out")
+        for part in ("agent", "boards", "host_sim", "tools"):
+            shutil.copytree(PROJECT / part, tree / part, ignore=shutil.ignore_patterns("__pycache__"))
+        told = (tree / "agent/__init__.py").read_text()
+        (tree / "agent/__init__.py").write_text(told.replace(f'VERSION = "{VERSION}"', f'VERSION = "{next_version()}"'))
+        words = ["build", "--board", name, "--format", "ipk", "--out", str(out)]
+        env = os.environ | {"PYTHONPATH": str(tree), "SOURCE_DATE_EPOCH": str(WHEN)}
+        subprocess.run([sys.executable, "-m", "tools.package", *words], check=True, capture_output=True, cwd=tree, env=env, timeout=120)
+        return {path.name.partition("_")[0]: path.read_bytes() for path in out.rglob("*.ipk")}
 
 
 def run_script(gateway: roots.Gateway, text: str, *env: str, package: str = "oubli") -> None:

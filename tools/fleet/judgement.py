@@ -105,9 +105,9 @@ def _of_health(health: dict[str, Any], since: int) -> Iterable[Finding]:
         yield Finding("clock", since, {})
     if health["duty"] == "undeclared":
         yield Finding("undeclared", since, {})
-    if not health.get("tls", True):  # oubli/health/1 doesn't say
+    if not health["tls"]:
         yield Finding("plain", since, {})
-    if health.get("doctor"):
+    if health["doctor"]:
         yield Finding("doctor", since, {"names": ", ".join(health["doctor"])})
     days = days_of_keys(health)
     if days is not None and days <= KEYS_SOON:
