@@ -17,8 +17,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from sklearn.ensemble import GradientBoostingClassifier
-
 from agent.runtime.sodium import Sodium
 from agent.summary.noise import Sampler
 from host_sim.paired import DAY, HOUR, PORTS, Device, Seen, Sign, Silence, crowd
@@ -139,6 +137,8 @@ class Advantage:
 def learned(rows: list[list[float]], there: list[bool]) -> Advantage:
     """Return the advantage of boosted trees that learned from the first half of the days, on the second."""
     half = len(rows) // 4 * 2
+    from sklearn.ensemble import GradientBoostingClassifier  # noqa: PLC0415 (it takes two seconds, and who reads the help needs it not)
+
     trees = GradientBoostingClassifier(n_estimators=60, max_depth=2, random_state=1)
     trees.fit(rows[:half], there[:half])
     return Advantage(trees.predict(rows[half:]).tolist(), there[half:])

@@ -50,7 +50,7 @@ class Broker:
         self._subscribed = True
 
     def _connect(self) -> None:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 90
         while b" running\n" not in self._log.read_bytes():  # not before: the port could be somebody else's
             if self._process.poll() is not None or time.monotonic() > deadline:
                 raise BrokerError(f"mosquitto didn't start: {' '.join(self._log.read_text(errors='replace').split())[-300:]}")

@@ -158,7 +158,7 @@ class Lab:
         """Wait until every conversation has ended for the kernel, the witness has seen it, and the recorder had time to keep it."""
         self.wait(lambda: self.network.tracked() == 0, "connections do not time out", 60)
         self.wait(lambda: self.witness.count() >= len(self.acts), "the witness misses connections", 10)
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + 15
         while self.device.call({"call": "status"})["counters"]["connections"] < self.witness.count() and time.monotonic() < deadline:
             time.sleep(0.1)
 
@@ -208,7 +208,7 @@ class Lab:
         before = self.now()
         held = {"segments_before": len(self.segments()), "records_before": len(self.records())}
         self.jump(LIFETIME)
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 20
         while self.segments() and time.monotonic() < deadline:
             time.sleep(0.1)
         keys = (self.device.root / "var/run/oubli/keys").read_bytes()

@@ -61,7 +61,7 @@ class Broker:
             self._process = subprocess.Popen(
                 self._network.inside(self._network.internet, *command), stdout=log, stderr=log, start_new_session=True
             )
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 90
         while self.log.read_bytes().count(b" running\n") == started:
             if self._process.poll() is not None or time.monotonic() > deadline:
                 raise LabError(f"Mosquitto did not start: {self.log.read_text()[-300:]}")

@@ -179,7 +179,7 @@ class Device:
 
     def wait_for_recorder(self) -> None:
         """Wait until the recorder answers: its netlink sockets are open then."""
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 90
         while time.monotonic() < deadline:
             self.pid("recorder")
             try:

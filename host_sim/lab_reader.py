@@ -78,7 +78,7 @@ class Reader:
         """Start it and wait until it listens."""
         with self.tape.open("wb") as out, self._errors.open("wb") as errors:
             self._process = subprocess.Popen(self._command, stdout=out, stderr=errors, start_new_session=True)
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 90
         while self._errors.read_bytes() != b"ready\n":
             if self._process.poll() is not None or time.monotonic() > deadline:
                 raise LabError(f"the second reader does not listen: {self._errors.read_text()[-500:]}")

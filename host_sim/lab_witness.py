@@ -153,7 +153,7 @@ class Witness:
         with file.open("wb") as out, self._errors.open("ab") as errors:
             process = subprocess.Popen(command, stdout=out, stderr=errors, start_new_session=True)
         self._processes.append(process)
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 90
         while time.monotonic() < deadline and process.poll() is None:
             if widen(process.pid):
                 return

@@ -511,7 +511,7 @@ def test_portal_is_asked_by_root_and_read_by_the_recorder(stage, fake, tmp_path,
     folder = tmp_path / "portal"
     with subprocess.Popen(["busybox", "ash", SESSIONS, folder, fake, "nobody", "60", "1"], stderr=subprocess.PIPE, text=True) as asking:
         try:
-            limit = time.monotonic() + 60
+            limit = time.monotonic() + 90
             while not (folder / "clients").exists():
                 assert asking.poll() is None
                 assert time.monotonic() < limit

@@ -135,7 +135,7 @@ def test_what_a_recorder_did_not_hear_of_is_lost(monkeypatch):
 @pytest.mark.needs("root", "ip", "nft", "conntrack")
 def test_an_interrupted_run_leaves_nothing_behind():
     bench = start("capture", "--flows", str(FLOWS), "--rounds", "99", "--case", "expiry", "--peer", "oubli CPython")
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 90
     while not namespaces(bench) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert namespaces(bench)
@@ -218,6 +218,7 @@ def test_growth_of_more_than_five_per_cent_and_an_unknown_interpreter_are_told()
     assert instructions.grown({"rows": [{**row, "version": "cpython 3.99"}]}, kept) == ["cpython 3.99: no figures are kept of it"]
 
 
+@pytest.mark.long
 def test_errors_are_what_theory_says_and_less_than_naive_designs_give():
     """Each metric, venue and scale; what is measured on the agent's own noise is near the computed band; REQUIREMENTS.md's figures."""
     bench = start("error", "--days", "1", "--weeks", "0", "--json", "-")

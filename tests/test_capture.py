@@ -483,6 +483,7 @@ INVENTED = 2000
 MUTATED = {"cpython": 20000, "micropython": 20000, "mips": 2000}  # an emulated processor is some twenty times slower
 
 
+@pytest.mark.long
 def test_mutated_datagrams_are_told_alike_and_stop_nothing(any_interpreter: Interpreter) -> None:
     """Equal to this file's reader on each, in five buffers with other octets behind; no exception, no loop."""
     draw, order, count = random.Random(361), order_of(any_interpreter), MUTATED[any_interpreter.name]
@@ -564,6 +565,7 @@ def asking(interpreter: Interpreter):
         process.kill()
 
 
+@pytest.mark.long
 def test_invented_datagrams_are_told_alike_and_stop_nothing(any_interpreter: Interpreter) -> None:
     """Hypothesis: attributes in attributes, lengths that lie, anything cut off."""
     order = order_of(any_interpreter)

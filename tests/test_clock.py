@@ -387,6 +387,7 @@ def in_memory(tmp_path):
 
 
 @pytest.mark.parametrize("batch", range(BATCHES))
+@pytest.mark.long
 def test_no_history_of_clocks_keeps_a_record_too_long_or_loses_one_in_silence(batch, in_memory):
     """EXP-1, EXP-4, EXP-5: never late against the record's true age; what goes early is counted; trust and hours are right."""
     looks = 0
@@ -470,6 +471,7 @@ def test_a_soak_ends_when_it_has_lived_as_many_as_it_should():
     assert said["looks"] > 2 * histories.STEPS
 
 
+@pytest.mark.long
 def test_histories_hold_on_micropython_too(in_memory):
     device = Remotely("micropython")
     for seed in range(6):

@@ -237,7 +237,7 @@ def test_the_broker_hands_on_what_is_published_and_ends_when_it_is_closed(tmp_pa
             assert peer.recv(4) == b"\x20\x02\0\0"
             peer.sendall(b"\x32\x0f\0\x07oubli/x\0\x01last")
             assert peer.recv(4) == b"\x40\x02\0\x01"
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 90
         while not broker.messages and time.monotonic() < deadline:
             time.sleep(0.01)
     finally:

@@ -22,6 +22,7 @@ ROWS, FLOOD = 4096, 100_000  # the default size; MACs in an hour
 RESIDENTS = 100
 
 
+@pytest.mark.long
 def test_100_000_macs_in_an_hour_fill_the_table_and_harm_nothing_else(memory):
     """Memory stays bounded, every connection is kept, who came before the flood still counts, nobody is displaced by turns.
 
@@ -68,6 +69,7 @@ def test_100_000_macs_in_an_hour_fill_the_table_and_harm_nothing_else(memory):
 
 
 @pytest.mark.needs("micropython")
+@pytest.mark.long
 def test_a_flood_of_macs_leaves_a_small_heap_alone(memory, remotes):
     """The same recorder on MicroPython: no more memory after 3,000 MACs than after 300, every connection counted and kept."""
     ask = remotes("micropython")

@@ -51,6 +51,7 @@ def folder(path: Path, name: str) -> Path:
 
 
 @pytest.mark.needs("micropython")
+@pytest.mark.long
 def test_a_bounded_run_finds_nothing_and_both_interpreters_agree(peer: capture.Peer, tmp_path: Path) -> None:
     """Repeatable from its seed; guided: what it keeps runs through more than the recorded datagrams do."""
     fuzzer = capture.Fuzzer(1, folder(tmp_path, "one"), peer)
@@ -158,6 +159,7 @@ def pool(draw: random.Random, order: str) -> list[bytes]:
     return made
 
 
+@pytest.mark.long
 def test_learned_layouts_never_change_what_a_message_says(any_interpreter: Interpreter) -> None:
     """Any order, far more layouts than are remembered: equal to fresh decoders each time, nothing read behind the message's end."""
     draw, order = random.Random(24), ">" if any_interpreter.name == "mips" else "<"
@@ -225,6 +227,7 @@ def soak(*words: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.needs("micropython")
+@pytest.mark.long
 def test_the_long_command_says_what_it_did() -> None:
     done = soak("--room", "capture", "--hours", "0.0001", "--seed", "7")
     assert (done.returncode, done.stderr) == (0, "")

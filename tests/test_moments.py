@@ -270,6 +270,7 @@ def attacked(memory: Path, random: Callable[[int], bytes], sends: Callable[[int]
     return trial
 
 
+@pytest.mark.long
 def test_no_moment_that_can_be_seen_tells_who_keeps_the_loops_busy(memory):
     """Boosted trees on every moment to the nanosecond; and what a whole day's lateness can show by the worst of attacks, as measured."""
     for _ in range(TRIALS):
@@ -283,6 +284,7 @@ def test_no_moment_that_can_be_seen_tells_who_keeps_the_loops_busy(memory):
 
 
 @pytest.mark.parametrize(("random", "sends"), [(bytes, os.urandom), (os.urandom, bytes)], ids=["the recorder's", "the forwarder's"])
+@pytest.mark.long
 def test_an_attacker_tells_hours_apart_where_moments_are_not_drawn(memory, random, sends):
     """Negative controls: everything at once when it is due, as soon as the loop comes to it."""
     reached = attacked(memory, random, sends, PAIRS).advantage()

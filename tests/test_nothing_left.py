@@ -90,7 +90,7 @@ class Gateway:
         return client.ask(str(self.root / "var/run/oubli/control/socket"), "status")
 
     def wait(self, holds) -> None:
-        limit = time.monotonic() + 20
+        limit = time.monotonic() + 90
         while not holds(status := self.status()):
             assert time.monotonic() < limit, {name: count for name, count in status["counters"].items() if count}
             time.sleep(0.05)
@@ -136,7 +136,7 @@ def gateway(interpreter, before: str = ""):
         command = ["unshare", "-n", "sh", "-ec", NAMESPACE, "sh", *run]
         with subprocess.Popen(command, cwd=PROJECT, env=environment(), stderr=subprocess.DEVNULL) as process:
             try:
-                limit = time.monotonic() + 20
+                limit = time.monotonic() + 90
                 while not (folder / "var/run/oubli/control/socket").exists():
                     assert process.poll() is None
                     assert time.monotonic() < limit

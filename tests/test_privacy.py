@@ -190,6 +190,7 @@ def test_terminals_whose_hashes_clash(memory, octets, factor, signs):
         assert sum(abs(a - b) for a, b in pairs) <= factor * l1
 
 
+@pytest.mark.long
 def test_the_defined_truth_lies_in_the_printed_band_as_often_as_it_says(memory):
     """ANON-3: 93 to 97 % of the cells of each metric over 300 days of a recorder with its own noise; `tools/soak` plays 1,000 and more.
 
@@ -232,6 +233,7 @@ HONEST = [((), 1.0, 300), ((12 * HOUR,), 2.0, 300)]
 
 
 @pytest.mark.parametrize(("boots", "epsilon", "days"), HONEST, ids=["a day", "a day with a boot"])
+@pytest.mark.long
 def test_no_attack_on_everything_that_leaves_beats_the_bound(memory, boots, epsilon, days):
     """(e^eps - 1) / (e^eps + 1), within three deviations; the likelihood ratio does better than chance, so the attack is one."""
     trial = attack.Trial(memory / "honest", boots, more=drawn("honest"))
@@ -396,6 +398,7 @@ def test_losses_that_a_guest_causes_are_on_no_log_line_and_in_no_message(memory)
 
 
 @pytest.mark.parametrize("name", BROKEN)
+@pytest.mark.long
 def test_the_attack_tells_a_broken_agent_apart(memory, monkeypatch, name):
     """Negative controls: each beats the bound by more than three deviations."""
     broken, attacked, boots, noise, more = BROKEN[name]

@@ -27,7 +27,7 @@ from tools import tables
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-STARTERS = {"subprocess.run", "subprocess.Popen"}  # given a list of words
+STARTERS = {"run", "Popen"}  # of subprocess, given a list of words
 TAKERS = {"which", "inside", "host", "host_command", "run_command", "_said"}  # given the words, of which the first or second is the command
 # Commands of Debian packages that every machine has ("Essential: yes", and git, which the project came with).
 BASE = {
@@ -57,8 +57,18 @@ def is_command_line(node: ast.AST) -> bool:
     """Tell a list that is the words of a command: it has an option among them."""
     if not isinstance(node, ast.List | ast.Tuple):
         return False
-    texts = [ast.unparse(part) for part in node.elts[1:]]
-    return bool(texts) and any(re.match(r"f?['\"]--?[a-zA-Z]", text) for text in texts)
+    parts = [part.values[0] if isinstance(part, ast.JoinedStr) and part.values else part for part in node.elts[1:]]
+    return any(isinstance(part, ast.Constant) and re.match("--?[a-zA-Z]", str(part.value)) for part in parts)
+
+
+def called(node: ast.Call) -> tuple[str, str]:
+    """Return the last two words of what is called: `subprocess`, `run`."""
+    match node.func:
+        case ast.Attribute(value=ast.Name(id=owner), attr=name):
+            return owner, name
+        case ast.Attribute(attr=name) | ast.Name(id=name):
+            return "", name
+    return "", ""
 
 
 def started(tree: ast.Module) -> Iterator[str]:
@@ -66,11 +76,10 @@ def started(tree: ast.Module) -> Iterator[str]:
     for node in ast.walk(tree):
         words: list[ast.AST] = []
         if isinstance(node, ast.Call):
-            called = ast.unparse(node.func)
-            name = called.rpartition(".")[2]
+            owner, name = called(node)
             if name in TAKERS:
                 words = [*[arg for arg in node.args[: 2 if name == "inside" else 1] if first_word(arg)][:1]]
-            elif called in STARTERS:
+            elif owner == "subprocess" and name in STARTERS:
                 words = [arg for arg in node.args[:1] if not isinstance(arg, ast.Constant)]
         elif is_command_line(node) and shutil.which(first_word(node)):
             words = [node]  # perhaps no command: but this machine has one of that name
@@ -120,7 +129,7 @@ def needed(tree: ast.Module) -> Iterator[str]:
         if isinstance(node, ast.Assign) and isinstance(target := node.targets[0], ast.Name) and isinstance(node.value, ast.Tuple)
     }
     for node in ast.walk(tree):
-        if isinstance(node, ast.Call) and ast.unparse(node.func) in {"needs", "pytest.mark.needs"}:
+        if isinstance(node, ast.Call) and called(node)[1] == "needs":
             for argument in node.args:
                 inner = argument.value if isinstance(argument, ast.Starred) else argument
                 inner = lists.get(inner.id, inner) if isinstance(inner, ast.Name) else inner

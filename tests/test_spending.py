@@ -17,6 +17,7 @@ def lives(folder, seeds) -> list[spending.History]:
 
 
 @pytest.mark.parametrize("part", range(2))
+@pytest.mark.long
 def test_no_history_of_power_and_time_spends_more_than_the_ceiling_or_draws_a_cell_twice(memory, part):
     """Cuts at writes and while the next boot recovers, forged NTP over boots, clocks back a week, forty boots a day."""
     histories = lives(memory, range(1000 * part, 1000 * part + HISTORIES))

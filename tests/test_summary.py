@@ -917,6 +917,7 @@ def test_a_terminal_seen_while_a_restarted_recorder_waits_for_the_time_counts_wh
 
 @pytest.mark.needs("micropython")
 @pytest.mark.parametrize("first", [1, 2])
+@pytest.mark.long
 def test_a_kill_at_any_instant_never_counts_before_it_is_spent_and_never_draws_twice(first, tmp_path, remotes, micropython):
     """SIGKILL before or after each step while a day opens and its first slot is drawn; then the recorder starts again."""
     instant = first

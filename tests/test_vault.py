@@ -669,6 +669,7 @@ def story() -> list[list]:
 
 @pytest.mark.needs("micropython")
 @pytest.mark.parametrize(("packing", "first", "step", "least"), [(False, 1, 2, 90), (False, 2, 2, 90), (True, 20, 29, 200)])
+@pytest.mark.long
 def test_a_kill_at_any_instant_loses_at_most_the_record_being_packed(packing, first, step, least, remotes, micropython, tmp_path):
     """EXP-6: SIGKILL before or after each step; the next process reads all that was kept, closes it as torn, forgets it on time."""
     instant = first

@@ -89,6 +89,7 @@ def test_years_are_the_boards_cycles_over_the_days_octets(day):
         assert 0 < row["worst_years"] < row["years"]
 
 
+@pytest.mark.long
 def test_the_command_prints_both_tables_and_refuses_what_it_cannot_read():
     words = [sys.executable, "-m", "tools.bench", "wear", "--visitors"]
     done = subprocess.run([*words, "1", "--json", "-"], cwd=PROJECT, capture_output=True, text=True, check=True)

@@ -117,6 +117,7 @@ def test_destroy_comes_after_the_timeout_and_at_most_fifty_seconds_late() -> Non
     assert LAZINESS * 0.9 < max(delays) <= LAZINESS
 
 
+@pytest.mark.long
 def test_both_truths_count_every_terminal_once_a_day() -> None:
     """Real: who walked in; defined: the hour of the first DESTROY, which is never before. One café day ends before 03:00 UTC."""
     world = World(CAFE, 1)
@@ -167,6 +168,7 @@ def test_a_terminal_counts_from_when_the_day_opens_once_a_day() -> None:
     assert cells["classes"] == [(1, 1), *[(0, 0)] * 8]
 
 
+@pytest.mark.long
 def test_a_cafe_day_has_the_size_that_the_scenario_promises() -> None:
     """Over three seeds: about 200 terminals, 100,000 connections; both families, and a port that NAT had to change."""
     terminals, total, six, changed = [], [], 0, 0
