@@ -22,7 +22,7 @@ import pytest
 from hypothesis import settings
 from hypothesis.configuration import set_hypothesis_home_dir
 
-from tests.interpreters import INTERPRETERS, PROJECT, Interpreter, Remote
+from tests.interpreters import INTERPRETERS, OPENWRT, PROJECT, Interpreter, Remote
 from tools import tables
 
 if TYPE_CHECKING:
@@ -35,7 +35,8 @@ LEFT_OUT = pytest.StashKey[Counter[str]]()
 PARTS = frozenset(tables.parts())
 QUICK = {"cpython", "micropython", "shellcheck", "shfmt"}  # what a test of a quick run may need
 
-os.environ["PATH"] += ":/usr/local/sbin:/usr/sbin:/sbin"
+# In the tests `micropython` is the one that OpenWrt packages; Debian's where that can't be made.
+os.environ["PATH"] = f"{PROJECT / '.cache' / OPENWRT}:{os.environ['PATH']}:/usr/local/sbin:/usr/sbin:/sbin"
 set_hypothesis_home_dir(PROJECT / ".cache" / "hypothesis")
 settings.register_profile("oubli", deadline=None, print_blob=True)
 settings.load_profile("oubli")
@@ -122,6 +123,8 @@ def is_there(name: str) -> bool:
             return os.geteuid() == 0
         case "cpython":
             return True
+        case "debian":
+            return shutil.which(INTERPRETERS[name].words[0]) is not None
         case "binfmt_misc":  # a table of foreign formats of a user namespace's own: Linux 6.7
             words = ["unshare", "--user", "--map-root-user", "--mount", "mount", "-t", "binfmt_misc", "none", "/mnt"]
             return subprocess.run(words, capture_output=True, check=False).returncode == 0
@@ -155,7 +158,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Make the parts that the collected tests need; leave out, outside CI, the tests that this machine can't run."""
     if config.option.quick:
         leave_out(config, items, lambda item: ["--quick"] * bool(item.get_closest_marker("long") or not QUICK.issuperset(needs(item))))
-    wanted = PARTS.intersection(name for item in items for name in needs(item))
+    named = {name for item in items for name in needs(item)}
+    wanted = PARTS & (named if config.option.quick or "micropython" not in named else named | {OPENWRT})
     if wanted and not config.option.collectonly:
         capture = config.pluginmanager.getplugin("capturemanager")
         with capture.global_and_fixture_disabled() if capture else nullcontext():  # making one takes minutes, and says so

@@ -37,7 +37,7 @@ BASE = {
     "stat", "sync", "tail", "tar", "timeout", "touch", "tr", "true", "uname", "wc", "xargs",
 }  # fmt: skip
 # No commands that the tests start: needs that tests/conftest.py looks into itself, and what tests/programs.py tries where it is.
-CONDITIONS = {"root", "cpython", "binfmt_misc", "rmem_max"}
+CONDITIONS = {"root", "cpython", "debian", "binfmt_misc", "rmem_max"}
 OPENWRT = {"apk", "ubusd", "ubus", "jshn", "rpcd", "ujail", "opkg-cl", "openssl"}
 OURS = {"oubli", "watch", "who"}  # the gateway's command; words of ours that are other commands' names too
 COMMAND = re.compile(r"[a-z][a-z0-9_.+-]*")

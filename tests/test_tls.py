@@ -8,11 +8,12 @@ import shutil
 import socket
 import ssl
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
 from host_sim.ports import free_port
+from tests.interpreters import INTERPRETERS
 from tests.mqtt_trial import certificates
 from tests.mqtt_trial.broker import Subscriber, broker
 from tests.mqtt_trial.peers import Connection, Peer
@@ -72,6 +73,37 @@ def test_the_peer_that_speaks_only_tls_1_1_does(tmp_path: Path):
         context.wrap_socket(end, server_hostname="localhost") as stream,
     ):
         assert stream.version() == "TLSv1.1"
+
+
+EACH = [
+    "cpython",
+    pytest.param("micropython", marks=pytest.mark.needs("micropython-1.28")),
+    pytest.param("debian", marks=pytest.mark.needs("debian")),
+]
+
+
+@pytest.mark.parametrize("name", EACH)
+def test_tls_1_3_is_spoken_and_the_library_writes_nothing(name: str, tmp_path: Path):
+    """MicroPython 1.28 lets Mbed TLS print what it does, where that can: keys and octets of messages among it (L34-II-5)."""
+    files = certificates.make(tmp_path)
+    (files / "gateway.key").chmod(0o600)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(files / "server.crt", files / "server.key")
+    spoken = []
+
+    def takes_two(connection: Connection) -> None:
+        spoken.append(cast("ssl.SSLSocket", connection.stream).version())
+        connection.greet()
+        for _ in range(2):
+            connection.acknowledge(connection.message()[0])
+        connection.stay()
+
+    with Peer(takes_two, context) as peer:
+        gateway = secured(tmp_path / "gateway", files, peer.port)
+        with gateway.forwarder(INTERPRETERS[name]):
+            until(lambda: not list(gateway.spool.iterdir()))
+    assert spoken == ["TLSv1.3"]
+    assert gateway.log == "oubli forwarder: started\noubli forwarder: connected\n"
 
 
 def test_a_broker_that_cannot_be_trusted_is_refused_and_tried_again_slowly(interpreter: Interpreter, tmp_path: Path):

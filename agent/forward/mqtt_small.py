@@ -17,7 +17,7 @@ import socket
 import struct
 
 from agent.forward.errors import MqttError
-from agent.runtime import files
+from agent.runtime import files, process
 from agent.runtime.clocks import DeviceTime
 
 CONNACK, PUBACK, PINGRESP = 0x20, 0x40, 0xD0
@@ -159,6 +159,7 @@ class Client:
         import tls
 
         context = tls.SSLContext(tls.PROTOCOL_TLS_CLIENT)
+        process.quiet_tls()
         context.verify_mode = tls.CERT_REQUIRED  # pyright: ignore[reportAttributeAccessIssue] (the stubs lack it)
         context.load_verify_locations(files.read_bounded(paths["ca"], PEM_LIMIT))
         if paths["certificate"]:

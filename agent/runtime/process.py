@@ -5,7 +5,7 @@ import struct
 import sys
 
 from agent.runtime import memory
-from agent.runtime.libc import LIBC
+from agent.runtime.libc import LIBC, native
 
 SIGINT, SIGPIPE, SIGALRM, SIGTERM = 2, 13, 14, 15
 _RLIMIT_CORE = 4
@@ -18,6 +18,17 @@ def harden() -> None:
     LIBC.call("setrlimit", _RLIMIT_CORE, struct.pack("QQ", 0, 0))  # rlim_t: at most 64 bits twice; zeros in any width
     LIBC.call("prctl", _PR_SET_DUMPABLE, 0, 0, 0, 0)
     LIBC.function("umask")(0o077)
+
+
+def quiet_tls() -> None:
+    """Stop Mbed TLS from writing what it does, octets included, to standard output; nothing where it can't or another library is used.
+
+    MicroPython turns that on with each context, where the library was built with its debug output: to be called after making one.
+    """
+    try:
+        native.function(native.library(None), "v", "mbedtls_debug_set_threshold", "i")(0)
+    except AttributeError:
+        pass
 
 
 def swaps_to_disk() -> bool:

@@ -8,7 +8,7 @@ import select
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -76,7 +76,14 @@ class Process:
     def answer(self, within: float) -> Answer:
         """Wait for the end of the call, counted from its beginning."""
         assert self._process.stdout
-        while b"\n" not in self._pending:
+        while True:
+            line, end, rest = self._pending.partition(b"\n")
+            if end:
+                self._pending = rest
+                with suppress(ValueError):  # a client that prints: the next line may be the answer
+                    outcome, text = json.loads(line)
+                    return Answer(outcome, text, time.monotonic() - self._sent)
+                continue
             left = max(0.0, self._sent + within - time.monotonic())
             if not select.select([self._process.stdout], [], [], left)[0]:
                 return Answer("hang", f"no end within {within} s", within)
@@ -85,12 +92,6 @@ class Process:
                 assert self._process.stderr
                 return Answer("fault", "died: " + self._process.stderr.read().decode()[-400:], time.monotonic() - self._sent)
             self._pending += data
-        line, _, self._pending = self._pending.partition(b"\n")
-        try:
-            outcome, text = json.loads(line)
-        except ValueError:
-            return self.answer(within)  # a client that prints: the next line may be the answer
-        return Answer(outcome, text, time.monotonic() - self._sent)
 
     def call(self, *request: object, within: float = 20.0) -> Answer:
         """Begin a call and wait for its end."""
