@@ -73,7 +73,7 @@ class Broker:
         self._subscriber.loop_stop()
         self._process.terminate()
         try:
-            self._process.wait(5)
+            self._process.wait(240)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()

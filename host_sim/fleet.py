@@ -134,7 +134,7 @@ class _Subscriber:
             raise FleetError(f"--broker: {at.host}:{at.port}: {failure.strerror or failure}; accepted: a broker that is there") from None
         self._client.subscribe("oubli/1/+/summary/+", qos=1)
         self._client.loop_start()
-        if not self._ready.wait(20):
+        if not self._ready.wait(240):
             self.close()
             raise FleetError("--broker: it doesn't answer a subscription; accepted: one that this may subscribe at")
 
@@ -160,7 +160,7 @@ def _worker(given: dict) -> Iterator[subprocess.Popen[bytes]]:
         with contextlib.suppress(BrokenPipeError):
             cast("IO[bytes]", started.stdin).close()
         try:
-            started.wait(30)
+            started.wait(240)
         except subprocess.TimeoutExpired:
             started.kill()
             started.wait()

@@ -78,7 +78,7 @@ class Broker:
         if self._process is not None:
             self.thaw()
             self._process.terminate()
-            self._process.wait(10)
+            self._process.wait(240)
             self._process = None
 
     def freeze(self) -> None:

@@ -102,7 +102,7 @@ class Device:
         """Run a verb of `oubli` as root and return what it printed; LabError with what it complained of."""
         done = subprocess.run(
             [*self._interpreter, "-m", "agent", *words, "--root", str(self.root)], capture_output=True, text=True, check=False,
-            env=environment(), cwd=ROOT, timeout=60,
+            env=environment(), cwd=ROOT, timeout=240,
         )  # fmt: skip
         if done.returncode:
             raise LabError(done.stderr.strip())
@@ -155,7 +155,7 @@ class Device:
         """Signal a daemon and wait for its end; returns its exit status."""
         process = self.processes.pop(daemon)
         process.send_signal(number)
-        return process.wait(20)
+        return process.wait(240)
 
     def call(self, request: dict) -> dict:
         """Ask the recorder over its control socket: one JSON line each way; again where its heap had no room for the answer."""

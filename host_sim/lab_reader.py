@@ -94,7 +94,7 @@ class Reader:
         """End it."""
         if self._process is not None:
             self._process.kill()
-            self._process.wait(10)
+            self._process.wait(240)
 
 
 if __name__ == "__main__":

@@ -180,4 +180,4 @@ class Witness:
         """End it."""
         for process in self._processes:
             process.terminate()
-            process.wait(10)
+            process.wait(240)

@@ -393,7 +393,7 @@ class Simulation:
                     except OSError as failure:
                         raise SimulationError(f"--record: can't be written ({failure.strerror}); accepted: where there is room") from None
             sink.flush()
-        if scene.recorder.wait(20) != 0:
+        if scene.recorder.wait(240) != 0:
             raise SimulationError(f"the recorder ended with status {scene.recorder.returncode}: {_last_line(scene.logs[0])}")
         return True
 

@@ -34,7 +34,7 @@ def _await(port: int, process: subprocess.Popen[bytes], seconds: float) -> None:
 def _end(process: subprocess.Popen[bytes]) -> None:
     process.terminate()
     try:
-        process.wait(timeout=30)
+        process.wait(timeout=240)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()

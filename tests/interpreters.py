@@ -44,7 +44,7 @@ class Interpreter:
         self,
         *arguments: str | Path,
         input: bytes | str | None = None,  # noqa: A002 (the name that subprocess gives it)
-        timeout: float = 60,
+        timeout: float = 240,
         check: bool = True,
         env: dict[str, str] | None = None,
     ) -> subprocess.CompletedProcess[bytes]:
@@ -100,7 +100,7 @@ class Remote:
         self.process.stdout.close()
         with suppress(BrokenPipeError):  # it may have ended before
             self.process.stdin.close()
-        return self.process.wait(timeout=10)
+        return self.process.wait(timeout=240)
 
 
 INTERPRETERS = {

@@ -37,7 +37,7 @@ CONFIGURATION = "dest root /\nlists_dir ext /var/opkg-lists\narch all 1\narch x8
 
 
 def _said(*words: str | Path, fails: bool = False) -> str:
-    done = subprocess.run(list(map(str, words)), capture_output=True, text=True, check=False, timeout=120)
+    done = subprocess.run(list(map(str, words)), capture_output=True, text=True, check=False, timeout=240)
     said = done.stdout + done.stderr
     assert (done.returncode != 0) == fails, (words, said)
     return said
@@ -218,7 +218,7 @@ def try_jail(program: Path, folder: Path) -> None:
                     for line in (f"Uid:\t{gateway.ids(one['user'])[0]}\t", f"CapEff:\t{held}\n", f"CapBnd:\t{held}\n", "NoNewPrivs:\t1\n"):
                         assert line in told, (name, line, told)
                     process.terminate()
-                    assert process.wait(30) == 0
+                    assert process.wait(240) == 0
     finally:
         subprocess.run(["umount", "--lazy", root], check=True)
 

@@ -378,7 +378,7 @@ print(count() - before)
 def cuts(*words: object) -> dict[str, int]:
     """Run the story of cuts in a process of its own, because the model takes the place of the C library."""
     command = [sys.executable, "-m", "host_sim.audit_cuts", *map(str, words)]
-    return dict(json.loads(subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=True, timeout=60).stdout))
+    return dict(json.loads(subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=True, timeout=240).stdout))
 
 
 def test_a_log_written_across_power_cuts_is_whole_or_says_that_it_was_cut():

@@ -140,7 +140,7 @@ def test_an_interrupted_run_leaves_nothing_behind():
         time.sleep(0.05)
     assert namespaces(bench)
     bench.send_signal(signal.SIGTERM)
-    _, complaint = bench.communicate(timeout=30)
+    _, complaint = bench.communicate(timeout=240)
     assert (bench.returncode, complaint) == (130, "oubli-bench: interrupted; everything it made is removed\n")
     assert namespaces(bench) == []
 
@@ -159,7 +159,7 @@ def test_an_interrupted_run_leaves_nothing_behind():
 )
 def test_bad_use_is_told_in_one_line(words, said):
     bench = start(*words)
-    out, complaint = bench.communicate(timeout=30)
+    out, complaint = bench.communicate(timeout=240)
     assert (bench.returncode, out) == (2, "")
     assert complaint.startswith("oubli-bench: ")
     assert said in complaint

@@ -313,7 +313,7 @@ def for_processor(datagram: bytes, interpreter: Interpreter) -> bytes:
 
 def tell(interpreter: Interpreter, datagrams: list[bytes]) -> list[str]:
     """Return what an interpreter says of each datagram, one line each: more lines, more answers to the same octets."""
-    done = interpreter.run("-c", DRIVER, input=b"".join(map(framed, datagrams)), timeout=120)
+    done = interpreter.run("-c", DRIVER, input=b"".join(map(framed, datagrams)), timeout=240)
     assert done.stderr == b""
     lines = done.stdout.decode().splitlines()
     assert len(lines) == len(datagrams), "an answer depends on what lies behind the datagram"
@@ -811,7 +811,7 @@ def test_a_connection_takes_at_most_64_octets_of_heap(micropython: Interpreter, 
     ]
     framed = [struct.pack("<H", len(data)) + kind + data for kind, messages in ((b"n", told), (b"d", ended)) for data in messages]
     rounds = 10
-    done = micropython.run("-c", HEAP, tmp_path / "oubli", tmp_path / "root", str(rounds), input=b"".join(framed), timeout=60)
+    done = micropython.run("-c", HEAP, tmp_path / "oubli", tmp_path / "root", str(rounds), input=b"".join(framed), timeout=240)
     taken, kept = map(int, done.stdout.split())
     assert kept == 3 * rounds * len(ended)
     assert taken <= 64 * rounds * len(ended)

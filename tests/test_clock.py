@@ -334,7 +334,7 @@ def hook(path: Path, tmp_path: Path, **variables: str) -> list[str]:
         command.write_text(f"#!/bin/sh\n{text}\n")
         command.chmod(0o755)
     words = ["sh", "-c", f". {path}"]
-    subprocess.run(words, env={"PATH": f"{tmp_path}/bin:{os.environ['PATH']}"} | variables, check=False, timeout=20)
+    subprocess.run(words, env={"PATH": f"{tmp_path}/bin:{os.environ['PATH']}"} | variables, check=False, timeout=240)
     return called.read_text().splitlines()
 
 

@@ -364,7 +364,7 @@ def test_what_one_interpreter_writes_the_others_read(writer, reader, tmp_path):
 
 def cuts(*words: str, interpreter: str = "cpython") -> dict[str, int]:
     command = INTERPRETERS[interpreter].command("-m", "host_sim.consent_cuts", *words)
-    done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=True, timeout=120)
+    done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=True, timeout=240)
     return dict(json.loads(done.stdout))
 
 

@@ -114,7 +114,7 @@ def serving(interpreter: Interpreter, folder: Path, speed: int = 1):
         assert ask(path, b'{"v":1,"call":"status"}\n').startswith(b'{"a":[null,true,1.5],"big":"","calls":')
         process.send_signal(signal.SIGTERM)
         assert line(process).endswith(" True")
-        assert process.wait(20) == 0
+        assert process.wait(240) == 0
 
 
 AT_ONCE = 4  # seconds, of a machine that may be busy; who is waited for, is for 5
@@ -297,7 +297,7 @@ def test_an_answer_of_many_lines_is_made_one_a_turn_and_others_are_answered_betw
         lazy.close()
         process.send_signal(signal.SIGTERM)
         assert line(process).endswith(" True")
-        assert process.wait(20) == 0
+        assert process.wait(240) == 0
 
 
 def test_at_most_eight_clients_are_held_and_their_places_are_given_again(served: Path) -> None:
@@ -347,7 +347,7 @@ def asked_as(user: int, groups: str, path: Path, request: str) -> dict:
 def lines_as(user: int, groups: str, path: Path, request: str) -> list[dict]:
     """Return the lines of an answer to a process of this user and these groups."""
     words = [*as_user(user, groups), *TALK, str(path), request]
-    return [json.loads(line) for line in subprocess.run(words, capture_output=True, check=True, timeout=20).stdout.splitlines()]
+    return [json.loads(line) for line in subprocess.run(words, capture_output=True, check=True, timeout=240).stdout.splitlines()]
 
 
 @pytest.mark.needs("root", "setpriv", "perl")
@@ -401,7 +401,7 @@ def test_a_user_has_two_places_and_twenty_calls_a_second_and_root_always_finds_o
             assert ask(path, b'{"v":1,"call":"status"}\n').startswith(b'{"a":')
     with serving(any_interpreter, folder) as path:
         words = [*as_user(65532), *PERL, HASTE, str(path), '{"v":1,"call":"all"}\n']
-        told = subprocess.run(words, capture_output=True, check=True, timeout=30).stdout
+        told = subprocess.run(words, capture_output=True, check=True, timeout=240).stdout
         assert json.loads(told) == {"error": "too many calls; accepted: 20 a second", "v": 1}
 
 
@@ -470,7 +470,7 @@ class Device:
     def oubli(self, interpreter: Interpreter, *words: str, before: tuple[str, ...] = ()) -> tuple[int, str, str]:
         """Run the command on this root; returns exit status, output, errors."""
         command = [*before, *interpreter.command("-m", "agent", *words, "--root", str(self.root))]
-        done = subprocess.run(command, cwd=PROJECT, env=environment(), capture_output=True, text=True, check=False, timeout=30)
+        done = subprocess.run(command, cwd=PROJECT, env=environment(), capture_output=True, text=True, check=False, timeout=240)
         return done.returncode, done.stdout, done.stderr
 
     def status(self, interpreter: Interpreter) -> dict:
@@ -481,13 +481,13 @@ class Device:
     def inside(self, *words: str) -> None:
         """Run a command in the recorder's network namespace."""
         assert self.process is not None
-        subprocess.run(["nsenter", "-t", str(self.process.pid), "-n", *words], check=True, capture_output=True, timeout=20)
+        subprocess.run(["nsenter", "-t", str(self.process.pid), "-n", *words], check=True, capture_output=True, timeout=240)
 
     def stop(self) -> list[str]:
         """Stop the recorder as procd does; returns its log."""
         assert self.process is not None
         self.process.terminate()
-        _, errors = self.process.communicate(timeout=20)
+        _, errors = self.process.communicate(timeout=240)
         assert self.process.returncode == 0
         return errors.decode().splitlines()
 

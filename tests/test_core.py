@@ -62,7 +62,7 @@ def root(tmp_path) -> Path:
 
 def run(core: Path, interpreter: Interpreter, *words: str | Path) -> subprocess.CompletedProcess[str]:
     command = interpreter.command(*words)
-    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=core, env=host.environment(core), timeout=60)
+    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=core, env=host.environment(core), timeout=240)
 
 
 def imported(room: str) -> set[str]:

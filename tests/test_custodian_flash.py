@@ -34,7 +34,7 @@ ROUNDS, PARTS = 8, 3  # 1,104 cuts a part
 
 def run(interpreter: str, folder: Path, *words: object) -> dict[str, int]:
     """Run the story in a process of its own, because the model takes the place of the C library."""
-    done = INTERPRETERS[interpreter].run("-m", "host_sim.sealed_cuts", folder, *map(str, words), timeout=120)
+    done = INTERPRETERS[interpreter].run("-m", "host_sim.sealed_cuts", folder, *map(str, words), timeout=240)
     return dict(json.loads(done.stdout))
 
 

@@ -133,7 +133,7 @@ def test_keys_lie_sealed_and_only_the_passphrase_opens_them(folder):
         assert secret.hex().encode() not in everything
     assert {path.stat().st_mode & 0o077 for path in folder.rglob("*") if path.is_file()} == {0}
     with pytest.raises(StoreError, match="passphrase"):
-        Store(folder, b"another passphrase")
+        opened(folder, passphrase=b"another passphrase")
 
 
 @pytest.mark.parametrize(

@@ -101,7 +101,7 @@ def untiring(interpreter: Interpreter, gateway: Gateway, log: Path) -> Iterator[
         assert process.stdin is not None
         process.send_signal(signal.SIGCONT)
         process.stdin.close()
-        process.wait(timeout=30)
+        process.wait(timeout=240)
 
 
 def once_each(run: Delivery) -> None:

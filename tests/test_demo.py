@@ -76,7 +76,7 @@ def test_every_interpreter_publishes_the_same_figures_beside_the_truth(short: Pa
     """Exit 0 on each; same seed, same JSON; its truths are the world's, its errors within the noise; nothing is left behind."""
     names = ("cpython", "micropython", " ".join(INTERPRETERS["mips"].words))
     started = {name: start(temporary, *runs(short, name)) for name in names}
-    said = {name: process.communicate(timeout=280) for name, process in started.items()}
+    said = {name: process.communicate(timeout=560) for name, process in started.items()}
     figures = {}
     for name, process in started.items():
         assert process.returncode == 0, said[name]
@@ -113,7 +113,7 @@ def test_the_demo_of_a_whole_day_ends_well_and_prints_what_its_figures_say(tmp_p
     """tools/demo with no argument but where to put its figures: exit 0, under 60 s of one processor, no line over 100 columns."""
     before = os.times()
     demo = start(temporary, "tools/demo", "--json", tmp_path / "figures.json")
-    output, errors = demo.communicate(timeout=280)
+    output, errors = demo.communicate(timeout=560)
     assert demo.returncode == 0, output + errors
     after = os.times()  # processor time: the tests share the machine
     assert after.children_user + after.children_system - before.children_user - before.children_system < 60
@@ -165,7 +165,7 @@ def test_a_run_with_which_the_auditor_is_not_content_exits_1(short: Path, tempor
     broken = "import host_sim.simulation as s, host_sim.__main__ as m; s._CONFIG = s._CONFIG.replace('{lifetime}', '9h'); m.app()"
     words = runs(short, "cpython")[3:]
     process = start(temporary, sys.executable, "-c", broken, *words)
-    output, errors = process.communicate(timeout=280)
+    output, errors = process.communicate(timeout=560)
     assert process.returncode == 1, output + errors
     assert json.loads(output)["passed"] is False
     assert "the auditor isn't content" in errors.splitlines()[-1]
@@ -183,7 +183,7 @@ def test_a_run_that_is_interrupted_leaves_nothing(number: signal.Signals, interp
         time.sleep(0.01)
     assert len(leftovers(temporary)) > 10
     process.send_signal(number)
-    _, errors = process.communicate(timeout=120)
+    _, errors = process.communicate(timeout=240)
     assert process.returncode == 130
     assert errors.splitlines()[-1] == "oubli-sim: interrupted; everything it made is removed"
     assert leftovers(temporary) == []

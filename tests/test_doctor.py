@@ -151,7 +151,7 @@ class Clinic:
             capture_output=True,
             text=True,
             check=False,
-            timeout=60,
+            timeout=240,
             cwd=PROJECT,
             env=host.environment() | {"ROOT": str(self.root), "PYTHON": sys.executable, "BROKER": BROKER},
         )
@@ -348,7 +348,7 @@ def test_fix_raises_the_machines_limit_on_buffers_and_the_next_doctor_is_clean(c
 
     def examine(*words: str) -> Report:
         command = ["sh", "-c", without + clinic.driver(driver, *words)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60, cwd=PROJECT, env=host.environment())
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=240, cwd=PROJECT, env=host.environment())
         return Report(done.returncode, done.stdout, done.stderr)
 
     try:

@@ -97,7 +97,7 @@ def test_no_cut_of_power_loses_what_was_promised(part):
 def run(*words: object) -> dict[str, int]:
     """Run the story in a process of its own, because the model takes the place of the C library."""
     done = subprocess.run(
-        [str(words[0]), "-m", "host_sim.cuts", *map(str, words[1:])], cwd=PROJECT, capture_output=True, text=True, check=True, timeout=60
+        [str(words[0]), "-m", "host_sim.cuts", *map(str, words[1:])], cwd=PROJECT, capture_output=True, text=True, check=True, timeout=240
     )
     return dict(json.loads(done.stdout))
 

@@ -114,7 +114,7 @@ def test_spool_is_delivered_in_order_and_a_stop_is_told(interpreter: Interpreter
             assert subscriber.next(0.3) is None, "health is sent when it changes"
             assert retained(real.port) == {STATE: "online", HEALTH: False}
             process.send_signal(signal.SIGTERM)
-            assert process.wait(20) == 0
+            assert process.wait(240) == 0
         assert retained(real.port) == {STATE: "stopped", HEALTH: False}
         report = json.loads((gateway.live / "forwarder.json").read_text())
         assert report == {"connected": False, "failures": 0, "published": 40, "waiting": 1, "unsendable": 1}

@@ -165,7 +165,7 @@ def test_learned_layouts_never_change_what_a_message_says(any_interpreter: Inter
     draw, order = random.Random(24), ">" if any_interpreter.name == "mips" else "<"
     made = pool(draw, order)
     chosen = [draw.choice(made[:COMMON] if draw.random() < 0.5 else made) for _ in range(MESSAGES[any_interpreter.name])]
-    done = any_interpreter.run(*capture.STAGE, input=b"".join(struct.pack("<H", len(one)) + one for one in chosen), timeout=120)
+    done = any_interpreter.run(*capture.STAGE, input=b"".join(struct.pack("<H", len(one)) + one for one in chosen), timeout=240)
     lines = done.stdout.decode().splitlines()
     assert len(lines) == len(chosen)
     assert [line for line in lines if line.startswith("WARM")] == []
@@ -222,7 +222,7 @@ def test_the_closed_page_ends_an_interpreter_that_reads_behind_a_message(any_int
 
 def soak(*words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "tools.soak", *words], cwd=PROJECT, capture_output=True, text=True, check=False, timeout=60
+        [sys.executable, "-m", "tools.soak", *words], cwd=PROJECT, capture_output=True, text=True, check=False, timeout=240
     )
 
 

@@ -250,7 +250,7 @@ def test_package_is_installed_started_killed_upgraded_and_removed_without_residu
         service.running["recorder"].send_signal(signal.SIGSTOP)
         words = gateway.command("/usr/sbin/oubli-watch", "/var/run/oubli/heartbeat", "0.2", user="oubli-rec")
         with subprocess.Popen(words, stdin=subprocess.DEVNULL) as watch:
-            assert service.running["recorder"].wait(30) != 0
+            assert service.running["recorder"].wait(240) != 0
             watch.kill()
         service.look()
         assert service.respawns == {"recorder": 1, "watch": 0}

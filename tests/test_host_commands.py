@@ -33,7 +33,7 @@ def run(folder: Path, *words: object, **more: Any) -> subprocess.CompletedProces
     """Run a command to its end, its module first."""
     environment = os.environ | {"PYTHONPATH": str(PROJECT), "COLUMNS": "100"}
     command = [sys.executable, "-m", *map(str, words)]
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=120, **more)
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=240, **more)
 
 
 def commands(command: Any) -> Iterator[Any]:
@@ -85,7 +85,7 @@ def test_a_reader_of_a_pipe_by_name_gets_the_figures(tmp_path: Path) -> None:
     with subprocess.Popen(["cat", "pipe"], cwd=tmp_path, stdout=subprocess.PIPE, text=True) as reader:
         done = run(tmp_path, "host_sim", "people", "--json", "pipe")
         assert (done.returncode, done.stderr) == (0, "")
-        assert reader.communicate(timeout=30)[0].startswith("[")
+        assert reader.communicate(timeout=240)[0].startswith("[")
 
 
 @pytest.mark.parametrize("words", ["host_sim list", "tools.package boards", "tools.custodian --help"])

@@ -84,7 +84,7 @@ class Gateway:
             for source in sources
         )
         words = ["nsenter", "-t", str(self.process.pid), "-n", "sh", "-ec", script]
-        subprocess.run(words, check=True, capture_output=True, timeout=30)
+        subprocess.run(words, check=True, capture_output=True, timeout=240)
 
     def status(self) -> dict:
         return client.ask(str(self.root / "var/run/oubli/control/socket"), "status")

@@ -39,7 +39,7 @@ COMMON = PROJECT / "boards/common"
 def oubli_package(*words: str | Path, cwd: Path = PROJECT, **env: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "tools.package", *map(str, words)]
     variables = os.environ | {"PYTHONPATH": str(PROJECT), "PYTHONDONTWRITEBYTECODE": "1"} | env
-    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=cwd, env=variables, timeout=120)
+    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=cwd, env=variables, timeout=240)
 
 
 @pytest.fixture(scope="module")
@@ -202,7 +202,7 @@ def test_packages_are_the_same_whoever_builds_them(tmp_path):
         if number and os.geteuid() == 0:  # another user, who may read what this one may
             command = ["unshare", "--user", "--map-user=1000", "--map-group=1000", *command]
         variables = os.environ | {"PYTHONPATH": str(where), "SOURCE_DATE_EPOCH": str(WHEN), "PYTHONDONTWRITEBYTECODE": "1"} | env
-        subprocess.run(command, check=True, capture_output=True, cwd=where, env=variables, timeout=120)
+        subprocess.run(command, check=True, capture_output=True, cwd=where, env=variables, timeout=240)
         places.append({path.relative_to(out): hashlib.sha256(path.read_bytes()).hexdigest() for path in out.rglob("*.?pk")})
     assert len(places[0]) == 36
     assert places[0] == places[1]
@@ -475,7 +475,7 @@ def test_a_figure_without_a_line_fails_the_build():
 def oubli_image(*words: str | Path, **env: str) -> subprocess.CompletedProcess[str]:
     variables = os.environ | {"PYTHONPATH": str(PROJECT), "PYTHONDONTWRITEBYTECODE": "1"} | env
     command = [sys.executable, "-m", "tools.image", *map(str, words)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, env=variables, timeout=120)
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=variables, timeout=240)
 
 
 def test_image_without_a_builder_says_exactly_what_to_run(tmp_path):

@@ -53,7 +53,7 @@ def root(tmp_path) -> Path:
 
 def run(interpreter: Interpreter, library: Path, *words: str | Path) -> subprocess.CompletedProcess[str]:
     command, env = interpreter.command(*words), host.environment(library)
-    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=library, env=env, timeout=60)
+    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=library, env=env, timeout=240)
 
 
 def roomy(micropython: Interpreter) -> Interpreter:

@@ -179,7 +179,7 @@ def test_a_referer_of_this_host_is_enough_and_the_length_is_waited_for(micropyth
         for part in (b"act=", b"sus", b"pend"):
             process.stdin.write(part)
             process.stdin.flush()
-        out, _ = process.communicate(timeout=20)
+        out, _ = process.communicate(timeout=240)
     assert out.startswith(b"Status: 200 OK\r\n")
 
 

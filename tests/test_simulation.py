@@ -444,7 +444,7 @@ def test_what_is_interrupted_leaves_no_files_and_no_processes(who: str, number: 
     )
     _until_it_runs(process, tmp_path)
     process.send_signal(number)
-    _, errors = process.communicate(timeout=120)
+    _, errors = process.communicate(timeout=240)
     assert process.returncode == 130, errors
     assert errors.splitlines()[-1] == f"{who}: interrupted; everything it made is removed"
     assert list(tmp_path.iterdir()) == []

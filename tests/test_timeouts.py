@@ -206,7 +206,7 @@ def test_end_is_not_later_than_the_last_packet_under_a_longer_timeout_of_the_rul
     with tempfile.TemporaryDirectory(prefix="oubli-") as path, device(Path(path), interpreter, namespace=NAMESPACE) as gateway:
         assert gateway.process is not None
         words = ["nsenter", "-t", str(gateway.process.pid), "-n", sys.executable, "-c", SEND, next(flows.frames(packet)).hex()]
-        last = int(subprocess.run(words, cwd=PROJECT, check=True, capture_output=True, timeout=20).stdout)
+        last = int(subprocess.run(words, cwd=PROJECT, check=True, capture_output=True, timeout=240).stdout)
         limit = time.monotonic() + 90
         while not gateway.status(interpreter)["counters"]["kept"]:
             assert time.monotonic() < limit, "the recorder saw nothing"

@@ -57,7 +57,7 @@ def served(sqlite: str, tmp_path: Path) -> Iterator[tuple[str, str, int, list[si
             yield address[1], password[1], broker.port, venues
         finally:
             process.terminate()
-            assert process.wait(60) == 0, log.read_text()
+            assert process.wait(240) == 0, log.read_text()
         assert "Traceback" not in log.read_text()
 
 

@@ -56,7 +56,7 @@ def collector(store: str, port: int, log: Path, *words: str, name: str = "one", 
         yield process
     finally:
         process.terminate()
-        assert process.wait(60) == 0, log.read_text()
+        assert process.wait(240) == 0, log.read_text()
 
 
 def children(process: subprocess.Popen[bytes]) -> list[int]:

@@ -179,7 +179,7 @@ def test_a_real_prometheus_scrapes_the_page_and_answers_every_panel(scraped, tmp
             process = subprocess.Popen(["prometheus", *words], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
         def asked(path: str) -> Any:
-            with urlopen(f"http://127.0.0.1:{port}/api/v1/{path}", timeout=10) as answer:
+            with urlopen(f"http://127.0.0.1:{port}/api/v1/{path}", timeout=240) as answer:
                 return json.load(answer)["data"]
 
         def told(expression: str) -> Any:
@@ -194,7 +194,7 @@ def test_a_real_prometheus_scrapes_the_page_and_answers_every_panel(scraped, tmp
             assert len(asked("rules")["groups"][0]["rules"]) == 5
         finally:
             process.terminate()
-            process.wait(30)
+            process.wait(240)
 
 
 def quiet(ask: Callable[[], object]) -> object:

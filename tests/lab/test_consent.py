@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 pytestmark = [
     pytest.mark.needs("root", "ip", "nft", "conntrack", "mosquitto"),
-    pytest.mark.timeout(180),
 ]
 PURPOSES = """
 config purpose 'services'

@@ -37,7 +37,6 @@ if TYPE_CHECKING:
 
 pytestmark = [
     pytest.mark.needs("root", "ip", "nft", "conntrack", "mosquitto", "micropython"),
-    pytest.mark.timeout(150),
     pytest.mark.xdist_group("lab-differential"),
 ]
 PARTS = (16000, 2500, 1500)  # connections: timeouts as they are, raised, lowered

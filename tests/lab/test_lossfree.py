@@ -40,7 +40,6 @@ if TYPE_CHECKING:
 
 pytestmark = [
     pytest.mark.needs("root", "ip", "nft", "conntrack", "strace"),
-    pytest.mark.timeout(240),
     pytest.mark.xdist_group("lab-lossfree"),
 ]
 LIFETIME = 7200  # s, of the security purpose

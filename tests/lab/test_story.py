@@ -14,7 +14,7 @@ from tests.lab.conftest import CONNECTIONS
 if TYPE_CHECKING:
     from tests.lab.conftest import Story
 
-pytestmark = [pytest.mark.needs("root", "ip", "nft", "conntrack", "mosquitto", "strace", "gdb"), pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.needs("root", "ip", "nft", "conntrack", "mosquitto", "strace", "gdb")]
 
 
 def test_vault_and_witness_agree_on_every_connection(story: Story) -> None:

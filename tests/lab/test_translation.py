@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from tests.lab.test_terminals import Venue
 
-pytestmark = [pytest.mark.needs("root", "ip", "nft", "conntrack", "mosquitto", "tayga"), pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.needs("root", "ip", "nft", "conntrack", "mosquitto", "tayga")]
 
 NAT64, CLAT = "2001:db8:64::", "2001:db8:46::"  # of each, the prefix into which it maps IPv4
 POOL = "192.168.255"
@@ -46,7 +46,7 @@ def translator(place: Venue, folder: Path) -> Iterator[None]:
         yield
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(240)
 
 
 @BOTH

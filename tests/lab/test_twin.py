@@ -12,7 +12,7 @@ from host_sim.lab import LIFETIME, Lab
 from host_sim.lab_reader import Reader
 from tests.test_kernel import attributes
 
-pytestmark = [pytest.mark.needs("root", "ip", "nft", "conntrack", "mosquitto"), pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.needs("root", "ip", "nft", "conntrack", "mosquitto")]
 CONNECTIONS = 200
 
 

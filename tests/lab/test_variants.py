@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 pytestmark = [
     pytest.mark.needs("root", "ip", "nft", "conntrack", "mosquitto", "strace", "gdb"),
-    pytest.mark.timeout(240),
     pytest.mark.xdist_group("lab-variants"),
 ]
 CONNECTIONS = 90  # every kind of conversation but the rare, slow ones

@@ -121,7 +121,7 @@ class Subscriber:
         self._client.on_subscribe = lambda *_: ready.put(True)
         self._client.connect("127.0.0.1", port)
         self._client.loop_start()
-        ready.get(timeout=30)
+        ready.get(timeout=240)
 
     def __enter__(self) -> "Subscriber":
         return self

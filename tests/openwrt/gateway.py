@@ -130,7 +130,7 @@ class Gateway:
     def run(self, *words: str, check: bool = True, env: tuple[str, ...] = (), stdin: str = "") -> subprocess.CompletedProcess[str]:
         """Run some words inside, as root, to the end."""
         command = self.command(*words, env=env)
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60, input=stdin)
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=240, input=stdin)
         assert not check or done.returncode == 0, (words, done.returncode, done.stdout, done.stderr)
         return done
 
@@ -153,7 +153,7 @@ class Gateway:
     def host(self, *words: str) -> subprocess.CompletedProcess[str]:
         """Run one of this machine's programs in the gateway's network."""
         command = self.host_command(*words)
-        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=240)
 
 
 @contextmanager

@@ -84,7 +84,7 @@ class Procd:
         for name in gone:
             self.running[name].terminate()
         for name in gone:
-            self.running.pop(name).wait(timeout=10)
+            self.running.pop(name).wait(timeout=240)
         self.instances = fresh
         for name in fresh.keys() - self.running.keys():
             self.running[name], self.respawns[name] = self._start(fresh[name]), 0
@@ -92,7 +92,7 @@ class Procd:
     def kill(self, name: str) -> None:
         """End one instance as a crash would."""
         self.running[name].send_signal(signal.SIGKILL)
-        self.running[name].wait(timeout=10)
+        self.running[name].wait(timeout=240)
 
     def stop(self, patience: float = 10) -> dict[str, int]:
         """End all, politely first; returns the exit statuses."""
@@ -104,5 +104,5 @@ class Procd:
                 process.wait(timeout=max(0.1, until - time.monotonic()))
             except subprocess.TimeoutExpired:
                 process.kill()
-                process.wait(timeout=10)
+                process.wait(timeout=240)
         return {name: process.returncode for name, process in self.running.items()}

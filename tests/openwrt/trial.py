@@ -62,15 +62,15 @@ def client(gateway: roots.Gateway, phones: int = 1) -> Iterator[Callable[[], Non
         inside = ["nsenter", "--target", str(phone.pid), "--net"]
         there = [str(ipaddress.ip_address(f"{LAN}.2") + number) for number in range(phones)]
         commands = [*(f"addr add {address}/21 dev client0" for address in there), "link set client0 up"]
-        subprocess.run([*inside, "ip", "-batch", "-"], input="\n".join(commands), text=True, check=True, timeout=60)
+        subprocess.run([*inside, "ip", "-batch", "-"], input="\n".join(commands), text=True, check=True, timeout=240)
         known = "\n".join(
             f"neigh replace {address} lladdr 02:00:00:00:{at >> 8:02x}:{at & 255:02x} dev lan0" for at, address in enumerate(there)
         )
-        subprocess.run(gateway.host_command("ip", "-batch", "-"), input=known, text=True, check=True, timeout=60)
+        subprocess.run(gateway.host_command("ip", "-batch", "-"), input=known, text=True, check=True, timeout=240)
         wait_for(lambda: "LOWER_UP" in gateway.host("ip", "link", "show", "lan0").stdout)
 
         def connect() -> None:
-            subprocess.run([*inside, sys.executable, "-c", EACH, LAN + ".1", *there], check=True, timeout=60)
+            subprocess.run([*inside, sys.executable, "-c", EACH, LAN + ".1", *there], check=True, timeout=240)
 
         yield connect
         phone.stdin.close()
@@ -100,7 +100,7 @@ def build_next(name: str = "x86-64") -> dict[str, bytes]:
         (tree / "agent/__init__.py").write_text(told.replace(f'VERSION = "{VERSION}"', f'VERSION = "{next_version()}"'))
         words = ["build", "--board", name, "--format", "ipk", "--out", str(out)]
         env = os.environ | {"PYTHONPATH": str(tree), "SOURCE_DATE_EPOCH": str(WHEN)}
-        subprocess.run([sys.executable, "-m", "tools.package", *words], check=True, capture_output=True, cwd=tree, env=env, timeout=120)
+        subprocess.run([sys.executable, "-m", "tools.package", *words], check=True, capture_output=True, cwd=tree, env=env, timeout=240)
         return {path.name.partition("_")[0]: path.read_bytes() for path in out.rglob("*.ipk")}
 
 
