@@ -21,7 +21,7 @@ from agent.runtime.libc import LIBC
 
 GATHER = 0.005  # seconds in which ends gather for one turn; even a flush makes fewer in it than RECEIVE_BUFFER holds
 BATCH = 128
-DUMP_BATCH = max(2, 65536 // sockets.Inbox.ROOM)  # datagrams of a dump in one turn of the loop: events come first
+DUMP_BATCH = 8  # datagrams of a dump in one turn of the loop: events come first
 GROUP_DESTROY = 4
 
 
@@ -59,8 +59,8 @@ def run(config: "Config", root: str, source: "TimeSource") -> int:
     server = Server(paths.socket, poll, peers, lambda line, roles: calls.answer(recorder, line, roles))
     heartbeat = process.Heartbeat(paths.heartbeat)
     streams = _streams(recorder, routes, events, table, ruleset)
-    datagram = memory.scratch(sockets.Inbox.ROOM)
-    inbox = sockets.Inbox(events, datagram.address, datagram.view)
+    datagram = memory.scratch(sockets.ROOM)
+    inbox = sockets.Inbox(events, datagram.view)
     wait, behind = 0, False
     deaf = True  # events wait in the kernel until the LAN is known
     while True:
@@ -161,13 +161,13 @@ def _drain(
     while batch:
         if straight is None:
             batch -= 1
-            size, datagram = sockets.receive(descriptor, inbox.view), inbox.view
+            size = sockets.receive(descriptor, inbox.view)
         else:
             # Nearly all are handled there; it comes back with one that isn't, or with nothing.
             size = straight.run(inbox, batch)
-            batch, datagram = straight.left, inbox.datagram()
+            batch = straight.left
         if size > 0:
-            take(datagram, size)
+            take(inbox.view, size)
         elif size == -errno.EAGAIN:
             return False
         elif size == -errno.ENOBUFS:

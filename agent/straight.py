@@ -10,9 +10,9 @@ the same octets behind: tests/test_straight.py holds them to it.
 Why it is written so: a call, an attribute and an object cost an interpreter more than the work itself. So what holds for a run of datagrams
 is named once, before the loop; nothing is called for a connection that needn't be; and a function takes its frame from MicroPython's heap
 once a run, not once a connection. A record's rest is written at once, in one of a few forms, behind its octet in each column; times are
-compared in a segment's ticks, which are small integers; where fields are read one by one, none is read that would be a large one on a
-32-bit processor (30 bits are small there): addresses in halves, times in an upper and a lower part; the page's head, which makes its
-records valid, is written once a run. All that asks "is it ordinary" comes before anything is written.
+compared in a segment's ticks, which are small integers; none is read that would be a large one on a 32-bit processor (30 bits are small
+there): addresses in halves, times in an upper and a lower part; the page's head, which makes its records valid, is written once a run. All
+that asks "is it ordinary" comes before anything is written.
 
 What is repeated here, and where it is told in full: agent.who (rows, buckets), agent.capture.lan (`stays`), .timeouts (`last`),
 agent.summary.day and .terminals (`see`), agent.vault.record (`pack`), agent.vault.ring (`append`).
@@ -22,7 +22,7 @@ from struct import calcsize, pack_into
 
 from agent.capture.connections import ASSURED, ICMP, ICMPV6, TCP, UDP
 from agent.capture.netlink import HEADER
-from agent.runtime.libc import native
+from agent.runtime import memory, sockets
 from agent.summary import services
 from agent.summary.day import QUARTER
 from agent.summary.metrics import QUARTERS
@@ -30,7 +30,7 @@ from agent.summary.terminals import CLASSES_AT, KIB, MOST, OCTETS, QUARTERS_AT
 from agent.vault.record import CODES, COLUMN, COUNT, FEW, LEAST, REST, TERMINALS, UNIT, UNITS, put
 from agent.vault.ring import FULL
 from agent.vault.segment import PAGE_HEADER
-from agent.who import FORMER, GUESSES, LINK, LINKED, LINKED_4, MAC_WORD, NEXT, NUMBER, ROW, SINCE
+from agent.who import FORMER, GUESSES, LINK, LINKED, LINKED_4, MAC_WORD, NUMBER, ROW, SINCE
 
 _SECOND = 1000000000
 # Fields that are read in place, one by one.
@@ -72,7 +72,7 @@ class Straight:
         self._forms = [""] * (_LONG + _UP)
         self._sizes = bytearray(_LONG + _UP)
         self.left = 0  # of the limit of the last run
-        self._handed = Handed()
+        self._handed: "Handed | None" = None
 
     def _form(self, form: int) -> None:
         """Make a form: duration, end, lower octet of the port, octets up and down, each but the port's of one or two octets."""
@@ -99,7 +99,7 @@ class Straight:
         """Return what a run asks of the layout that the message at the buffer's start has; None where such a one isn't ordinary.
 
         It stands in the layout's `placed`, behind the buffer that it was made for, the octets there that are the layout's heads, and
-        what they must be: where fields are read in place.
+        what they must be.
         """
         layout = self._decoder.first(key, buffer, 0)
         if layout is None or not layout.accounted or not layout.stamped or layout.protocol not in self._protocols:
@@ -117,55 +117,45 @@ class Straight:
     def run(self, inbox: "Inbox", limit: int) -> int:
         """Receive at most `limit` datagrams and handle them, up to the first that isn't ordinary.
 
-        Returns the size of that one, which is in the inbox's `view` from `at` on, or what `more` returned instead of a size; 0 where the
-        limit was reached.
+        Returns the size of that one, which stands in `view`, or what `more` returned instead; 0 where the limit was reached.
         """
         self.left = limit
         if self._plain():
             self.left = limit - 1
-            if not inbox.sizes:
-                inbox.at = 0
-                return inbox.more(limit)
-            inbox.at += native.SLOT
-            return inbox.sizes.pop()
+            return inbox.more()
         self._unlink()
         return self._run(inbox)
 
     def one(self, buffer: "bytearray | bytes", length: int) -> int:
         """Handle the datagram at the start of a buffer; returns its length where it isn't ordinary, 0 where it was."""
-        self._handed.view, self._handed.size = buffer, length
-        return self.run(self._handed, 1)
+        handed = self._handed = self._handed or Handed()
+        return self.run(handed, 1) if handed.take(buffer, length) else length
 
     def _run(self, inbox: "Inbox") -> int:  # noqa: C901, PLR0912, PLR0915 (one function is the point)
         # What a connection has. MicroPython is quicker at the first sixteen names of a function.
         row = link = tick = begun = lasted = apart = at = nth = up = down = form = seen = half = place = 0
         page: "Any" = None
         # What holds for the whole run, by names of this function: they cost the least.
-        tuples, layouts, protocols, lasting = native.values is not None, self._decoder.layouts, self._protocols, self._timeouts.lasting
+        find = self._decoder.layouts.get
         forms, sizes, spots = self._forms, self._sizes, self._spots
-        heads, table, factors, mask = self._who.parts()
-        factor, factor_2, factor_3 = factors[0], factors[1], factors[2]
-        factor_4, find = factors[3], layouts.get
-        guess, halves = self._who.guesses()
+        table, guess, halves = self._who.parts()
         search = self._who.search
         (near_4, near_6), inside, changed = self._lan.near, self._lan.inside, self._timeouts.changed
         changed_high = changed >> 32
         counts, opened, counted = self._day.counts()
         rows, row_words = self._terminals.in_place()
-        family, few, two, width, link_at, second = HEADER, FEW, TWO, ROW, LINK, _SECOND
-        linked, linked_4, former, since_at, number_at, unit, ipv4, most = LINKED, LINKED_4, FORMER, SINCE, NUMBER, UNIT, _IPV4, GUESSES - 1
+        family, few, two, link_at, second = HEADER, FEW, TWO, LINK, _SECOND
+        linked, linked_4, former, since_at, number_at, unit, most = LINKED, LINKED_4, FORMER, SINCE, NUMBER, UNIT, GUESSES - 1
         which, terminals, room, octets_at, kib_at, full, assured = _PLACES, TERMINALS, _ROOM, OCTETS, KIB, MOST, ASSURED
         f_lasted, f_apart, f_up, f_down, f_long, final = _LASTED, _APART, _UP, _DOWN, _LONG, _LAST
         column_2, column_3, column_4 = COLUMN, 2 * COLUMN, 3 * COLUMN
         rest_of_high, ticks_of_high, tick_of_low, units, pack = _OVER, _TICKS, _TICK, UNITS, pack_into
         left, handled = self.left, 0
-        buffer, here, behind, more, slot = inbox.view, inbox.at, inbox.sizes, inbox.more, native.SLOT
-        pop = behind.pop
+        buffer, more = inbox.view, inbox.more
         # The segment that took the last record, and what it goes on with. Ticks count from its start; it has none as yet.
         entry: "Any" = None
         places: "Any" = None
-        word0 = word1 = word2 = word3 = protocol = remaining = start = stop = end = 0
-        first_word = second_word = hashed = packed = 0  # of the last IPv6 address; the part of its hash that most have in common
+        word3 = start = stop = end = packed = 0
         origin = ticks = before = day = high = low = 0
         message: "Any" = None
         address: "Any" = None
@@ -176,163 +166,96 @@ class Straight:
         try:
             while left:
                 left -= 1
-                if behind:
-                    here += slot
-                    size = pop()
-                else:
-                    here = 0
-                    size = more(left + 1)
+                size = more()
                 if size & 3:
                     return size
-                layout = find(size | buffer[here + family] >> 3 & 1)
+                layout = find(size | buffer[family] >> 3 & 1)
                 if layout is None:
                     return size
-                if tuples:
-                    if layout.heads_of(buffer, here) != layout.wanted:
-                        layout = self._decoder.first(size | buffer[here + family] >> 3 & 1, buffer, here)
-                        if layout is None:
-                            return size
-                    (
-                        word0, word1, word2, word3, near, protocol, source_port, destination_port, answers, translated_port,
-                        status, remaining, packets_up, bytes_up, packets_down, bytes_down, start, stop,
-                    ) = layout.values(buffer, here)  # fmt: skip
-                    is_ipv4 = layout.octets == ipv4
-                    known = protocols.get(protocol)
-                    if known is None or start <= changed or not stop or not layout.accounted:
+                held, there, wanted, parts = layout.placed
+                if held is not buffer or there != wanted:
+                    parts = self._fitting(size | buffer[family] >> 3 & 1, buffer)
+                    if parts is None:
                         return size
-                    code, least, service_of, service = known
-                else:
-                    held, there, wanted, parts = layout.placed
-                    if held is not buffer or there != wanted:
-                        parts = self._fitting(size | buffer[family] >> 3 & 1, buffer)
-                        if parts is None:
-                            return size
-                    (
-                        message, layout, is_ipv4, near, answers, state, status, timed, address,
-                        source_port, destination_port, translated_port, packets_up, bytes_up, packets_down, bytes_down, start, stop,
-                        code, least, service_of, service, seconds,
-                    ) = parts  # fmt: skip
+                (
+                    message, layout, is_ipv4, near, answers, state, status, timed, address,
+                    source_port, destination_port, translated_port, packets_up, bytes_up, packets_down, bytes_down, start, stop,
+                    code, least, service_of, service, seconds,
+                ) = parts  # fmt: skip
 
                 # Whose it is. Row 0 stands for "none".
-                if not tuples:
-                    if is_ipv4:
-                        if (near_4[buffer[near]] or near_4[buffer[answers]]) and inside(buffer, here, layout):
-                            return size
-                        word3 = address[1]
-                        row = guess[word3 & most]
-                        half = row << 1
-                        if halves[half + 6] != word3 or halves[half + 7] != address[0]:
-                            row = search(message)
-                        link = table[row + link_at]
-                        if not link & linked_4:
-                            link = self._met(row)
-                            if not link & linked_4:
-                                return size
-                    else:
-                        if (near_6[buffer[near]] or near_6[buffer[answers]]) and inside(buffer, here, layout):
-                            return size
-                        word3 = address[7]
-                        row = guess[word3 & most]
-                        half = row << 1
-                        if (
-                            halves[half + 6] != word3
-                            or halves[half + 7] != address[6]
-                            or halves[half + 4] != address[5]
-                            or halves[half + 5] != address[4]
-                            or halves[half + 2] != address[3]
-                            or halves[half + 3] != address[2]
-                            or halves[half] != address[1]
-                            or halves[half + 1] != address[0]
-                        ):
-                            row = search(message)
-                        link = table[row + link_at]
-                        if not link & linked:
-                            link = self._met(row)
-                            if not link:
-                                return size
-                    # At most three at once: MicroPython makes a tuple of more.
-                    source_port, destination_port, translated_port = source_port[0], destination_port[0], translated_port[0]
-                    packets_up, bytes_up, packets_down = packets_up[0], bytes_up[0], packets_down[0]
-                    bytes_down, begun, tick = bytes_down[0], start[0], stop[0]
-                elif is_ipv4:
-                    if (near_4[near] or near_4[answers]) and inside(buffer, here, layout):
+                if is_ipv4:
+                    if (near_4[buffer[near]] or near_4[buffer[answers]]) and inside(buffer, layout):
                         return size
-                    row = heads[(word3 >> 16) * factor + (word3 & 0xFFFF) * factor_2 >> 16 & mask] * width
-                    while table[row + 3] != word3:
-                        row = table[row + NEXT] * width
-                        if not row:
-                            return size
+                    word3 = address[1]
+                    row = guess[word3 & most]
+                    half = row << 1
+                    if halves[half + 6] != word3 or halves[half + 7] != address[0]:
+                        row = search(message)
                     link = table[row + link_at]
                     if not link & linked_4:
                         link = self._met(row)
                         if not link & linked_4:
                             return size
                 else:
-                    if (near_6[near] or near_6[answers]) and inside(buffer, here, layout):
+                    if (near_6[buffer[near]] or near_6[buffer[answers]]) and inside(buffer, layout):
                         return size
-                    if word1 != second_word or word0 != first_word:
-                        first_word, second_word, hashed = word0, word1, self._who.prefix(word0, word1)
-                    row = (word2 >> 16) * factor_3 + (word2 & 0xFFFF) * factor_4 + (word3 >> 16) * factor + (word3 & 0xFFFF) * factor_2
-                    row = heads[hashed + row >> 16 & mask] * width
-                    while table[row + 3] != word3 or table[row + 2] != word2 or table[row + 1] != word1 or table[row] != word0:
-                        row = table[row + NEXT] * width
-                        if not row:
-                            return size
+                    word3 = address[7]
+                    row = guess[word3 & most]
+                    half = row << 1
+                    if (
+                        halves[half + 6] != word3
+                        or halves[half + 7] != address[6]
+                        or halves[half + 4] != address[5]
+                        or halves[half + 5] != address[4]
+                        or halves[half + 2] != address[3]
+                        or halves[half + 3] != address[2]
+                        or halves[half] != address[1]
+                        or halves[half + 1] != address[0]
+                    ):
+                        row = search(message)
                     link = table[row + link_at]
                     if not link & linked:
                         link = self._met(row)
                         if not link:
                             return size
+                # At most three at once: MicroPython makes a tuple of more.
+                source_port, destination_port, translated_port = source_port[0], destination_port[0], translated_port[0]
+                packets_up, bytes_up, packets_down = packets_up[0], bytes_up[0], packets_down[0]
+                bytes_down, begun, tick = bytes_down[0], start[0], stop[0]
                 service = service_of(destination_port, service)
 
                 # When it ended.
-                if tuples:
-                    if link & former and start < (table[row + since_at] << 32 | table[row + since_at + 1]):
+                # So far the upper halves of two times, which nearly always tell.
+                if begun <= changed_high and message.start <= changed:
+                    return size
+                if not tick and not message.stop:
+                    return size
+                if link & former and begun <= table[row + since_at]:  # noqa: SIM102 (the numbers below are large)
+                    if message.start < (table[row + since_at] << 32 | table[row + since_at + 1]):
                         return size
-                    seconds = lasting[protocol]
-                    if protocol == TCP:
-                        state = buffer[here + layout.state]
-                        if state >= len(seconds):
-                            return size
-                        lasted = seconds[state] - remaining
-                    else:
-                        lasted = seconds[1 if status & assured else 0] - remaining
-                    end = stop - lasted * second if lasted > 0 else stop
-                    if end < start:  # noqa: PLR1730 (a call costs more)
-                        end = start
-                    tick, begun = end // unit - origin, start // unit - origin
+                if not code:  # TCP
+                    state = buffer[state]
+                    if state >= len(seconds):
+                        return size
+                    lasted = seconds[state]
                 else:
-                    # So far the upper halves of two times, which nearly always tell.
-                    if begun <= changed_high and message.start <= changed:
-                        return size
-                    if not tick and not message.stop:
-                        return size
-                    if link & former and begun <= table[row + since_at]:  # noqa: SIM102 (the numbers below are large)
-                        if message.start < (table[row + since_at] << 32 | table[row + since_at + 1]):
-                            return size
-                    if not code:  # TCP
-                        state = buffer[state]
-                        if state >= len(seconds):
-                            return size
-                        lasted = seconds[state]
-                    else:
-                        lasted = seconds[1 if buffer[status] & assured else 0]
-                    if timed:
-                        lasted -= message.remaining
-                    begun -= high
-                    begun = begun * ticks_of_high + (begun * rest_of_high + message.start_low - low) // tick_of_low
-                    tick -= high
-                    tick = tick * ticks_of_high + (tick * rest_of_high + message.stop_low - low) // tick_of_low
-                    if lasted > 0:
-                        tick -= lasted * units
-                    if tick < begun:  # noqa: PLR1730 (a call costs more)
-                        tick = begun
+                    lasted = seconds[1 if buffer[status] & assured else 0]
+                if timed:
+                    lasted -= message.remaining
+                begun -= high
+                begun = begun * ticks_of_high + (begun * rest_of_high + message.start_low - low) // tick_of_low
+                tick -= high
+                tick = tick * ticks_of_high + (tick * rest_of_high + message.stop_low - low) // tick_of_low
+                if lasted > 0:
+                    tick -= lasted * units
+                if tick < begun:  # noqa: PLR1730 (a call costs more)
+                    tick = begun
 
                 # Where it is kept.
                 if not 0 <= tick < ticks:
-                    if not tuples:
-                        start, stop = message.start, message.stop
-                        end = max(stop - max(lasted, 0) * second, start)
+                    start, stop = message.start, message.stop
+                    end = max(stop - max(lasted, 0) * second, start)
                     if entry is not None:
                         entry.go_on(at - _REST_AT, before, handled - packed)
                     entry, packed = self._ring.taking(end), handled
@@ -412,15 +335,12 @@ class Straight:
                         head |= 1
                         places[place] = key
                         pack_into("<BIH", page, at, 4 if is_ipv4 else 16, table[row + MAC_WORD], table[row + MAC_WORD + 1] & 0xFFFF)
-                        if not tuples:
-                            word3 = message.word3
                         if is_ipv4:
-                            pack_into(">I", page, at + 7, word3)
+                            pack_into(">I", page, at + 7, message.word3)
+                            at += 11
                         else:
-                            if not tuples:
-                                word0, word1, word2 = message.word0, message.word1, message.word2
-                            pack_into(">IIII", page, at + 7, word0, word1, word2, word3)
-                        at += 11 if is_ipv4 else 23
+                            pack_into(">IIII", page, at + 7, message.word0, message.word1, message.word2, message.word3)
+                            at += 23
                     if translated_port != source_port:
                         head |= 2
                         pack_into(">H", page, at, translated_port)
@@ -459,7 +379,6 @@ class Straight:
                 nth += 1
                 handled += 1
         finally:
-            inbox.at = here
             if entry is not None:
                 entry.go_on(at - _REST_AT, before, handled - packed)
             self._values["connections"] += handled
@@ -471,16 +390,24 @@ class Straight:
 
 
 class Handed:
-    """An inbox with one datagram, which is in a buffer already."""
+    """An inbox for one datagram that somebody else received."""
 
     def __init__(self) -> None:
-        self.view: "Any" = b""
-        self.sizes: "list[int]" = []
-        self.at = self.size = 0
+        self._region = memory.scratch(sockets.ROOM)
+        self.view = self._region.view
+        self._size = 0
 
-    def more(self, _limit: int) -> int:
+    def take(self, buffer: "bytearray | bytes", length: int) -> bool:
+        """Copy the datagram at the start of a buffer; False where it is too long."""
+        if length > sockets.ROOM:
+            return False
+        self.view[:length] = buffer[:length]
+        self._size = length
+        return True
+
+    def more(self) -> int:
         """Return its size."""
-        return self.size
+        return self._size
 
 
 TYPE_CHECKING = False
@@ -498,17 +425,11 @@ if TYPE_CHECKING:
     Rooms = tuple[Who, Lan, Timeouts, AgentDay, Terminals, Ring]
 
     class Inbox(Protocol):
-        """Where datagrams arrive; the last one taken begins in `view` at `at`.
-
-        `more(limit)` receives the next one to the start of `view` and returns its size, or -errno. Others may have come with it, `limit`
-        in all: they begin native.SLOT octets apart, and `sizes` has their sizes, the last one's first.
-        """
+        """Where datagrams arrive, one at a time, each at the start of `view`."""
 
         view: Any
-        sizes: list[int]
-        at: int
 
         @property
-        def more(self) -> Callable[[int], int]:
-            """What receives."""
+        def more(self) -> Callable[[], int]:
+            """Receive the next one: its size, or -errno."""
             ...

@@ -91,12 +91,8 @@ class Who:
 
     def _more(self, a: int, b: int, c: int) -> int:
         f = self._factors
-        return (c >> 16) * f[2] + (c & 0xFFFF) * f[3] + self.prefix(a, b)
-
-    def prefix(self, a: int, b: int) -> int:
-        """Return the part of an IPv6 address's hash that its first two words have."""
-        f = self._factors
-        return (b >> 16) * f[4] + (b & 0xFFFF) * f[5] + (a >> 16) * f[6] + (a & 0xFFFF) * f[7]
+        low = (c >> 16) * f[2] + (c & 0xFFFF) * f[3] + (b >> 16) * f[4] + (b & 0xFFFF) * f[5]
+        return low + (a >> 16) * f[6] + (a & 0xFFFF) * f[7]
 
     def find(self, connection: "Source") -> "Terminal | None":
         """Return who held a connection's source address when it started; None where nobody is known to have had it.
@@ -264,13 +260,9 @@ class Who:
         for row in range(1, self._used + 1):
             self._words[row * ROW + LINK] = 0
 
-    def parts(self) -> "tuple[Any, Any, tuple[int, ...], int]":
-        """Return heads of the buckets, words of the rows, factors and mask of the hash, for who reads them in place."""
-        return self._heads, self._words, self._factors, self._mask
-
-    def guesses(self) -> "tuple[Any, Any]":
-        """Return the guesses (`search`), and halves of the rows' words, the lower one first, for who reads them in place."""
-        return self._guess, self._halves
+    def parts(self) -> "tuple[Any, Any, Any]":
+        """Return words of the rows, guesses (`search`), and halves of the words, the lower one first, for who reads them in place."""
+        return self._words, self._guess, self._halves
 
     def shift(self, step: int) -> None:
         """Take note that the wall clock was stepped by so many ns: what was learned before is restated."""

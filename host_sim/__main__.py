@@ -18,6 +18,7 @@ from rich.console import Console
 from host_sim import scenario as scenarios
 from host_sim.commands import Program, output
 from host_sim.interpreters import NoInterpreterError
+from host_sim.patches import PatchError
 from host_sim.replay import ReplayError, replay
 from host_sim.replay import show as show_replay
 
@@ -184,7 +185,7 @@ def mutants(
             for verdict in breakages.trial(chosen, interpreter, os.cpu_count() or 1):
                 found.append(verdict)
                 status.update(f"{len(found)} of {len(chosen)} judged")
-    except (breakages.MutantError, NoInterpreterError) as failure:
+    except (PatchError, NoInterpreterError) as failure:
         _program.refuse(str(failure))
     except KeyboardInterrupt:
         _program.refuse("interrupted; everything it made is removed", 130)

@@ -1,14 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Agents broken on purpose, a row and a patch each, and the court that must find each out (`oubli-sim mutants`).
 
-A check that has never failed proves nothing. A patch is words of one file of `agent/` and what stands there instead, put into a
-copy of the agent; the copy then lives in a small scenario, its court, to the end. `check` is the auditor's check that must find
-it; a row says `only` where no other does, and each check has such a row. A patch whose words aren't in the agent any more is an error,
-not a mutant that was caught.
+A check that has never failed proves nothing. A copy of the agent with a patch in it (host_sim.patches) lives in a small scenario, its
+court, to the end. `check` is the auditor's check that must find it; a row says `only` where no other does, and each check has such a row. A
+patch that doesn't fit the agent any more is an error, not a mutant that was caught.
 """
 
 import json
-import shutil
 import subprocess
 import tempfile
 import threading
@@ -20,7 +18,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from host_sim import scenario as scenarios
-from host_sim.interpreters import ROOT, command, environment
+from host_sim.interpreters import command, environment
+from host_sim.patches import Patch, patched
 from host_sim.simulation import Simulation, SimulationError
 
 SEED = 3
@@ -186,117 +185,100 @@ withdraw = 0.5
 
 
 class Mutant(NamedTuple):
-    """One broken agent. `old` stands exactly once in `file` (below agent/) and `new` takes its place."""
+    """One broken agent."""
 
     name: str
     breaks: str
     court: str
     check: str
     only: bool
-    file: str
-    old: str
-    new: str
+    patch: Patch
 
 
 MUTANTS = (
-    Mutant("key-kept-a-segment-too-long", "a segment lives an hour longer than its records may (EXP-1)", "noon", "expired", True,
-        "vault/ring.py", "slot.lifetime = page, window, 0, self.lifetime", "slot.lifetime = page, window, 0, self.lifetime + 3600"),
-    Mutant("key-not-overwritten", "the slot is freed, its key stays in the ring (EXP-2)", "noon", "expired", True,
-        "vault/keys.py", "self._sodium.zero(slot.address, SLOT)", "self._sodium.zero(slot.address, 32)"),
-    Mutant("deadline-from-arrival", "a record goes to the window in which it was told (EXP-1)", "noon", "expired", False,
-        "vault/ring.py", "window, now = end // _SECOND, self._wall // _SECOND", "window = now = self._wall // _SECOND"),
-    Mutant("ceiling-forgotten", "a lifetime above the ceiling isn't refused (L34-II-2)", "noon", "refused", True,
-        "law.py", "if seconds > row.ceiling:", "if False:"),
-    Mutant("mac-in-health", "the health message has a hash of a terminal in it (ANON-4)", "noon", "shape", True,
-        "recorder.py", '"clock": self.clock.state,\n            "day"',
-        '"clock": self.clock.state + "%02x" % self._who.mac(1)[5],\n            "day"'),
-    Mutant("drawn-again", "a slot's noise is drawn anew an hour later (ANON-5)", "noon", "cells", False,
-        "summary/day.py", "            self._turned = second // 3600\n",
-        "            self._turned = second // 3600\n            if terminals.day:\n"
-        "                self._publish(METRICS[0], passed // 3600 - 2)\n"),
-    Mutant("slot-forgotten", "one slot of the day is never drawn (ANON-4)", "noon", "cells", True,
-        "summary/day.py", "if not self._terminals.drawn(metric.place + slot):",
-        "if slot != 10 and not self._terminals.drawn(metric.place + slot):"),
-    Mutant("counted-before-clip", "a terminal counts in every slot that it used, not in two (ANON-2)", "crowd", "sums", False,
-        "summary/terminals.py", "metric.cells_of(row, slot)[: metric.l1]", "metric.cells_of(row, slot)"),
-    Mutant("error-understated", "the half-width that is published is too small (ANON-3)", "noon", "sums", True,
-        "summary/metrics.py", "return -(-3 * b[0] // b[1])", "return -(-2 * b[0] // b[1])"),
-    Mutant("no-noise", "the truth is published (ANON-2)", "noon", "spread", True,
-        "summary/noise.py", "magnitude = (u + t * v) // s", "magnitude = 0"),
-    Mutant("folder-not-synced", "a renamed file's folder isn't synced (EXP-6)", CUTS, "cuts", True,
-        "runtime/files.py", "    if durable:\n        sync_folder(folder)\n", ""),
-    Mutant("destination-port-kept", "where it went stands in the place of the public port (L34-VI-1)", "noon", "records", True,
-        "capture/connections.py",
-        'if number in (_DESTINATION_PORT, _ICMP_ID, _ICMPV6_ID):\n                    layout.places["translated_port"]',
-        'if number in (_SOURCE_PORT, _ICMP_ID, _ICMPV6_ID):\n                    layout.places["translated_port"]'),
-    Mutant("timeout-is-life", "the moment an entry timed out is taken for the end (EXP-1)", "noon", "records", False,
-        "capture/timeouts.py", "seconds[state] = self._current[name]", "seconds[state] = 0"),
-    Mutant("dropped-uncounted", "what the kernel dropped is counted nowhere", "burst", "losses", True,
-        "recorder.py", 'self.counters.values["lost: overrun"] += dropped', 'self.counters.values["overruns"] += dropped'),
-    Mutant("connection-uncounted", "one in fifty is kept and not counted", "noon", "counted", True,
-        "straight.py", 'self._values["connections"] += handled', 'self._values["connections"] += handled and at % 50 > 0'),
-    Mutant("reboot-for-free", "a boot goes on with the day and spends nothing (ANON-5)", "reboots", "ledger", False,
-        "summary/ledger.py", 'values["spent"] += epsilon', 'values["spent"] += 0'),
-    Mutant("tokens-too-often", "a token every five hours (ANON-6)", "two days", "ledger", True,
-        "summary/ledger.py", "HOURS_A_TOKEN = 6", "HOURS_A_TOKEN = 5"),
-    Mutant("trust-at-once", "one confirmation of the time is enough (EXP-5)", "noon", "ledger", False,
-        "clock.py", "            self._first = [wall, monotonic]\n        elif monotonic",
-        "            self.trusted, self._confirmed = True, wall - monotonic\n        elif monotonic"),
-    Mutant("trust-survives-a-step", "a step of more than a day is believed (EXP-5)", "steps", "cells", False,
-        "clock.py", "strayed = self.trusted and not -DAY <= offset - self._confirmed <= DAY", "strayed = False"),
-    Mutant("spool-without-bound", "the spool is never trimmed", "outage", "bounded", True,
-        "forward/spool.py", "if total <= self._octets and due(name) + self._seconds >= now:", "if total:"),
-    Mutant("address-in-log", "the log says whom the recorder learned of (L34-II-5)", "noon", "private", True,
-        "capture/lan.py", "self._who.learn(address, mac, self._wall())\n",
-        "import sys\n\n            print(mac, file=sys.stderr)\n            self._who.learn(address, mac, self._wall())\n"),
-    Mutant("message-edited", "the forwarder shortens what it sends (ANON-4)", "noon", "delivered", False,
-        "forwarder.py", "client.publish(topics.summary(self._gateway, metric(name)), text)",
-        "client.publish(topics.summary(self._gateway, metric(name)), text.rstrip())"),
-    Mutant("removed-before-sent", "a message of the eleventh slot is removed and not sent", "noon", "delivered", True,
-        "forwarder.py", "            if text:\n",
-        '            if text and name.endswith("-10"):\n                files.remove(path)\n            elif text:\n'),
-    Mutant("slow-is-sent-again", "an acknowledgement that takes half a second is taken for none", "far", "delivered", True,
-        "forwarder.py", "                client.publish(topics.summary(self._gateway, metric(name)), text)\n",
-        "                client.publish(topics.summary(self._gateway, metric(name)), text)\n"
-        "                if self._source.monotonic() - monotonic > 500000000:\n"
-        "                    client.publish(topics.summary(self._gateway, metric(name)), text)\n"),
-    Mutant("network-socket", "the recorder holds a network socket (L34-VI-2)", "noon", "apart", True,
-        "recorder.py", "        self._log = log\n",
-        "        import socket\n\n        self.held = socket.socket(socket.AF_INET, socket.SOCK_STREAM)\n        self._log = log\n"),
-    Mutant("line-without-its-former", "a line of the audit log doesn't cover the one before (L34-VI-3)", "noon", "acts", True,
-        "control/chain.py", "sodium.digest((head + text).encode())", "sodium.digest(text.encode())"),
-    Mutant("withdrawal-not-noted", "that somebody withdrew is left out of the audit log (L34-VI-3)", "guests", "acts", True,
-        "consented.py", 'self._note("consent", "withdrawn", by)', "pass"),
-    Mutant("port-of-the-terminal", "`attribution` writes the port before translation (L34-III-2)", "guests", "attribution", True,
-        "attribution.py", "Record(connection.protocol, public, port, port,",
-        "Record(connection.protocol, public, connection.source_port, connection.source_port,"),
-    Mutant("attributes-what-stays", "`attribution` records what never left the venue (L34-III-2)", "guests", "attribution", True,
-        "deferral.py", "if public == source and len(source) == 4 and is_private(source):", "if False:"),
-    Mutant("more-than-its-fields", "`attribution` writes an octet more than its fields (L34-III-3)", "guests", "attribution", True,
-        "vault/attribution.py", "    return out\n\n\ndef unpack", '    return out + b"\\0"\n\n\ndef unpack'),
-    Mutant("custodian-never-syncs", "what a custodian's store writes isn't synced (EXP-6)", "cuts", "attribution", True,
-        "vault/medium.py", "        files.sync(descriptor)\n", ""),
-    Mutant("user-and-mac", "`billing` joins user and MAC (L34-IV-2)", "guests", "billing", True,
-        "billing.py", 'Record(user[:size], b"" if size else mac,', 'Record(user[:size] + b" %d" % mac[5] if size else b"", mac,'),
-    Mutant("billed-twice", "a session is written twice (L34-IV-2)", "guests", "billing", True,
-        "billing.py", "        return self._append(last, pack(record))",
-        "        self._append(last, pack(record))\n        return self._append(last, pack(record))"),
-    Mutant("key-stays-on-the-device", "the key of a custodian's segment isn't overwritten (EXP-3)", "guests", "custody", True,
-        "vault/press.py", "stream, slot.key)\n        self._sodium.zero(slot.key, 32)", "stream, slot.key)"),
-    Mutant("readable-after-withdrawal", "a withdrawal leaves the keys of what was kept (L34-V-4)", "guests", "consents", True,
-        "vault/consent_ring.py", "        self._keys.destroy(slot)\n        return records", "        return records"),
-    Mutant("follows-who-suspended", "a suspended consent still allows (L34-V-4)", "guests", "consents", False,
-        "control/consents.py", "if state == ACTIVE and purposes & bit and now < end:",
-        "if state in (ACTIVE, SUSPENDED) and purposes & bit and now < end:"),
-    Mutant("back-fill", "what began before a consent is kept too (L34-V-4)", "guests", "consents", True,
-        "consented.py", "connection.start <= max(room.since(place) + 1, self._stepped) * _SECOND", "False"),
-    Mutant("stay-from-before", "a stay begins before the terminal came (L34-V-1)", "guests", "stays", True,
-        "capture/stations.py", "1, self._mac, len(name), name, now)", "1, self._mac, len(name), name, now - 600)"),
+    Mutant("key-kept-a-segment-too-long", "a segment lives an hour longer than its records may (EXP-1)", "noon", "expired", True, Patch(
+        "vault/ring.py", "Ring._begin", "slot.page, slot.window, slot.records, slot.lifetime = A, B, C, D",
+        "slot.page, slot.window, slot.records, slot.lifetime = A, B, C, D + 3600")),
+    Mutant("key-not-overwritten", "the slot is freed, its key stays in the ring (EXP-2)", "noon", "expired", True, Patch(
+        "vault/keys.py", "KeyRing.destroy", "self._sodium.zero(A, B)", "self._sodium.zero(A, 32)")),
+    Mutant("deadline-from-arrival", "a record goes to the window in which it was told (EXP-1)", "noon", "expired", False, Patch(
+        "vault/ring.py", "Ring._append", "window, now = A, B", "window = now = B")),
+    Mutant("ceiling-forgotten", "a lifetime above the ceiling isn't refused (L34-II-2)", "noon", "refused", True, Patch(
+        "law.py", "refuse_lifetime", "A > row.ceiling", "False")),
+    Mutant("mac-in-health", "the health message has a hash of a terminal in it (ANON-4)", "noon", "shape", True, Patch(
+        "recorder.py", "Recorder._health", "self.clock.state", 'self.clock.state + "%02x" % self._who.mac(1)[5]')),
+    Mutant("drawn-again", "a slot's noise is drawn anew an hour later (ANON-5)", "noon", "cells", False, Patch(
+        "summary/day.py", "AgentDay.tick", "self._turned = A",
+        "self._turned = A\nif terminals.day:\n    self._publish(METRICS[0], passed // 3600 - 2)")),
+    Mutant("slot-forgotten", "one slot of the day is never drawn (ANON-4)", "noon", "cells", True, Patch(
+        "summary/day.py", "AgentDay._draw", "not self._terminals.drawn(A)", "slot != 10 and not self._terminals.drawn(A)")),
+    Mutant("counted-before-clip", "a terminal counts in every slot that it used, not in two (ANON-2)", "crowd", "sums", False, Patch(
+        "summary/terminals.py", "Terminals.count", "A[:metric.l1]", "A")),
+    Mutant("error-understated", "the half-width that is published is too small (ANON-3)", "noon", "sums", True, Patch(
+        "summary/metrics.py", "half_width", "-3", "-2")),
+    Mutant("no-noise", "the truth is published (ANON-2)", "noon", "spread", True, Patch(
+        "summary/noise.py", "Sampler.laplace", "magnitude = A", "magnitude = 0")),
+    Mutant("folder-not-synced", "a renamed file's folder isn't synced (EXP-6)", CUTS, "cuts", True, Patch(
+        "runtime/files.py", "write_atomic", "sync_folder(A)", "None")),
+    Mutant("destination-port-kept", "where it went stands in the place of the public port (L34-VI-1)", "noon", "records", True, Patch(
+        "capture/connections.py", "_reply", "(_DESTINATION_PORT, A, B)", "(_SOURCE_PORT, A, B)")),
+    Mutant("timeout-is-life", "the moment an entry timed out is taken for the end (EXP-1)", "noon", "records", False, Patch(
+        "capture/timeouts.py", "Timeouts._present", "seconds[state] = A", "seconds[state] = 0")),
+    Mutant("dropped-uncounted", "what the kernel dropped is counted nowhere", "burst", "losses", True, Patch(
+        "recorder.py", "Recorder._streams", 'self.counters.values["lost: overrun"] += A', 'self.counters.values["overruns"] += A')),
+    Mutant("connection-uncounted", "one in fifty is kept and not counted", "noon", "counted", True, Patch(
+        "straight.py", "Straight._run", 'self._values["connections"] += A', 'self._values["connections"] += A and at % 50 > 0')),
+    Mutant("reboot-for-free", "a boot goes on with the day and spends nothing (ANON-5)", "reboots", "ledger", False, Patch(
+        "summary/ledger.py", "Ledger.start", 'values["spent"] += A', 'values["spent"] += 0')),
+    Mutant("tokens-too-often", "a token every five hours (ANON-6)", "two days", "ledger", True, Patch(
+        "summary/ledger.py", "", "HOURS_A_TOKEN = A", "HOURS_A_TOKEN = A - 1")),
+    Mutant("trust-at-once", "one confirmation of the time is enough (EXP-5)", "noon", "ledger", False, Patch(
+        "clock.py", "Clock.confirm", "self._first = A", "self.trusted, self._confirmed = True, wall - monotonic")),
+    Mutant("trust-survives-a-step", "a step of more than a day is believed (EXP-5)", "steps", "cells", False, Patch(
+        "clock.py", "Clock.tick", "strayed = A", "strayed = False")),
+    Mutant("spool-without-bound", "the spool is never trimmed", "outage", "bounded", True, Patch(
+        "forward/spool.py", "Spool.trim", "total <= self._octets and A", "total")),
+    Mutant("address-in-log", "the log says whom the recorder learned of (L34-II-5)", "noon", "private", True, Patch(
+        "capture/lan.py", "Lan.neighbour", "self._who.learn(address, mac, A)",
+        "[__import__('sys').stderr.write(repr(mac)), self._who.learn(address, mac, A)]")),
+    Mutant("message-edited", "the forwarder shortens what it sends (ANON-4)", "noon", "delivered", False, Patch(
+        "forwarder.py", "Forwarder._publish", "client.publish(A, text)", "client.publish(A, text.rstrip())")),
+    Mutant("removed-before-sent", "a message of the eleventh slot is removed and not sent", "noon", "delivered", True, Patch(
+        "forwarder.py", "Forwarder._publish", "client.publish(A, text)", 'name.endswith("-10") or client.publish(A, text)')),
+    Mutant("slow-is-sent-again", "an acknowledgement that takes half a second is taken for none", "far", "delivered", True, Patch(
+        "forwarder.py", "Forwarder._publish", "client.publish(A, text)",
+        "[client.publish(A, text), self._source.monotonic() - monotonic > 500000000 and client.publish(A, text)]")),
+    Mutant("network-socket", "the recorder holds a network socket (L34-VI-2)", "noon", "apart", True, Patch(
+        "recorder.py", "Recorder.__init__", "self._log = log",
+        "import socket\nself._log, self.held = log, socket.socket(socket.AF_INET, socket.SOCK_STREAM)")),
+    Mutant("line-without-its-former", "a line of the audit log doesn't cover the one before (L34-VI-3)", "noon", "acts", True, Patch(
+        "control/chain.py", "seal", "head + text", "text")),
+    Mutant("withdrawal-not-noted", "that somebody withdrew is left out of the audit log (L34-VI-3)", "guests", "acts", True, Patch(
+        "consented.py", "Consented.withdraw", 'self._note("consent", "withdrawn", by)', "None")),
+    Mutant("port-of-the-terminal", "`attribution` writes the port before translation (L34-III-2)", "guests", "attribution", True, Patch(
+        "attribution.py", "Attribution.connection", "port, user = A, B", "port, user = connection.source_port, B")),
+    Mutant("attributes-what-stays", "`attribution` records what never left the venue (L34-III-2)", "guests", "attribution", True, Patch(
+        "deferral.py", "Deferral._attribute", "public == source and A and is_private(source)", "False")),
+    Mutant("more-than-its-fields", "`attribution` writes an octet more than its fields (L34-III-3)", "guests", "attribution", True, Patch(
+        "vault/attribution.py", "pack", "return out", 'return out + b"\\0"')),
+    Mutant("custodian-never-syncs", "what a custodian's store writes isn't synced (EXP-6)", "cuts", "attribution", True, Patch(
+        "vault/medium.py", "Medium.sync", "files.sync(A)", "None")),
+    Mutant("user-and-mac", "`billing` joins user and MAC (L34-IV-2)", "guests", "billing", True, Patch(
+        "billing.py", "Billing._end", "user[:size]", 'user[:size] + (b" %d" % mac[5] if size else b"")')),
+    Mutant("billed-twice", "a session is written twice (L34-IV-2)", "guests", "billing", True, Patch(
+        "billing.py", "Billing._end", "return self._append(A, B)", "return (self._append(A, B), self._append(A, B))[1]")),
+    Mutant("key-stays-on-the-device", "the key of a custodian's segment isn't overwritten (EXP-3)", "guests", "custody", True, Patch(
+        "vault/press.py", "Press._open", "self._sodium.zero(slot.key, A)", "None")),
+    Mutant("readable-after-withdrawal", "a withdrawal leaves the keys of what was kept (L34-V-4)", "guests", "consents", True, Patch(
+        "vault/consent_ring.py", "ConsentRing.destroy", "self._keys.destroy(A)", "None")),
+    Mutant("follows-who-suspended", "a suspended consent still allows (L34-V-4)", "guests", "consents", False, Patch(
+        "control/consents.py", "Consents.active", "state == ACTIVE", "state in (ACTIVE, SUSPENDED)")),
+    Mutant("back-fill", "what began before a consent is kept too (L34-V-4)", "guests", "consents", True, Patch(
+        "consented.py", "Consented.connection", "connection.start <= A", "False")),
+    Mutant("stay-from-before", "a stay begins before the terminal came (L34-V-1)", "guests", "stays", True, Patch(
+        "capture/stations.py", "Stations._moved", "struct.pack_into(A, B, C, 1, D, E, F, now)",
+        "struct.pack_into(A, B, C, 1, D, E, F, now - 600)")),
 )  # fmt: skip
-
-
-class MutantError(Exception):
-    """A patch that doesn't fit the agent any more; the text is one line."""
 
 
 @dataclass(frozen=True)
@@ -313,17 +295,6 @@ class Verdict:
     def caught(self) -> bool:
         """Whether the check that must find it did, and no other where it says so."""
         return self.mutant.check in self.caught_by and (not self.mutant.only or self.caught_by == (self.mutant.check,))
-
-
-def patch(mutant: Mutant, folder: Path) -> None:
-    """Make a copy of the agent and its stage below `folder`, with the mutant's words in it."""
-    for package in ("agent", "host_sim"):
-        shutil.copytree(ROOT / package, folder / package, ignore=shutil.ignore_patterns("__pycache__", "*.toml"))
-    path = folder / "agent" / mutant.file
-    text = path.read_text()
-    if text.count(mutant.old) != 1:
-        raise MutantError(f"{mutant.name}: its words stand {text.count(mutant.old)} times in agent/{mutant.file}; accepted: once")
-    path.write_text(text.replace(mutant.old, mutant.new))
 
 
 def court(name: str, folder: Path) -> scenarios.Scenario:
@@ -346,7 +317,7 @@ def judge(
     with tempfile.TemporaryDirectory(prefix="oubli-sim-mutant-") as temporary:
         folder = Path(temporary)
         if mutant:
-            patch(mutant, folder)
+            patched(mutant.patch, folder)
         if mutant and mutant.court == CUTS:
             return Verdict(mutant, *_cut(folder, interpreter), time.monotonic() - began)
         scene = court(mutant.court if mutant else court_name, folder)

@@ -62,12 +62,11 @@ def _keep_destination(root: str) -> None:
     from agent.straight import Handed
 
     def make(more: "Any") -> "Any":
-        def keep(self: "Any", limit: int) -> int:
-            size: int = more(self, limit)
+        def keep(self: "Any") -> int:
+            size: int = more(self)
             if size > 0:
                 with open(root + "/var/run/oubli/live/notes", "ab") as file:
-                    for number, octets in enumerate([size] + list(reversed(self.sizes))):
-                        file.write(bytes(self.view[number * native.SLOT : number * native.SLOT + octets]))
+                    file.write(bytes(self.view[:size]))
             return size
 
         return keep
@@ -184,13 +183,13 @@ def _slow(_root: str) -> None:
     debt, begun = [0], [0]
 
     def make(more: "Any") -> "Any":
-        def slowly(self: "Any", limit: int) -> int:
+        def slowly(self: "Any") -> int:
             # From what was received to the question for more.
             debt[0] += 9 * (native.clock(_PROCESSOR) - begun[0]) if begun[0] else 0
             if debt[0] > _NAP:
                 time.sleep(debt[0] / 1000000000)
                 debt[0] = 0
-            size: int = more(self, limit)
+            size: int = more(self)
             begun[0] = native.clock(_PROCESSOR) if size > 0 else 0
             return size
 

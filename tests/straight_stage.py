@@ -10,12 +10,9 @@ import json
 import sys
 
 from agent.runtime import memory
-from agent.runtime.libc import native
 from agent.runtime.sodium import Sodium
-from agent.straight import Handed
 from tools.bench.way_stage import started
 
-AT_ONCE = 5  # datagrams that come with one call, where several do
 RUN = 64  # datagrams of a run, as the daemon reads them
 
 
@@ -40,17 +37,15 @@ def main(path: str, folder: str, straight: bool) -> "dict[str, Any]":
     ring = recorder._ring
     seen = []
 
-    class Inbox(Handed):
-        def more(self, limit: int) -> int:
-            # Many at once where that is how they arrive.
-            for place in range(min(limit, AT_ONCE) if native.SLOT else 1):
-                data = waiting.pop(0)
-                self.view[place * native.SLOT : place * native.SLOT + len(data)] = data
-                self.sizes.insert(0, len(data))
-            return self.sizes.pop()
+    class Inbox:
+        view = memory.scratch(1024).view
+
+        def more(self) -> int:
+            data = waiting.pop(0)
+            self.view[: len(data)] = data
+            return len(data)
 
     inbox = Inbox()
-    inbox.view = memory.scratch(AT_ONCE * 1024).view
 
     def look() -> None:
         # Pages that wait to be sealed, and the day's table: digests, for a day's worth of both doesn't fit a small heap.
@@ -62,11 +57,11 @@ def main(path: str, folder: str, straight: bool) -> "dict[str, Any]":
 
     def play() -> int:
         count = 0
-        while waiting or inbox.sizes:
-            size = recorder.straight.run(inbox, min(len(waiting) + len(inbox.sizes), RUN)) if straight else inbox.more(1)
+        while waiting:
+            size = recorder.straight.run(inbox, min(len(waiting), RUN)) if straight else inbox.more()
             if size:
                 count += 1
-                recorder.event(inbox.view[inbox.at : inbox.at + native.SLOT] if inbox.at else inbox.view, size)
+                recorder.event(inbox.view, size)
         return count
 
     with open(path, "rb") as tape:

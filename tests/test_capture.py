@@ -734,7 +734,6 @@ HEAP = """
 import gc, sys
 from agent import config
 from agent.recorder import Recorder
-from agent.straight import Handed
 from agent.runtime import memory
 from agent.runtime.clocks import DeviceTime
 from agent.runtime.libc import address_of
@@ -762,15 +761,16 @@ while True:
 
 at = [0]
 
-class Tape(Handed):
-    def more(self, limit):
+class Tape:
+    view = inbox.view
+
+    def more(self):
         data = known[at[0] % len(known)]
         at[0] += 1
         memory.copy(inbox.address, address_of(data), len(data))
         return len(data)
 
 tape = Tape()
-tape.view = inbox.view
 
 def play(count):
     # As the daemon reads: a run of datagrams at a time.

@@ -4,14 +4,17 @@
 The auditor's checks proved able to fail: each has a mutant that only it catches.
 """
 
+import ast
 from pathlib import Path
 
 import pytest
 
 from host_sim.auditor import Auditor
-from host_sim.mutants import COURTS, CUTS, MUTANTS, Mutant, MutantError, Verdict, judge, patch
+from host_sim.mutants import COURTS, CUTS, MUTANTS, Mutant, Verdict, judge
+from host_sim.patches import Patch, PatchError, apply
 from host_sim.scenario import load
 from host_sim.world import World
+from tests.interpreters import PROJECT
 
 pytestmark = pytest.mark.needs("mosquitto")
 
@@ -39,8 +42,14 @@ def test_each_check_of_the_auditor_has_a_mutant_that_only_it_catches(tmp_path: P
     assert len({mutant.name for mutant in MUTANTS}) == len(MUTANTS) >= 15
 
 
-def test_a_patch_that_fits_the_agent_no_more_is_an_error_and_not_a_mutant(tmp_path: Path) -> None:
-    """Or a mutant would be caught that never lived."""
-    stale = MUTANTS[0]._replace(old="words that the agent never had")
-    with pytest.raises(MutantError, match="0 times in agent/"):
-        patch(stale, tmp_path)
+def test_every_patch_fits_the_agent_and_one_that_does_no_more_is_an_error():
+    """Or a mutant would be caught that never lived. Layout and comments don't count, nor what the patch isn't about."""
+    for mutant in MUTANTS:
+        text = (PROJECT / "agent" / mutant.patch.file).read_text()
+        assert apply(mutant.patch, text) != ast.unparse(ast.parse(text)) + "\n", mutant.name
+    one = Patch("x.py", "Ring.due", "A + self.b(C, A)", "A - C")
+    text = "class Ring:\n    def due(self, at):\n        return (at # here\n + self.b(7,\n at))\n"
+    assert apply(one, text) == "class Ring:\n\n    def due(self, at):\n        return at - 7\n"
+    for wrong in (one._replace(function="Ring.late"), one._replace(old="A + self.c(C, A)"), one._replace(old="A + self.b(A, C)")):
+        with pytest.raises(PatchError, match=r"^agent/x\.py: [^\n]+; accepted: [^\n]+$"):
+            apply(wrong, text)

@@ -661,63 +661,15 @@ print(facts(), oct(LIBC.function("umask")(0)))
     assert printed(limited, text, folder) == "1\n(['0', '0'], 0) 0o77\n"
 
 
-INBOX = """
-region = memory.scratch(sockets.Inbox.ROOM)
-inbox = sockets.Inbox(events, region.address, region.view)
-def received():
-    if inbox.sizes:
-        inbox.at += native.SLOT
-        return inbox.sizes.pop()
-    inbox.at = 0
-    return inbox.more(limit)
-"""
-
-
-def test_an_inbox_gives_every_datagram_in_order_and_no_more_than_asked_for(interpreter: Interpreter, folder: Path) -> None:
-    """One that is longer than its place arrives cut, and its neighbours whole."""
-    text = (
-        """
-both = bytearray(8)
-native.function(native.library(None), "i", "socketpair", "iiip")(1, 2 | LIBC["O_NONBLOCK"], 0, both)
-events, other = struct.unpack("ii", both)
-"""
-        + INBOX
-        + """
-sizes = [7, 300, 1, native.SLOT or 900, 40] * 20
-for number, size in enumerate(sizes):
-    LIBC.call("send", other, bytes([number]) * size, size, 0)
-left, found, asked = len(sizes), [], 0
-while left:
-    limit = min(left, 1 + asked % 70)
-    size = received()
-    left, asked = left - 1, asked + 23
-    if inbox.at == 0 and len(inbox.sizes) >= limit:
-        print("more than asked for")
-    found.append((size, set(bytes(inbox.datagram()[:size]))))
-print(found == [(size, {number}) for number, size in enumerate(sizes)])
-limit = 5
-print(received() == -errno.EAGAIN, inbox.sizes)
-for number, size in ((1, 20), (2, (native.SLOT or 900) + 1), (3, 30)):
-    LIBC.call("send", other, bytes([number]) * size, size, 0)
-print([(min(received(), native.SLOT or 900), inbox.datagram()[0]) for _ in range(3)] == [(20, 1), (native.SLOT or 900, 2), (30, 3)])
-"""
-    )
-    assert printed(interpreter, text, folder) == "True\nTrue []\nTrue\n"
-
-
 @pytest.mark.needs("root", "unshare", "nsenter", "ip")
-@pytest.mark.parametrize("inbox", [INBOX, ""], ids=["many at once", "one at a time"])
-def test_netlink_answers_a_request_tells_of_events_and_of_losses(interpreter: Interpreter, folder: Path, inbox: str) -> None:
+def test_netlink_answers_a_request_tells_of_events_and_of_losses(interpreter: Interpreter, folder: Path) -> None:
     """A namespace of its own: nothing waits, then a listing, then an event, then an overrun, each as a number or octets."""
-    text = (
-        """
+    text = """
 events = sockets.netlink(sockets.NETLINK_ROUTE, 4, 4096)
 poll = sockets.Poll()
 poll.add(events)
-limit = 64
-"""
-        + (inbox or "inbox = sockets.Inbox(events, 0, bytearray(16384))\nreceived = lambda: sockets.receive(events, inbox.view)\n")
-        + """
+inbox = sockets.Inbox(events, bytearray(sockets.ROOM))
+received = inbox.more
 print(received() == -errno.EAGAIN, poll.wait(0))
 
 def kinds():
@@ -726,8 +678,8 @@ def kinds():
         size = received()
         at = 0
         while at < size:
-            step, kind = struct.unpack_from("IH", inbox.view, inbox.at + at)
-            found.append((kind, bytes(inbox.view[inbox.at + at:inbox.at + at + step]).count(bytes((10, 9, 8, 7)))))
+            step, kind = struct.unpack_from("IH", inbox.view, at)
+            found.append((kind, bytes(inbox.view[at:at + step]).count(bytes((10, 9, 8, 7)))))
             at += (step + 3) & ~3
     return found, -size
 
@@ -740,7 +692,6 @@ print("add many")
 sys.stdin.readline()
 print(kinds()[1] == errno.ENOBUFS, kinds()[1] == errno.EAGAIN)
 """
-    )
     with running(["unshare", "-n", *interpreter.command("-c", script(text, folder))]) as process:
         inside = ["nsenter", "-t", str(process.pid), "-n", "ip", "-batch", "-"]
 

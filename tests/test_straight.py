@@ -4,6 +4,8 @@
 import json
 import random
 import struct
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +14,9 @@ from typing import Any
 import pytest
 
 from host_sim import kernel
-from tests.interpreters import Interpreter
+from host_sim.interpreters import environment
+from host_sim.patches import Patch, patched
+from tests.interpreters import PROJECT, Interpreter
 from tools.bench.way_stage import START
 
 SECOND = 1_000_000_000
@@ -97,11 +101,11 @@ def _tape(draw: random.Random, order: kernel.ByteOrder) -> Iterator[tuple[bytes,
     now = START
     for step in range(STEPS):
         common = [terminals[(step // 6 * 12 + n) % len(terminals)] for n in range(12)]
-        for _ in range(ENDED):
-            yield b"d", _ended(draw, now, common if draw.random() < 0.9 else terminals, order)
         one, other = draw.sample(common, 2)
-        if step % 3 == 0:  # an address changes hands
-            yield b"n", kernel.neighbour(kernel.Neighbour(one[1], other[0]), order)
+        for number in range(ENDED):
+            yield b"d", _ended(draw, now, common if draw.random() < 0.9 else terminals, order)
+            if step % 3 == 0 and number == ENDED // 2:  # an address changes hands: who had it is still told of
+                yield b"n", kernel.neighbour(kernel.Neighbour(one[1], other[0]), order)
         if step % 8 == 5:
             yield b"s", bytes((draw.choice((30, 60, 120)),))
         passed = draw.choice((1, 11, 400, 3600)) if step % 4 else 12000
@@ -141,3 +145,72 @@ def test_both_ways_leave_the_same_behind(any_interpreter: Interpreter, tape: Pat
     count = straight.pop("straight")
     assert straight == plain
     assert count > 0.25 * STEPS * ENDED
+
+
+def _straight(rule: str, old: str, new: str) -> tuple[str, Patch]:
+    return f"{rule}: straight", Patch("straight.py", "Straight._run", old, new)
+
+
+def _plain(rule: str, *where: str) -> tuple[str, Patch]:
+    file, function, old, new = where
+    return f"{rule}: plain", Patch(file, function, old, new)
+
+
+# What the straight way asks before it takes a connection, and the rules that stand in it and in the plain way: each copy is broken.
+BROKEN = (
+    _straight("what stays in the venue", "(near_4[A] or near_4[B]) and inside(buffer, layout)", "False"),
+    _straight("whose address it was when it began", "message.start < A", "False"),
+    _straight("time-outs that were changed since", "begun <= changed_high and A", "False"),
+    _straight("the rest of the time-out", "lasted -= message.remaining", "pass"),
+    _plain("the rest of the time-out", "capture/timeouts.py", "Timeouts.last", "seconds -= connection.remaining", "pass"),
+    _straight("the time-out of what was answered", "seconds[1 if A else 0]", "seconds[0]"),
+    _plain("the time-out of what was answered", "capture/timeouts.py", "name_of", "connection.status & ASSURED", "False"),
+    _straight("no end before the beginning", "tick < begun", "False"),
+    _plain("no end before the beginning", "capture/timeouts.py", "Timeouts.last", "now if A else B", "now"),
+    _straight("every quarter-hour", "range(first, last)", "range(first, first)"),
+    _plain("every quarter-hour", "summary/terminals.py", "Terminals.see", "range(first, last + 1)", "range(last, last + 1)"),
+    _straight("both volumes", "bytes_up + bytes_down + A", "bytes_up + A"),
+    _plain("both volumes", "recorder.py", "Recorder._record", "connection.bytes_up + connection.bytes_down", "connection.bytes_up"),
+    _straight("octets below a KiB", "volume & 1023", "volume & 511"),
+    _plain("octets below a KiB", "summary/terminals.py", "Terminals.see", "octets & 1023", "octets & 511"),
+    _straight("class and protocol in an octet", "service * 5 + code << 2", "service * 4 + code << 2"),
+    _plain("class and protocol in an octet", "vault/record.py", "begin", "A * 5 + code << 2", "A * 4 + code << 2"),
+    _straight("packets in an octet", "packets_up << 4 | packets_down", "packets_down << 4 | packets_up"),
+    _plain("packets in an octet", "vault/record.py", "packets", "A << 4 | B", "B << 4 | A"),
+    _straight("octets without headers", "bytes_up - packets_up * least", "bytes_up"),
+    _plain("octets without headers", "vault/record.py", "volumes", "connection.bytes_up - A", "connection.bytes_up"),
+    _straight("what an end counts from", "places[place + terminals] if told else before", "before"),
+    _plain("what an end counts from", "vault/record.py", "Packer.pack", "before = places[TERMINALS + place]", "before = self.end & ENDS"),
+    _straight("a place of the dictionary", "places[place] = key", "pass"),
+    _plain("a place of the dictionary", "vault/record.py", "Packer.pack", "places[place] = key", "pass"),
+    _straight("a translated port", "head |= 2", "pass"),
+    _plain("a translated port", "vault/record.py", "begin", "told if A else B", "told"),
+    _straight("a number of two octets", "lasted & 127 | 128", "lasted & 127"),
+    _plain("a number of two octets", "vault/record.py", "put", "value & 127 | 128", "value & 127"),
+    _straight("what is kept", 'self._values["kept"] += handled', "pass"),
+    _plain("what is kept", "recorder.py", "Recorder._keep", "self.counters.values[result] += 1", "pass"),
+)
+
+
+@pytest.fixture(scope="module")
+def day(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give a day in a folder of its own."""
+    path, draw = tmp_path_factory.mktemp("day") / "tape", random.Random(2)
+    path.write_bytes(b"".join(struct.pack("<H", len(data)) + what + data for what, data in _tape(draw, "little")))
+    return path
+
+
+def _left(agent: Path, tape: Path, folder: Path, way: str) -> dict[str, Any] | None:
+    """Return what a way of a patched agent leaves behind, None where it ends with a fault."""
+    words = [sys.executable, "-m", "tests.straight_stage", str(tape), str(folder), way]
+    env = environment() | {"PYTHONPATH": f"{agent}:{PROJECT}"}
+    done = subprocess.run(words, cwd=agent, env=env, capture_output=True, text=True, check=False, timeout=240)
+    return None if done.returncode else json.loads(done.stdout) | {"straight": 0}
+
+
+@pytest.mark.parametrize("patch", [row[1] for row in BROKEN], ids=[row[0] for row in BROKEN])
+def test_a_rule_that_stands_twice_cant_change_in_one_place(day: Path, tmp_path: Path, patch: Patch) -> None:
+    """The test above is what notices, whichever of the two copies is the wrong one."""
+    agent = patched(patch, tmp_path / "agent")
+    ways = [_left(agent, day, tmp_path / way, way) for way in ("plain", "straight")]
+    assert None in ways or ways[0] != ways[1]

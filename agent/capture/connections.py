@@ -56,21 +56,11 @@ _FIELDS = {
     "stop": 8,
 }
 
-# Those that a kernel writes in this order, since its messages tell of connections that ended.
-TAKEN = (
-    "word0", "word1", "word2", "word3", "near", "protocol", "source_port", "destination_port", "answers", "translated_port",
-    "status", "remaining", "packets_up", "bytes_up", "packets_down", "bytes_down", "start", "stop",
-)  # fmt: skip
-
 
 class Layout:
     """What a walk learned of a message: offsets from its start; `heads` are (where, octets) that another message must have too."""
 
-    # Parts of the pattern; the last three, of which `values` gives the fields of TAKEN, where fields are taken all at once.
-    read: "Any"
-    heads_of: "Any"
-    wanted: "Any"
-    values: "Any"
+    read: "Any"  # the pattern's
 
     def __init__(self, family: int) -> None:
         self.family = family
@@ -108,16 +98,11 @@ class Layout:
         for name, place in (("near", self.destination), ("answers", self.reply_source)):
             fields[name] = (place or _ZERO, 1)
         self.near, self.answers = self.destination or _ZERO, self.reply_source or _ZERO
-        if native.values is None:
-            # Where fields are read one by one, a number of more than 30 bits takes heap on a 32-bit processor: what comes after the upper
-            # half of a time, without its last octet.
-            for name, part in (("start", "start_low"), ("stop", "stop_low")):
-                fields[part] = (places[name] + 4, 3) if name in places else (_ZERO, 1)
+        # A number of more than 30 bits takes heap on a 32-bit processor: what comes after the upper half of a time, without its last octet.
+        for name, part in (("start", "start_low"), ("stop", "stop_low")):
+            fields[part] = (places[name] + 4, 3) if name in places else (_ZERO, 1)
         self.pattern = native.Pattern(self.heads, fields)
         self.read = self.pattern.read
-        if native.values is not None:
-            self.heads_of, self.wanted = self.pattern.heads, self.pattern.wanted
-            self.values = native.values(self.heads, [fields[name] for name in TAKEN], _ZERO)
         # The pattern has them now: a small heap doesn't keep them twice.
         self.heads, self.places = [], {}
 

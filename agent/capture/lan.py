@@ -154,7 +154,7 @@ class Lan(Listener):
         """Return the first octets of destinations that `stays` looks at twice, IPv4's and IPv6's; kept current in place."""
         return self._local[INET], self._local[INET6]
 
-    def inside(self, buffer: "bytearray | bytes", at: int, layout: "Layout") -> str:
+    def inside(self, buffer: "bytearray | bytes", layout: "Layout", at: int = 0) -> str:
         """Say the same as `stays` of the message at `at`, which deserves the second look."""
         return self._near(buffer, at + layout.destination, at + layout.reply_source, layout.octets)
 
@@ -163,7 +163,7 @@ class Lan(Listener):
         connection = last.connection
         marks = self._local[connection.family]
         if marks[connection.near] or marks[connection.answers]:
-            return self._near(last.buffer, last.at + last.layout.destination, last.at + last.layout.reply_source, last.layout.octets)
+            return self.inside(last.buffer, last.layout, last.at)
         return TERMINAL
 
     def _near(self, buffer: "bytearray | bytes", destination: int, answers: int, octets: int) -> str:

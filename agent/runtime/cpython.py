@@ -4,11 +4,8 @@
 The same few names as `agent.runtime.micropython`; everything else in the agent is written once on top of them.
 """
 
-import collections
 import ctypes
 import errno
-import functools
-import operator
 import os
 import struct
 import sys
@@ -104,74 +101,77 @@ def halves(buffer: "bytearray | memoryview", size: int) -> "Any":
     return (ctypes.c_uint16.__ctype_le__ * (size >> 1)).from_buffer(buffer)
 
 
-_CODES = {1: "B", 2: "H", 4: "I", 8: "Q"}
+_NUMBERS: "Any" = {1: ctypes.c_uint8, 2: ctypes.c_uint16, 4: ctypes.c_uint32, 8: ctypes.c_uint64}
 
 
-def values(heads: "list[tuple[int, bytes]]", places: "list[tuple[int, int]]", absent: int) -> "Callable[..., tuple[int, ...]]":
-    """Return what gives the unsigned numbers in network order at (offset, octets) of a message, by buffer and where it starts there.
+class _Message:
+    """A message's fields, each read where it stands when it is asked for; a pattern adds them."""
 
-    All at once is the fastest here, and in their order: for one that is absent, at the offset `absent`, an octet of a head is read that is
-    zero too and stands behind those before it, if there is one.
-    """
-    zeros = [offset + number for offset, octets in heads for number in range(len(octets)) if not octets[number]]
-    at = 0
-    for index, (place, octets) in enumerate(places):
-        if place == absent:
-            places[index] = min([zero for zero in zeros if zero >= at], default=absent), octets
-        at = sum(places[index])
-    return _values(places)
+    __slots__ = ("at", "buffer")
+
+    def __init__(self, buffer: "bytearray | bytes", at: int) -> None:
+        self.buffer = buffer
+        self.at = at
 
 
-def _values(places: "list[tuple[int, int]]") -> "Callable[..., tuple[int, ...]]":
-    order = sorted(set(places))
-    form, at = ">", 0
-    for offset, width in order:
-        form += f"{offset - at}x{_CODES[width]}"
-        at = offset + width
-    take = struct.Struct(form).unpack_from
-    if order == places:
-        return take
-    pick = operator.itemgetter(*[order.index(place) for place in places])
-    return lambda buffer, start: pick(take(buffer, start))
+def _field(offset: int, octets: int) -> property:
+    end = offset + octets
+    return property(lambda message: int.from_bytes(message.buffer[message.at + offset : message.at + end], "big"))
 
 
 class Pattern:
     """A message whose layout is known: `heads` are (offset, octets that must stand there), `fields` name: (offset, octets).
 
-    Fields are unsigned numbers in network order. Offsets count from the message's start. `heads` gives `wanted` of such a message.
+    Fields are unsigned numbers in network order. Offsets count from the message's start.
     """
 
     def __init__(self, heads: "list[tuple[int, bytes]]", fields: "dict[str, tuple[int, int]]") -> None:
-        form, at = "=", 0
+        form, at = "", 0
         for offset, octets in heads:
-            # As numbers, which are made three times faster than octets are; but a long run is one object as octets.
-            if len(octets) > 8:
-                form += f"{offset - at}x{len(octets)}s"
-            else:
-                form += f"{offset - at}x{'Q' * (len(octets) >> 3)}{_CODES.get(len(octets) & 4, '')}{_CODES.get(len(octets) & 2, '')}"
+            form += f"{offset - at}x{len(octets)}s"
             at = offset + len(octets)
         # What stands between the heads is passed over, and no octet of it becomes an object (L34-VI-1).
-        self.heads = struct.Struct(form).unpack_from
-        sample = bytearray(at)
-        for offset, octets in heads:
-            sample[offset : offset + len(octets)] = octets
-        self.wanted = self.heads(sample, 0)
-        # Ascending offsets, each once; several fields may name the same.
-        order = sorted(set(fields.values()))
-        self._values = _values(order)
-        # A named tuple's own descriptors, under the names of the fields: the fastest attributes that a tuple can have.
-        base: "Any" = collections.namedtuple("base", [f"at{offset}" for offset, _ in order])  # type: ignore[misc]  # noqa: PYI024 (no names)
-        names = {name: vars(base)[f"at{offset}"] for name, (offset, _) in fields.items()}
-        self._message = functools.partial(tuple.__new__, type("Message", (base,), {"__slots__": (), **names}))
+        self._take = struct.Struct(form).unpack_from
+        self.wanted = tuple([octets for _, octets in heads])
+        self._fields = fields
+        self._message: Any = type("Message", (_Message,), {"__slots__": ()} | {name: _field(*place) for name, place in fields.items()})
+        self.buffer: Any = None
+        self.at = 0
+        self.there: Any = None
+        self.message: Any = None
 
     def read(self, buffer: "bytearray | bytes", at: int) -> "Any":
         """Return an object with the fields of the message at `at` as attributes; None where it has other heads.
 
-        The caller knows that the message lies wholly within the buffer.
+        The caller knows that the message lies wholly within the buffer. Fields are read in place, when they are asked for.
         """
-        if self.heads(buffer, at) != self.wanted:
-            return None
-        return self._message(self._values(buffer, at))
+        if buffer is not self.buffer or at != self.at:
+            self.buffer, self.at = buffer, at
+            self.there, self.message = _There(self._take, buffer, at), self._message(buffer, at)
+        return self.message if self.there == self.wanted else None
+
+    def numbers(self, name: str, octets: int = 0, count: int = 1) -> "Any":
+        """Return an array whose first element is a field of the message that was read last, in a buffer that can be written.
+
+        `octets` says how long a number is, where it isn't as long as the field.
+        """
+        offset, width = self._fields[name]
+        kind = _NUMBERS[octets or width].__ctype_be__
+        return (kind * count).from_buffer(self.buffer, self.at + offset)
+
+
+class _There:
+    """The octets of a message that are its layout's heads, as they stand there when they are compared."""
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __init__(self, take: "Callable[..., tuple[bytes, ...]]", buffer: "bytearray | bytes", at: int) -> None:
+        self._take = take
+        self._buffer = buffer
+        self._at = at
+
+    def __eq__(self, wanted: object) -> bool:
+        return self._take(self._buffer, self._at) == wanted
 
 
 def names(path: str) -> "Iterator[str]":
@@ -192,72 +192,6 @@ def receive(descriptor: int, buffer: "bytearray | memoryview") -> int:
         return os.readv(descriptor, (buffer,))
     except OSError as failure:
         return -(failure.errno or errno.EIO)
-
-
-# An event is half as long at most, with everything that the kernel can put into one; a longer one would arrive cut, and count as malformed.
-SLOT = 1024
-_SLOTS = 64
-
-
-class _Vector(ctypes.Structure):
-    """`struct iovec`."""
-
-    _fields_ = (("base", ctypes.c_void_p), ("octets", ctypes.c_size_t))
-
-
-class _Header(ctypes.Structure):
-    """`struct msghdr` as the kernel has it."""
-
-    _fields_ = (
-        ("name", ctypes.c_void_p),
-        ("name_octets", ctypes.c_uint32),
-        ("vectors", ctypes.POINTER(_Vector)),
-        ("count", ctypes.c_size_t),
-        ("control", ctypes.c_void_p),
-        ("control_octets", ctypes.c_size_t),
-        ("flags", ctypes.c_int),
-    )
-
-
-class _Message(ctypes.Structure):
-    """`struct mmsghdr`: recvmmsg(2)."""
-
-    _fields_ = (("header", _Header), ("size", ctypes.c_uint32))
-
-
-class Inbox:
-    """Where a non-blocking descriptor's datagrams arrive, many in one call of the kernel: half of what one each costs.
-
-    `address` has room for ROOM octets. As agent.straight describes an inbox.
-    """
-
-    ROOM = _SLOTS * SLOT
-
-    def __init__(self, descriptor: int, address: int, view: "Any") -> None:
-        self.view = view
-        self.sizes: "list[int]" = []
-        self.at = 0
-        self._descriptor = descriptor
-        self._vectors = (_Vector * _SLOTS)(*[_Vector(address + slot * SLOT, SLOT) for slot in range(_SLOTS)])
-        self._messages = (_Message * _SLOTS)()
-        for message, vector in zip(self._messages, self._vectors, strict=True):
-            message.header.vectors, message.header.count = ctypes.pointer(vector), 1
-        self._sizes = memoryview(self._messages).cast("B").cast("I")[_Message.size.offset >> 2 :: ctypes.sizeof(_Message) >> 2]
-        self._receive = ctypes.CDLL(None, use_errno=True).recvmmsg
-        self._receive.argtypes = (ctypes.c_int, ctypes.c_void_p, ctypes.c_uint, ctypes.c_int, ctypes.c_void_p)
-        self._first = ctypes.addressof(self._messages)
-
-    def more(self, limit: int) -> int:
-        """Receive at most `limit` datagrams."""
-        count = self._receive(self._descriptor, self._first, min(limit, _SLOTS), 0, None)
-        if count <= 0:
-            return -ctypes.get_errno()
-        self.sizes.extend(self._sizes[count - 1 : 0 : -1])
-        return self._sizes[0]
-
-    def datagram(self) -> "Any":
-        """Return what starts with the last one taken."""
-        return self.view[self.at : self.at + SLOT]
 
 
 TYPE_CHECKING = False

@@ -85,7 +85,6 @@ def _numbers(buffer: "bytearray | memoryview", kind: int) -> "Any":
     return uctypes.struct(at, {"numbers": (uctypes.ARRAY, kind)}, order).numbers
 
 
-values: "Any" = None  # fields of a message are read in place: a tuple of them takes heap
 # By octets. Three are the upper ones of four.
 _WIDTHS = {
     1: uctypes.UINT8,
@@ -176,33 +175,6 @@ def receive(descriptor: int, buffer: "bytearray | memoryview") -> int:
     """Read one datagram into `buffer`; -errno where there is none. Non-blocking descriptors only."""
     size = _recv(descriptor, buffer, len(buffer), 0)
     return size if size >= 0 else -os.errno()  # pyright: ignore[reportAttributeAccessIssue]
-
-
-SLOT = 0  # there is one
-
-
-class Inbox:
-    """Where a non-blocking descriptor's datagrams arrive, one at a time: fields are read in place, and that place is always the same.
-
-    `view` has ROOM octets. As agent.straight describes an inbox.
-    """
-
-    ROOM = 8192
-
-    def __init__(self, descriptor: int, _address: int, view: "bytearray | memoryview") -> None:
-        self.view = view
-        self.sizes: "list[int]" = []
-        self.at = 0
-        self._descriptor = descriptor
-
-    def more(self, _limit: int) -> int:
-        """Receive a datagram."""
-        size = _recv(self._descriptor, self.view, self.ROOM, 0)  # as `receive` does: one frame less
-        return size if size >= 0 else -os.errno()  # pyright: ignore[reportAttributeAccessIssue]
-
-    def datagram(self) -> "bytearray | memoryview":
-        """Return what starts with it: always the same object."""
-        return self.view
 
 
 TYPE_CHECKING = False

@@ -25,8 +25,21 @@ _SO_MEMINFO = 55  # linux/sock_diag.h: nine words, of which the last counts drop
 
 _FAMILY_4, _FAMILY_6 = 2, 10
 
-receive, Inbox = native.receive, native.Inbox
+ROOM = 8192  # octets of a datagram, at most
+receive = native.receive
 _inbox = memory.scratch(4096)  # outside the heap: a small one has no run of that size left after a while
+
+
+class Inbox:
+    """Where a non-blocking descriptor's datagrams arrive, one at a time, always at the start of `view`, which has ROOM octets."""
+
+    def __init__(self, descriptor: int, view: "Any") -> None:
+        self.view = view
+        self._descriptor = descriptor
+
+    def more(self) -> int:
+        """Receive a datagram; returns its size, or -errno."""
+        return receive(self._descriptor, self.view)
 
 
 def netlink(protocol: int, groups: int, buffer_octets: int) -> int:
@@ -171,3 +184,8 @@ class Poll:
     def wait(self, milliseconds: int) -> "list[int]":
         """Return the descriptors that are ready or broken, after at most `milliseconds`."""
         return [entry[0] for entry in self._poll.poll(milliseconds)]
+
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any

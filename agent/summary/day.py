@@ -63,17 +63,19 @@ class AgentDay:
         """Count a terminal's connection, from its first packet to its last (ns); nothing where no day is open."""
         terminals = self._terminals
         if terminals.day and self.hour >= 0:
-            counted = terminals.first_hour() << 2
-            first = max((start - self.opened) // QUARTER, counted)
-            last = min((end - self.opened) // QUARTER, QUARTERS - 1)
+            first, last = self._touched(start, end)
             if first <= last:
                 terminals.see(mac, self.hour, first, last, service, octets)
 
     def enter(self, mac: int, start: int, end: int) -> int:
         """Return where the terminal's row stands, made where `see` would count a connection and make it; 0 where there is none."""
-        terminals = self._terminals
-        first, last = max((start - self.opened) // QUARTER, terminals.first_hour() << 2), (end - self.opened) // QUARTER
-        return terminals.row_of(mac, self.hour) if first <= min(last, QUARTERS - 1) else 0
+        first, last = self._touched(start, end)
+        return self._terminals.row_of(mac, self.hour) if first <= last else 0
+
+    def _touched(self, start: int, end: int) -> "tuple[int, int]":
+        """Return the first and the last quarter-hour that count of a connection."""
+        first = max((start - self.opened) // QUARTER, self._terminals.first_hour() << 2)
+        return first, min((end - self.opened) // QUARTER, QUARTERS - 1)
 
     def tick(self, wall: int, monotonic: int, *, trusted: bool) -> None:
         """Draw what has closed, close and open days; the wall clock in ns since the epoch, `monotonic` in ns since boot."""

@@ -14,7 +14,6 @@ from agent import config
 from agent.loop import BATCH
 from agent.recorder import Recorder
 from agent.runtime import files, memory
-from agent.straight import Handed
 
 _SECOND = 1000000000
 START = 1800001800  # s since the epoch: a Friday morning, well within an hour: what ended in it counts in the day's table
@@ -109,15 +108,16 @@ def player(recorder: Recorder, inbox: memory.Region, ended: "list[Any]") -> "Cal
     """Return what plays the messages once, a run at a time, as the daemon reads them."""
     at = [0]
 
-    class Tape(Handed):
-        def more(self, _limit: int) -> int:
+    class Tape:
+        view = inbox.view
+
+        def more(self) -> int:
             data = ended[at[0]]
             at[0] += 1
             self.view[: len(data)] = data
             return len(data)
 
     tape = Tape()
-    tape.view = inbox.view
 
     def play() -> None:
         at[0] = 0
