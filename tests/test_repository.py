@@ -102,7 +102,8 @@ def test_top_level_holds_only_the_folders_of_the_design():
     files = [path.relative_to(PROJECT) for path in project_files()]
     folders = {path.parts[0] for path in files if len(path.parts) > 1} - {".ci"}
     assert folders <= TOP_LEVEL
-    assert {path.name for path in files if len(path.parts) == 1} <= OUTSIDE_FOLDERS
+    others = {path.name for path in files if len(path.parts) == 1} - OUTSIDE_FOLDERS
+    assert all(re.fullmatch(r"[A-Z_]+(\.md)?", name) for name in others), others  # CHANGELOG.md, CONTRIBUTING.md, SECURITY.md: documents
 
 
 def test_every_source_file_names_its_licence():
