@@ -8,11 +8,14 @@ constant or a call that the patch isn't about.
 
 import ast
 import shutil
+import threading
 from copy import deepcopy
 from pathlib import Path
 from typing import NamedTuple
 
 from host_sim.interpreters import ROOT
+
+_PARSING = threading.Lock()  # CPython 3.11 makes syntax trees in one thread at a time ("recursion depth mismatch" else)
 
 
 class PatchError(Exception):
@@ -102,5 +105,6 @@ def patched(patch: Patch, folder: Path) -> Path:
     for package in ("agent", "host_sim"):
         shutil.copytree(ROOT / package, folder / package, ignore=shutil.ignore_patterns("__pycache__", "*.toml"))
     path = folder / "agent" / patch.file
-    path.write_text(apply(patch, path.read_text()))
+    with _PARSING:
+        path.write_text(apply(patch, path.read_text()))
     return folder

@@ -6,6 +6,7 @@ youngest and oldest of its records, so that a month costs what its records cost;
 """
 
 import hashlib
+import threading
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +21,7 @@ from host_sim.truth import HOUR, Kept
 UNIT = SECOND // 10  # a record's times are in tenths of a second
 AHEAD = 3 * SECOND  # by which the recorder's timers run ahead, and a turn
 TMPFS, PURPOSE = "var/run/oubli", "security"
+_INFLATING = threading.Lock()  # a process has one inflater, and several lives may run in one
 STAMPS = 11  # fields of a record with its times, of which the last two are they
 
 
@@ -118,20 +120,21 @@ class Vault:
         found: list[Kept] = []
         invented: Counter[str] = Counter()
         try:
-            for record in ring.read_segment(str(self._folder()), slot, self._sodium, scratch):
-                key = (
-                    bytes(record.mac), bytes(record.address), record.protocol, record.source_port, record.translated_port,
-                    record.bytes_up, record.bytes_down, record.packets_up, record.packets_down,
-                    record.start, record.start + record.duration,
-                )  # fmt: skip
-                claimed = self._claim(key)
-                if claimed is None:
-                    invented[self._likeness(key)] += 1
-                else:
-                    found.append(claimed)
-                    if final:
-                        said = hashlib.sha256(repr(key).encode()).digest()
-                        self._sum = (self._sum + int.from_bytes(said, "big")) % (1 << 256)
+            with _INFLATING:
+                for record in ring.read_segment(str(self._folder()), slot, self._sodium, scratch):
+                    key = (
+                        bytes(record.mac), bytes(record.address), record.protocol, record.source_port, record.translated_port,
+                        record.bytes_up, record.bytes_down, record.packets_up, record.packets_down,
+                        record.start, record.start + record.duration,
+                    )  # fmt: skip
+                    claimed = self._claim(key)
+                    if claimed is None:
+                        invented[self._likeness(key)] += 1
+                    else:
+                        found.append(claimed)
+                        if final:
+                            said = hashlib.sha256(repr(key).encode()).digest()
+                            self._sum = (self._sum + int.from_bytes(said, "big")) % (1 << 256)
         except SealError:
             self.wrong.append("a segment doesn't open to its end")
         self.seen += len(found)

@@ -15,6 +15,7 @@ import traceback
 from pathlib import Path
 from typing import IO, Any
 
+from agent.runtime.deflate import DEFLATE
 from host_sim import interpreters, kernel
 from tools.bench.instructions import record
 from tools.fuzz.coverage import Coverage, Feature
@@ -97,6 +98,7 @@ class Fuzzer:
         self.findings: list[dict[str, str]] = []
         self._draw = random.Random(seed)
         self._coverage = Coverage(WATCHED)
+        DEFLATE.way("deflate")  # opens libz once a process: not in the middle of the first run
         self._warm = Reading()
         self._peer = peer
         recording = lan(folder)
