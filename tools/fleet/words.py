@@ -159,6 +159,8 @@ FRENCH = {
     "passerelles. "
     "Un téléphone qui change d'adresse compte pour plusieurs ; une personne vue à deux passerelles compte deux fois.",
     "Mean day of each week": "Jour moyen de chaque semaine",
+    "The same gateways in all of these weeks:": "Les mêmes passerelles dans toutes ces semaines :",
+    "Gateways that told, of all": "Passerelles qui ont parlé, sur toutes",
     "week from": "semaine du",
     "Groups, mean day of the last week": "Groupes, jour moyen de la dernière semaine",
     "Arrivals in the hours of the week": "Arrivées selon l'heure de la semaine",
