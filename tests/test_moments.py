@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """ANON-4: when things can be seen, to the nanosecond: moments drawn at random, the loops that keep to them, and who attacks them."""
 
+import itertools
 import json
 import os
 from collections.abc import Callable
 from pathlib import Path
+from random import Random
 
 import pytest
 from hypothesis import given
@@ -13,7 +15,7 @@ from hypothesis import strategies as st
 from agent.forward import moments
 from agent.forwarder import HOLD, Forwarder
 from agent.recorder import Recorder
-from host_sim import attack, instants, kernel
+from host_sim import attack, instants, kernel, pings
 from host_sim.paired import ACCOUNTING, DAY, HOUR, OPENS, SECOND, TODAY, TRUSTED, Device, Sign, Silence, Time, turn
 from tests.interpreters import Interpreter
 from tools.fleet.reading import PUNCTUAL
@@ -260,6 +262,7 @@ def test_a_forwarder_wakes_at_the_moment_itself_on_both_interpreters(device, int
 # Who attacks them: real loops, at the full resolution of a real clock
 
 PAIRS = 24
+BLOCKS = 40
 TRIALS = 3  # of 12 spans of each kind one in 300 tells them apart by chance: what is there to see is seen in each trial
 
 
@@ -281,6 +284,32 @@ def test_no_moment_that_can_be_seen_tells_who_keeps_the_loops_busy(memory):
             break
     else:
         pytest.fail(f"told apart in each trial, the last time by {reached.value:.3f} (+-{reached.band:.3f})")
+
+
+@pytest.mark.parametrize("kind", ["small", "paho"])
+def test_no_ping_tells_whether_the_processor_was_busy(kind):
+    """Blocks of 15, both clients; steady moments, the negative control, are told apart at once."""
+    reached = pings.blocks(kind, BLOCKS, Random(7).randbytes, 7)
+    assert reached.value <= reached.band
+    steady = pings.blocks(kind, BLOCKS, bytes, 7)
+    assert steady.value - steady.band > attack.bound(1)
+
+
+@pytest.mark.parametrize("kind", ["small", "paho"])
+def test_a_ping_comes_within_the_keepalive_at_the_moment_that_was_drawn(kind):
+    """Each from the former's moment: what is late doesn't add up. The broker waits for one keepalive and a half."""
+    moments_of = pings.play(kind, pings.BUSY, 40, Random(3).randbytes, Random(4))
+    kept = pings.KEEPALIVE if kind == "small" else pings.KEEPALIVE * 3 // 4  # what a client tells the broker
+    spaces = [after - before for before, after in itertools.pairwise(moments_of)]
+    slack = 20 * pings.BUSY
+    assert min(spaces) > kept * SECOND // 2 - slack
+    assert max(spaces) < kept * SECOND * 7 // 8 + slack
+    drawn = Random(3)
+    due, late = pings.BEGINS, []
+    for moment in moments_of:
+        due = moments.ping(due, kept, drawn.randbytes)
+        late.append(moment - due)
+    assert max(late) - min(late) < slack
 
 
 @pytest.mark.parametrize(("random", "sends"), [(bytes, os.urandom), (os.urandom, bytes)], ids=["the recorder's", "the forwarder's"])
