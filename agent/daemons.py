@@ -55,6 +55,12 @@ def recorder(start: "Start") -> int:
                 "oubli: " + place + " is in memory, and what is sealed must outlive a loss of power; accepted: flash (EXP-6)\n"
             )
             return 1
+        from agent.vault.room import lacking
+
+        short = lacking(settings, start.paths)
+        if short:
+            sys.stderr.write("oubli: " + short + " (EXP-6)\n")
+            return 1
     return room.run(settings, start.paths.root, source)
 
 

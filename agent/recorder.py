@@ -109,7 +109,8 @@ class Recorder:
         self.counters = Counters(paths.counters)
         self.counters.add("starts")
         self._noted = dict(self.counters.values)  # what the audit log has of losses
-        self.ledger = Ledger(paths.ledger, log)
+        of_ledger: "list[str]" = []
+        self.ledger = Ledger(paths.ledger, of_ledger.append, random)
         floor = max(BUILT, newest(paths.config.rsplit("/", 1)[0]), self.ledger["high_water"])
         self.clock = Clock(source, paths.clock, floor, hardware=config.gateway.hardware_clock)
         self.audit = Audit(paths.audit, sodium, self.clock, log, random)
@@ -158,7 +159,14 @@ class Recorder:
             log("gap of " + str(gap) + " s since the former process")
         self.deferral = self._defer(sodium, nat)
         self._neighbours.restart()
+        self._introduce(of_ledger)
+
+    def _introduce(self, of_ledger: "list[str]") -> None:
+        """Say what runs and what was found, and count the boot."""
+        config, log = self.config, self._log
         log("started, clock " + self.clock.state + ", purposes: " + (", ".join(sorted(config.purposes)) or "none"))
+        for line in of_ledger:
+            log(line)
         if self.clock.booted:
             self._count(self.ledger.boot, self._monotonic // HOUR)
         if config.gateway.duty == "undeclared":
@@ -186,20 +194,20 @@ class Recorder:
         number = law.number("security")
         self._ring = Ring(paths.vault + "/security", self._keys, sodium, number, lifetime, budget, boot, self._lose)
         self._keeps = security is not None
-        self._torn(self._ring.torn)
+        self._torn("security", self._ring.torn)
         self.stores: "dict[str, Store]" = {"security": self._ring}
         hours, floor = lambda: self.ledger.age, lambda: self.clock.floor
         for name, store in stores.custodians(config, paths, self._keys, sodium, boot, hours, floor, self._lose).items():
             self.stores[name] = store
-            self._torn(len(store.torn))
+            self._torn(name, store.torn)
         if by_consent or files.exists(paths.consents):
             self.by_consent()
 
-    def _torn(self, segments: int) -> None:
-        """Count and note the segments that a former process left open."""
-        self.counters.add("torn segments", segments)
-        if segments:
-            self.audit.note("torn", segments)
+    def _torn(self, purpose: str, segments: "list[Any]") -> None:
+        """Count and note the segments of a purpose that were found open, by name: who reads one that ends torn looks here for it."""
+        self.counters.add("torn segments", len(segments))
+        while segments:
+            self.audit.note("torn", purpose, segments.pop())
 
     def by_consent(self) -> "Consented":
         """Return what is done by consent or in an emergency; read only where it is needed, for its rooms cost heap."""
@@ -450,6 +458,8 @@ class Recorder:
         self._count(self.ledger.hour, now)
         self._count(self.spool.trim, now)
         self._note_losses()
+        for name in self.stores:  # flash that refused at the start, or came later, is put in order later
+            self._torn(name, getattr(self.stores[name], "torn", []))
         self.audit.hour()
         for metric in METRICS:  # whatever the spool was made to hold besides is nobody's loss
             count = self.spool.dropped.get(metric.name, 0)
@@ -511,6 +521,17 @@ class Recorder:
             files.write_atomic(self.paths.health, text, 0o640, durable=False)
         except OSError as failure:
             self._log("health can't be written" + reason(failure.errno))
+
+    def new_device(self) -> "dict[str, Any]":
+        """Take root's word that nobody was ever counted here (ANON-6)."""
+        try:
+            new = self.ledger.begin()
+        except OSError:
+            raise calls.Refused("new-device: flash refuses; accepted: once it takes the ledger")
+        if not new:
+            raise calls.Refused("new-device: a ledger was here before; accepted: on a gateway that never counted anybody")
+        self.audit.note("ledger", "new")
+        return {"tokens": self.ledger["tokens"]}
 
     def confirm_time(self) -> "dict[str, Any]":
         """Take one NTP confirmation; returns what the clock is then (EXP-5)."""

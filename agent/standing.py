@@ -43,6 +43,7 @@ def standing(recorder: "Recorder", monotonic: int) -> "dict[str, Any]":
             "spent": recorder.ledger["spent"],
             "ceiling": recorder.config.summary.epsilon_ceiling,
             "tokens": recorder.ledger["tokens"],
+            "silent_hours": recorder.ledger.silent,
             "powered_on_hours": recorder.ledger.age,
             "published": [figure.data() for figure in recorder.published.newest()],
             "spooled": recorder.spool.waiting(),

@@ -28,6 +28,17 @@ def _delivery(forwarder: "dict[str, Any]", *, tls: bool) -> "list[str]":
     return out
 
 
+def _spent(summary: "dict[str, Any]") -> "list[str]":
+    spent = str(summary["spent"]) + " of " + str(summary["ceiling"]) + " thousandths of epsilon"
+    out = ["summary day " + (summary["day"] or "none open") + ", spent " + spent]
+    if summary["tokens"] < 1 and not summary["day"]:
+        hours = str(summary["silent_hours"])
+        out.append("  silent for " + hours + " more powered-on hours at most: no token is left, or what was spent isn't known (ANON-6)")
+    if summary["filled"]:
+        out.append("  the terminal table filled today: the day's bound is doubled (ANON-8)")
+    return out
+
+
 def lines(status: "dict[str, Any]") -> "list[str]":
     """Return the status as lines of text."""
     summary, forwarder = status["summary"], status["forwarder"]
@@ -71,10 +82,7 @@ def lines(status: "dict[str, Any]") -> "list[str]":
     elif any(network.values()):
         out.append("network trouble since it came up; none of it is a record lost:")
         out.extend("  " + _TROUBLE[name] + ": " + str(network[name]) for name in sorted(network) if network[name])
-    spent = str(summary["spent"]) + " of " + str(summary["ceiling"]) + " thousandths of epsilon"
-    out.append("summary day " + (summary["day"] or "none open") + ", spent " + spent)
-    if summary["filled"]:
-        out.append("  the terminal table filled today: the day's bound is doubled (ANON-8)")
+    out.extend(_spent(summary))
     for figure in summary["published"]:
         cells = [label + ": " + shown(value, figure["below"]) for label, value in zip(figure["cells"], figure["values"])]
         text = "  last " + figure["metric"] + ", " + figure["day"] + " slot " + str(figure["slot"]) + ", " + ", ".join(cells)

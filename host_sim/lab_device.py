@@ -20,6 +20,7 @@ import time
 from collections import defaultdict
 from pathlib import Path
 
+from host_sim import first_boot
 from host_sim.interpreters import ROOT, command, environment
 from host_sim.lab_broker import PORT
 from host_sim.lab_network import INTERNET_4, LabError, Network
@@ -86,6 +87,9 @@ class Device:
             (self.root / name).mkdir(parents=True)
             os.chown(self.root / name, user, GROUP)
             (self.root / name).chmod(mode)
+        first_boot.new_device(str(self.root))
+        for path in (self.root / "srv/oubli").iterdir():
+            os.chown(path, USERS["recorder"], GROUP)
         folder.chmod(0o755)
         self.config.write_text(CONFIG.format(gateway=GATEWAY_ID, lifetime=lifetime, host=INTERNET_4, port=PORT))
         written = int(self.time.wall() / SECOND) - 3600

@@ -20,7 +20,7 @@ from agent.recorder import Recorder
 from agent.summary.day import day_of
 from agent.summary.metrics import METRICS
 from agent.summary.noise import Sampler
-from host_sim import kernel
+from host_sim import first_boot, kernel
 from host_sim.draws import keys_from
 
 SECOND, HOUR, DAY = 10**9, 3600, 86400
@@ -168,6 +168,7 @@ class Device:
         self.time.second = second
         log = self.seen.log.append
         sampler = self.sampler() if self.sampler else Sampler(self._draws or os.urandom)
+        first_boot.new_device(str(self.root))
         self.recorder = Recorder(self.config, str(self.root), self.time, sampler=sampler, log=log, sysctl=ACCOUNTING.get, random=bytes)
         if self._draws:
             keys_from(self.recorder, self._draws)

@@ -332,6 +332,80 @@ def test_any_damage_means_no(here, tmp_path):
     assert here("consents_open", str(stranger))["unreadable"] == 1
 
 
+def refuse(monkeypatch, *names: str) -> None:
+    """Let the folder's sync fail, after a rename: what was written may be there all the same. `names`: other functions that fail, too."""
+
+    def fails(*_: object) -> None:
+        raise OSError(5, "")
+
+    for name in ("sync_folder", *names):
+        monkeypatch.setattr(files, name, fails)
+
+
+@pytest.fixture
+def book(tmp_path):
+    """Give what opens the consents of a folder anew, as another process does."""
+    sodium = Sodium()
+    made: list[Consents] = []
+
+    def opened() -> Consents:
+        (tmp_path / "consents").mkdir(exist_ok=True)
+        for former in made:
+            former.close()
+        made[:] = [Consents(str(tmp_path / "consents"), DeviceKey(str(tmp_path / "key"), sodium), sodium)]
+        return made[0]
+
+    yield opened
+    for former in made:
+        former.close()
+
+
+MAC = bytes.fromhex("021122334455")
+GIVEN = (["location"], ["access-point"], "none", NOW + DAY, b"Z" * 32, NOW)
+
+
+@pytest.mark.parametrize("more", [(), ("remove",)], ids=["", "and it can't be removed"])
+def test_a_grant_that_flash_refused_is_none_at_the_next_start_either(book, monkeypatch, more):
+    """L34-V-2: refused to who asked, so nobody follows him: not after a restart, nor by what stays on flash for a while."""
+    consents = book()
+    with monkeypatch.context() as patch:
+        refuse(patch, *more)
+        with pytest.raises(OSError, match="Errno 5"):
+            consents.grant(MAC, *GIVEN)
+        assert consents.active(MAC, "location", NOW) < 0
+        assert consents.grant is not None
+    consents.tick(NOW + 1)
+    assert book().active(MAC, "location", NOW + 2) < 0
+    assert book().grant(MAC, *GIVEN) == 0
+    assert book().active(MAC, "location", NOW + 2) == 0
+
+
+def test_a_resumption_that_flash_refused_leaves_the_consent_suspended_at_the_next_start(book, monkeypatch):
+    """L34-V-4: fails to "suspended"."""
+    consents = book()
+    consents.grant(MAC, *GIVEN)
+    assert consents.suspend(MAC, NOW + 1) == [0]
+    assert consents.flush()
+    with monkeypatch.context() as patch:
+        refuse(patch)
+        with pytest.raises(OSError, match="Errno 5"):
+            consents.resume(MAC, NOW + 2)
+        assert consents.active(MAC, "location", NOW + 2) < 0
+    consents.tick(NOW + 3)
+    assert book().active(MAC, "location", NOW + 4) < 0
+    assert book().resume(MAC, NOW + 5) == [0]
+
+
+def test_a_folder_where_a_consent_would_be_is_passed_over(book, tmp_path):
+    """Every grant failed: the first place looked free."""
+    book()
+    (tmp_path / "consents/0000").mkdir()
+    consents = book()
+    assert consents.unreadable == 1
+    assert consents.grant(MAC, *GIVEN) == 1
+    assert book().active(MAC, "location", NOW + 2) == 1
+
+
 def test_names_that_are_no_consents_are_removed(here, tmp_path):
     here("consents_open", str(tmp_path))
     grant(here)

@@ -862,6 +862,8 @@ def test_folders_are_open_to_whom_they_must_be(interpreter: Interpreter, folder:
         modes = {str(path.relative_to(folder)): oct(path.stat().st_mode & 0o7777) for path in folder.rglob("*")}
         for name, mode in MODES.items():
             assert modes.pop(name) == mode, name
+        marks = [name for name in modes if re.fullmatch(r"srv/oubli/ledger-\d+-\d+-\d+", name)]
+        assert {modes.pop(name) for name in marks} == {"0o600"}
         assert set(modes) == {"etc", "etc/config", "etc/config/oubli"}
 
 

@@ -259,6 +259,22 @@ def test_a_quartz_that_runs_ahead_loses_nothing_and_a_clock_that_was_put_back_do
         store.now, store.since = NOON, DAY
 
 
+@pytest.mark.parametrize("sealed", [False, True], ids=["waiting", "on flash"])
+def test_what_came_before_the_time_was_known_is_counted_where_it_goes_too_early(store, sealed):
+    """EXP-3, EXP-5: off for longer than the lifetime; what came in the first minutes has the floor's day. Its key is gone: it's a loss."""
+    store.trusted = False
+    store.since = 100
+    store.open(floor=NOON)
+    assert store.append(*[bytes([number]) for number in range(20)]) == ["kept"] * 20
+    if sealed:
+        store.tick(SYNC)
+    store.trusted, store.now = True, NOON + (LIFETIME + 8) * DAY
+    said = [store.tick(1) for _ in range(2)]
+    assert sum(count for one in said for cause, count in one["lost"] if cause == "clock") == 20
+    assert said[-1]["status"]["records"] == 0
+    store.ask("close")
+
+
 def test_what_powered_on_hours_make_due_before_its_day_is_no_loss_but_counted(store):
     """EXP-4: due is what ANY clock makes due, with a trusted wall clock too: a forged one can't keep it."""
     store.open(hours=100)

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from agent import config
+from agent.paths import Paths
 from tests.interpreters import PROJECT
 from tests.openwrt import gateway as roots
 from tests.openwrt import procd
@@ -208,6 +209,15 @@ def test_a_further_package_stops_the_service_for_its_files_and_starts_what_was_o
         assert gateway.run("/bin/sh", "-c", "cd /tmp && ls procd.calls", check=False).returncode != 0, name
 
 
+def left_out_of_a_backup(root: Path) -> set[str]:
+    """Return what keep.d leaves out of what is on flash: the ledger's marks, and nothing else that the agent has a path for."""
+    kept = {line.rstrip("/") for line in (root / "lib/upgrade/keep.d/oubli").read_text().splitlines()}
+    assert {path for path in vars(Paths("")).values() if path.startswith("/srv/oubli/")} <= kept
+    there = {f"/srv/oubli/{path.name}" for path in (root / "srv/oubli").iterdir()}
+    assert all(re.fullmatch(r"/srv/oubli/ledger-\d+-\d+-\d+", path) for path in there - kept)
+    return there - kept
+
+
 @NETWORK
 def test_package_is_installed_started_killed_upgraded_and_removed_without_residue(device, built):
     """From the package to the first captured connection, through a crash, an upgrade and a sysupgrade, to nothing left."""
@@ -258,8 +268,7 @@ def test_package_is_installed_started_killed_upgraded_and_removed_without_residu
         settings = (gateway.path / "etc/config/oubli").read_text()
         assert (gateway.path / "srv/oubli/ledger").exists()
         # An upgrade keeps what the operator has set; a sysupgrade keeps what keep.d names.
-        kept = (gateway.path / "lib/upgrade/keep.d/oubli").read_text().splitlines()
-        assert "/srv/oubli/" in kept
+        assert left_out_of_a_backup(gateway.path)
         # What runs ends before its files are exchanged: procd alone would let it run on, for its command is the same.
         fresh = roots.unpack_apk(built["oubli"][1], gateway.path / "fresh")
         installed(gateway, fresh, "pre-upgrade")

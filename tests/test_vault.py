@@ -721,6 +721,8 @@ def test_a_torn_segment_is_closed_with_a_final_seal(remotes, micropython, tmp_pa
     assert [slot[0] for slot in used_slots(tmp_path)] == [3]
     assert vault.read() == [plain(one) for one in rows]
     assert bytes.fromhex(MAC) not in vault.everything()
+    sizes = sum(path.stat().st_size for path in (tmp_path / "var/run/oubli/vault/security").iterdir() if path.name != "chunks")
+    assert vault.ask("vault_tick", NOW * SECOND, SINCE * SECOND, True)["status"]["bytes"] == sizes  # its last chunk counts once
     vault.keep(row(port=7))
     assert len(vault.files()) == 2
     vault.close()

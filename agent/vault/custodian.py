@@ -141,14 +141,17 @@ class Custodian:
         for page in self.pages():
             # What waits for a segment that isn't there yet has a deadline too.
             slot = page.slot
-            if self._now() >= slot.window + slot.lifetime or self._monotonic >= slot.anchor + slot.lifetime * _SECOND:
+            left = slot.anchor + slot.lifetime * _SECOND - self._monotonic
+            if self._now() >= slot.window + slot.lifetime or left <= 0:
+                if left > DAY * _SECOND:  # it came while the clock wasn't trusted, and has the floor's day: it goes too early
+                    self._lose("clock", page.records)
                 self._press.forget(page)
         try:
             while True:
                 index = self._due(self._wall if self._trusted else None, self._monotonic)
                 if index < 0:
                     break
-                cause = shelf.early(index, self._now()) if self._trusted else ""
+                cause = shelf.early(index, self._now(), self._monotonic // _SECOND) if self._trusted else ""
                 self._press.left(shelf.days[index], shelf.numbers[index])
                 records = shelf.drop(index)
                 gone += 1

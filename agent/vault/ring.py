@@ -131,7 +131,8 @@ class Ring:
         self._scratch = memory.scratch(4 * segment.PAGE)  # a chunk is sealed in the first half, deflated in the second
         self._deflated = self._scratch.address + 2 * segment.PAGE
         self._places = memory.scratch(count * _PLACES)  # a packer's dictionary for each page
-        self.torn = self._recover()
+        self.torn: "list[int]" = []  # numbers of segments that were found open, for the audit log
+        self._recover()
         if former:  # a new one has zeros, and no page is this process's before it is needed
             self._sodium.zero(self._pages.address, self._pages.size)
 
@@ -141,15 +142,16 @@ class Ring:
     def _mine(self) -> "Iterator[keys.Slot]":
         return (slot for slot in self._keys.used() if slot.purpose == self._purpose)
 
-    def _recover(self) -> int:
-        """Close what a former process left open; remove files that no key belongs to. Returns how many were open."""
-        torn = 0
+    def _recover(self) -> None:
+        """Close what a former process left open; remove files that no key belongs to."""
         owned = {"chunks"}
         for slot in self._mine():
             try:
                 if slot.state == keys.OPEN:
+                    before = self.octets
                     self._close_torn(slot)
-                    torn += 1
+                    self.octets = before  # its last chunk is in the file's size
+                    self.torn.append(slot.number)
                 self.octets += files.size_of(self._path(slot))
                 owned.add(self._path(slot).rsplit("/", 1)[1])
                 self._deadlines.add(slot)
@@ -159,7 +161,6 @@ class Ring:
         for name in os.listdir(self._folder):
             if name not in owned:
                 files.remove(self._folder + "/" + name)
-        return torn
 
     def _close_torn(self, slot: keys.Slot) -> None:
         path = self._path(slot)
