@@ -75,13 +75,7 @@ VERBS = (
     Verb("leases", "verbs.leases", "have the recorder read the DHCP leases now (called by hotplug.d/dhcp)"),
     Verb("doctor", "verbs.doctor", "what on this gateway makes records wrong, late or unlawful (run as root)", ("--fix", "--json")),
     Verb("erase", "verbs.erase", "destroy what is kept, now", ("--json",), one_of=("--purpose", "--all")),
-    Verb(
-        "forget",
-        "verbs.forget",
-        "destroy what is kept, and its files: when a package is removed (its script calls this)",
-        word="WHAT",
-        choices=("everything", "purposes"),
-    ),
+    Verb("expire", "verbs.expire", "destroy what is due, where no recorder runs that would (oubli-watch calls this)", ("--json",)),
     Verb(
         "who",
         "access_verbs.show",
@@ -133,6 +127,12 @@ VERBS = (
     Verb("request enrol", "control.errands.enrol", "enrol an agent who may sign authorities' requests (root)", ("--json",), word="KEY"),
     Verb("request run", "control.errands.run", "hand over the sealed segments that a signed request covers", ("--json",), word="FILE"),
     Verb("request identity", "control.errands.identity", "the key this gateway signs handovers with, for the custodian", ("--json",)),
+    Verb(
+        "new-device",
+        "verbs.new_device",
+        "say that this gateway never counted anybody: its sums begin now, not in 24 hours (root)",
+        ("--json",),
+    ),
     Verb("ntp", "verbs.ntp", "tell the recorder that the time service has just confirmed the time (its hook calls this)", ("--json",)),
 )
 TABLE = Table(VERBS, OPTIONS, "exit codes: 0 fine, 1 can't go on (doctor: something was found), 2 bad use or bad configuration")

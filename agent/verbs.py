@@ -6,12 +6,18 @@ Rooms are imported where they are used: a router's small heap holds the one verb
 
 import os
 import sys
+import time
+from errno import EACCES
 
 from agent import canonical
-from agent.config import in_force, load
-from agent.runtime import files, process
+from agent import law as table
+from agent.config import load
+from agent.control import client
+from agent.runtime import files
 from agent.runtime.clocks import DeviceTime
 from agent.runtime.libc import reason
+
+CLOSING = 50  # seconds in which a recorder that closes has ended, or one that hangs was ended by the watch
 
 
 def status(line: "Line") -> int:
@@ -53,46 +59,62 @@ def ntp(line: "Line") -> int:
     return 1 if answer is None else line.show(answer, ["clock " + answer["clock"]])
 
 
+def new_device(line: "Line") -> int:
+    """Say that nobody was ever counted here."""
+    answer = line.ask("new device")
+    return 1 if answer is None else line.show(answer, ["this device is new: its sums begin once the time is trusted"])
+
+
 def erase(line: "Line") -> int:
-    """Destroy what is kept."""
-    if "--all" in line and files.exists(line.paths.run) and files.hold_folder(line.paths.run):
-        # No recorder runs: a service that was stopped for good destroys nothing by itself.
-        from agent.vault import expiry
+    """Destroy what is kept: by the recorder, or here where none runs. One that closes, or hangs, is waited for: it ends, or is ended."""
+    purpose = line.get("--purpose") or "all"
+    known = [row.name for row in table.PURPOSES]
+    if purpose not in known and purpose != "all":
+        sys.stderr.write("oubli: --purpose: unknown; accepted: " + ", ".join(known) + "\n")
+        return 1
+    end = DeviceTime().monotonic() + CLOSING * 1000000000
+    while True:
+        if _alone(line.paths.run):
+            # A service that was stopped for good destroys nothing by itself.
+            from agent.vault import expiry
 
-        _as_recorder(line.paths)
-        segments = expiry.erase_all(line.paths, line.config)
-        return line.show({"segments": segments}, ["erased " + str(segments) + " segments; no recorder runs"])
-    answer = line.ask("erase", purpose=line.get("--purpose") or "all")
-    return 1 if answer is None else line.show(answer, ["erased " + str(answer["erased"]) + " records"])
+            segments = expiry.erase_all(line.paths, line.config, purpose)
+            return line.show({"segments": segments}, ["erased " + str(segments) + " segments; no recorder runs"])
+        if DeviceTime().monotonic() >= end:
+            break
+        try:
+            answer = client.ask(line.paths.socket, "erase", purpose=purpose)
+        except ValueError:
+            answer = {}  # it went away meanwhile
+        except OSError as failure:
+            if failure.errno == EACCES:
+                break
+            answer = {}
+        if "error" in answer:
+            sys.stderr.write("oubli: " + answer["error"] + "\n")
+            return 1
+        if answer:
+            return line.show(answer, ["erased " + str(answer["erased"]) + " records"])
+        time.sleep(0.2)
+    sys.stderr.write("oubli: nothing is erased: the recorder neither answers nor ends, or this user may not; accepted: as root, again\n")
+    return 1
 
 
-def forget(line: "Line") -> int:
-    """Destroy what is kept and remove the daemons' files, all of them or what only oubli-purposes could destroy; no recorder may run."""
+def expire(line: "Line") -> int:
+    """Destroy what is due where no recorder runs: the watch calls this once it has ended one that hung (EXP-1)."""
     from agent.vault import expiry
 
-    paths = line.paths
-    if files.exists(paths.run) and not files.hold_folder(paths.run):
-        sys.stderr.write("oubli: forget: a recorder runs; accepted: once it is stopped\n")
-        return 1
-    _as_recorder(paths)
-    if line.word == "everything":
-        expiry.erase_all(paths, line.config)
-        places = [paths.flash, paths.spool, paths.run, paths.live]
-    else:
-        purposes = [paths.vault + "/" + name for name in ("attribution", "billing", "services", "location")]
-        places = [paths.device_key, paths.consents, paths.sealed, paths.bundles, paths.run + "/blocks"] + purposes
-    for place in places:
-        files.clear(place)
-    return 0
+    time_ = DeviceTime()
+    gone = expiry.destroy_due(line.paths.root, time_.boot, time_.monotonic()) if _alone(line.paths.run) else 0
+    return line.show({"segments": gone}, ["destroyed " + str(gone) + " segments that were due"])
 
 
-def _as_recorder(paths: "Paths") -> None:
-    """Become the user whose folders these are: what it may have linked to elsewhere isn't changed by root (L34-VI-2)."""
-    for folder in (paths.run, paths.flash):
-        if files.exists(folder):
-            status = os.stat(folder)
-            process.become(status[4], status[5])
-            return
+def _alone(run: str) -> bool:
+    """Say whether no recorder runs, and keep one from starting; never for who may not look."""
+    try:
+        return not files.exists(run) or files.hold_folder(run)
+    except OSError:
+        return False
 
 
 def law(line: "Line") -> int:
@@ -126,7 +148,7 @@ def log(line: "Line") -> int:
 
 def doctor(line: "Line") -> int:
     """Examine this gateway."""
-    settings = in_force(line.config, line.paths.accepted) if line.config == line.paths.config else load(line.config)
+    settings = load(line.config)
     from agent.capture.netlink import RECEIVE_BUFFER
     from agent.doctor import examination
     from agent.doctor.gateway import Gateway
@@ -138,4 +160,3 @@ def doctor(line: "Line") -> int:
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from agent.command import Line
-    from agent.paths import Paths

@@ -36,6 +36,7 @@ class Story(cutter.Story):
 
     def __init__(self) -> None:
         super().__init__()
+        self.known = False  # whether a ledger is surely on flash
         self.spent = 0  # thousandths of epsilon that a start was granted
         self.written: "list[int]" = []  # powered-on hours of every ledger that may be on flash
         self.hours = 0  # that are surely on flash
@@ -46,6 +47,11 @@ class Story(cutter.Story):
         """Boot, look at what is there, and work; PowerCut may come at any operation."""
         said: "list[str]" = []
         ledger = Ledger(LEDGER, said.append)
+        if not self.known:
+            said.clear()
+            if not ledger.begin():  # root's word: the device is new
+                self.blame("a new device isn't known as new")
+            self.known = True
         spool = Spool(FOLDER, OCTETS, DAYS)
         self.look(ledger, spool, said)
         spool.trim(SECOND)

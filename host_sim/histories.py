@@ -27,7 +27,7 @@ from agent import config as configuration
 from agent.recorder import Recorder
 from agent.runtime import memory
 from agent.vault import ring
-from host_sim import kernel
+from host_sim import first_boot, kernel
 from host_sim.scratch import scratch
 
 SECOND = 1_000_000_000
@@ -86,6 +86,7 @@ class Here:
         """Start a recorder."""
         self.time = _Time(boot, wall, monotonic)
         sysctl = {"events": 1, "acct": 1, "timestamp": 1}.get
+        first_boot.new_device(str(root))
         self.recorder = Recorder(configuration.load(str(config)), str(root), self.time, log=lambda _: None, sysctl=sysctl)
 
     def steps(self, *steps: list[Any]) -> dict[str, Any]:

@@ -214,6 +214,6 @@ def watch(network: Network, heartbeat: Path, user: int, span: float, log: Path) 
     rights = ["setpriv", f"--reuid={user}", "--clear-groups", "--no-new-privs", "--bounding-set=-all"]
     with log.open("ab") as out:
         return subprocess.Popen(
-            network.inside(network.gateway, *rights, "sh", "-c", script.read_text(), "oubli-watch", str(heartbeat), str(span)),
+            network.inside(network.gateway, *rights, "sh", "-c", script.read_text(), "oubli-watch", str(heartbeat), str(span), "true"),
             stdin=subprocess.DEVNULL, stdout=out, stderr=out, cwd="/", env={"PATH": os.environ["PATH"]}, start_new_session=True,
         )  # fmt: skip

@@ -20,6 +20,7 @@ import time
 from collections import defaultdict
 from pathlib import Path
 
+from host_sim import first_boot
 from host_sim.interpreters import ROOT, command, environment
 from host_sim.lab_broker import PORT
 from host_sim.lab_network import INTERNET_4, LabError, Network
@@ -80,15 +81,15 @@ class Device:
         self.jump(offset)
         for name, mode, user in (
             ("etc/config", 0o755, 0),
-            ("srv/oubli", 0o700, USERS["recorder"]),
-            ("srv/oubli-spool", 0o2770, USERS["recorder"]),
+            ("srv/oubli", 0o711, USERS["recorder"]),
             ("var/run/oubli", 0o711, USERS["recorder"]),
-            ("var/run/oubli-live", 0o2770, USERS["recorder"]),
-            ("var/run/oubli-root", 0o755, 0),
         ):
             (self.root / name).mkdir(parents=True)
             os.chown(self.root / name, user, GROUP)
             (self.root / name).chmod(mode)
+        first_boot.new_device(str(self.root))
+        for path in (self.root / "srv/oubli").iterdir():
+            os.chown(path, USERS["recorder"], GROUP)
         folder.chmod(0o755)
         self.config.write_text(CONFIG.format(gateway=GATEWAY_ID, lifetime=lifetime, host=INTERNET_4, port=PORT))
         written = int(self.time.wall() / SECOND) - 3600
@@ -195,7 +196,7 @@ class Device:
 
     def spool(self) -> dict[str, bytes]:
         """Return the messages that wait, by file name."""
-        return {path.name: path.read_bytes() for path in sorted((self.root / "srv/oubli-spool").iterdir()) if path.is_file()}
+        return {path.name: path.read_bytes() for path in sorted((self.root / "srv/oubli/spool").iterdir()) if path.is_file()}
 
     def close(self) -> None:
         """End both daemons."""

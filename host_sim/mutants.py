@@ -8,6 +8,7 @@ patch that doesn't fit the agent any more is an error, not a mutant that was cau
 
 import json
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -24,6 +25,10 @@ from host_sim.simulation import Simulation, SimulationError
 
 SEED = 3
 CUTS = "power cuts"  # the court of whatever forgets to sync: host_sim.cuts
+SPENDING = "power and time"  # of whatever spends what it doesn't have: host_sim.spending, which CPython alone lives
+HISTORIES = 60  # at most
+PINGS = "pings"  # of whatever pings at steady moments: host_sim.pings, which CPython alone plays
+BLOCKS = 40
 ROUNDS = 3
 
 # Small venues: each is a scenario as an operator would write it.
@@ -232,6 +237,13 @@ MUTANTS = (
         "summary/ledger.py", "Ledger.start", 'values["spent"] += A', 'values["spent"] += 0')),
     Mutant("tokens-too-often", "a token every five hours (ANON-6)", "two days", "ledger", True, Patch(
         "summary/ledger.py", "", "HOURS_A_TOKEN = A", "HOURS_A_TOKEN = A - 1")),
+    Mutant("steady-pings", "PINGREQ comes at steady moments, which show the processor's load (ANON-4)", PINGS, "pings", True, Patch(
+        "forward/moments.py", "ping", "drawn(A, B)", "0")),
+    Mutant("free-token", "each factory reset gives a token: no ledger is a new one (ANON-6)", SPENDING, "spending", True, Patch(
+        "summary/ledger.py", "Ledger.__init__", 'values["version"], values["tokens"], values["high_water"] = A, B, C',
+        'values["version"], values["tokens"], values["high_water"] = A, B if files.exists(path) else 1, C')),
+    Mutant("old-ledger-believed", "a ledger from a backup is gone on with (ANON-5)", SPENDING, "spending", True, Patch(
+        "summary/ledger.py", "Ledger.__init__", "self._marks and A and B", "True")),
     Mutant("trust-at-once", "one confirmation of the time is enough (EXP-5)", "noon", "ledger", False, Patch(
         "clock.py", "Clock.confirm", "self._first = A", "self.trusted, self._confirmed = True, wall - monotonic")),
     Mutant("trust-survives-a-step", "a step of more than a day is believed (EXP-5)", "steps", "cells", False, Patch(
@@ -320,6 +332,10 @@ def judge(
             patched(mutant.patch, folder)
         if mutant and mutant.court == CUTS:
             return Verdict(mutant, *_cut(folder, interpreter), time.monotonic() - began)
+        if mutant and mutant.court == SPENDING:
+            return Verdict(mutant, *_found(folder, "spending", HISTORIES), time.monotonic() - began)
+        if mutant and mutant.court == PINGS:
+            return Verdict(mutant, *_found(folder, "pings", BLOCKS), time.monotonic() - began)
         scene = court(mutant.court if mutant else court_name, folder)
         try:
             outcome = Simulation(scene, seed, interpreter, None, look, agent=folder if mutant else None, stop=False).run()
@@ -341,6 +357,14 @@ def _cut(folder: Path, interpreter: str) -> tuple[tuple[str, ...], float, str]:
     said = dict(json.loads(done.stdout))
     wrong = [kind for kind in said if kind not in {"cuts", "operations", "programmed", "syncs"}]
     return (("cuts",) if wrong else ()), 0.0, wrong[0] if wrong else ""
+
+
+def _found(folder: Path, room: str, count: int) -> tuple[tuple[str, ...], float, str]:
+    """Let one of the simulator's rooms look for what it is made to find."""
+    words = [sys.executable, "-m", f"host_sim.{room}", str(SEED), str(count)]
+    done = subprocess.run(words, cwd=folder, env=environment(folder), capture_output=True, text=True, check=True)
+    found = json.loads(done.stdout)
+    return ((room,) if found else ()), 0.0, str(found) if found else ""
 
 
 def trial(mutants: Iterable[Mutant], interpreter: str, workers: int) -> Iterator[Verdict]:

@@ -20,7 +20,7 @@ from agent.recorder import Recorder
 from agent.summary.day import day_of
 from agent.summary.metrics import METRICS
 from agent.summary.noise import Sampler
-from host_sim import kernel
+from host_sim import first_boot, kernel
 from host_sim.draws import keys_from
 
 SECOND, HOUR, DAY = 10**9, 3600, 86400
@@ -168,6 +168,7 @@ class Device:
         self.time.second = second
         log = self.seen.log.append
         sampler = self.sampler() if self.sampler else Sampler(self._draws or os.urandom)
+        first_boot.new_device(str(self.root))
         self.recorder = Recorder(self.config, str(self.root), self.time, sampler=sampler, log=log, sysctl=ACCOUNTING.get, random=bytes)
         if self._draws:
             keys_from(self.recorder, self._draws)
@@ -215,15 +216,15 @@ class Device:
         """Let the forwarder turn once, as it does each second; what it would send is written down."""
         if self.forwarder:
             turn(self.forwarder, self.time, self.seen.wire)
-            waiting = [due(path.name) for path in (self.root / "srv/oubli-spool").iterdir() if path.name[0] != "."]
+            waiting = [due(path.name) for path in (self.root / "srv/oubli/spool").iterdir() if path.name[0] != "."]
             self._due = min(waiting, default=OPENS) - OPENS
 
     def _look(self) -> None:
         """Take what leaves: the health message, and each message of the spool that wasn't there before."""
-        health = (self.root / "var/run/oubli-live/health").read_bytes()
+        health = (self.root / "var/run/oubli/live/health").read_bytes()
         if self.seen.health[-1:] != [health]:
             self.seen.health.append(health)
-        folder = self.root / "srv/oubli-spool"
+        folder = self.root / "srv/oubli/spool"
         for path in sorted(folder.iterdir()):
             name, text = path.name, path.read_bytes()
             if self.seen.spool.get(name) != text:

@@ -3,7 +3,8 @@
 
 A history is drawn from its seed: cuts of power at any write to flash, one more while the next boot recovers, forged NTP before and
 after a boot, clocks back by a minute, an hour, a week, forward by as much, steps by root, restarts of the process, forty boots a
-day. Terminals come all the while. The recorder is the real one; its flash is `host_sim.flash`, whose every remnant is kept. What the
+day, factory resets, backups put back: the ledger alone, or all that a sysupgrade keeps, on this flash or on one that was reset.
+Terminals come all the while. The recorder is the real one; its flash is `host_sim.flash`, whose every remnant is kept. What the
 recorder draws comes from the seed too: the same seed is the same history.
 
 The auditor believes no ledger. It notes each draw by the start that it belongs to (the day's key tells starts apart), and reads every
@@ -11,12 +12,17 @@ message that ever lay on flash, torn and removed ones too:
 
 - the epsilons of what was drawn on an agent-day, over all starts of it, are never more than the ceiling;
 - a cell (day, metric, slot) has at most one outcome, in the spool and in all remnants;
-- agent-days that gave anything are at most one, and one more for each six hours that the device was truly on.
+- agent-days that gave anything are at most one, and one more for each six hours that the device was truly on;
+- after a reset or a restored backup nothing is drawn for 24 powered-on hours: what was spent on that agent-day isn't known.
+
+A reset begins another life: nothing on the device remembers which cells the former one drew, only the silence lies between.
 """
 
+import json
 import os
 import re
 import shutil
+import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable
@@ -30,7 +36,7 @@ from agent.runtime import files, memory
 from agent.summary.day import AgentDay
 from agent.summary.metrics import METRICS, Metric
 from agent.summary.noise import Sampler
-from host_sim import kernel
+from host_sim import first_boot, kernel
 from host_sim.draws import keys_from
 from host_sim.flash import Dice, Flash, PowerCut
 from host_sim.scratch import scratch
@@ -42,6 +48,7 @@ CEILING = 2000
 STEPS = 14
 BACK = (2 * MINUTE, HOUR, 3 * HOUR, DAY, WEEK)  # how far a clock is set back or forward, at most
 TOKEN = 6 * HOUR
+SILENCE = 24  # powered-on hours after which the device may count again that doesn't know what it spent
 _MESSAGE = re.compile(rb'"schema":"oubli/([a-z]+)/1".*?"day":"([0-9-]+)","slot":([0-9]+),.*?"values":(\[[-0-9,]*\])')
 
 
@@ -86,12 +93,13 @@ class History:
         self.octets = Random(f"octets {seed}").randbytes
         (folder / "config").write_text("config gateway\n option id 'aaaaaaaaaaaaaaaa'\nconfig summary\n option rows '64'\n")
         self.config = configuration.load(str(folder / "config"))
-        self.flash = Flash(Dice(seed), prefix=f"{folder}/srv")
+        self.flash = Flash(Dice(seed), prefix=f"{folder}/srv/oubli")
         self.time = _Time()
         self.time.t += self.draw.randrange(DAY)
         self.recorder: Any = None
-        self.boots = self.cuts = self.powered = self.seen = self.terminal = 0
-        self.drawn: dict[int, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))  # day -> start -> metrics
+        self.boots = self.cuts = self.powered = self.seen = self.terminal = self.life = self.unknown = 0
+        self.backup: dict[str, bytes] = {}
+        self.drawn: dict[tuple[int, int], dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))  # life, day -> start -> metrics
         self.cells: dict[tuple[bytes, ...], bytes] = {}
         self.said: list[str] = []
 
@@ -109,6 +117,11 @@ class History:
             self.cut,
             self.cut,
             self.storm,
+            self.save,
+            self.save,
+            self.restore_ledger,
+            self.restore,
+            self.reset,
         )
         try:
             self.power_on()
@@ -132,7 +145,7 @@ class History:
     # What the device lives through
 
     def mount(self) -> None:
-        """Let the agent's files below srv lie on the flash."""
+        """Let the agent's files below srv/oubli lie on the flash."""
 
         def names(path: str) -> list[str]:
             return self.flash.listdir(path) if path.startswith(self.flash.prefix) else os.listdir(path)  # noqa: PTH208 (names)
@@ -155,8 +168,10 @@ class History:
         self.do(self.start)
 
     def start(self) -> None:
-        """Start the process."""
+        """Start the process; root has said that the first life's device is new."""
         self.mount()
+        if not self.life:
+            first_boot.new_device(str(self.folder), self.octets)
         self.recorder = Recorder.__new__(Recorder)
         Recorder.__init__(
             self.recorder, self.config, str(self.folder), self.time, sampler=Sampler(self.octets), log=lambda _: None,
@@ -172,7 +187,9 @@ class History:
         publish, table = day._publish, day._terminals  # noqa: SLF001 (as above)
 
         def noted(metric: Metric, slot: int) -> None:
-            self.drawn[table.day][bytes(table._view[64:80]).hex()].add(metric.name)  # noqa: SLF001 (as above)
+            if self.unknown and self.on() < self.unknown + SILENCE * HOUR:
+                self.fail(f"drawn {(self.on() - self.unknown) / HOUR:.1f} powered-on hours after the ledger was lost")
+            self.drawn[self.life, table.day][bytes(table._view[64:80]).hex()].add(metric.name)  # noqa: SLF001 (as above)
             publish(metric, slot)
 
         return noted
@@ -276,23 +293,77 @@ class History:
             self.time.offset = former + DAY
             self.do(self.confirm)
 
+    def save(self) -> None:
+        """Make a backup: what lib/upgrade/keep.d names."""
+        self.backup = {name: node.seen for name, node in self.flash.names.items() if not name.rsplit("/", 1)[1].startswith("ledger-")}
+
+    def restore_ledger(self) -> None:
+        """Put the ledger of the backup back, alone."""
+        self.put_back({name: octets for name, octets in self.backup.items() if name.endswith("/ledger")})
+
+    def restore(self) -> None:
+        """Put all of the backup back: what isn't in it stays."""
+        self.put_back(self.backup)
+
+    def put_back(self, octets: dict[str, bytes]) -> None:
+        """Lay files over what is there, and boot; the time service is honest, or not."""
+        ledger = f"{self.flash.prefix}/ledger"
+        if ledger not in octets or octets[ledger] == self.flash.names[ledger].seen:
+            return
+        flash = self.kept()
+        for name, text in octets.items():
+            flash.lay(name, text)
+        self.lose()
+        self.do(self.draw.choice([self.honest, self.forge, self.forge]))
+
+    def reset(self) -> None:
+        """Reset the device: its flash is empty; now and then a backup is put back on it before the first boot."""
+        self.kill()
+        self.flash, remnants = Flash(Dice(self.seed + self.boots), prefix=self.flash.prefix), self.flash.remnants
+        self.flash.remnants = remnants
+        if self.draw.random() < 0.5:
+            for name, text in self.backup.items():
+                self.flash.lay(name, text)
+        self.life += 1
+        self.lose()
+        self.do(self.honest)
+
+    def kept(self) -> Flash:
+        """End the process in order of files: all that it wrote is on flash."""
+        self.kill()
+        for node in self.flash.names.values():
+            node.safe = node.seen
+        self.flash.safe, self.flash.pending = dict(self.flash.names), []
+        return self.flash
+
+    def lose(self) -> None:
+        """Boot a device that can't know what it spent."""
+        self.powered += self.time.monotonic()
+        self.time.booted = self.time.t
+        self.unknown = self.powered
+        self.power_on()
+
     # What must hold
+
+    def on(self) -> int:
+        """Return how long the device was truly on (ns)."""
+        return self.powered + self.time.monotonic()
 
     def audit(self) -> None:
         """Count what was drawn, and read everything that ever lay on flash."""
         costs = {metric.name: metric.epsilon for metric in METRICS}
-        for day, starts in self.drawn.items():
+        for (_, day), starts in self.drawn.items():
             spent = sum(costs[name] for names in starts.values() for name in names)
             if spent > CEILING:
                 self.fail(f"{spent} thousandths of epsilon were drawn for on agent-day {day}")
-        on = self.powered + self.time.monotonic()
+        on = self.on()
         if len(self.drawn) > 1 + on // TOKEN:
             self.fail(f"{len(self.drawn)} agent-days in {on / HOUR:.1f} powered-on hours")
         texts = self.flash.remnants[self.seen :] + [node.seen for node in self.flash.names.values()]
         self.seen = len(self.flash.remnants)
         for text in texts:
             for *cell, values in _MESSAGE.findall(text):
-                if self.cells.setdefault(tuple(cell), values) != values:
+                if self.cells.setdefault((b"%d" % self.life, *cell), values) != values:
                     self.fail(f"two outcomes of {b' '.join(cell).decode()}")
 
     def fail(self, what: str) -> None:
@@ -327,3 +398,20 @@ def soak(seed: int, seconds: float) -> dict[str, Any]:
             figures["days"] += len(history.drawn)
             figures["cells"] += len(history.cells)
     return figures
+
+
+def main(seed: int, count: int) -> None:
+    """Print as JSON what a few histories found: empty where all held."""
+    found: list[str] = []
+    with scratch("oubli-sim-") as folder:
+        for number in range(count):
+            try:
+                live(seed + number, Path(folder) / "device")
+            except SpendingError as failure:
+                found.append(str(failure))
+                break
+    print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), int(sys.argv[2]))

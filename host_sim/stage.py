@@ -27,7 +27,7 @@ from agent.runtime import memory
 from agent.runtime.libc import buffer_at
 from agent.runtime.sodium import Sodium
 from agent.summary.noise import Sampler
-from host_sim import tape
+from host_sim import first_boot, tape
 
 _LEAST = 1000000  # ns: a recorder that asks to be called at once is called a millisecond later
 _BUFFER = 32768  # octets: room for a datagram, as much as the kernel ever fills
@@ -321,6 +321,7 @@ class Stage:
         self.time.reach(true)
         self.socket.open()
         self._listing = False
+        first_boot.new_device(self.root)
         self.recorder = Recorder(
             self.config,
             self.root,

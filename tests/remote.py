@@ -32,6 +32,7 @@ from agent.vault.keys import KeyRing, Slot
 from agent.vault.record import COLUMN, COLUMNS, COUNT, LARGEST, REST, TERMINALS, Packer
 from agent.vault.unpacker import Unpacker
 from agent.who import LEASE, Who
+from host_sim import first_boot
 from tests.pipe import serve
 
 ROW = "protocol", "source", "source_port", "translated_port", "service", "packets_up", "packets_down", "bytes_up", "bytes_down"
@@ -205,7 +206,7 @@ def vault_open(root: str, lifetime: int, budget: int, boot: str) -> "dict[str, A
     lose = lambda cause, records: lost.append([cause, records])  # noqa: E731 (one expression)
     store = ring.Ring(base + "/vault/security", keys, sodium, number, lifetime, budget, boot, lose)
     _held["vault"] = (store, keys, lost)
-    return {"torn": store.torn, "lost": lost}
+    return {"torn": len(store.torn), "dropped": keys.dropped, "lost": lost}
 
 
 def vault_append(rows: "list[list[Any]]", wall: int, monotonic: int) -> "dict[str, Any]":
@@ -310,13 +311,15 @@ def terminals_close() -> None:
 
 
 def ledger(path: str, steps: "list[list[Any]]") -> "dict[str, Any]":
-    """Open the ledger at a path and take steps: ["start", day, epsilon, ceiling], ["hour", high water]."""
+    """Open the ledger at a path and take steps: ["start", day, epsilon, ceiling], ["hour", high water], ["new"]."""
     said: "list[str]" = []
     book = Ledger(path, said.append)
     results: "list[bool | None]" = []
     for step in steps:
         if step[0] == "start":
             results.append(book.start(step[1], step[2], step[3]))
+        elif step[0] == "new":
+            results.append(book.begin())
         else:
             book.hour(step[1])
             results.append(None)
@@ -346,6 +349,7 @@ def recorder_open(path: str, root: str, boot: str, wall: int, monotonic: int, oc
     words["random"] = bytes  # zeros: nothing waits for its moment
     if octets:
         words["sampler"] = Sampler(Tape(octets))
+    first_boot.new_device(root)
     _held["recorder"] = (Recorder(config.load(path), root, source, **words), source, said)
 
 
@@ -453,7 +457,7 @@ def lan(names: "list[str]", datagrams: "list[str]", events: "list[str]") -> "dic
         decoder.feed(_octets(text), len(text) // 2, say)
     held = table.held()
     table.close()
-    return {"told": told, "present": len(room.missing) < len(room.names), "held": held}
+    return {"told": told, "present": room.present, "held": held}
 
 
 def within(pairs: "list[list[Any]]") -> "list[bool]":

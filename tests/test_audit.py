@@ -75,11 +75,14 @@ def test_no_act_has_a_place_for_terminal_data(memory, act):
     """L34-II-5: neither as text, octets or number, in any place; the largest number is below every address that is read as one."""
     folder = memory / f"act-{act}"
     log = log_in(folder, Time())
-    fine = {audit.NUMBER: 5, audit.DIGEST: bytes(8)}
+    fine = {audit.NUMBER: 5, audit.DIGEST: bytes(8), audit.SEGMENT: "2026-11-23-0001"}
     words = [fine[kind] if isinstance(kind, str) else kind[0] for kind in audit.ACTS[act]]
     assert log.note(act, *words)
     terminal = [
         "02:11:22:33:44:55",
+        "021122334455",
+        "c0a80709",
+        "2026-11-23-192.168.7.9",
         b"\x02\x11\x22\x33\x44\x55",
         "192.168.7.9",
         b"\xc0\xa8\x07\x09",
@@ -91,7 +94,7 @@ def test_no_act_has_a_place_for_terminal_data(memory, act):
         for secret in [*terminal, None, ["x"], -1]:
             with pytest.raises(ValueError):
                 log.note(act, *words[:place], secret, *words[place + 1 :])
-        if audit.ACTS[act][place] == audit.NUMBER:
+        if audit.ACTS[act][place] in (audit.NUMBER, audit.SEGMENT):
             for address in (0xC0A80709, 0x021122334455, 0x0A000001):
                 log.note(act, *words[:place], address, *words[place + 1 :])
                 assert str(audit.LARGEST) in lines(folder)[-1]
@@ -355,6 +358,42 @@ def test_what_a_fleet_saw_shows_a_fork_and_a_cut():
 
 
 @pytest.mark.needs("micropython")
+@pytest.mark.parametrize("octet", [b"x", b"-", b" "])
+def test_a_damaged_link_of_an_older_file_ends_nobody_and_keeps_no_file_for_good(memory, octet):
+    """The recorder ended at its next hour, each hour anew. Damage is found by --verify, and what is twelve months old goes."""
+    time, folder = Time(), memory / f"damaged-{octet.hex()}"
+    shutil.rmtree(folder, ignore_errors=True)
+    log = log_in(folder, time)
+    for _ in range(3):
+        log.hour()
+        time.second += 30 * DAY
+    second = sorted(folder.iterdir())[1]
+    at = second.read_bytes().index(b"link ") + 7  # the number of its newest checkpoint
+    second.write_bytes(second.read_bytes()[:at] + octet + second.read_bytes()[at + 1 :])
+    log = log_in(folder, time)
+    for _ in range(14):
+        log.hour()
+        time.second += 30 * DAY
+    assert second not in folder.iterdir()
+    assert verdict(folder).wrong is None
+
+
+def test_an_empty_newest_file_is_gone_on_from(memory):
+    """A cut of power made the next month's file and nothing in it: what follows goes to another, and the log holds together."""
+    time, folder = Time(), memory / "empty"
+    shutil.rmtree(folder, ignore_errors=True)
+    log_in(folder, time).hour()
+    (folder / "00000002").touch()
+    log = log_in(folder, time)
+    log.hour()
+    assert verdict(folder).wrong is None
+    assert [path.name for path in sorted(folder.iterdir())] == ["00000001", "00000002", "00000003"]
+    log_in(folder, time).hour()
+    assert verdict(folder).wrong is None
+    (folder / "00000003").unlink()
+    assert verdict(folder).wrong is None  # of the newest file nobody outside has seen a checkpoint
+
+
 def test_reading_a_log_leaves_no_file_open(interpreter, memory):
     """On a gateway 64 files may be open at once, and the recorder looks at its log's links for a year."""
     folder = memory / f"open-{interpreter.name}"
@@ -432,7 +471,7 @@ def test_health_carries_the_newest_checkpoint_and_a_stopped_recorder_says_so(mem
     assert numbers == sorted(numbers)
     assert set(range(1, 11)) <= set(numbers)
     assert {health["capture"] for health in told} == {"ok"}
-    last = json.loads((device.root / "var/run/oubli-live/health").read_bytes())
+    last = json.loads((device.root / "var/run/oubli/live/health").read_bytes())
     assert last["capture"] == "stopped"
     folder = device.root / "srv/oubli/audit"
     for health in [*told[1:], last]:

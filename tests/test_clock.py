@@ -99,8 +99,8 @@ def test_floor_is_the_latest_of_build_configuration_and_high_water_mark(tmp_path
     for built, mark in ((0, 0), (NOW - 40, 0), (NOW - 40, NOW - 30), (0, NOW - 90)):
         monkeypatch.setattr("agent.recorder.BUILT", built)
         ledger = tmp_path / "srv/oubli/ledger"
-        if ledger.exists():
-            ledger.unlink()
+        for file in ledger.parent.glob("ledger*"):
+            file.unlink()
         if mark:
             ledger.parent.mkdir(parents=True, exist_ok=True)
             Ledger(str(ledger), print).hour(mark)

@@ -195,8 +195,8 @@ def test_it_goes_on_its_day_and_not_before(store):
     assert store.tick(1)["gone"] == 1
     assert store.files() == {}
     assert store.tick()["status"] | {"syncs_a_day": 0} == {
-        "segments": 0, "records": 0, "bytes": 0, "budget": BUDGET, "oldest_seconds": 0, "window_seconds": DAY,
-        "lifetime_seconds": LIFETIME * DAY, "syncs_a_day": 0, "key_days": 0, "trouble": "",
+        "segments": 0, "records": 0, "bytes": 0, "budget": BUDGET, "oldest_seconds": 0, "lifetime_seconds": LIFETIME * DAY,
+        "syncs_a_day": 0, "key_days": 0, "trouble": "",
     }  # fmt: skip
     store.ask("close")
 
@@ -257,6 +257,22 @@ def test_a_quartz_that_runs_ahead_loses_nothing_and_a_clock_that_was_put_back_do
         assert (said["gone"], said["lost"]) == (1, lost)
         store.ask("close")
         store.now, store.since = NOON, DAY
+
+
+@pytest.mark.parametrize("sealed", [False, True], ids=["waiting", "on flash"])
+def test_what_came_before_the_time_was_known_is_counted_where_it_goes_too_early(store, sealed):
+    """EXP-3, EXP-5: off for longer than the lifetime; what came in the first minutes has the floor's day. Its key is gone: it's a loss."""
+    store.trusted = False
+    store.since = 100
+    store.open(floor=NOON)
+    assert store.append(*[bytes([number]) for number in range(20)]) == ["kept"] * 20
+    if sealed:
+        store.tick(SYNC)
+    store.trusted, store.now = True, NOON + (LIFETIME + 8) * DAY
+    said = [store.tick(1) for _ in range(2)]
+    assert sum(count for one in said for cause, count in one["lost"] if cause == "clock") == 20
+    assert said[-1]["status"]["records"] == 0
+    store.ask("close")
 
 
 def test_what_powered_on_hours_make_due_before_its_day_is_no_loss_but_counted(store):

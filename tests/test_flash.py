@@ -148,6 +148,7 @@ def test_flash_that_refuses_is_no_start_no_message_and_no_damage(way, mounted):
     """ENOSPC, EROFS, EIO: whoever asks is told, the former content stays whole, and all works again once it is put right."""
     mounted.folders.add(cuts.FOLDER)
     ledger, room = Ledger(cuts.LEDGER, print), spool.Spool(cuts.FOLDER, 10000, 7)
+    assert ledger.begin()
     ledger.hour(5)
     room.put(1, "arrivals", 1, b"first")
     before = {name: node.seen for name, node in mounted.names.items()}
@@ -172,6 +173,7 @@ def test_flash_that_refuses_is_no_start_no_message_and_no_damage(way, mounted):
 def test_an_error_at_any_operation_of_a_start_is_never_a_free_start(later, mounted):
     """EIO from the n-th operation on: either it was spent on flash, or it was refused."""
     ledger = Ledger(cuts.LEDGER, print)
+    assert ledger.begin()
     ledger.hour(5)
     mounted.fail_at = mounted.operations + 1 + later
     granted = ledger.start(cuts.DAY, 1000, 2000)

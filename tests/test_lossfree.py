@@ -390,7 +390,12 @@ class Watched:
     def __init__(self, folder: Path) -> None:
         self.heartbeat = folder / "heartbeat"
         self.process = subprocess.Popen(["sleep", "60"], stdin=subprocess.DEVNULL)
-        self.watch = subprocess.Popen(["sh", WATCH, self.heartbeat, str(SPAN)], stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        self.called, program = folder / "called", folder / "oubli"
+        program.write_text(f'#!/bin/sh\necho "$@" >>{self.called}\n')
+        program.chmod(0o755)
+        self.watch = subprocess.Popen(
+            ["sh", WATCH, self.heartbeat, str(SPAN), program], stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        )
 
     def identity(self, pid: int) -> str:
         """Return a process's number and start."""
@@ -429,6 +434,10 @@ def test_the_watch_ends_a_process_whose_heart_stands_still_even_a_stopped_one(wa
     second = subprocess.Popen(["sleep", "60"], stdin=subprocess.DEVNULL)
     watched.heartbeat.write_text(watched.identity(second.pid) + " 7\n")
     assert second.wait(240) == -signal.SIGKILL
+    until = time.monotonic() + 120
+    while (not watched.called.exists() or watched.called.read_text() != "expire\n" * 2) and time.monotonic() < until:
+        time.sleep(SPAN)
+    assert watched.called.read_text() == "expire\n" * 2  # what became due while it stood still goes now, not at the next start (EXP-1)
     assert watched.close() == "oubli watch: the recorder hung and was ended\n" * 2
 
 

@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """ANON-4: when things can be seen, to the nanosecond: moments drawn at random, the loops that keep to them, and who attacks them."""
 
+import itertools
 import json
 import os
 from collections.abc import Callable
 from pathlib import Path
+from random import Random
 
 import pytest
 from hypothesis import given
@@ -13,7 +15,7 @@ from hypothesis import strategies as st
 from agent.forward import moments
 from agent.forwarder import HOLD, Forwarder
 from agent.recorder import Recorder
-from host_sim import attack, instants, kernel
+from host_sim import attack, instants, kernel, pings
 from host_sim.paired import ACCOUNTING, DAY, HOUR, OPENS, SECOND, TODAY, TRUSTED, Device, Sign, Silence, Time, turn
 from tests.interpreters import Interpreter
 from tools.fleet.reading import PUNCTUAL
@@ -91,7 +93,7 @@ def trusted(made: Recorder, time: Time, second: int) -> None:
 
 
 def spooled(folder: Path) -> list[str]:
-    return sorted(path.name[13:] for path in (folder / "srv/oubli-spool").iterdir())
+    return sorted(path.name[13:] for path in (folder / "srv/oubli/spool").iterdir())
 
 
 def see(made: Recorder, second: int, terminal: int) -> None:
@@ -120,7 +122,7 @@ def test_a_slot_is_drawn_at_its_moment_and_counts_what_came_until_it_closed(devi
     time.second = 2 * HOUR + 30
     made.tick()
     assert spooled(tmp_path) == ["arrivals-01"]
-    (path,) = (tmp_path / "srv/oubli-spool").iterdir()
+    (path,) = (tmp_path / "srv/oubli/spool").iterdir()
     assert json.loads(path.read_bytes())["values"] == [1]
     assert int(path.name[:12]) == OPENS + 2 * HOUR + moments.SETTLE
     made.close()
@@ -188,7 +190,7 @@ def test_health_tells_when_it_was_due_however_late_the_loop_is(device, tmp_path)
     for second, extra in ((261, 0), (562, SECOND // 3), (9000, 0)):  # 10^6 s since boot are 100 s after a period's beginning
         time.second, time.extra = second, extra
         made.tick()
-        told.append(json.loads((tmp_path / "var/run/oubli-live/health").read_bytes())["time"] - OPENS)
+        told.append(json.loads((tmp_path / "var/run/oubli/live/health").read_bytes())["time"] - OPENS)
     assert told == [260, 560, 8970]
     made.close()
 
@@ -201,7 +203,7 @@ def test_a_message_is_sent_at_its_moment_and_one_that_has_waited_at_once(device,
     time = Time("f" * 32)
     wire: list[tuple[int, str, bytes, bool]] = []
     one = Forwarder(device.config, str(tmp_path), time, lambda _: None, Octets(0.5))
-    spool = tmp_path / "srv/oubli-spool"
+    spool = tmp_path / "srv/oubli/spool"
     for due, slot in ((OPENS - 5, 0), (OPENS + 100, 1), (OPENS + 10**9, 2)):
         (spool / f"{due:012}-arrivals-{slot:02}").write_bytes(b"%d" % slot)
     sent = {}
@@ -215,7 +217,7 @@ def test_a_message_is_sent_at_its_moment_and_one_that_has_waited_at_once(device,
 def test_health_is_sent_at_once_on_a_new_connection_and_then_at_moments_only(device, tmp_path):
     time = Time("f" * 32)
     wire: list[tuple[int, str, bytes, bool]] = []
-    health = tmp_path / "var/run/oubli-live/health"
+    health = tmp_path / "var/run/oubli/live/health"
     one = Forwarder(device.config, str(tmp_path), time, lambda _: None, Octets(0.5))  # 225 s after each period's beginning
     for second, text in ((0, "first"), (1, "no"), (424, "no"), (425, "second"), (426, "no"), (500, "no"), (724, "no"), (725, "third")):
         time.second = second
@@ -239,7 +241,7 @@ class Client:
 forwarder.Client = Client
 source = DeviceTime()
 moment = (source.wall() // 1000000000 + 2) * 1000000000
-with open(root + "/srv/oubli-spool/%012d-arrivals-00" % (moment // 1000000000), "w") as file:
+with open(root + "/srv/oubli/spool/%012d-arrivals-00" % (moment // 1000000000), "w") as file:
     file.write("x")
 one = forwarder.Forwarder(config.load(path), root, source, print, bytes)
 while not one.published:
@@ -260,6 +262,7 @@ def test_a_forwarder_wakes_at_the_moment_itself_on_both_interpreters(device, int
 # Who attacks them: real loops, at the full resolution of a real clock
 
 PAIRS = 24
+BLOCKS = 40
 TRIALS = 3  # of 12 spans of each kind one in 300 tells them apart by chance: what is there to see is seen in each trial
 
 
@@ -281,6 +284,32 @@ def test_no_moment_that_can_be_seen_tells_who_keeps_the_loops_busy(memory):
             break
     else:
         pytest.fail(f"told apart in each trial, the last time by {reached.value:.3f} (+-{reached.band:.3f})")
+
+
+@pytest.mark.parametrize("kind", ["small", "paho"])
+def test_no_ping_tells_whether_the_processor_was_busy(kind):
+    """Blocks of 15, both clients; steady moments, the negative control, are told apart at once."""
+    reached = pings.blocks(kind, BLOCKS, Random(7).randbytes, 7)
+    assert reached.value <= reached.band
+    steady = pings.blocks(kind, BLOCKS, bytes, 7)
+    assert steady.value - steady.band > attack.bound(1)
+
+
+@pytest.mark.parametrize("kind", ["small", "paho"])
+def test_a_ping_comes_within_the_keepalive_at_the_moment_that_was_drawn(kind):
+    """Each from the former's moment: what is late doesn't add up. The broker waits for one keepalive and a half."""
+    moments_of = pings.play(kind, pings.BUSY, 40, Random(3).randbytes, Random(4))
+    kept = pings.KEEPALIVE if kind == "small" else pings.KEEPALIVE * 3 // 4  # what a client tells the broker
+    spaces = [after - before for before, after in itertools.pairwise(moments_of)]
+    slack = 20 * pings.BUSY
+    assert min(spaces) > kept * SECOND // 2 - slack
+    assert max(spaces) < kept * SECOND * 7 // 8 + slack
+    drawn = Random(3)
+    due, late = pings.BEGINS, []
+    for moment in moments_of:
+        due = moments.ping(due, kept, drawn.randbytes)
+        late.append(moment - due)
+    assert max(late) - min(late) < slack
 
 
 @pytest.mark.parametrize(("random", "sends"), [(bytes, os.urandom), (os.urandom, bytes)], ids=["the recorder's", "the forwarder's"])

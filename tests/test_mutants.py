@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from host_sim.auditor import Auditor
-from host_sim.mutants import COURTS, CUTS, MUTANTS, Mutant, Verdict, judge
+from host_sim.mutants import COURTS, CUTS, MUTANTS, PINGS, SPENDING, Mutant, Verdict, judge
 from host_sim.patches import Patch, PatchError, apply
 from host_sim.scenario import load
 from host_sim.world import World
@@ -37,8 +37,8 @@ def test_each_check_of_the_auditor_has_a_mutant_that_only_it_catches(tmp_path: P
     """And there are fifteen mutants at least."""
     checks = {finding.name for finding in Auditor(tmp_path, World(load("hotel-week"), 1)).report()}
     assert {mutant.check for mutant in MUTANTS if mutant.only} >= checks
-    assert {mutant.check for mutant in MUTANTS} <= checks | {"cuts"}
-    assert {mutant.court for mutant in MUTANTS} <= {*COURTS, CUTS}
+    assert {mutant.check for mutant in MUTANTS} <= checks | {"cuts", "pings", "spending"}
+    assert {mutant.court for mutant in MUTANTS} <= {*COURTS, CUTS, PINGS, SPENDING}
     assert len({mutant.name for mutant in MUTANTS}) == len(MUTANTS) >= 15
 
 

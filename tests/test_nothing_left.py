@@ -12,6 +12,7 @@ import re
 import socket
 import struct
 import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -265,14 +266,12 @@ def test_swap_on_a_disk_is_refused_at_start(swap, starts, interpreter, tmp_path)
     config.write_text(CONFIG)
     recorder = interpreter.command("-m", "agent", "recorder", "--config", config)
     words = ["unshare", "--mount", "--net", "sh", "-ec", ON_A_DEVICE, "sh", *recorder]
-    with subprocess.Popen(
-        words, cwd=PROJECT, env=environment() | {"SWAPS": str(swaps)}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    ) as process:
-        assert process.stdout is not None
-        first = process.stdout.readline()
+    with subprocess.Popen(words, cwd=PROJECT, env=environment() | {"SWAPS": str(swaps)}, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        first = process.stderr.readline()
         if starts:
             process.terminate()
-        process.stdout.read()
+        process.stderr.read()
     if starts:
         assert first.startswith("oubli recorder: started")
     else:
@@ -334,6 +333,55 @@ def test_erase_works_without_a_recorder_and_never_beside_one(interpreter):
         assert oubli(interpreter, "erase", "--all", "--root", str(made.root), "--json") == (0, '{"segments":0}\n', "")
 
 
+@NEEDS
+def test_erase_waits_for_a_recorder_that_is_closing(interpreter):
+    """Package removal: the service was told to stop, and still seals. `erase --all` said that none runs, and `rm` left the keys' octets."""
+    with gateway(interpreter) as made:
+        made.connect()
+        made.process.kill()
+        made.process.wait()
+        ring = made.root / "var/run/oubli/keys"
+        with (
+            ring.open("rb") as keys,
+            subprocess.Popen(
+                [sys.executable, "-c", CLOSES, str(made.root / "var/run/oubli")], stdout=subprocess.PIPE, cwd=PROJECT
+            ) as closes,
+        ):
+            assert closes.stdout is not None
+            assert closes.stdout.readline() == b"held\n"
+            code, out, err = oubli(interpreter, "erase", "--all", "--root", str(made.root))
+            assert (code, err) == (0, "")
+            assert out.endswith("no recorder runs\n")
+            assert closes.wait() == 0
+            assert not ring.exists()
+            assert not keys.read().strip(b"\0")  # who has the file open reads zeros
+
+
+CLOSES = """
+import sys, time
+from agent.runtime import files
+assert files.hold_folder(sys.argv[1])
+print("held", flush=True)
+time.sleep(2)
+"""
+
+
+@NEEDS
+def test_one_purpose_is_erased_where_no_recorder_runs_and_the_others_stay(interpreter):
+    """The package that goes takes its purposes' keys with it; what `security` keeps is still there for the next start."""
+    with gateway(interpreter) as made:
+        made.connect()
+        made.process.kill()
+        made.process.wait()
+        kept = (made.root / "var/run/oubli/keys").read_bytes()
+        for purpose in ("billing", "location"):
+            assert oubli(interpreter, "erase", "--purpose", purpose, "--root", str(made.root))[0] == 0
+        assert (made.root / "var/run/oubli/keys").read_bytes() == kept
+        assert oubli(interpreter, "erase", "--purpose", "security", "--root", str(made.root))[0] == 0
+        assert not (made.root / "var/run/oubli/keys").read_bytes()[64:].strip(b"\0")
+        assert oubli(interpreter, "erase", "--purpose", "nothing", "--root", str(made.root))[0] == 1
+
+
 @pytest.mark.needs("root", "unshare", "timeout")
 def test_a_recorder_refuses_to_start_where_its_memory_is_a_disk(interpreter, tmp_path):
     """EXP-2: on the device's own root, /var/run on something else than tmpfs."""
@@ -350,6 +398,24 @@ def test_a_recorder_refuses_to_start_where_its_memory_is_a_disk(interpreter, tmp
 
 
 @pytest.mark.needs("root", "unshare", "timeout")
+@pytest.mark.parametrize("where", ["/srv", "/run"])
+def test_a_budget_that_is_larger_than_what_is_free_is_refused_at_start(where, interpreter, tmp_path):
+    """ANON-4, EXP-6: flash that fills up while the recorder runs shows outside, when and how guests will; tmpfs loses records."""
+    swaps, config = tmp_path / "swaps", tmp_path / "config"
+    swaps.write_text(SWAPS)
+    config.write_text(CONFIG)
+    recorder = interpreter.command("-m", "agent", "recorder", "--config", config)
+    script = ON_A_DEVICE.replace(f"mount -t tmpfs none {where}", f"mount -t tmpfs -o size=256k none {where}")
+    words = ["unshare", "--mount", "--net", "sh", "-ec", script, "sh", *recorder]
+    done = subprocess.run(words, cwd=PROJECT, env=environment() | {"SWAPS": str(swaps)}, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    what = "mqtt.spool_bytes" if where == "/srv" else "security.budget"
+    text = rf"oubli: {what}: \d+ bytes more may be written at (/var)?{where}\S*, and \d+ are free; accepted: smaller ones, or more room \("
+    assert re.match(text, done.stderr), done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.needs("root", "unshare", "timeout")
 @pytest.mark.parametrize(("medium", "refused"), [("tmpfs", True), ("bind", False), ("absent", False)])
 def test_a_store_that_must_outlive_a_loss_of_power_is_not_put_into_memory(medium, refused, interpreter, tmp_path):
     """EXP-6: `vault.path` on tmpfs is refused; a medium that isn't there yet, or is flash, isn't (then the store says so itself)."""
@@ -362,13 +428,11 @@ def test_a_store_that_must_outlive_a_loss_of_power_is_not_put_into_memory(medium
     words = ["unshare", "--mount", "--net", "sh", "-ec", ON_A_DEVICE.replace("exec", f"{mount}\nexec"), "sh"]
     recorder = interpreter.command("-m", "agent", "recorder", "--config", config)
     run = [*words, *recorder]
-    with subprocess.Popen(
-        run, cwd=PROJECT, env=environment() | {"SWAPS": str(swaps)}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    ) as process:
-        assert process.stdout is not None
-        first = process.stdout.readline()
+    with subprocess.Popen(run, cwd=PROJECT, env=environment() | {"SWAPS": str(swaps)}, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        first = process.stderr.readline()
         process.terminate()
-        process.stdout.read()
+        process.stderr.read()
     told = f"oubli: {card} is in memory, and what is sealed must outlive a loss of power; accepted: flash (EXP-6)\n"
     assert first == told if refused else first.startswith("oubli recorder: started")
 

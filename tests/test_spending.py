@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import pytest
 
+from agent.runtime import files
+from agent.summary import ledger
 from agent.summary.day import AgentDay
 from agent.summary.ledger import Ledger
 from host_sim import spending
@@ -88,12 +90,33 @@ def no_marks(patch):
     patch.setattr(AgentDay, "__init__", begun)
 
 
-BROKEN = {  # and the first history that shows it; of 300 did 12, 87, 45, 7 and 27
-    "boot for free": (free_boots, "thousandths of epsilon were drawn for", 9),
-    "days without a token": (free_days, "agent-days in", 1),
-    "spent in memory": (spent_in_memory, "thousandths of epsilon were drawn for|two outcomes of", 4),
+def free_token(patch):
+    """Take a device without a ledger for a new one: a factory reset gives a token."""
+    begin = Ledger.__init__
+
+    def begun(self, path, *rest):
+        there = files.exists(path)
+        begin(self, path, *rest)
+        if not there:
+            self.values["tokens"] = 1
+
+    patch.setattr(Ledger, "__init__", begun)
+
+
+def old_ledger_believed(patch):
+    """Go on with a ledger from a backup."""
+    read, marks = ledger._read, ledger._marks
+    patch.setattr(ledger, "_marks", lambda path: [(0, read(path)[2], 0)] if files.exists(path) else marks(path))
+
+
+BROKEN = {  # and a history near the first that shows it
+    "boot for free": (free_boots, "thousandths of epsilon were drawn for", 21),
+    "days without a token": (free_days, "agent-days in|powered-on hours after the ledger was lost", 0),
+    "spent in memory": (spent_in_memory, "thousandths of epsilon were drawn for|two outcomes of", 2),
     "slots come again": (slots_come_again, "two outcomes of", 107),
-    "no marks": (no_marks, "two outcomes of", 6),
+    "free token": (free_token, "powered-on hours after the ledger was lost|agent-days in", 0),
+    "old ledger believed": (old_ledger_believed, "powered-on hours after the ledger was lost|two outcomes of", 0),
+    "no marks": (no_marks, "two outcomes of", 15),
 }
 MOST = 600  # histories in which even the rarest shows, with a chance of 1 in 10^6 that it doesn't, where a change makes others of them
 

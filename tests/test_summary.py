@@ -8,6 +8,7 @@ import random
 import re
 import struct
 import textwrap
+import zlib
 from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -526,7 +527,10 @@ def test_the_metrics_are_the_requirements_table():
 # The ledger
 
 
-def book(remotes, name: str, path: Path, *steps: list) -> dict:
+def book(remotes, name: str, path: Path, *steps: list, new: bool = True) -> dict:
+    """Open the ledger at a path and take steps; where there is none, root has said first that the device is new."""
+    if new and not path.exists():
+        assert remotes(name)("ledger", str(path), [["new"]])["results"] == [True]
     return remotes(name)("ledger", str(path), list(steps))
 
 
@@ -536,9 +540,12 @@ def test_ledger_of_a_new_device_spends_its_one_token_and_writes_the_same_octets(
     answer = book(remotes, any_interpreter.name, path, ["start", TODAY, 1000, 2000])
     assert answer["results"] == [True]
     values = {"version": 1, "day": TODAY, "spent": 1000, "starts": 1, "tokens": 0, "hours": 0, "uncounted": 0}
-    values |= {"since_token": 0, "high_water": 0}
-    assert path.read_text() == json.dumps(values, separators=(",", ":")) + "\n"
+    life = json.loads(path.read_text())["life"]
+    values |= {"since_token": 0, "high_water": 0, "life": life, "number": 3}
+    text = json.dumps(values, separators=(",", ":"))[:-1]
+    assert path.read_text() == f'{text},"check":{zlib.crc32(text.encode())}}}\n'
     assert path.stat().st_mode & 0o777 == 0o600
+    assert sorted(mark.name for mark in tmp_path.iterdir()) == ["ledger", f"ledger-2-{life}-0", f"ledger-3-{life}-0"]
 
 
 def test_further_starts_of_a_day_spend_up_to_the_ceiling_then_it_is_silent(tmp_path, interpreter, remotes):
@@ -615,14 +622,85 @@ def test_a_ledger_of_another_version_still_says_how_long_the_device_ran(tmp_path
     values = book(remotes, interpreter.name, path, ["start", TODAY, 1000, 2000])["values"]
     assert (values["hours"], values["high_water"], values["tokens"]) == (5000, 1790000000, OWED)
     assert values["uncounted"] == 7
+    for file in tmp_path.iterdir():
+        file.unlink()
     path.write_text('{"version":2,"hours":"7","uncounted":-1,"high_water":99999999999}')
     values = book(remotes, interpreter.name, path)["values"]
     assert (values["hours"], values["uncounted"], values["high_water"]) == (0, 0, 0)
 
 
+@pytest.mark.parametrize(
+    "name", ["missing", "reset", "a backup put back", "a backup on a device that was reset", "the marks alone", "a former life's"]
+)
+def test_a_ledger_that_is_not_the_newest_gives_no_free_start_and_no_slot_again(tmp_path, interpreter, remotes, name):
+    """ANON-5, ANON-6, EXP-4: first boot, factory reset, restored backup: 24 hours of silence, and no time or hour is forgotten."""
+    path, slot = tmp_path / "ledger", TODAY * 86400 + 50000
+    if name != "missing":
+        book(remotes, interpreter.name, path, ["start", TODAY - 1, 1000, 2000], *[["hour", slot - 3600]] * 6)
+        old = path.read_bytes()
+        book(remotes, interpreter.name, path, ["start", TODAY, 1000, 2000], ["hour", slot], ["hour", slot])
+    kept = {"a backup put back": (True, True), "the marks alone": (False, True), "a backup on a device that was reset": (True, False)}
+    ledger, marks = kept.get(name, (False, False))
+    for file in list(tmp_path.iterdir()):
+        if not marks or file.name == "ledger":
+            file.unlink()
+    if name == "a former life's":  # the device was reset after the backup, and has lived on
+        book(remotes, interpreter.name, path, ["hour", 0], new=False)
+        ledger = True
+    if ledger:
+        path.write_bytes(old)
+    answer = book(remotes, interpreter.name, path, ["start", TODAY, 1000, 2000], ["new"], new=False)
+    new_to_it = name in ("missing", "reset")
+    assert answer["results"] == [False, new_to_it]
+    why, hint = ("ledger was put back", "") if ledger else ("no ledger", "; if nobody was ever counted here: oubli new-device")
+    assert answer["log"] == [f"{why}: silent for 24 powered-on hours (ANON-5){hint}"]
+    assert answer["values"]["tokens"] == (1 if new_to_it else OWED)
+    assert answer["values"]["high_water"] == (slot if marks else slot - 3600 if ledger else 0)
+    age = answer["values"]["hours"] + answer["values"]["uncounted"]
+    assert age >= (8 if marks else 6 if ledger else 0)
+    if not new_to_it:
+        steps = [["hour", 0], ["start", TODAY + 1, 1000, 2000]] * 24
+        assert book(remotes, interpreter.name, path, *steps)["results"] == [None, False] * 23 + [None, True]
+
+
+def test_no_changed_digit_of_a_ledger_is_believed(tmp_path, interpreter, remotes):
+    """EXP-5: a high-water mark of the year 2280 kept every later date out. Each octet changed in turn: what the mark says stays."""
+    path = tmp_path / "ledger"
+    book(remotes, interpreter.name, path, ["start", TODAY, 1000, 2000], ["hour", TODAY * 86400])
+    files = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
+    data = files["ledger"]
+    for at in range(len(data) - 1) if interpreter.name == "cpython" else range(0, len(data) - 1, 17):
+        for file in tmp_path.iterdir():
+            file.unlink()
+        for other, octets in files.items():
+            (tmp_path / other).write_bytes(octets)
+        path.write_bytes(data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :])
+        values = book(remotes, interpreter.name, path)["values"]
+        assert (values["tokens"], values["high_water"]) == (OWED, TODAY * 86400), at
+        assert values["hours"] + values["uncounted"] >= 1
+
+
+def test_a_cut_or_a_full_flash_leaves_a_mark_that_holds(tmp_path, interpreter, remotes):
+    """A mark that lags, one too many, none that could be made: the ledger is believed; only a higher one says that it is old."""
+    path = tmp_path / "ledger"
+    book(remotes, interpreter.name, path, ["start", TODAY, 1000, 2000], ["hour", 5], ["hour", 6])
+    newest = max(mark.name for mark in tmp_path.iterdir())
+    (tmp_path / newest).unlink()
+    life = newest.split("-")[2]
+    (tmp_path / f"ledger-1-{life}-0").touch()
+    (tmp_path / "ledger-1-0").touch()
+    (tmp_path / "ledger-x-0-0").touch()
+    assert book(remotes, interpreter.name, path)["log"] == []
+    (tmp_path / f"ledger-99-{life}-7").touch()
+    assert book(remotes, interpreter.name, path)["log"] == ["ledger was put back: silent for 24 powered-on hours (ANON-5)"]
+
+
 def test_a_start_that_flash_refuses_is_no_start(tmp_path, interpreter, remotes):
     """The folder can't be written: nothing is counted, and nothing is spent in memory either."""
     folder = tmp_path / "gone"
+    folder.mkdir()
+    book(remotes, interpreter.name, folder / "ledger", ["hour", 0])
+    (folder / ".ledger.new").mkdir()  # in the way of the next writing
     answer = book(remotes, interpreter.name, folder / "ledger", ["start", TODAY, 1000, 2000], ["start", TODAY, 1000, 2000])
     assert answer["results"] == [False, False]
     assert (answer["values"]["spent"], answer["values"]["tokens"]) == (0, 1)
@@ -717,7 +795,7 @@ class Gateway:
         return self.steps(*steps)
 
     def spooled(self) -> dict[str, bytes]:
-        return {path.name: path.read_bytes() for path in sorted((self.root / "srv/oubli-spool").iterdir())}
+        return {path.name: path.read_bytes() for path in sorted((self.root / "srv/oubli/spool").iterdir())}
 
     def close(self) -> None:
         self.ask("recorder_close")
@@ -969,7 +1047,7 @@ def test_a_slot_that_could_not_be_spooled_is_lost_counted_and_never_drawn_again(
     gateway.trust()
     gateway.at(OPENS + HOUR)
     (name,) = gateway.spooled()
-    (tmp_path / "srv/oubli-spool" / f"{int(name[:12]) + HOUR:012d}-arrivals-01" / "in the way").mkdir(parents=True)
+    (tmp_path / "srv/oubli/spool" / f"{int(name[:12]) + HOUR:012d}-arrivals-01" / "in the way").mkdir(parents=True)
     answer = gateway.at(OPENS + 2 * HOUR)
     assert answer["status"]["counters"]["messages lost"] == 1
     assert gateway.at(OPENS + 3 * HOUR - 1)["status"]["counters"]["messages lost"] == 1
@@ -978,7 +1056,7 @@ def test_a_slot_that_could_not_be_spooled_is_lost_counted_and_never_drawn_again(
     sampler = Sampler(Tape(octets))
     values = [sampler.laplace((4, 1)) for _ in range(3)]
     sent = {
-        path.name[-2:]: json.loads(path.read_bytes())["values"][0] for path in (tmp_path / "srv/oubli-spool").glob("0*") if path.is_file()
+        path.name[-2:]: json.loads(path.read_bytes())["values"][0] for path in (tmp_path / "srv/oubli/spool").glob("0*") if path.is_file()
     }
     assert sent == {"00": values[0], "02": values[2]}
 

@@ -19,13 +19,14 @@ from agent import counters, law
 from agent.control import chain
 from agent.runtime import files
 from agent.runtime.libc import reason
+from agent.vault.stores import parse_name
 
 SPAN = 28 * 86400  # s that a file covers
 ROOM = 200  # lines of one act in one file
 LARGEST = 1000000
 SALT = 16
 
-NUMBER, DIGEST = "number", "digest"
+NUMBER, DIGEST, SEGMENT = "number", "digest", "segment"
 BY = ("root", "operator", "portal", "anyone", "recorder")
 PURPOSES = tuple(row.name for row in law.PURPOSES)
 CAUSES = tuple(name[6:].replace(" ", "-") for name in counters.NAMES if name.startswith("lost: "))
@@ -35,7 +36,8 @@ ACTS: "dict[str, tuple[str | tuple[str, ...], ...]]" = {
     "config": (DIGEST,),
     "clock": (("trusted", "forward", "back", "strayed", "refused"), NUMBER),
     "loss": (CAUSES, NUMBER),
-    "torn": (NUMBER,),
+    "ledger": (("new",),),  # root said that this device is new
+    "torn": (PURPOSES, SEGMENT),  # a segment that a process or the power left unfinished: on flash its name, on tmpfs its number
     "erase": (PURPOSES + ("all",), BY),
     "access": (BY,),  # an operator looks, with her agreement
     "look": (BY,),  # the person at a terminal looks
@@ -49,8 +51,10 @@ ACTS: "dict[str, tuple[str | tuple[str, ...], ...]]" = {
 
 def _word(kind: "str | tuple[str, ...]", value: "object") -> str:
     """Write one word of an act; ValueError for what has no place in the log."""
-    if kind == NUMBER and isinstance(value, int) and value >= 0:
+    if kind in (NUMBER, SEGMENT) and isinstance(value, int) and value >= 0:
         return str(min(value, LARGEST))
+    if kind == SEGMENT and isinstance(value, str) and parse_name(value) is not None:
+        return value
     if kind == DIGEST and isinstance(value, bytes) and len(value) == 8:
         return "".join(["%02x" % octet for octet in value])
     if isinstance(kind, tuple) and isinstance(value, str) and value in kind:
@@ -63,8 +67,6 @@ class Audit:
 
     `random(count)` gives octets; `log(text)` is told where flash refuses.
     """
-
-    failing = False  # flash refused the last line
 
     def __init__(
         self, folder: str, sodium: "Sodium", clock: "Clock", log: "Callable[[str], None]", random: "Callable[[int], bytes]" = os.urandom
@@ -159,17 +161,18 @@ class Audit:
     def _let_go(self) -> None:
         """Remove the files that are over."""
         present = chain.names(self._folder)
+        over = 0
         for at in range(1, len(present)):
-            link = chain.first(self._folder + "/" + present[at])
-            if link is None or not chain.over(link, self._seconds(), self._clock.state, self.newest[0]):
-                break
+            link = chain.first(self._folder + "/" + present[at])  # None where it is damaged: the next one tells of what lies before
+            if link is not None and chain.over(link, self._seconds(), self._clock.state, self.newest[0]):
+                over = at
+        for name in present[:over]:
             try:
-                files.remove(self._folder + "/" + present[at - 1])
+                files.remove(self._folder + "/" + name)
             except OSError:
                 break  # the next month tries again
 
     def _append(self, text: str) -> bool:
-        self.failing = True
         if (self.torn or self._link is None) and not self._begin():
             return False
         line, head = self._line(text)
@@ -188,7 +191,6 @@ class Audit:
         self._number, self.head = self._number + 1, head
         act = text.split(" ", 1)[0]
         self._lines[act] = self._lines.get(act, 0) + 1
-        self.failing = False
         return True
 
 

@@ -151,6 +151,7 @@ _PORTAL = (ROOT, OPERATOR, PORTAL)
 CALLS = {
     "status": Call(STAFF, {}, lambda recorder, _fields, _roles: recorder.status()),
     "ntp": Call((ROOT,), {}, lambda recorder, _fields, _roles: recorder.confirm_time()),
+    "new device": Call((ROOT,), {}, lambda recorder, _fields, _roles: recorder.new_device()),
     "leases": Call((ROOT,), {}, lambda recorder, _fields, _roles: recorder.read_leases()),
     "access": Call(_PORTAL, _LOOK, lambda recorder, fields, roles: recorder.access(fields, roles[0])),
     "consent grant": Call(_PORTAL, _GRANT, lambda recorder, fields, roles: recorder.by_consent().grant(fields, roles[0])),

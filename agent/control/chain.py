@@ -62,9 +62,11 @@ def _split(line: bytes) -> "tuple[str, list[str], str] | None":
 
 
 def first(path: str) -> "Entry | None":
-    """Return a file's link, unproven; None where it has none."""
+    """Return a file's link, unproven; None where it has none, or one that is damaged."""
     found = _split(b"".join(files.read_chunks(path, LINE + 1)).split(b"\n")[0])
-    return Entry(found[1], found[2]) if found is not None and found[1][3] == "link" and len(found[1]) == 9 else None
+    if found is None or found[1][3] != "link" or len(found[1]) != 9 or not all(word.isdigit() for word in found[1][4:6]):
+        return None
+    return Entry(found[1], found[2])
 
 
 def over(link: Entry, time: int, clock: str, checkpoints: int) -> bool:
@@ -124,14 +126,17 @@ class Verdict:
         self.cuts: "list[str]" = []  # where a loss of power took something, as the log itself says
 
 
-def _misfit(link: Entry, file: int, last: "Entry | None", left: int) -> "str | None":
-    """Return why a link doesn't go on from the last line and the octets after it that don't hold; None where it does."""
+def _misfit(link: Entry, file: int, last: "Entry | None", left: int, *, empty: bool) -> "str | None":
+    """Return why a link doesn't go on from the last line and the octets after it that don't hold; None where it does.
+
+    `empty`: a loss of power left a file without a line between them.
+    """
     after = "after line " + str(last.number if last else 0) + ": "
     if last and (link.words[3] != last.head or link.number != last.number + 1):
         return after + "the next file doesn't go on from it"
     if int(link.words[0]) != file:
         return after + "the next file was another one"
-    if (link.words[4] == "torn") != (left > 0) or left > TORN:
+    if (link.words[4] == "torn") != (left > 0 or empty) or left > TORN:
         return after + str(left) + " octets that don't hold"
     return None
 
@@ -139,7 +144,7 @@ def _misfit(link: Entry, file: int, last: "Entry | None", left: int) -> "str | N
 def verify(folder: str, sodium: "Sodium", visit: "Callable[[Entry], None]") -> Verdict:
     """Hold a whole log against itself; `visit` sees each line that holds. Lines may be missing before it only once they are old enough."""
     verdict = Verdict()
-    left, former = 0, ""
+    left, former, empty = 0, "", False
 
     def look(entry: Entry) -> None:
         verdict.lines += 1
@@ -153,8 +158,9 @@ def verify(folder: str, sodium: "Sodium", visit: "Callable[[Entry], None]") -> V
             verdict.wrong = "file " + name + " doesn't follow file " + former
         elif link is None:
             left += files.size_of(folder + "/" + name)  # torn in its first page; the next file's link tells
+            empty = True
         else:
-            verdict.wrong = _misfit(link, int(name), last, left)
+            verdict.wrong, empty = _misfit(link, int(name), last, left, empty=empty), False
         if verdict.wrong:
             return verdict
         former = name

@@ -60,6 +60,8 @@ class Consents:
         self._live = [0] * len(PURPOSES)
         self.unreadable = 0
         self._waiting = False  # something of it isn't on flash yet
+        self._blocked: "list[int]" = []  # places whose file can't be read now, or is a refused consent's that couldn't be removed
+        self._refused: "list[int]" = []  # the latter
         for name in present:
             self._load(name)
         self._rebuild(None)
@@ -78,6 +80,7 @@ class Consents:
             except OSError as failure:
                 self.unreadable += 1
                 if failure.errno != _TOO_LARGE:  # it may be readable at another start; until then it is none
+                    self._blocked.append(place)
                     return
         try:
             files.remove(self._folder + "/" + name)
@@ -244,14 +247,21 @@ class Consents:
                 raise Refused("a consent to this is in force until its end (L34-V-2); accepted: withdraw, or again after its end")
         view = self._rows.view
         place = 0
-        while place < LIMIT and view[place * _OCTETS]:
+        while place < LIMIT and (view[place * _OCTETS] or place in self._blocked):
             place += 1
         if place == LIMIT:
             raise Refused("no room: " + str(LIMIT) + " consents are remembered")
         self._sodium.keyed_digest(self._hash, 16, mac, self._key.hash)
         owner = bytes(self._hash)
         parties = named + bytes(THIRD_PARTIES - len(named))
-        self._write(place, [_VERSION, ACTIVE, bits, bits, now, now, end, owner, text, len(named), parties])
+        try:
+            self._write(place, [_VERSION, ACTIVE, bits, bits, now, now, end, owner, text, len(named), parties])
+        except OSError:
+            # Flash may have it all the same, and a consent that was refused is none: it goes, now or once flash lets it.
+            self._blocked.append(place)
+            self._refused.append(place)
+            self._take_back()
+            raise
         self._set(place, ACTIVE, bits, bits, 0, now, end, now, owner)
         self._rebuild(now)
         return place
@@ -275,7 +285,15 @@ class Consents:
             except (SealError, ValueError):
                 raise OSError(5, "")
             fields[1], fields[5] = ACTIVE, now
-            self._write(place, fields)
+            try:
+                self._write(place, fields)
+            except OSError:
+                # Flash may have it all the same: it is written anew as what it is, suspended.
+                row = list(self._row(place))
+                row[3] = 1
+                self._set(place, *row)
+                self._waiting = True
+                raise
             _, purposes, categories, _, _, end, given, owner = self._row(place)
             self._set(place, ACTIVE, purposes, categories, 0, now, end, given, owner)
         self._rebuild(now)
@@ -291,8 +309,20 @@ class Consents:
         self._rebuild(now)
         return places
 
+    def _take_back(self) -> None:
+        """Remove the files of refused consents; what flash keeps waits for the next tick."""
+        for place in list(self._refused):
+            try:
+                files.remove(self._path(place))
+                files.sync_folder(self._folder)
+            except OSError:
+                continue
+            self._refused.remove(place)
+            self._blocked.remove(place)
+
     def flush(self) -> bool:
         """Write what flash hasn't taken yet; False where some of it still waits. Call it after each act, and each tick."""
+        self._take_back()
         if not self._waiting:
             return True
         self._waiting = False

@@ -7,11 +7,14 @@ forwarder sends within a window that begins only once the recorder's is over and
 alarm ends it then). By what stands in a file's name, or by the clock alone, the forwarder knows its window: when the file was made
 doesn't count.
 
+A connection is kept by PINGREQ at drawn moments too: each is drawn from the former's moment, not from when that went out, so that
+lateness doesn't add up, and whatever was published meanwhile.
+
 What remains: lateness by d moves a window of w, so it shows with a chance of d / w at most (total variation), whoever measures it how
-ever well, and chances add up. A day has 288 health messages and 28 figures in 24 turns: in the times of files 312 d / 120 s, on the wire
-288 d / 150 s + 28 d / 510 s, d being what a busy terminal adds to a loop's lateness: 0.16 % in all for the 0.1 to 0.3 ms that
-`host_sim/instants.py` measures, and attacks; 5 % for a loop that is 10 ms late at every moment. Where the broker was away, what waited
-goes when a connection stands: after a random wait too, at first of a second only.
+ever well, and chances add up. A day has 288 health messages, 28 figures in 24 turns and 524 PINGREQ: in the times of files 312 d / 120 s,
+on the wire 288 d / 150 s + 28 d / 510 s + 524 d / 90 s, d being what a busy terminal adds to a loop's lateness: 0.31 % in all for the 0.1
+to 0.3 ms that `host_sim/instants.py` measures, and attacks (PINGREQ: `host_sim/pings.py`); 10 % for a loop that is 10 ms late at every
+moment. Where the broker was away, what waited goes when a connection stands: after a random wait too, at first of a second only.
 """
 
 _SECOND = 1000000000
@@ -20,6 +23,7 @@ MADE = 120 * _SECOND  # the window of what the recorder makes
 HANG = 30  # seconds after which a loop that doesn't turn is ended
 SETTLE = 150  # seconds from a slot's end to the window of its message: MADE and HANG
 SENT = 510 * _SECOND  # that window; 660 s after the slot all is over
+KEEPALIVE = 240  # seconds in which a broker hears of a client; it gives up after one and a half
 
 
 def drawn(random: "Callable[[int], bytes]", window: int) -> int:
@@ -36,6 +40,11 @@ def health_sent(monotonic: int, random: "Callable[[int], bytes]") -> int:
     """Return when the next health message is looked for, ns since boot."""
     begins = SETTLE * _SECOND
     return _next(monotonic) + begins + drawn(random, PERIOD - begins)
+
+
+def ping(former: int, keepalive: int, random: "Callable[[int], bytes]") -> int:
+    """Return when the next PINGREQ is sent, ns since boot: after one half to seven eighths of `keepalive` (s) from the former's moment."""
+    return former + keepalive * _SECOND // 2 + drawn(random, keepalive * _SECOND * 3 // 8)
 
 
 def _next(monotonic: int) -> int:

@@ -5,6 +5,7 @@ No thread: paho's `loop_read`, `loop_write` and `loop_misc` run inside the calls
 without DISCONNECT, so that the broker publishes the last will.
 """
 
+import os
 import select
 import socket
 import ssl
@@ -12,10 +13,12 @@ import time
 
 from paho.mqtt import client as paho
 
+from agent.forward import moments
 from agent.forward.errors import MqttError
 
 LONGEST = 2  # bytes after the remaining length in CONNACK and PUBACK; PINGRESP has none
-STEP = 0.5  # seconds; how often paho looks whether a ping is due or overdue
+STEP = 0.5  # seconds; how often paho looks whether an answer is overdue
+_MS, _SECOND = 1_000_000, 1_000_000_000
 
 
 class Session(paho.Client):
@@ -25,6 +28,14 @@ class Session(paho.Client):
         if bufsize > LONGEST:  # paho asks for the whole rest of a packet at once: up to 256 MiB
             raise ConnectionError
         return super()._sock_recv(bufsize)
+
+    def _check_keepalive(self) -> None:
+        """Leave out paho's own PINGREQ, at steady moments; that an answer is overdue `loop_misc` finds without it."""
+
+    def ping(self) -> None:
+        """Send PINGREQ now; nothing while the former one's answer is awaited."""
+        if not self._ping_t:
+            self._send_pingreq()
 
     def drop(self) -> None:
         """Close without a word."""
@@ -36,10 +47,10 @@ class Client:
 
     def __init__(
         self, host: str, port: int, client_id: str, will_topic: str, will_payload: bytes, *, tls: "dict[str, Any] | None" = None,
-        username: "str | None" = None, password: "str | None" = None, keepalive: int = 60, connect_timeout: int = 20,
-        acknowledge_timeout: int = 20,
+        username: "str | None" = None, password: "str | None" = None, keepalive: int = moments.KEEPALIVE,
+        connect_timeout: int = 20, acknowledge_timeout: int = 20, random: "Callable[[int], bytes]" = os.urandom,
     ) -> None:  # fmt: skip
-        """Keep what a connection needs; times in seconds.
+        """Keep what a connection needs; times in seconds. `random(count)` gives octets, from which the moments of pings are drawn.
 
         `tls` holds the paths `ca`, `certificate` and `key` of PEM files; the last two may be None. The server's certificate must
         carry `host`.
@@ -49,7 +60,9 @@ class Client:
         self._username, self._password = username, password
         self._keepalive = max(1, keepalive * 3 // 4)  # paho needs two of its own to find a half-open connection
         self._connect_timeout, self._acknowledge_timeout = connect_timeout, acknowledge_timeout
+        self._random = random
         self._session: Session | None = None
+        self._ping = 0  # when the next one is sent, monotonic ns
 
     def connect(self) -> None:
         """Connect, within `connect_timeout` of when the name is resolved, until the broker has accepted."""
@@ -61,7 +74,7 @@ class Client:
 
     def idle(self, milliseconds: int) -> None:
         """Wait, and keep the connection alive. A dead one is found within two keepalives if calls follow closely."""
-        self._guard(self._serve, lambda: False, time.monotonic() + milliseconds / 1000)
+        self._guard(self._idle, time.monotonic_ns() + milliseconds * _MS)
 
     def close(self) -> None:
         """Say DISCONNECT, so that the last will is not published, and close. Never raises."""
@@ -108,6 +121,7 @@ class Client:
         session.connect(self._host, self._port, self._keepalive)
         if not self._serve(session.is_connected, deadline):
             raise MqttError("the broker did not answer in time")
+        self._ping = moments.ping(time.monotonic_ns(), self._keepalive, self._random)
 
     def _publish(self, topic: str, payload: bytes, retain: bool) -> None:
         if self._session is None:
@@ -116,6 +130,24 @@ class Client:
         message = self._session.publish(topic, payload, qos=1, retain=retain)
         if not self._serve(message.is_published, deadline):
             raise MqttError("a message was not acknowledged in time")
+
+    def _idle(self, end: int) -> None:
+        """Wait until `end` (monotonic ns), and ping at the moments that are drawn for it."""
+        while True:
+            # To the ms before a ping's moment: poll knows no less.
+            self._serve(lambda: False, min(end, self._ping - 2 * _MS) / _SECOND)
+            if self._ping - time.monotonic_ns() < 3 * _MS:
+                self._ask()
+            if time.monotonic_ns() >= end:
+                return
+
+    def _ask(self) -> None:
+        """Send a ping at its moment, to the ns as well as this processor can, and draw the next one's."""
+        time.sleep(max(0, self._ping - time.monotonic_ns()) / _SECOND)
+        if self._session is not None:
+            self._session.ping()
+        # One that was overdue by a keepalive (the processor stood still) isn't made up for.
+        self._ping = moments.ping(max(self._ping, time.monotonic_ns() - self._keepalive * _SECOND), self._keepalive, self._random)
 
     def _serve(self, done: "Callable[[], bool]", deadline: float) -> bool:
         """Let paho read, write and ping until it's done (true) or the deadline (false)."""

@@ -12,10 +12,13 @@ runs on CPython too. Names such as MQTT-2.3.1-1 are the conformance statements o
 """
 
 import errno
+import os
 import select
 import socket
 import struct
+import time
 
+from agent.forward import moments
 from agent.forward.errors import MqttError
 from agent.runtime import files, process
 from agent.runtime.clocks import DeviceTime
@@ -54,10 +57,10 @@ class Client:
 
     def __init__(
         self, host: str, port: int, client_id: str, will_topic: str, will_payload: bytes, *, tls: "dict[str, Any] | None" = None,
-        username: "str | None" = None, password: "str | None" = None, keepalive: int = 60, connect_timeout: int = 20,
-        acknowledge_timeout: int = 20,
+        username: "str | None" = None, password: "str | None" = None, keepalive: int = moments.KEEPALIVE,
+        connect_timeout: int = 20, acknowledge_timeout: int = 20, random: "Callable[[int], bytes]" = os.urandom,
     ) -> None:  # fmt: skip
-        """Keep what a connection needs; times in seconds.
+        """Keep what a connection needs; times in seconds. `random(count)` gives octets, from which the moments of pings are drawn.
 
         `tls` holds the paths `ca`, `certificate` and `key`; the last two may be None. The files are DER, or PEM where MicroPython
         was built to read it. The server's certificate must carry `host`.
@@ -70,6 +73,7 @@ class Client:
                 flags |= flag
                 fields += field(value)
         self._hello = framed(0x10, MQTT_3_1_1 + struct.pack("!BH", flags, keepalive) + fields)
+        self._seconds, self._random = keepalive, random
         self._keepalive, self._connect_timeout = keepalive * 1000, connect_timeout * 1000
         self._acknowledge_timeout = acknowledge_timeout * 1000
         self._clock = DeviceTime()
@@ -121,7 +125,6 @@ class Client:
                 pass
         self._raw = self._stream = None
         self._inbox = b""  # the beginning of one packet
-        self._sent = 0  # when the last packet went out
         self._asked: int | None = None  # when a ping went out, if nothing has come since
 
     def _now(self) -> int:
@@ -144,6 +147,7 @@ class Client:
             raise MqttError("the broker did not answer in time")
         if packet[3] != 0:
             raise MqttError("the broker refused the connection")
+        self._ping = moments.ping(self._clock.monotonic(), self._seconds, self._random)
 
     def _reach(self, address: "tuple[Any, ...]", deadline: int) -> bool:
         raw = self._raw = socket.socket(address[0], address[1], address[2])
@@ -181,14 +185,22 @@ class Client:
     def _idle(self, milliseconds: int) -> None:
         end = self._now() + milliseconds
         while True:
-            if self._asked is None and self._now() - self._sent >= self._keepalive // 2:
-                self._send(PINGREQ, self._now() + self._keepalive)
-                self._asked = self._sent
-            self._await(PINGRESP, min(end, self._sent + self._keepalive // (2 if self._asked is None else 1)))
+            if self._asked is None and self._now() >= self._ping // 1_000_000 - 1:
+                self._ask()
+            # To the ms before a ping's moment: poll knows no less, and waits for a whole one from now.
+            self._await(PINGRESP, min(end, self._ping // 1_000_000 - 1 if self._asked is None else self._asked + self._keepalive))
             if self._asked is not None and self._now() - self._asked >= self._keepalive:
                 raise MqttError("the broker stopped answering")
             if self._now() >= end:
                 return
+
+    def _ask(self) -> None:
+        """Send a ping at its moment, to the ns as well as this processor can, and draw the next one's."""
+        time.sleep(max(0, self._ping - self._clock.monotonic()) / 1_000_000_000)
+        self._send(PINGREQ, self._now() + self._keepalive)
+        self._asked = self._now()
+        # One that was overdue by a keepalive (the processor stood still) isn't made up for.
+        self._ping = moments.ping(max(self._ping, self._clock.monotonic() - self._keepalive * 1_000_000), self._seconds, self._random)
 
     def _send(self, packet: bytes, deadline: int) -> None:
         rest = memoryview(packet)
@@ -203,7 +215,6 @@ class Client:
                 self._ready(select.POLLIN, min(deadline, self._now() + HANDSHAKE_STEP))
             else:
                 self._ready(select.POLLOUT, deadline)
-        self._sent = self._now()
 
     def _await(self, kind: int, deadline: int) -> "bytes | None":
         """Return a packet of this kind, or None when the deadline comes first. Only a PINGRESP may come before it."""

@@ -141,14 +141,17 @@ class Custodian:
         for page in self.pages():
             # What waits for a segment that isn't there yet has a deadline too.
             slot = page.slot
-            if self._now() >= slot.window + slot.lifetime or self._monotonic >= slot.anchor + slot.lifetime * _SECOND:
+            left = slot.anchor + slot.lifetime * _SECOND - self._monotonic
+            if self._now() >= slot.window + slot.lifetime or left <= 0:
+                if left > DAY * _SECOND:  # it came while the clock wasn't trusted, and has the floor's day: it goes too early
+                    self._lose("clock", page.records)
                 self._press.forget(page)
         try:
             while True:
                 index = self._due(self._wall if self._trusted else None, self._monotonic)
                 if index < 0:
                     break
-                cause = shelf.early(index, self._now()) if self._trusted else ""
+                cause = shelf.early(index, self._now(), self._monotonic // _SECOND) if self._trusted else ""
                 self._press.left(shelf.days[index], shelf.numbers[index])
                 records = shelf.drop(index)
                 gone += 1
@@ -244,7 +247,6 @@ class Custodian:
             "bytes": shelf.octets,
             "budget": self._press.budget,
             "oldest_seconds": max(now - min(days) * DAY, 0) if days else 0,
-            "window_seconds": DAY,
             "lifetime_seconds": self.lifetime,
             "syncs_a_day": self._medium.syncs_a_day(monotonic),
             "key_days": self.key_days(),

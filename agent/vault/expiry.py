@@ -48,21 +48,25 @@ def destroy_due(root: str, boot: str, monotonic: int) -> int:
     return gone
 
 
-def erase_all(paths: "Paths", path: str) -> int:
-    """Destroy all that stores keep, where no recorder runs; returns how many segments that were. `path`: the configuration.
+def erase_all(paths: "Paths", path: str, purpose: str = "all") -> int:
+    """Destroy all that stores keep, or one purpose's, where no recorder runs; returns how many segments. `path`: the configuration.
 
     Of a configuration that isn't accepted any more, stores on flash are looked for where they lie by default.
     """
     sodium, gone = Sodium(), 0
+    wanted = [row.name for row in law.PURPOSES if purpose in ("all", row.name)]
     if files.exists(paths.keys):
-        _wipe(paths.keys, sodium)
+        if purpose == "all":
+            _wipe(paths.keys, sodium)
+        else:
+            _wipe_keys(paths.keys, law.number(purpose), sodium)
     folders = []
-    for row in law.PURPOSES:
-        gone += _wipe_all(paths.vault + "/" + row.name, sodium)
-        folders.append(paths.sealed + "/" + row.name)
+    for name in wanted:
+        gone += _wipe_all(paths.vault + "/" + name, sodium)
+        folders.append(paths.sealed + "/" + name)
     try:
         settings = config.load(path)
-        folders += [stores.place(name, settings, paths)[0] for name in stores.needed(settings, paths)]
+        folders += [stores.place(name, settings, paths)[0] for name in stores.needed(settings, paths) if name in wanted]
     except config.ConfigError:
         pass
     for folder in folders:
@@ -71,12 +75,24 @@ def erase_all(paths: "Paths", path: str) -> int:
                 files.remove(folder + "/" + name)
                 gone += 1
             files.sync_folder(folder)
-    if not stores.installed("location") and files.exists(paths.consents):
+    if purpose == "all" and not stores.installed("location") and files.exists(paths.consents):
         # The package that could let go of them in time isn't here any more.
         for name in list(files.names(paths.consents)):
             files.remove(paths.consents + "/" + name)
         os.rmdir(paths.consents)
     return gone
+
+
+def _wipe_keys(path: str, number: int, sodium: Sodium) -> None:
+    """Overwrite the keys of one purpose; all of them where the ring is of a version that this one doesn't know."""
+    region = keys.open_ring(path)
+    if keys.known(region):
+        for slot in keys.used(region):
+            if slot.purpose == number:
+                sodium.zero(slot.address, keys.SLOT)
+    else:
+        sodium.zero(region.address, region.size)
+    region.close()
 
 
 def _wipe(path: str, sodium: Sodium) -> None:

@@ -126,14 +126,13 @@ class Ring:
         # Pages for the windows that can be open at once, one for a record on its own, one spare.
         count = (self.width + GRACE) // self.width + (self.width + LATE) // self.width + 4
         former = files.exists(folder + "/chunks")
-        if former:  # of another lifetime there may have been more; what was left open lies in one of them
-            count = max(count, files.size_of(folder + "/chunks") // segment.PAGE)
         self._pages = memory.map_file(folder + "/chunks", count * segment.PAGE)
         self._free = list(range(count))
         self._scratch = memory.scratch(4 * segment.PAGE)  # a chunk is sealed in the first half, deflated in the second
         self._deflated = self._scratch.address + 2 * segment.PAGE
         self._places = memory.scratch(count * _PLACES)  # a packer's dictionary for each page
-        self.torn = self._recover()
+        self.torn: "list[int]" = []  # numbers of segments that were found open, for the audit log
+        self._recover()
         if former:  # a new one has zeros, and no page is this process's before it is needed
             self._sodium.zero(self._pages.address, self._pages.size)
 
@@ -143,18 +142,16 @@ class Ring:
     def _mine(self) -> "Iterator[keys.Slot]":
         return (slot for slot in self._keys.used() if slot.purpose == self._purpose)
 
-    def _recover(self) -> int:
-        """Close what a former process left open; remove files that no key belongs to. Returns how many were open."""
-        torn = 0
+    def _recover(self) -> None:
+        """Close what a former process left open; remove files that no key belongs to."""
         owned = {"chunks"}
         for slot in self._mine():
             try:
-                if slot.lifetime > self.lifetime:  # a shorter one holds for what there is, too; a longer one doesn't
-                    slot.lifetime = self.lifetime
-                    slot.save()
                 if slot.state == keys.OPEN:
+                    before = self.octets
                     self._close_torn(slot)
-                    torn += 1
+                    self.octets = before  # its last chunk is in the file's size
+                    self.torn.append(slot.number)
                 self.octets += files.size_of(self._path(slot))
                 owned.add(self._path(slot).rsplit("/", 1)[1])
                 self._deadlines.add(slot)
@@ -164,7 +161,6 @@ class Ring:
         for name in os.listdir(self._folder):
             if name not in owned:
                 files.remove(self._folder + "/" + name)
-        return torn
 
     def _close_torn(self, slot: keys.Slot) -> None:
         path = self._path(slot)
@@ -399,7 +395,7 @@ class Ring:
         return any(due(slot, wall, monotonic) for slot in self._mine())
 
     def status(self, monotonic: int) -> "dict[str, int]":
-        """Return segments, records, octets, how long ago the oldest window began and how long one is, in seconds (local use only)."""
+        """Return segments, records, octets and the age of the oldest window in seconds (local use only)."""
         segments = records = oldest = 0
         for slot in self._mine():
             segments += 1
@@ -411,7 +407,6 @@ class Ring:
             "bytes": self.octets,
             "budget": self.budget,
             "oldest_seconds": oldest // _SECOND,
-            "window_seconds": self.width,
             "lifetime_seconds": self.lifetime,
         }
 

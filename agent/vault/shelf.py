@@ -86,8 +86,13 @@ class Shelf:
         self._soonest = min(self.until + [NEVER]), min(self._seconds + [NEVER]), min(self._hours + [NEVER])
         return -1
 
-    def early(self, index: int, now: int) -> str:
-        """Return by what a segment goes before its day is over by the trusted wall clock (s): "hours", "clock"; "" where it is over."""
+    def early(self, index: int, now: int, seconds: int) -> str:
+        """Return by what a segment goes before it must by the trusted wall clock, or by the time since boot (both s); "" where neither.
+
+        "hours", or "clock": one that was named by the floor after a boot is younger by the time since boot than its day says.
+        """
+        if self._seconds[index] != NEVER and self._seconds[index] - seconds > DAY:
+            return "clock"
         left = self.until[index] * DAY - now
         if self._hours[index] != NEVER:
             return "hours" if left > 0 else ""

@@ -29,8 +29,8 @@ from tools.fleet import charts, estimate, figures, guard, sheet, simulated, stag
 from tools.fleet.estimate import Estimate
 from tools.fleet.intake import Intake
 from tools.fleet.judgement import KINDS
-from tools.fleet.models import Episode, Gateway, Message, Total
-from tools.fleet.reading import REASONS
+from tools.fleet.models import VALUES, Episode, Gateway, Message, Total
+from tools.fleet.reading import METRIC, REASONS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -219,12 +219,54 @@ def test_sums_are_the_estimates_of_the_messages(store):
         assert (ours is None) == (theirs is None)
         if ours and theirs:
             assert ours.value == pytest.approx(theirs.value * 9)
-    (_, mean, told), *_ = figures.weekly_means(says.DAY, 1)
-    assert told == 7
+    (_, mean, same), *_ = figures.weekly_means(says.DAY, 1)
+    assert same == 9
     assert mean.value == pytest.approx(sum(one.value for one in list(days.values())[-7:]) / 7)
     gateway = Gateway.objects.get(ident=venues[0].ident)
     one = figures.gateway_days(gateway, says.DAY, says.DAY)[says.DAY][0]
     assert one == estimate.terminals_a_day(c for c in contents if c["gateway"] == venues[0].ident)[max(days)]
+
+
+def told_by(*gateways: tuple[str, str, int, range]) -> None:
+    """Store the days of gateways, each (id, group, terminals a day, days), nearly without noise."""
+    intake = Intake()
+    intake.take([says.health(name) for name, *_ in gateways], says.NOW)
+    for name, group, terminals, days in gateways:
+        Gateway.objects.filter(ident=name).update(group=group)
+        rows = [dict.fromkeys(VALUES, None) | {f"v{cell}": terminals if cell == 0 else 0 for cell in range(5)} for _ in days]
+        for day, values in zip(days, rows, strict=True):
+            Message.objects.create(
+                gateway=Gateway.objects.get(ident=name), metric=METRIC["presence"], day=day, slot=0, start=0, end=1, b_over=1, b_under=9,
+                received=0, late=False, **values,
+            )  # fmt: skip
+
+
+def test_a_mean_day_is_over_the_days_that_were_told(store):
+    """A group whose gateway told of two days of the last week: 200 a day, not 57; one of two that missed five days counts as ever."""
+    last = says.DAY
+    told_by(
+        ("a" * 16, "north", 200, range(last - 1, last + 1)),
+        ("b" * 16, "south", 1000, range(last - 6, last + 1)),
+        ("c" * 16, "south", 300, range(last - 1, last + 1)),
+    )
+    found = figures.group_means(last)
+    assert {name: (round(one.value), count) for name, (one, count) in found.items()} == {"north": (200, 1), "south": (1300, 2)}
+    assert all(one.half_width < 3 for one, _ in found.values())
+
+
+def test_weeks_are_compared_over_the_same_gateways(store):
+    """Two that came in the last week, and one that went: they make no week larger or smaller; a week that half of them lack isn't shown."""
+    last = says.DAY
+    told_by(
+        ("a" * 16, "", 100, range(last - 27, last + 1)),
+        ("b" * 16, "", 50, range(last - 27, last + 1)),
+        ("c" * 16, "", 999, range(last - 27, last - 6)),
+        ("d" * 16, "", 888, range(last - 6, last + 1)),
+    )
+    weeks = figures.weekly_means(last, 8)
+    assert [(first, round(mean.value), same) for first, mean, same in weeks] == [(last - 27 + 7 * week, 150, 2) for week in range(4)]
+    told_by(("e" * 16, "", 7, range(last - 6, last + 1)), ("f" * 16, "", 7, range(last - 6, last + 1)))
+    assert [(round(mean.value), same) for _, mean, same in figures.weekly_means(last, 8)] == [(1052, 5)]
 
 
 def test_bands_of_fleets_hold_as_often_as_they_say(sqlite):

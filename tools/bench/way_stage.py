@@ -14,6 +14,7 @@ from agent import config
 from agent.loop import BATCH
 from agent.recorder import Recorder
 from agent.runtime import files, memory
+from host_sim import first_boot
 
 _SECOND = 1000000000
 START = 1800001800  # s since the epoch: a Friday morning, well within an hour: what ended in it counts in the day's table
@@ -77,6 +78,7 @@ def started(folder: str, more: bytes, sysctl: "Callable[[str], int | None]", sod
     with open(folder + "/oubli", "wb") as file:
         file.write(_TEXT + more)
     time = Time()
+    first_boot.new_device(folder)
     recorder = Recorder(config.load(folder + "/oubli"), folder, time, log=_quiet, sysctl=sysctl, network=dict)
     recorder.terminals._sodium = sodium or recorder.terminals._sodium  # noqa: SLF001 (the bench's looks inside)
     recorder.tick()

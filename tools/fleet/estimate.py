@@ -2,9 +2,9 @@
 """Sums and means of published values, with bands that hold with 95 %: over gateways, days, hours of the week.
 
 A published value is the truth plus discrete Laplace noise of a known scale, so the error of any weighted sum of values has a
-distribution that can be computed: the convolution of its terms, done here on integers in double precision (the weights of a mean are
-equal, so it is a sum that is divided afterwards). Beyond `EXACT` terms the sum is as good as normal. Inputs
-are the unsuppressed integers of the messages (ANON-3).
+distribution that can be computed: its characteristic function is the product of its terms', turned back on a lattice that is fine
+enough for every weight. However many terms there are, nothing is taken for normal, and what is rounded is rounded up. Inputs are
+the unsuppressed integers of the messages (ANON-3).
 """
 
 import math
@@ -15,13 +15,11 @@ from fractions import Fraction
 from functools import lru_cache
 from typing import Any
 
-from numpy import concatenate
-from numpy.fft import irfft, rfft
+import numpy as np
 
 LEVEL = 0.95
-EXACT = 64  # terms that are convolved
-_NORMAL = 1.959963984540054  # P(|Z| <= this) = 0.95
-_TAIL = 1e-12  # mass left out at the ends of a distribution
+_ROUNDING = 1e-9  # what the arithmetic may be off by: a band holds so much more
+_LARGEST = 1 << 20  # points of a lattice that has weights
 
 
 @dataclass(frozen=True)
@@ -36,13 +34,6 @@ class Estimate:
         return Estimate(self.value / divisor, self.half_width / divisor)
 
 
-def noise(b: Fraction) -> list[float]:
-    """Return P(X = 0), P(X = ±1), ... of the discrete Laplace of scale b, up to where nothing is left."""
-    p = math.exp(-1 / b)
-    zero = (1 - p) / (1 + p)
-    return [zero * p**x for x in range(1 + math.ceil(math.log(_TAIL) / math.log(p)))]
-
-
 def variance(b: Fraction) -> float:
     """Return the variance 2p / (1 - p)^2 of the noise, p = exp(-1/b) (Inusah, Kozubowski 2006)."""
     p = math.exp(-1 / b)
@@ -51,45 +42,32 @@ def variance(b: Fraction) -> float:
 
 def half_width(scales: Mapping[Fraction, int]) -> float:
     """Return the least half-width that holds the summed noise of so many terms of each scale with at least 95 %."""
-    if sum(scales.values()) > EXACT:
-        return _NORMAL * math.sqrt(sum(count * variance(b) for b, count in scales.items()))
-    return _exact(tuple(sorted(scales.items())))
+    return half_width_of_means({(b, 1): count for b, count in scales.items()})
+
+
+def half_width_of_means(terms: Mapping[tuple[Fraction, int], int]) -> float:
+    """Return the half-width of a sum whose terms are divided: (scale, divisor) -> how many."""
+    return _width(tuple(sorted((b, parts, count) for (b, parts), count in terms.items() if count)))
 
 
 @lru_cache(maxsize=4096)
-def _exact(scales: tuple[tuple[Fraction, int], ...]) -> float:
-    """Return the half-width by convolution."""
-    summed = [1.0]  # symmetric: from 0 up
-    for b, count in scales:
-        summed = _convolve(summed, _power(noise(b), count))
-    total, width = summed[0], 0
-    while total < LEVEL and width + 1 < len(summed):
-        width += 1
-        total += 2 * summed[width]
-    return width
-
-
-def _power(one: list[float], count: int) -> list[float]:
-    """Return the distribution of a sum of `count` such terms, by squaring."""
-    result, square = [1.0], one
-    while count:
-        if count & 1:
-            result = _convolve(result, square)
-        count >>= 1
-        if count:
-            square = _convolve(square, square)
-    return result
-
-
-def _convolve(one: list[float], other: list[float]) -> list[float]:
-    """Return the distribution of the sum of two symmetric integer variables, each given from 0 up."""
-    left, right = concatenate((one[:0:-1], one)), concatenate((other[:0:-1], other))
-    size = len(left) + len(right) - 1
-    whole = irfft(rfft(left, size) * rfft(right, size), size)  # exact to 1e-16 of the whole, and fast where b is large
-    half = whole[len(one) + len(other) - 2 :].tolist()
-    while len(half) > 1 and half[-1] < _TAIL:
-        half.pop()
-    return half
+def _width(terms: tuple[tuple[Fraction, int, int], ...]) -> float:
+    if not terms:
+        return 0.0
+    deviation = math.sqrt(sum(count * variance(b) / parts**2 for b, parts, count in terms))
+    reach = 12 * deviation + 40 * float(max(b / parts for b, parts, _ in terms)) + 2  # beyond it lies less than the rounding
+    lattice = math.lcm(*(parts for _, parts, _ in terms))
+    if lattice > 1 and 2 * reach * lattice > _LARGEST:
+        lattice = max(int(_LARGEST / (2 * reach)), *(parts for _, parts, _ in terms))
+    size = 1 << math.ceil(math.log2(4 * reach * lattice))
+    angles = np.arange(size // 2 + 1) * (math.pi / size)  # halves of them
+    logarithm = np.zeros(size // 2 + 1)
+    for b, parts, count in terms:
+        p = math.exp(-1 / b)
+        logarithm -= count * np.log1p(4 * p / (1 - p) ** 2 * np.sin(-(-lattice // parts) * angles) ** 2)
+    mass = np.fft.irfft(np.exp(logarithm), size)
+    held = mass[0] + 2 * np.concatenate(([0.0], np.cumsum(mass[1 : size // 2])))
+    return int(np.argmax(held >= LEVEL + _ROUNDING)) / lattice
 
 
 def total(values: Iterable[tuple[int, Fraction]]) -> Estimate:

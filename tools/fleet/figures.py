@@ -12,10 +12,10 @@ from datetime import UTC, datetime
 from fractions import Fraction
 from typing import Any
 
-from django.db.models import Max, Sum
+from django.db.models import Count, F, Max, Sum
 
 from agent.summary.metrics import METRICS, display_threshold
-from tools.fleet.estimate import Estimate, half_width
+from tools.fleet.estimate import Estimate, half_width, half_width_of_means
 from tools.fleet.models import VALUES, Gateway, Message, Total
 from tools.fleet.reading import METRIC
 
@@ -79,26 +79,56 @@ def fleet_days(first: int, last: int, group: str | None = None) -> dict[int, tup
     return {day: (adding.estimate(), sum(told)) for day, (adding, told) in sorted(days.items())}
 
 
-def group_days(first: int, last: int) -> dict[str, tuple[Estimate, int]]:
-    """Return for each group the terminals of some days together, and how many gateway-days told."""
-    width = len(cells("presence"))
-    found: dict[str, tuple[_Adding, list[int]]] = {}
-    for row in _totals("presence", first, last, None, "group"):
-        adding, told = found.setdefault(row[0], (_Adding(), []))
-        adding.add(sum(row[4:]), row[1], row[2], row[3] * width)
-        told.append(row[3])
-    return {group: (adding.estimate(), sum(told)) for group, (adding, told) in sorted(found.items())}
-
-
 def weekly_means(last: int, weeks: int, group: str | None = None) -> list[tuple[int, Estimate, int]]:
-    """Return the mean day of each of the weeks that end with `last`, oldest first: (first day, terminals a day, days that told)."""
-    width, first = len(cells("presence")), last - 7 * weeks + 1
-    found: list[tuple[_Adding, set[int]]] = [(_Adding(), set()) for _ in range(weeks)]
-    for row in _totals("presence", first, last, group, "day"):
-        adding, days = found[(row[0] - first) // 7]
-        adding.add(sum(row[4:]), row[1], row[2], row[3] * width)
-        days.add(row[0])
-    return [(first + 7 * week, one.estimate().scaled(len(days)), len(days)) for week, (one, days) in enumerate(found) if days]
+    """Return the mean day of each of the weeks that end with `last`, oldest first: (first day, terminals a day, gateways).
+
+    Every week is of the same gateways: those that told of a day at least in each of them. A gateway's mean is over the days that it told
+    of, and theirs are added up. As many weeks are returned, of `weeks`, as at least half of the last week's gateways told in.
+    """
+    first = last - 7 * weeks + 1
+    told = _gateway_weeks(first, last, group)
+    there = [{gateway for gateway, week in told if week == number} for number in range(weeks)]
+    same, begin = there[-1], weeks - 1
+    while begin > 0 and 2 * len(same & there[begin - 1]) >= len(there[-1]) > 0:
+        begin -= 1
+        same = same & there[begin]
+    return [(first + 7 * week, _mean_day(told[gateway, week] for gateway in same), len(same)) for week in range(begin, weeks) if same]
+
+
+def group_means(last: int) -> dict[str, tuple[Estimate, int]]:
+    """Return each group's mean day of the week that ends with `last`, and how many gateways told of a day of it."""
+    found = {group: weekly_means(last, 1, group) for group in groups()}
+    return {group: (mean, count) for group, rows in found.items() for _, mean, count in rows}
+
+
+_Week = list[tuple[int, int, int, int]]  # (b over, b under, days, terminals) of one gateway
+
+
+def _gateway_weeks(first: int, last: int, group: str | None) -> dict[tuple[str, int], _Week]:
+    """Return what each gateway told of in each week: (gateway, week) -> its rows."""
+    names = VALUES[: len(cells("presence"))]
+    rows = Message.objects.filter(metric=METRIC["presence"], day__gte=first, day__lte=last)
+    if group is not None:
+        rows = rows.filter(gateway__group=group)
+    terminals = sum((F(name) for name in names[1:]), F(names[0]))
+    keys = ("gateway_id", "week", "b_over", "b_under")
+    found: dict[tuple[str, int], _Week] = {}
+    asked = rows.annotate(week=(F("day") - first) / 7).order_by().values_list(*keys).annotate(days=Count("day"), sum=Sum(terminals))
+    for gateway, week, *row in asked.iterator():
+        found.setdefault((gateway, week), []).append(tuple(row))
+    return found
+
+
+def _mean_day(weeks: Iterable[_Week]) -> Estimate:
+    """Add up gateways' mean days of a week."""
+    value, width = Fraction(0), len(cells("presence"))
+    terms: Counter[tuple[Fraction, int]] = Counter()
+    for rows in weeks:
+        days = sum(row[2] for row in rows)
+        value += Fraction(sum(row[3] for row in rows), days)
+        for over, under, count, _ in rows:
+            terms[Fraction(over, under), days] += count * width
+    return Estimate(float(value), half_width_of_means(terms))
 
 
 def fleet_cells(metric: str, first: int, last: int, group: str | None = None) -> list[Estimate]:

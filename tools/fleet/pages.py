@@ -219,11 +219,12 @@ def fleet(request: HttpRequest) -> HttpResponse:
         context |= {"newest": newest, "last": figures.shown(last[0]) if last else "", "told": last[1] if last else 0}
         context["days"] = _columns(figures.sequence(found, days), [figures.as_date(one).strftime("%d.%m.") for one in days], every=7)
         means = figures.weekly_means(newest, WEEKS, group)
+        context["same"] = means[-1][2] if means else 0
         context["means"] = _rows([mean for _, mean, _ in means], [figures.as_date(first).strftime("%Y-%m-%d") for first, _, _ in means])
         if group is None and len(names) > 1:
-            of_groups = figures.group_days(newest - 6, newest)
             sizes = Counter(Gateway.objects.values_list("group", flat=True))
-            context["of_groups"] = [(name, sizes[name], figures.shown(one.scaled(7))) for name, (one, _) in of_groups.items()]
+            of_groups = figures.group_means(newest)
+            context["of_groups"] = [(name, count, sizes[name], figures.shown(one)) for name, (one, count) in of_groups.items()]
         profile = figures.week_profile(newest - SPAN + 1, newest, group)
         labels = [f"{words.say(_DAYS[hour // 24])} {hour % 24:02}:00" for hour in range(168)]
         context["profile"] = _columns(list(profile), labels) | {"steps": [(words.say(name), False) for name in _DAYS]}
