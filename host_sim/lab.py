@@ -115,7 +115,7 @@ class Lab:
     def _serve(self) -> None:
         addresses = [INTERNET_4, INTERNET_6, *self.network.canary4, *self.network.canary6]
         self._play(self.network.internet, "internet", {"addresses": addresses}, "internet")
-        self.wait(lambda: b"ready" in (self.folder / "internet.json").read_bytes(), "the internet does not answer", 15)
+        self.wait(lambda: b"ready" in (self.folder / "internet.json").read_bytes(), "the internet does not answer", 120)
 
     def wait(self, condition: Callable[[], object], wrong: str, seconds: float) -> None:
         """Wait until a condition holds; LabError with what is wrong where it doesn't within so many seconds."""
@@ -131,7 +131,7 @@ class Lab:
             variant = self._variant if self._variant and variants.VARIANTS[self._variant][0] == daemon else None
             self.device.start(daemon, variant, trace=daemon in self._trace)
         self.device.wait_for_recorder()
-        self.wait(lambda: self.broker.on("/state"), "the forwarder does not come online", 30)
+        self.wait(lambda: self.broker.on("/state"), "the forwarder does not come online", 120)
 
     def confirm_time(self) -> None:
         """Confirm the time twice, eleven minutes apart: the clock is trusted then (EXP-5)."""
@@ -156,8 +156,8 @@ class Lab:
 
     def settle(self) -> None:
         """Wait until every conversation has ended for the kernel, the witness has seen it, and the recorder had time to keep it."""
-        self.wait(lambda: self.network.tracked() == 0, "connections do not time out", 60)
-        self.wait(lambda: self.witness.count() >= len(self.acts), "the witness misses connections", 10)
+        self.wait(lambda: self.network.tracked() == 0, "connections do not time out", 120)
+        self.wait(lambda: self.witness.count() >= len(self.acts), "the witness misses connections", 120)
         deadline = time.monotonic() + 15
         while self.device.call({"call": "status"})["counters"]["connections"] < self.witness.count() and time.monotonic() < deadline:
             time.sleep(0.1)
@@ -191,7 +191,7 @@ class Lab:
     def wait_for_arrivals(self) -> Message:
         """Jump over the open slot and wait for its message."""
         self.jump(SLOT)
-        self.wait(self.arrivals, "no arrivals message is on the broker", 30)
+        self.wait(self.arrivals, "no arrivals message is on the broker", 120)
         return self.arrivals()[-1]
 
     def segments(self) -> list[Path]:

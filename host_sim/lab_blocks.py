@@ -138,12 +138,12 @@ def settle(lab: Lab) -> dict[str, int]:
 
     A port that a terminal takes again before its connection has timed out goes on with it: how many there are the witness knows.
     """
-    lab.wait(lambda: lab.network.entries() == 0, "connections do not time out", 90)
+    lab.wait(lambda: lab.network.entries() == 0, "connections do not time out", 120)
     before = -1
     while before != lab.witness.count():
         before = lab.witness.count()
         time.sleep(1)
-    lab.wait(lambda: lab.device.call({"call": "status"})["counters"]["connections"] >= lab.witness.count(), "the recorder is behind", 60)
+    lab.wait(lambda: lab.device.call({"call": "status"})["counters"]["connections"] >= lab.witness.count(), "the recorder is behind", 120)
     return dict(lab.device.call({"call": "status"})["counters"])
 
 
@@ -212,7 +212,7 @@ def play(interpreter: str, connections: int, terminals: int, block_size: int) ->
         lab.device.wait_for_recorder()
         lab.confirm_time()
         blocks = min(terminals, (65536 - 16384) // block_size)
-        lab.wait(lambda: held(lab) >= blocks, "the terminals get no blocks", 60)
+        lab.wait(lambda: held(lab) >= blocks, "the terminals get no blocks", 120)
         begun = int(time.time())
         venue.send(venue.plan(connections))
         counters = settle(lab)

@@ -23,7 +23,7 @@ UDP_PORTS = (53, 443, 5000)
 SILENT_PORT, REFUSED_PORT = 9, 81
 TCP_REPAIR = 19
 FOREVER = 3600.0  # seconds: longer than any lab
-PATIENCE = 10.0  # seconds a terminal waits for an answer
+PATIENCE = 60.0  # seconds a terminal waits for an answer
 
 
 async def _conversation(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -109,7 +109,7 @@ def _interrupt_delivery(lab: Lab) -> tuple[dict[str, bytes], dict[str, bytes]]:
     device, broker = lab.device, lab.broker
     broker.freeze()
     lab.jump(SLOT)
-    lab.wait(lab.due, "no message is due", 30)
+    lab.wait(lab.due, "no message is due", 120)
     time.sleep(1.2)  # a turn of the forwarder: it has sent one and waits for the word that it has arrived
     in_flight = lab.due()
     device.stop("forwarder", signal.SIGKILL)
@@ -117,25 +117,25 @@ def _interrupt_delivery(lab: Lab) -> tuple[dict[str, bytes], dict[str, bytes]]:
     broker.stop()
 
     device.start("forwarder", trace=True)
-    lab.wait(lambda: "not connected" in _newest_life(lab), "the forwarder does not miss its broker", 30)
+    lab.wait(lambda: "not connected" in _newest_life(lab), "the forwarder does not miss its broker", 120)
     lab.jump(MINUTE)
-    lab.wait(lambda: _newest_life(lab).count("not connected") > 1, "the forwarder does not try again", 30)
+    lab.wait(lambda: _newest_life(lab).count("not connected") > 1, "the forwarder does not try again", 120)
     away = device.spool()
     device.stop("forwarder", signal.SIGKILL)
 
     broker.start()
     device.start("forwarder", trace=True)
-    lab.wait(lambda: not in_flight.keys() & device.spool().keys(), "the forwarder does not empty the spool", 30)
-    lab.wait(lambda: len(lab.arrivals()) >= len(in_flight), "the spooled messages do not arrive", 30)
+    lab.wait(lambda: not in_flight.keys() & device.spool().keys(), "the forwarder does not empty the spool", 120)
+    lab.wait(lambda: len(lab.arrivals()) >= len(in_flight), "the spooled messages do not arrive", 120)
     broker.stop()
     before = len(broker.messages)
     broker.start()
-    lab.wait(lambda: any(b'"online"' in one.payload for one in broker.messages[before:]), "the forwarder does not come back", 30)
+    lab.wait(lambda: any(b'"online"' in one.payload for one in broker.messages[before:]), "the forwarder does not come back", 120)
     healths = len(broker.on("/health"))
     lab.jump(2 * HEALTH)
     device.call({"call": "status"})  # the recorder has made one by now; the forwarder looks at a moment of the next period's
     lab.jump(2 * HEALTH)
-    lab.wait(lambda: len(broker.on("/health")) > healths, "no health message comes after the restart", 30)
+    lab.wait(lambda: len(broker.on("/health")) > healths, "no health message comes after the restart", 120)
     return in_flight, away
 
 

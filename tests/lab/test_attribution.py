@@ -63,9 +63,9 @@ class Venue:
             self.poke()
             return [one for one in self.lab.witness.seen() if (one.source, one.source_port) == (source, port)]
 
-        self.lab.wait(found, "the connection doesn't end", 30)
+        self.lab.wait(found, "the connection doesn't end", 120)
         (one,) = found()
-        self.lab.wait(lambda: self.counters()["connections"] >= self.lab.witness.count(), "the recorder is behind", 30)
+        self.lab.wait(lambda: self.counters()["connections"] >= self.lab.witness.count(), "the recorder is behind", 120)
         return one.translated_port, one.start // 10**9
 
     def poke(self) -> None:
@@ -131,7 +131,7 @@ def test_port_at_a_time_is_answered_with_exactly_one_terminal(name: str) -> None
         a, b, c = place.terminals
         for terminal in (a, b, c):
             place.exchange(terminal, 30000)  # the gateway hears of each: it has a block from now on
-        place.lab.wait(lambda: place.status("attribution")["blocks"]["held"] == 3, "the terminals get no blocks", 30)
+        place.lab.wait(lambda: place.status("attribution")["blocks"]["held"] == 3, "the terminals get no blocks", 120)
         assert place.lab.device.call({"call": "session", "terminal": a.mac.hex(":"), "user": "room 12"}) == {"sessions": 1}
         place.lab.jump(10)
         time.sleep(1.2)  # a turn of the recorder, which begins the row of who has logged in
@@ -139,7 +139,7 @@ def test_port_at_a_time_is_answered_with_exactly_one_terminal(name: str) -> None
             place.exchange(terminal, port)
         port, moment = place.public_port(a, 30001)
         other, _ = place.public_port(b, 30001)
-        place.lab.wait(lambda: place.answered_for() == 7, "the recorder is behind", 30)
+        place.lab.wait(lambda: place.answered_for() == 7, "the recorder is behind", 120)
         assert place.counters()["in a block"] >= 4
 
         made = place.answer(place.about(port, moment))
@@ -188,14 +188,14 @@ def test_port_at_a_time_is_answered_with_exactly_one_terminal(name: str) -> None
         inside = place.lab.network.inside(place.lab.network.gateway, "nft")
         elements = run(*inside, "list", "map", "ip", "oubli", "blocks")
         run(*inside, "delete", "table", "ip", "oubli")
-        place.lab.wait(lambda: "oubli" in run(*inside, "list", "tables"), "the table doesn't come back", 30)
-        place.lab.wait(lambda: run(*inside, "list", "map", "ip", "oubli", "blocks") == elements, "the blocks don't come back", 10)
+        place.lab.wait(lambda: "oubli" in run(*inside, "list", "tables"), "the table doesn't come back", 120)
+        place.lab.wait(lambda: run(*inside, "list", "map", "ip", "oubli", "blocks") == elements, "the blocks don't come back", 120)
 
         # Its lifetime later nothing of it is left on the gateway: neither segments nor what was handed over.
         kept = [path for path in (place.lab.device.root / "srv/oubli/vault").rglob("*") if path.is_file()]
         assert {path.parent.name for path in kept} == {"attribution", "billing", "handovers"}
         place.lab.jump((LIFETIME + 2) * 86400)
-        place.lab.wait(lambda: not [path for path in kept if path.exists()], "what is over is still there", 60)
+        place.lab.wait(lambda: not [path for path in kept if path.exists()], "what is over is still there", 120)
         assert place.status("attribution")["records"] == 0
 
         held = lab_sockets.held(place.lab.device.pid("recorder"))
@@ -304,7 +304,7 @@ def test_address_of_ipv6_is_answered_by_its_row(name: str) -> None:
             place.poke()
             return place.counters()["attributed"] == 1 and place.counters()["in a block"] == 1
 
-        place.lab.wait(ended, "the connections don't end", 30)
+        place.lab.wait(ended, "the connections don't end", 120)
         own = place.custodian.request(
             "attribution", begun - 60, begun + 1, public_address=str(source), port="31001", protocol="udp"
         )  # fmt: skip

@@ -46,7 +46,7 @@ LIFETIME = 7200  # s, of the security purpose
 FLUSH = 150_000  # connections
 SPAN = 11  # s: one more than a rate is taken over
 LOOK = 1  # s from one look of oubli-watch to the next
-BUSY = 15  # s that a loaded machine may take longer
+BUSY = 60  # s that a loaded machine may take longer
 PAUSE = 1  # s until the supervisor starts a recorder anew
 RATE = 4000  # connections a second while a recorder hangs
 ALIVE = 2  # s that each of them lives
@@ -87,7 +87,7 @@ class Scene:
         counters = self.counters()
         return counters["connections"] + counters["lost: overrun"] - counters["excluded: own"] - counters["excluded: outside"]
 
-    def wait(self, condition: Callable[[], object], seconds: float = 60) -> None:
+    def wait(self, condition: Callable[[], object], seconds: float = 240) -> None:
         deadline = time.monotonic() + seconds
         while not condition():
             assert time.monotonic() < deadline, self.device.log("recorder").read_text()[-2000:]
@@ -210,7 +210,7 @@ def play_hang(interpreter: str) -> Hang:
                     procd.process.send_signal(signal.SIGSTOP)
                 on.wait_for_life(lives + 1)
                 answered.append(crowd.answered - former)
-            on.wait(lambda: on.ended() > 2 * RATE)
+            on.wait(lambda: on.ended() > 2 * RATE and crowd.fills[-1] < RATE * ALIVE + EVENTS)  # while as many come as before
             rest = crowd.fills[-1]
         return Hang(
             procd.ends, crowd.fills, crowd.setting("max"), rest, answered, crowd.failures, on.counters(), notes.read_text(), on.log()

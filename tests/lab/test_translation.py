@@ -61,7 +61,7 @@ def test_a_terminal_behind_a_translator_is_recorded_once_by_its_own_connection(n
             ):
                 place.python(place.terminals[number], EXCHANGE, source, target, str(port), "0.5")
             assert place.holders(26000, 26001) == [A, B]
-            place.lab.wait(lambda: place.counters().get("excluded: outside", 0) >= 2, "the translator's connections are missing", 30)
+            place.lab.wait(lambda: place.counters().get("excluded: outside", 0) >= 2, "the translator's connections are missing", 120)
         records = place.lab.records()
         assert sorted(record.source_port for record in records) == [26000, 26001]
         counters = place.counters()

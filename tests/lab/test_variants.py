@@ -66,7 +66,7 @@ def _delivery(lab: Lab) -> set[str]:
     """Return whether what waited in the spool is not what arrives, or was drawn again while it waited."""
     lab.broker.stop()
     lab.jump(SLOT)
-    lab.wait(lab.due, "no message is due", 20)
+    lab.wait(lab.due, "no message is due", 120)
     waiting = lab.due()
     for _ in range(TURNS):
         time.sleep(0.2)
@@ -74,7 +74,7 @@ def _delivery(lab: Lab) -> set[str]:
         if not lab.device.spool().items() >= waiting.items():
             return {"drawn again"}
     lab.broker.start()
-    lab.wait(lambda: len(lab.arrivals()) >= len(waiting), "no message arrives", 30)
+    lab.wait(lambda: len(lab.arrivals()) >= len(waiting), "no message arrives", 120)
     # Another one may have come to its time meanwhile.
     return set() if set(waiting.values()) <= {message.payload for message in lab.arrivals()} else {"edited"}
 
