@@ -197,7 +197,7 @@ class Network:
         its own, and each listener would then search all of /proc for the process behind every event.
         """
         table = run(*self.inside(self.gateway, "cat", "/proc/net/nf_conntrack"))
-        sources = {f" src={address} " for terminal in self.terminals for address in self._spelled(terminal)}
+        sources = {f" src={address} " for terminal in self.terminals for address in self.spelled(terminal)}
         return sum(any(source in line for source in sources) for line in table.splitlines())
 
     def entries(self) -> int:
@@ -208,7 +208,8 @@ class Network:
             not any(f"{one}" in line.split("dst=")[0] + " " for one in own) for line in table.splitlines() if " src=fe80" not in line
         )
 
-    def _spelled(self, terminal: Terminal) -> tuple[str, str]:
+    def spelled(self, terminal: Terminal) -> tuple[str, str]:
+        """Return a terminal's addresses as /proc/net/nf_conntrack spells them."""
         return terminal.address4, ipaddress.ip_address(terminal.address6).exploded
 
     def close(self) -> None:
