@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import re
 import signal
@@ -187,9 +188,13 @@ def test_flows_are_a_mix_and_the_same_every_time():
     assert flows.make(50, flows.terminals(20)) == flows.make(50, flows.terminals(20))
 
 
-@pytest.mark.needs("valgrind", "micropython")
-def test_a_connection_takes_no_more_instructions_than_are_kept(tmp_path):
-    """The one performance gate: ratios to a plain walk counted in the same run, at most 5 % above tools/bench/kept.json."""
+@pytest.mark.needs("valgrind", "debian")
+def test_a_connection_takes_no_more_instructions_than_are_kept(tmp_path, monkeypatch):
+    """The one performance gate: ratios to a plain walk counted in the same run, at most 5 % above tools/bench/kept.json.
+
+    Of Debian's MicroPython: 1.28 is built by the compiler of this machine, and another compiler would give another figure.
+    """
+    monkeypatch.setenv("PATH", f"/usr/bin:{os.environ['PATH']}")
     kept = json.loads(instructions.KEPT.read_text())
     recording = instructions.record(tmp_path, 50)
     rows = []
