@@ -181,6 +181,8 @@ class Auditor:
         """Look at everything at a true time; False where something is wrong. `daemons`: name to process id."""
         held = status["purposes"][PURPOSE]
         self.full = self.full or held["bytes"] > 0.9 * held["budget"]
+        if status["summary"]["filled"]:
+            self.truth.muddle()  # whoever comes to a full table counts nowhere (ANON-8)
         self._look_into_vault(now, status["counters"], full=full)
         self.look_at_counters(status["counters"])
         self.look_at_ledger()
@@ -206,6 +208,7 @@ class Auditor:
     def forget(self, now: int) -> None:
         """A cut of power."""
         self.vault.forget()
+        self._trusted, self._no_key = False, 0
         if self.sealed:
             self.sealed.forget(now)
         if self.consented:
@@ -214,9 +217,11 @@ class Auditor:
     def look_at_purposes(self, now: int, *, ended: bool = False) -> None:
         """Look into the stores of the purposes that are off by default; `ended`: the recorder has closed them."""
         if self.sealed:
+            self.sealed.disturbed = self.sealed.disturbed or self.world.disturbed
             self.sealed.look(now, self.world.clock.wall(now), trusted=self.world.days.trusted, ended=ended)
             self._found(self.sealed)
         if self.consented and not ended:
+            self.consented.disturbed = self.consented.disturbed or self.world.disturbed
             self.consented.look()
             self._found(self.consented)
 
