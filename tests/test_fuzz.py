@@ -62,7 +62,7 @@ def test_a_bounded_run_finds_nothing_and_both_interpreters_agree(peer: capture.P
     assert report["findings"] == []
     assert report["executions"] == begun["executions"] + STEPS
     for figure in ("corpus", "edges", "features"):
-        assert report[figure] > 1.2 * begun[figure]
+        assert report[figure] > 1.1 * begun[figure]
     assert report["straight"] > STEPS // 20
     again = capture.Fuzzer(1, folder(tmp_path, "again"))
     for _ in range(STEPS // 10):
