@@ -19,9 +19,7 @@ _UNITS = {"s": 1, "m": 60, "h": 3600, "d": law.DAY}
 
 
 class ConfigError(Exception):
-    """A configuration that can't be used; its text is the one line to show. `purpose`: in whose section the mistake is, "" for none."""
-
-    purpose = ""
+    """A configuration that can't be used; its text is the one line to show."""
 
 
 def _text(value: str) -> str:
@@ -176,14 +174,12 @@ class Config:
     purposes                  name -> section, the enabled ones only
     metrics                   name -> epsilon in thousandths, the enabled ones only
     canonical                 every validated value as one text, without a secret, for the digest in `state`
-    refused                   why a later configuration is refused, "" where this is the present one
     plain                     messages go in plain text: to a broker on this machine, or because `mqtt.insecure` says so
     exposed                   they go in plain text to another machine (L34-VI-2)
     """
 
     def __init__(self, path: str, sections: "dict[str, Section]") -> None:
         self.path = path
-        self.refused = ""  # why the present file is refused, where this is the last one that was accepted
         self.gateway = sections["gateway"]
         self.summary = sections["summary"]
         self.mqtt = sections["mqtt"]
@@ -276,10 +272,7 @@ class _Reader:
     def fail(self, subject: str, wrong: str, accepted: str, requirement: str = "L34-II-2") -> "NoReturn":
         """Raise the one line."""
         place = self.path + (":" + str(self.line) if self.line else "")
-        failure = ConfigError(place + ": " + subject + ": " + wrong + " (" + requirement + "); accepted: " + accepted)
-        name = subject.partition(".")[0]
-        failure.purpose = name if name in law.CONFIGURABLE else ""
-        raise failure
+        raise ConfigError(place + ": " + subject + ": " + wrong + " (" + requirement + "); accepted: " + accepted)
 
     def text(self) -> str:
         """Return the file's text, each octet as one character."""
@@ -396,25 +389,6 @@ def load(path: str) -> Config:
     return config
 
 
-def in_force(path: str, accepted: str) -> Config:
-    """Return the configuration at `path`, or where that is refused the last one that was accepted; ConfigError where neither can be used.
-
-    So a mistake in one line stops nothing that was lawful before it. A purpose other than `security` in whose own section the mistake
-    is doesn't go on: what it rests on, its ground or its lifetime, is just what is in doubt (L34-II-2).
-    """
-    try:
-        return load(path)
-    except ConfigError as failure:
-        try:
-            config = load(accepted)
-        except ConfigError:
-            raise failure
-        config.refused = str(failure)
-        if failure.purpose != "security":
-            config.purposes.pop(failure.purpose, None)
-        return config
-
-
 def _installed(reader: _Reader, name: str) -> None:
     """Refuse a purpose whose rooms aren't on this device."""
     from agent.vault import stores
@@ -461,11 +435,6 @@ def devices(names: "Sequence[str]", path: str) -> "list[str]":
         if kind == "interface" and section and len(words) == 3 and words[0] == "option" and words[1] in ("device", "ifname"):
             known[section] = words[2].split()
     return [device for name in names for device in known.get(name, [name])]
-
-
-def agreeing_clock(path: str) -> bool:
-    """Say whether root's word at `path` is that the clock with a battery and the system's agree (etc/init.d/oubli)."""
-    return any(kind == "clock" and words == ["option", "agrees", "1"] for kind, _, words in _sections(path))
 
 
 def lease_files(path: str) -> "list[str]":

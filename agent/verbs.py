@@ -11,9 +11,9 @@ from errno import EACCES
 
 from agent import canonical
 from agent import law as table
-from agent.config import in_force, load
+from agent.config import load
 from agent.control import client
-from agent.runtime import files, process
+from agent.runtime import files
 from agent.runtime.clocks import DeviceTime
 from agent.runtime.libc import reason
 
@@ -78,7 +78,6 @@ def erase(line: "Line") -> int:
             # A service that was stopped for good destroys nothing by itself.
             from agent.vault import expiry
 
-            _as_recorder(line.paths)
             segments = expiry.erase_all(line.paths, line.config, purpose)
             return line.show({"segments": segments}, ["erased " + str(segments) + " segments; no recorder runs"])
         if DeviceTime().monotonic() >= end:
@@ -118,32 +117,6 @@ def _alone(run: str) -> bool:
         return False
 
 
-def forget(line: "Line") -> int:
-    """Remove the daemons' files, once what they keep is destroyed: all, or what only oubli-purposes could destroy. No recorder may run."""
-    paths = line.paths
-    if not _alone(paths.run):
-        sys.stderr.write("oubli: forget: a recorder runs; accepted: once it is stopped\n")
-        return 1
-    _as_recorder(paths)
-    if line.word == "everything":
-        places = [paths.flash, paths.spool, paths.run, paths.live]
-    else:
-        purposes = [paths.vault + "/" + name for name in ("attribution", "billing", "services", "location")]
-        places = [paths.device_key, paths.consents, paths.sealed, paths.bundles, paths.run + "/blocks"] + purposes
-    for place in places:
-        files.clear(place)
-    return 0
-
-
-def _as_recorder(paths: "Paths") -> None:
-    """Become the user whose folders these are: what it may have linked to elsewhere isn't changed by root (L34-VI-2)."""
-    for folder in (paths.run, paths.flash):
-        if files.exists(folder):
-            status = os.stat(folder)
-            process.become(status[4], status[5])
-            return
-
-
 def law(line: "Line") -> int:
     """Show the table of purposes and what of it is on, or the notice that the guests must be given."""
     settings = load(line.config)
@@ -175,7 +148,7 @@ def log(line: "Line") -> int:
 
 def doctor(line: "Line") -> int:
     """Examine this gateway."""
-    settings = in_force(line.config, line.paths.accepted) if line.config == line.paths.config else load(line.config)
+    settings = load(line.config)
     from agent.capture.netlink import RECEIVE_BUFFER
     from agent.doctor import examination
     from agent.doctor.gateway import Gateway
@@ -187,4 +160,3 @@ def doctor(line: "Line") -> int:
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from agent.command import Line
-    from agent.paths import Paths

@@ -6,7 +6,6 @@ Each command imports its room when it runs: a replay needs no broker, and the la
 
 import json
 import os
-import secrets
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -200,38 +199,6 @@ def mutants(
 
 
 @app.command()
-def search(
-    hours: Annotated[float, typer.Option(min=0, help="How long; the run that has begun goes to its end.")] = 1,
-    seed: Annotated[int | None, typer.Option(min=0, help="The first run's number; another one each time.")] = None,
-    runs: Annotated[int | None, typer.Option(min=1, help="End after so many.")] = None,
-    keep: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Where scenarios that show a violation are written.")] = None,
-    json_file: Json = None,
-) -> None:
-    """Draw scenarios until one shows a violation, and shrink it to the shortest that still does. Exit 1 where something was found."""
-    from host_sim import search as searching  # noqa: PLC0415
-    from host_sim.broker import BrokerError  # noqa: PLC0415
-
-    first = secrets.randbits(32) if seed is None else seed
-    if keep and keep.exists() and not keep.is_dir():
-        _program.refuse(f"--keep: {keep} isn't a folder; accepted: a folder, or a name that isn't there yet")
-    console = Console(stderr=True, highlight=False)
-    console.print(f"seed {first}")
-    try:
-        figures = searching.search(first, hours * 3600, runs, keep, lambda line: console.print(line, markup=False, soft_wrap=True))
-    except (NoInterpreterError, BrokerError) as failure:
-        _program.refuse(str(failure))
-    except KeyboardInterrupt:
-        _program.refuse("interrupted; everything it made is removed", 130)
-    console.print(f"{sum(figures.runs.values())} runs, {figures.hours:,.0f} hours with people, {figures.connections:,} connections")
-    for one in figures.violations:
-        typer.echo(one["scenario"], err=json_file == "-")
-    if json_file:
-        _program.write(json.dumps(vars(figures), indent=1) + "\n", json_file)
-    if figures.violations:
-        _program.refuse(f"{len(figures.violations)} violations; the first: {figures.violations[0]['wrong']}", 1)
-
-
-@app.command()
 def people(
     name: Annotated[str, typer.Argument(help="A name of `list`, or a TOML file.")] = "cafe-day",
     seed: Seed = 1,
@@ -314,21 +281,6 @@ def lab(
     if json_file and result:
         _program.write(json.dumps(result, indent=1) + "\n", json_file)
     raise typer.Exit(status)
-
-
-@app.command()
-def gateway(
-    image: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="An OpenWrt disk image for x86-64 that you have downloaded, .img or .img.gz.")
-    ] = None,
-    terminals: Annotated[int, typer.Option(min=1, max=100, help="How many, on its LAN.")] = 3,
-) -> None:
-    """A real OpenWrt in QEMU with oubli on it: LAN, WAN, broker, LuCI, fleet page, a shell; until Ctrl-C. Needs root."""
-    from host_sim.openwrt.command import run as start  # noqa: PLC0415
-
-    status, reason = start(image, terminals, Console())
-    if reason:
-        _program.refuse(reason, status)
 
 
 if __name__ == "__main__":

@@ -71,9 +71,7 @@ class Days:
         if self.trusted:
             self._pass_hours(monotonic - (wall - today) - SECOND, today)  # those that were full before this agent-day began
             if self.day:
-                drawn = min(wall, self.day + DAY) // HOUR * HOUR
-                self.slots.update(range(self.counted, drawn, HOUR))
-                self._floor = max(self._floor, drawn)  # no slot is drawn twice, whatever a clock says that is set back
+                self.slots.update(range(self.counted, min(wall, self.day + DAY) // HOUR * HOUR, HOUR))
                 if today > self.day:
                     closed = self.day
                     self.closed.append(closed)
@@ -94,7 +92,7 @@ class Days:
                 self._floor = max(self._floor, wall // SECOND * SECOND)
 
     def _may_open(self, wall: int) -> bool:
-        if not self.trusted or self.day or wall < self._floor or not self._open((wall - SHIFT) // DAY * DAY + SHIFT):
+        if not self.trusted or self.day or not self._open((wall - SHIFT) // DAY * DAY + SHIFT):
             return False
         self.day, self.counted = self.ledger_day, wall // HOUR * HOUR
         return True

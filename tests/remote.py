@@ -10,7 +10,6 @@ import json
 import struct
 
 from agent import config, law
-from agent import who as associations
 from agent.capture import lan as lan_room
 from agent.capture.connections import Decoder, source_of
 from agent.capture.lan import Lan
@@ -32,11 +31,9 @@ from agent.vault import expiry, record, ring
 from agent.vault.keys import KeyRing, Slot
 from agent.vault.record import COLUMN, COLUMNS, COUNT, LARGEST, REST, TERMINALS, Packer
 from agent.vault.unpacker import Unpacker
-from agent.who import ADDRESSES, LEASE, Who
+from agent.who import LEASE, Who
 from host_sim import first_boot
 from tests.pipe import serve
-
-SYSCTL = {"events": 1, "acct": 1, "timestamp": 1, "tcp_timeout_established": 7440}
 
 ROW = "protocol", "source", "source_port", "translated_port", "service", "packets_up", "packets_down", "bytes_up", "bytes_down"
 PAGE = 50  # records of one answer
@@ -209,7 +206,7 @@ def vault_open(root: str, lifetime: int, budget: int, boot: str) -> "dict[str, A
     lose = lambda cause, records: lost.append([cause, records])  # noqa: E731 (one expression)
     store = ring.Ring(base + "/vault/security", keys, sodium, number, lifetime, budget, boot, lose)
     _held["vault"] = (store, keys, lost)
-    return {"torn": len(store.torn), "lost": lost}
+    return {"torn": len(store.torn), "dropped": keys.dropped, "lost": lost}
 
 
 def vault_append(rows: "list[list[Any]]", wall: int, monotonic: int) -> "dict[str, Any]":
@@ -348,7 +345,7 @@ def recorder_open(path: str, root: str, boot: str, wall: int, monotonic: int, oc
     source = _Time(boot)
     said: "list[str]" = []
     source.now, source.since = wall, monotonic
-    words: "dict[str, Any]" = {"log": said.append, "sysctl": SYSCTL.get, "network": dict}
+    words: "dict[str, Any]" = {"log": said.append, "sysctl": {"events": 1, "acct": 1, "timestamp": 1}.get, "network": dict}
     words["random"] = bytes  # zeros: nothing waits for its moment
     if octets:
         words["sampler"] = Sampler(Tape(octets))
@@ -384,9 +381,9 @@ def recorder_close() -> None:
     _held.pop("recorder")[0].close()
 
 
-def who_open(limit: int, begun: int = 0) -> None:
+def who_open(limit: int) -> None:
     """Make a table of associations."""
-    _held["who"] = Who(limit, begun)
+    _held["who"] = Who(limit)
 
 
 def who(steps: "list[list[Any]]") -> "dict[str, Any]":
@@ -408,15 +405,15 @@ def who(steps: "list[list[Any]]") -> "dict[str, Any]":
 
 
 def who_flood(count: int, start: int) -> int:
-    """Let a guest under many MACs take `count` addresses that differ from bit `start` on; returns the longest chain of a bucket."""
+    """Let one terminal take `count` addresses that differ from bit `start` on; returns the length of the longest chain of a bucket."""
     table = _held["who"]
     for number in range(count):
-        table.learn((number << start).to_bytes(16, "big"), b"\2\0\0\0" + (number // ADDRESSES).to_bytes(2, "big"), 1)
+        table.learn((number << start).to_bytes(16, "big"), b"\2\0\0\0\0\1", 1)
     longest = 0
     for bucket in range(table._mask + 1):
         row, length = table._heads[bucket], 0
         while row:
-            row, length = table._words[row * associations.ROW + associations.NEXT], length + 1
+            row, length = table._words[row * 12 + 6], length + 1
         longest = max(longest, length)
     return longest
 
@@ -460,7 +457,7 @@ def lan(names: "list[str]", datagrams: "list[str]", events: "list[str]") -> "dic
         decoder.feed(_octets(text), len(text) // 2, say)
     held = table.held()
     table.close()
-    return {"told": told, "present": len(room.missing) < len(room.names), "held": held}
+    return {"told": told, "present": room.present, "held": held}
 
 
 def within(pairs: "list[list[Any]]") -> "list[bool]":

@@ -195,8 +195,8 @@ def test_it_goes_on_its_day_and_not_before(store):
     assert store.tick(1)["gone"] == 1
     assert store.files() == {}
     assert store.tick()["status"] | {"syncs_a_day": 0} == {
-        "segments": 0, "records": 0, "bytes": 0, "budget": BUDGET, "oldest_seconds": 0, "window_seconds": DAY,
-        "lifetime_seconds": LIFETIME * DAY, "syncs_a_day": 0, "key_days": 0, "trouble": "",
+        "segments": 0, "records": 0, "bytes": 0, "budget": BUDGET, "oldest_seconds": 0, "lifetime_seconds": LIFETIME * DAY,
+        "syncs_a_day": 0, "key_days": 0, "trouble": "",
     }  # fmt: skip
     store.ask("close")
 
@@ -216,38 +216,6 @@ def test_without_the_time_it_goes_by_the_time_since_boot(store):
     store.tick(DAY - 60)
     assert len(store.files()) == 1
     assert store.tick(60)["gone"] == 1
-    store.ask("close")
-
-
-@pytest.mark.parametrize("written", [False, True])
-def test_a_record_joins_no_page_whose_day_is_said_to_have_begun_later(written, store):
-    """EXP-1: begun at the floor's midnight, kept open while flash refuses, found to be half a day older when the time is confirmed."""
-    store.trusted = False
-    store.open(floor=TODAY * DAY)
-    day = store.since + 600 * written - 43200  # when it truly began, by the time since boot
-    store.append(b"of the floor's midnight")
-    if written:
-        store.tick(SYNC)
-        store.append(b"a quarter of an hour later")
-        day = store.since - (store.now - TODAY * DAY)
-    flash = store.root / "flash"
-    flash.rename(store.root / "away")
-    flash.write_bytes(b"")
-    store.tick(SYNC)
-    store.trusted = True
-    store.tick(60)
-    assert store.append(b"of noon") == ["kept"]
-    flash.unlink()
-    (store.root / "away").rename(flash)
-    store.tick(61)
-    store.tick(SYNC)
-    store.trusted = False  # nothing goes by the wall clock any more
-    assert sum(segment.endswith(("-0001", "-0002")) for segment in store.files()) == 1 + written
-    store.tick(LIFETIME * DAY - (store.since - day) - 60)
-    assert len(store.files()) == 1 + written
-    assert store.tick(60)["gone"] == 1
-    store.tick(43200)  # what was sealed before anybody knew has its own deadline: a lifetime after it came
-    assert store.files() == {}
     store.ask("close")
 
 

@@ -266,14 +266,12 @@ def test_swap_on_a_disk_is_refused_at_start(swap, starts, interpreter, tmp_path)
     config.write_text(CONFIG)
     recorder = interpreter.command("-m", "agent", "recorder", "--config", config)
     words = ["unshare", "--mount", "--net", "sh", "-ec", ON_A_DEVICE, "sh", *recorder]
-    with subprocess.Popen(
-        words, cwd=PROJECT, env=environment() | {"SWAPS": str(swaps)}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    ) as process:
-        assert process.stdout is not None
-        first = process.stdout.readline()
+    with subprocess.Popen(words, cwd=PROJECT, env=environment() | {"SWAPS": str(swaps)}, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        first = process.stderr.readline()
         if starts:
             process.terminate()
-        process.stdout.read()
+        process.stderr.read()
     if starts:
         assert first.startswith("oubli recorder: started")
     else:
@@ -430,13 +428,11 @@ def test_a_store_that_must_outlive_a_loss_of_power_is_not_put_into_memory(medium
     words = ["unshare", "--mount", "--net", "sh", "-ec", ON_A_DEVICE.replace("exec", f"{mount}\nexec"), "sh"]
     recorder = interpreter.command("-m", "agent", "recorder", "--config", config)
     run = [*words, *recorder]
-    with subprocess.Popen(
-        run, cwd=PROJECT, env=environment() | {"SWAPS": str(swaps)}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    ) as process:
-        assert process.stdout is not None
-        first = process.stdout.readline()
+    with subprocess.Popen(run, cwd=PROJECT, env=environment() | {"SWAPS": str(swaps)}, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        first = process.stderr.readline()
         process.terminate()
-        process.stdout.read()
+        process.stderr.read()
     told = f"oubli: {card} is in memory, and what is sealed must outlive a loss of power; accepted: flash (EXP-6)\n"
     assert first == told if refused else first.startswith("oubli recorder: started")
 

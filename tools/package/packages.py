@@ -35,9 +35,7 @@ STOP = """[ -n "${IPKG_INSTROOT}" ] || [ ! -x /etc/init.d/oubli ] || /etc/init.d
 FORGET = """if [ -z "${IPKG_INSTROOT}" ] && [ "${PKG_UPGRADE}" != 1 ]; then
 	/etc/init.d/oubli stop
 	/usr/bin/oubli erase --all || exit 1
-	/usr/bin/oubli forget everything
-	rmdir /var/run/oubli /var/run/oubli-live /srv/oubli /srv/oubli-spool
-	rm -rf /var/run/oubli-root /var/run/oubli-portal /etc/oubli/accepted
+	rm -rf /var/run/oubli /srv/oubli
 fi
 """
 # The same for what only these rooms can destroy, and the kernel's table of port blocks.
@@ -47,7 +45,8 @@ FORGET_PURPOSES = """if [ -z "${IPKG_INSTROOT}" ] && [ "${PKG_UPGRADE}" != 1 ]; 
 		/usr/bin/oubli erase --purpose "$purpose" >/dev/null || exit 1
 	done
 	[ ! -e /var/run/oubli/blocks ] || nft delete table ip oubli
-	/usr/bin/oubli forget purposes
+	cd /srv/oubli && rm -rf device.key consents vault bundles
+	cd /var/run/oubli && rm -rf blocks vault/attribution vault/billing vault/services vault/location
 fi
 """
 # A service that was on goes on: with these rooms, or without them.
