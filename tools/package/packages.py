@@ -42,7 +42,7 @@ fi
 FORGET_PURPOSES = """if [ -z "${IPKG_INSTROOT}" ] && [ "${PKG_UPGRADE}" != 1 ]; then
 	/etc/init.d/oubli stop
 	for purpose in attribution billing services location; do
-		/usr/bin/oubli erase --purpose "$purpose" >/dev/null || exit 1
+		/usr/bin/oubli erase --purpose "$purpose" >/dev/null
 	done
 	[ ! -e /var/run/oubli/blocks ] || nft delete table ip oubli
 	cd /srv/oubli && rm -rf device.key consents vault bundles
