@@ -31,7 +31,7 @@ def test_no_history_of_power_and_time_spends_more_than_the_ceiling_or_draws_a_ce
 
 def test_the_same_seed_is_the_same_history(memory):
     """To the octet on flash: what the recorder draws comes from the seed too."""
-    seen = [spending.live(9, memory / "device") for _ in range(2)]
+    seen = [spending.live(4, memory / "device") for _ in range(2)]
     assert seen[0].cells
     assert seen[0].cells == seen[1].cells
     assert seen[0].drawn == seen[1].drawn

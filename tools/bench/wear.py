@@ -90,7 +90,8 @@ class Noted(model.Flash):
     def part(self, path: str) -> str:
         """Return which part of the agent writes there: the name below the prefix, without what write_atomic adds."""
         words = path[len(self.prefix) + 1 :].split("/")
-        return words[min(words[0] == "vault", len(words) - 1)].removeprefix(".").removesuffix(".new")
+        name = words[min(words[0] == "vault", len(words) - 1)].removeprefix(".").removesuffix(".new")
+        return "ledger" if name.startswith("ledger-") else name  # a mark beside it
 
 
 def programmed(notes: list[tuple[str, int, int]], page: int) -> int:
