@@ -43,10 +43,11 @@ def broker(tmp_path) -> Iterator[Mosquitto]:
 
 
 class Peer:
-    """A client with somebody's certificate; `got` grows by what comes on what it subscribed to."""
+    """A client with somebody's certificate, at the listener that is theirs; `got` grows by what comes on what it subscribed to."""
 
     def __init__(self, broker: Mosquitto, folder: Path, who: str, ca: Path | None = None) -> None:
         self.got: list[tuple[str, bytes]] = []
+        port = broker.collectors if who == enrol.COLLECTOR else broker.port
         self.client = paho.Client(paho.CallbackAPIVersion.VERSION2, f"test-{who}", protocol=paho.MQTTv5, reconnect_on_failure=False)
         self.client.tls_set(str(ca or folder / "ca.pem"), *((str(folder / f"{who}.pem"), str(folder / f"{who}.key")) if who else ()))
         self.client.on_message = lambda _client, _data, message: self.got.append((message.topic, bytes(message.payload)))
@@ -54,7 +55,7 @@ class Peer:
         self.granted: list[bool] = []
         self.client.on_publish = lambda _client, _data, _number, code, _properties: self.codes.append(code.value)
         self.client.on_subscribe = lambda _client, _data, _number, codes, _properties: self.granted.append(not codes[0].is_failure)
-        self.client.connect("localhost", broker.port)
+        self.client.connect("localhost", port)
         self.client.loop_start()
         until(self.client.is_connected, "connected")
 
@@ -152,7 +153,7 @@ def test_the_collector_takes_over_tls_what_enrolled_gateways_publish(sqlite, bro
     folder = tmp_path / "ca"
     names = {"ca": folder / "ca.pem", "certificate": folder / "oubli-fleet.pem", "key": folder / "oubli-fleet.key"}
     said: list[str] = []
-    consumer = Consumer(address(f"mqtts://localhost:{broker.port}", **names), "test", said.append, keeper=True)
+    consumer = Consumer(address(f"mqtts://localhost:{broker.collectors}", **names), "test", said.append, keeper=True)
     one = Peer(broker, folder, ONE)
     day = int(time.time()) // 86_400 - 2
     try:

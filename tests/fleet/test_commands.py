@@ -228,8 +228,12 @@ def test_enrol_makes_keys_that_only_their_owner_reads_and_overwrites_nothing(sql
     words = ("enrol", ONE, "--folder", folder, "--broker", "broker.example.org", "--collector")
     fleet(sqlite, *words)
     modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()}
-    assert {name for name, mode in modes.items() if mode == 0o600} == {"ca.key", f"{ONE}.key", "broker.key", "oubli-fleet.key"}
-    assert {name for name, mode in modes.items() if mode == 0o644} == {"ca.pem", f"{ONE}.pem", "broker.pem", "oubli-fleet.pem"}
+    assert {name for name, mode in modes.items() if mode == 0o600} == {
+        "ca.key", "collectors.key", f"{ONE}.key", "broker.key", "oubli-fleet.key"
+    }  # fmt: skip
+    assert {name for name, mode in modes.items() if mode == 0o644} == {
+        "ca.pem", "collectors.pem", f"{ONE}.pem", "broker.pem", "oubli-fleet.pem"
+    }  # fmt: skip
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     assert "is there already" in fleet(sqlite, *words, status=2).stderr
     fleet(sqlite, "enrol", OTHER, "--folder", folder)

@@ -136,11 +136,12 @@ def test_a_hostile_string_comes_out_as_text(sqlite, inside):
     """HTML, templates and formulas in a version, a name and a group: escaped in every page, told to be text in the CSV."""
     now = int(time.time())
     for text in HOSTILE:
-        online = json.loads(says.state(ONE).payload) | {"version": text[:32]}
+        version = text[:32] if text.isascii() else "1"  # no other is taken
+        online = json.loads(says.state(ONE).payload) | {"version": version}
         Intake().take([replace(says.state(ONE), payload=json.dumps(online).encode()), says.health(ONE, now, late=True)], now)
         assert post(inside, f"/gateway/{ONE}/change", name=text, group=text).status_code == 302
         gateway = Gateway.objects.get()
-        assert (gateway.name, gateway.group, gateway.version) == (text, text, text[:32])
+        assert (gateway.name, gateway.group, gateway.version) == (text, text, version)
         for path in ("/", f"/gateway/{ONE}", "/compliance"):
             page = inside.get(path).content.decode()
             assert "<script>alert" not in page

@@ -321,7 +321,7 @@ def enrol(
     broker: Annotated[str | None, typer.Option(metavar="HOST", help="Make the broker's certificate, for this name or address.")] = None,
     collector: Annotated[bool, typer.Option("--collector", help="Make the collector's certificate.")] = False,
 ) -> None:
-    """Make a small certificate authority and what it vouches for: gateways by their ids, broker, collector. Keys have mode 0600."""
+    """Make small certificate authorities and what they vouch for: gateways by their ids and broker; collector. Keys have mode 0600."""
     from tools.fleet import enrol as enrolling
 
     if not gateway and broker is None and not collector:
@@ -333,9 +333,11 @@ def enrol(
         made = [authority.gateway(ident) for ident in gateway or ()]
         made += [authority.broker(broker)] if broker is not None else []
         made += [authority.collector()] if collector else []
+        authorities = [authority.certificate, *([folder / f"{enrolling.COLLECTORS}.pem"] if collector else [])]
     except enrolling.EnrolError as failure:
         _program.refuse(str(failure))
-    typer.echo(f"authority    {authority.certificate}")
+    for path in authorities:
+        typer.echo(f"authority    {path}")
     for one in made:
         typer.echo(f"certificate  {one.certificate}   key {one.key}")
 

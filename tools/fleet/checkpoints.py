@@ -13,6 +13,7 @@ from django.db.models import Q
 from tools.fleet import heads
 from tools.fleet.models import Episode, Gateway, Head
 
+HEADS = 20_000  # of one gateway: it makes one an hour, and they are kept for 400 days
 BROKEN = ("cut", "rewritten", "forked")
 
 
@@ -29,7 +30,7 @@ def note(gateway: Gateway, health: dict[str, Any], now: int) -> None:
     if wrong == "forked":
         rows.filter(number=number).update(other=text)
         Episode.begin(gateway, "rewritten" if rows.exclude(other="").count() == 1 else "forked", now)
-    if all(row.number != number for row in known):
+    if all(row.number != number for row in known) and rows.count() < HEADS:
         Head.objects.create(gateway=gateway, number=number, hash=text, received=now)
 
 

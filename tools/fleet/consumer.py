@@ -29,7 +29,7 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 from agent.forward import topics
 from host_sim import clock
 from tools.fleet.broker import Address
-from tools.fleet.intake import Arrival, Intake
+from tools.fleet.intake import Allowance, Arrival, Intake
 from tools.fleet.reading import LARGEST
 
 GROUP = "oubli-fleet"
@@ -91,6 +91,7 @@ class Consumer:
         properties.ReceiveMaximum = 2 * BATCH
         properties.MaximumPacketSize = PACKET
         self._pending = []
+        self._intake.allowance = Allowance()  # the broker hands out again what it had no acknowledgement of: nothing is counted twice
         self._refusal = ""
         self._certain = False
         self._requests = {}

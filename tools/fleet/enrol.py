@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A small certificate authority for operators who have none: its own certificate, the broker's, the collector's, one a gateway.
+"""Two small certificate authorities for operators who have none: one signs the broker and the gateways, the other the collectors.
 
-A gateway's certificate has its id as common name, and nothing else: the broker's access list goes by it. Every key is made here, P-256,
-and written with mode 0600 before its certificate; nothing that exists is overwritten. Whoever loses the authority's key, or wants a
-gateway out, makes another authority: gateways that aren't enrolled there are then refused.
+A gateway's certificate has its id as common name, and nothing else: the broker's access list goes by it. The broker lets collectors in
+at a listener of their own, which knows their authority alone: a gateway's certificate is worth nothing there. Every key is made here,
+P-256, and written with mode 0600 before its certificate; nothing that exists is overwritten. Whoever loses an authority's key, or wants
+a gateway out, makes another authority: what isn't enrolled there is then refused.
 """
 
 import datetime as dt
@@ -20,7 +21,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 IDENT = re.compile(r"[a-z2-7]{16}")
-COLLECTOR = "oubli-fleet"
+COLLECTOR, COLLECTORS = "oubli-fleet", "collectors"  # a collector's name, and its authority's file
 _HOST = re.compile(r"(?=.{1,253}\Z)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*", re.IGNORECASE)
 _BEFORE = dt.timedelta(days=1)  # a gateway's clock may be behind
 _AUTHORITY, _LEAF = dt.timedelta(days=3650), dt.timedelta(days=825)
@@ -39,21 +40,21 @@ class Made:
 
 
 class Authority:
-    """The authority in a folder: `ca.pem` and `ca.key`, made at its first use."""
+    """An authority in a folder, made at its first use: `ca.pem` and `ca.key` of broker and gateways, or another `name`."""
 
-    def __init__(self, folder: Path, now: dt.datetime) -> None:
+    def __init__(self, folder: Path, now: dt.datetime, name: str = "ca") -> None:
         self.folder, self._now = folder, now
-        self.certificate = folder / "ca.pem"
-        key = folder / "ca.key"
+        self.certificate = folder / f"{name}.pem"
+        key = folder / f"{name}.key"
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             if not self.certificate.exists():
                 self._key = _new_key(key)
-                _write(self.certificate, _pem(self._sign("oubli fleet authority", self._key, _AUTHORITY, None, None)), 0o644)
+                _write(self.certificate, _pem(self._sign(f"oubli fleet authority {name}", self._key, _AUTHORITY, None, None)), 0o644)
             self._key = _load(key)
             self._own = x509.load_pem_x509_certificate(self.certificate.read_bytes())
         except FileExistsError:
-            raise EnrolError(f"--folder: {key} is there without its ca.pem; accepted: both, or neither") from None
+            raise EnrolError(f"--folder: {key} is there without its certificate; accepted: both, or neither") from None
         except OSError as failure:
             raise EnrolError(f"--folder: {failure.filename}: {failure.strerror}; accepted: a folder of yours") from None
         except (ValueError, TypeError, UnsupportedAlgorithm):
@@ -65,8 +66,9 @@ class Authority:
         return self._leaf(ident, ident, ExtendedKeyUsageOID.CLIENT_AUTH, None)
 
     def collector(self) -> Made:
-        """Make the collector's."""
-        return self._leaf(COLLECTOR, COLLECTOR, ExtendedKeyUsageOID.CLIENT_AUTH, None)
+        """Make the collectors', by an authority of their own in the same folder, `collectors.pem` and `collectors.key`."""
+        own = Authority(self.folder, self._now, COLLECTORS)
+        return own._leaf(COLLECTOR, COLLECTOR, ExtendedKeyUsageOID.CLIENT_AUTH, None)
 
     def broker(self, host: str) -> Made:
         """Make the broker's, for a host name or an address."""

@@ -4,26 +4,35 @@
 `Intake.take` returns when the batch is committed; the consumer acknowledges to the broker only then, so a collector that is killed gets
 the batch again, and the keys make that harmless. Totals of the fleet grow in the same transaction as the messages, and only by those
 that were new. Rows of one batch are written in the order of their keys, so that two consumers wait for each other and never for good.
+
+No gateway stops another's messages. What the store can't hold, though every schema took it, is found by storing the batch message by
+message; it is left out and counted for its gateway. A gateway that sends more than its `Allowance` is refused the rest.
 """
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
+import time
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from django.db import connection, transaction
+from django.db.utils import DataError, IntegrityError
 
 from tools.fleet import checkpoints
 from tools.fleet.models import CELLS, VALUES, Episode, Gateway, Message
-from tools.fleet.reading import METRIC, Reading, Refused, read
+from tools.fleet.reading import METRIC, Reading, Refused, addressed, read
 
 GATEWAYS = 10_000  # at most: a publisher who makes up names fills no disk
 SILENT = 86_400  # seconds without a word after which a gateway counts as silent
 BOOTS = 5  # boot ids that are remembered
 ALTERNATING = 2  # boot ids that came back within a day: two gateways have one id
+SUMMARIES = 12_000, 30  # of one gateway at once, and seconds until one more; it sends 28 a day, and a spool of a year at once
+WORDS = 60, 120  # state and health together; it sends 288 healths a day
+_UNFIT = (DataError, IntegrityError, ValueError, OverflowError)  # the message's fault: the same again whenever it is tried
 _DAY = 86_400
 _KEY = ("gateway_id", "metric", "day", "slot")
 _COLUMNS = (*_KEY, "start", '"end"', "b_over", "b_under", "received", "late", *VALUES)
+Fates = Counter[tuple[str | None, str]]  # how many messages of a gateway (None: not told apart) had a fate
 _TOTAL_KEY = ("metric", "day", "slot", '"group"', "b_over", "b_under")
 
 
@@ -37,31 +46,77 @@ class Arrival:
     again: bool = False
 
 
+class Allowance:
+    """What one consumer takes of each gateway: so many messages at once, then one in so many seconds. Bounded: GATEWAYS names."""
+
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._monotonic = monotonic
+        self._left: OrderedDict[tuple[str, tuple[int, int]], tuple[float, float]] = OrderedDict()
+
+    def grants(self, gateway: str, kind: str) -> bool:
+        """Take one message off what is left for its gateway; False if nothing is left."""
+        rate = WORDS if kind in _SPOKEN else SUMMARIES
+        most, seconds = rate
+        now = self._monotonic()
+        left, since = self._left.pop((gateway, rate), (float(most), now))
+        left = min(left + (now - since) / seconds, most)
+        granted = left >= 1
+        self._left[gateway, rate] = (left - granted, now)
+        if len(self._left) > 2 * GATEWAYS:
+            self._left.popitem(last=False)
+        return granted
+
+
 class Intake:
-    """Takes batches; `fates` counts what became of every message of this process."""
+    """Takes batches; `fates` counts what became of every message of this process. One's own files need no allowance."""
 
     def __init__(self, limit: int = GATEWAYS) -> None:
         self._limit = limit
+        self.allowance: Allowance | None = None
         self.fates: Counter[str] = Counter()
 
     def take(self, arrivals: Iterable[Arrival], now: int) -> Counter[str]:
         """Store a batch that came at `now`, seconds since the epoch; return how many had which fate. Django's errors pass through."""
-        fates: Counter[tuple[str | None, str]] = Counter()
+        refused: Fates = Counter()
         readings: list[tuple[Arrival, Reading]] = []
         for arrival in arrivals:
             try:
-                readings.append((arrival, read(arrival.topic, arrival.payload, now)))
-            except Refused as refused:
-                fates[refused.gateway, refused.reason] += 1
-        with transaction.atomic():
-            self._store(readings, fates, now)
+                readings.append((arrival, self._read(arrival, now)))
+            except Refused as reason:
+                refused[reason.gateway, reason.reason] += 1
         total: Counter[str] = Counter()
-        for (_, fate), count in fates.items():
+        for (_, fate), count in self._stored(readings, refused, now).items():
             total[fate] += count
         self.fates += total
         return total
 
-    def _store(self, readings: list[tuple[Arrival, Reading]], fates: Counter[tuple[str | None, str]], now: int) -> None:
+    def _read(self, arrival: Arrival, now: int) -> Reading:
+        if self.allowance is not None:
+            kind, gateway = addressed(arrival.topic)
+            if not self.allowance.grants(gateway, kind):
+                raise Refused("flood", gateway)
+        return read(arrival.topic, arrival.payload, now)
+
+    def _stored(self, readings: list[tuple[Arrival, Reading]], refused: Fates, now: int) -> Fates:
+        """Store a batch, or, where the store can't hold one of its messages, each by itself without that one; return all fates."""
+        try:
+            return self._committed(readings, refused, now)
+        except _UNFIT:
+            fates = self._committed([], refused, now)
+        for one in readings:
+            try:
+                fates += self._committed([one], Counter(), now)
+            except _UNFIT:
+                fates += self._committed([], Counter({(one[1].gateway, "store"): 1}), now)
+        return fates
+
+    def _committed(self, readings: list[tuple[Arrival, Reading]], refused: Fates, now: int) -> Fates:
+        fates = refused.copy()
+        with transaction.atomic():
+            self._store(readings, fates, now)
+        return fates
+
+    def _store(self, readings: list[tuple[Arrival, Reading]], fates: Fates, now: int) -> None:
         gateways = self._gateways({reading.gateway for _, reading in readings}, now)
         spoke: set[int] = set()  # primary keys of those that are alive
         changed: set[int] = set()  # and of those whose row says something else now
@@ -105,7 +160,7 @@ class Intake:
             found = {one.ident: one for one in Gateway.objects.select_for_update().filter(ident__in=names).order_by("pk")}
         return found
 
-    def _summaries(self, rows: Sequence[tuple[Any, ...]], gateways: dict[int, Gateway], fates: Counter[tuple[str | None, str]]) -> None:
+    def _summaries(self, rows: Sequence[tuple[Any, ...]], gateways: dict[int, Gateway], fates: Fates) -> None:
         if not rows:
             return
         new = set(_insert(rows))
@@ -129,7 +184,7 @@ def _compared(row: tuple[Any, ...]) -> tuple[Any, ...]:
     return (*row[4:8], *row[10:])
 
 
-def _seen_before(fates: Counter[tuple[str | None, str]], gateway: str, *, same: bool) -> None:
+def _seen_before(fates: Fates, gateway: str, *, same: bool) -> None:
     fates[(None, "repeat") if same else (gateway, "conflict")] += 1
 
 
@@ -223,7 +278,7 @@ def _switch(gateway: Gateway, kind: str, wrong: bool, former: dict[str, Any], no
         Episode.objects.filter(gateway=gateway, kind=kind, ended=None).update(ended=now)
 
 
-def _tally(fates: Counter[tuple[str | None, str]], gateways: dict[str, Gateway], now: int) -> None:
+def _tally(fates: Fates, gateways: dict[str, Gateway], now: int) -> None:
     """Count fates by day; what was refused also by its gateway, if that is one we know."""
     strangers = {name for name, _ in fates if name and name not in gateways}
     known = gateways | {one.ident: one for one in Gateway.objects.filter(ident__in=strangers)}

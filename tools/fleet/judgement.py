@@ -9,11 +9,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from django.db.models import F, Window
+from django.db.models.functions import RowNumber
+
 from tools.fleet.intake import SILENT
 from tools.fleet.models import Episode, Gateway, Tally
 
 BREACH, WARNING = "breach", "warning"
 KEYS_SOON = 10  # days of keys left at which a bundle is to be renewed
+PAST = 20  # findings that are over, of each gateway: none pushes another's off the page
 _DAY = 86_400
 _RECENT = 7  # days in which a refused message is still spoken of
 
@@ -154,7 +158,12 @@ def _rank(standing: Standing) -> tuple[int, int, str, str]:
     return grade, ORDER[standing.findings[0].kind] if standing.findings else 0, standing.gateway.name.lower(), standing.gateway.ident
 
 
-def history(now: int, days: int) -> list[tuple[Gateway, Finding]]:
-    """Return what was wrong in the last days and is over, newest first."""
-    rows = Episode.objects.filter(ended__isnull=False, ended__gt=now - days * _DAY).select_related("gateway").order_by("-ended")[:1000]
-    return [(one.gateway, Finding(one.kind, one.began, {}, one.ended)) for one in rows if one.kind in KINDS]
+def history(now: int, days: int, gateway: Gateway | None = None) -> list[tuple[Gateway, Finding]]:
+    """Return what was wrong in the last days and is over, newest first: of one gateway, or of all, the newest PAST of each."""
+    rows = Episode.objects.filter(ended__isnull=False, ended__gt=now - days * _DAY, kind__in=KINDS).select_related("gateway")
+    if gateway is None:
+        order = Window(RowNumber(), partition_by=F("gateway"), order_by=[F("ended").desc(), F("pk").desc()])
+        rows = rows.annotate(order=order).filter(order__lte=PAST)
+    else:
+        rows = rows.filter(gateway=gateway)
+    return [(one.gateway, Finding(one.kind, one.began, {}, one.ended)) for one in rows.order_by("-ended")[:1000]]

@@ -116,7 +116,9 @@ class Tally(models.Model):
 
 
 class Episode(models.Model):
-    """A time in which something was wrong with a gateway; `ended` is null while it lasts."""
+    """A time in which something was wrong with a gateway; `ended` is null while it lasts. Within an hour of its end it goes on."""
+
+    APART = 3600  # seconds: so a gateway makes at most 24 of a kind in a day, whatever it says
 
     gateway = models.ForeignKey(Gateway, on_delete=models.CASCADE, db_index=False)
     kind = models.CharField(max_length=16)
@@ -130,9 +132,12 @@ class Episode(models.Model):
 
     @classmethod
     def begin(cls, gateway: Gateway, kind: str, now: int) -> None:
-        """Open an episode unless one of its kind is open."""
-        if not cls.objects.filter(gateway=gateway, kind=kind, ended=None).exists():
+        """Open an episode unless one of its kind is open, or has just ended: then that one goes on."""
+        last = cls.objects.filter(gateway=gateway, kind=kind).order_by("-began").first()
+        if last is None or (last.ended is not None and last.ended <= now - cls.APART):
             cls.objects.create(gateway=gateway, kind=kind, began=now)
+        elif last.ended is not None:
+            cls.objects.filter(pk=last.pk).update(ended=None)
 
 
 class Head(models.Model):

@@ -148,7 +148,7 @@ def gateway(request: HttpRequest, ident: str) -> HttpResponse:
     }
     tallies = Tally.objects.filter(gateway=row.pk, day__gt=now // _DAY - HISTORY).order_by("-day").values_list("day", "fate", "count")
     context["refused"] = [(day, REASONS.get(fate, fate), count) for day, fate, count in tallies[:20]]
-    context["past"] = [finding for other, finding in history(now, HISTORY) if other.pk == row.pk]
+    context["past"] = [finding for _, finding in history(now, HISTORY, row)]
     if newest is not None:
         day = _asked_day(request, newest)
         told = figures.gateway_day(row, day)

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """One message as it came from the broker, read with suspicion: a checked `Reading`, or the reason why it is refused.
 
-The broker's ACL says who may write where; this room trusts none of it. Everything is bounded before it is looked at, every kind has its
-JSON Schema, and what a schema can't say is checked here: that the topic is the gateway's own, that a slot's times are the day's, that no
-clock talks nonsense. Reasons are a closed list: they are counted, and never quote what was sent.
+The broker's ACL says who may write where; this room trusts none of it. Everything is bounded before it is looked at. Every kind has its
+JSON Schema: each number has both bounds there, each text its pattern and length (Python's `$` also stands before a last newline).
+What a schema can't say is checked here: that the topic is the gateway's own, that a slot's times are the day's, that no clock talks
+nonsense. Reasons are a closed list: they are counted, and never quote what was sent.
 """
 
 import functools
@@ -25,7 +26,6 @@ AHEAD = 3600  # seconds that a gateway's clock may be ahead of ours
 KEPT_DAYS = 400  # what is older is neither taken nor kept
 _HOUR, _DAY = 3600, 86400
 _EPOCH = date(1970, 1, 1).toordinal()
-_VALUE = 10**9  # a published number lies within ±
 _NOISE = 2000  # b lies from 1/2 (epsilon 2, L1 1) to 2,000 (epsilon 0.001, L1 2)
 
 REASONS = {
@@ -38,6 +38,8 @@ REASONS = {
     "clock": "times that can't be",
     "conflict": "another message with the key of one that is kept",
     "full": "a new gateway beyond the limit",
+    "flood": "more than a gateway has to say",
+    "store": "what the store can't hold",
 }
 METRIC = {metric.name: number for number, metric in enumerate(METRICS)}
 _IDENT = "([a-z2-7]{16})"
@@ -75,7 +77,7 @@ def _validators(kind: str) -> list[jsonschema.Draft202012Validator]:
 
 def read(topic: str, payload: bytes, now: int) -> Reading:
     """Return the message; `now` in seconds since the epoch. Refused names one of `REASONS`."""
-    kind, gateway = _addressed(topic)
+    kind, gateway = addressed(topic)
     try:
         return _read(kind, gateway, payload, now)
     except Refused as refused:
@@ -83,7 +85,8 @@ def read(topic: str, payload: bytes, now: int) -> Reading:
         raise
 
 
-def _addressed(topic: str) -> tuple[str, str]:
+def addressed(topic: str) -> tuple[str, str]:
+    """Return the kind and the gateway that a topic names; Refused where it is none of ours."""
     for pattern, kind in _TOPICS:
         match = pattern.fullmatch(topic)
         if match:
@@ -100,14 +103,10 @@ def _read(kind: str, gateway: str, payload: bytes, now: int) -> Reading:
     if content.get("gateway", gateway) != gateway:
         raise Refused("gateway")
     if kind == "state":
-        if not 0 < len(content.get("version", "0")) <= 32:
-            raise Refused("range")
         return Reading(kind, gateway, content)
     if kind == "health":
         if content["clock"] == "trusted" and content["time"] > now + AHEAD:
             raise Refused("clock")
-        if not 0 <= content["time"] < 1 << 32:
-            raise Refused("range")
         return Reading(kind, gateway, content)
     return _summary(kind, gateway, content, now)
 
@@ -115,7 +114,7 @@ def _read(kind: str, gateway: str, payload: bytes, now: int) -> Reading:
 def _summary(kind: str, gateway: str, content: dict[str, Any], now: int) -> Reading:
     metric = METRICS[METRIC[kind]]
     over, under = content["b"]
-    if any(abs(value) > _VALUE for value in content["values"]) or not under <= 2 * over or not over <= _NOISE * under <= _NOISE * 1000:
+    if not under <= 2 * over or not over <= _NOISE * under:
         raise Refused("range")
     if content["half_width"] != half_width((over, under)):
         raise Refused("range")

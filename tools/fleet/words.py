@@ -151,6 +151,8 @@ FRENCH = {
     "times that can't be": "des heures impossibles",
     "another message with the key of one that is kept": "un autre message sous la clé d'un message reçu",
     "a new gateway beyond the limit": "une passerelle de trop",
+    "more than a gateway has to say": "plus de messages qu'une passerelle n'en a à envoyer",
+    "what the store can't hold": "un contenu que la base ne peut pas garder",
     # the fleet
     "without a group": "sans groupe",
     "Nothing was published yet.": "Rien n'a encore été publié.",

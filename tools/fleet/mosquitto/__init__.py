@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 SHIPPED = Path(__file__).parent
-_TLS = ("cafile", "certfile", "keyfile", "require_certificate", "use_identity_as_username", "tls_version")
+_TLS = ("cafile", "certfile", "keyfile", "require_certificate", "use_identity_as_username", "use_username_as_clientid", "tls_version")
 
 
 class BrokerError(Exception):
@@ -17,16 +17,21 @@ class BrokerError(Exception):
 
 
 class Mosquitto:
-    """A broker on a free loopback port. With `certificates` (ca.pem, broker.pem, broker.key) as shipped; without, anonymous plain text."""
+    """A broker on free loopback ports: `port` is the gateways', `collectors` the collectors'.
+
+    With `certificates` (ca.pem, collectors.pem, broker.pem, broker.key) as shipped; without, anonymous plain text.
+    """
 
     def __init__(self, folder: Path, certificates: Path | None = None) -> None:
         if shutil.which("mosquitto") is None:
             raise BrokerError("mosquitto isn't on this machine; accepted: Debian's package mosquitto")
         self.folder = folder
-        with socket.create_server(("127.0.0.1", 0)) as free:
+        with socket.create_server(("127.0.0.1", 0)) as free, socket.create_server(("127.0.0.1", 0)) as other:
             self.port: int = free.getsockname()[1]
+            self.collectors: int = other.getsockname()[1]
         text = (SHIPPED / "oubli.conf").read_text()
-        text = text.replace("listener 8883", f"listener {self.port} 127.0.0.1\nuser root")
+        text = text.replace("listener 8883", f"user root\nlistener {self.port} 127.0.0.1")
+        text = text.replace("listener 8884", f"listener {self.collectors} 127.0.0.1")
         text = text.replace("/etc/mosquitto/oubli.acl", str(SHIPPED / "oubli.acl"))
         text = text.replace("/etc/mosquitto/oubli/", f"{certificates}/")
         text = text.replace("/var/lib/mosquitto/", f"{folder}/")

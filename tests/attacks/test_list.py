@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: Apache-2.0
+"""SECURITY.md and tests/attacks say the same: what is claimed is tried, what is tried is listed."""
+
+import ast
+import re
+
+from tests.interpreters import PROJECT
+
+ATTACKS = PROJECT / "tests" / "attacks"
+TEXT = (PROJECT / "SECURITY.md").read_text()
+
+
+def test_each_attack_is_listed_with_what_it_would_gain():
+    """A row each: number, attack, gain, tests; and each test that tries one stands in a row."""
+    rows = [line.split(" | ") for line in TEXT.splitlines() if re.match(r"\| [A-Z]\d+ \|", line)]
+    assert all(len(row) == 4 for row in rows)
+    names = set(re.findall(r"`(\w+\.py)::(\w+)`", " ".join(row[3] for row in rows)))
+    tried = {
+        (path.name, part.name)
+        for path in ATTACKS.glob("*/test_*.py")
+        for part in ast.parse(path.read_text()).body
+        if isinstance(part, ast.FunctionDef) and part.name.startswith("test_")
+    }
+    assert names == tried
+    numbers = [row[0].strip("| ") for row in rows]
+    assert len(set(numbers)) == len(numbers)
+    model = TEXT[: TEXT.index("## Attacks")]
+    assert set(re.findall(r"\b[A-Z]\d+\b", model)) <= set(numbers)
+
+
+def test_each_file_that_is_named_is_there():
+    assert all((PROJECT / name).exists() for name in re.findall(r"`((?:tests|tools|agent|boards)/[\w./]+)`", TEXT))
