@@ -11,7 +11,7 @@ The map lies in a tmpfs file, so that a restart of the process goes on with it. 
 remembered, on flash, as bits without a terminal: those rest for 24 h.
 
 File, little-endian: magic 8, block size u32, public address 4; then a row of 32 octets a block: state u8 (0 free, 1 held, 2 resting),
-3 spare, address 4, MAC 6, 2 spare, since u32 and part u32 (s since the epoch; `part` begins the row in the store that is open, 0: none),
+3 spare, address 4, MAC 6, 2 spare, since u32 and part u32 (s since the epoch; `part` begins the row in the store that is open, 0: none is),
 last u32 (s since boot: newest sign of a connection), 4 spare.
 """
 
@@ -160,7 +160,7 @@ class Blocks:
             if self._row(block)[2] == mac:
                 return
             self._take_back(block)
-        block = -1 if self._short or now < self._retry else self._find()
+        block = -1 if self._short or now < self._retry or not any(self.public) else self._find()
         if self._loaded and block >= 0 and self._give(block, address, mac, wall, now):
             return
         if address in self._without or len(self._without) < WAITING:
@@ -264,6 +264,8 @@ class Blocks:
                 continue
             if state == RESTING:
                 self._rest(block, wall, now)
+            elif not part:
+                continue  # there is no public address
             elif part // _DAY != wall // _DAY:
                 self._midnight(block, wall)
             elif self._user(mac) != self._users.get(block, b""):
@@ -276,7 +278,7 @@ class Blocks:
                 self.load()
             except Refused:
                 return
-        for address in [] if self._short or now < self._retry else self._without.known():
+        for address in [] if self._short or now < self._retry or not any(self.public) else self._without.known():
             mac = self._without.pop(address, b"")
             if holder(address) == mac:
                 self.hold(address, mac, wall, now)
@@ -322,15 +324,23 @@ class Blocks:
                 self._again(block, wall, ended=ended)
 
     def restate_public(self, address: bytes, wall: int) -> None:
-        """Take note of the public address: where it is another one, rows of the former end and those of this one begin."""
+        """Take note of the public address: where it is another one, rows of the former end and those of this one begin.
+
+        While there is none, no row is open: nobody can be asked for by an address that the gateway hasn't got.
+        """
         if address == self.public:
             return
-        live = [block for block in range(self.count) if self._row(block)[0] != FREE and self._row(block)[4]]
+        live = [block for block in range(self.count) if self._row(block)[0] == HELD or self._row(block)[4]]
         for block in live:
-            self._record(block, max(self._row(block)[4], wall))
+            if self._row(block)[4]:
+                self._record(block, max(self._row(block)[4], wall))
         self._region.view[_HEADER - 4 : _HEADER] = address
         for block in live:
-            self._again(block, wall, ended=False)
+            if any(address):
+                self._again(block, wall, ended=False)
+            else:
+                state, holder, mac, since, _, last = self._row(block)
+                self._put(block, state, holder, mac, since, 0, last)
 
     def status(self) -> "dict[str, int]":
         """Return how many blocks there are, in use and free, and how many terminals have none (local use only)."""

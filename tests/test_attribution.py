@@ -26,7 +26,7 @@ NOON = MIDNIGHT + DAY // 2
 VECTORS = PROJECT / "tests/vectors/attribution/records-1.json"
 TEN, ELEVEN, TWELVE = "c0a8010a", "c0a8010b", "c0a8010c"
 MAC_A, MAC_B, MAC_C = "020000000001", "020000000002", "020000000003"
-PUBLIC, OTHER_PUBLIC = "cb007102", "cb007103"
+PUBLIC, OTHER_PUBLIC, NO_PUBLIC = "cb007102", "cb007103", "00000000"
 REST = [1024, 16383]
 SIX, SEVEN = "fd000001" + 22 * "0" + "10", "fd000001" + 22 * "0" + "11"
 MAPPED = "20010db8" + 22 * "0" + "02"
@@ -250,6 +250,34 @@ def test_portal_user_and_public_address_begin_a_new_row(map_):
         [PUBLIC, "", 0, None], [PUBLIC, "", 0, 60], [PUBLIC, user, 60, None], [PUBLIC, user, 60, 65],
         [OTHER_PUBLIC, user, 65, None], [OTHER_PUBLIC, user, 65, 120], [OTHER_PUBLIC, "", 120, None],
     ]  # fmt: skip
+
+
+def test_without_a_public_address_no_block_is_dealt_and_no_row_is_open(map_):
+    """A gateway whose WAN isn't up, goes down and comes back: no row names an address that it hasn't got (L34-II-4)."""
+    map_.do(["public", NO_PUBLIC, map_.wall])
+    map_.hold(TEN, MAC_A)
+    assert map_.ask("rows") == []
+    assert map_.ask("status")["without"] == 1
+    map_.do(["public", PUBLIC, map_.wall + 30])
+    map_.tick(60)
+    assert map_.covers(TEN, 16384)
+    map_.do(["public", NO_PUBLIC, map_.wall + 10])
+    map_.tick(DAY)  # over midnight, and long enough for a row to be recorded again
+    assert not map_.covers(TEN, 16384)
+    map_.hold(TEN, MAC_A)
+    assert [[row[1], row[7] - NOON, row[8] and row[8] - NOON] for row in map_.ask("rows")] == [[PUBLIC, 60, None], [PUBLIC, 60, 70]]
+
+
+def test_wan_that_is_away_for_a_moment_ends_rows_and_begins_them(map_):
+    """Whoever had the address in between isn't taken for the terminal (L34-II-4)."""
+    map_.hold(TEN, MAC_A)
+    map_.tick(60)
+    map_.do(["public", NO_PUBLIC, map_.wall])
+    map_.tick(60)
+    map_.do(["public", OTHER_PUBLIC, map_.wall])
+    assert map_.covers(TEN, 16384)
+    rows = [[row[1], row[7] - NOON, row[8] and row[8] - NOON] for row in map_.ask("rows")]
+    assert rows == [[PUBLIC, 0, None], [PUBLIC, 0, 60], [OTHER_PUBLIC, 120, None]]
 
 
 def test_map_survives_a_restart_and_a_boot_lets_what_was_given_rest(map_):
