@@ -3,7 +3,8 @@
 
 Everything that may be written is in the table OPTIONS; anything else is an error. Nothing is clamped or guessed. An error
 is one line: file, line, option, what was wrong, the requirement or paragraph that refuses it, what is accepted. Words are
-printable ASCII, so that both interpreters read them alike and an error shown on a terminal is only text; comments are free.
+printable ASCII, so that both interpreters read them alike and an error shown on a terminal is only text; comments are free, and what
+guests read of the venue is UTF-8.
 """
 
 from agent import canonical, law
@@ -15,6 +16,8 @@ from agent.summary.metrics import METRICS
 LIMIT = 65536  # octets of a configuration file
 EPSILON_LIMIT = 2000  # thousandths: the guarantee for an agent-day (ANON-5)
 _BASE32 = "abcdefghijklmnopqrstuvwxyz234567"
+_HOST = "abcdefghijklmnopqrstuvwxyz0123456789-."
+_PERSON = 120  # characters of a name in the notice
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": law.DAY}
 
 
@@ -80,6 +83,23 @@ def _ground(value: str) -> str:
     return value
 
 
+def _person(value: str) -> str:
+    """Accept a name or address that guests read, in UTF-8; each character of `value` is one octet."""
+    try:
+        text = bytes([ord(letter) for letter in value]).decode()
+    except (ValueError, UnicodeError):
+        text = ""
+    if not 0 < len(text) <= _PERSON or any("\x7e" < letter < "\xa0" for letter in text):
+        raise ValueError("a text in UTF-8 of at most " + str(_PERSON) + " characters")
+    return text
+
+
+def _host(value: str) -> str:
+    if not 0 < len(value) < 64 or any(letter not in _HOST for letter in value.lower()):
+        raise ValueError("a host name or address without a port, such as 192.168.1.1 or wifi.example.org")
+    return value.lower()
+
+
 _MOST = 999999999  # octets of a budget
 _BUDGET = (_between(262144, _MOST), 4194304)
 _BLOCK = 64  # ports of the smallest block
@@ -118,6 +138,13 @@ OPTIONS: "dict[str, dict[str, tuple[Callable[[str], Any], Any]]]" = {
         "rows": (_between(64, 65536), 4096),
     },
     "vault": {"sync_minutes": (_between(1, 1440), 15), "path": (_path, None)},
+    "notice": {
+        "venue": (_person, None),
+        "controller": (_person, None),
+        "contact": (_person, None),
+        "dpo": (_person, None),
+        "page": (_host, None),
+    },
     "metric": {"enabled": (_flag, True), "epsilon": (_between(1, EPSILON_LIMIT), None)},
     "mqtt": {
         "host": (_text, None),
@@ -146,6 +173,8 @@ def _required_by(kind: str, name: str = "") -> str:
     """Return the requirement and the paragraph that an option stands under."""
     if name in _REQUIRED_BY:
         return _REQUIRED_BY[name]
+    if kind == "notice":
+        return "L34-VI-4"
     return "L34-II-2, " + law.purpose(kind).paragraph if kind in law.CONFIGURABLE else "L34-II-2"
 
 
@@ -169,7 +198,7 @@ class Section:
 class Config:
     """A configuration that passed every check.
 
-    gateway, summary, mqtt, vault    sections
+    gateway, summary, mqtt, vault, notice    sections
     sections                  every section by its name, the disabled ones too
     purposes                  name -> section, the enabled ones only
     metrics                   name -> epsilon in thousandths, the enabled ones only
@@ -184,6 +213,7 @@ class Config:
         self.summary = sections["summary"]
         self.mqtt = sections["mqtt"]
         self.vault = sections["vault"]
+        self.notice = sections["notice"]
         self.sections = sections
         self.purposes = {}
         for name in law.CONFIGURABLE:
@@ -297,8 +327,11 @@ class _Reader:
                 self.fail("line", failure.args[0], failure.args[1])
             if not words:
                 continue
-            if any(not " " <= letter <= "~" for word in words for letter in word):
-                self.fail("line", "a character that isn't printable ASCII", "letters, digits and signs; comments may hold others")
+            free = kind == "notice" and words[0] == "option"
+            if any(not " " <= letter <= "~" for word in words[: 2 if free else 3] for letter in word):
+                self.fail(
+                    "line", "a character that isn't printable ASCII", "letters, digits and signs; comments and `notice` may hold others"
+                )
             if words[0] == "config" and len(words) in (2, 3):
                 kind, section = self._section(words[1], words[2] if len(words) == 3 else words[1])
             elif words[0] in ("option", "list") and len(words) == 3 and section is not None:
@@ -317,10 +350,10 @@ class _Reader:
             key = "metric " + name
             if key not in self.sections:
                 self.fail("metric '" + name + "'", "unknown metric", ", ".join(metric.name for metric in METRICS))
-        elif kind in ("gateway", "summary", "mqtt", "vault"):
+        elif kind in ("gateway", "summary", "mqtt", "vault", "notice"):
             key = kind
         else:
-            self.fail("section '" + kind + "'", "unknown", "gateway, purpose, summary, metric, mqtt, vault")
+            self.fail("section '" + kind + "'", "unknown", "gateway, purpose, summary, metric, mqtt, vault, notice")
         section = self.sections[key]
         if section.line:
             self.fail(key, "a second section of this name (the first is in line " + str(section.line) + ")", "one")
@@ -335,7 +368,8 @@ class _Reader:
         try:
             parsed = table[name][0](value)
         except ValueError as failure:
-            self.fail(subject, "'" + value + "' isn't accepted", failure.args[0], _required_by(kind, name))
+            shown = "this" if kind == "notice" else "'" + value + "'"
+            self.fail(subject, shown + " isn't accepted", failure.args[0], _required_by(kind, name))
         former = section.given.get(name)
         if form == "list" and name not in _LISTS:
             self.fail(subject, "not a list", "option " + name + " 'VALUE'")

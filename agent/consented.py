@@ -12,8 +12,9 @@ from agent.capture.stations import Stations
 from agent.control import calls, consents, texts
 from agent.control.device_key import DeviceKey
 from agent.control.emergency import Emergency
-from agent.runtime import files
+from agent.runtime import files, memory
 from agent.runtime.libc import reason
+from agent.runtime.sodium import KEY
 from agent.vault import consent_ring, location
 from agent.vault.services import Services
 from agent.vault.stores import BY_CONSENT
@@ -64,6 +65,12 @@ class Consented:
         self._bus = bus(self.stations, self.wanted)
         self._services = Services(self.stores["services"].plain) if "services" in self.stores else None
         self._sodium = sodium
+        self._token = memory.scratch(KEY)  # under it the page's forms are known to come from the page, as shown to this terminal
+        sodium.random(self._token.address, KEY)
+        self._without = [
+            [name, config.purposes[name].lifetime] for name in law.CONFIGURABLE if name in config.purposes and name not in BY_CONSENT
+        ]
+        self._counted = bool(config.metrics)
         self._consents: "consents.Consents | None" = None
         self._trouble = 0  # errno of what keeps consents from being read
         self._open()
@@ -259,10 +266,13 @@ class Consented:
         return {"resumed": len(places)}
 
     def own(self, fields: "dict[str, Any]") -> "dict[str, Any]":
-        """Return the consents of the terminal that asks."""
-        if self._consents is None:
-            return {"consents": []}
-        return {"consents": self._consents.of_terminal(self.terminal(fields), self._now())}
+        """Return the consents of the terminal that asks, what is kept without them (purpose, seconds), and a token for its forms."""
+        mac = self.terminal(fields)
+        digest = bytearray(_TOKEN)
+        self._sodium.keyed_digest(digest, _TOKEN, mac, self._token.address)
+        token = "".join([chr(97 + (octet >> shift & 15)) for octet in digest for shift in (4, 0)])  # letters: a form's field holds no other
+        found = self._consents.of_terminal(mac, self._now()) if self._consents is not None else []
+        return {"consents": found, "kept": self._without, "counted": self._counted, "token": token}
 
     def listed(self, first: "int | None") -> "dict[str, Any]":
         """Return how many consents are in which state, and a page of them, without whose they are."""
@@ -305,10 +315,13 @@ class Consented:
         if self._bus is not None:
             self._bus.close(now)
         self.stations.close()
+        self._token.wipe()
+        self._token.close()
         if self._consents is not None:
             self._consents.close()
 
 
+_TOKEN = 16  # octets
 PAGE = 100  # consents in one answer of `list`
 
 

@@ -3,64 +3,96 @@
 
 She sees there, too, what the gateway holds on it (law 78-17, to which L34-1 VI refers). A CGI program (RFC 3875): the request is
 environment and standard input, the answer standard output. Which terminal asks is REMOTE_ADDR, the web server's own word; nothing of
-the request's text is ever shown. What changes anything, or shows records, must be a POST from a page of this same host (Origin, else
-Referer), so that another site's page can't do it through a guest's browser. No script, no cookie.
+the request's text is ever shown. A request must have been made to the address that it came in by, or to the name `notice.page` (Host):
+else a foreign name that leads here would make a foreign page one of ours. What changes anything, or shows records, must be a POST from
+a page of this same host (Origin, else Referer) with the token that this page gave this terminal, so that another site's page can't
+do it through a guest's browser. No script, no cookie.
 """
 
 import os
 import sys
 
-from agent.runtime.libc import LIBC
-from agent.runtime.sockets import packed
+from agent import dates, words
+from agent.runtime.clocks import BOOTTIME
+from agent.runtime.libc import LIBC, native
+from agent.runtime.sockets import Poll, packed
 
 LIMIT = 256  # octets of a request's body
 SHOWN = 100  # records on a page, the newest; all of them: `oubli who`
+TIME = 3000  # ms in which a request's body must come: one that doesn't would hold one of the server's few places
 ACTS = ("suspend", "resume", "withdraw")
-_LANGUAGES = ("fr", "en")
 _WORDS = {
     "title": ("Vos données", "Your data"),
-    "see": ("Voir ce qui est conservé sur cet appareil", "See what is kept on this device"),
+    "see": ("Voir ce qui est conservé au sujet de votre appareil", "See what is kept about your device"),
+    "record": ("enregistrement", "record"),
     "records": ("enregistrements", "records"),
     "newest": ("les plus récents d'abord ; tous : demandez à l'exploitant", "the newest first; for all of them ask the operator"),
     "security": ("sécurité du réseau", "security of the network"),
-    "attribution": ("attribution des adresses", "attribution of addresses"),
+    "attribution": ("réponse aux autorités", "answers to authorities"),
     "billing": ("facturation", "billing"),
     "sealed": (
-        "scellé : cet appareil ne peut pas le lire ; un tiers en répond, et chaque donnée disparaît au plus tard après",
-        "sealed: this gateway can't read it; a third party answers for it, and each record goes at the latest after",
+        "scellé : la borne ne peut pas le lire ; un tiers en répond, et chaque donnée disparaît au plus tard après",
+        "sealed: the gateway can't read it; a third party answers for it, and each record goes at the latest after",
     ),
-    "days": ("jours", "days"),
     "busy": ("Une autre demande est en cours. Essayez encore dans un moment.", "Another request is being answered. Try again in a moment."),
-    "none": ("Aucun accord n'est enregistré pour cet appareil.", "No consent is recorded for this device."),
+    "none": ("Aucun accord n'est enregistré pour votre appareil.", "No consent is recorded for your device."),
+    "without": ("Conservé sans votre accord, et effacé automatiquement :", "Kept without your consent, and erased automatically:"),
+    "nothing": ("Rien n'est conservé sans votre accord.", "Nothing is kept without your consent."),
+    "counting": (
+        "comptage anonyme des visiteurs : une ligne par appareil en mémoire vive, effacée chaque jour à 3 h UTC",
+        "anonymous count of visitors: a row a device in memory, erased each day at 03:00 UTC",
+    ),
+    "most": ("au plus", "at most"),
     "services": ("connexions", "connections"),
-    "location": ("position (borne Wi-Fi)", "location (Wi-Fi access point)"),
-    "active": ("en vigueur", "in force"),
-    "suspended": ("suspendu", "suspended"),
-    "withdrawn": ("retiré", "withdrawn"),
-    "ended": ("terminé", "ended"),
-    "until": ("jusqu'au", "until"),
-    "third": ("transmis à : ", "passed on to: "),
+    "location": ("position (point d'accès Wi-Fi)", "location (Wi-Fi access point)"),
+    "active": ("en vigueur jusqu'au", "in force until"),
+    "suspended": ("suspendu ; fin le", "suspended; ends on"),
+    "withdrawn": ("retiré le", "withdrawn on"),
+    "ended": ("terminé le", "ended on"),
+    "proof": (
+        "La preuve de votre accord est conservée jusqu'à 30 jours après sa fin.",
+        "The proof of your consent is kept until 30 days after its end.",
+    ),
+    "third": ("transmis à :", "passed on to:"),
     "nobody": ("personne", "nobody"),
-    "suspend": ("Suspendre", "Suspend"),
+    "suspend": ("Suspendre votre accord", "Suspend your consent"),
     "resume": ("Reprendre", "Resume"),
-    "withdraw": ("Retirer, et effacer ce qui a été conservé", "Withdraw, and erase what was kept"),
-    "done suspend": ("C'est suspendu : plus rien n'est conservé.", "It is suspended: nothing more is kept."),
-    "done resume": ("C'est repris.", "It is resumed."),
+    "withdraw": (
+        "Retirer votre accord, et effacer ce qui a été conservé avec lui",
+        "Withdraw your consent, and erase what was kept by it",
+    ),
+    "done suspend": (
+        "Votre accord est suspendu : rien n'est plus conservé avec lui. Ce qui est conservé sans lui est indiqué plus bas.",
+        "Your consent is suspended: nothing more is kept by it. What is kept without it stands below.",
+    ),
+    "done resume": ("Votre accord est rétabli.", "Your consent is in force again."),
     "done withdraw": (
-        "C'est retiré : tout ce qui avait été conservé est illisible.",
-        "It is withdrawn: all that was kept is unreadable.",
+        "Votre accord est retiré : ce qui avait été conservé avec lui est illisible. Ce qui est conservé sans lui est indiqué plus bas.",
+        "Your consent is withdrawn: what was kept by it is unreadable. What is kept without it stands below.",
     ),
     "not durable": (
-        "Ce n'est pas encore écrit en mémoire durable : si l'appareil redémarre, vérifiez ici.",
+        "Ce n'est pas encore écrit en mémoire durable : si la borne redémarre, vérifiez ici.",
         "It isn't on durable memory yet: if the gateway restarts, look here again.",
     ),
     "refused": ("Cela n'a pas pu être fait. Essayez encore.", "That could not be done. Try again."),
     "unknown": (
-        "Cet appareil n'est pas reconnu sur ce réseau.",
-        "This device isn't known on this network.",
+        "Votre appareil n'est pas reconnu sur ce réseau.",
+        "Your device isn't known on this network.",
     ),
     "bad": ("Demande incomprise.", "The request isn't understood."),
+    "again": ("Cette page a expiré. Ouvrez-la de nouveau.", "This page has expired. Open it again."),
+    "from": ("adresse", "address"),
+    "port": ("port", "port"),
+    "outside": ("port public", "public port"),
+    "bytes": ("octets envoyés et reçus :", "bytes sent and received:"),
+    "packets": ("paquets :", "packets:"),
+    "point": ("point d'accès", "access point"),
 }
+# Service classes in French; in English they are their own names.
+_CLASSES = {
+    "other": "autre", "mail": "courriel", "calls": "appels", "remote": "accès à distance", "files": "fichiers", "time": "heure",
+    "push": "notifications",
+}  # fmt: skip
 _PAGE = """<!DOCTYPE html>
 <html lang="{lang}">
 <head>
@@ -98,10 +130,12 @@ class _Page:
         body: "Callable[[int], bytes]",
         ask: "Callable[..., Any]",
         look: "Callable[[str], Any]",
+        name: "Callable[[], str | None]",
     ) -> None:
         self._environment = environment
         self._ask = ask
         self._look = look
+        self._name = name
         query = environment("QUERY_STRING") or ""
         size = environment("CONTENT_LENGTH") or "0"
         self.fields = _fields(query)
@@ -109,11 +143,12 @@ class _Page:
         if self.posted and size.isdigit() and len(size) < 4 and int(size) <= LIMIT:
             self.fields = _fields("".join([chr(octet) for octet in body(int(size))]))
         language = self.fields.get("lang") or (environment("HTTP_ACCEPT_LANGUAGE") or "fr")[:2]
-        self.language = _LANGUAGES.index(language) if language in _LANGUAGES else 0
+        self.language = language if language in words.LANGUAGES else "fr"
+        self._token = ""
 
     def say(self, word: str) -> str:
         """Return a text in the language of the page."""
-        return _WORDS[word][self.language]
+        return _WORDS[word][words.LANGUAGES.index(self.language)]
 
     def answer(self) -> str:
         """Return the whole answer."""
@@ -121,38 +156,59 @@ class _Page:
         act = self.fields.get("act")
         if not packed(address.encode()):
             return self.page("400 Bad Request", self.paragraph("bad"))
-        if not self.posted:
-            return self.overview(address)
-        if act not in ACTS and act != "see":
-            return self.page("400 Bad Request", self.paragraph("bad"))
-        if not self._from_here():
+        if not self._here():
             return self.page("403 Forbidden", self.paragraph("bad"))
+        if self.posted and act not in ACTS and act != "see":
+            return self.page("400 Bad Request", self.paragraph("bad"))
+        if self.posted and not self._from_here():
+            return self.page("403 Forbidden", self.paragraph("bad"))
+        own = self._ask("consent own", address=address)
+        if "error" in own:
+            return self.page("503 Service Unavailable" if self.posted else "200 OK", self.paragraph("unknown"))
+        self._token = own["token"]
+        if not self.posted:
+            return self.overview(own)
+        if self.fields.get("token") != self._token:
+            return self.page("403 Forbidden", self.paragraph("again"))
         if act == "see":
             return self.held(address)
-        done = self._ask("consent " + act, address=address)
+        done = self._ask("consent " + str(act), address=address)
         if "error" in done:
             return self.page("503 Service Unavailable", self.paragraph("refused"))
-        said = self.paragraph("done " + act) if done.get("suspended") or done.get("resumed") or done.get("withdrawn") else ""
-        return self.overview(address, said + ("" if done.get("durable", True) else self.paragraph("not durable")))
+        said = self.paragraph("done " + str(act)) if done.get("suspended") or done.get("resumed") or done.get("withdrawn") else ""
+        said += "" if done.get("durable", True) else self.paragraph("not durable")
+        own = self._ask("consent own", address=address)
+        return self.page("200 OK", said) if "error" in own else self.overview(own, said)
+
+    def _here(self) -> bool:
+        """Return True if the request was made to the address that it came in by, or to the page's own name."""
+        host = (self._environment("HTTP_HOST") or "").lower()
+        asked = host[1:].split("]")[0] if host.startswith("[") else host.split(":")[0]
+        octets = packed(asked.encode())
+        if octets:
+            return octets == packed((self._environment("SERVER_ADDR") or "").split("%")[0].encode())
+        return bool(asked) and asked == self._name()
 
     def _from_here(self) -> bool:
         host = self._environment("HTTP_HOST") or ""
         source = self._environment("HTTP_ORIGIN") or self._environment("HTTP_REFERER") or ""
-        return bool(host) and any(source == scheme + host or source.startswith(scheme + host + "/") for scheme in ("http://", "https://"))
+        return any(source == scheme + host or source.startswith(scheme + host + "/") for scheme in ("http://", "https://"))
 
-    def overview(self, address: str, said: str = "") -> str:
-        """Return the page with what this terminal has consented to, and the buttons that make sense."""
-        found = self._ask("consent own", address=address)
-        if "error" in found:
-            return self.page("200 OK", said + self.paragraph("unknown"))
+    def overview(self, own: "dict[str, Any]", said: str = "") -> str:
+        """Return the page with what this terminal has consented to, what is kept without that, and the buttons that make sense."""
         lines, states = "", []
-        for consent in found["consents"]:
+        for consent in own["consents"]:
             states.append(consent["state"])
-            lines += "<li>" + _plain(", ".join([self.say(name) for name in consent["purposes"]])) + ": <b>" + self.say(consent["state"])
+            lines += "<li>" + self.plain(", ".join([self.say(name) for name in consent["purposes"]]) + self.colon()) + "<b>"
+            when = consent["since" if consent["state"] == "withdrawn" else "end"]
+            lines += self.plain(self.say(consent["state"]) + " " + words.day(when, self.language)) + "</b>, "
             third = consent["third_parties"]
-            lines += "</b> " + self.say("until") + " " + _date(consent["end"]) + "; " + self.say("third")
-            lines += _plain(self.say("nobody") if third == "none" else third) + "</li>\n"
-        shown = "<ul>\n" + lines + "</ul>" if lines else self.paragraph("none")
+            lines += self.plain(self.say("third") + " ") + _plain(self.say("nobody") if third == "none" else third) + "</li>\n"
+        shown = "<ul>\n" + lines + "</ul>" + self.paragraph("proof") if lines else self.paragraph("none")
+        goes_on = [self.say(name) + ", " + self.say("most") + " " + words.span(seconds, self.language) for name, seconds in own["kept"]]
+        if own["counted"]:
+            goes_on.append(self.say("counting"))
+        shown += self.paragraph("without") + self.items(goes_on) if goes_on else self.paragraph("nothing")
         buttons = [act for act, needs in (("suspend", "active"), ("resume", "suspended")) if needs in states]
         if "active" in states or "suspended" in states:
             buttons.append("withdraw")
@@ -168,33 +224,59 @@ class _Page:
                 return self.page("503 Service Unavailable", self.paragraph("unknown" if answer["error"].startswith("address") else "busy"))
             sealed = answer.get("sealed", sealed)
             counts = answer.get("records", counts)
-            newest += [_plain(_record(row)) for row in answer.get("rows", ())]
+            newest += [self.record(row) for row in answer.get("rows", ())]
             newest = newest[-SHOWN:]
         if counts is None:  # it ended before its end
             return self.page("503 Service Unavailable", self.paragraph("busy"))
-        lines = [self.say(name) + ": " + str(counts[name]) + " " + self.say("records") for name in sorted(counts)]
+        forms = self.say("record"), self.say("records")
+        lines = [self.say(name) + self.colon() + words.counted(counts[name], forms, self.language) for name in sorted(counts)]
         for store in sealed:
-            end = str(store["lifetime_seconds"] // 86400) + " " + self.say("days")
-            lines.append(self.say(store["purpose"]) + ": " + self.say("sealed") + " " + end)
-        shown = "<ul>\n" + "".join(["<li>" + _plain(line) + "</li>\n" for line in lines]) + "</ul>\n"
+            end = words.span(store["lifetime_seconds"], self.language)
+            lines.append(self.say(store["purpose"]) + self.colon() + self.say("sealed") + " " + end)
+        shown = self.items(lines)
         if sum(counts.values()) > len(newest):
             shown += self.paragraph("newest")
         newest.reverse()
-        return self.page("200 OK", shown + "<ul>\n" + "".join(["<li>" + line + "</li>\n" for line in newest]) + "</ul>\n")
+        return self.page("200 OK", shown + self.items(newest))
+
+    def record(self, row: "dict[str, Any]") -> str:
+        """Return a record, with every field that is kept of it."""
+        when = words.day(row["start"], self.language) + ", " + dates.moment(row["start"])[11:] + " UTC, " + str(row["seconds"]) + " s"
+        if "access_point" in row:
+            return when + ", " + self.say("point") + " " + row["access_point"]
+        service = _CLASSES.get(row["service"], row["service"]) if self.language == "fr" else row["service"]
+        parts = [when, row["protocol"], service, self.say("from") + " " + row["address"], self.say("port") + " " + str(row["source_port"])]
+        parts.append(self.say("outside") + " " + str(row["translated_port"]))
+        parts.append(self.say("bytes") + " " + str(row["bytes_up"]) + ", " + str(row["bytes_down"]))
+        parts.append(self.say("packets") + " " + str(row["packets_up"]) + ", " + str(row["packets_down"]))
+        return ", ".join(parts)
+
+    def colon(self) -> str:
+        """Return what stands between a name and what it is."""
+        return " : " if self.language == "fr" else ": "
+
+    def plain(self, text: str) -> str:
+        """Return a text of our own, typeset, that is only text in HTML."""
+        return _plain(words.typeset(text, self.language))
+
+    def items(self, lines: "list[str]") -> str:
+        """Return a list."""
+        return "<ul>\n" + "".join(["<li>" + self.plain(line) + "</li>\n" for line in lines]) + "</ul>\n"
 
     def paragraph(self, word: str) -> str:
         """Return a paragraph of the page."""
-        return "<p>" + _plain(self.say(word)) + "</p>\n"
+        return "<p>" + self.plain(self.say(word)) + "</p>\n"
 
     def button(self, act: str) -> str:
         """Return a form with one button."""
-        hidden = '<input type="hidden" name="lang" value="' + _LANGUAGES[self.language] + '">'
-        label = '<button name="act" value="' + act + '">' + _plain(self.say(act)) + "</button>"
+        values = ("lang", self.language), ("token", self._token)
+        hidden = "".join(['<input type="hidden" name="' + name + '" value="' + _plain(value) + '">' for name, value in values])
+        label = '<button name="act" value="' + act + '">' + self.plain(self.say(act)) + "</button>"
         return '\n<form action="/cgi-bin/oubli" method="post">' + hidden + label + "</form>"
 
     def page(self, status: str, body: str) -> str:
         """Return status, headers and page."""
-        text = _PAGE.format(lang=_LANGUAGES[self.language], title=self.say("title"), body=body)
+        text = _PAGE.format(lang=self.language, title=self.say("title"), body=body)
         return "Status: " + status + "\r\n" + "\r\n".join(_HEADERS) + "\r\n\r\n" + "".join([_ascii(letter) for letter in text])
 
 
@@ -203,7 +285,7 @@ def _fields(text: str) -> "dict[str, str]":
     found = {}
     for part in text.split("&"):
         name, _, value = part.partition("=")
-        if name in ("act", "lang") and value.isalpha():
+        if name in ("act", "lang", "token") and value.isalpha():
             found[name] = value
     return found
 
@@ -215,25 +297,19 @@ def _plain(text: str) -> str:
     return text
 
 
-def _record(row: "dict[str, Any]") -> str:
-    from agent.access_verbs import written
-
-    return written(row).strip()
-
-
 def _ascii(letter: str) -> str:
     return letter if ord(letter) < 128 else "&#" + str(ord(letter)) + ";"
 
 
-def _date(seconds: int) -> str:
-    from agent.dates import date
-
-    return date(seconds // 86400)
+def _now() -> int:
+    return native.clock(BOOTTIME) // 1000000
 
 
 def _body(size: int) -> bytes:
     data, got = bytearray(size), 0
-    while got < size:
+    ready, until = Poll(), _now() + TIME
+    ready.add(0)
+    while got < size and ready.wait(max(0, until - _now())):
         part = bytearray(size - got)
         read = LIBC.call("read", 0, part, len(part))
         if read <= 0:
@@ -245,6 +321,7 @@ def _body(size: int) -> bytes:
 
 def run(line: "Line") -> int:
     """Answer the request that this process was started for."""
+    from agent.config import ConfigError, load
     from agent.control import client
 
     def ask(call: str, **fields: "object") -> "dict[str, Any]":
@@ -260,7 +337,13 @@ def run(line: "Line") -> int:
         except (OSError, ValueError):
             yield {"error": ""}
 
-    sys.stdout.write(_Page(os.getenv, _body, ask, look).answer())
+    def name() -> "str | None":
+        try:
+            return load(line.config).notice.page
+        except ConfigError:
+            return None
+
+    sys.stdout.write(_Page(os.getenv, _body, ask, look, name).answer())
     return 0
 
 

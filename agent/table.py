@@ -54,9 +54,8 @@ OPTIONS = {
     "--all": Option("", "every purpose"),
     "--mac": Option("MAC", "a terminal, as 02:00:00:00:00:01", terminal),
     "--agreed": Option("", "the person at the terminal has asked for it, or agreed"),
-    "--notice": Option(
-        "fr|en", "the notice for the guests and the line for the register of processing, from this configuration", _language
-    ),
+    "--notice": Option("fr|en", "the notice for the guests, from this configuration", _language),
+    "--register": Option("fr|en", "the entry for the controller's register of processing (GDPR art. 30)", _language),
     "--verify": Option("", "don't show the acts, only whether the log holds together"),
     "--head": Option("NUMBER:HASH", "a checkpoint that was seen in a health message: is the log still the one it was made of?", _head),
 }
@@ -83,7 +82,7 @@ VERBS = (
         ("--agreed", "--json"),
         needs=("--mac",),
     ),
-    Verb("law", "verbs.law", "the table of purposes, the article's words, and what is on here", ("--notice", "--json")),
+    Verb("law", "verbs.law", "the table of purposes, the article's words, and what is on here", ("--notice", "--register", "--json")),
     Verb(
         "consent grant",
         "consent_verbs.grant",

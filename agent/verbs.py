@@ -118,13 +118,14 @@ def _alone(run: str) -> bool:
 
 
 def law(line: "Line") -> int:
-    """Show the table of purposes and what of it is on, or the notice that the guests must be given."""
+    """Show the table of purposes and what of it is on, the notice that the guests must be given, or the entry in the register."""
     settings = load(line.config)
-    if "--notice" in line:
-        from agent import notice
+    for option, text in (("--notice", "lines"), ("--register", "register")):
+        if option in line:
+            from agent import notice
 
-        print("\n".join(notice.lines(settings, line["--notice"])))
-        return 0
+            print("\n".join(getattr(notice, text)(settings, line[option])))
+            return 0
     from agent import article
 
     return line.show(article.data(settings), article.lines(settings))

@@ -252,7 +252,7 @@ MUTANTS = (
         "forward/spool.py", "Spool.trim", "total <= self._octets and A", "total")),
     Mutant("address-in-log", "the log says whom the recorder learned of (L34-II-5)", "noon", "private", True, Patch(
         "capture/lan.py", "Lan.neighbour", "self._who.learn(address, mac, A)",
-        "[__import__('sys').stderr.write(repr(mac)), self._who.learn(address, mac, A)]")),
+        "[__import__('sys').stderr.write(repr(mac) + chr(10)), self._who.learn(address, mac, A)]")),
     Mutant("message-edited", "the forwarder shortens what it sends (ANON-4)", "noon", "delivered", False, Patch(
         "forwarder.py", "Forwarder._publish", "client.publish(A, text)", "client.publish(A, text.rstrip())")),
     Mutant("removed-before-sent", "a message of the eleventh slot is removed and not sent", "noon", "delivered", True, Patch(

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from agent import article, config, law, notice, status
+from agent import article, config, law, notice, status, words
 from agent.__main__ import main
+from agent.vault import record
 from host_sim.paired import Device
 from tests.interpreters import PROJECT, Interpreter
 
@@ -220,6 +221,7 @@ def test_at_least_forty_configurations_are_refused():
 ON_MICROPYTHON = """
 import json, sys
 from agent.__main__ import main
+from agent.vault import record
 for text in json.loads(sys.stdin.readline()):
     with open({path!r}, "w") as file:
         file.write(text)
@@ -291,42 +293,100 @@ def test_oubli_law_shows_the_table_and_what_is_on(any_interpreter: Interpreter, 
     assert "security: off" in off
 
 
+EVERYTHING = (
+    GATEWAY
+    + "".join(f"config purpose '{name}'\n option enabled '1'\n" for name in ("services", "location"))
+    + "config purpose 'billing'\n option enabled '1'\n option lifetime '90d'\n option budget '90000000'\n"
+    + "config purpose 'attribution'\n option enabled '1'\n option ground '{}'\n option reference 'order 12/2026'\n"
+    + " option budget '90000000'\nconfig summary\n option rows '256'\n"
+)
+VENUE = "config notice\n option venue 'Hôtel du Lac'\n option controller 'Lac SARL'\n option contact 'a@b.example'\n option dpo 'none'\n"
+
+
 @pytest.mark.parametrize("language", ["fr", "en"])
 def test_the_notice_says_what_this_gateway_does_and_nothing_else(any_interpreter: Interpreter, tmp_path: Path, language: str) -> None:
-    """Law 78-17, art. 48: purposes that are on, for how long, on which paragraph; rights; the line for the register."""
+    """L34-VI-4, law 78-17, art. 48: purposes that are on, for how long, on which paragraph; rights; nothing of what is off."""
+    at = words.LANGUAGES.index(language)
     on = GATEWAY + PURPOSE.format("security", "lifetime", "7d")
     text = shown(any_interpreter, tmp_path, on, "--notice", language)
-    words = notice.TEXTS[language]
-    assert words["rule"] in text
-    assert {"fr": "7 jours", "en": "7 days"}[language] in text
-    assert text.count(words["security"]) == 2
-    assert not any(words[name] in text for name in TABLE if name in words and name != "security")
-    assert words["rights"] in text
-    assert words["consent"] not in text
-    assert max(map(len, text.splitlines())) < 400
+    register = shown(any_interpreter, tmp_path, on, "--register", language)
+    said = {name: words.typeset(line, language) for name, line in notice.TEXTS[language].items()}
+    assert said["rule"] in text
+    assert said["counting"] in text
+    assert text.count(said["blank"]) == register.count(said["blank"]) == 3
+    for told in (text, register):
+        assert {"fr": "7 jours", "en": "7 days"}[language] in told
+        assert words.PURPOSES["security"][at] in told
+        assert not any(names[at] in told for name, names in words.PURPOSES.items() if name != "security")
+    assert said["other"] in text
+    assert said["consent"] not in text
+    assert said["duty"] not in text
     off = GATEWAY + PURPOSE.format("security", "enabled", "0") + "config summary\n option enabled '0'\n"
     text = shown(any_interpreter, tmp_path, off, "--notice", language)
-    assert text.count(words["none"]) == 2
-    assert words["sums"] not in text
+    assert said["none"] in text
+    assert said["present"] in text
+    assert said["counting"] not in text
+    assert said["count"] not in shown(any_interpreter, tmp_path, off, "--register", language)
 
 
-def test_every_purpose_has_its_words_in_both_languages(tmp_path):
-    """With every purpose on: names, lifetimes and grounds are the configuration's."""
-    text = GATEWAY + "".join(f"config purpose '{name}'\n option enabled '1'\n" for name in ("services", "location"))
-    text += "config purpose 'billing'\n option enabled '1'\n option lifetime '90d'\n option budget '90000000'\n"
-    text += "config purpose 'attribution'\n option enabled '1'\n option ground 'STAD'\n option reference 'order 12/2026'\n"
-    text += " option budget '90000000'\nconfig summary\n option rows '256'\n"
-    (tmp_path / "oubli").write_text(text)
+@pytest.mark.parametrize("ground", law.GROUNDS)
+def test_every_field_that_is_kept_is_named_with_its_time_basis_and_recipients(tmp_path: Path, ground: str) -> None:
+    """L34-VI-4: with every purpose on, notice and register name each field of each record format, in both languages, and who gets it."""
+    wording = GATEWAY + EVERYTHING[len(GATEWAY) :].format(ground) + VENUE
+    (tmp_path / "oubli").write_text(wording)
     read = config.load(str(tmp_path / "oubli"))
-    for language, words in notice.TEXTS.items():
-        told = "\n".join(notice.lines(read, language))
-        assert set(words) == set(notice.TEXTS["en"])
-        for name in law.CONFIGURABLE:
-            assert told.count(words[name]) == 2
-        assert "STAD, order 12/2026" in told
-        assert len(re.findall(r"(?<! )[;:] " if language == "fr" else r" [;:]", told)) == 0  # each language's own blanks
-        assert words["consent"] in told
+    kept = [row for row in law.PURPOSES if row.name != "freeze"]
+    assert notice.rows(read) == kept
+    for at, language in enumerate(words.LANGUAGES):
+        assert set(notice.TEXTS[language]) == set(notice.TEXTS["en"])
+        for told in (notice.lines(read, language), notice.register(read, language)):
+            for row in kept:
+                begins = tuple("- " + word + words.PURPOSES[row.name][at] for word in ("", "for ", "pour "))
+                (line,) = [one for one in told if one.startswith(begins)]
+                assert all(words.typeset(words.FIELDS[field][at], language) in line for field in row.fields)
+                assert words.span(article.lifetime(row, read) or row.ceiling, language) in line
+                assert ("RGPD 6.1 " if language == "fr" else "GDPR 6.1 ") in line
+            text = "\n".join(told)
+            assert {"L336-3": "Arcom", "STAD": "ANSSI", "IIbis-3": ("habilite", "entitles")[at]}[ground] in text
+            assert ("II bis, 3" in text) == (ground == law.IN_FORCE)  # never the paragraph of the repealed wording with the ground in force
+            assert "Lac SARL" in text
+            assert {"fr": "données : aucun", "en": "officer: none"}[language] in text.replace("\u202f", " ")
+            assert re.findall(r"(?<!\u202f)[;:] " if language == "fr" else r"[ \u202f][;:]", text) == []  # each language's own blanks
+        text = "\n".join(notice.lines(read, language))
+        assert words.typeset(notice.TEXTS[language]["consent"], language) in text
+        assert "Hôtel du Lac" in text
+        assert ground + ", order 12/2026" in "\n".join(notice.register(read, language))
     assert "consent: on" in "\n".join(article.lines(read))
+
+
+def test_what_a_record_holds_is_what_the_law_table_says() -> None:
+    """A field that a record format gets must get a name and a word: the table's fields are those of the formats themselves."""
+    assert {field for row in law.PURPOSES for field in row.fields} == set(words.FIELDS)
+    assert set(record.Record.__slots__) == set(law.SECURITY_FIELDS)
+
+
+def test_french_and_english_count_and_date_as_they_are_written() -> None:
+    """0 and 1 are singular in French; the first of a month is 1er."""
+    forms = "jour", "jours"
+    assert [words.counted(number, forms, "fr") for number in (0, 1, 2)] == ["0 jour", "1 jour", "2 jours"]
+    assert [words.counted(number, ("day", "days"), "en") for number in (0, 1, 2)] == ["0 days", "1 day", "2 days"]
+    assert [words.day(second, "fr") for second in (1795737600, 1793491200)] == ["27 novembre 2026", "1er novembre 2026"]
+    assert words.typeset("« a » : b ; c ! d ?", "fr") == "«\u202fa\u202f»\u202f: b\u202f; c\u202f! d\u202f?"
+    assert words.typeset("a : b", "en") == "a : b"
+
+
+def test_what_guests_read_of_the_venue_is_utf_8_and_bounded(any_interpreter: Interpreter, tmp_path: Path) -> None:
+    """No control character, no broken sequence, no long text; nothing of it is shown in an error."""
+    for value in (b"H\xf4tel", b"\xc2\x9b1m", b"", b"a" * 121):
+        (tmp_path / "oubli").write_bytes(GATEWAY.encode() + b"config notice\n option venue '" + value + b"'\n")
+        done = any_interpreter.run("-m", "agent", "law", "--config", tmp_path / "oubli", "--notice", "fr", check=False)
+        assert done.returncode == 2
+        assert done.stderr.endswith(
+            b": notice.venue: this isn't accepted (L34-VI-4); accepted: a text in UTF-8 of at most 120 characters\n"
+        )
+    assert "Hôtel de l'Été" in shown(
+        any_interpreter, tmp_path, GATEWAY + 'config notice\n option venue "Hôtel de l\'Été"\n', "--notice", "fr"
+    )
 
 
 def test_status_says_that_a_ground_is_of_the_former_wording(memory):
