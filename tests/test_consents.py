@@ -98,6 +98,8 @@ def test_a_consent_allows_its_terminal_its_purpose_until_its_end(stage, tmp_path
         ({"third": ""}, "third_parties: not understood"),
         ({"third": "x" * 64}, "third_parties: not understood"),
         ({"third": "two\nlines"}, "third_parties: not understood"),
+        ({"third": " "}, "third_parties: not understood"),
+        ({"third": "none "}, "third_parties: not understood"),
     ],
 )
 def test_a_consent_that_does_not_say_what_the_law_asks_is_none(how, refused, here, tmp_path):
@@ -266,6 +268,23 @@ def test_withdrawal_is_for_good_and_keeps_prompts_away_for_30_days(stage, tmp_pa
     assert "not to be asked again" in grant(stage, now=NOW + 70 * DAY - 1)
     assert stage("consents", "tick", NOW + 70 * DAY) is None
     assert grant(stage, now=NOW + 70 * DAY) == 0
+
+
+def test_an_end_that_has_come_stays_whatever_the_clock_says(stage, tmp_path):
+    """L34-VI-5: set back by an hour, and over a restart; somebody who was suspended doesn't come back either. He may be asked again."""
+    stage("consents_open", str(tmp_path))
+    assert grant(stage) == 0
+    assert grant(stage, OTHER) == 1
+    stage("consents", "suspend", OTHER, NOW + 1)
+    end = NOW + 30 * DAY
+    stage("consents", "tick", end)
+    for _ in range(2):
+        assert not active(stage, now=end - 3600)
+        assert stage("consents", "resume", OTHER, end - 3600) == []
+        assert stage("consents", "counts", end - 3600) == {"active": 0, "suspended": 0, "withdrawn": 0, "ended": 2}
+        stage("consents_open", str(tmp_path))
+    assert grant(stage, now=end - 3600) == 2
+    assert active(stage, now=end - 3600)
 
 
 def test_a_consent_is_remembered_for_30_days_after_its_end_and_no_longer(here, tmp_path):
@@ -650,6 +669,6 @@ def test_the_texts_that_ship_inform_of_what_the_law_names():
 
 
 SHIPPED = {
-    "1.en": "aaedc6a0c21b991a04be530af9114219e75b2b14925d636e724aa1a5685edaae",
-    "1.fr": "d4ace98df3c8c28dd40bca34fb1c69b4eac26644c59ce014c95215fff3e98fb0",
+    "1.en": "3846e11395202c7b150bcf6b47534a72b00507351b9b786aa7ec900f3a18b40d",
+    "1.fr": "57e787b1010a6aef643274178545b3eb073b63b02d15588e9fe3451646238538",
 }

@@ -7,7 +7,8 @@ of nonce, then sealed: version u8, state u8, purposes u8, categories u8 (bits), 
 keyed hash of the MAC 16, hash of the text shown 32, third parties (u8 length, 63 octets UTF-8). A change replaces the file, synced
 and renamed, before it is acknowledged. A grant or a resumption counts only after that; a suspension or a withdrawal counts at once,
 and is tried again until flash takes it (L34-V-4: fails to suspended). A withdrawal ends the consent then and there; a prompt is
-refused for 30 days after it (L34-V-3). 30 days after its end a consent is removed.
+refused for 30 days after it (L34-V-3). An end that has come is written too: a clock that is set back brings nothing to life again
+(L34-VI-5). 30 days after its end a consent is removed.
 """
 
 import os
@@ -19,8 +20,8 @@ from agent.runtime.libc import words
 from agent.runtime.sodium import NONCE, TAG, SealError
 from agent.vault.stores import BY_CONSENT
 
-ACTIVE, SUSPENDED, WITHDRAWN = 1, 2, 3
-STATES = ("", "active", "suspended", "withdrawn")
+ACTIVE, SUSPENDED, WITHDRAWN, ENDED = 1, 2, 3, 4
+STATES = ("", "active", "suspended", "withdrawn", "ended")
 PURPOSES = BY_CONSENT  # in the order of their bits
 CATEGORIES = ("connections", "access-point")  # what a record of each of these keeps, by the same bits
 AFTER = 30 * law.DAY  # seconds: what a consent is remembered after its end, and a withdrawal keeps prompts away
@@ -237,13 +238,14 @@ class Consents:
             if name in purposes and not now < end <= now + ceiling:
                 raise Refused("end: not within " + law.duration(ceiling) + " of now, the ceiling of " + name + " (L34-V-2)")
         named = third_parties.encode()
-        if not 0 < len(named) <= THIRD_PARTIES or any(octet < 32 or octet == 127 for octet in named):
+        blank = third_parties.strip() != third_parties
+        if blank or not 0 < len(named) <= THIRD_PARTIES or any(octet < 32 or octet == 127 for octet in named):
             raise Refused("third_parties: not understood (L34-V-2); accepted: none, or names of at most 63 octets")
         for place in self._of(mac):
             state, held, _, _, since, former, _, _ = self._row(place)
             if state == WITHDRAWN and (not since or now < since + AFTER):
                 raise Refused("withdrawn less than 30 days ago: not to be asked again before (L34-V-3)")
-            if state != WITHDRAWN and held & bits and now < former:
+            if state in (ACTIVE, SUSPENDED) and held & bits and now < former:
                 raise Refused("a consent to this is in force until its end (L34-V-2); accepted: withdraw, or again after its end")
         view = self._rows.view
         place = 0
@@ -346,7 +348,7 @@ class Consents:
         return True
 
     def tick(self, now: "int | None") -> None:
-        """Remove what is over for 30 days; fix since when, for what was stopped while the time wasn't known. OSError: not now."""
+        """End what is over, remove it after 30 days; fix since when, for what was stopped while the time wasn't known. OSError: not now."""
         self.flush()  # first: nothing that can't be removed holds up a suspension that waits for flash
         if now is None:
             return
@@ -357,7 +359,11 @@ class Consents:
                 ends = min(now, end) if state == WITHDRAWN else end
                 self._set(place, state, purposes, categories, 1, now, ends, given, owner)
                 self._waiting = True
-            elif now >= end + AFTER:
+            elif now < end + AFTER:
+                if state in (ACTIVE, SUSPENDED) and now >= end:
+                    self._set(place, ENDED, purposes, categories, 1, since, end, given, owner)
+                    self._waiting = True
+            else:
                 files.remove(self._path(place))
                 self._set(place, 0, 0, 0, 0, 0, 0, 0, bytes(16))
                 removed = True
@@ -375,7 +381,7 @@ class Consents:
 
 def _state(row: "tuple[Any, ...]", now: "int | None") -> str:
     """Return a row's state in a word; what is over by itself is "ended"."""
-    over = row[0] != WITHDRAWN and now is not None and now >= row[5]
+    over = row[0] in (ACTIVE, SUSPENDED) and now is not None and now >= row[5]
     return "ended" if over else STATES[row[0]]
 
 
