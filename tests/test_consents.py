@@ -670,5 +670,5 @@ def test_the_texts_that_ship_inform_of_what_the_law_names():
 
 SHIPPED = {
     "1.en": "3846e11395202c7b150bcf6b47534a72b00507351b9b786aa7ec900f3a18b40d",
-    "1.fr": "57e787b1010a6aef643274178545b3eb073b63b02d15588e9fe3451646238538",
+    "1.fr": "f9d010d0b1b2e6f29e84aa54b97e62446c6aad5cc4ca3d68cb063fd0c0282887",
 }
