@@ -148,15 +148,6 @@ def test_lock_covers_every_library_that_is_asked_for():
         assert any(line.startswith(name[0]) for line in wanted), requirement
 
 
-def test_documents_lead_to_what_is_there():
-    """Each relative link, and each file that is named, is found from the document's folder or from the project's."""
-    for path in (path for path in project_files() if path.suffix == ".md"):
-        text = path.read_text()
-        named = re.findall(r"\]\(([^):#]+)\)", text) + re.findall(r"`([\w./-]+\.(?:py|md|json|toml))`", text)
-        missing = [name for name in named if "NAME" not in name and not any((place / name).exists() for place in (path.parent, PROJECT))]
-        assert missing == [], path
-
-
 def test_readme_names_both_commands():
     text = (PROJECT / "README.md").read_text()
     assert "tools/demo" in text

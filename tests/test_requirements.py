@@ -17,7 +17,10 @@ from agent.table import VERBS
 from host_sim.__main__ import app as simulator
 from tests.interpreters import PROJECT
 from tests.test_repository import project_files
+from tools.bench.__main__ import app as bench
 from tools.custodian.__main__ import app as custodian
+from tools.fleet.__main__ import app as fleet
+from tools.package.__main__ import app as package
 
 ID = re.compile(r"\b(?:L34-[IV]+|ANON|EXP)-\d+\b")
 _TEXT = (PROJECT / "agent" / "REQUIREMENTS.md").read_text()
@@ -25,6 +28,21 @@ _RULES = [rule.partition("** ")[::2] for rule in re.split(r"(?m)^- \*\*|^## ", _
 IDS = [name for name, _ in _RULES]
 PENDING = {name for name, text in _RULES if "*Not built: " in text}  # wholly or in part
 CODE = ("agent", "boards", "tools", "host_sim")
+DOCUMENTS = sorted(path for path in project_files() if path.suffix == ".md")
+
+
+def _commands(app: typer.Typer) -> set[str]:
+    return set(getattr(typer.main.get_command(app), "commands", {}))
+
+
+COMMANDS = {
+    "oubli": {verb.name.split()[0] for verb in VERBS},
+    "oubli-sim": _commands(simulator),
+    "oubli-custodian": _commands(custodian),
+    "oubli-fleet": _commands(fleet),
+    "oubli-package": _commands(package),
+    "oubli-bench": _commands(bench),
+}
 
 
 @functools.cache
@@ -72,29 +90,40 @@ def test_a_requirement_that_is_removed_is_missed(name):
 
 def test_no_requirement_is_quoted_that_does_not_exist():
     """A misspelt id would prove nothing."""
-    quoted = quoted_in_code() | quoted_by_tests() | {"README.md": set(ID.findall((PROJECT / "README.md").read_text()))}
+    quoted = quoted_in_code() | quoted_by_tests() | {str(path): set(ID.findall(path.read_text())) for path in DOCUMENTS}
     assert {path: found - set(IDS) for path, found in quoted.items() if found - set(IDS)} == {}
 
 
-def test_rooms_and_tests_that_the_readme_names_are_there():
-    """Its table of the law leads from a paragraph to a room, a test and a command."""
-    text = (PROJECT / "README.md").read_text()
-    named = set(re.findall(r"`((?:agent|tests|tools|boards|host_sim)/[\w/.-]+)", text))
-    assert len(named) > 20
-    assert [name for name in sorted(named) if not (PROJECT / name).exists()] == []
-    verbs = {verb.name.split()[0] for verb in VERBS}
-    assert set(re.findall(r"`oubli ([a-z]+)", text)) <= verbs
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(PROJECT)))
+def test_what_a_document_names_is_there(path: Path):
+    """Links from its own folder, files from there or from the project's, and the first word of each command of ours."""
+    text = path.read_text()
+    links = re.findall(r"\]\(([^):#]+)\)", text)
+    assert [name for name in links if not (path.parent / name).exists()] == []
+    named = re.findall(r"`((?:agent|tests|tools|boards|host_sim)/[\w/.-]+|[\w./-]+\.(?:py|md|json|toml))", text)
+    there = {file.name for file in project_files()}
+    missing = [name for name in named if not any((place / name).exists() for place in (path.parent, PROJECT)) and name not in there]
+    assert [name for name in missing if "NAME" not in name] == []
+    called = re.findall(r"(?:^|`)(oubli(?:-[a-z]+)?) ([a-z][a-z|-]*)", text, re.MULTILINE)
+    for program, words in called:
+        assert set(words.split("|")) <= COMMANDS[program], (program, words)
+
+
+def test_documents_name_each_program_of_ours():
+    """So that the check above has something to look at."""
+    text = "\n".join(path.read_text() for path in DOCUMENTS)
+    assert all(re.search(rf"(?m)(^|`){program} [a-z]", text) for program in COMMANDS)
 
 
 def law_table() -> dict[str, list[str]]:
-    """Return the rows of the README's law table: paragraph, then what the software does, room, test, command."""
-    text = (PROJECT / "README.md").read_text()
+    """Return the rows of LAW.md's table: paragraph, then what the software does, room, test, command."""
+    text = (PROJECT / "LAW.md").read_text()
     rows = text[text.index("| paragraph |") :].split("\n\n")[0].splitlines()[2:]
     return {cells[0]: cells[1:] for cells in ([cell.strip() for cell in row.strip("|").split("|")] for row in rows)}
 
 
 def wrong_command(text: str) -> str:
-    """Return what isn't understood of a command that the README names, "" where all is."""
+    """Return what isn't understood of a command that LAW.md names, "" where all is."""
     program, *words = text.split()
     apps = {"oubli-sim": simulator, "oubli-custodian": custodian}
     if program == "oubli":
