@@ -8,17 +8,20 @@ from agent.config import ConfigError
 from agent.runtime.libc import LIBC, native, reason
 from agent.runtime.sodium import LIBRARY
 
+_EPIPE = 32
+
 
 def main(words: "list[str] | None" = None) -> int:
     """Run one command; returns its exit code."""
-    status = _run(sys.argv[1:] if words is None else words)
+    status = 0
     try:
+        status = _run(sys.argv[1:] if words is None else words)
         if sys.stdout is not None:
             sys.stdout.flush()
     except OSError as failure:
         LIBC.function("close")(1)
         LIBC.call("open", b"/dev/null", 1, 0)  # what waits goes there: an interpreter that tries again at its end says so in its own words
-        if not status:
+        if not status and failure.errno != _EPIPE:  # who reads has enough: `oubli status | head`
             sys.stderr.write("oubli: can't go on" + reason(failure.errno) + "\n")
             status = 1
     return status
@@ -42,6 +45,8 @@ def _run(words: "list[str]") -> int:
         sys.stderr.write("oubli: " + str(failure) + "\n")
         return 2
     except OSError as failure:
+        if failure.errno == _EPIPE and words[0] not in daemons.NAMES:
+            raise
         # Never the exception's own text, which may carry a path or a name, but which C function or library it came from.
         word = failure.args[1] if len(failure.args) > 1 else ""
         step = ": " + word if word == LIBRARY or LIBC.has(word) else ""

@@ -22,7 +22,9 @@ _UNITS = {"s": 1, "m": 60, "h": 3600, "d": law.DAY}
 
 
 class ConfigError(Exception):
-    """A configuration that can't be used; its text is the one line to show."""
+    """A configuration that can't be used; its text is the one line to show. `purpose`: in whose section the mistake is, "" for none."""
+
+    purpose = ""
 
 
 def _text(value: str) -> str:
@@ -203,12 +205,14 @@ class Config:
     purposes                  name -> section, the enabled ones only
     metrics                   name -> epsilon in thousandths, the enabled ones only
     canonical                 every validated value as one text, without a secret, for the digest in `state`
+    refused                   why a later configuration is refused, "" where this is the present one
     plain                     messages go in plain text: to a broker on this machine, or because `mqtt.insecure` says so
     exposed                   they go in plain text to another machine (L34-VI-2)
     """
 
     def __init__(self, path: str, sections: "dict[str, Section]") -> None:
         self.path = path
+        self.refused = ""  # why the present file is refused, where this is the last one that was accepted
         self.gateway = sections["gateway"]
         self.summary = sections["summary"]
         self.mqtt = sections["mqtt"]
@@ -302,7 +306,10 @@ class _Reader:
     def fail(self, subject: str, wrong: str, accepted: str, requirement: str = "L34-II-2") -> "NoReturn":
         """Raise the one line."""
         place = self.path + (":" + str(self.line) if self.line else "")
-        raise ConfigError(place + ": " + subject + ": " + wrong + " (" + requirement + "); accepted: " + accepted)
+        failure = ConfigError(place + ": " + subject + ": " + wrong + " (" + requirement + "); accepted: " + accepted)
+        name = subject.partition(".")[0]
+        failure.purpose = name if name in law.CONFIGURABLE else ""
+        raise failure
 
     def text(self) -> str:
         """Return the file's text, each octet as one character."""
@@ -388,8 +395,11 @@ class _Reader:
                 self.fail(subject, "'" + value + "' is " + wrong, accepted, _required_by(kind))
 
 
-def load(path: str) -> Config:
-    """Read and check a configuration file; ConfigError with the one line to show."""
+def load(path: str, without: "list[str] | None" = None) -> Config:
+    """Read and check a configuration file; ConfigError with the one line to show.
+
+    `without` is told the purposes whose package isn't on this device; without such a list that is refused.
+    """
     reader = _Reader(path)
     sections = reader.read()
     for name in law.CONFIGURABLE:
@@ -409,7 +419,7 @@ def load(path: str) -> Config:
     config = Config(path, sections)
     for name in config.purposes:
         if name != "security":
-            _installed(reader, name)
+            _installed(reader, name, without)
         if law.purpose(name).custody == law.CUSTODIAN:
             _budget(reader, name, config)
     summary = config.summary
@@ -423,11 +433,36 @@ def load(path: str) -> Config:
     return config
 
 
-def _installed(reader: _Reader, name: str) -> None:
-    """Refuse a purpose whose rooms aren't on this device."""
+def in_force(path: str, accepted: str) -> Config:
+    """Return the configuration at `path`, or where that is refused the last one that was accepted; ConfigError where neither can be used.
+
+    So a mistake in one line stops nothing that was lawful before it. A purpose other than `security` in whose own section the mistake
+    is doesn't go on: what it rests on, its ground or its lifetime, is just what is in doubt (L34-II-2). Nor does one whose package is gone.
+    """
+    try:
+        return load(path)
+    except ConfigError as failure:
+        out = [failure.purpose]
+        try:
+            config = load(accepted, out)
+        except ConfigError:
+            raise failure
+        config.refused = str(failure)
+        for name in out:
+            if name != "security":
+                config.purposes.pop(name, None)
+        return config
+
+
+def _installed(reader: _Reader, name: str, without: "list[str] | None") -> None:
+    """Refuse a purpose whose rooms aren't on this device, or tell it."""
     from agent.vault import stores
 
-    if not stores.installed(name):
+    if stores.installed(name):
+        return
+    if without is not None:
+        without.append(name)
+    else:
         reader.line = reader.sections[name].line
         reader.fail(name + ".enabled", stores.PACKAGE + " isn't installed", "'0', or '1' once it is", _required_by(name))
 
@@ -469,6 +504,11 @@ def devices(names: "Sequence[str]", path: str) -> "list[str]":
         if kind == "interface" and section and len(words) == 3 and words[0] == "option" and words[1] in ("device", "ifname"):
             known[section] = words[2].split()
     return [device for name in names for device in known.get(name, [name])]
+
+
+def agreeing_clock(path: str) -> bool:
+    """Say whether root's word at `path` is that the clock with a battery and the system's agree (etc/init.d/oubli)."""
+    return any(kind == "clock" and words == ["option", "agrees", "1"] for kind, _, words in _sections(path))
 
 
 def lease_files(path: str) -> "list[str]":

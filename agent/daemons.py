@@ -6,7 +6,7 @@ They are started by what `run` understands, without the tables of agent.table: a
 
 import sys
 
-from agent.config import load
+from agent.config import agreeing_clock, in_force, load
 from agent.paths import Paths, make_folders
 from agent.runtime import files, process
 from agent.runtime.clocks import DeviceTime
@@ -18,6 +18,15 @@ class Start:
     def __init__(self, root: str, config: "str | None") -> None:
         self.paths = Paths(root)
         self.config = config or self.paths.config
+
+    def settings(self) -> "Config":
+        """Return the configuration in force: the present one, or on a gateway the last accepted where that is refused; ConfigError."""
+        if self.config != self.paths.config:
+            return load(self.config)
+        settings = in_force(self.config, self.paths.accepted)
+        if settings.refused:
+            sys.stderr.write("oubli: the last accepted configuration goes on, for this one is refused: " + settings.refused + "\n")
+        return settings
 
 
 def run(words: "list[str]") -> "int | None":
@@ -36,7 +45,11 @@ def recorder(start: "Start") -> int:
 
     source = DeviceTime()
     expiry.destroy_due(start.paths.root, source.boot, source.monotonic())
-    settings = load(start.config)
+    settings = start.settings()
+    if settings.gateway.hardware_clock and not (start.paths.root or agreeing_clock(start.paths.networks)):
+        # No such clock, or the system shows another time, such as that of its newest file (EXP-5).
+        settings.gateway.values["hardware_clock"] = False
+        process.log("oubli recorder: the clock with a battery isn't believed, for the system shows another time or has none (EXP-5)")
     if stores.homeless(settings, start.paths):
         kept = "oubli: attribution, billing, consents: what was kept of them goes on time with " + stores.PACKAGE + " alone"
         sys.stderr.write(kept + "; accepted: install it, or oubli erase --all, and a reboot where there were port blocks (EXP-1)\n")
@@ -68,9 +81,14 @@ def forwarder(start: "Start") -> int:
     """Run the daemon that sends."""
     from agent import forwarder as room
 
-    settings = load(start.config)
+    settings = start.settings()
     settings.require_mqtt()
     return room.run(settings, start.paths.root, DeviceTime())
 
 
 _DAEMONS = {"recorder": recorder, "forwarder": forwarder}
+NAMES = tuple(_DAEMONS)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from agent.config import Config

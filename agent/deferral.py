@@ -124,7 +124,7 @@ class Deferral:
     # Connections and terminals
 
     def _holder(self, address: bytes) -> bytes:
-        return self._who.holder(address) or b""
+        return self._who.user(address) or b""
 
     def told(self, address: bytes) -> None:
         """Take note that the terminal which holds an address may be another one."""
@@ -152,6 +152,8 @@ class Deferral:
             return
         assert self.attribution is not None
         result = self.attribution.connection(connection, source, public, terminal, end, self._now)
+        if result != attribution.COVERED:
+            self.told(source)  # a terminal may have become active again that no lease and no neighbour tells of anew
         if result != "lost":
             self._count(COUNTED.get(result, result))
 
@@ -160,7 +162,9 @@ class Deferral:
         mac = terminal.mac()
         if self.attribution is not None and not self.suspended:
             start, port = connection.start // _SECOND, connection.translated_port
-            self.attribution.covers(source_of(connection), decoder.public(), port, mac, start, self._wall, self._now)
+            source = source_of(connection)
+            if not self.attribution.covers(source, decoder.public(), port, mac, start, self._wall, self._now):
+                self.told(source)
         if self.billing is not None:
             self.billing.alive(mac, self._wall)
 

@@ -7,6 +7,7 @@ nothing.
 """
 
 import os
+import sys
 import time
 
 from agent import VERSION, canonical
@@ -29,6 +30,8 @@ HOLD = 720 * _SECOND  # the longest a message may be held back, whatever the wal
 BACKOFF_FIRST, BACKOFF_LAST = 1, 300  # seconds
 MESSAGE_LIMIT, SECRET_LIMIT = 4096, 1024  # octets
 PACE = 32  # messages a turn, so that a backlog is delivered in good order and a stop is heard
+# What the former recorder said last: where both were started anew, the next one says better within RESTART.
+CAPTURE_STOPPED, RESTART = b'"capture":"stopped"', 60 * _SECOND
 LOST, STOPPED = b'{"state":"lost"}', b'{"state":"stopped"}'
 
 
@@ -79,6 +82,7 @@ class Forwarder:
         self._retry = 0
         self._health = b""
         self._next_health = moments.health_sent(source.monotonic(), random)
+        self._began = source.monotonic()
         self._said = ""
         self.published = self.failures = self.unsendable = 0
         digest = Sodium().digest(config.canonical.encode(), 8)
@@ -185,7 +189,7 @@ class Forwarder:
         if monotonic >= self._next_health:
             self._next_health = moments.health_sent(monotonic, self._random)
         text = self._read(self._paths.health)
-        if text is not None and text != self._health:
+        if text is not None and text != self._health and not (CAPTURE_STOPPED in text and monotonic < self._began + RESTART):
             client.publish(topics.health(self._gateway), text, retain=True)
             self._health = text
 
@@ -254,7 +258,7 @@ def run(config: "Config", root: str, source: "TimeSource") -> int:
         alone = True  # the recorder, which makes the folder, hasn't started yet
     if not alone:
         # Both would take the same session at the broker from each other, for ever.
-        log("another forwarder runs below this root")
+        sys.stderr.write("oubli forwarder: another forwarder runs below this root\n")
         return 1
     stop = process.stop_descriptor()
     poll = sockets.Poll()

@@ -7,6 +7,7 @@ the kernel for what the recorder wants listed; a turn that doesn't end is ended 
 
 import errno
 import os
+import sys
 import time
 
 from agent.capture import neighbours
@@ -36,7 +37,7 @@ def run(config: "Config", root: str, source: "TimeSource") -> int:
     make_folders(paths)
     if not files.hold_folder(paths.run):
         # It would close the other's open segments and take over its socket.
-        log("another recorder runs below this root")
+        sys.stderr.write("oubli recorder: another recorder runs below this root\n")
         return 1
     process.end_at_alarm()
     stop = process.stop_descriptor()

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where things lie, below a root folder ("" on a device): `srv` is flash, `var/run` is tmpfs."""
+"""Where things lie, below a root folder ("" on a device): `srv` is flash, `var/run` is tmpfs.
+
+Each daemon's folder lies in a folder of root's: no daemon can put a link in its place.
+"""
 
 from agent.runtime import files
 
@@ -15,7 +18,7 @@ class Paths:
         self.root = root
         self.flash = root + "/srv/oubli"
         self.ledger = self.flash + "/ledger"
-        self.spool = self.flash + "/spool"
+        self.spool = self.flash + "-spool"
         self.audit = self.flash + "/audit"
         self.published = self.flash + "/published"
         self.sealed = self.flash + "/vault"
@@ -34,21 +37,30 @@ class Paths:
         self.counters = run + "/counters"
         self.clock = run + "/clock"
         self.heartbeat = run + "/heartbeat"
-        self.verdict = run + "/doctor"
-        self.live = run + "/live"
+        self.handed = run + "-root"  # root writes there, the recorder reads
+        self.verdict = self.handed + "/doctor"
+        self.networks = self.handed + "/networks"  # what it tells of them (etc/init.d/oubli)
+        self.live = run + "-live"
         self.health = self.live + "/health"
         self.forwarder = self.live + "/forwarder.json"
         self.control = run + "/control"
         self.socket = self.control + "/socket"
         self.config = root + CONFIG
+        self.accepted = root + "/etc/oubli/accepted"  # the last configuration that was accepted, root's copy
         self.network = root + "/etc/config/network"
         self.dhcp = root + "/etc/config/dhcp"
+
+    def network_files(self) -> "tuple[str, str]":
+        """Return where networks and DHCP servers are read: what root has handed over (OpenWrt's own may be root's alone), else these."""
+        if files.exists(self.networks):
+            return self.networks, self.networks
+        return self.network, self.dhcp
 
 
 def make_folders(paths: Paths) -> None:
     """Make what is missing of the folders, each open to whom it must be: the forwarder passes through two and works in two."""
     for folder, mode in (
-        (paths.flash, 0o711),
+        (paths.flash, 0o700),
         (paths.spool, 0o2770),
         (paths.audit, 0o700),
         (paths.run, 0o711),

@@ -79,6 +79,7 @@ class Recorder:
 
     _key_days: "int | None" = None  # of the custodian's keys, when health was last told
     _access: "Access | None" = None
+    _refusing = False  # flash refused the last write of ledger or spool
 
     def __init__(
         self,
@@ -121,11 +122,11 @@ class Recorder:
         self._timeouts = timeouts.Timeouts(sysctl)
         self.terminals = Terminals(paths.terminals, config.summary.rows, source.boot, sodium)
         self._who = Who(ADDRESSES_A_ROW * config.summary.rows)
-        ways_out = list(config.gateway.wan) + devices(config.gateway.wan, paths.network)
-        self._lan = lan.Lan(devices(config.gateway.lan, paths.network), self._who, source.wall, ways_out)
+        self._lan = lan.Lan((), self._who, source.wall)
         self._neighbours = neighbours.Neighbours(self._lan)
-        lease_paths = [paths.root + path for path in lease_files(paths.dhcp)]
-        self._leases = leases.Leases(lease_paths, lambda: self._who.doubt(LEASE), self._lan.lease)
+        self._leases = leases.Leases((), lambda: self._who.doubt(LEASE), self._lan.lease)
+        self._handed: "object" = ()  # the networks' file, as it was when it was read
+        self._follow()
         self.loss_free = lossfree.LossFree(sysctl, switch, drops)
         self._dropped = 0  # of these, counted before
         self._open_stores(sodium, source.boot)
@@ -150,16 +151,20 @@ class Recorder:
         self._next_health = self._monotonic
         self._next_dump = self._monotonic
         self._dumping_until = 0  # one dump at a time: its end, or when it is given up
-        self._lan_seen = True
-        if self.counters.saved and self.counters.saved < self._monotonic:
-            # A former process of this boot: what ended in between can't be known. Never shorter than it was.
-            gap = -((self.counters.saved - self._monotonic) // _SECOND)
-            self.counters.add("gaps")
-            self.counters.add("gap seconds", gap)
-            log("gap of " + str(gap) + " s since the former process")
+        self._missing: "list[str]" = []  # interfaces of the LAN, when last looked at
+        self._heard, self._heard_at = 0, self._monotonic  # connections, and when there was the newest
+        self._note_gap()
         self.deferral = self._defer(sodium, nat)
         self._neighbours.restart()
         self._introduce(of_ledger)
+
+    def _note_gap(self) -> None:
+        """Count the time since a former process of this boot: what ended in between can't be known. Never shorter than it was."""
+        if self.counters.saved and self.counters.saved < self._monotonic:
+            gap = -((self.counters.saved - self._monotonic) // _SECOND)
+            self.counters.add("gaps")
+            self.counters.add("gap seconds", gap)
+            self._log("gap of " + str(gap) + " s since the former process")
 
     def _introduce(self, of_ledger: "list[str]") -> None:
         """Say what runs and what was found, and count the boot."""
@@ -190,7 +195,6 @@ class Recorder:
         by_consent = stores.by_consent(config)
         slots = slots_for(lifetime, budget) + stores.PAGES * len(stores.needed(config, paths)) + stores.CONSENTS * len(by_consent)
         self._keys = KeyRing(paths.keys, slots, boot, sodium)
-        self.counters.add("lost: ring resized", self._keys.dropped)
         number = law.number("security")
         self._ring = Ring(paths.vault + "/security", self._keys, sodium, number, lifetime, budget, boot, self._lose)
         self._keeps = security is not None
@@ -202,6 +206,10 @@ class Recorder:
             self._torn(name, store.torn)
         if by_consent or files.exists(paths.consents):
             self.by_consent()
+        for slot in self._keys.used():  # of what is kept by consent, where that is off now
+            if law.PURPOSES[slot.purpose - 1].name not in self.stores:
+                self.counters.add("erased", slot.records)
+                self._keys.destroy(slot)
 
     def _torn(self, purpose: str, segments: "list[Any]") -> None:
         """Count and note the segments of a purpose that were found open, by name: who reads one that ends torn looks here for it."""
@@ -394,8 +402,22 @@ class Recorder:
             self.due = min(self.due, monotonic + self._day.due - wall)
         return self.due - monotonic
 
+    def _follow(self) -> None:
+        """Learn by which interfaces the guests come and packets leave, and where leases lie, where that has changed."""
+        config, paths = self.config.gateway, self.paths
+        stamp = leases.stamp(paths.networks)
+        if stamp == self._handed:
+            return
+        self._handed = stamp
+        network, dhcp = paths.network_files()
+        ways_out = list(config.wan) + devices(config.wan, network)
+        self._leases.paths = [paths.root + path for path in lease_files(dhcp)]
+        if self._lan.follow(devices(config.lan, network), ways_out):
+            self._neighbours.restart()
+
     def _read_leases(self) -> bool:
         """Read the leases where anything has changed; False as long as the kernel hasn't said which side is the LAN."""
+        self._follow()
         if self._neighbours.complete:
             # Where an address changed hands, a lease may say otherwise.
             cause = (self.counters.values["addresses handed over"], self._lan.prefixes)
@@ -428,9 +450,13 @@ class Recorder:
         self.counters.values["associations given up"] += self._who.given_up
         self.counters.values["address conflicts"] += self._who.conflicts
         self._who.handed_over = self._who.given_up = self._who.conflicts = 0
-        if self._neighbours.complete and self._lan.present != self._lan_seen:
-            self._lan_seen = self._lan.present
-            self._log("no interface of gateway.lan is there" if not self._lan_seen else "an interface of gateway.lan is there again")
+        if self._neighbours.complete and self._lan.missing != self._missing:
+            self._missing = self._lan.missing
+            missing = ", ".join(self._missing)
+            self._log("no interface of gateway.lan is called " + missing if missing else "every interface of gateway.lan is there again")
+            self._health(self.capture(), self._monotonic)
+        if self.counters.values["connections"] != self._heard:
+            self._heard, self._heard_at = self.counters.values["connections"], self._monotonic
 
     def _watch_clock(self) -> None:
         """Follow a step of the wall clock: what was stamped before it is restated, and trust may go (EXP-5)."""
@@ -484,17 +510,41 @@ class Recorder:
         self._noted = dict(self.counters.values)
 
     def _count(self, write: "Callable[..., None]", *values: int) -> None:
+        self._refusing = True
         try:
             write(*values)
+            self._refusing = False
         except OSError as failure:
             self._log("flash refused a write" + reason(failure.errno))
 
     def capture(self) -> str:
-        """Return whether the kernel is set to tell what the records need: `ok` or `misconfigured`."""
+        """Return `ok`, `misconfigured` (the kernel tells too little of connections) or `no-lan` (an interface of the guests is missing)."""
         for name in ("events", "acct", "timestamp"):
             if self._sysctl(name) != 1:
                 return "misconfigured"
-        return "ok"
+        return "no-lan" if self._missing else "ok"
+
+    @property
+    def missing(self) -> "list[str]":
+        """Return the interfaces of gateway.lan that aren't there."""
+        return self._missing
+
+    @property
+    def deaf(self) -> bool:
+        """Say whether no connection has ended for a day although the kernel has some (told at the gateway alone, ANON-4)."""
+        return self._monotonic - self._heard_at >= law.DAY * _SECOND and self.tracked() > 0
+
+    @property
+    def refusing(self) -> bool:
+        """Say whether flash refused the last write of ledger, spool or audit log."""
+        return self._refusing or self.audit.failing
+
+    def troubles(self) -> "list[str]":
+        """Return what doctor calls that which is wrong with the gateway itself and known here at once: for health, from a closed list."""
+        found = ["configuration"] if self.config.refused else []
+        if any(store.status(self._monotonic).get("trouble") for store in self.stores.values()) or self.refusing:
+            found.append("flash-refuses")
+        return found
 
     def _health(self, capture: str, due: int) -> None:
         """Write the health message that was due at a time since boot: it tells that time, not when this loop came to it (ANON-4)."""
@@ -513,7 +563,7 @@ class Recorder:
             "duty": self.config.gateway.duty,
             "audit": self.audit.newest,
             "tls": not self.config.exposed,
-            "doctor": verdict.newest(self.paths.verdict),
+            "doctor": verdict.with_own(verdict.newest(self.paths.verdict), self.troubles()),
         }
         second = (self._wall - self._monotonic + due) // _SECOND
         text = messages.health(self.config.gateway.id, second, facts)

@@ -39,14 +39,29 @@ def _spent(summary: "dict[str, Any]") -> "list[str]":
     return out
 
 
+def _warnings(status: "dict[str, Any]") -> "list[str]":
+    """Return what the operator must set right, loudly."""
+    out = []
+    if status["duty"] == "undeclared":
+        out.append("!! DUTY UNDECLARED: set gateway.duty to say who answers authority requests (L34-II-3)")
+    if status["refused"]:
+        out.append("!! CONFIGURATION REFUSED, the last accepted one goes on: " + status["refused"])
+    if status["capture"] == "misconfigured":
+        out.append("!! CAPTURE MISCONFIGURED: nf_conntrack_events, _acct and _timestamp must be 1")
+    if status["missing"]:
+        out.append("!! NO LAN: gateway.lan leads to no interface " + ", ".join(status["missing"]) + ": nothing behind it is recorded")
+    if status["refusing"]:
+        out.append("!! FLASH REFUSES: ledger and messages can't be written")
+    if status["deaf"]:
+        out.append("!! NO CONNECTION has ended for a day although the kernel has some: oubli doctor says more")
+    return out
+
+
 def lines(status: "dict[str, Any]") -> "list[str]":
     """Return the status as lines of text."""
     summary, forwarder = status["summary"], status["forwarder"]
     out = ["gateway " + status["gateway"] + ", clock " + status["clock"] + ", capture " + status["capture"]]
-    if status["duty"] == "undeclared":
-        out.append("!! DUTY UNDECLARED: set gateway.duty to say who answers authority requests (L34-II-3)")
-    if status["capture"] != "ok":
-        out.append("!! CAPTURE MISCONFIGURED: nf_conntrack_events, _acct and _timestamp must be 1")
+    out += _warnings(status)
     table = status["table"]
     mode = "on" if table["loss_free"] else "off: what the kernel must drop is counted as lost"
     out.append("connection table " + str(table["fill"]) + " % full, loss-free mode " + mode)
@@ -58,7 +73,10 @@ def lines(status: "dict[str, Any]") -> "list[str]":
         fill = str(row["bytes"]) + " of " + str(row["budget"]) + " bytes in " + str(row["segments"]) + " segments"
         out.append("  holds " + str(row["records"]) + " records, " + fill)
         limit = law.duration(row["lifetime_seconds"])
-        out.append("  oldest " + str(row["oldest_seconds"]) + " s of at most " + limit)
+        # A window is known, not when in it the oldest record's connection ended.
+        most, least = row["oldest_seconds"], max(row["oldest_seconds"] - row.get("window_seconds", 0), 0)
+        age = str(most) if most == least or not row["records"] else str(least) + " to " + str(most)
+        out.append("  oldest " + age + " s of at most " + limit)
         if "key_days" in row:
             out += _sealed(row)
         out.extend("  " + note for note in row.get("notes", ()))

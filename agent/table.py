@@ -76,6 +76,13 @@ VERBS = (
     Verb("erase", "verbs.erase", "destroy what is kept, now", ("--json",), one_of=("--purpose", "--all")),
     Verb("expire", "verbs.expire", "destroy what is due, where no recorder runs that would (oubli-watch calls this)", ("--json",)),
     Verb(
+        "forget",
+        "verbs.forget",
+        "destroy what is kept, and its files: when a package is removed (its script calls this)",
+        word="WHAT",
+        choices=("everything", "purposes"),
+    ),
+    Verb(
         "who",
         "access_verbs.show",
         "right of access: what is held on a terminal, with consent",

@@ -11,9 +11,9 @@ from errno import EACCES
 
 from agent import canonical
 from agent import law as table
-from agent.config import load
+from agent.config import in_force, load
 from agent.control import client
-from agent.runtime import files
+from agent.runtime import files, process
 from agent.runtime.clocks import DeviceTime
 from agent.runtime.libc import reason
 
@@ -78,6 +78,7 @@ def erase(line: "Line") -> int:
             # A service that was stopped for good destroys nothing by itself.
             from agent.vault import expiry
 
+            as_recorder(line.paths)
             segments = expiry.erase_all(line.paths, line.config, purpose)
             return line.show({"segments": segments}, ["erased " + str(segments) + " segments; no recorder runs"])
         if DeviceTime().monotonic() >= end:
@@ -105,7 +106,10 @@ def expire(line: "Line") -> int:
     from agent.vault import expiry
 
     time_ = DeviceTime()
-    gone = expiry.destroy_due(line.paths.root, time_.boot, time_.monotonic()) if _alone(line.paths.run) else 0
+    gone = 0
+    if _alone(line.paths.run):
+        as_recorder(line.paths)
+        gone = expiry.destroy_due(line.paths.root, time_.boot, time_.monotonic())
     return line.show({"segments": gone}, ["destroyed " + str(gone) + " segments that were due"])
 
 
@@ -115,6 +119,40 @@ def _alone(run: str) -> bool:
         return not files.exists(run) or files.hold_folder(run)
     except OSError:
         return False
+
+
+def forget(line: "Line") -> int:
+    """Destroy what is kept and remove the daemons' files: all, or what only oubli-purposes could destroy, once the recorder has ended."""
+    from agent.vault import expiry
+
+    paths = line.paths
+    end = DeviceTime().monotonic() + CLOSING * 1000000000
+    while not _alone(paths.run):  # it isn't asked: one that closes answers by what it still runs with
+        if DeviceTime().monotonic() >= end:
+            sys.stderr.write("oubli: forget: a recorder runs, or this user may not; accepted: as root, once it is stopped\n")
+            return 1
+        time.sleep(0.2)
+    as_recorder(paths)
+    if line.word == "everything":
+        expiry.erase_all(paths, line.config)
+        places = [paths.flash, paths.spool, paths.run, paths.live]
+    else:
+        names = [row.name for row in table.PURPOSES if row.name != "security"]
+        for name in names:
+            expiry.erase_all(paths, line.config, name)
+        places = [paths.device_key, paths.consents, paths.sealed, paths.bundles]
+        places += [paths.vault + "/" + name for name in names]
+    for place in places:
+        files.clear(place)
+    return 0
+
+
+def as_recorder(paths: "Paths") -> None:
+    """Become the user whose folders these are: what it may have linked to elsewhere isn't changed by root (L34-VI-2)."""
+    for folder in (paths.run, paths.flash, paths.spool):
+        if files.exists(folder):
+            status = os.stat(folder)
+            process.become(status[4], status[5])
 
 
 def law(line: "Line") -> int:
@@ -149,7 +187,7 @@ def log(line: "Line") -> int:
 
 def doctor(line: "Line") -> int:
     """Examine this gateway."""
-    settings = load(line.config)
+    settings = in_force(line.config, line.paths.accepted) if line.config == line.paths.config else load(line.config)
     from agent.capture.netlink import RECEIVE_BUFFER
     from agent.doctor import examination
     from agent.doctor.gateway import Gateway
@@ -161,3 +199,4 @@ def doctor(line: "Line") -> int:
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from agent.command import Line
+    from agent.paths import Paths

@@ -161,6 +161,12 @@ class Who:
         row = self._newest(_four(address))
         return self.mac(row) if row and self._rows.view[row * ROW * 4 + _CURRENT] else None
 
+    def user(self, address: bytes) -> "bytes | None":
+        """Return the MAC of who uses an address: its holder, or else whose connections one of the last two dumps had (a lost lease)."""
+        row = self._newest(_four(address))
+        used = row and (self._rows.view[row * ROW * 4 + _CURRENT] or self._words[row * ROW + _SEEN] + 1 >= self.serial)
+        return self.mac(row) if used else None
+
     def learn(self, address: bytes, mac: bytes, now: int) -> None:
         """Take note that the kernel has a terminal as the neighbour that holds an address as of `now`."""
         self._hold(_four(address), mac, now, NEIGHBOUR)

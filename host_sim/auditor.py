@@ -37,6 +37,7 @@ DAILY_B = {"presence": (5, 1), "volume": (5, 1), "active": (40, 3), "classes": (
 CHANCE = 1e-5  # that a correct agent fails one of the checks of the noise
 CERTAIN = 1e-10  # the same, of one figure, so that a run may stop at the first that is far off
 TMPFS, FLASH = "var/run/oubli", "srv/oubli"
+SPOOL, LIVE = "srv/oubli-spool", "var/run/oubli-live"
 PURPOSE = "security"
 MOST_FILES = 4000  # below a device's root, messages that wait for the broker included
 MOST_OCTETS = 64 << 20  # of them, tmpfs and flash together
@@ -134,7 +135,7 @@ class Auditor:
         self.root, self.world, self.truth = root, world, world.truth
         self.vault = Vault(root, world.scenario.lifetime, world.scenario.drift)
         self.spooled: dict[str, bytes] = {}  # every message that was ever seen in the spool, by its name
-        self.spool = root / FLASH / "spool"
+        self.spool = root / SPOOL
         self.dropped = 0  # messages that the agent says its spool couldn't hold
         self.records = Finding("records", "every record in the vault equals a connection, and every connection has one")
         self.expired = Finding("expired", "past its deadline nothing opens, whatever the clock is set to")
@@ -294,7 +295,7 @@ class Auditor:
 
     def look_into_spool(self) -> None:
         """Keep what is new; a name that is drawn again with other figures gives the truth away."""
-        for path in (self.root / FLASH / "spool").glob("[0-9]*"):
+        for path in (self.root / SPOOL).glob("[0-9]*"):
             try:
                 payload = path.read_bytes()
             except FileNotFoundError:  # the forwarder has just removed what it delivered
@@ -346,8 +347,8 @@ class Auditor:
                 continue
             files += 1
             octets += size
-            waiting += size if path.parent.name == "spool" else 0
-        oldest = min((int(name[:12]) for name in _names(self.root / FLASH / "spool")), default=now // SECOND)
+            waiting += size if path.parent.name == "oubli-spool" else 0
+        oldest = min((int(name[:12]) for name in _names(self.root / SPOOL)), default=now // SECOND)
         if now // SECOND - oldest > self.world.scenario.spool_days * 86400 + 3700 and self.world.days.trusted:
             self.bounded.wrong.append("a message waits for longer than it may")
         self.bounded.seen += files
@@ -390,8 +391,8 @@ class Auditor:
     def look_for_people(self, texts: Iterable[bytes]) -> None:
         """Search texts, what lies open on the device, and its files' names for everybody's addresses and where they went, in all forms."""
         places = [self.root / FLASH / name for name in _ACCOUNTS]
-        places += [path for path in (self.root / FLASH / "spool").rglob("*") if path.is_file()]
-        places += [path for path in (self.root / TMPFS / "live").rglob("*") if path.is_file()]
+        places += [path for path in (self.root / SPOOL).rglob("*") if path.is_file()]
+        places += [path for path in (self.root / LIVE).rglob("*") if path.is_file()]
         found = list(texts)
         for path in places:
             try:

@@ -159,7 +159,7 @@ class Flash:
 
     def call(self, name: str, *arguments: "Any") -> int:
         """Do what the C library would, for paths and descriptors of this flash."""
-        first = arguments[0]
+        first: "Any" = arguments[0] if arguments else None
         if name in ("open", "chmod"):
             path = bytes(first)[:-1].decode()
             if path.startswith(self.prefix):

@@ -204,7 +204,7 @@ class Lab:
         self.device.call({"call": "status"})
         vault = self.device.root / "var/run/oubli/vault/security"
         copies = self.folder / "copies"
-        shutil.copytree(self.device.root / "var/run/oubli", copies / "var/run/oubli", ignore=shutil.ignore_patterns("control", "live"))
+        shutil.copytree(self.device.root / "var/run/oubli", copies / "var/run/oubli", ignore=shutil.ignore_patterns("control"))
         before = self.now()
         held = {"segments_before": len(self.segments()), "records_before": len(self.records())}
         self.jump(LIFETIME)

@@ -81,8 +81,11 @@ class Device:
         self.jump(offset)
         for name, mode, user in (
             ("etc/config", 0o755, 0),
-            ("srv/oubli", 0o711, USERS["recorder"]),
+            ("srv/oubli", 0o700, USERS["recorder"]),
+            ("srv/oubli-spool", 0o2770, USERS["recorder"]),
             ("var/run/oubli", 0o711, USERS["recorder"]),
+            ("var/run/oubli-live", 0o2770, USERS["recorder"]),
+            ("var/run/oubli-root", 0o755, 0),
         ):
             (self.root / name).mkdir(parents=True)
             os.chown(self.root / name, user, GROUP)
@@ -196,7 +199,7 @@ class Device:
 
     def spool(self) -> dict[str, bytes]:
         """Return the messages that wait, by file name."""
-        return {path.name: path.read_bytes() for path in sorted((self.root / "srv/oubli/spool").iterdir()) if path.is_file()}
+        return {path.name: path.read_bytes() for path in sorted((self.root / "srv/oubli-spool").iterdir()) if path.is_file()}
 
     def close(self) -> None:
         """End both daemons."""

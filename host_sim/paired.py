@@ -216,15 +216,15 @@ class Device:
         """Let the forwarder turn once, as it does each second; what it would send is written down."""
         if self.forwarder:
             turn(self.forwarder, self.time, self.seen.wire)
-            waiting = [due(path.name) for path in (self.root / "srv/oubli/spool").iterdir() if path.name[0] != "."]
+            waiting = [due(path.name) for path in (self.root / "srv/oubli-spool").iterdir() if path.name[0] != "."]
             self._due = min(waiting, default=OPENS) - OPENS
 
     def _look(self) -> None:
         """Take what leaves: the health message, and each message of the spool that wasn't there before."""
-        health = (self.root / "var/run/oubli/live/health").read_bytes()
+        health = (self.root / "var/run/oubli-live/health").read_bytes()
         if self.seen.health[-1:] != [health]:
             self.seen.health.append(health)
-        folder = self.root / "srv/oubli/spool"
+        folder = self.root / "srv/oubli-spool"
         for path in sorted(folder.iterdir()):
             name, text = path.name, path.read_bytes()
             if self.seen.spool.get(name) != text:

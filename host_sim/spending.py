@@ -93,7 +93,7 @@ class History:
         self.octets = Random(f"octets {seed}").randbytes
         (folder / "config").write_text("config gateway\n option id 'aaaaaaaaaaaaaaaa'\nconfig summary\n option rows '64'\n")
         self.config = configuration.load(str(folder / "config"))
-        self.flash = Flash(Dice(seed), prefix=f"{folder}/srv/oubli")
+        self.flash = Flash(Dice(seed), prefix=f"{folder}/srv")
         self.time = _Time()
         self.time.t += self.draw.randrange(DAY)
         self.recorder: Any = None
@@ -145,7 +145,7 @@ class History:
     # What the device lives through
 
     def mount(self) -> None:
-        """Let the agent's files below srv/oubli lie on the flash."""
+        """Let the agent's files below srv lie on the flash."""
 
         def names(path: str) -> list[str]:
             return self.flash.listdir(path) if path.startswith(self.flash.prefix) else os.listdir(path)  # noqa: PTH208 (names)
@@ -307,7 +307,7 @@ class History:
 
     def put_back(self, octets: dict[str, bytes]) -> None:
         """Lay files over what is there, and boot; the time service is honest, or not."""
-        ledger = f"{self.flash.prefix}/ledger"
+        ledger = f"{self.flash.prefix}/oubli/ledger"
         if ledger not in octets or octets[ledger] == self.flash.names[ledger].seen:
             return
         flash = self.kept()

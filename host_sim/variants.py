@@ -65,7 +65,7 @@ def _keep_destination(root: str) -> None:
         def keep(self: "Any") -> int:
             size: int = more(self)
             if size > 0:
-                with open(root + "/var/run/oubli/live/notes", "ab") as file:
+                with open(root + "/var/run/oubli-live/notes", "ab") as file:
                     file.write(bytes(self.view[:size]))
             return size
 

@@ -3,7 +3,7 @@
 
 import binascii
 
-from agent import attribution, billing, blocks, sessions
+from agent import attribution, billing, blocks, deferral, sessions, who
 from agent.capture import opennds
 from agent.capture.nftables import Refused, Table
 from agent.control import desk, requests
@@ -16,6 +16,7 @@ from agent.vault import billing as billing_records
 from agent.vault.varint import Cut
 from tests.pipe import serve
 
+NOON = 1795003200
 _held: "dict[str, Any]" = {}
 
 
@@ -147,6 +148,48 @@ def blocks_do(steps: "list[list[Any]]") -> "list[Any]":
         else:
             getattr(room, name)(*rest)
     return answers
+
+
+class _Deferral(deferral.Deferral):
+    """What the recorder does for `attribution`, of which only blocks and terminals are there."""
+
+    suspended = False
+
+    def __init__(self, room: "Any", terminals: "Any") -> None:
+        self.attribution = attribution.Attribution(lambda _start, _octets: "kept", lambda _mac: b"")
+        self.attribution.blocks = room
+        self.billing = None
+        self._who = terminals
+        self._count = lambda _name: None
+        self._wall, self._now = NOON, 1000
+
+
+class _Connection:
+    """A connection as far as `attribution` looks at it; a decoder, too."""
+
+    family, protocol, start, translated_port = 2, 17, NOON * 1000000000, 20000
+    word0, word1, word2, word3 = 0, 0, 0xFFFF, 0x0A00000A
+
+    def public(self) -> bytes:
+        return bytes((203, 0, 113, 2))
+
+
+def blocks_heard(alive: bool, sweeps: int) -> "list[int]":
+    """Learn a terminal by a lease, lose the lease, dump the table so often; then one connection ends or lasts. Returns blocks held."""
+    terminals, address, mac = who.Who(64), bytes((10, 0, 0, 10)), bytes((2, 0, 0, 0, 0, 1))
+    made = _Deferral(_held["blocks"], terminals)
+    one: "Any" = _Connection()
+    terminals.lease(address, mac, NOON * 1000000000)
+    terminals.doubt(who.LEASE)
+    for _ in range(sweeps):
+        terminals.sweep()
+    terminal: "Any" = terminals.find(one)
+    before = _held["blocks"].status()["held"]
+    if alive:
+        made.alive(one, one, terminal)
+    else:
+        made.connection(one, one, terminal, NOON * 1000000000)
+    return [before, _held["blocks"].status()["held"]]
 
 
 def own_addresses(steps: "list[list[Any]]") -> "list[Any]":
@@ -322,8 +365,8 @@ def enrol(path: str, line: str) -> bool:
 
 
 CALLS = (
-    pack_attribution, unpack_attribution, pack_billing, unpack_billing, blocks_open, blocks_do, own_addresses, bill, portal,
-    read_portal, kernel_table, judge, desk_run, enrol,
+    pack_attribution, unpack_attribution, pack_billing, unpack_billing, blocks_open, blocks_do, blocks_heard, own_addresses, bill,
+    portal, read_portal, kernel_table, judge, desk_run, enrol,
 )  # fmt: skip
 
 TYPE_CHECKING = False

@@ -206,7 +206,7 @@ def vault_open(root: str, lifetime: int, budget: int, boot: str) -> "dict[str, A
     lose = lambda cause, records: lost.append([cause, records])  # noqa: E731 (one expression)
     store = ring.Ring(base + "/vault/security", keys, sodium, number, lifetime, budget, boot, lose)
     _held["vault"] = (store, keys, lost)
-    return {"torn": len(store.torn), "dropped": keys.dropped, "lost": lost}
+    return {"torn": len(store.torn), "lost": lost}
 
 
 def vault_append(rows: "list[list[Any]]", wall: int, monotonic: int) -> "dict[str, Any]":
@@ -457,7 +457,7 @@ def lan(names: "list[str]", datagrams: "list[str]", events: "list[str]") -> "dic
         decoder.feed(_octets(text), len(text) // 2, say)
     held = table.held()
     table.close()
-    return {"told": told, "present": room.present, "held": held}
+    return {"told": told, "present": len(room.missing) < len(room.names), "held": held}
 
 
 def within(pairs: "list[list[Any]]") -> "list[bool]":

@@ -226,6 +226,13 @@ def test_block_that_nobody_uses_is_taken_back(map_):
     assert map_.first(TEN) == 16896
 
 
+@pytest.mark.parametrize("alive", [False, True])
+def test_terminal_whose_lease_was_lost_gets_a_block_when_a_connection_is_heard_of(map_, alive):
+    """A gateway that lost power has no lease file, and the kernel tells of a neighbour only once: its connections speak for it."""
+    assert map_.stage("blocks_heard", alive, 1) == [0, 1]
+    assert map_.ask("status")["without"] == 0
+
+
 def test_address_that_changes_hands_takes_no_block_with_it(map_):
     """The former holder's connections are still covered by its own row; the newcomer has another block."""
     map_.hold(TEN, MAC_A)

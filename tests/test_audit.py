@@ -471,7 +471,7 @@ def test_health_carries_the_newest_checkpoint_and_a_stopped_recorder_says_so(mem
     assert numbers == sorted(numbers)
     assert set(range(1, 11)) <= set(numbers)
     assert {health["capture"] for health in told} == {"ok"}
-    last = json.loads((device.root / "var/run/oubli/live/health").read_bytes())
+    last = json.loads((device.root / "var/run/oubli-live/health").read_bytes())
     assert last["capture"] == "stopped"
     folder = device.root / "srv/oubli/audit"
     for health in [*told[1:], last]:

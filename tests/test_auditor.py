@@ -159,18 +159,18 @@ def test_a_daily_message_that_is_missing_misshapen_or_far_off_is_found(messages:
 @pytest.mark.parametrize("place", ["spool", "live", "name", "payload", "log"])
 def test_an_address_of_a_person_is_found_in_any_form_and_place(form: bytes, place: str, auditor: Auditor, tmp_path: Path) -> None:
     """L34-II-5; the negative control of `look_for_people`."""
-    (tmp_path / "srv/oubli/spool").mkdir(parents=True)
-    (tmp_path / "var/run/oubli/live").mkdir(parents=True)
+    (tmp_path / "srv/oubli-spool").mkdir(parents=True)
+    (tmp_path / "var/run/oubli-live").mkdir(parents=True)
     auditor.look_for_people([b"started", b"oubli/1/x/health {}"])
     assert auditor.private.holds
     texts = [b"oubli/1/x {}"]
     match place:
         case "spool":
-            (tmp_path / "srv/oubli/spool/000-arrivals-1").write_bytes(b"{" + form + b"}")
+            (tmp_path / "srv/oubli-spool/000-arrivals-1").write_bytes(b"{" + form + b"}")
         case "live":
-            (tmp_path / "var/run/oubli/live/health").write_bytes(form)
+            (tmp_path / "var/run/oubli-live/health").write_bytes(form)
         case "name" if form.isascii():
-            (tmp_path / ("var/run/oubli/live/" + form.decode())).write_bytes(b"")
+            (tmp_path / ("var/run/oubli-live/" + form.decode())).write_bytes(b"")
         case "log":
             texts.append(b" " * 700 + b"who: " + form)  # over two of the pieces that are searched
         case _:
@@ -274,7 +274,7 @@ def test_a_ledger_that_differs_from_the_book_is_found(said: dict[str, int], hold
 
 def test_a_message_that_is_drawn_again_is_found(auditor: Auditor, tmp_path: Path) -> None:
     """ANON-5: the same name, other figures; the same file seen twice is no message more."""
-    spool = tmp_path / "srv/oubli/spool"
+    spool = tmp_path / "srv/oubli-spool"
     spool.mkdir(parents=True)
     name = f"{EXPECTED[0] // SECOND + 3700:012d}-arrivals-05"
     (spool / name).write_bytes(good()[0][1])
@@ -289,7 +289,7 @@ def test_a_message_that_is_drawn_again_is_found(auditor: Auditor, tmp_path: Path
 
 def test_a_figure_that_no_noise_explains_is_found_as_soon_as_it_is_there(auditor: Auditor, tmp_path: Path) -> None:
     """ANON-2: before the run is over."""
-    spool = tmp_path / "srv/oubli/spool"
+    spool = tmp_path / "srv/oubli-spool"
     spool.mkdir(parents=True)
     (spool / "001800000000-arrivals-05").write_bytes(message(EXPECTED[1], 10 + 300)[1])
     auditor.look_into_spool()

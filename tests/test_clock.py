@@ -359,7 +359,7 @@ def test_ntpd_hotplug_has_the_gateway_examined_once_a_day(verdict, calls, tmp_pa
 def ntp_hook(folder: Path) -> Path:
     """Return the hook with its verdict in a folder of the test's."""
     text = (PROJECT / "boards/common/etc/hotplug.d/ntp/50-oubli").read_text()
-    (folder / "hook").write_text(text.replace("/var/run/oubli/", f"{folder}/"))
+    (folder / "hook").write_text(text.replace("/var/run/oubli-root/", f"{folder}/"))
     return folder / "hook"
 
 

@@ -444,3 +444,41 @@ def test_any_text_is_read_alike_or_refused_alike(tmp_path_factory, remotes, text
     path = tmp_path_factory.getbasetemp() / "any"
     path.write_bytes((GATEWAY + text).encode())
     assert remotes("cpython")("settings", str(path)) == remotes("micropython")("settings", str(path))
+
+
+@pytest.mark.parametrize(
+    ("line", "purposes"),
+    [
+        ("option nonsense '1'", ["billing", "security"]),
+        ("config purpose 'security'\n option lifetime '91d'", ["billing", "security"]),
+        ("config purpose 'billing'\n option enabled '1'\n option lifetime '366d'", ["security"]),
+    ],
+)
+def test_a_mistake_stops_nothing_that_was_lawful_but_what_it_is_about(line, purposes, tmp_path, interpreter):
+    """L34-II-2: the last accepted one goes on and says why; a purpose other than `security` whose own section is wrong doesn't."""
+    path, accepted = tmp_path / "oubli", tmp_path / "accepted"
+    path.write_text(GATEWAY + line + "\n")
+    script = "from agent.config import ConfigError, in_force\n"
+    script += "try:\n    read = in_force(%r, %r)\n    print(sorted(read.purposes), read.refused)\n"
+    script = script % (str(path), str(accepted)) + "except ConfigError as failure:\n    print(failure)"
+    said = interpreter.run("-c", script).stdout.decode()
+    assert said.startswith(f"{path}:")  # nothing was accepted before: it is refused
+    accepted.write_text(GATEWAY + "config purpose 'billing'\n option enabled '1'\n option lifetime '30d'\n option budget '4194304'\n")
+    assert interpreter.run("-c", script).stdout.decode() == f"{purposes} {said}"
+    path.write_text(GATEWAY)
+    assert interpreter.run("-c", script).stdout.decode() == "['security'] \n"
+    path.write_text(GATEWAY + line + "\n")
+    accepted.write_text(GATEWAY + "option nonsense '1'\n")  # and one that this program doesn't accept any more is none
+    assert interpreter.run("-c", script).stdout.decode() == said
+
+
+def test_a_purpose_whose_package_is_gone_stops_nothing_else(tmp_path, interpreter):
+    """The configuration that was accepted with it is refused now: `security` goes on, and says why."""
+    path = tmp_path / "oubli"
+    path.write_text(GATEWAY + "config purpose 'services'\n option enabled '1'\n")
+    script = (
+        f"from agent.config import in_force\nfrom agent.vault import stores\nstores.installed = lambda name: False\nfile = {str(path)!r}\n"
+    )
+    said = interpreter.run("-c", script + "read = in_force(file, file)\nprint(sorted(read.purposes), read.refused)").stdout.decode()
+    line = path.read_text().splitlines().index("config purpose 'services'") + 1
+    assert said.startswith(f"['security'] {path}:{line}: services.enabled: the package oubli-purposes isn't installed "), said

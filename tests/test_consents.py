@@ -580,19 +580,23 @@ def test_a_full_ring_gives_up_the_oldest_and_counts_it(here, tmp_path):
             assert here("store", "status", 10)["records"] == len(read)
     used = here("store", "status", 10)
     assert 3000 < used["bytes"] <= 4096
-    assert {cause for cause, _ in here("store_losses")} == {"ring resized", "ring full"}
+    assert {cause for cause, _ in here("store_losses")} == {"ring resized", "ring full"}  # the former: 0 records, of a new ring
     assert sum(count for _, count in here("store_losses")) > 1000
 
 
-def test_a_ring_of_another_size_is_counted_as_lost(here, tmp_path):
+@pytest.mark.parametrize(("puts", "budget", "kept"), [(1, 8192, True), (1, 2048, True), (100, 2048, False), (150, 8192, False)])
+def test_a_ring_of_another_size_keeps_what_lies_in_one_piece_and_counts_the_rest(here, tmp_path, puts, budget, kept):
+    """A larger or smaller budget; 100 entries don't fit the smaller one, 150 have gone round the end of the former."""
     root = str(tmp_path)
     here("store_open", root, 5, 4096, BOOT)
-    here("store_put", 1, "aa", NOW + 100, NOW, 10)
+    for number in range(puts):
+        here("store_put", 1, f"{number:04x}", NOW + 100, NOW, 10)
+    before = here("store_read", root, "location", NOW, 10)
     here("store_close")
-    assert here("store_open", root, 5, 8192, BOOT) == []
-    assert here("store_losses") == [["ring resized", 1]]
+    assert here("store_open", root, 5, budget, BOOT) == ([1] if kept else [])
+    assert here("store_losses") == ([] if kept else [["ring resized", len(before)]])
     assert here("store_put", 1, "bb", NOW + 100, NOW, 10) == "kept"
-    assert here("store_read", root, "location", NOW, 10) == ["bb"]
+    assert here("store_read", root, "location", NOW, 10) == (before if kept else []) + ["bb"]
 
 
 def test_damage_in_the_ring_is_never_a_wrong_record(here, tmp_path):

@@ -195,8 +195,8 @@ def test_it_goes_on_its_day_and_not_before(store):
     assert store.tick(1)["gone"] == 1
     assert store.files() == {}
     assert store.tick()["status"] | {"syncs_a_day": 0} == {
-        "segments": 0, "records": 0, "bytes": 0, "budget": BUDGET, "oldest_seconds": 0, "lifetime_seconds": LIFETIME * DAY,
-        "syncs_a_day": 0, "key_days": 0, "trouble": "",
+        "segments": 0, "records": 0, "bytes": 0, "budget": BUDGET, "oldest_seconds": 0, "window_seconds": DAY,
+        "lifetime_seconds": LIFETIME * DAY, "syncs_a_day": 0, "key_days": 0, "trouble": "",
     }  # fmt: skip
     store.ask("close")
 

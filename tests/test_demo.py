@@ -177,7 +177,7 @@ def test_a_run_that_is_interrupted_leaves_nothing(number: signal.Signals, interp
     """Recorder, forwarder, broker and their folder are gone when the command ends."""
     process = start(temporary, *runs(short, interpreter), "--days", "30")
     deadline = time.monotonic() + 120
-    while not list(temporary.glob("*/device/var/run/oubli/live/forwarder.json")):
+    while not list(temporary.glob("*/device/var/run/oubli-live/forwarder.json")):
         assert process.poll() is None
         assert time.monotonic() < deadline
         time.sleep(0.01)

@@ -26,6 +26,7 @@ import trustme
 from cryptography import x509
 
 from agent import config as configuration
+from agent.control.calls import VERSION
 from agent.doctor import deferral, examination, grounds, uplink
 from agent.doctor.catalogue import CATALOGUE, ERROR, NOTE, WARNING
 from agent.doctor.gateway import Gateway
@@ -59,7 +60,40 @@ while True:
         print(received, file=heard, flush=True)
 """
 
-# A gateway on which all is well: tmpfs where it must be, the kernel's switches on, a public address, a broker.
+# Stands in for both daemons as far as doctor looks at them: folders that are held, and a recorder's answer, whatever is in $ROOT/status.
+DAEMONS = """
+import fcntl, os, socket, sys
+from pathlib import Path
+root = Path(sys.argv[1])
+held = []
+for name, mode in (("srv/oubli", 0o700), ("srv/oubli-spool", 0o2770), ("var/run/oubli", 0o711), ("var/run/oubli-live", 0o2770)):
+    (root / name).mkdir()
+    (root / name).chmod(mode)
+    held.append(os.open(root / name, os.O_DIRECTORY))
+    fcntl.flock(held[-1], fcntl.LOCK_EX)
+(root / "var/run/oubli/control").mkdir()
+os.chdir(root / "var/run/oubli/control")
+listener = socket.socket(socket.AF_UNIX)
+listener.bind("socket")
+listener.listen()
+(root / "daemons").touch()
+while True:
+    asking = listener.accept()[0]
+    asking.recv(4096)
+    asking.sendall((root / "status").read_bytes() + bytes([10]))
+    asking.close()
+"""
+STATUS: dict[str, Any] = {
+    "v": VERSION,
+    "clock": "trusted",
+    "deaf": False,
+    "forwarder": {"connected": True},
+    "missing": [],
+    "purposes": {"security": {}},
+    "refusing": False,
+}
+
+# A gateway on which all is well: tmpfs where it must be, the kernel's switches on, a public address, a broker, both daemons.
 WELL = f"""
 set -e
 mount -t tmpfs tmpfs "$ROOT/var/run"
@@ -73,7 +107,10 @@ for name in events acct timestamp; do echo 1 > /proc/sys/net/netfilter/nf_conntr
 rm -f "$ROOT/heard"
 "$PYTHON" -c "$BROKER" {PORT} "$ROOT/heard" &
 broker=$!
-until [ -e "$ROOT/heard" ]; do sleep 0.02; done
+rm -f "$ROOT/daemons"
+"$PYTHON" -c "$DAEMONS" "$ROOT" &
+daemons=$!
+until [ -e "$ROOT/heard" ] && [ -e "$ROOT/daemons" ]; do sleep 0.02; done
 """
 
 # Examines through the constructor. `values` of the words: proc=FOLDER, receive=OCTETS, and lines to run before.
@@ -129,6 +166,11 @@ class Clinic:
         (root / "no-swaps").write_text("Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n")
         self.config = root / "etc/config/oubli"
         self.config.write_text(CONFIG)
+        self.status()
+
+    def status(self, **changed: object) -> None:
+        """Let the recorder say of itself that all is well but for what is changed."""
+        (self.root / "status").write_text(json.dumps(STATUS | changed))
 
     def configure(self, old: str, new: str) -> None:
         """Replace one line of the configuration."""
@@ -153,7 +195,7 @@ class Clinic:
             check=False,
             timeout=240,
             cwd=PROJECT,
-            env=host.environment() | {"ROOT": str(self.root), "PYTHON": sys.executable, "BROKER": BROKER},
+            env=host.environment() | {"ROOT": str(self.root), "PYTHON": sys.executable, "BROKER": BROKER, "DAEMONS": DAEMONS},
         )
         return Report(done.returncode, done.stdout, done.stderr)
 
@@ -170,7 +212,7 @@ class Clinic:
     def proc(self, files: dict[str, str]) -> Path:
         """Make a /proc with these files; everything else that the doctor reads leads to the real one."""
         proc = self.root / "proc"
-        for name in ("meminfo", "swaps", "net/netlink", "sys/net/core/rmem_max"):
+        for name in ("meminfo", "swaps", "net/netlink", "net/tcp", "net/tcp6", "sys/net/core/rmem_max"):
             (proc / name).parent.mkdir(parents=True, exist_ok=True)
             (proc / name).symlink_to("/proc/" + name)
         switches = proc / "sys/net/netfilter"
@@ -454,7 +496,7 @@ def test_a_big_endian_router_is_examined_alike(tmp_path, mips):
     clinic = Clinic(tmp_path, mips)
     assert clinic.examine().ids == ["conntrack", "ruleset"]
     report = clinic.examine('ip addr add 192.168.7.7/24 dev wan; mount -t proc proc "$ROOT/var/run"')
-    assert report.ids == ["conntrack", "ruleset", "second-nat", "tmpfs"]
+    assert report.ids == ["recorder", "conntrack", "ruleset", "second-nat", "tmpfs"]
 
 
 def test_a_wan_without_an_address_is_found(clinic):
@@ -599,6 +641,9 @@ def test_a_clock_that_the_recorder_does_not_trust_is_found(clinic):
     ask = f"from agent.control.client import ask\nfrom agent.paths import Paths\nask(Paths('{clinic.root}').socket, 'ntp')"
     confirm = clinic.shell(clinic.interpreter.command("-c", ask))
     report = clinic.run(
+        "kill $daemons; rm -rf $ROOT/var/run/oubli; ip link add lan type veth peer name phone\n"
+        "flock $ROOT/srv/oubli-spool sleep 60 &\n"
+        """echo '{"connected":true,"published":0,"failures":0,"waiting":0,"unsendable":0}' > $ROOT/var/run/oubli-live/forwarder.json\n"""
         f"{clinic.shell(launch)} > $ROOT/log 2>&1 &\n"
         "until [ -S $ROOT/var/run/oubli/control/socket ]; do sleep 0.02; done\n"
         f"{clinic.oubli('doctor', '--json')} > $ROOT/before && exit 9\n"
@@ -613,7 +658,7 @@ def test_a_clock_that_the_recorder_does_not_trust_is_found(clinic):
 
 
 def test_stores_that_do_not_lie_on_tmpfs_are_found(clinic):
-    clinic.examine('mount -t proc proc "$ROOT/var/run"').only("tmpfs", ERROR)
+    assert clinic.examine('mount -t proc proc "$ROOT/var/run"').ids == ["recorder", "tmpfs"]
 
 
 @pytest.mark.parametrize(("device", "found"), [("/dev/mmcblk0p3", True), ("/srv/swapfile", True), ("/dev/zram0", False)])
@@ -632,14 +677,107 @@ def test_libsodium_that_cannot_be_loaded_is_found(clinic):
 
 
 def test_flash_without_room_for_the_spool_is_found(clinic):
-    full = 'mount -t tmpfs -o size=1100k tmpfs "$ROOT/srv"; head -c 200000 /dev/zero > $ROOT/srv/other\n'
+    full = 'mount -o remount,size=1100k "$ROOT/srv"; head -c 200000 /dev/zero > $ROOT/srv/other\n'
     clinic.examine(full).only("flash", WARNING)
 
 
 def test_what_the_spool_holds_already_is_room_that_it_needs_no_more(clinic):
-    held = 'mount -t tmpfs -o size=1100k tmpfs "$ROOT/srv"; mkdir -p $ROOT/srv/oubli/spool\n'
-    held += "for name in a b; do head -c 500000 /dev/zero > $ROOT/srv/oubli/spool/$name; done\n"
+    held = 'mount -o remount,size=1100k "$ROOT/srv"\n'
+    held += "for name in a b; do head -c 500000 /dev/zero > $ROOT/srv/oubli-spool/$name; done\n"
     assert clinic.examine(held).ids == []
+
+
+@pytest.mark.parametrize(
+    ("changed", "name", "severity", "what"),
+    [
+        ({"missing": ["br-guest"]}, "no-lan", ERROR, "gateway.lan (lan) leads to no interface br-guest"),
+        ({"deaf": True}, "deaf", ERROR, "no connection has ended for a day, and the kernel has some"),
+        (
+            {"purposes": {"billing": {"trouble": "read-only"}}, "refusing": True},
+            "flash-refuses",
+            ERROR,
+            "not written: billing, ledger and messages",
+        ),
+        ({"forwarder": {"connected": False}}, "unconnected", WARNING, "the forwarder runs, and isn't connected to the broker"),
+    ],
+)
+def test_what_the_recorder_says_of_itself_is_found(clinic, changed, name, severity, what):
+    clinic.status(**changed)
+    assert clinic.examine().only(name, severity)["what"] == what
+
+
+def test_daemons_that_do_not_run_are_found(clinic):
+    """A recorder that isn't there, one that holds its folder and doesn't answer, a forwarder where a broker is configured."""
+    assert (
+        clinic.examine("exec 3>&2 2>/dev/null; kill $daemons; wait $daemons || :; exec 2>&3").only("recorder", ERROR)["what"]
+        == "no recorder runs"
+    )
+    silent = clinic.examine("rm $ROOT/var/run/oubli/control/socket").only("recorder", ERROR)
+    assert silent["what"] == "it runs, and doesn't answer"
+    clinic.examine("rmdir $ROOT/srv/oubli-spool; mkdir -m 2770 $ROOT/srv/oubli-spool").only("forwarder", ERROR)
+    clinic.configure("  option host '127.0.0.1'\n", "")
+    clinic.examine("rmdir $ROOT/srv/oubli-spool; mkdir -m 2770 $ROOT/srv/oubli-spool").only("broker-missing", ERROR)
+
+
+def test_a_watch_and_a_page_that_do_not_run_are_found(clinic):
+    """Only where the package has brought them: on another root nobody misses them."""
+    watch, page = clinic.root / "usr/sbin/oubli-watch", clinic.root / "www/oubli/cgi-bin/oubli"
+    for path in (watch, page):
+        path.parent.mkdir(parents=True)
+    watch.write_text("sleep 60\n")
+    clinic.examine().only("watch", WARNING)
+    assert clinic.examine("sh $ROOT/usr/sbin/oubli-watch &").ids == []
+    watch.unlink()
+    page.write_text("")
+    clinic.examine().only("page", WARNING)
+    listen = "import socket, time; one = socket.create_server(('127.0.0.1', 8450)); open('$ROOT/listens', 'x'); time.sleep(60)"
+    assert clinic.examine(f'"$PYTHON" -c "{listen}" & until [ -e $ROOT/listens ]; do sleep 0.02; done').ids == []
+
+
+def test_folders_and_secrets_that_are_not_the_daemons_own_are_found(clinic):
+    """As a restored backup leaves them, or a key that was copied as root."""
+    assert (
+        clinic.examine("chmod 0755 $ROOT/srv/oubli-spool").only("folders", ERROR)["what"] == f"{clinic.root}/srv/oubli-spool has mode 2755"
+    )
+    (clinic.root / "etc/passwd").write_text(
+        "root:x:0:0::/:/bin/sh\noubli-rec:x:4321:4321::/:/bin/false\noubli-fwd:x:4322:4321::/:/bin/false\n"
+    )
+    chown = "for name in srv/oubli srv/oubli-spool var/run/oubli var/run/oubli-live; do chown 4321 $ROOT/$name; done\n"
+    chown += "chmod 2770 $ROOT/srv/oubli-spool $ROOT/var/run/oubli-live\n"
+    # Without a jail the recorder runs as root, and the folders are root's; with one they are oubli-rec's.
+    assert clinic.examine(chown).only("folders", ERROR)["what"].startswith(f"{clinic.root}/srv/oubli isn't root's, ")
+    assert clinic.examine().ids == []
+    (clinic.root / "sbin").mkdir()
+    (clinic.root / "sbin/ujail").touch()
+    assert clinic.examine(chown).ids == []
+    found = clinic.examine(chown + "chown 0 $ROOT/srv/oubli").only("folders", ERROR)
+    assert found["what"] == f"{clinic.root}/srv/oubli isn't oubli-rec's"
+    secret = clinic.root / "password"
+    clinic.configure("option insecure '1'", f"option insecure '1'\n  option password_file '{secret}'")
+    assert clinic.examine(chown).only("secret", ERROR)["what"] == "mqtt.password_file: absent"
+    secret.write_text("secret\n")
+    for owner, mode, ids in ((4322, 0o640, ["secret"]), (0, 0o600, ["secret"]), (4322, 0o600, [])):
+        secret.chmod(mode)
+        assert clinic.examine(chown + f"chown {owner} $ROOT/password").ids == ids
+
+
+def test_a_refused_configuration_is_found_where_the_last_accepted_one_goes_on(clinic):
+    (clinic.root / "etc/oubli").mkdir()
+    (clinic.root / "etc/oubli/accepted").write_text(CONFIG)
+    clinic.configure("option insecure '1'", "option insecure 'perhaps'")
+    what = clinic.examine().only("configuration", ERROR)["what"]
+    assert what == f"{clinic.config}:7: mqtt.insecure: 'perhaps' isn't accepted (L34-II-2); accepted: 0 or 1"
+
+
+def test_a_clock_with_a_battery_that_the_system_does_not_show_is_found(clinic):
+    clinic.configure("config mqtt", "  option hardware_clock '1'\nconfig mqtt")
+    clinic.status(clock="floor")
+    assert clinic.examine().ids == ["clock-untrusted"]  # nothing was handed over: no init script, no OpenWrt
+    handed = 'mkdir $ROOT/var/run/oubli-root; printf "%s" > $ROOT/var/run/oubli-root/networks'
+    assert clinic.examine(handed % "config interface 'lan'\\n").ids == ["clock-untrusted", "clock-battery"]
+    assert clinic.examine(handed % "config clock 'hardware'\\n\\toption agrees '1'\\n").ids == ["clock-untrusted"]
+    clinic.status(clock="trusted")  # NTP has set it right
+    assert clinic.examine(handed % "config interface 'lan'\\n").ids == []
 
 
 MANY = """
@@ -670,7 +808,7 @@ def test_both_interpreters_say_the_same_octets(tmp_path):
         assert (tmp_path / f"{kind}-c").read_bytes() == (tmp_path / f"{kind}-m").read_bytes()
     paragraphs = (tmp_path / "text-c").read_text().split("\n\n")
     found = json.loads((tmp_path / "json-c").read_text())["findings"]
-    assert [finding["id"] for finding in found] == ["events", "helpers", "second-nat", "broker", "tmpfs", "flash"]
+    assert [finding["id"] for finding in found] == ["recorder", "events", "helpers", "second-nat", "broker", "tmpfs", "flash"]
     for finding, paragraph in zip(found, paragraphs, strict=True):
         first, why, fix = paragraph.strip("\n").split("\n")
         assert first == f"{finding['severity']} {finding['id']}: {finding['what']}"

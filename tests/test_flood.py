@@ -218,4 +218,4 @@ def published(stage: Remote, root: Path, noise: str, *, there: bool) -> dict[str
         stage("recorder", steps[first : first + 32])
     stage("recorder", [["time", (OPENS + DAY + 1) * SECOND, since + (DAY + 1) * SECOND]])
     stage("recorder_close")
-    return {path.name: json.loads(path.read_bytes())["values"] for path in (root / "srv/oubli/spool").iterdir()}
+    return {path.name: json.loads(path.read_bytes())["values"] for path in (root / "srv/oubli-spool").iterdir()}

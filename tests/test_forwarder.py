@@ -33,7 +33,7 @@ class Gateway:
 
     def __init__(self, folder: Path, port: int, **options: object) -> None:
         self.root = folder / "root"
-        self.spool, self.live = self.root / "srv/oubli/spool", self.root / "var/run/oubli/live"
+        self.spool, self.live = self.root / "srv/oubli-spool", self.root / "var/run/oubli-live"
         for path in (self.spool, self.live, self.root / "etc/config"):
             path.mkdir(parents=True)
         lines = [f"config gateway\n option id '{GATEWAY}'\nconfig mqtt"]
@@ -118,6 +118,24 @@ def test_spool_is_delivered_in_order_and_a_stop_is_told(interpreter: Interpreter
         assert retained(real.port) == {STATE: "stopped", HEALTH: False}
         report = json.loads((gateway.live / "forwarder.json").read_text())
         assert report == {"connected": False, "failures": 0, "published": 40, "waiting": 1, "unsendable": 1}
+
+
+def test_a_former_recorders_last_word_is_not_sent_by_a_forwarder_that_was_started_with_the_next(interpreter: Interpreter, tmp_path: Path):
+    """ANON-4: `stopped` would stand at the broker until the next health message's time, though the next recorder runs."""
+    with broker(tmp_path) as real, Subscriber(real.port) as subscriber:
+        gateway = Gateway(tmp_path, real.port)
+        (gateway.live / "health").write_bytes(b'{"late":false,"capture":"stopped"}')
+        with gateway.forwarder(interpreter):
+            online = subscriber.next()
+            assert online is not None
+            assert online.topic == STATE
+            assert subscriber.next(3) is None
+            beside = gateway.live / ".health.new"
+            beside.write_bytes(b'{"late":false,"capture":"ok"}')
+            beside.rename(gateway.live / "health")
+            told = subscriber.next()
+            assert told is not None
+            assert (told.topic, told.payload) == (HEALTH, b'{"late":false,"capture":"ok"}')
 
 
 def test_killed_before_the_acknowledgement_it_sends_the_same_octets_again(interpreter: Interpreter, tmp_path: Path):

@@ -16,7 +16,6 @@ from pathlib import Path
 import pytest
 
 from agent import config
-from agent.paths import Paths
 from tests.interpreters import PROJECT
 from tests.openwrt import gateway as roots
 from tests.openwrt import procd
@@ -111,9 +110,11 @@ def test_init_script_asks_procd_for_three_instances_under_their_users(device, bu
     gateway, scripts = device
     installed(gateway, scripts, "post-install")
     message = procd.service(recorded(gateway))
-    assert message["name"] == "oubli"
+    # Another network is followed without a restart: of files only oubli's own makes one.
+    assert (message["name"], message["instances"]["recorder"]["file"]) == ("oubli", ["/etc/config/oubli"])
     assert message["triggers"] == [
-        ["config.change", ["if", ["eq", "package", "oubli"], ["run_script", "/etc/init.d/oubli", "reload"]], 1000]
+        ["config.change", ["if", ["eq", "package", package], ["run_script", "/etc/init.d/oubli", "reload"]], 1000]
+        for package in ("oubli", "network", "dhcp")
     ]
     assert set(message["instances"]) == {"recorder", "watch"}  # nothing to send to yet
     (gateway.path / "sbin/ujail").symlink_to("../host/ujail")
@@ -137,13 +138,15 @@ def test_init_script_asks_procd_for_three_instances_under_their_users(device, bu
         assert all(set(names) == ({"CAP_NET_ADMIN"} if name == "recorder" else set()) for names in held.values())
     writable = {name: {path for path, rw in one["jail"]["mount"].items() if rw == "1"} for name, one in instances.items() if "jail" in one}
     assert writable == {
-        "recorder": {"/srv/oubli", "/var/run/oubli"},
-        "forwarder": {"/srv/oubli/spool", "/var/run/oubli/live"},
+        "recorder": {"/srv/oubli", "/srv/oubli-spool", "/var/run/oubli", "/var/run/oubli-live"},
+        "forwarder": {"/srv/oubli-spool", "/var/run/oubli-live"},
     }
     assert "/usr/share/oubli" in instances["recorder"]["jail"]["mount"]  # the texts of consent
     # What a configuration names elsewhere is to be seen in the jail; what its folders hold isn't named twice.
-    assert instances["recorder"]["jail"]["mount"]["/srv/leases"] == instances["forwarder"]["jail"]["mount"]["/root/mqtt.key"] == "0"
+    seen = instances["recorder"]["jail"]["mount"], instances["forwarder"]["jail"]["mount"]
+    assert seen[0]["/srv/leases"] == seen[0]["/var/run/oubli-root"] == seen[1]["/root/mqtt.key"] == "0"
     assert "/etc/ssl/ca.pem" not in instances["forwarder"]["jail"]["mount"]
+    (gateway.path / "etc/oubli/accepted").unlink()  # what follows isn't a whole configuration: the scripts read it all the same
     with (gateway.path / "etc/config/oubli").open("a") as file:
         file.write("config purpose 'location'\n\toption enabled '1'\n")
     (gateway.path / "usr/sbin/uhttpd").symlink_to("../../bin/busybox")
@@ -174,13 +177,84 @@ def test_init_script_asks_procd_for_three_instances_under_their_users(device, bu
     instances = procd.service(recorded(gateway))["instances"]
     assert instances["recorder"]["jail"]["mount"]["/var/run/oubli-portal"] == "0"
     assert instances["sessions"]["command"] == ["/usr/sbin/oubli-sessions", "/var/run/oubli-portal"]
-    assert "user" not in instances["sessions"]
-    assert "jail" not in instances["sessions"]
+    assert not {"user", "jail"} & set(instances["sessions"])
     assert gateway.run("/bin/busybox", "stat", "-c", "%u %a", "/var/run/oubli-portal").stdout == "0 711\n"
     page = instances["page"]  # L34-V-4: as a user who may suspend, and nothing else
-    assert (page["user"], page["group"], page["command"][:4]) == ("oubli-portal", "oubli-portal", ["uhttpd", "-f", "-h", "/www/oubli"])
+    assert (page["user"], page["group"], page["command"][:4]) == (
+        "oubli-portal",
+        "oubli-portal",
+        ["/usr/sbin/uhttpd", "-f", "-h", "/www/oubli"],
+    )
     gateway.run("/bin/sh", "/etc/rc.common", "/etc/init.d/oubli", "stop")
     assert procd.service(recorded(gateway)) == {"name": "oubli", "instances": {}, "triggers": []}
+
+
+@NETWORK
+def test_networks_that_root_alone_may_read_are_handed_over_and_followed(device):
+    """OpenWrt writes /etc/config/network and dhcp 0600: the recorder reads root's word, and another word without a restart (L34-I-2)."""
+    gateway, scripts = device
+    (gateway.path / "sbin/ujail").symlink_to("../host/ujail")
+    network, dhcp = gateway.path / "etc/config/network", gateway.path / "etc/config/dhcp"
+    dhcp.write_text("config dnsmasq\n\toption leasefile '/srv/a'\n\nconfig dnsmasq 'guest'\n\toption leasefile '/srv/b'\n")
+    for path in (network, dhcp):
+        path.chmod(0o600)
+    installed(gateway, scripts, "post-install")
+    handed = "config interface 'lan'\n\toption device 'lan0'\n"
+    handed += "".join(f"config dnsmasq\n\toption leasefile '/srv/{name}'\n" for name in "ab")
+    read = lambda: gateway.run("/bin/cat", "/var/run/oubli-root/networks").stdout.partition("config clock")[0]  # noqa: E731 (twice)
+    assert read() == handed
+    service = procd.Procd(procd.service(recorded(gateway)), gateway.start)
+    try:
+        wait_for(lambda: status(gateway).get("capture") == "ok")
+        network.write_text("config interface 'lan'\n\toption device 'lan9'\n")
+        gateway.run("/bin/sh", "/etc/rc.common", "/etc/init.d/oubli", "networks")
+        gateway.run("/usr/bin/oubli", "leases")
+        wait_for(lambda: status(gateway)["capture"] == "no-lan")
+        assert status(gateway)["missing"] == ["lan9"]
+        shown = gateway.run("/usr/bin/oubli", "status").stdout
+        assert "!! NO LAN: gateway.lan leads to no interface lan9: nothing behind it is recorded" in shown
+        health = json.loads(gateway.run("/bin/cat", "/var/run/oubli-live/health").stdout)
+        assert health["capture"] == "no-lan"
+        found = json.loads(gateway.run("/usr/bin/oubli", "doctor", "--json", check=False).stdout)["findings"]
+        assert "gateway.lan (lan) leads to no interface lan9" in [finding["what"] for finding in found]
+        gateway.host("ip", "link", "set", "lan0", "down")
+        gateway.host("ip", "link", "set", "lan0", "name", "lan9")
+        wait_for(lambda: status(gateway)["capture"] == "ok")
+        assert json.loads(gateway.run("/bin/cat", "/var/run/oubli-live/health").stdout)["capture"] == "ok"
+        assert service.respawns["recorder"] == 0
+    finally:
+        service.stop()
+
+
+@NETWORK
+def test_what_a_sysupgrade_restored_is_handed_over_and_no_link_is_followed(device):
+    """L34-VI-2: root's chown and chmod reach the daemons' own folders alone, wherever their names lead, on a plugged-in medium too."""
+    gateway, scripts = device
+    (gateway.path / "sbin/ujail").symlink_to("../host/ujail")
+    gateway.run("/bin/mkdir", "-p", "/srv/oubli/vault/attribution", "/srv/oubli-spool", "/etc/secret", "/mnt/card")
+    gateway.run("/bin/mount", "-t", "tmpfs", "none", "/mnt/card")
+    files = ("/srv/oubli/ledger", "/srv/oubli/vault/attribution/2026-11-25-0001", "/srv/oubli-spool/000001-arrivals-00")
+    for path in (*files, "/etc/secret/key"):
+        gateway.run("/bin/touch", path)
+        gateway.run("/bin/chmod", "0600", path)
+    links = {"/srv/oubli/consents": "/etc", "/mnt/card/billing": "/etc/secret"}
+    links |= dict.fromkeys(("/srv/oubli/published", "/srv/oubli-spool/x"), "/etc/secret/key")
+    for link, target in links.items():
+        gateway.run("/bin/ln", "-s", target, link)
+    settings = gateway.path / "etc/config/oubli"
+    settings.write_text(settings.read_text().replace("config vault 'vault'\n", "config vault 'vault'\n\toption path '/mnt/card'\n"))
+    before = gateway.run("/bin/busybox", "stat", "-c", "%u %g %a", "/etc", "/etc/secret", "/etc/secret/key").stdout
+    installed(gateway, scripts, "post-install")
+    assert gateway.run("/bin/busybox", "stat", "-c", "%u %g %a", "/etc", "/etc/secret", "/etc/secret/key").stdout == before
+    uid = gateway.ids("oubli-rec")[0]
+    shown = gateway.run("/bin/busybox", "stat", "-c", "%u %a", "/srv/oubli", "/srv/oubli/vault", "/srv/oubli/vault/attribution").stdout
+    assert shown == f"{uid} 700\n" * 3
+    assert gateway.run("/bin/busybox", "stat", "-c", "%u %a", "/srv/oubli-spool").stdout == f"{uid} 2770\n"
+    assert gateway.run("/bin/busybox", "stat", "-c", "%u %a", *files).stdout == f"{uid} 600\n" * 3
+    # The folder itself can't be a link that a daemon made: it lies in root's. One that is there all the same is left alone.
+    gateway.run("/bin/sh", "-c", "rm -rf /srv/oubli; ln -s /etc/secret /srv/oubli")
+    gateway.run("/bin/sh", "/etc/rc.common", "/etc/init.d/oubli", "restart")
+    assert gateway.run("/bin/busybox", "stat", "-c", "%u %g %a", "/etc", "/etc/secret", "/etc/secret/key").stdout == before
 
 
 @NETWORK
@@ -209,13 +283,22 @@ def test_a_further_package_stops_the_service_for_its_files_and_starts_what_was_o
         assert gateway.run("/bin/sh", "-c", "cd /tmp && ls procd.calls", check=False).returncode != 0, name
 
 
-def left_out_of_a_backup(root: Path) -> set[str]:
-    """Return what keep.d leaves out of what is on flash: the ledger's marks, and nothing else that the agent has a path for."""
-    kept = {line.rstrip("/") for line in (root / "lib/upgrade/keep.d/oubli").read_text().splitlines()}
-    assert {path for path in vars(Paths("")).values() if path.startswith("/srv/oubli/")} <= kept
-    there = {f"/srv/oubli/{path.name}" for path in (root / "srv/oubli").iterdir()}
-    assert all(re.fullmatch(r"/srv/oubli/ledger-\d+-\d+-\d+", path) for path in there - kept)
-    return there - kept
+def listed(gateway: roots.Gateway, backup: str) -> set[str]:
+    """Return what of /srv a sysupgrade's own hook adds to its list; `backup`: the file of one that an operator takes away, "" for none."""
+    hooks = "for hook in $sysupgrade_init_conffiles; do $hook /tmp/list; done"
+    script = f": >/tmp/list; CONF_BACKUP='{backup}'; . /lib/upgrade/oubli.sh; {hooks}; cat /tmp/list; rm /tmp/list"
+    said = gateway.run("/bin/sh", "-c", script).stdout.split()
+    return {path for path in said if path.startswith("/srv/")}
+
+
+def look_at_archives(gateway: roots.Gateway) -> None:
+    """A sysupgrade keeps all that is on flash but the ledger's marks (ANON-5), a backup that is taken away nothing of it."""
+    assert "/etc/oubli/" in (gateway.path / "lib/upgrade/keep.d/oubli").read_text().splitlines()
+    there = {"/" + path.relative_to(gateway.path).as_posix() for path in (gateway.path / "srv").rglob("*") if path.is_file()}
+    left = there - listed(gateway, "")
+    assert left
+    assert all(re.fullmatch(r"/srv/oubli/ledger-\d+-\d+-\d+", path) for path in left)
+    assert listed(gateway, "/root/backup.tgz") == set()
 
 
 @NETWORK
@@ -268,7 +351,7 @@ def test_package_is_installed_started_killed_upgraded_and_removed_without_residu
         settings = (gateway.path / "etc/config/oubli").read_text()
         assert (gateway.path / "srv/oubli/ledger").exists()
         # An upgrade keeps what the operator has set; a sysupgrade keeps what keep.d names.
-        assert left_out_of_a_backup(gateway.path)
+        look_at_archives(gateway)
         # What runs ends before its files are exchanged: procd alone would let it run on, for its command is the same.
         fresh = roots.unpack_apk(built["oubli"][1], gateway.path / "fresh")
         installed(gateway, fresh, "pre-upgrade")
@@ -328,7 +411,8 @@ def test_both_daemons_together_stay_within_the_boards_memory(device):
 @pytest.mark.parametrize(
     ("kind", "action", "calls"),
     [
-        *(("iface", action, ["leases"] if action == "ifup" else []) for action in ("ifup", "ifdown", "ifupdate", "ifup-failed", "")),
+        *(("iface", action, ["networks", "leases"]) for action in ("ifup", "ifdown", "ifupdate")),
+        *(("iface", action, []) for action in ("ifup-failed", "")),
         *(("dhcp", action, ["leases"]) for action in ("add", "update", "remove")),
         *(
             ("ntp", action, ["ntp"] if action in ("stratum", "periodic") else [])
@@ -340,10 +424,13 @@ def test_hotplug_tells_the_recorder_what_concerns_it(root, kind, action, calls):
     """Sourced by busybox ash, as hotplug-call does; no word of the event travels with the call."""
     (root / "etc/hotplug").write_text((COMMON / f"etc/hotplug.d/{kind}/50-oubli").read_text())
     (root / "usr/bin/oubli").write_text('#!/bin/sh\n[ "$1" = doctor ] || echo "$@" >>/asked\n')
-    (root / "usr/bin/oubli").chmod(0o755)
+    (root / "etc/init.d").mkdir(exist_ok=True)
+    (root / "etc/init.d/oubli").write_text('#!/bin/sh\necho "$@" >>/asked\n')
+    for script in ("usr/bin/oubli", "etc/init.d/oubli"):
+        (root / script).chmod(0o755)
     event = (f"ACTION={action}", "INTERFACE=lan", "MACADDR=02:00:00:00:00:01", "IPADDR=10.0.0.2", "HOSTNAME=phone", "stratum=3")
     with roots.running(root) as gateway:
-        gateway.run("/bin/sh", "-c", ". /etc/hotplug; wait", env=event)
+        gateway.run("/bin/sh", "-c", "mkdir -p /var/run/oubli-root; . /etc/hotplug; wait", env=event)
     assert ((root / "asked").read_text().splitlines() if (root / "asked").exists() else []) == calls
 
 

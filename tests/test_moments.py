@@ -93,7 +93,7 @@ def trusted(made: Recorder, time: Time, second: int) -> None:
 
 
 def spooled(folder: Path) -> list[str]:
-    return sorted(path.name[13:] for path in (folder / "srv/oubli/spool").iterdir())
+    return sorted(path.name[13:] for path in (folder / "srv/oubli-spool").iterdir())
 
 
 def see(made: Recorder, second: int, terminal: int) -> None:
@@ -122,7 +122,7 @@ def test_a_slot_is_drawn_at_its_moment_and_counts_what_came_until_it_closed(devi
     time.second = 2 * HOUR + 30
     made.tick()
     assert spooled(tmp_path) == ["arrivals-01"]
-    (path,) = (tmp_path / "srv/oubli/spool").iterdir()
+    (path,) = (tmp_path / "srv/oubli-spool").iterdir()
     assert json.loads(path.read_bytes())["values"] == [1]
     assert int(path.name[:12]) == OPENS + 2 * HOUR + moments.SETTLE
     made.close()
@@ -190,7 +190,7 @@ def test_health_tells_when_it_was_due_however_late_the_loop_is(device, tmp_path)
     for second, extra in ((261, 0), (562, SECOND // 3), (9000, 0)):  # 10^6 s since boot are 100 s after a period's beginning
         time.second, time.extra = second, extra
         made.tick()
-        told.append(json.loads((tmp_path / "var/run/oubli/live/health").read_bytes())["time"] - OPENS)
+        told.append(json.loads((tmp_path / "var/run/oubli-live/health").read_bytes())["time"] - OPENS)
     assert told == [260, 560, 8970]
     made.close()
 
@@ -203,7 +203,7 @@ def test_a_message_is_sent_at_its_moment_and_one_that_has_waited_at_once(device,
     time = Time("f" * 32)
     wire: list[tuple[int, str, bytes, bool]] = []
     one = Forwarder(device.config, str(tmp_path), time, lambda _: None, Octets(0.5))
-    spool = tmp_path / "srv/oubli/spool"
+    spool = tmp_path / "srv/oubli-spool"
     for due, slot in ((OPENS - 5, 0), (OPENS + 100, 1), (OPENS + 10**9, 2)):
         (spool / f"{due:012}-arrivals-{slot:02}").write_bytes(b"%d" % slot)
     sent = {}
@@ -217,7 +217,7 @@ def test_a_message_is_sent_at_its_moment_and_one_that_has_waited_at_once(device,
 def test_health_is_sent_at_once_on_a_new_connection_and_then_at_moments_only(device, tmp_path):
     time = Time("f" * 32)
     wire: list[tuple[int, str, bytes, bool]] = []
-    health = tmp_path / "var/run/oubli/live/health"
+    health = tmp_path / "var/run/oubli-live/health"
     one = Forwarder(device.config, str(tmp_path), time, lambda _: None, Octets(0.5))  # 225 s after each period's beginning
     for second, text in ((0, "first"), (1, "no"), (424, "no"), (425, "second"), (426, "no"), (500, "no"), (724, "no"), (725, "third")):
         time.second = second
@@ -241,7 +241,7 @@ class Client:
 forwarder.Client = Client
 source = DeviceTime()
 moment = (source.wall() // 1000000000 + 2) * 1000000000
-with open(root + "/srv/oubli/spool/%012d-arrivals-00" % (moment // 1000000000), "w") as file:
+with open(root + "/srv/oubli-spool/%012d-arrivals-00" % (moment // 1000000000), "w") as file:
     file.write("x")
 one = forwarder.Forwarder(config.load(path), root, source, print, bytes)
 while not one.published:

@@ -266,12 +266,14 @@ def test_swap_on_a_disk_is_refused_at_start(swap, starts, interpreter, tmp_path)
     config.write_text(CONFIG)
     recorder = interpreter.command("-m", "agent", "recorder", "--config", config)
     words = ["unshare", "--mount", "--net", "sh", "-ec", ON_A_DEVICE, "sh", *recorder]
-    with subprocess.Popen(words, cwd=PROJECT, env=environment() | {"SWAPS": str(swaps)}, stderr=subprocess.PIPE, text=True) as process:
-        assert process.stderr is not None
-        first = process.stderr.readline()
+    with subprocess.Popen(
+        words, cwd=PROJECT, env=environment() | {"SWAPS": str(swaps)}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as process:
+        assert process.stdout is not None
+        first = process.stdout.readline()
         if starts:
             process.terminate()
-        process.stderr.read()
+        process.stdout.read()
     if starts:
         assert first.startswith("oubli recorder: started")
     else:
@@ -370,6 +372,41 @@ time.sleep(2)
 
 
 @NEEDS
+@pytest.mark.parametrize("what", ["everything", "purposes"])
+def test_a_removal_waits_until_the_recorder_answers_no_more_and_then_forgets(what, interpreter):
+    """One that closes still answers, by what it runs with: that a purpose isn't on, say. Where it stays, or a file can't go, that fails."""
+    with gateway(interpreter) as made:
+        made.connect()
+        words = ("-m", "agent", "forget", what, "--root", made.root)
+        impatient = "from agent import verbs\nfrom agent.__main__ import main\nverbs.CLOSING = 0\nraise SystemExit(main({!r}))"
+        done = interpreter.run("-c", impatient.format([str(word) for word in words[2:]]), check=False)
+        refused = b"oubli: forget: a recorder runs, or this user may not; accepted: as root, once it is stopped\n"
+        assert (done.returncode, done.stderr) == (1, refused)
+        assert made.status()["purposes"]["security"]["records"] == made.kept
+        sealed = made.root / "srv/oubli/vault/attribution/2026-11-23-0001"
+        sealed.parent.mkdir(parents=True)
+        sealed.write_bytes(b"sealed")
+        ring = made.root / "var/run/oubli/keys"
+        with (
+            ring.open("rb") as keys,
+            subprocess.Popen(interpreter.command(*words), cwd=PROJECT, env=environment(), stderr=subprocess.PIPE) as forgets,
+        ):
+            time.sleep(0.5)
+            assert (forgets.poll(), made.status()["clock"]) == (None, "floor")  # it runs, and nothing is asked of it
+            made.process.terminate()
+            assert (forgets.communicate(timeout=240)[1], forgets.returncode, made.process.wait(240)) == (b"", 0, 0)
+            left = bool(keys.read()[64:].strip(b"\0"))
+        assert not sealed.exists()
+        assert left == ring.exists() == (what == "purposes")
+        folders = [made.root / name for name in ("srv/oubli", "srv/oubli-spool", "var/run/oubli", "var/run/oubli-live")]
+        assert [folder.exists() for folder in folders] == [what == "purposes"] * 4
+        sealed.parent.parent.mkdir(parents=True)
+        sealed.parent.write_bytes(b"in the way")
+        done = interpreter.run(*words, check=False)
+        assert (done.returncode, done.stderr) == (1, b"oubli: can't go on (not a directory)\n")
+
+
+@NEEDS
 def test_one_purpose_is_erased_where_no_recorder_runs_and_the_others_stay(interpreter):
     """The package that goes takes its purposes' keys with it; what `security` keeps is still there for the next start."""
     with gateway(interpreter) as made:
@@ -431,11 +468,13 @@ def test_a_store_that_must_outlive_a_loss_of_power_is_not_put_into_memory(medium
     words = ["unshare", "--mount", "--net", "sh", "-ec", ON_A_DEVICE.replace("exec", f"{mount}\nexec"), "sh"]
     recorder = interpreter.command("-m", "agent", "recorder", "--config", config)
     run = [*words, *recorder]
-    with subprocess.Popen(run, cwd=PROJECT, env=environment() | {"SWAPS": str(swaps)}, stderr=subprocess.PIPE, text=True) as process:
-        assert process.stderr is not None
-        first = process.stderr.readline()
+    with subprocess.Popen(
+        run, cwd=PROJECT, env=environment() | {"SWAPS": str(swaps)}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as process:
+        assert process.stdout is not None
+        first = process.stdout.readline()
         process.terminate()
-        process.stderr.read()
+        process.stdout.read()
     told = f"oubli: {card} is in memory, and what is sealed must outlive a loss of power; accepted: flash (EXP-6)\n"
     assert first == told if refused else first.startswith("oubli recorder: started")
 

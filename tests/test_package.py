@@ -340,6 +340,8 @@ def test_the_makefile_for_an_openwrt_tree_installs_the_same_files(tmp_path):
             for path in (out / package.name).rglob("*")
             if path.is_file()
         }
+        # A tree's own build leaves comments in scripts: it installs them as they are.
+        found = {path: contents.without_comments(path[1:], octets) for path, octets in found.items()}
         found.pop(packages.CONFIG, None)
         assert found == expected
         # What OpenWrt adds to a script by itself, default_postinst and the like, isn't in the Makefile.
@@ -523,3 +525,11 @@ def test_bad_use_of_the_image_command_is_one_line(words, said):
     done = oubli_image(*words)
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1), done
     assert said in done.stderr
+
+
+def test_scripts_of_a_gateway_leave_their_comments_behind():
+    """But the two first lines, and those that a script shows with --help."""
+    text = b"#!/bin/sh /etc/rc.common\n# SPDX-License-Identifier: Apache-2.0\n# why\nstart() {\n\t# how\n\techo '# no comment' # here\n}\n"
+    kept = b"#!/bin/sh /etc/rc.common\n# SPDX-License-Identifier: Apache-2.0\nstart() {\n\techo '# no comment' # here\n}\n"
+    assert contents.without_comments("etc/init.d/oubli", text) == kept
+    assert contents.without_comments("usr/sbin/oubli-watch", text) == text

@@ -26,7 +26,7 @@ WORDS = [
     *(["explain", metric.name] for metric in METRICS),
     *(["summary"], ["summary", "--json"], ["status"], ["log"], ["leases"], ["who", "--mac", "02:00:00:00:00:01", "--agreed"]),
     *(["erase", "--all", "--json"], ["request", "identity"], ["consent", "list"], ["page"], ["bundle", "install", "/nowhere"]),
-    *(["expire", "--json"], ["new-device", "--json"]),
+    *(["expire", "--json"], ["new-device", "--json"], ["forget", "purposes"], ["forget", "everything"], ["forget", "me"]),
     *(["forwarder"], ["none"], ["who", "--mac", "2"], ["erase"]),
 ]
 

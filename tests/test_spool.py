@@ -121,7 +121,7 @@ def test_the_recorder_counts_what_its_spool_dropped_by_kind(memory):
     """What isn't a message of ours goes too, and is nobody's loss."""
     device = Device(memory / "device", None)
     device.pass_to(5 * 3600)
-    folder = memory / "device" / "srv/oubli/spool"
+    folder = memory / "device" / "srv/oubli-spool"
     for name in ("000000001000-presence-00", "000000001000-arrivals-07", "000000001000-arrivals-08", "000000001000-forged-00"):
         (folder / name).write_text("x")
     device.pass_to(8 * 3600)

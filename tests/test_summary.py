@@ -795,7 +795,7 @@ class Gateway:
         return self.steps(*steps)
 
     def spooled(self) -> dict[str, bytes]:
-        return {path.name: path.read_bytes() for path in sorted((self.root / "srv/oubli/spool").iterdir())}
+        return {path.name: path.read_bytes() for path in sorted((self.root / "srv/oubli-spool").iterdir())}
 
     def close(self) -> None:
         self.ask("recorder_close")
@@ -1047,7 +1047,7 @@ def test_a_slot_that_could_not_be_spooled_is_lost_counted_and_never_drawn_again(
     gateway.trust()
     gateway.at(OPENS + HOUR)
     (name,) = gateway.spooled()
-    (tmp_path / "srv/oubli/spool" / f"{int(name[:12]) + HOUR:012d}-arrivals-01" / "in the way").mkdir(parents=True)
+    (tmp_path / "srv/oubli-spool" / f"{int(name[:12]) + HOUR:012d}-arrivals-01" / "in the way").mkdir(parents=True)
     answer = gateway.at(OPENS + 2 * HOUR)
     assert answer["status"]["counters"]["messages lost"] == 1
     assert gateway.at(OPENS + 3 * HOUR - 1)["status"]["counters"]["messages lost"] == 1
@@ -1056,7 +1056,7 @@ def test_a_slot_that_could_not_be_spooled_is_lost_counted_and_never_drawn_again(
     sampler = Sampler(Tape(octets))
     values = [sampler.laplace((4, 1)) for _ in range(3)]
     sent = {
-        path.name[-2:]: json.loads(path.read_bytes())["values"][0] for path in (tmp_path / "srv/oubli/spool").glob("0*") if path.is_file()
+        path.name[-2:]: json.loads(path.read_bytes())["values"][0] for path in (tmp_path / "srv/oubli-spool").glob("0*") if path.is_file()
     }
     assert sent == {"00": values[0], "02": values[2]}
 

@@ -595,7 +595,7 @@ def test_a_restart_of_the_process_keeps_the_buffer_whatever_interpreter_comes_ne
     vault.keep(*rows)
     vault.close()
     vault = Vault(remotes(second), tmp_path)
-    assert vault.opened == {"torn": 0, "dropped": 0, "lost": []}
+    assert vault.opened == {"torn": 0, "lost": []}
     assert vault.read() == [plain(one) for one in rows]
     more = [row(port=port) for port in range(300, 400)]
     vault.keep(*more)
@@ -612,20 +612,32 @@ def test_another_boots_ring_is_erased_and_its_files_too(ask, tmp_path):
         vault.close()
         vault = Vault(ask, tmp_path, boot=LATER_BOOT)
         assert not any(handle.read()[64:])
-    assert vault.opened == {"torn": 0, "dropped": 0, "lost": []}
+    assert vault.opened == {"torn": 0, "lost": []}
     assert key not in vault.everything()
     assert vault.files() == {}
     assert vault.read() == []
     vault.close()
 
 
-def test_another_size_of_the_ring_erases_it_and_counts_its_records(ask, tmp_path):
-    """The lifetime was changed in the configuration: what was kept under the old one is a counted loss."""
+@pytest.mark.parametrize("lifetime", [2 * DAY, 7200])
+def test_another_lifetime_keeps_what_is_kept_and_no_longer_than_the_shorter_one(ask, tmp_path, lifetime):
+    """The configuration was changed: keys stay where they are, a longer lifetime isn't given to what had a shorter one (EXP-1)."""
+    rows = [row(port=port) for port in range(120)]
     vault = Vault(ask, tmp_path)
-    vault.keep(*[row(port=port) for port in range(120)])
+    vault.keep(*rows)
     vault.close()
-    vault = Vault(ask, tmp_path, lifetime=2 * DAY)
-    assert vault.opened["dropped"] == 120
+    size = (tmp_path / "var/run/oubli/keys").stat().st_size
+    vault = Vault(ask, tmp_path, lifetime=lifetime)
+    assert vault.opened == {"torn": 0, "lost": []}
+    assert (tmp_path / "var/run/oubli/keys").stat().st_size >= size
+    assert vault.read() == [plain(one) for one in rows]
+    vault.keep(*rows[:20])
+    assert len(vault.read()) == 140
+    vault.close()
+    vault = Vault(ask, tmp_path)  # and back again
+    assert (vault.opened, len(vault.read())) == ({"torn": 0, "lost": []}, 140)
+    vault.tick(min(lifetime, DAY))
+    assert vault.read() == []
     assert vault.files() == {}
     vault.close()
 
@@ -717,7 +729,7 @@ def test_a_torn_segment_is_closed_with_a_final_seal(remotes, micropython, tmp_pa
     assert done.returncode == -9
     assert bytes.fromhex(MAC + ADDRESS) in (tmp_path / "var/run/oubli/vault/security/chunks").read_bytes()
     vault = Vault(remotes("micropython"), tmp_path)
-    assert vault.opened == {"torn": 1, "dropped": 0, "lost": []}
+    assert vault.opened == {"torn": 1, "lost": []}
     assert [slot[0] for slot in used_slots(tmp_path)] == [3]
     assert vault.read() == [plain(one) for one in rows]
     assert bytes.fromhex(MAC) not in vault.everything()
@@ -929,7 +941,7 @@ def test_a_segment_of_another_version_is_refused_and_goes_in_time(ask, tmp_path)
         path.write_bytes(data)
     assert ask("read", str(tmp_path), (NOW + late) * SECOND, (SINCE + late) * SECOND, 0) == {"rows": [], "refused": True, "more": False}
     again = Vault(ask, tmp_path)
-    assert again.opened == {"torn": 0, "dropped": 0, "lost": [["store", 1]]}
+    assert again.opened == {"torn": 0, "lost": [["store", 1]]}
     assert (len(used_slots(tmp_path)), list(again.folder.glob("0*"))) == (1, [closed])
     assert (again.tick(DAY - 1)["gone"], again.tick(DAY)["gone"]) == (0, 1)
     assert (used_slots(tmp_path), again.files()) == ([], {})

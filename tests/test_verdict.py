@@ -40,7 +40,11 @@ def test_what_may_be_told_is_a_closed_list_and_fits(tmp_path: Path):
     assert schema("health")["properties"]["doctor"]["items"]["enum"] == TOLD
     assert {"block-full", "flash"} <= set(verdict.HERE) <= set(CATALOGUE)
     verdict.leave(str(tmp_path / "doctor"), [Finding(name, "") for name in (*CATALOGUE, "offload")])
-    assert verdict.newest(str(tmp_path / "doctor")) == TOLD
+    left = verdict.newest(str(tmp_path / "doctor"))
+    assert left == [name for name in TOLD if name not in verdict.OWN]
+    assert verdict.with_own(left, list(verdict.OWN)) == TOLD
+    assert verdict.with_own(None, []) is None
+    assert verdict.with_own(None, ["configuration"]) == ["configuration"]
     texts = [messages.health("a" * 16, 1 << 32, LONGEST | {"doctor": names}) for names in (None, [], TOLD)]
     assert {len(text) for text in texts} == {messages.HEALTH_OCTETS}
     assert [json.loads(text)["doctor"] for text in texts] == [None, [], TOLD]

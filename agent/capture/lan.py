@@ -18,13 +18,13 @@ class Lan(Listener):
     """Follows links, addresses and neighbours; tells `who` of the terminals. `wall` answers the present time in ns."""
 
     def __init__(self, names: "Sequence[str]", who: "Who", wall: "Callable[[], int]", ways_out: "Sequence[str]" = ()) -> None:
-        self._names = names
+        self.names = names
         self._ways_out = ways_out
         self._outs: "dict[int, str]" = {}
         self.told: "Callable[[bytes], None]" = _nobody  # is told of each address that may have another holder now
         self._who = who
         self._wall = wall
-        self._links: "list[int]" = []  # of the LAN
+        self._links: "dict[int, str]" = {}  # of the LAN, and their names
         self._own: "list[tuple[int, bytes, int]]" = []  # index, address, bits of its prefix: the router's own, everywhere
         self.prefixes: "list[tuple[bytes, int]]" = []  # of the LAN
         self._former: "list[tuple[bytes, int]]" = []
@@ -35,9 +35,16 @@ class Lan(Listener):
         self._rebuild()
 
     @property
-    def present(self) -> bool:
-        """Say whether any of the configured interfaces exists."""
-        return bool(self._links)
+    def missing(self) -> "list[str]":
+        """Return the configured interfaces that don't exist: nothing of who is behind them is recorded."""
+        there = self._links.values()
+        return [name for name in self.names if name not in there]
+
+    def follow(self, names: "Sequence[str]", ways_out: "Sequence[str]") -> bool:
+        """Take other interfaces from now on; True where that changes anything, and everything is to be listed anew."""
+        changed = (list(self.names), list(self._ways_out)) != (list(names), list(ways_out))
+        self.names, self._ways_out = names, ways_out
+        return changed
 
     @property
     def outs(self) -> "list[str]":
@@ -76,19 +83,18 @@ class Lan(Listener):
             self._outs[index] = name
         else:
             self._outs.pop(index, None)
-        if (name in self._names) == (index in self._links):
+        if (name if name in self.names else None) == self._links.get(index):
             return
-        if index in self._links:
-            self._links.remove(index)
+        if name in self.names:
+            self._links[index] = name
         else:
-            self._links.append(index)
+            self._links.pop(index, None)
         self._rebuild()
 
     def no_link(self, index: int) -> None:
         """Forget an interface and its addresses; connections through it may still be ending."""
         self._outs.pop(index, None)
-        if index in self._links:
-            self._links.remove(index)
+        self._links.pop(index, None)
         self._leave([entry for entry in self._own if entry[0] == index])
 
     def address(self, index: int, address: bytes, prefix: int) -> None:

@@ -26,7 +26,7 @@ class Leases:
     """The leases in the files at `paths`; each is told to `lease(address, mac)`, after `begin()`."""
 
     def __init__(self, paths: "Sequence[str]", begin: "Callable[[], None]", lease: "Callable[[bytes, bytes], None]") -> None:
-        self._paths = paths
+        self.paths = paths
         self._begin = begin
         self._lease = lease
         self._seen: "object" = None
@@ -35,15 +35,15 @@ class Leases:
     def refresh(self, now: int, cause: "object" = None) -> bool:
         """Read the files where they or `cause` have changed since the last call, or a lease has run out; `now` is wall ns."""
         seconds = now // _SECOND
-        stamps = [_stamp(path) for path in self._paths]
-        seen = (stamps, cause)
+        stamps = [stamp(path) for path in self.paths]
+        seen = (self.paths, stamps, cause)
         if seen == self._seen and (not self._next or seconds < self._next):
             return False
-        settled = all(stamp is None or abs(seconds - stamp[0]) > _UNSETTLED for stamp in stamps)
+        settled = all(one is None or abs(seconds - one[0]) > _UNSETTLED for one in stamps)
         self._seen = seen if settled else None
         self._next = 0
         self._begin()
-        for path in self._paths:
+        for path in self.paths:
             for line in _lines(path):
                 self._take(line, seconds)
         return True
@@ -64,7 +64,7 @@ class Leases:
                 self._lease(address, mac)
 
 
-def _stamp(path: str) -> "tuple[int, int, int] | None":
+def stamp(path: str) -> "tuple[int, int, int] | None":
     """Return a file's time of change, size and number; None where there is none."""
     try:
         status = os.stat(path)

@@ -68,6 +68,8 @@ class Audit:
     `random(count)` gives octets; `log(text)` is told where flash refuses.
     """
 
+    failing = False  # flash refused the last line
+
     def __init__(
         self, folder: str, sodium: "Sodium", clock: "Clock", log: "Callable[[str], None]", random: "Callable[[int], bytes]" = os.urandom
     ) -> None:
@@ -173,6 +175,7 @@ class Audit:
                 break  # the next month tries again
 
     def _append(self, text: str) -> bool:
+        self.failing = True
         if (self.torn or self._link is None) and not self._begin():
             return False
         line, head = self._line(text)
@@ -191,6 +194,7 @@ class Audit:
         self._number, self.head = self._number + 1, head
         act = text.split(" ", 1)[0]
         self._lines[act] = self._lines.get(act, 0) + 1
+        self.failing = False
         return True
 
 

@@ -13,6 +13,7 @@ from agent.runtime.clocks import DeviceTime
 from agent.runtime.libc import LIBC, reason
 from agent.runtime.sodium import Sodium
 from agent.vault import bundle as room
+from agent.verbs import as_recorder
 
 PAUSE = 0.2  # s between two looks at a handover that is being written
 
@@ -36,7 +37,8 @@ def bundle_install(line: "Line") -> int:
             lifetimes[name] = purposes[name].lifetime
     today = max(DeviceTime().wall() // 1000000000, BUILT) // law.DAY
     try:
-        said = room.install(line.word, line.paths.bundles, line.paths.anchor, lifetimes, today, Sodium())
+        paths = line.paths
+        said = room.install(line.word, paths.bundles, paths.anchor, lifetimes, today, Sodium(), lambda: as_recorder(paths))
     except room.BundleError as failure:
         sys.stderr.write("oubli: " + str(failure) + "\n")
         return 2

@@ -11,7 +11,64 @@ ERROR, WARNING, NOTE = "error", "warning", "note"
 _LASTING = "; a line in /etc/sysctl.d makes it last"
 _OFFLOAD = "packets of offloaded connections pass connection tracking by: volumes and last packets are too small or too early"
 
+_RESTART = "/etc/init.d/oubli restart"
+
 CATALOGUE = {
+    "configuration": (
+        ERROR,
+        "a mistake stops nothing that was lawful, so the last accepted configuration goes on, not what is written now (L34-II-2)",
+        "correct the line that is named, then " + _RESTART,
+    ),
+    "recorder": (
+        ERROR,
+        "nothing is recorded, and nothing that is kept is destroyed before the next boot (L34-II-1, EXP-1)",
+        _RESTART + "; logread -e oubli says why it ends",
+    ),
+    "no-lan": (
+        ERROR,
+        "of guests behind an interface that isn't there nothing is recorded, and nothing is counted (L34-I-2)",
+        "let gateway.lan name the guests' networks as /etc/config/network does, and bring them up",
+    ),
+    "deaf": (
+        ERROR,
+        "either nobody came, or connections pass by what the recorder hears (L34-I-2)",
+        "where guests came: look for offload, and compare with conntrack -E; then " + _RESTART,
+    ),
+    "flash-refuses": (
+        ERROR,
+        "what doesn't fit into memory is lost, and no epsilon can be spent (EXP-6, ANON-5)",
+        "free space below /srv, mount it writable, " + _RESTART + " sets owners right",
+    ),
+    "forwarder": (
+        ERROR,
+        "no summary and no health leaves the gateway: the fleet hears nothing (L34-VI-2)",
+        _RESTART + "; logread -e oubli says why it ends",
+    ),
+    "unconnected": (
+        WARNING,
+        "messages wait in the spool, and the oldest are dropped when it is full (ANON-5)",
+        "logread -e oubli says why: address, certificate, password or the broker itself",
+    ),
+    "watch": (
+        WARNING,
+        "a recorder that hangs isn't ended, and connections fill the kernel's table (L34-I-2)",
+        _RESTART,
+    ),
+    "page": (
+        WARNING,
+        "a guest can't see what is held on his device, suspend or withdraw without an account (L34-V-4)",
+        "install uhttpd, then " + _RESTART,
+    ),
+    "folders": (
+        ERROR,
+        "the daemons can't write, or others can read what they keep (L34-VI-2)",
+        _RESTART + " sets owner and mode right",
+    ),
+    "secret": (
+        ERROR,
+        "the forwarder uses no key and no password that others can read, and can't read one that isn't its own (L34-VI-2)",
+        "chown oubli-fwd FILE; chmod 0600 FILE",
+    ),
     "conntrack": (
         ERROR,
         "the kernel's connection tracking is the only source of traffic data (L34-I-2)",
@@ -111,6 +168,11 @@ CATALOGUE = {
         WARNING,
         "until two NTP confirmations ten minutes apart agree nothing is published (EXP-5, ANON-6)",
         "wait ten minutes; if it stays, check that NTP servers can be reached",
+    ),
+    "clock-battery": (
+        WARNING,
+        "gateway.hardware_clock is 1, and at power-up it was wrong or there is none: it isn't believed, and NTP is waited for (EXP-5)",
+        "hardware_clock '0' where there is no battery, or a new battery",
     ),
     "tmpfs": (
         ERROR,

@@ -4,6 +4,7 @@
 import os
 
 import agent
+from agent.config import agreeing_clock
 from agent.control import client
 from agent.doctor.catalogue import Finding
 from agent.runtime import files
@@ -24,6 +25,9 @@ def clock(gateway: "Gateway") -> "Iterator[Finding]":
         return
     if state != "trusted":
         yield Finding("clock-untrusted", "the recorder doesn't trust the clock yet: " + str(state))
+        path = gateway.paths.networks
+        if gateway.config.gateway.hardware_clock and files.exists(path) and not agreeing_clock(path):
+            yield Finding("clock-battery", "the system doesn't show what a clock with a battery said at power-up")
 
 
 def tmpfs(gateway: "Gateway") -> "Iterator[Finding]":

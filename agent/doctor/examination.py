@@ -2,7 +2,7 @@
 """One examination: every check once, what can be set right without harm, and the report of what is left."""
 
 from agent import canonical
-from agent.doctor import device, grounds, ruleset, tracking, uplink, verdict
+from agent.doctor import device, grounds, ruleset, service, tracking, uplink, verdict
 from agent.doctor.catalogue import NOTE
 from agent.runtime.libc import reason
 
@@ -18,6 +18,11 @@ def deferred(gateway: "Gateway") -> "Iterator[Finding]":
 
 
 CHECKS = (
+    service.configuration,
+    service.recorder,
+    service.watch,
+    service.page,
+    service.folders,
     tracking.switches,
     tracking.helpers,
     tracking.table,

@@ -81,6 +81,15 @@ class Gateway:
         lines = self.lines(name)
         return int(lines[0]) if lines else None
 
+    def users(self) -> "dict[str, int]":
+        """Return the numbers of this gateway's users."""
+        try:
+            with open(self.paths.root + "/etc/passwd") as file:
+                rows = [line.split(":") for line in file.read().split("\n")]
+        except OSError:
+            return {}
+        return {row[0]: int(row[2]) for row in rows if len(row) > 2 and row[2].isdigit()}
+
     def nearest(self, path: str) -> str:
         """Return the path itself, or the nearest folder above it that is there."""
         while not files.exists(path):

@@ -111,6 +111,22 @@ def remove(path: str) -> None:
             raise
 
 
+def clear(path: str) -> None:
+    """Remove a file, or all that a folder holds and the folder itself where its own folder lets it go; no link is followed."""
+    try:
+        descriptor = LIBC.call("open", _path(path), LIBC["O_DIRECTORY"] | LIBC["O_NOFOLLOW"] | LIBC["O_CLOEXEC"], 0)
+    except OSError:
+        remove(path)  # absent, a file, or a link
+        return
+    LIBC.call("close", descriptor)
+    for name in list(names(path)):
+        clear(path + "/" + name)
+    try:
+        os.rmdir(path)
+    except OSError:
+        pass  # its folder is another user's, who removes it
+
+
 def exists(path: str) -> bool:
     """Say whether something by this name is there."""
     try:
@@ -139,7 +155,10 @@ def in_memory(path: str) -> bool:
 
 
 def make_folder(path: str, mode: int) -> None:
-    """Make a folder with this mode, whatever the umask is, and those above it (0755); one that was there keeps its own."""
+    """Make a folder with this mode, whatever the umask is, and those above it (0755).
+
+    One of this process's own that was there gets the mode too: what restored it may have left it open to all.
+    """
     at = 0
     while at >= 0:
         at = path.find("/", at + 1)
@@ -147,12 +166,25 @@ def make_folder(path: str, mode: int) -> None:
         if not exists(part):
             os.mkdir(part)
             LIBC.call("chmod", _path(part), mode if at < 0 else 0o755)
+    status = os.stat(path)
+    if status[0] & 0o7777 != mode and status[4] == LIBC.call("geteuid"):
+        LIBC.call("chmod", _path(path), mode)
 
 
 def hold_folder(path: str) -> bool:
     """Hold a folder as long as this process lives; False where another one does. What forks inherits the hold."""
     descriptor = LIBC.call("open", _path(path), LIBC["O_DIRECTORY"] | LIBC["O_CLOEXEC"], 0)
     return LIBC.function("flock")(descriptor, _LOCK_EX | _LOCK_NB) == 0
+
+
+def is_held(path: str) -> bool:
+    """Say whether a process holds a folder; OSError where it isn't there."""
+    descriptor = LIBC.call("open", _path(path), LIBC["O_DIRECTORY"] | LIBC["O_CLOEXEC"] | LIBC["O_NOFOLLOW"], 0)
+    try:
+        held: bool = LIBC.function("flock")(descriptor, _LOCK_EX | _LOCK_NB) != 0
+        return held
+    finally:
+        LIBC.call("close", descriptor)
 
 
 def truncate(descriptor: int, size: int) -> None:

@@ -31,6 +31,14 @@ def quiet_tls() -> None:
         pass
 
 
+def become(user: int, group: int) -> None:
+    """Give up root's rights for those of a user and a group, for good; nothing where this process isn't root's or the user is root."""
+    if user and LIBC.call("geteuid") == 0:
+        LIBC.call("setgroups", 0, None)
+        LIBC.call("setgid", group)
+        LIBC.call("setuid", user)
+
+
 def swaps_to_disk() -> bool:
     """Say whether this machine swaps to anything but zram, which is memory too (EXP-2)."""
     try:
@@ -95,5 +103,9 @@ def identity() -> str:
 
 
 def log(text: str) -> None:
-    """Write one line to standard error, which procd hands to the system log."""
-    sys.stderr.write(text + "\n")
+    """Write one line to standard output, which procd hands to the system log as information.
+
+    What ends a command goes to standard error, which is an error there.
+    """
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()

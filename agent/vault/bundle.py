@@ -189,11 +189,19 @@ class Bundle:
         return self._left[asked]
 
 
-def install(file: str, folder: str, path: str, lifetimes: "dict[str, int]", today: int, sodium: crypto.Sodium) -> str:
+def install(
+    file: str,
+    folder: str,
+    path: str,
+    lifetimes: "dict[str, int]",
+    today: int,
+    sodium: crypto.Sodium,
+    become: "Callable[[], None]" = lambda: None,
+) -> str:
     """Check a bundle and put it into `folder` by one rename; returns a line about it. BundleError says why not.
 
-    `lifetimes`: of the purposes that are on, in seconds. `today`: a day, as far as this device knows. Former bundles whose last
-    key is destroyed go.
+    `lifetimes`: of the purposes that are on, in seconds. `today`: a day, as far as this device knows. `become` is called before
+    anything is written. Former bundles whose last key is destroyed go.
     """
     key = anchor(path)
     try:
@@ -210,6 +218,7 @@ def install(file: str, folder: str, path: str, lifetimes: "dict[str, int]", toda
     for purpose in sorted(lifetimes):
         if purpose not in seen:
             raise BundleError(file + ": no keys for " + purpose + "; accepted: rows for " + ", ".join(sorted(lifetimes)))
+    become()
     files.make_folder(folder, 0o755)
     files.write_atomic(folder + "/" + date(made) + "-" + _tail(data), data, 0o644)
     for name in list(files.names(folder)):
@@ -254,4 +263,4 @@ def _retire(path: str, today: int) -> None:
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Iterator
+    from typing import Callable, Iterator

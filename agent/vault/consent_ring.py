@@ -59,8 +59,10 @@ class ConsentRing:
         for slot in ring.used():
             if slot.purpose == purpose:
                 self._places[slot.page] = self._numbers[slot.number] = slot.index
+        if self._words[_SIZE] and self._words[_HEAD] <= self._words[_TAIL] <= budget:
+            self._words[_SIZE] = budget  # of another size perhaps, and all of it lies where it lay
         if (self._words[_SIZE], self._words[_MARK]) != (budget, _VERSION):
-            # New, or of another size or version: what it held can't be found any more.
+            # New, of another version, or it went round another end: what it held can't be found any more.
             lose("ring resized", self.erase())
             self._region.wipe()
             self._words[_HEAD] = self._words[_TAIL] = _START

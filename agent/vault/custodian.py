@@ -247,6 +247,7 @@ class Custodian:
             "bytes": shelf.octets,
             "budget": self._press.budget,
             "oldest_seconds": max(now - min(days) * DAY, 0) if days else 0,
+            "window_seconds": DAY,
             "lifetime_seconds": self.lifetime,
             "syncs_a_day": self._medium.syncs_a_day(monotonic),
             "key_days": self.key_days(),

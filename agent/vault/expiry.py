@@ -6,9 +6,10 @@ days. What a former process of this boot kept is destroyed at its deadline all t
 """
 
 import os
+import sys
 
 from agent import config, law
-from agent.runtime import files, memory, process
+from agent.runtime import files, memory
 from agent.runtime.sodium import Sodium
 from agent.vault import keys, ring, segment, stores
 
@@ -26,7 +27,7 @@ def destroy_due(root: str, boot: str, monotonic: int) -> int:
     sodium = Sodium()
     region = keys.open_ring(base + "keys")
     if not keys.known(region):
-        process.log("the key ring is of a version that this one doesn't know: all that it opens is destroyed (EXP-1)")
+        sys.stderr.write("oubli: the key ring is of a version that this one doesn't know: all that it opens is destroyed (EXP-1)\n")
         region.close()
         _wipe(base + "keys", sodium)
         return sum([_wipe_all(base + "vault/" + row.name, sodium) for row in law.PURPOSES])

@@ -98,34 +98,29 @@ class Slot:
 
 
 class KeyRing:
-    """`count` slots in the file at `path`, for one boot.
+    """At least `count` slots in the file at `path`, for one boot.
 
-    `dropped` counts the records of a ring of this boot that had another size (the configuration changed): they are lost.
+    A ring of this boot that has fewer (the configuration changed) grows, and one that has more stays as it is: no key is moved or lost.
     """
 
     def __init__(self, path: str, count: int, boot: str, sodium: "Sodium") -> None:
-        size = HEADER + count * SLOT
-        header = struct.pack("<8sI", _MAGIC, count)
-        former = b""
-        self.dropped = 0
         if files.exists(path):
             with open(path, "rb") as file:
                 former = file.read(48)
-            if former[:12] != header or former[16:48] != boot.encode():
-                # Another boot's, or of another size: its keys must not be readable a moment longer.
-                if former[:8] == _MAGIC and former[16:48] == boot.encode():
-                    resized = open_ring(path)
-                    self.dropped = sum(slot.records for slot in used(resized))
-                    resized.close()
-                region = memory.map_file(path, max(files.size_of(path), 1))
+            octets = files.size_of(path)
+            if former[:8] == _MAGIC and former[16:48] == boot.encode():
+                count = max(count, (octets - HEADER) // SLOT)
+            else:
+                # Another boot's: its keys must not be readable a moment longer.
+                region = memory.map_file(path, max(octets, 1))
                 sodium.zero(region.address, region.size)
                 region.close()
                 files.remove(path)
         self.count = count
-        self._region = memory.map_file(path, size)
+        self._region = memory.map_file(path, HEADER + count * SLOT)
         self._region.lock()
         self._sodium = sodium
-        self._region.view[0:12] = header
+        self._region.view[0:12] = struct.pack("<8sI", _MAGIC, count)
         self._region.view[16:48] = boot.encode()
         self._following = 0  # where a free slot is looked for first: behind the newest
         newest = -1

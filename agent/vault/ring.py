@@ -126,6 +126,8 @@ class Ring:
         # Pages for the windows that can be open at once, one for a record on its own, one spare.
         count = (self.width + GRACE) // self.width + (self.width + LATE) // self.width + 4
         former = files.exists(folder + "/chunks")
+        if former:  # of another lifetime there may have been more; what was left open lies in one of them
+            count = max(count, files.size_of(folder + "/chunks") // segment.PAGE)
         self._pages = memory.map_file(folder + "/chunks", count * segment.PAGE)
         self._free = list(range(count))
         self._scratch = memory.scratch(4 * segment.PAGE)  # a chunk is sealed in the first half, deflated in the second
@@ -147,6 +149,9 @@ class Ring:
         owned = {"chunks"}
         for slot in self._mine():
             try:
+                if slot.lifetime > self.lifetime:  # a shorter one holds for what there is, too; a longer one doesn't
+                    slot.lifetime = self.lifetime
+                    slot.save()
                 if slot.state == keys.OPEN:
                     before = self.octets
                     self._close_torn(slot)
@@ -395,7 +400,7 @@ class Ring:
         return any(due(slot, wall, monotonic) for slot in self._mine())
 
     def status(self, monotonic: int) -> "dict[str, int]":
-        """Return segments, records, octets and the age of the oldest window in seconds (local use only)."""
+        """Return segments, records, octets, how long ago the oldest window began and how long one is, in seconds (local use only)."""
         segments = records = oldest = 0
         for slot in self._mine():
             segments += 1
@@ -407,6 +412,7 @@ class Ring:
             "bytes": self.octets,
             "budget": self.budget,
             "oldest_seconds": oldest // _SECOND,
+            "window_seconds": self.width,
             "lifetime_seconds": self.lifetime,
         }
 

@@ -191,7 +191,7 @@ def test_a_real_prometheus_scrapes_the_page_and_answers_every_panel(scraped, tmp
                 for target in panel["targets"]:
                     until(lambda: told(target["expr"]), target["expr"])  # noqa: B023 (used at once)
             assert {one["metric"]["grade"] for one in told("oubli_gateways")} == {"good", "warning", "breach"}
-            assert len(asked("rules")["groups"][0]["rules"]) == 5
+            assert len(asked("rules")["groups"][0]["rules"]) == 7
         finally:
             process.terminate()
             process.wait(240)

@@ -95,7 +95,7 @@ CAUGHT: dict[str, tuple[Check, set[str]]] = {
     "brief-packet-socket": (_sockets, {"recorder asked for AF_PACKET"}),
     "forwarder-netlink": (_sockets, {"forwarder holds AF_NETLINK", "forwarder asked for AF_NETLINK"}),
     "log-mac": (_canaries, {"MAC in recorder.log"}),
-    "keep-destination": (_canaries, {f"{kind} in var/run/oubli/live/notes" for kind in ("destination", "client address")}),
+    "keep-destination": (_canaries, {f"{kind} in var/run/oubli-live/notes" for kind in ("destination", "client address")}),
     "stop-is-end": (_records, {"duration"}),
     "lose-one": (_records, {"missing"}),
     "port-before-translation": (_records, {"translated_port"}),

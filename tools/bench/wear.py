@@ -88,8 +88,8 @@ class Noted(model.Flash):
         super()._sync(target)
 
     def part(self, path: str) -> str:
-        """Return which part of the agent writes there: the name below the prefix, without what write_atomic adds."""
-        words = path[len(self.prefix) + 1 :].split("/")
+        """Return which part of the agent writes there: the name below the recorder's folder, without what write_atomic adds."""
+        words = path[len(self.prefix) + 1 :].replace("oubli-spool", "oubli/spool").removeprefix("oubli/").split("/")
         name = words[min(words[0] == "vault", len(words) - 1)].removeprefix(".").removesuffix(".new")
         return "ledger" if name.startswith("ledger-") else name  # a mark beside it
 
@@ -144,7 +144,7 @@ class _Gateway(stage.Stage):
         plan = scenario.load("cafe-day")
         self.world = World(replace(plan, crowd=replace(plan.crowd, visitors=visitors)), seed)
         self.paths = Paths(str(root))
-        self.flash = Noted(self.paths.flash)
+        self.flash = Noted(self.paths.root + "/srv")
         self.kernel = _Kernel()
         config = configuration.load(str(root / "etc/config"))
         super().__init__(config, str(root), {**plan.timeouts, **_SYSCTL}, draw, draw, _RATE)

@@ -34,6 +34,8 @@ KINDS = {
     "keys_soon": (WARNING, "The custodian's bundle runs out in {days} days"),
     "drift": (WARNING, "The configuration isn't the accepted one"),
     "misconfigured": (WARNING, "Capture is misconfigured"),
+    "no-lan": (WARNING, "An interface of the guests is missing: nothing of them is recorded"),
+    "flash": (WARNING, "The gateway's flash refuses what is to be kept"),
     "clock": (WARNING, "The clock isn't trusted"),
     "undeclared": (WARNING, "Nobody is declared to answer authority requests"),
     "plain": (WARNING, "Sends in plain text to another machine"),
@@ -103,7 +105,7 @@ def days_of_keys(health: dict[str, Any]) -> int | None:
 def _of_health(health: dict[str, Any], since: int) -> Iterable[Finding]:
     if any(one["late"] for one in health["purposes"].values()):
         yield Finding("late", since, {})
-    if health["capture"] in {"stopped", "misconfigured"}:
+    if health["capture"] != "ok":
         yield Finding(health["capture"], since, {})
     if health["clock"] != "trusted":
         yield Finding("clock", since, {})
@@ -111,8 +113,11 @@ def _of_health(health: dict[str, Any], since: int) -> Iterable[Finding]:
         yield Finding("undeclared", since, {})
     if not health["tls"]:
         yield Finding("plain", since, {})
-    if health["doctor"]:
-        yield Finding("doctor", since, {"names": ", ".join(health["doctor"])})
+    names = health["doctor"] or []
+    if "flash-refuses" in names:
+        yield Finding("flash", since, {})
+    if others := [name for name in names if name != "flash-refuses"]:
+        yield Finding("doctor", since, {"names": ", ".join(others)})
     days = days_of_keys(health)
     if days is not None and days <= KEYS_SOON:
         yield Finding("keys_soon" if days > 0 else "keys", since, {"days": days})

@@ -30,14 +30,14 @@ def name(number: int) -> str:
 
 def spool_of(root: Path) -> Path:
     """Return where a gateway's messages wait."""
-    return root / "srv/oubli/spool"
+    return root / "srv/oubli-spool"
 
 
 def prepare(folder: Path, port: int, numbers: range, count: int, now: int) -> None:
     """Make the folders of these gateways with `count` messages each, of the newest days before `now`."""
     for number in numbers:
         root = folder / name(number)
-        for path in (spool_of(root), root / "var/run/oubli/live", root / "etc/config"):
+        for path in (spool_of(root), root / "var/run/oubli-live", root / "etc/config"):
             path.mkdir(parents=True)
         options = f"option host '127.0.0.1'\n option port '{port}'\n option insecure '1'\n"
         (root / "etc/config/oubli").write_text(f"config gateway\n option id '{name(number)}'\nconfig mqtt\n {options}")

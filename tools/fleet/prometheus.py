@@ -42,6 +42,7 @@ class Store(Collector):
             kinds.add_metric([kind, KINDS[kind][0], group], number)
         yield kinds
         breach = GaugeMetricFamily("oubli_gateway_breach", "1 for each gateway in breach, by kind.", labels=["gateway", "kind"])
+        warning = GaugeMetricFamily("oubli_gateway_warning", "1 for each gateway with a warning, by kind.", labels=["gateway", "kind"])
         seen = GaugeMetricFamily(
             "oubli_gateway_seen_seconds", "When a gateway was last heard of, seconds since the epoch.", labels=["gateway"]
         )
@@ -51,9 +52,9 @@ class Store(Collector):
             if standing.days_of_keys is not None:
                 keys.add_metric([standing.gateway.ident], standing.days_of_keys)
             for finding in standing.findings:
-                if finding.grade == "breach":
-                    breach.add_metric([standing.gateway.ident, finding.kind], 1)
-        yield from (breach, seen, keys)
+                family = breach if finding.grade == "breach" else warning
+                family.add_metric([standing.gateway.ident, finding.kind], 1)
+        yield from (breach, warning, seen, keys)
         messages = CounterMetricFamily("oubli_messages", "Messages by what became of them.", labels=["fate"])
         fates: dict[str, int] = dict(Tally.objects.values("fate").annotate(sum=Sum("count")).values_list("fate", "sum"))
         for fate in ("kept", "repeat", "state", "health", *REASONS):

@@ -154,6 +154,7 @@ def health(ident: str, time: int, *, late: bool = False, **facts: object) -> Arr
 TROUBLES: tuple[dict[str, Any], ...] = (
     {"late": True},
     {"capture": "stopped"},
+    {"capture": "no-lan"},
     {"clock": "floor"},
     {"duty": "undeclared"},
     {"keys": 4},

@@ -109,6 +109,18 @@ def configuration(text: str, board: Board) -> str:
     return "\n".join(lines) + "\n"
 
 
+# Scripts whose comments nobody reads on a gateway, where they take room of the image; the others show theirs with --help.
+_BARE = ("etc/init.d/", "etc/hotplug.d/", "etc/uci-defaults/", "lib/upgrade/oubli.sh")
+
+
+def without_comments(name: str, octets: bytes) -> bytes:
+    """Return a script's octets without its lines of comment but the first two, where it is one of those."""
+    if not name.startswith(_BARE):
+        return octets
+    lines = octets.splitlines(keepends=True)
+    return b"".join(line for number, line in enumerate(lines) if number < 2 or not line.lstrip().startswith(b"#"))
+
+
 def files(board: Board, built: int) -> list[File]:
     """Return everything of the package for a board, sorted by path; nothing of the machine that builds it."""
     found = list(agent(board.interpreter, built))
@@ -117,7 +129,7 @@ def files(board: Board, built: int) -> list[File]:
         if not source.is_file():
             continue
         path = "/" + source.relative_to(common).as_posix()
-        octets = source.read_bytes()
+        octets = without_comments(path[1:], source.read_bytes())
         if path == CONFIG:
             octets = configuration(octets.decode(), board).encode()
         if path == "/usr/bin/oubli":

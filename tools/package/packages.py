@@ -31,22 +31,21 @@ _HEAD = """#!/bin/sh
 # A daemon that runs while its files are exchanged would import some of either version. opkg's prerm stops it too, apk has none then.
 STOP = """[ -n "${IPKG_INSTROOT}" ] || [ ! -x /etc/init.d/oubli ] || /etc/init.d/oubli stop
 """
-# Whatever the device holds goes before the code that could destroy it on time goes (EXP-1): keys first, then the files.
+# Whatever the device holds goes before the code that could destroy it on time goes (EXP-1): keys first, then the files. Where that fails,
+# the removal fails.
 FORGET = """if [ -z "${IPKG_INSTROOT}" ] && [ "${PKG_UPGRADE}" != 1 ]; then
 	/etc/init.d/oubli stop
-	/usr/bin/oubli erase --all || exit 1
-	rm -rf /var/run/oubli /srv/oubli
+	/usr/bin/oubli forget everything || exit 1
+	rmdir /var/run/oubli /var/run/oubli-live /srv/oubli /srv/oubli-spool
+	rm -rf /var/run/oubli-root /var/run/oubli-portal /etc/oubli/accepted
 fi
 """
 # The same for what only these rooms can destroy, and the kernel's table of port blocks.
 FORGET_PURPOSES = """if [ -z "${IPKG_INSTROOT}" ] && [ "${PKG_UPGRADE}" != 1 ]; then
 	/etc/init.d/oubli stop
-	for purpose in attribution billing services location; do
-		/usr/bin/oubli erase --purpose "$purpose" >/dev/null
-	done
+	/usr/bin/oubli forget purposes || exit 1
 	[ ! -e /var/run/oubli/blocks ] || nft delete table ip oubli
-	cd /srv/oubli && rm -rf device.key consents vault bundles
-	cd /var/run/oubli && rm -rf blocks vault/attribution vault/billing vault/services vault/location
+	rm -f /var/run/oubli/blocks
 fi
 """
 # A service that was on goes on: with these rooms, or without them.

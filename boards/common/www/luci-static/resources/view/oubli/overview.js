@@ -33,9 +33,19 @@ function statusRows(status) {
 		[ _('Capture'), status.capture ],
 		[ _('Who answers requests'), status.duty ]
 	];
+	if (status.refused)
+		rows.push([ _('Configuration refused, the last accepted one goes on'), status.refused ]);
+	if (status.missing.length)
+		rows.push([ _('No such interface of the LAN'), status.missing.join(', ') ]);
+	if (status.deaf)
+		rows.push([ _('No connection has ended for a day'), _('although the kernel has some') ]);
+	if (status.refusing)
+		rows.push([ _('Flash refuses'), _('ledger and messages') ]);
 	Object.keys(status.purposes).sort().forEach(function(name) {
 		var held = status.purposes[name];
 		rows.push([ name, held.records + ' ' + _('records') + ', ' + held.bytes + ' ' + _('bytes') ]);
+		if (held.trouble)
+			rows.push([ _('Flash refuses'), name + ': ' + held.trouble ]);
 	});
 	Object.keys(status.counters).sort().forEach(function(name) {
 		if (name.indexOf('lost') === 0 && status.counters[name])

@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The agent itself on this gateway: whether its processes run, see the guests, may write, and run with what the operator wrote.
+
+What a recorder knows is asked of it over the control socket; whether one runs at all is read off the hold that it has on its folder.
+"""
+
+import os
+
+from agent.control import client
+from agent.doctor.catalogue import Finding
+from agent.runtime import files
+
+PAGE = 8450  # the guests' page's port (etc/init.d/oubli)
+_MODE, _UID = 0, 1  # of `_status`
+
+
+def configuration(gateway: "Gateway") -> "Iterator[Finding]":
+    """Tell of a configuration that is refused while the last accepted one goes on."""
+    if gateway.config.refused:
+        yield Finding("configuration", gateway.config.refused)
+
+
+def recorder(gateway: "Gateway") -> "Iterator[Finding]":
+    """Ask the recorder what it sees."""
+    try:
+        status = client.ask(gateway.paths.socket, "status")
+        missing, deaf = status["missing"], status["deaf"]
+        refused = sorted([name for name in status["purposes"] if status["purposes"][name].get("trouble")])
+        refused += ["ledger and messages"] if status["refusing"] else []
+    except (OSError, ValueError, KeyError, TypeError):
+        held = _held(gateway.paths.run)
+        yield Finding("recorder", "it runs, and doesn't answer" if held else "no recorder runs")
+        return
+    if missing:
+        yield Finding("no-lan", "gateway.lan (" + ", ".join(gateway.config.gateway.lan) + ") leads to no interface " + ", ".join(missing))
+    if deaf:
+        yield Finding("deaf", "no connection has ended for a day, and the kernel has some")
+    if refused:
+        yield Finding("flash-refuses", "not written: " + ", ".join(refused))
+    if gateway.config.mqtt.host is not None:
+        if not _held(gateway.paths.spool):
+            yield Finding("forwarder", "a broker is configured, and no forwarder runs")
+        elif not status["forwarder"]["connected"]:
+            yield Finding("unconnected", "the forwarder runs, and isn't connected to the broker")
+
+
+def watch(gateway: "Gateway") -> "Iterator[Finding]":
+    """Look for the process that ends a recorder which hangs, where the package has brought it."""
+    words = [word for number in _processes(gateway) for word in gateway.lines(number + "/cmdline")]
+    if files.exists(gateway.paths.root + "/usr/sbin/oubli-watch") and not any("oubli-watch" in word for word in words):
+        yield Finding("watch", "oubli-watch doesn't run")
+
+
+def page(gateway: "Gateway") -> "Iterator[Finding]":
+    """Look for the guests' page, where the package that has it is installed."""
+    if files.exists(gateway.paths.root + "/www/oubli/cgi-bin/oubli"):
+        tables = gateway.lines("net/tcp")[1:] + gateway.lines("net/tcp6")[1:]
+        local = [line.split()[1:4] for line in tables if line]
+        if not any(words[0].endswith(":%04X" % PAGE) and words[2] == "0A" for words in local):
+            yield Finding("page", "nothing answers at port " + str(PAGE))
+
+
+def folders(gateway: "Gateway") -> "Iterator[Finding]":
+    """Hold owners and modes of the daemons' folders and of the forwarder's secrets against what they must be."""
+    paths, mqtt = gateway.paths, gateway.config.mqtt
+    users = gateway.users()
+    wrong = []
+    keeper = "oubli-rec" if files.exists(paths.root + "/sbin/ujail") else "root"  # without a jail the recorder is root
+    for path, mode in ((paths.flash, 0o700), (paths.spool, 0o2770), (paths.run, 0o711), (paths.live, 0o2770), (paths.vault, 0o700)):
+        status = _status(path)
+        if status is not None and "oubli-rec" in users and status[_UID] != users.get(keeper, 0):
+            wrong.append(path + " isn't " + keeper + "'s")
+        elif status is not None and status[_MODE] & 0o7777 != mode:
+            wrong.append(path + " has mode " + oct(status[_MODE] & 0o7777)[2:])
+    if wrong:
+        yield Finding("folders", ", ".join(wrong))
+    for option, path in (("key", mqtt.key), ("password_file", mqtt.password_file)):
+        status = _status(path) if path else None
+        if path and (status is None or status[_MODE] & 0o077 or ("oubli-fwd" in users and status[_UID] != users["oubli-fwd"])):
+            yield Finding("secret", "mqtt." + option + ": " + ("absent" if status is None else "not a file of oubli-fwd's alone"))
+
+
+def _held(folder: str) -> bool:
+    try:
+        return files.is_held(folder)
+    except OSError:
+        return False
+
+
+def _status(path: str) -> "tuple[int, int] | None":
+    """Return a file's mode and its owner's number, None where it is absent."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return status[0], status[4]
+
+
+def _processes(gateway: "Gateway") -> "list[str]":
+    return [name for name in os.listdir(gateway.proc) if name.isdigit()]
+
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Iterator
+
+    from agent.doctor.gateway import Gateway

@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a daemon that was taken over, or another process, may get root to do for it, in a gateway's root with busybox and its users."""
+
+from __future__ import annotations
+
+import subprocess
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.keyholder import Custodian
+from tests.openwrt.trial import NEEDS
+
+if TYPE_CHECKING:
+    from tests.openwrt import gateway as roots
+
+SERVICE = ("/bin/sh", "/etc/rc.common", "/etc/init.d/oubli")
+pytestmark = pytest.mark.needs(*NEEDS)
+
+
+# What a recorder that was taken over leaves in its folders, for root to go through. A second name for root's file is given by root itself,
+# as where fs.protected_hardlinks is 0. One trap would hide others behind it: what is a folder leads elsewhere in a case of its own.
+_FLASH, _RUN = "/srv/oubli/", "/var/run/oubli/"
+FOLDERS = (
+    *(_FLASH + name for name in ("audit", "bundles", "consents", "requests", "vault/billing")),
+    *(_RUN + name for name in ("control", "vault/billing", "vault/security")),
+    "/mnt/card/attribution",
+)
+FILES = (
+    *(_FLASH + name for name in ("device.key", "ledger", "ports", "published", "vault/attribution/2026-11-25-0001")),
+    *("/srv/oubli-spool/" + name for name in ("000000000001-arrivals-00", ".000000000001-arrivals-00.new")),
+    *(_RUN + name for name in ("blocks", "clock", "counters", "heartbeat", "keys", "terminals", "vault/attribution/chunks")),
+    *("/var/run/oubli-live/" + name for name in ("health", "forwarder.json")),
+)
+TRAPS = {
+    "link to a folder": ("oubli-rec", "ln -s /etc/victim $1", FOLDERS),
+    "link to a file": ("oubli-rec", "ln -s /etc/victim/shadow $1", FILES),
+    "second name": (
+        "root",
+        "ln /etc/victim/shadow $1",
+        [path for path in (*FOLDERS, *FILES) if path.startswith("/srv")],
+    ),  # of one file system
+    "pipe": ("oubli-rec", "mkfifo $1", (*FOLDERS, *FILES)),
+    "deep": ("oubli-rec", "mkdir -p $1/a/b; ln -s /etc/victim $1/a/c; ln -s /etc/victim/shadow $1/d", (*FOLDERS, *FILES)),
+}
+
+
+def victim(gateway: roots.Gateway) -> dict[str, Any]:
+    """Return all that can be seen of root's own folder and files but when they were read."""
+    told = {}
+    for path in sorted([gateway.path / "etc/victim", *(gateway.path / "etc/victim").rglob("*")]):
+        status = path.lstat()
+        told[path.name] = (status.st_mode, status.st_uid, status.st_gid, status.st_mtime_ns, path.is_file() and path.read_text())
+    return told
+
+
+@pytest.mark.parametrize("trap", TRAPS)
+def test_root_follows_nothing_that_a_daemon_leaves_in_its_folders(gateway, trap):
+    """L34-VI-2: whatever root starts, stops, asks, erases, installs or removes, nothing of its own changes, is shown, or is waited for."""
+    (gateway.path / "mnt/card").mkdir(parents=True)
+    settings = gateway.path / "etc/config/oubli"
+    settings.write_text(settings.read_text().replace("config vault 'vault'\n", "config vault 'vault'\n\toption path '/mnt/card'\n"))
+    gateway.run("/bin/mount", "-t", "tmpfs", "none", "/mnt/card")
+    custodian = Custodian()
+    (gateway.path / "etc/oubli").mkdir(exist_ok=True)
+    (gateway.path / "etc/oubli/custodian.pub").write_text(custodian.anchor)
+    (gateway.path / "bundle").write_bytes(custodian.bundle(int(gateway.run("/bin/date", "+%s").stdout) // 86400, 30))
+    (gateway.path / "etc/victim/inner").mkdir(parents=True, mode=0o700)
+    for name in ("shadow", "inner/2026-11-25-0001", "2026-11-25-0001", "chunks", "ran"):
+        (gateway.path / "etc/victim" / name).write_text("precious")
+        (gateway.path / "etc/victim" / name).chmod(0o600)
+    gateway.run(*SERVICE, "restart")
+    gateway.run("/usr/bin/oubli", "bundle", "install", "/bundle")
+    gateway.run("/bin/chown", "oubli-rec", "/mnt/card")
+    before = victim(gateway)
+    user, lay, places = TRAPS[trap]
+    script = f"for one; do set -- $one; rm -rf $1; mkdir -p ${{1%/*}} && {lay} && echo $1; done"
+    laid = subprocess.run(gateway.command("/bin/sh", "-c", script, "sh", *places, user=user), capture_output=True, text=True, check=False)
+    assert laid.stdout.split() == list(places), laid
+    for words in (
+        *((*SERVICE, action) for action in ("start", "reload", "networks")),
+        *(("/usr/bin/oubli", *verb.split()) for verb in ("status", "leases", "log", "summary", "doctor", "doctor --fix", "expire")),
+        ("/usr/bin/oubli", "bundle", "install", "/bundle"),
+        *(("/usr/bin/oubli", *verb.split()) for verb in ("erase --purpose attribution", "erase --all", "forget purposes")),
+        ("/usr/bin/oubli", "forget", "everything"),
+        (*SERVICE, "stop"),
+    ):
+        done = gateway.run("/bin/timeout", "60", *words, check=False)
+        assert done.returncode not in (124, 143), words  # busybox's timeout ended it
+        assert "precious" not in done.stdout + done.stderr, words
+        assert victim(gateway) == before, words
+
+
+def test_a_folder_is_roots_alone_while_what_it_holds_is_looked_at(gateway):
+    """So no daemon exchanges a file for a link between root's look and its chown: what is seen of each folder then, and at the end."""
+    gateway.run("/bin/sh", "-c", "mkdir -p /srv/oubli/vault/billing; touch /srv/oubli/vault/billing/x /srv/oubli/vault/x /srv/oubli/x")
+    seen = 'ls() { stat -c "%u %a $PWD/$2" . >>/seen; command ls "$@"; }'
+    gateway.run("/bin/sh", "-c", f". /etc/init.d/oubli; {seen}; hand_over $FLASH $OWNER; cat /seen")
+    folders = {line for line in gateway.run("/bin/cat", "/seen").stdout.splitlines() if line.endswith("/./x")}
+    assert folders == {f"0 700 /srv/oubli{name}/./x" for name in ("", "/vault", "/vault/billing")}
+    paths = [f"/srv/oubli{name}" for name in ("", "/vault", "/vault/billing", "/x", "/vault/x", "/vault/billing/x")]
+    uid = gateway.ids("oubli-rec")[0]
+    assert set(gateway.run("/bin/busybox", "stat", "-c", "%u", *paths).stdout.split()) == {uid}
+
+
+def test_a_name_carries_no_other_file_over_a_sysupgrade(gateway):
+    """L34-VI-2: not by a line's end in it, not by a second name of root's file, which would be the recorder's once it is restored."""
+    gateway.run(
+        "/bin/sh", "-c", "echo precious >/etc/secret; cp /etc/secret /etc/other; ln /etc/secret /srv/oubli/second; >/srv/oubli/ledger"
+    )
+    folder = "mkdir -p '/srv/oubli/x\n/etc'; >'/srv/oubli/x\n/etc/other'; >'/srv/oubli/x\n/srv'; ln -s /etc/secret /srv/oubli/link"
+    subprocess.run(gateway.command("/bin/sh", "-c", folder, user="oubli-rec"), check=True)
+    hooks = ". /lib/upgrade/oubli.sh; for hook in $sysupgrade_init_conffiles; do $hook /tmp/list; done; cat /tmp/list"
+    assert gateway.run("/bin/sh", "-c", hooks).stdout == "/srv/oubli/ledger\n"
+
+
+def test_nobody_else_holds_up_the_reading_of_leases(gateway):
+    """The mark by which one call runs at a time lies where root alone can leave one."""
+    mark = "mkdir /tmp/oubli-leases && ! mkdir /var/run/oubli-root/leases"
+    subprocess.run(gateway.command("/bin/sh", "-c", mark, user="oubli-fwd"), capture_output=True, check=True)
+    (gateway.path / "usr/bin/oubli").write_text('#!/bin/sh\necho "$@" >>/asked\n')
+    gateway.run("/bin/sh", "-c", ". /etc/hotplug.d/dhcp/50-oubli; wait", env=("ACTION=add",))
+    assert (gateway.path / "asked").read_text() == "leases\n"
