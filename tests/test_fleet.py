@@ -140,24 +140,49 @@ def test_a_band_of_many_terms_of_which_one_scale_dominates_is_the_least_that_hol
 
 
 def test_a_band_of_means_over_different_numbers_of_days_holds():
-    """On the lattice of all their divisors."""
+    """On the lattice of all their weights."""
     chance = np.random.default_rng(5)
-    terms = {(Fraction(4), 7): 35, (Fraction(4), 2): 10, (Fraction(40, 3), 3): 5}
-    width = estimate.half_width_of_means(terms)
+    terms = {(Fraction(4), Fraction(1, 7)): 35, (Fraction(4), Fraction(2, 5)): 10, (Fraction(40, 3), Fraction(1, 3)): 5}
+    width = estimate.half_width_of(terms)
     total = np.zeros(200_000)
-    for (b, parts), count in terms.items():
+    for (b, weight), count in terms.items():
         p = math.exp(-1 / b)
         for _ in range(count):
-            total += (chance.geometric(1 - p, len(total)) - chance.geometric(1 - p, len(total))) / parts
+            total += (chance.geometric(1 - p, len(total)) - chance.geometric(1 - p, len(total))) * float(weight)
     assert 0.948 < float((abs(total) <= width + 1e-9).mean()) < 0.953
 
 
 def test_a_band_of_a_hundred_thousand_gateways_is_made_in_moments_and_rounded_up():
     """700,000 terms, and means over 1 to 7 days of them: never below the normal's half-width, which such sums come to."""
     b = Fraction(4)
-    for terms in ({(b, 1): 700_000}, {(b, parts): 100_000 for parts in range(1, 8)}):
-        normal = 1.959963984540054 * math.sqrt(sum(count * estimate.variance(b) / parts**2 for (_, parts), count in terms.items()))
-        assert normal * 0.9999 < estimate.half_width_of_means(terms) < normal * 1.03 + 1
+    for terms in ({(b, Fraction(1)): 700_000}, {(b, Fraction(1, parts)): 100_000 for parts in range(1, 8)}):
+        normal = 1.959963984540054 * math.sqrt(sum(count * estimate.variance(b) * weight**2 for (_, weight), count in terms.items()))
+        assert normal * 0.9999 < estimate.half_width_of(terms) < normal * 1.03 + 1
+
+
+def test_a_day_of_three_metrics_has_two_thirds_of_the_best_ones_band():
+    """At the default epsilons: presence and volume count two fifths each, arrivals a fifth; the mean is unbiased, whatever the weights."""
+    sums = []
+    for name, value in (("presence", 100), ("volume", 90), ("arrivals", 110)):
+        metric = next(one for one in metrics.METRICS if one.name == name)
+        sums.append((value, {Fraction(*metrics.scale(metric.l1, metric.epsilon)): len(metric.cells) * metric.slots}))
+    assert estimate.weights(sums) == [Fraction(2, 5), Fraction(2, 5), Fraction(1, 5)]
+    one, best = estimate.combined(sums), estimate.half_width(sums[0][1])
+    assert one.value == 98
+    assert (round(one.half_width), best) == (21, 32)
+    assert estimate.combined(sums[:1]) == estimate.Estimate(100, best)
+    assert sum(estimate.weights([*sums, (3, {Fraction(500): 24})])) == 1
+
+
+def test_a_metric_that_some_gateways_did_not_tell_is_left_out_of_a_day():
+    """A sum of other gateways than `presence` has is another number."""
+    sent, _ = published(2, 1, 3)
+    whole = estimate.terminals_a_day(sent)
+    only = [one for one in sent if one["schema"] == "oubli/presence/1"]
+    assert whole != estimate.terminals_a_day(only)
+    late = next(index for index, one in enumerate(sent) if one["schema"] == "oubli/arrivals/1")
+    assert estimate.terminals_a_day(sent[:late] + sent[late + 1 :]) == estimate.terminals_a_day(only)
+    assert estimate.terminals_a_day(one for one in sent if one not in only) == {}
 
 
 def cafe(days: int, seed: int) -> list[tuple[list[int], list[int]]]:

@@ -279,7 +279,8 @@ def test_bands_of_fleets_hold_as_often_as_they_say(sqlite):
     intake.take([says.health(venue.ident) for venue in venues], says.NOW)
     for number, venue in enumerate(venues):
         Gateway.objects.filter(ident=venue.ident).update(group=str(number % 3))
-        messages = [one for day in days for _, one in simulated.published(venue, day, sampler) if one.topic.endswith("presence")]
+        told = simulated.published
+        messages = [one for day in days for _, one in told(venue, day, sampler) if one.topic.rsplit("/", 1)[1] in ("presence", "volume")]
         for start in range(0, len(messages), 200):
             intake.take(messages[start : start + 200], says.NOW)
     true = {(str(number % 3), day): 0 for number in range(3) for day in days}

@@ -9,7 +9,7 @@ the unsuppressed integers of the messages (ANON-3).
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
@@ -20,6 +20,8 @@ import numpy as np
 LEVEL = 0.95
 _ROUNDING = 1e-9  # what the arithmetic may be off by: a band holds so much more
 _LARGEST = 1 << 20  # points of a lattice that has weights
+_WHOLE = Fraction(1)
+TELLING = {"presence": 1, "volume": 1, "arrivals": 24}  # metrics in which each terminal of a day counts once; messages a day of each
 
 
 @dataclass(frozen=True)
@@ -42,32 +44,59 @@ def variance(b: Fraction) -> float:
 
 def half_width(scales: Mapping[Fraction, int]) -> float:
     """Return the least half-width that holds the summed noise of so many terms of each scale with at least 95 %."""
-    return half_width_of_means({(b, 1): count for b, count in scales.items()})
+    return half_width_of({(b, _WHOLE): count for b, count in scales.items()})
 
 
-def half_width_of_means(terms: Mapping[tuple[Fraction, int], int]) -> float:
-    """Return the half-width of a sum whose terms are divided: (scale, divisor) -> how many."""
-    return _width(tuple(sorted((b, parts, count) for (b, parts), count in terms.items() if count)))
+def half_width_of(terms: Mapping[tuple[Fraction, Fraction], int]) -> float:
+    """Return the half-width of a weighted sum: (scale, weight above 0) -> how many such terms."""
+    return _width(tuple(sorted((b, weight, count) for (b, weight), count in terms.items() if count)))
 
 
 @lru_cache(maxsize=4096)
-def _width(terms: tuple[tuple[Fraction, int, int], ...]) -> float:
+def _width(terms: tuple[tuple[Fraction, Fraction, int], ...]) -> float:
     if not terms:
         return 0.0
-    deviation = math.sqrt(sum(count * variance(b) / parts**2 for b, parts, count in terms))
-    reach = 12 * deviation + 40 * float(max(b / parts for b, parts, _ in terms)) + 2  # beyond it lies less than the rounding
-    lattice = math.lcm(*(parts for _, parts, _ in terms))
+    deviation = math.sqrt(sum(count * variance(b) * weight**2 for b, weight, count in terms))
+    reach = 12 * deviation + 40 * float(max(b * weight for b, weight, _ in terms)) + 2  # beyond it lies less than the rounding
+    lattice = math.lcm(*(weight.denominator for _, weight, _ in terms))
     if lattice > 1 and 2 * reach * lattice > _LARGEST:
-        lattice = max(int(_LARGEST / (2 * reach)), *(parts for _, parts, _ in terms))
+        lattice = max(int(_LARGEST / (2 * reach)), *(math.ceil(1 / weight) for _, weight, _ in terms))
     size = 1 << math.ceil(math.log2(4 * reach * lattice))
     angles = np.arange(size // 2 + 1) * (math.pi / size)  # halves of them
     logarithm = np.zeros(size // 2 + 1)
-    for b, parts, count in terms:
+    for b, weight, count in terms:
         p = math.exp(-1 / b)
-        logarithm -= count * np.log1p(4 * p / (1 - p) ** 2 * np.sin(-(-lattice // parts) * angles) ** 2)
+        logarithm -= count * np.log1p(4 * p / (1 - p) ** 2 * np.sin(math.ceil(lattice * weight) * angles) ** 2)
     mass = np.fft.irfft(np.exp(logarithm), size)
     held = mass[0] + 2 * np.concatenate(([0.0], np.cumsum(mass[1 : size // 2])))
     return int(np.argmax(held >= LEVEL + _ROUNDING)) / lattice
+
+
+Sum = tuple[int, Mapping[Fraction, int]]  # published values added up, and how many there were of each scale
+
+
+def weights(sums: Sequence[Sum]) -> list[Fraction]:
+    """Return how much each of several published sums of one number should count, in tenths that make one.
+
+    By the inverse of its noise's variance, which gives the narrowest band of all weighted means; all of them are unbiased.
+    """
+    inverse = [1 / sum(count * variance(b) for b, count in scales.items()) for _, scales in sums]
+    exact = [10 * one / sum(inverse) for one in inverse]
+    tenths = [math.floor(one) for one in exact]
+    for index in sorted(range(len(exact)), key=lambda index: tenths[index] - exact[index])[: 10 - sum(tenths)]:
+        tenths[index] += 1
+    return [Fraction(one, 10) for one in tenths]
+
+
+def combined(sums: Sequence[Sum]) -> Estimate:
+    """Return the best estimate of one number that was published in several ways; the noise of each is its own."""
+    terms: Counter[tuple[Fraction, Fraction]] = Counter()
+    value = Fraction(0)
+    for weight, (published, scales) in zip(weights(sums), sums, strict=True):
+        value += weight * published
+        if weight:
+            terms.update({(b, weight): count for b, count in scales.items()})
+    return Estimate(float(value), half_width_of(terms))
 
 
 def total(values: Iterable[tuple[int, Fraction]]) -> Estimate:
@@ -89,12 +118,24 @@ def _pairs(message: Mapping[str, Any]) -> list[tuple[int, Fraction]]:
 
 
 def terminals_a_day(messages: Iterable[Mapping[str, Any]]) -> dict[str, Estimate]:
-    """Return how many terminals came on each agent-day, over all gateways: `presence` counts each of them in one of its cells."""
-    days: dict[str, list[tuple[int, Fraction]]] = {}
+    """Return how many terminals came on each agent-day, over all gateways.
+
+    `presence` counts each of them in one of its cells, `volume` too, and `arrivals` in one of its slots. What all gateways of a day told of
+    is combined; what some of them didn't tell of is left out, beside `presence`, without which there is no figure.
+    """
+    days: dict[str, dict[str, list[Mapping[str, Any]]]] = {}
     for message in messages:
-        if message["schema"] == "oubli/presence/1":
-            days.setdefault(message["day"], []).extend(_pairs(message))
-    return {day: total(pairs) for day, pairs in sorted(days.items())}
+        _, metric, _ = message["schema"].split("/")
+        if metric in TELLING:
+            days.setdefault(message["day"], {}).setdefault(metric, []).append(message)
+    found = {}
+    for day, told in sorted(days.items()):
+        gateways = len(told.get("presence", ()))
+        pairs = [[pair for message in told[metric] for pair in _pairs(message)] for metric, each in TELLING.items()
+                 if len(told.get(metric, ())) == each * gateways > 0]  # fmt: skip
+        if pairs:
+            found[day] = combined([(sum(value for value, _ in one), Counter(b for _, b in one)) for one in pairs])
+    return found
 
 
 def week_profile(messages: Iterable[Mapping[str, Any]], utc_offset: int = 0) -> list[Estimate | None]:

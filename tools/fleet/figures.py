@@ -2,7 +2,8 @@
 """Sums of what was published, with bands: a gateway's days, and the fleet's and its groups' from the running totals.
 
 Every figure is an `Estimate` of tools/fleet/estimate.py, made from the unsuppressed numbers and the known noise of each (ANON-3); what
-a person is shown is cut to what the noise allows only in `shown`. A day's terminals are the sum of `presence`'s cells: each is in one.
+a person is shown is cut to what the noise allows only in `shown`. A day's terminals stand in three metrics (`estimate.TELLING`): those that
+all gateways of a day told of are combined, which takes a third off the band of the best of them.
 """
 
 import math
@@ -15,7 +16,8 @@ from typing import Any
 from django.db.models import Count, F, Max, Sum
 
 from agent.summary.metrics import METRICS, display_threshold
-from tools.fleet.estimate import Estimate, half_width, half_width_of_means
+from tools.fleet.estimate import TELLING, Estimate, combined, half_width, half_width_of, weights
+from tools.fleet.estimate import Sum as Published
 from tools.fleet.models import VALUES, Gateway, Message, Total
 from tools.fleet.reading import METRIC
 
@@ -68,15 +70,38 @@ class _Adding:
         return Estimate(self.value, half_width(self.scales))
 
 
+class _Day:
+    """What was published of one agent-day's terminals, by metric: their sum, the noise in it, and messages by slot."""
+
+    def __init__(self) -> None:
+        self._sums = {metric: _Adding() for metric in TELLING}
+        self._slots: dict[str, Counter[int]] = {metric: Counter() for metric in TELLING}
+
+    def add(self, metric: str, slot: int, over: int, under: int, count: int, values: Iterable[int]) -> None:
+        self._sums[metric].add(sum(values), over, under, count * len(cells(metric)))
+        self._slots[metric][slot] += count
+
+    @property
+    def gateways(self) -> int:
+        return self._slots["presence"][0]
+
+    def estimate(self) -> Estimate:
+        """Combine what as many gateways told of in each slot; those that a day's end cut off are few, and then only `presence` counts."""
+        whole = [metric for metric, slots in TELLING.items() if list(self._slots[metric].values()) == [self.gateways] * slots]
+        return combined([(self._sums[metric].value, self._sums[metric].scales) for metric in whole])
+
+
 def fleet_days(first: int, last: int, group: str | None = None) -> dict[int, tuple[Estimate, int]]:
     """Return for each agent-day the terminals of all gateways, and how many gateways told."""
-    width = len(cells("presence"))
-    days: dict[int, tuple[_Adding, list[int]]] = {}
-    for row in _totals("presence", first, last, group, "day"):
-        adding, told = days.setdefault(row[0], (_Adding(), []))
-        adding.add(sum(row[4:]), row[1], row[2], row[3] * width)
-        told.append(row[3])
-    return {day: (adding.estimate(), sum(told)) for day, (adding, told) in sorted(days.items())}
+    days: dict[int, _Day] = {}
+    for metric in TELLING:
+        for day, slot, over, under, count, *values in _totals(metric, first, last, group, "day", "slot"):
+            days.setdefault(day, _Day()).add(metric, slot, over, under, count, values)
+    return _told(days)
+
+
+def _told(days: dict[int, _Day]) -> dict[int, tuple[Estimate, int]]:
+    return {day: (one.estimate(), one.gateways) for day, one in sorted(days.items()) if one.gateways}
 
 
 def weekly_means(last: int, weeks: int, group: str | None = None) -> list[tuple[int, Estimate, int]]:
@@ -101,34 +126,46 @@ def group_means(last: int) -> dict[str, tuple[Estimate, int]]:
     return {group: (mean, count) for group, rows in found.items() for _, mean, count in rows}
 
 
-_Week = list[tuple[int, int, int, int]]  # (b over, b under, days, terminals) of one gateway
+_Week = dict[str, list[tuple[int, int, int, int]]]  # metric -> (b over, b under, messages, terminals) of one gateway
 
 
 def _gateway_weeks(first: int, last: int, group: str | None) -> dict[tuple[str, int], _Week]:
-    """Return what each gateway told of in each week: (gateway, week) -> its rows."""
-    names = VALUES[: len(cells("presence"))]
-    rows = Message.objects.filter(metric=METRIC["presence"], day__gte=first, day__lte=last)
-    if group is not None:
-        rows = rows.filter(gateway__group=group)
-    terminals = sum((F(name) for name in names[1:]), F(names[0]))
-    keys = ("gateway_id", "week", "b_over", "b_under")
+    """Return what each gateway told of in each week: (gateway, week) -> its rows by metric; only where it told `presence`."""
     found: dict[tuple[str, int], _Week] = {}
-    asked = rows.annotate(week=(F("day") - first) / 7).order_by().values_list(*keys).annotate(days=Count("day"), sum=Sum(terminals))
-    for gateway, week, *row in asked.iterator():
-        found.setdefault((gateway, week), []).append(tuple(row))
+    keys = ("gateway_id", "week", "b_over", "b_under")
+    for metric in TELLING:  # `presence` first
+        names = VALUES[: len(cells(metric))]
+        rows = Message.objects.filter(metric=METRIC[metric], day__gte=first, day__lte=last)
+        if group is not None:
+            rows = rows.filter(gateway__group=group)
+        terminals = sum((F(name) for name in names[1:]), F(names[0]))
+        asked = rows.annotate(week=(F("day") - first) / 7).order_by().values_list(*keys).annotate(told=Count("day"), sum=Sum(terminals))
+        for gateway, week, *row in asked.iterator():
+            if metric == "presence":
+                found.setdefault((gateway, week), {})
+            if (gateway, week) in found:
+                found[gateway, week].setdefault(metric, []).append(tuple(row))
     return found
 
 
 def _mean_day(weeks: Iterable[_Week]) -> Estimate:
     """Add up gateways' mean days of a week."""
-    value, width = Fraction(0), len(cells("presence"))
-    terms: Counter[tuple[Fraction, int]] = Counter()
-    for rows in weeks:
-        days = sum(row[2] for row in rows)
-        value += Fraction(sum(row[3] for row in rows), days)
-        for over, under, count, _ in rows:
-            terms[Fraction(over, under), days] += count * width
-    return Estimate(float(value), half_width_of_means(terms))
+    value = Fraction(0)
+    terms: Counter[tuple[Fraction, Fraction]] = Counter()
+    for told in weeks:
+        days = sum(row[2] for row in told["presence"])
+        sums: list[Published] = []
+        for metric, rows in told.items():
+            if sum(row[2] for row in rows) == days * TELLING[metric]:
+                noise: Counter[Fraction] = Counter()
+                for over, under, messages, _ in rows:
+                    noise[Fraction(over, under)] += messages * len(cells(metric))
+                sums.append((sum(row[3] for row in rows), noise))
+        for weight, (published, scales) in zip(weights(sums), sums, strict=True):
+            value += weight * published / days
+            if weight:
+                terms.update({(b, weight / days): count for b, count in scales.items()})
+    return Estimate(float(value), half_width_of(terms))
 
 
 def fleet_cells(metric: str, first: int, last: int, group: str | None = None) -> list[Estimate]:
@@ -168,12 +205,12 @@ def gateway_day(gateway: Gateway, day: int) -> dict[str, list[tuple[int, Estimat
 
 def gateway_days(gateway: Gateway, first: int, last: int) -> dict[int, tuple[Estimate, int]]:
     """Return for each agent-day a gateway's terminals, as `fleet_days` does."""
-    width = len(cells("presence"))
-    rows = Message.objects.filter(gateway=gateway, metric=METRIC["presence"], day__gte=first, day__lte=last).order_by("day")
-    found = {}
-    for row in rows.values_list("day", "b_over", "b_under", *VALUES[:width]):
-        found[row[0]] = (Estimate(sum(row[3:]), half_width({Fraction(row[1], row[2]): width})), 1)
-    return found
+    days: dict[int, _Day] = {}
+    for metric in TELLING:
+        rows = Message.objects.filter(gateway=gateway, metric=METRIC[metric], day__gte=first, day__lte=last)
+        for day, slot, over, under, *values in rows.values_list("day", "slot", "b_over", "b_under", *VALUES[: len(cells(metric))]):
+            days.setdefault(day, _Day()).add(metric, slot, over, under, 1, values)
+    return _told(days)
 
 
 def gateway_newest(gateway: Gateway) -> int | None:
