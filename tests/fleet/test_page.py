@@ -95,17 +95,9 @@ def test_nothing_is_shown_without_a_log_in(sqlite, client):
     assert Client(HTTP_HOST="evil.example").get("/login").status_code == 400  # a name that leads here isn't ours
 
 
-def test_a_password_is_kept_as_argon2_and_may_be_tried_five_times(sqlite, client):
+def test_a_password_is_kept_as_argon2(sqlite, client):
+    """How often it may be tried: tests/attacks/fleet/test_page.py."""
     assert get_user_model().objects.get().password.startswith("argon2$argon2id$")
-    for _ in range(guard.TRIES):
-        assert post(client, "/login", username="operator", password="wrong").status_code == 200
-    refused = post(client, "/login", username="operator", password=PASSWORD)
-    assert "Too many attempts" in refused.content.decode()
-    assert client.get("/").status_code == 302
-    assert not guard.TRIED.allowed("operator")
-    for number in range(2 * guard.REMEMBERED):
-        guard.TRIED.wrong(str(number))
-    assert len(guard.TRIED._wrong) == guard.REMEMBERED
 
 
 def test_every_answer_lets_nothing_foreign_in(sqlite, inside):

@@ -5,6 +5,7 @@ import contextlib
 import datetime as dt
 import getpass
 import json
+import os
 import secrets
 import socket
 import ssl
@@ -38,9 +39,16 @@ HERE = "sqlite:///oubli-fleet.sqlite"
 OPERATOR = "operator"
 
 
-def _open(db: str, *, new: bool = True, **how: object) -> None:
+def _configure(db: str, **how: object) -> None:
     try:
         site.configure(db, **how)  # type: ignore[arg-type]  # hosts and secure
+    except site.StoreError as failure:
+        _program.refuse(str(failure))
+
+
+def _open(db: str, *, new: bool = True, **how: object) -> None:
+    _configure(db, **how)
+    try:
         site.open_store(new=new)
     except site.StoreError as failure:
         _program.refuse(str(failure))
@@ -74,6 +82,12 @@ def _listen(listen: str) -> tuple[socket.socket, str]:
     return listener, str(place[0])
 
 
+@app.callback()
+def private() -> None:
+    """Make what is written readable to its owner alone: store, exports, keys."""
+    os.umask(0o077)
+
+
 @app.command()
 def serve(
     broker: Annotated[str, typer.Option(metavar="URL", help="mqtts://[USER@]HOST[:PORT]; mqtt:// for a broker on loopback.")],
@@ -91,6 +105,9 @@ def serve(
     tls_certificate: Annotated[Path | None, typer.Option(help="The page's certificate, PEM.")] = None,
     tls_key: Annotated[Path | None, typer.Option(help="Its key, PEM, mode 0600.")] = None,
     plain_http: Annotated[bool, typer.Option("--plain-http", help="No TLS beyond loopback: a proxy of yours does it.")] = False,
+    proxy: Annotated[
+        list[str] | None, typer.Option(metavar="ADDRESS", help="That proxy, if on another machine; may be given again.")
+    ] = None,
 ) -> None:
     """Consume from a broker into the store and serve page and /metrics, until SIGTERM."""
     files = {"password_file": password_file, "ca": ca, "certificate": certificate, "key": key}
@@ -131,7 +148,8 @@ def serve(
         running = serving.Consumers(uplink, consumers)
         try:
             where = f"http{'s' * secure}://{shown}:{listener.getsockname()[1]}/"
-            serving.serve_page(listener, tls_certificate, tls_key, lambda: serving.log(f"page: {where}"))
+            ready = lambda: serving.log(f"page: {where}")  # noqa: E731
+            serving.serve_page(listener, tls_certificate, tls_key, ready, proxies=(*serving.LOCAL, *(proxy or ())))
         finally:
             running.close()
 
@@ -252,15 +270,13 @@ def import_(
     json_file: Json = None,
 ) -> None:
     """Take messages from a file, through the same checks as the broker's; exit 1 if some were refused."""
-    if not source.is_fifo():
-        try:
-            source.open("rb").close()  # before a store is made for it
-        except OSError as failure:
-            _program.refuse(f"FILE: {source}: {failure.strerror}; accepted: a file")
-    _open(db)
+    _configure(db)
     from tools.fleet import files
 
     try:
+        if not (source.is_fifo() or source.is_char_device()):  # those are read once
+            files.check(source)  # before a store is made for it, or half of it is there
+        _open(db)
         fates = files.take(source)
     except files.FileError as failure:
         _program.refuse(f"FILE: {failure}")

@@ -158,6 +158,7 @@ def _write(path: Path, octets: bytes, mode: int) -> None:
     """Make a file that wasn't there, with its mode from its first moment."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
     with os.fdopen(descriptor, "wb") as file:
+        os.fchmod(descriptor, mode)
         file.write(octets)
         file.flush()
         os.fsync(descriptor)

@@ -2,6 +2,7 @@
 """What goes out of the store and into it as files: every published figure with its band, as CSV or Parquet, and messages from a file.
 
 An exported row has what a message has, so that `import` makes the message again and takes it through the same checks as the broker's.
+A file that is to be imported is anybody's: nothing in it makes us take more memory than a bound.
 """
 
 import contextlib
@@ -9,6 +10,7 @@ import csv
 import io
 import json
 import os
+import resource
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -22,10 +24,12 @@ from agent.summary.metrics import METRICS, half_width
 from host_sim import clock
 from tools.fleet import figures, sheet
 from tools.fleet.intake import Arrival, Intake
-from tools.fleet.models import VALUES, Message
+from tools.fleet.models import CELLS, VALUES, Message
 from tools.fleet.reading import LARGEST, METRIC
 
 _BATCH = 500
+_MEMORY = 512 << 20  # octets of address space that a Parquet file may take when it is read: 168 kB of one can unpack to gigabytes
+_LINE, _LINES = 4096, 64  # characters of a line of CSV, and lines of a row: a venue's name may have several
 _COLUMNS: tuple[tuple[str, Any], ...] = (
     ("gateway", pa.string()),
     ("name", pa.string()),
@@ -121,19 +125,59 @@ def arrivals(path: Path) -> Iterator[tuple[Arrival, int]]:
         with path.open("rb") as file:
             start = file.read(4)
         if start == b"PAR1":
-            yield from _exported(row for batch in pq.ParquetFile(path).iter_batches() for row in batch.to_pylist())
+            with _bounded():
+                yield from _exported(_parquet(path))
         elif start == HEAD[0].encode()[:4]:
             with path.open(newline="") as text:
-                yield from _exported(csv.DictReader(text))
+                yield from _exported(_csv(text))
         else:
             with path.open("rb") as file:
                 yield from _lines(file, path)
     except OSError as failure:
         raise FileError(f"{path}: {failure.strerror or 'not readable'}; accepted: a file") from None
-    except (ValueError, KeyError, TypeError, pa.ArrowException) as failure:
+    except (ValueError, KeyError, TypeError, csv.Error, pa.ArrowException, MemoryError) as failure:
         raise FileError(
             f"{path}: not what `export` writes ({type(failure).__name__}); accepted: its CSV or Parquet, or lines of TOPIC PAYLOAD"
         ) from None
+
+
+@contextlib.contextmanager
+def _bounded() -> Iterator[None]:
+    """Let this process take `_MEMORY` more, and no more; what asks for more is refused it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    taken = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    wanted = taken + _MEMORY
+    resource.setrlimit(resource.RLIMIT_AS, (wanted if soft == resource.RLIM_INFINITY else min(soft, wanted), hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+
+
+def _parquet(path: Path) -> Iterator[dict[str, Any]]:
+    """Yield the rows of what `write_parquet` wrote; ValueError where the columns are others."""
+    with pq.ParquetFile(path, pre_buffer=False) as file:
+        if not file.schema_arrow.equals(pa.schema(_COLUMNS)):
+            raise ValueError
+        for batch in file.iter_batches(_BATCH, use_threads=False):
+            yield from batch.to_pylist()
+
+
+def _csv(text: TextIO) -> Iterator[dict[str, Any]]:
+    """Yield the rows of what `write_csv` wrote; ValueError where a row is longer than one of ours can be."""
+    since = 0
+
+    def lines() -> Iterator[str]:
+        nonlocal since
+        while line := text.readline(_LINE):
+            since += 1
+            if since > _LINES or (len(line) == _LINE and not line.endswith("\n")):
+                raise ValueError
+            yield line
+
+    for row in csv.DictReader(lines()):
+        since = 0
+        yield row
 
 
 def _lines(file: io.BufferedReader, path: Path) -> Iterator[tuple[Arrival, int]]:
@@ -156,6 +200,8 @@ def _exported(found: Iterable[dict[str, Any]]) -> Iterator[tuple[Arrival, int]]:
             cells = []
         key = new
         cells.append(row)
+        if len(cells) > CELLS:
+            raise ValueError
     if cells:
         yield _message(cells)
 
@@ -176,6 +222,12 @@ def _message(cells: list[dict[str, Any]]) -> tuple[Arrival, int]:
         "half_width": int(first["half_width"]),
     }
     return Arrival(topics.summary(str(first["gateway"]), name), json.dumps(content).encode(), retained=True), int(first["received"])
+
+
+def check(path: Path) -> None:
+    """Read a file to its end and take nothing; FileError as `take`: what is malformed leaves nothing behind."""
+    for _ in arrivals(path):
+        pass
 
 
 def take(path: Path, said: Callable[[Counter[str]], None] = lambda _: None) -> Counter[str]:

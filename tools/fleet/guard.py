@@ -3,9 +3,12 @@
 
 import base64
 import binascii
+import ipaddress
+import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from typing import Any
 
 from django.contrib.auth import authenticate
 from django.http import HttpRequest, HttpResponse
@@ -14,7 +17,8 @@ POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; font-src 'none'; "
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
-TRIES, PAUSE, REMEMBERED = 5, 300, 1000  # wrong passwords for a name, seconds until the next five, names
+TRIES, PAUSE, REMEMBERED = (5, 20), 300, 4096  # of a name from an address, and from an address; seconds until the next; kept counts
+HASHES = 2  # at once: 100 MiB each
 
 
 def headers(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable[[HttpRequest], HttpResponse]:
@@ -31,47 +35,79 @@ def headers(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable[[Ht
     return middleware
 
 
+class Busy(Exception):  # noqa: N818 (a state, no fault)
+    """As many passwords are being hashed as may be: another try is answered with 503."""
+
+
 class Tries:
-    """How often each name was given with a wrong password of late; the oldest names are forgotten first."""
+    """What may be tried: so often by name and address, so often by address, and two at a time.
+
+    A hash takes 100 MiB and a tenth of a second. So a try is counted before its hash, not after: forty at once are forty tries. What
+    counts against a name is counted with the address it came from, so that nobody locks another out. Sessions aren't asked here.
+    """
 
     def __init__(self) -> None:
-        self._wrong: OrderedDict[str, tuple[int, float]] = OrderedDict()
+        self._lock = threading.Lock()
+        self._hashing = threading.BoundedSemaphore(HASHES)
+        self._counts: OrderedDict[tuple[str, ...], tuple[int, float]] = OrderedDict()
 
-    def allowed(self, name: str) -> bool:
-        """Say whether this name may be tried now."""
-        count, since = self._wrong.get(name, (0, 0.0))
-        if time.monotonic() - since > PAUSE:
-            self._wrong.pop(name, None)
-            return True
-        return count < TRIES
+    def user(self, request: HttpRequest, name: str, password: str) -> Any:  # noqa: ANN401 (Django's user)
+        """Return who has this name and password, or None; PermissionError after too many tries, Busy where another hash is one too many."""
+        name, password = name[:150], password[:1024]
+        keys = (name, _network(request)), (_network(request),)
+        self._begin(keys)
+        try:
+            user = authenticate(request, username=name, password=password)
+        finally:
+            self._hashing.release()
+        if user is not None:
+            with self._lock:
+                for key in keys:
+                    self._counts.pop(key, None)
+        return user
 
-    def wrong(self, name: str) -> None:
-        """Note a wrong password."""
-        count, since = self._wrong.pop(name, (0, time.monotonic()))
-        self._wrong[name] = (count + 1, since)
-        while len(self._wrong) > REMEMBERED:
-            self._wrong.popitem(last=False)
-
-    def right(self, name: str) -> None:
-        """Forget the wrong ones."""
-        self._wrong.pop(name, None)
+    def _begin(self, keys: tuple[tuple[str, ...], ...]) -> None:
+        """Count a try and take one of the places where it is hashed."""
+        now = time.monotonic()
+        with self._lock:
+            former = [self._counts.get(key, (0, now)) for key in keys]
+            former = [(count, since) if now - since <= PAUSE else (0, now) for count, since in former]
+            if any(count >= most for (count, _), most in zip(former, TRIES, strict=True)):
+                raise PermissionError
+            if not self._hashing.acquire(blocking=False):
+                raise Busy
+            for key, (count, since) in zip(keys, former, strict=True):
+                self._counts[key] = (count + 1, since)
+                self._counts.move_to_end(key)
+            while len(self._counts) > REMEMBERED:
+                self._counts.popitem(last=False)
 
 
 TRIED = Tries()
 
 
+def _network(request: HttpRequest) -> str:
+    """Return the address that asks; of IPv6 the /64, which one machine may fill with addresses."""
+    try:
+        address = ipaddress.ip_address(request.META.get("REMOTE_ADDR", ""))
+    except ValueError:
+        return ""
+    return str(ipaddress.ip_network((address, 64), strict=False)) if address.version == 6 else str(address)
+
+
+def busy() -> HttpResponse:
+    """Answer a try that is one too many at once."""
+    return HttpResponse("too many log in at once: try again\n", status=503, content_type="text/plain", headers={"Retry-After": "2"})
+
+
 def by_basic(request: HttpRequest) -> bool:
-    """Say whether a request carries a user's name and password (RFC 7617), as Prometheus sends them."""
+    """Say whether a request carries a user's name and password (RFC 7617), as Prometheus sends them; Busy as `Tries.user`."""
     kind, _, text = request.headers.get("Authorization", "").partition(" ")
     try:
         name, _, password = base64.b64decode(text, validate=True).decode().partition(":")
     except (binascii.Error, ValueError):
         return False
-    name = name[:150]
-    if kind.lower() != "basic" or not TRIED.allowed(name):
+    try:
+        return kind.lower() == "basic" and TRIED.user(request, name, password) is not None
+    except PermissionError:
         return False
-    if authenticate(request, username=name, password=password[:1024]) is None:
-        TRIED.wrong(name)
-        return False
-    TRIED.right(name)
-    return True

@@ -19,7 +19,7 @@ from agent.summary.metrics import METRICS
 from host_sim import clock
 from tools.fleet import charts, figures, sheet, words
 from tools.fleet.estimate import Estimate
-from tools.fleet.guard import TRIED
+from tools.fleet.guard import TRIED, Busy, busy
 from tools.fleet.judgement import BREACH, SETTLED, WARNING, history, standings
 from tools.fleet.models import Episode, Gateway, Tally
 from tools.fleet.reading import REASONS
@@ -39,21 +39,21 @@ def everywhere(request: HttpRequest) -> dict[str, Any]:
 
 
 class _Form(AuthenticationForm):
-    """Name and password, each name a few times in a while."""
+    """Name and password, each name a few times in a while from an address; `guard.Busy` passes through."""
 
     def clean(self) -> dict[str, Any]:
         """Check them."""
-        name = str(self.cleaned_data.get("username", ""))[:150]
-        if not TRIED.allowed(name):
-            self.add_error(None, words.say("Too many attempts: wait five minutes."))
-            return dict(self.cleaned_data)
-        try:
-            cleaned: dict[str, Any] = super().clean()
-        except Exception:
-            TRIED.wrong(name)
-            raise
-        TRIED.right(name)
-        return cleaned
+        name, password = self.cleaned_data.get("username"), self.cleaned_data.get("password")
+        if name and password:
+            try:
+                self.user_cache = TRIED.user(self.request, name, password)
+            except PermissionError:
+                self.add_error(None, words.say("Too many attempts: wait five minutes."))
+                return dict(self.cleaned_data)
+            if self.user_cache is None:
+                raise self.get_invalid_login_error()
+            self.confirm_login_allowed(self.user_cache)
+        return dict(self.cleaned_data)
 
 
 @method_decorator(login_not_required, name="dispatch")
@@ -63,6 +63,13 @@ class Login(LoginView):
     template_name = "fleet/login.html"
     authentication_form = _Form
     redirect_authenticated_user = True
+
+    def post(self, *arguments: Any, **words: Any) -> HttpResponse:  # noqa: ANN401 (Django's)
+        """Take name and password."""
+        try:
+            return super().post(*arguments, **words)
+        except Busy:
+            return busy()
 
 
 @require_GET

@@ -18,7 +18,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.registry import Collector
 
 from host_sim import clock
-from tools.fleet.guard import by_basic
+from tools.fleet.guard import Busy, busy, by_basic
 from tools.fleet.judgement import KINDS, standings
 from tools.fleet.models import Gateway, Tally
 from tools.fleet.reading import REASONS
@@ -66,7 +66,11 @@ class Store(Collector):
 @login_not_required
 def metrics(request: HttpRequest) -> HttpResponse:
     """Answer a scrape."""
-    if not by_basic(request):
+    try:
+        known = by_basic(request)
+    except Busy:
+        return busy()
+    if not known:
         response = HttpResponse("a user of the page and its password are asked for\n", status=401, content_type="text/plain")
         response.headers["WWW-Authenticate"] = 'Basic realm="oubli-fleet", charset="UTF-8"'
         return response

@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from tools.fleet import site
 from tools.fleet.broker import Address, address
 
 _PRUNED_EVERY = 6 * 3600  # seconds
+LOCAL = ("127.0.0.1", "::1")
 _REPLACED_AFTER = 2  # seconds; a consumer that dies at once storms nobody
 
 
@@ -102,15 +103,26 @@ class Consumers:
                 process.join()
 
 
-def serve_page(listener: socket.socket, certificate: Path | None, key: Path | None, ready: Callable[[], None], seconds: float = 0) -> None:
-    """Serve the page until SIGTERM or SIGINT, or for so many seconds."""
+def serve_page(
+    listener: socket.socket,
+    certificate: Path | None,
+    key: Path | None,
+    ready: Callable[[], None],
+    seconds: float = 0,
+    proxies: Sequence[str] = LOCAL,
+) -> None:
+    """Serve the page until SIGTERM or SIGINT, or for so many seconds; `proxies` are believed when they say for whom they ask."""
     warnings.filterwarnings("ignore", message="StreamingHttpResponse must consume")  # whitenoise hands out files that way
     import uvicorn
     from django.core.asgi import get_asgi_application
 
+    from tools.fleet.connection import Connection
+
     server = uvicorn.Server(
         uvicorn.Config(
             get_asgi_application(),
+            http=Connection,
+            forwarded_allow_ips=list(proxies),
             lifespan="off",
             log_level="warning",
             access_log=False,

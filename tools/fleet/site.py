@@ -5,6 +5,7 @@ Call `configure` before any other room of tools.fleet is imported that touches t
 takes the secret that signs sessions from the store, so that several processes agree on it.
 """
 
+import os
 import secrets
 from collections.abc import Sequence
 from pathlib import Path
@@ -132,12 +133,17 @@ def configure(url: str, *, hosts: Sequence[str] = LOOPBACK, secure: bool = False
 
 
 def open_store(*, new: bool = True) -> None:
-    """Bring the tables up to date; StoreError where the database can't be reached or isn't ours, or isn't there and mustn't be made."""
+    """Bring the tables up to date; StoreError where the database can't be reached or isn't ours, or isn't there and mustn't be made.
+
+    A store in a file is its owner's alone: who reads a session of it is the operator. One that was open to others is closed.
+    """
     from django.db.utils import Error
 
     words = connections["default"].settings_dict
     if not new and words["ENGINE"].endswith("sqlite3") and not Path(words["NAME"]).exists():
         raise StoreError(f"--db: {words['NAME']}: there is no store; accepted: one that serve or import has made")
+    if words["ENGINE"].endswith("sqlite3") and not words["NAME"].startswith(":"):
+        _close(Path(words["NAME"]))
     try:
         call_command("migrate", verbosity=0, interactive=False)
         from tools.fleet.models import Setting
@@ -146,3 +152,15 @@ def open_store(*, new: bool = True) -> None:
     except Error as failure:
         raise StoreError(f"--db: can't be used ({' '.join(str(failure).split())[:160]}); accepted: {ACCEPTED}") from None
     settings.SECRET_KEY = secret.value
+
+
+def _close(path: Path) -> None:
+    """Make the file of a store, and what SQLite keeps beside it, readable to its owner alone."""
+    try:
+        if not path.exists():
+            os.close(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600))
+        for one in (path, *(path.with_name(path.name + end) for end in ("-wal", "-shm", "-journal"))):
+            if one.is_file() and one.stat().st_mode & 0o077:
+                one.chmod(0o600)
+    except OSError as failure:
+        raise StoreError(f"--db: {path}: {failure.strerror}; accepted: {ACCEPTED}") from None
