@@ -352,7 +352,7 @@ def test_the_makefile_for_an_openwrt_tree_installs_the_same_files(tmp_path):
             )
         assert f"define Package/{package.name}/description\n  {package.description}\nendef" in makefile
     assert f"USERID:={packages.USERS}\n" in makefile
-    depends = " ".join(f"+{name}" for name in (*packages.DEPENDS["micropython"], *packages.COMMON_DEPENDS))
+    depends = " ".join(f"+{name}" for name in packages.DEPENDS)
     assert f"DEPENDS:={depends}\n" in makefile
     assert makefile.count("EXTRA_DEPENDS:=oubli (=$(PKG_VERSION)-r$(PKG_RELEASE))\n") == 2
     assert f"PKG_VERSION:={VERSION}\n" in makefile

@@ -108,7 +108,7 @@ def image(
         typer.echo(f"# {item.data['name']}: an image builder for {target['target']}/{target['subtarget']}, then in its folder:")
         typer.echo(f"cp {shlex.quote(str((out / 'packages').resolve()))}/* packages/")
         typer.echo(shlex.join(command))
-        feeds = [name for package in packages for name, version in package.needs(item) if not version]
+        feeds = [name for package in packages for name, version in package.needs() if not version]
         typer.echo(f"# from the feeds: {' '.join(feeds)}")
         return
     raise typer.Exit(subprocess.run(command, cwd=builder, check=False).returncode)

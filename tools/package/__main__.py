@@ -56,14 +56,12 @@ def boards(json_file: Json = None) -> None:
     if json_file:
         _program.write(json.dumps(rows, indent=1) + "\n", json_file)
         return
-    table = Table("board", "device", "architecture", "order", "RAM MiB", "flash", "interpreter", "clock", box=None, pad_edge=False)
+    table = Table("board", "device", "architecture", "order", "RAM MiB", "flash", "clock", box=None, pad_edge=False)
     for name, row in rows.items():
         flash = f"{row['flash']['size_mib']} MiB {row['flash']['kind']}"
         clock = "hardware" if row["clock"]["hardware"] else "network"
         order = row["processor"]["endianness"]
-        table.add_row(
-            name, row["name"], row["openwrt"]["architecture"], order, str(row["memory"]["ram_mib"]), flash, row["interpreter"], clock
-        )
+        table.add_row(name, row["name"], row["openwrt"]["architecture"], order, str(row["memory"]["ram_mib"]), flash, clock)
     console = Console()
     console.width = max(console.width, 130)
     console.print(table)

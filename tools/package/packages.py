@@ -8,17 +8,13 @@ boards/packages lists what they have, a path from the root a line, a folder with
 from dataclasses import dataclass
 
 from agent import VERSION
-from tools.package.board import BOARDS, Board
+from tools.package.board import BOARDS
 
 CONFIG = "/etc/config/oubli"
 RELEASE = f"{VERSION}-r1"
 LICENSE = "Apache-2.0"
 
-DEPENDS = {
-    "micropython": ("micropython-mbedtls", "libsodium"),
-    "python3": ("python3-light", "python3-ctypes", "python3-openssl", "python3-paho-mqtt", "libsodium"),
-}
-COMMON_DEPENDS = ("zlib", "kmod-nf-conntrack-netlink", "procd-ujail")
+DEPENDS = ("micropython-mbedtls", "libsodium", "zlib", "kmod-nf-conntrack-netlink", "procd-ujail")
 # user:group of each; the portal's user and the operators' group are roles of the control socket (agent.control.calls).
 USERS = "oubli-rec:oubli-spool oubli-fwd:oubli-spool oubli-portal:oubli-portal :oubli-op"
 
@@ -103,9 +99,9 @@ class Package:
         """Say whether its list names a file, by its path from the root."""
         return self.name != OUBLI and any(path == line or path.startswith((line + "/", line + ".")) for line in listed(self.name))
 
-    def needs(self, board: Board) -> list[tuple[str, str]]:
+    def needs(self) -> list[tuple[str, str]]:
         """Return what it depends on: names, each with the version that it must have, "" for any."""
-        own = (*DEPENDS[board.interpreter], *COMMON_DEPENDS) if self.name == OUBLI else self.depends
+        own = DEPENDS if self.name == OUBLI else self.depends
         return [(name, "") for name in own] + ([(OUBLI, RELEASE)] if self.name != OUBLI else [])
 
 
