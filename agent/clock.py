@@ -12,7 +12,18 @@ A confirmation below the floor is refused: that time is over. What is known hold
 restart of the process keeps it.
 
 The kernel stamps a connection with the wall clock as it was then. After a step those stamps are of another time line:
-`restate` brings them to the present one by way of the time since boot, in doubt to the older of two (EXP-1: never late).
+`restate` brings them to the present one by way of the time since boot. Several lines can have made the same stamp. A deadline runs from
+the oldest reading, so that it is never later than the connection's true end plus the lifetime (EXP-1):
+
+- A line is remembered from the look before the step that made it to the look that noticed the next one, so the true reading is among those
+  of the lines. What is no longer remembered counts as a line that can have made any stamp.
+- The kernel tells of an end within DELIVERY of it, and of what it told while this process was held up, by so much later. A reading that
+  is older is none, as long as there is a younger one.
+- The end's oldest reading isn't after the true end. The last packet is that less a timeout, or the start where the start is later
+  (agent.capture.timeouts). So the start is read as old as it can be too: a younger reading would move the deadline past the true one.
+- Whose a connection is must not follow from a reading that may be wrong: `doubt` says how much younger the start may be.
+
+A clock that is stepped there and back between two looks, a second apart, leaves no line: its stamps can't be told from others.
 """
 
 import json
@@ -26,11 +37,12 @@ AGREE = 2 * _SECOND  # a quartz drifts 0.06 s in ten minutes; NTP steps smaller 
 DAY = 86400 * _SECOND
 HOUR = 3600 * _SECOND
 STEP = _SECOND // 2  # less between two ticks is slewing
-LINES = 8  # time lines remembered
+LINES = 16  # time lines remembered
 # Within which the kernel's word of an end arrives: 50 s of its lazy garbage collection, 40 s that may wait in its table, 30 s in which a
 # recorder that hangs lives on, and as much again in reserve.
 DELIVERY = 180 * _SECOND
-LIMIT = 2048
+LIMIT = 4096
+_HELD_UP = 10 * _SECOND  # longer between two looks, and what the kernel told of has waited
 _EVER = 1 << 62
 _TRIES = 10
 
@@ -55,10 +67,14 @@ class Clock:
         self._hour = (self._seen // HOUR + 1) * HOUR  # when the next powered-on hour is full
         # Time lines, oldest first: since boot from, since boot to, wall clock minus time since boot.
         self._lines = [[0, _EVER, self._confirmed]]
+        self._forgotten = False  # there were more of them
+        self._late = self._late_until = 0  # ns by which what is read before then can have waited
+        self.doubt = 0  # of the last `restate`
         self.booted = not self._load()
         if self.booted:
             self.trusted = hardware and wall >= floor * _SECOND
         self.tick()
+        self._late_until = 0  # nobody listened meanwhile: nothing has waited
         self._save()
 
     @property
@@ -71,7 +87,7 @@ class Clock:
     @property
     def stepped(self) -> bool:
         """Say whether stamps may be of another time line than the present one."""
-        return len(self._lines) > 1
+        return len(self._lines) > 1 or self._forgotten
 
     def _load(self) -> bool:
         try:
@@ -85,19 +101,21 @@ class Clock:
                 raise ValueError
             self.trusted, self._first = read["trusted"] is True, read["first"]
             self._confirmed, self._hour, self._seen = numbers[:3]
-            self._lines = read["lines"]
+            self._lines, self._forgotten = read["lines"], read["forgotten"] is not False
         except (OSError, ValueError, KeyError, TypeError, RuntimeError):  # RuntimeError: nested deeper than the parser goes
+            self._forgotten = files.exists(self._path)
             return False
         return True
 
     def _save(self) -> None:
-        text = '{"boot":"%s","trusted":%s,"first":%s,"confirmed":%d,"hour":%d,"seen":%d,"lines":%s}\n' % (
+        text = '{"boot":"%s","trusted":%s,"first":%s,"confirmed":%d,"hour":%d,"seen":%d,"forgotten":%s,"lines":%s}\n' % (
             self.source.boot,
             "true" if self.trusted else "false",
             json.dumps(self._first),
             self._confirmed,
             self._hour,
             self._seen,
+            "true" if self._forgotten else "false",
             json.dumps(self._lines),
         )
         files.write_atomic(self._path, text.encode(), durable=False)
@@ -124,7 +142,11 @@ class Clock:
         else:
             # It happened some time between two looks: both lines hold for that while.
             line[1] = monotonic
+            self._forgotten = self._forgotten or len(self._lines) == LINES
             self._lines = self._lines[1 - LINES :] + [[self._seen, _EVER, offset]]
+        if monotonic - self._seen > _HELD_UP:
+            # What the kernel told of meanwhile is read within DELIVERY from now on.
+            self._late, self._late_until = monotonic - self._seen, monotonic + DELIVERY
         self._seen = monotonic
         strayed = self.trusted and not -DAY <= offset - self._confirmed <= DAY
         if strayed:
@@ -159,24 +181,30 @@ class Clock:
         return True
 
     def restate(self, start: int, stop: int) -> "tuple[int, int]":
-        """Return the kernel's two stamps of a connection that has just ended as the present wall clock would have made them."""
+        """Return the kernel's two stamps of a connection that has just ended as the present wall clock would have made them, at the oldest.
+
+        `doubt` is then by how many ns the start may be younger.
+        """
         now = self.source.monotonic()
-        lines = self._lines
-        present = lines[-1][2]
-        chosen = -1
-        for index in range(len(lines)):
-            begin, over, offset = lines[index]
-            # A clock that is slewed back leaves stamps that are ahead of it.
-            if begin <= stop - offset <= min(over, now + AGREE):
-                chosen = index
-                if now - (stop - offset) <= DELIVERY:
-                    break
-        # Of no line that is remembered: by the oldest one. What ended has ended by now.
-        since = min(stop - lines[max(chosen, 0)][2], now)
-        for begin, over, offset in reversed(lines[: chosen + 1]):
-            if begin <= start - offset <= min(over, since + AGREE):
-                return min(start - offset, since) + present, since + present
-        return present, since + present  # as old as the boot: in doubt longer, never later
+        present = self._lines[-1][2]
+        held_up = max(now - self._seen, self._late if now < self._late_until else 0)
+        told = max(now - DELIVERY - held_up, 0)  # it ended since then
+        ends = self._readings(stop, now)
+        ends = [at for at in ends if at >= told] or ends or [told, now]
+        if self._forgotten and self._lines[0][0] > told:
+            ends.append(told)
+        oldest, youngest = min(*ends, now), min(max(ends), now)
+        begins = self._readings(start, youngest)
+        if self._forgotten or not begins:
+            begins += [0, youngest]  # as old as the boot: in doubt longer, never later
+        begun = min(*begins, oldest)
+        self.doubt = min(max(begins), youngest) - begun
+        return begun + present, oldest + present
+
+    def _readings(self, stamp: int, latest: int) -> "list[int]":
+        """Return the times since boot at which the clock can have shown a stamp, up to `latest`."""
+        # A clock that is slewed back leaves stamps that are ahead of it.
+        return [stamp - offset for begin, over, offset in self._lines if begin <= stamp - offset <= min(over, latest + AGREE)]
 
 
 def newest(folder: str) -> int:

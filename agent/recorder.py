@@ -121,7 +121,7 @@ class Recorder:
         self._take_event, self._take_live = self._connection, self._alive
         self._timeouts = timeouts.Timeouts(sysctl)
         self.terminals = Terminals(paths.terminals, config.summary.rows, source.boot, sodium)
-        self._who = Who(ADDRESSES_A_ROW * config.summary.rows)
+        self._who = Who(ADDRESSES_A_ROW * config.summary.rows, source.wall())
         self._lan = lan.Lan((), self._who, source.wall)
         self._neighbours = neighbours.Neighbours(self._lan)
         self._leases = leases.Leases((), lambda: self._who.doubt(LEASE), self._lan.lease)
@@ -320,7 +320,9 @@ class Recorder:
         self.counters.values["connections"] += 1
         if self.clock.stepped and connection.stop:
             connection = self._restated(connection, connection.stop)
-        terminal = self._who.find(connection)
+            terminal = self._surely(connection)
+        else:
+            terminal = self._who.find(connection)
         kind = self._lan.stays(self._decoder) if terminal is not None else self._lan.side(connections.source_of(connection))
         if kind:
             self.counters.values["excluded: " + kind] += 1
@@ -329,6 +331,14 @@ class Recorder:
 
     def _restated(self, connection: "connections.Connection", stop: int) -> "connections.Connection":
         return connections.restated(connection, self.clock.restate(connection.start, stop))
+
+    def _surely(self, connection: "connections.Connection") -> "Terminal | None":
+        """Return whose a restated connection is; None where that depends on how its start's stamp is read."""
+        younger = connections.restated(connection, (connection.start + self.clock.doubt, connection.stop))
+        terminal = self._who.find(younger)
+        row = terminal.row if terminal is not None else 0
+        terminal = self._who.find(connection)
+        return terminal if terminal is not None and terminal.row == row else None
 
     def _record(self, connection: "connections.Connection", terminal: "Terminal | None", end: int) -> None:
         if terminal is None:
@@ -359,7 +369,9 @@ class Recorder:
         """Count a connection that lasts up to its last packet, without its volume yet, and keep its association (ANON-8)."""
         if self.clock.stepped:
             connection = self._restated(connection, self._wall)
-        terminal = self._who.find(connection)
+            terminal = self._surely(connection)
+        else:
+            terminal = self._who.find(connection)
         if terminal is not None:
             self._who.needed(terminal.row)
             if not self._lan.stays(self._table):

@@ -2,10 +2,10 @@
 """The straight way: what happens to an ordinary connection that ended, from the kernel's octets to the packed record, in one function.
 
 Ordinary is what nearly every one is: its message has a known layout; its terminal is the only one known to have held the address, or has
-since before it began; it leaves the venue; no time-out was changed since it began; it lasted 27 minutes at most, and ended as near to its
-terminal's one before; its packets have their headers; the segment of its end is open and has room; and the terminal has a row in the day's
-table, or is given one there. Whatever isn't goes the plain way, `Recorder.event`, through the rooms one after the other. Both ways leave
-the same octets behind: tests/test_straight.py holds them to it.
+since before it began; it leaves the venue; it began since the recorder listens, and no time-out was changed since; it lasted 27 minutes
+at most, and ended as near to its terminal's one before; its packets have their headers; the segment of its end is open and has room; and
+the terminal has a row in the day's table, or is given one there. Whatever isn't goes the plain way, `Recorder.event`, through the rooms
+one after the other. Both ways leave the same octets behind: tests/test_straight.py holds them to it.
 
 Why it is written so: a call, an attribute and an object cost an interpreter more than the work itself. So what holds for a run of datagrams
 is named once, before the loop; nothing is called for a connection that needn't be; and a function takes its frame from MicroPython's heap
@@ -140,7 +140,7 @@ class Straight:
         forms, sizes, spots = self._forms, self._sizes, self._spots
         table, guess, halves = self._who.parts()
         search = self._who.search
-        (near_4, near_6), inside, changed = self._lan.near, self._lan.inside, self._timeouts.changed
+        (near_4, near_6), inside, changed = self._lan.near, self._lan.inside, max(self._timeouts.changed, self._who.begun - 1)
         changed_high = changed >> 32
         counts, opened, counted = self._day.counts()
         rows, row_words = self._terminals.in_place()

@@ -11,10 +11,19 @@ goes first: a lease makes an association only for an address that no neighbour h
 an address that was leased to another, or claims it by forged ARP) the neighbour is recorded and the conflict is counted.
 So a forged neighbour entry is answered as the kernel itself treats it: what starts while it lasts is the forger's.
 
-The table lies outside the collected heap. Rows of 48 octets: address 16 (IPv4 mapped into IPv6), MAC 6, who says that it is
+Who held an address before this process listened isn't known: the kernel lists who holds it now, and not since when. So the terminal of a
+connection that began before is unknown, and is counted as such. Associations that were kept on tmpfs wouldn't say it either: while nobody
+listens, an address may change hands and back.
+
+What one terminal does takes no association from another one. A MAC has ADDRESSES at most: of one more address that nobody else holds its
+own oldest goes, unless a connection may still need that; then the new one isn't held. What is needed, or current, is never
+given up for somebody else's sake: a full table leaves newcomers out, as the day's table does (ANON-8). An address that changes hands
+does so in any case, for what begins there from now on isn't the former holder's; where there is no room its oldest holder goes.
+
+The table lies outside the collected heap. Rows of 52 octets: address 16 (IPv4 mapped into IPv6), MAC 6, who says that it is
 current, marks; then words: next row of the bucket, since (ns, two words), number of the association, serial of the last dump
-that needed it, link (`Who.link`).
-Buckets are chosen by a multilinear hash with random coefficients: a guest chooses its own IPv6 addresses.
+that needed it, link (`Who.link`), next row of the MAC's bucket.
+Buckets are chosen by a multilinear hash with random coefficients: a guest chooses its own IPv6 addresses and its MACs.
 """
 
 import os
@@ -23,16 +32,16 @@ import struct
 from agent.runtime import memory
 from agent.runtime.libc import halves, words
 
-ROW = 12  # words
+ROW = 13  # words
 MAC = 16  # octet of a row
 MAC_WORD = 4  # which is a word's first
 _CURRENT, _MARKS = 22, 23
 NEIGHBOUR, LEASE = 1, 2  # who says that it is current
 _PRECEDED, _DISPUTED = 1, 2  # marks: its former holder is forgotten; a lease says otherwise
-NEXT, SINCE, NUMBER, _SEEN, LINK = 6, 7, 9, 10, 11  # words of a row
+NEXT, SINCE, NUMBER, _SEEN, LINK, _NEXT_OF_MAC = 6, 7, 9, 10, 11, 12  # words of a row
 LINKED, LINKED_4, FORMER = 1, 2, 4  # bits of a link: there is one; of an IPv4 address; somebody else held the address before
 GUESSES = 4096  # places of the table of guesses
-_PROBES = 64  # rows looked at for one that may be given up
+ADDRESSES = 32  # of one MAC: a phone keeps seven days' temporary ones at most, of each prefix (RFC 8981)
 _HOLDERS = 8  # of one address: who flips its MAC can't make a chain long
 _NOTICE = 1000000000  # ns in which a change is read after the kernel made it: the newcomer's first packets are its own
 MAPPED = 0xFFFF  # third word of an IPv4 address
@@ -60,15 +69,20 @@ class Terminal:
 
 
 class Who:
-    """At most `limit` associations. Addresses have 4 or 16 octets, MACs 6, times are ns of the wall clock."""
+    """At most `limit` associations. Addresses have 4 or 16 octets, MACs 6, times are ns of the wall clock.
 
-    def __init__(self, limit: int) -> None:
+    `begun` is when this process began to listen: what began before belongs to nobody who is known.
+    """
+
+    def __init__(self, limit: int, begun: int = 0) -> None:
+        self.begun = begun
         buckets = 64
         while buckets < limit >> 2:  # hashed addresses touch every page of it
             buckets <<= 1
         self._limit = limit
         self._mask = buckets - 1
-        self._buckets = memory.scratch(buckets * 4)
+        self._buckets = memory.scratch(2 * buckets * 4)  # of addresses, then of MACs
+        self._macs = buckets
         self._rows = memory.scratch((limit + 1) * ROW * 4)  # row 0 stands for "none"
         self._heads = words(self._buckets.view, self._buckets.size)
         self._words = words(self._rows.view, self._rows.size)
@@ -78,7 +92,7 @@ class Who:
         self._guess = words(self._guesses.view, self._guesses.size)
         self._halves = halves(self._rows.view, self._rows.size)
         self._factors = struct.unpack("8I", os.urandom(32))
-        self._used = self._free = self._number = self._hand = 0
+        self._used = self._free = self._number = 0
         self.serial = 1
         self.handed_over = self.given_up = self.conflicts = 0
         self._terminal = Terminal(self)
@@ -100,6 +114,8 @@ class Who:
         Where the first holder known came later than that, it is the answer as long as no former one was forgotten: nothing
         says otherwise.
         """
+        if connection.start < self.begun:
+            return None
         row = self._newest_in_bucket(connection)
         found, table = 0, self._words
         while row:
@@ -193,14 +209,22 @@ class Who:
             self.handed_over += 1
             number = self._words[former]
             self._bound(row, four)
+        elif not self._may_have_another(mac):
+            return
         row = self._take()
+        if not row:
+            self.given_up += 1
+            if not number:
+                return
+            self._give_up(self._oldest(four))
+            row = self._take()
         at = row * ROW
         bucket = self.bucket(*four)
         table = self._words
         for index in range(4):
             table[at + index] = four[index]
         octet = at * 4 + MAC
-        # A full table may have given up this very address's former holder to make room.
+        # To make room, this very address's former holder may have been given up.
         marks = _PRECEDED if number and self._words[former] != number else 0
         self._rows.view[octet : octet + 8] = mac + bytes((witness, marks))
         self._number += 1
@@ -209,18 +233,55 @@ class Who:
         table[at + NUMBER], table[at + _SEEN] = self._number, self.serial
         table[at + NEXT] = self._heads[bucket]
         self._heads[bucket] = row
+        bucket = self._bucket_of_mac(mac)
+        table[at + _NEXT_OF_MAC] = self._heads[bucket]
+        self._heads[bucket] = row
         self._guess[four[3] & GUESSES - 1] = at
+
+    def _bucket_of_mac(self, mac: bytes) -> int:
+        f = self._factors
+        total = (mac[0] << 8 | mac[1]) * f[0] + (mac[2] << 8 | mac[3]) * f[1] + (mac[4] << 8 | mac[5]) * f[2]
+        return self._macs + (total >> 16 & self._mask)
+
+    def _may_have_another(self, mac: bytes) -> bool:
+        """Say whether a MAC may have one address more; where it has as many as it may, its oldest that isn't needed any more goes."""
+        count = oldest = 0
+        row = self._heads[self._bucket_of_mac(mac)]
+        while row:
+            if self.mac(row) == mac:
+                count += 1
+                if not self._is_needed(row):
+                    oldest = row
+            row = self._words[row * ROW + _NEXT_OF_MAC]
+        if count < ADDRESSES:
+            return True
+        self.given_up += 1
+        if oldest:
+            self._give_up(oldest)
+        return oldest > 0
 
     def _bound(self, row: int, four: "tuple[int, ...]") -> None:
         """Give the oldest holder of an address up where another one would be too many."""
-        count, oldest = 0, row
+        count = 0
         while row:
-            if self._same(row, four):
-                count, oldest = count + 1, row
+            count += self._same(row, four)
             row = self._words[row * ROW + NEXT]
         if count == _HOLDERS:
             self.given_up += 1
-            self._give_up(oldest)
+            self._give_up(self._oldest(four))
+
+    def _oldest(self, four: "tuple[int, ...]") -> int:
+        """Return the oldest row of an address."""
+        row = oldest = self._newest(four)
+        while row:
+            if self._same(row, four):
+                oldest = row
+            row = self._words[row * ROW + NEXT]
+        return oldest
+
+    def _is_needed(self, row: int) -> bool:
+        """Say whether an association may still be asked for: it is new, or one of the last two dumps had a connection of it."""
+        return self._words[row * ROW + _SEEN] + 1 >= self.serial
 
     def leave(self, address: bytes) -> None:
         """Take note that the kernel no longer has anybody as the neighbour that holds an address."""
@@ -277,13 +338,13 @@ class Who:
             at = row * ROW + SINCE
             since = max((table[at] << 32 | table[at + 1]) + step, 0)
             table[at], table[at + 1] = since >> 32, since & 0xFFFFFFFF
+        self.begun = max(self.begun + step, 0)
 
     def sweep(self) -> None:
         """Forget what isn't current and was not needed by the last two dumps; call it after each dump."""
         for row in range(1, self._used + 1):
             at = row * ROW
-            used = self._words[at + NUMBER] and not self._rows.view[at * 4 + _CURRENT]
-            if used and self._words[at + _SEEN] + 1 < self.serial:
+            if self._words[at + NUMBER] and not self._rows.view[at * 4 + _CURRENT] and not self._is_needed(row):
                 self._give_up(row)
         self.serial += 1
 
@@ -302,23 +363,13 @@ class Who:
         return count
 
     def _take(self) -> int:
-        if not self._free:
-            if self._used < self._limit:
-                self._used += 1
-                return self._used
-            # Full: one that isn't current, among the next few, goes first; else the very next one.
-            chosen = first = self._hand % self._limit + 1
-            for _ in range(_PROBES):
-                if not self._rows.view[chosen * ROW * 4 + _CURRENT]:
-                    break
-                chosen = chosen % self._limit + 1
-            else:
-                chosen = first
-            self._hand = chosen
-            self.given_up += 1
-            self._give_up(chosen)
+        """Return a free row, 0 where there is none."""
         row = self._free
-        self._free = self._words[row * ROW + NEXT]
+        if row:
+            self._free = self._words[row * ROW + NEXT]
+        elif self._used < self._limit:
+            self._used += 1
+            row = self._used
         return row
 
     def _give_up(self, row: int) -> None:
@@ -339,6 +390,14 @@ class Who:
             table[before * ROW + NEXT] = table[at + NEXT]
         else:
             self._heads[bucket] = table[at + NEXT]
+        bucket = self._bucket_of_mac(self.mac(row))
+        before, place = 0, self._heads[bucket]
+        while place != row:
+            before, place = place, table[place * ROW + _NEXT_OF_MAC]
+        if before:
+            table[before * ROW + _NEXT_OF_MAC] = table[at + _NEXT_OF_MAC]
+        else:
+            self._heads[bucket] = table[at + _NEXT_OF_MAC]
         for index in range(ROW):
             table[at + index] = 0
         table[at + NEXT] = self._free

@@ -4,12 +4,12 @@
 A history is drawn from its seed: boots at the right time, at 1970, at 2099 or at a time of long ago, a quartz that is wrong by
 up to 100 ppm, an honest time service and a forged one, steps back and forward by root, suspends, restarts of the process in
 order and by SIGKILL, cuts of power. Connections end all the while; the kernel stamps them with the wall clock of that moment and
-tells of them up to 50 s after their timeout. The recorder is the real one. After each step the vault is opened as a thief with
-the files would, and each record's *true* age is known:
+tells of them up to 50 s after their timeout, which is 30 s or two hours. The recorder is the real one. After each step the vault is
+opened as a thief with the files would. Each record's *true* end is known, whatever its stamps say:
 
 - no record opens past its true end plus the lifetime, but for what the quartz is wrong by;
-- none is gone before a window's width less than that, unless a counter says so; a stamp that two time lines can have made within three
-  minutes counts as the older of the two, and only such a record may go earlier, by no more than the difference;
+- none is gone before a window's width less than that, unless a counter says so; a stamp that several time lines can have made counts as the
+  oldest of its readings within three minutes, and only such a record may go earlier, by no more than the difference;
 - the clock is trusted only where two confirmations agreed, at least ten minutes of the same boot apart, and it was not stepped
   by more than a day since; a step of more than a day destroys nothing by itself;
 - the ledger's high-water mark moves only while the clock is trusted; powered-on hours are never fewer than they were as expiry
@@ -34,17 +34,21 @@ SECOND = 1_000_000_000
 MINUTE, HOUR, DAY = 60 * SECOND, 3600 * SECOND, 86400 * SECOND
 YEAR = 365 * DAY
 BEGINS = 1_800_000_000 * SECOND
-TIMEOUT, LAZINESS = 30 * SECOND, 50 * SECOND  # of a UDP entry; of the kernel's garbage collection
+LAZINESS = 50 * SECOND  # of the kernel's garbage collection
+UDP, TCP = (kernel.UDP, 0, 30 * SECOND), (kernel.TCP, kernel.ESTABLISHED, 7440 * SECOND)  # protocol, state and timeout of an entry
 PPM = 100  # how wrong a quartz may be
 AHEAD = 2 * SECOND  # by which the recorder's timers run ahead
 WOBBLE = 2 * SECOND  # by which the wall clock may be ahead of the time since boot, its quartz apart, without a word
 AGREE, APART = 2 * SECOND, 600 * SECOND  # EXP-5
-DELIVERY = 180 * SECOND  # within which the recorder takes a stamp for the older of two
+DELIVERY = 180 * SECOND  # within which the kernel tells of an end, as the recorder takes it
+HELD_UP = 10 * SECOND  # more between two looks, and what was told meanwhile may be as much older
+LINES = 16  # time lines that a device remembers
 SLEWED = SECOND // 2  # less between two looks is no step
 LIFETIMES = {"20m": (20 * MINUTE, MINUTE), "2h": (2 * HOUR, MINUTE), "24h": (DAY, HOUR), "7d": (7 * DAY, HOUR)}  # lifetime, window
 AMOUNTS = [10 * SECOND, 2 * MINUTE, HOUR, 23 * HOUR, 10 * DAY, 5 * YEAR]  # of steps, at most
 STEPS = 20
 COUNT = 20_000  # as many as are lived where there is time enough
+_OWN = b"\xc0\xa8\x01\x01"
 _ADDRESS, _SERVER, _WAN = b"\xc0\xa8\x01\x0a", b"\xc6\x12\x00\x01", b"\xcb\x00\x71\x01"
 
 
@@ -85,8 +89,8 @@ class Here:
     def open(self, config: Path, root: Path, boot: str, wall: int, monotonic: int) -> None:
         """Start a recorder."""
         self.time = _Time(boot, wall, monotonic)
-        sysctl = {"events": 1, "acct": 1, "timestamp": 1}.get
         first_boot.new_device(str(root))
+        sysctl = {"events": 1, "acct": 1, "timestamp": 1, "tcp_timeout_established": 7440}.get
         self.recorder = Recorder(configuration.load(str(config)), str(root), self.time, log=lambda _: None, sysctl=sysctl)
 
     def steps(self, *steps: list[Any]) -> dict[str, Any]:
@@ -140,6 +144,7 @@ class History:
         # Time lines as a device can know them, from its looks: since boot from and to, wall clock minus time since boot.
         self.known: list[list[int]] = []
         self.looked = 0  # since boot
+        self.late = self.late_until = 0  # by how much older what is told before then may be
         self.confirmed: list[tuple[int, int]] = []  # time since boot, offset: what the time service said in this boot
         self.stepped = False  # in this boot
         self.powered = 0  # ns by the device's own clock, over all former boots
@@ -189,6 +194,7 @@ class History:
         self.ended.clear()
         self.doubt.clear()
         self.known, self.looked = [], 0
+        self.late = self.late_until = 0
         self.clock_losses = 0
         shown = [self.t, self.draw.randrange(100) * SECOND, self.begun - self.draw.randrange(YEAR), 4_070_908_800 * SECOND]
         self.show(self.draw.choices(shown, (3, 3, 3, 1))[0])
@@ -201,7 +207,8 @@ class History:
         """Start the process."""
         self.device.open(self.config, self.root, f"{self.boot:032x}", self.wall(self.t), self.since(self.t))
         neighbour = kernel.neighbour(kernel.Neighbour(_ADDRESS, b"\2\0\0\0\0\1"))
-        self.look(["neighbour", kernel.link("lan").hex()], ["neighbour", neighbour.hex()])
+        self.look(*(["neighbour", told.hex()] for told in (kernel.link("lan"), kernel.address(_OWN, 24), neighbour)))
+        self.late_until = 0
 
     def pass_time(self, span: int) -> None:
         """Let true time pass with the timers running."""
@@ -229,20 +236,22 @@ class History:
     def traffic(self) -> None:
         """Some connections end, and the kernel tells of them."""
         for _ in range(self.draw.randint(1, 4)):
-            end = self.t - TIMEOUT - self.draw.randrange(LAZINESS)
-            self.end(end - self.draw.choice([0, SECOND, 5 * MINUTE, 4 * HOUR]), end)
+            kind = self.draw.choices((UDP, TCP), (2, 1))[0]
+            end = self.t - kind[2] - self.draw.randrange(LAZINESS)
+            self.end(end - self.draw.choice([0, SECOND, 5 * MINUTE, 4 * HOUR]), end, kind)
         self.t += SECOND
 
-    def end(self, start: int, end: int) -> None:
-        """Let the kernel tell of a connection; of none that began before the boot."""
+    def end(self, start: int, end: int, kind: tuple[int, int, int] = UDP) -> None:
+        """Let the kernel tell of a connection, from its first packet to its last; of none that began before the boot."""
         if start < self.booted:
             return
+        protocol, state, timeout = kind
         number = len(self.ended) + 1
         self.ended[number] = end
-        self.doubt[number] = self.older(end + TIMEOUT)
+        self.doubt[number] = self.older(end + timeout)
         flow = kernel.Flow(
-            kernel.INET, kernel.UDP, _ADDRESS, _SERVER, 40000, 443, _SERVER, _WAN, 443, 40000, kernel.SEEN_REPLY,
-            self.wall(start), packets_up=1, packets_down=1, bytes_up=number, bytes_down=1, stop=self.wall(end + TIMEOUT),
+            kernel.INET, protocol, _ADDRESS, _SERVER, 40000, 443, _SERVER, _WAN, 443, 40000, kernel.SEEN_REPLY,
+            self.wall(start), packets_up=1, packets_down=1, bytes_up=number, bytes_down=1, stop=self.wall(end + timeout), state=state,
         )  # fmt: skip
         self.look(["datagram", kernel.conntrack("destroy", flow).hex()])
 
@@ -250,12 +259,19 @@ class History:
         """Return by how much longer ago a device may put what the kernel stamps at a true time and tells of now."""
         now, stamp = self.since(self.t), self.wall(at)
         self.note_line()
-        readings = [stamp - offset for begun, over, offset in self.known if begun <= stamp - offset <= min(over, now)]
-        return max([self.since(at) - reading for reading in readings if now - reading <= DELIVERY], default=0)
+        told = max(now - DELIVERY - (self.late if now < self.late_until else 0), 0)
+        lines = self.known[-LINES:]
+        readings = [stamp - offset for begun, over, offset in lines if begun <= stamp - offset <= min(over, now)]
+        readings = [reading for reading in readings if reading >= told] or readings or [told]
+        if len(self.known) > LINES and lines[0][0] > told:
+            readings.append(told)
+        return max(self.since(at) - min(readings), 0)
 
     def note_line(self) -> None:
         """Take note of the time line as a device does that looks now."""
         now, offset = self.since(self.t), self.wall(self.t) - self.since(self.t)
+        if now - self.looked > HELD_UP:
+            self.late, self.late_until = now - self.looked, now + DELIVERY
         if self.known and abs(offset - self.known[-1][2]) <= SLEWED:
             self.known[-1][2] = offset
         else:

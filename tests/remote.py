@@ -10,6 +10,7 @@ import json
 import struct
 
 from agent import config, law
+from agent import who as associations
 from agent.capture import lan as lan_room
 from agent.capture.connections import Decoder, source_of
 from agent.capture.lan import Lan
@@ -31,9 +32,11 @@ from agent.vault import expiry, record, ring
 from agent.vault.keys import KeyRing, Slot
 from agent.vault.record import COLUMN, COLUMNS, COUNT, LARGEST, REST, TERMINALS, Packer
 from agent.vault.unpacker import Unpacker
-from agent.who import LEASE, Who
+from agent.who import ADDRESSES, LEASE, Who
 from host_sim import first_boot
 from tests.pipe import serve
+
+SYSCTL = {"events": 1, "acct": 1, "timestamp": 1, "tcp_timeout_established": 7440}
 
 ROW = "protocol", "source", "source_port", "translated_port", "service", "packets_up", "packets_down", "bytes_up", "bytes_down"
 PAGE = 50  # records of one answer
@@ -345,7 +348,7 @@ def recorder_open(path: str, root: str, boot: str, wall: int, monotonic: int, oc
     source = _Time(boot)
     said: "list[str]" = []
     source.now, source.since = wall, monotonic
-    words: "dict[str, Any]" = {"log": said.append, "sysctl": {"events": 1, "acct": 1, "timestamp": 1}.get, "network": dict}
+    words: "dict[str, Any]" = {"log": said.append, "sysctl": SYSCTL.get, "network": dict}
     words["random"] = bytes  # zeros: nothing waits for its moment
     if octets:
         words["sampler"] = Sampler(Tape(octets))
@@ -356,7 +359,8 @@ def recorder_open(path: str, root: str, boot: str, wall: int, monotonic: int, oc
 def recorder(steps: "list[list[Any]]") -> "dict[str, Any]":
     """Take steps: ["time", wall, monotonic] (the timers run), ["confirm"], ["datagram", octets], "neighbour", "live".
 
-    ["listed"] ends the listing of links, addresses and neighbours, ["call", name] makes a call of the control socket.
+    ["listed"] ends the listing of links, addresses and neighbours, ["neighbour_overrun"] begins another one, ["call", name] makes a call
+    of the control socket.
     """
     agent, source, said = _held["recorder"]
     for step in steps:
@@ -370,6 +374,8 @@ def recorder(steps: "list[list[Any]]") -> "dict[str, Any]":
         elif step[0] == "listed":
             while agent.neighbour_request():
                 agent.neighbour(struct.pack("IHHIIi", 20, 3, 2, 1, 0, 0), 20)
+        elif step[0] == "neighbour_overrun":
+            agent.neighbour_overrun()
         else:
             data = _octets(step[1])
             getattr(agent, step[0])(data, len(data))
@@ -381,9 +387,9 @@ def recorder_close() -> None:
     _held.pop("recorder")[0].close()
 
 
-def who_open(limit: int) -> None:
+def who_open(limit: int, begun: int = 0) -> None:
     """Make a table of associations."""
-    _held["who"] = Who(limit)
+    _held["who"] = Who(limit, begun)
 
 
 def who(steps: "list[list[Any]]") -> "dict[str, Any]":
@@ -405,15 +411,15 @@ def who(steps: "list[list[Any]]") -> "dict[str, Any]":
 
 
 def who_flood(count: int, start: int) -> int:
-    """Let one terminal take `count` addresses that differ from bit `start` on; returns the length of the longest chain of a bucket."""
+    """Let a guest under many MACs take `count` addresses that differ from bit `start` on; returns the longest chain of a bucket."""
     table = _held["who"]
     for number in range(count):
-        table.learn((number << start).to_bytes(16, "big"), b"\2\0\0\0\0\1", 1)
+        table.learn((number << start).to_bytes(16, "big"), b"\2\0\0\0" + (number // ADDRESSES).to_bytes(2, "big"), 1)
     longest = 0
     for bucket in range(table._mask + 1):
         row, length = table._heads[bucket], 0
         while row:
-            row, length = table._words[row * 12 + 6], length + 1
+            row, length = table._words[row * associations.ROW + associations.NEXT], length + 1
         longest = max(longest, length)
     return longest
 

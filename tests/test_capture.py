@@ -738,6 +738,11 @@ from agent.runtime import memory
 from agent.runtime.clocks import DeviceTime
 from agent.runtime.libc import address_of
 
+class Earlier(DeviceTime):
+    # What ends here began while the recorder listened.
+    def wall(self):
+        return DeviceTime.wall(self) - 120000000000
+
 def quiet(_text):
     pass
 
@@ -745,7 +750,7 @@ def octets(count):
     return sys.stdin.buffer.read(count)
 
 path, root, times = sys.argv[1], sys.argv[2], int(sys.argv[3])
-recorder = Recorder(config.load(path), root, DeviceTime(), log=quiet, sysctl={}.get)
+recorder = Recorder(config.load(path), root, Earlier(), log=quiet, sysctl={}.get)
 inbox = memory.scratch(4096)
 known, sizes = [], []
 while True:

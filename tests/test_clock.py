@@ -279,13 +279,15 @@ def test_an_ambiguous_stamp_is_the_older_one_while_its_message_may_be_on_the_way
     assert restated(watch, 850, 870) == (850, 870)
 
 
-def test_what_ended_has_ended_by_now(times):
+def test_what_no_line_explains_ended_as_early_as_the_kernel_can_have_told_of_it(times):
     """A stamp of no time line that is remembered, such as one from the future."""
     source, watch = times
     for step in range(2 * clock.LINES):
         source.go(watch, 10, 1000 * (-1) ** step)
-    _, stop = restated(watch, 5, 10**9)
-    assert stop == source.now
+    start, stop = restated(watch, 5, 10**9)
+    assert stop == source.now - clock.DELIVERY / SECOND
+    assert start == source.now - source.since
+    assert watch.doubt == watch.source.monotonic()
 
 
 def test_a_process_that_had_to_wait_between_two_clocks_sees_no_step(times):

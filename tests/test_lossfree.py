@@ -201,7 +201,7 @@ def flow() -> kernel.Flow:
 
 def entry(flags: int = 2) -> bytes:
     """Return one entry of a dump, with these flags."""
-    event = bytearray(kernel.conntrack("new", flow()))
+    event = bytearray(kernel.conntrack("entry", flow()))
     struct.pack_into("H", event, 6, flags)
     return bytes(event)
 

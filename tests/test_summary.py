@@ -804,7 +804,8 @@ class Gateway:
 def test_a_day_gives_its_messages_of_one_shape_with_truth_plus_noise(tmp_path, any_interpreter, remotes):
     """ANON-2 to ANON-4: same keys in the same order, one length, whether or not anybody came; same octets on every interpreter."""
     octets = random.Random(7).randbytes(4000).hex()
-    gateway = Gateway(remotes, any_interpreter.name, tmp_path, octets=octets)
+    gateway = Gateway(remotes, any_interpreter.name, tmp_path, octets=octets, second=OPENS - 6 * HOUR)
+    gateway.at(OPENS)
     gateway.trust()
     arrived, truth = [0] * 24, Daily()
     chance = random.Random(3)
@@ -1072,7 +1073,7 @@ def test_a_connection_that_lasts_sets_the_quarter_hours_it_touches_and_one_that_
         for number, left in ((1, IDLE), (2, 0)):
             flow = gateway.flow(Talk(number), 0)
             flow.timeout = left  # of 30 s: a packet just now, and one 30 s ago at the earliest start of the table
-            steps.append(["live", kernel.conntrack("new", flow, gateway.order).hex()])
+            steps.append(["live", kernel.conntrack("entry", flow, gateway.order).hex()])
         gateway.steps(*steps[: 1 if second > OPENS + 2 * HOUR else 2])
     rows = quarters(tmp_path)
     talk = Talk(1, lasts=3 * HOUR, octets=11 << 20)
@@ -1080,8 +1081,8 @@ def test_a_connection_that_lasts_sets_the_quarter_hours_it_touches_and_one_that_
     gateway.end(talk)
     ended = quarters(tmp_path)
     gateway.close()
-    assert rows == [[4, 7], [4, *range(8, 16)]]
-    assert ended == [[4, 7], [4, *range(8, 21)]]
+    assert rows == [[4, 7], [4, *range(7, 16)]]
+    assert ended == [[4, 7], [4, *range(7, 21)]]
 
 
 def quarters(root: Path) -> list[list[int]]:
@@ -1093,7 +1094,8 @@ def quarters(root: Path) -> list[list[int]]:
 
 def test_what_ended_before_the_day_or_the_hour_of_its_start_counts_nowhere(tmp_path, interpreter, remotes):
     """ANON-1, ANON-6: a phone that left in the night doesn't arrive when the kernel forgets its connection."""
-    gateway = Gateway(remotes, interpreter.name, tmp_path, second=OPENS + 2 * HOUR + 60)
+    gateway = Gateway(remotes, interpreter.name, tmp_path, second=OPENS - 4 * HOUR)
+    gateway.at(OPENS + 2 * HOUR + 60)
     gateway.trust()
     opened = gateway.second - gateway.second % HOUR
     gateway.at(opened + 1200)
@@ -1106,6 +1108,25 @@ def test_what_ended_before_the_day_or_the_hour_of_its_start_counts_nowhere(tmp_p
         )
     assert quarters(tmp_path) == [[8], [9]]
     gateway.close()
+
+
+def test_what_began_before_the_first_listing_was_over_is_nobodys(tmp_path, any_interpreter, remotes):
+    """L34-I-2: until the kernel has said who is there, an address may have changed hands. A later listing takes nothing back."""
+    gateway = Gateway(remotes, any_interpreter.name, tmp_path)
+    lan = [["neighbour", told.hex()] for told in (kernel.link("lan", gateway.order), kernel.address(address_of(0), 16, gateway.order))]
+    gateway.at(OPENS + 20)
+    gateway.steps(*lan, ["listed"])
+    gateway.at(OPENS + 100)
+    gateway.end(Talk(1, lasts=55), Talk(2, lasts=45))  # begun at 15 and at 25 s
+    done = struct.pack(">IHHII" if gateway.order == "big" else "<IHHII", 20, 3, 2, 1, 0) + bytes(4)
+    gateway.steps(["live", done.hex()])  # a dump is over
+    gateway.at(OPENS + 500)
+    gateway.steps(["neighbour_overrun"], *lan, ["listed"])
+    gateway.at(OPENS + 600)
+    ended = gateway.end(Talk(3, lasts=530))
+    gateway.close()
+    assert ended["status"]["counters"]["unknown terminal"] == 1
+    assert ended["status"]["counters"]["kept"] == 3
 
 
 def test_what_ends_between_a_days_close_and_its_draw_counts_in_neither_day(memory, monkeypatch):

@@ -74,6 +74,8 @@ class Lan(Listener):
             self.no_link(index)
         for entry in addresses:
             self.no_address(*entry)
+        if self._who.serial == 1:  # no dump was swept yet: that was the first listing, before which an address may have changed hands
+            self._who.begun = self._wall()
 
     def link(self, index: int, name: str) -> None:
         """Take note of an interface, or of its new name."""

@@ -44,6 +44,7 @@ pytestmark = [
 ]
 LIFETIME = 7200  # s, of the security purpose
 FLUSH = 150_000  # connections
+STEPS = 6  # in which they come: what comes in one span asks for four times as much free room
 SPAN = 11  # s: one more than a rate is taken over
 LOOK = 1  # s from one look of oubli-watch to the next
 BUSY = 60  # s that a loaded machine may take longer
@@ -143,12 +144,10 @@ def play_flush(interpreter: str) -> Flush:
     with scene(interpreter, people, flows.make(200_000, people)) as on:
         crowd, device = on.crowd, on.device
         limit = crowd.setting("max")
-        begin = limit * 3 // 8 - 300  # the mode is taken up below that
-        crowd.make(begin)
         device.start("recorder", "slow")
         device.wait_for_recorder()
-        for step in range(2):
-            crowd.make((FLUSH - begin + step) // 2)
+        for _ in range(STEPS):
+            crowd.make(FLUSH // STEPS)
             device.jump(SPAN)
             on.status()
         before = on.status()
@@ -364,9 +363,9 @@ def test_a_hang_is_a_gap_with_its_seconds(hang: Hang) -> None:
 
 
 def test_a_recorder_knows_the_terminals_before_it_reads_what_ended(hang: Hang) -> None:
-    """Three starts at 4,000 connections a second: none is of nobody."""
+    """Three starts at 4,000 connections a second: none is of nobody but those that lived at a start, and a few of the second after it."""
     assert hang.counters["connections"] > RATE
-    assert hang.counters["unknown terminal"] == 0
+    assert 0 < hang.counters["unknown terminal"] < 2 * (max(hang.fills) + RATE)
 
 
 def test_a_terminal_whose_connection_lasts_is_counted_today_and_tomorrow(lasting: Lasting) -> None:
