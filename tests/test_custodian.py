@@ -219,6 +219,38 @@ def test_without_the_time_it_goes_by_the_time_since_boot(store):
     store.ask("close")
 
 
+@pytest.mark.parametrize("written", [False, True])
+def test_a_record_joins_no_page_whose_day_is_said_to_have_begun_later(written, store):
+    """EXP-1: begun at the floor's midnight, kept open while flash refuses, found to be half a day older when the time is confirmed."""
+    store.trusted = False
+    store.open(floor=TODAY * DAY)
+    day = store.since + 600 * written - 43200  # when it truly began, by the time since boot
+    store.append(b"of the floor's midnight")
+    if written:
+        store.tick(SYNC)
+        store.append(b"a quarter of an hour later")
+        day = store.since - (store.now - TODAY * DAY)
+    flash = store.root / "flash"
+    flash.rename(store.root / "away")
+    flash.write_bytes(b"")
+    store.tick(SYNC)
+    store.trusted = True
+    store.tick(60)
+    assert store.append(b"of noon") == ["kept"]
+    flash.unlink()
+    (store.root / "away").rename(flash)
+    store.tick(61)
+    store.tick(SYNC)
+    store.trusted = False  # nothing goes by the wall clock any more
+    assert sum(segment.endswith(("-0001", "-0002")) for segment in store.files()) == 1 + written
+    store.tick(LIFETIME * DAY - (store.since - day) - 60)
+    assert len(store.files()) == 1 + written
+    assert store.tick(60)["gone"] == 1
+    store.tick(43200)  # what was sealed before anybody knew has its own deadline: a lifetime after it came
+    assert store.files() == {}
+    store.ask("close")
+
+
 def test_after_a_boot_without_the_time_it_goes_by_powered_on_hours(store):
     """EXP-4: as many hours as the lifetime has, each boot one more, counted from the day's begin; never late."""
     store.open(hours=100)

@@ -18,6 +18,7 @@ from agent.vault.waiting import ROOM
 
 SEGMENT_LIMIT = 1 << 20  # octets of a file at which it closes
 KEPT_OPEN = 2  # days after which a day's segment closes
+WRONG = 10000000000  # ns by which a day may begin earlier than its page says: what a quartz is wrong by in a day, and a second
 LOOK = 10000000000  # ns between two looks for a new bundle
 _SECOND = 1000000000
 
@@ -185,6 +186,10 @@ class Custodian:
         if page.used + 1 + len(record) > ROOM and not (self._willing() and self._press.write(page, crypto.REKEY)):
             self._lose(self.trouble, 1)
             return "lost"
+        anchor = self._monotonic - (now - day * DAY) * _SECOND
+        if anchor < page.slot.anchor - WRONG:
+            # The clock says otherwise than when the page was begun, and flash has refused to close it since (EXP-1).
+            self._press.date_back(page, anchor)
         if not page.used:
             page.since = self._monotonic
         page.put(record)

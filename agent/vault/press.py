@@ -216,13 +216,23 @@ class Press:
 
     def _abandon(self, page: Page, former: int) -> None:
         """Give a segment up whose write failed; what waits goes into another one."""
-        if page.header:
-            self.given_up.append((page.day, page.slot.number, former, binascii.crc32(page.header)))
-        self.unopened(page)
+        self._leave(page, former)
         try:
             self._tidy()
         except OSError:
             return  # before the next write, or at the next start
+
+    def _leave(self, page: Page, octets: int) -> None:
+        """Let a page's next chunk begin a segment; the former one, of so many good octets, is cut and ends as torn."""
+        if page.header:
+            self.given_up.append((page.day, page.slot.number, octets, binascii.crc32(page.header)))
+        self.unopened(page)
+
+    def date_back(self, page: Page, anchor: int) -> None:
+        """Let a page's day have begun at an earlier time since boot (ns): what waits, and what comes, is due by that."""
+        self._leave(page, page.slot.written())
+        page.slot.anchor = anchor
+        page.slot.save()
 
     def _tidy(self) -> None:
         """Cut what was given up behind its last good chunk; remove it where it has none."""
