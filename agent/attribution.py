@@ -59,7 +59,7 @@ class Attribution:
         if self.blocks is None:
             return False
         if len(source) == 4:
-            return self.blocks.covers(source, port, start, now)
+            return self.blocks.covers(source, port, mac, start, now)
         return mac != UNKNOWN_MAC and public == source and self._leaves(source, mac, start, end)
 
     def _leaves(self, address: bytes, mac: bytes, start: int, end: int) -> bool:

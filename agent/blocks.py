@@ -160,6 +160,8 @@ class Blocks:
             if self._row(block)[2] == mac:
                 return
             self._take_back(block)
+            if self._row(block)[4]:  # what its former holder's connections still end is recorded one by one: nothing is told of both
+                self._over(block, wall, now)
         block = -1 if self._short or now < self._retry or not any(self.public) else self._find()
         if self._loaded and block >= 0 and self._give(block, address, mac, wall, now):
             return
@@ -235,13 +237,16 @@ class Blocks:
 
     # Connections.
 
-    def covers(self, source: bytes, port: int, start: int, now: int) -> bool:
-        """Say whether a connection from an IPv4 address that began at `start` (wall) left by a port of its own terminal's block."""
+    def covers(self, source: bytes, port: int, mac: bytes, start: int, now: int) -> bool:
+        """Say whether a terminal's connection from an IPv4 address that began at `start` (wall) left by a port of its own block.
+
+        The kernel gives an address the ports of its former holder's block until it is told otherwise.
+        """
         block = (port - FIRST) // self.size
         if not 0 <= block < self.count:
             return False
-        state, address, mac, since, part, _ = self._row(block)
-        if state == FREE or address != source or start + SLACK < since:
+        state, address, known, since, part, _ = self._row(block)
+        if state == FREE or address != source or known != mac or start + SLACK < since:
             self.conflicts += state == HELD and address != source
             return False
         if not part:
@@ -293,17 +298,22 @@ class Blocks:
         self._record(block, None)
 
     def _rest(self, block: int, wall: int, now: int) -> None:
-        _, address, mac, since, part, last = self._row(block)
+        _, _, _, _, part, last = self._row(block)
         quiet = now - last
         if part and quiet >= OVER:
-            self._record(block, max(part, wall - quiet))
-            self._users.pop(block, b"")
-            self._put(block, RESTING, address, mac, since, 0, last)
+            self._over(block, wall, now)
         elif part and part // _DAY != wall // _DAY:
             self._midnight(block, wall)
         elif not part and quiet >= AGAIN:
             self._put(block, FREE, bytes(4), UNKNOWN_MAC, 0, 0, 0)
             self._short = False
+
+    def _over(self, block: int, wall: int, now: int) -> None:
+        """End the row of a block that rests, with the last sign of its terminal."""
+        _, address, mac, since, part, last = self._row(block)
+        self._record(block, max(part, wall - (now - last)))
+        self._users.pop(block, b"")
+        self._put(block, RESTING, address, mac, since, 0, last)
 
     def hour(self) -> None:
         """Take back the marks of blocks that are free again."""

@@ -124,7 +124,7 @@ def blocks_do(steps: "list[list[Any]]") -> "list[Any]":
         if name == "hold":
             room.hold(_octets(rest[0]), _octets(rest[1]), rest[2], rest[3])
         elif name == "covers":
-            answers.append(room.covers(_octets(rest[0]), rest[1], rest[2], rest[3]))
+            answers.append(room.covers(_octets(rest[0]), rest[1], _octets(rest[2]), rest[3], rest[4]))
         elif name == "tick":
             _held["holders"] = rest[2]
             for turn in (room.deal, room.tick, room.deal):

@@ -106,6 +106,7 @@ class Map:
         self.stage, self.folder, self.size = stage, folder, size
         self.wall, self.now = NOON, boot
         self.holders: dict[str, str] = {}
+        self.newest: dict[str, str] = {}
         self.open()
 
     def open(self) -> None:
@@ -120,15 +121,16 @@ class Map:
         return self.do(list(step))[0]
 
     def hold(self, address: str, mac: str) -> None:
-        self.holders[address] = mac
+        self.holders[address] = self.newest[address] = mac
         self.do(["hold", address, mac, self.wall, self.now])
 
     def tick(self, seconds: int = 0) -> None:
         self.wall, self.now = self.wall + seconds, self.now + seconds
         self.do(["tick", self.wall, self.now, self.holders])
 
-    def covers(self, address: str, port: int, start: int | None = None) -> bool:
-        return self.ask("covers", address, port, self.wall if start is None else start, self.now)
+    def covers(self, address: str, port: int, start: int | None = None, mac: str = "") -> bool:
+        """Say whether a connection of whoever held an address last, or of another MAC, is covered."""
+        return self.ask("covers", address, port, mac or self.newest[address], self.wall if start is None else start, self.now)
 
     def first(self, address: str) -> int:
         """Return the first port of the block that the kernel was last told that an address has."""
@@ -234,13 +236,16 @@ def test_terminal_whose_lease_was_lost_gets_a_block_when_a_connection_is_heard_o
 
 
 def test_address_that_changes_hands_takes_no_block_with_it(map_):
-    """The former holder's connections are still covered by its own row; the newcomer has another block."""
+    """The newcomer has another block. The former one's row ends with its last sign: what either still ends there is recorded by itself."""
     map_.hold(TEN, MAC_A)
+    map_.tick(60)
+    assert map_.covers(TEN, 16400, NOON + 30)
+    assert not map_.covers(TEN, 16401, NOON + 50, MAC_B)  # it came before the kernel was told of another block
     map_.tick(60)
     map_.hold(TEN, MAC_B)
     assert map_.first(TEN) == 16896
-    assert map_.covers(TEN, 16400, NOON + 30)
-    assert [row[5] for row in map_.ask("rows")] == [MAC_A, MAC_B]
+    assert not any(map_.covers(TEN, 16400, NOON + 100, mac) for mac in (MAC_A, MAC_B))
+    assert [[row[5], *row[7:9]] for row in map_.ask("rows")] == [[MAC_A, NOON, None], [MAC_A, NOON, NOON + 60], [MAC_B, NOON + 120, None]]
 
 
 def test_portal_user_and_public_address_begin_a_new_row(map_):
