@@ -138,7 +138,9 @@ def read_some(descriptor: int, limit: int) -> "bytes | None":
         if number == errno.EAGAIN:
             return None
         raise OSError(number, "")
-    return bytes(_inbox.view[:size])
+    taken = bytes(_inbox.view[:size])
+    _inbox.wipe_part(0, size)  # who asks may have named a terminal
+    return taken
 
 
 def send_some(descriptor: int, data: bytes) -> int:
