@@ -172,7 +172,7 @@ class Consented:
         Stays keep their length; a connection from before it can't be held against the time of a consent: it isn't kept.
         """
         self._stepped = wall // _SECOND
-        self.stations.shift(step // _SECOND)
+        self.stations.shift((step + _SECOND // 2) // _SECOND)
 
     def _prune(self, now: "int | None") -> None:
         """Drop what no consent allows any more: keys and stays."""

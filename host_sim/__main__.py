@@ -6,6 +6,7 @@ Each command imports its room when it runs: a replay needs no broker, and the la
 
 import json
 import os
+import secrets
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -196,6 +197,38 @@ def mutants(
     survivors = [one.mutant.name for one in found if not one.caught]
     if survivors:
         _program.refuse(f"not caught as they must be: {', '.join(survivors)}", 1)
+
+
+@app.command()
+def search(
+    hours: Annotated[float, typer.Option(min=0, help="How long; the run that has begun goes to its end.")] = 1,
+    seed: Annotated[int | None, typer.Option(min=0, help="The first run's number; another one each time.")] = None,
+    runs: Annotated[int | None, typer.Option(min=1, help="End after so many.")] = None,
+    keep: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Where scenarios that show a violation are written.")] = None,
+    json_file: Json = None,
+) -> None:
+    """Draw scenarios until one shows a violation, and shrink it to the shortest that still does. Exit 1 where something was found."""
+    from host_sim import search as searching  # noqa: PLC0415
+    from host_sim.broker import BrokerError  # noqa: PLC0415
+
+    first = secrets.randbits(32) if seed is None else seed
+    if keep and keep.exists() and not keep.is_dir():
+        _program.refuse(f"--keep: {keep} isn't a folder; accepted: a folder, or a name that isn't there yet")
+    console = Console(stderr=True, highlight=False)
+    console.print(f"seed {first}")
+    try:
+        figures = searching.search(first, hours * 3600, runs, keep, lambda line: console.print(line, markup=False, soft_wrap=True))
+    except (NoInterpreterError, BrokerError) as failure:
+        _program.refuse(str(failure))
+    except KeyboardInterrupt:
+        _program.refuse("interrupted; everything it made is removed", 130)
+    console.print(f"{sum(figures.runs.values())} runs, {figures.hours:,.0f} hours with people, {figures.connections:,} connections")
+    for one in figures.violations:
+        typer.echo(one["scenario"], err=json_file == "-")
+    if json_file:
+        _program.write(json.dumps(vars(figures), indent=1) + "\n", json_file)
+    if figures.violations:
+        _program.refuse(f"{len(figures.violations)} violations; the first: {figures.violations[0]['wrong']}", 1)
 
 
 @app.command()

@@ -182,6 +182,8 @@ class Auditor:
         """Look at everything at a true time; False where something is wrong. `daemons`: name to process id."""
         held = status["purposes"][PURPOSE]
         self.full = self.full or held["bytes"] > 0.9 * held["budget"]
+        if status["summary"]["filled"]:
+            self.truth.muddle()  # whoever comes to a full table counts nowhere (ANON-8)
         self._look_into_vault(now, status["counters"], full=full)
         self.look_at_counters(status["counters"])
         self.look_at_ledger()
@@ -207,6 +209,7 @@ class Auditor:
     def forget(self, now: int) -> None:
         """A cut of power."""
         self.vault.forget()
+        self._trusted, self._no_key = False, 0
         if self.sealed:
             self.sealed.forget(now)
         if self.consented:
@@ -215,9 +218,12 @@ class Auditor:
     def look_at_purposes(self, now: int, *, ended: bool = False) -> None:
         """Look into the stores of the purposes that are off by default; `ended`: the recorder has closed them."""
         if self.sealed:
+            self.sealed.disturbed = self.sealed.disturbed or self.world.disturbed
             self.sealed.look(now, self.world.clock.wall(now), trusted=self.world.days.trusted, ended=ended)
             self._found(self.sealed)
         if self.consented and not ended:
+            self.consented.disturbed = self.consented.disturbed or self.world.disturbed
+            self.consented.stepped = self.consented.stepped or self.world.clock.stepped
             self.consented.look()
             self._found(self.consented)
 
@@ -269,8 +275,8 @@ class Auditor:
             self.losses.wrong.append(f"the kernel dropped {self.world.dropped_since_boot}, the agent counts {counters['lost: overrun']}")
         allowed = {"lost: overrun"} | ({"lost: clock"} if self.world.clock.stepped else set())
         allowed |= {"lost: ring full"} if self.full else set()
-        if self.sealed and not self._trusted:
-            self._no_key = counters["lost: no key"]  # a device that has never known the day has no key for it
+        if self.sealed and (self.world.clock.stepped or not self._trusted):
+            self._no_key = counters["lost: no key"]  # of a day that isn't known, or isn't the right one, it need not have a key
         self._trusted = self.world.days.trusted
         allowed |= {"lost: no key"} if counters["lost: no key"] == self._no_key else set()
         others = ("malformed", "neighbour overruns", "messages lost")

@@ -58,6 +58,11 @@ class Days:
             self._first = None if agree else (wall, monotonic)
             self._confirmed = wall - monotonic if agree else None
 
+    def stepped(self, true: int) -> None:
+        """The wall clock was stepped: by more than a day from what was confirmed, and nobody believes it any more."""
+        if self._clock is not None:
+            self._stray(self._clock.wall(true) - self._clock.monotonic(true))
+
     def _stray(self, offset: int) -> None:
         if self._confirmed is not None and abs(offset - self._confirmed) > DAY:
             self._confirmed = None
@@ -71,7 +76,9 @@ class Days:
         if self.trusted:
             self._pass_hours(monotonic - (wall - today) - SECOND, today)  # those that were full before this agent-day began
             if self.day:
-                self.slots.update(range(self.counted, min(wall, self.day + DAY) // HOUR * HOUR, HOUR))
+                drawn = min(wall, self.day + DAY) // HOUR * HOUR
+                self.slots.update(range(self.counted, drawn, HOUR))
+                self._floor = max(self._floor, drawn)  # no slot is drawn twice, whatever a clock says that is set back
                 if today > self.day:
                     closed = self.day
                     self.closed.append(closed)
@@ -92,7 +99,7 @@ class Days:
                 self._floor = max(self._floor, wall // SECOND * SECOND)
 
     def _may_open(self, wall: int) -> bool:
-        if not self.trusted or self.day or not self._open((wall - SHIFT) // DAY * DAY + SHIFT):
+        if not self.trusted or self.day or wall < self._floor or not self._open((wall - SHIFT) // DAY * DAY + SHIFT):
             return False
         self.day, self.counted = self.ledger_day, wall // HOUR * HOUR
         return True

@@ -33,6 +33,10 @@ SENTENCES = {
         "a guest shows {amount:,} MACs within {minutes:g} minutes",
         "un client présente {amount:,} adresses MAC en {minutes:g} minutes",
     ),
+    "address flood": (
+        "a guest takes {amount:,} IPv6 addresses within {minutes:g} minutes",
+        "un client prend {amount:,} adresses IPv6 en {minutes:g} minutes",
+    ),
     "forged neighbour": (
         "a guest claims another terminal's address for {minutes:g} minutes",
         "un client usurpe l'adresse d'un autre terminal pendant {minutes:g} minutes",

@@ -163,6 +163,58 @@ at = 1.3
 every = 0.7
 minutes = 5
 """,
+    "addresses": """
+description = "A guest takes very many IPv6 addresses"
+[time]
+start = 2026-11-25T10:00:00Z
+days = 0.05
+[people]
+visitors = 150
+ipv6 = 1
+[gateway]
+lifetime = "10m"
+rows = 64
+[[event]]
+what = "address flood"
+at = 0.3
+minutes = 20
+amount = 1500
+""",
+    "crashes": """
+description = "The recorder is killed while a guest claims another's address"
+[time]
+start = 2026-11-25T10:00:00Z
+days = 0.1
+[people]
+visitors = 700
+ipv6 = 0
+[gateway]
+lifetime = "1h"
+[[event]]
+what = "forged neighbour"
+at = 0.5
+every = 0.2
+minutes = 8
+[[event]]
+what = "crash"
+at = 0.55
+every = 0.2
+minutes = 0.5
+""",
+    "steps back": """
+description = "Somebody sets the clock back for an hour, again and again"
+[time]
+days = 0.5
+[people]
+visitors = 60
+[gateway]
+lifetime = "6h"
+[[event]]
+what = "clock step"
+at = 6
+every = 4
+seconds = -5400
+""",
     "guests": """
 description = "A bar's noon with a portal: port blocks and bills under a custodian's keys, consents that come and go"
 [time]
@@ -290,6 +342,12 @@ MUTANTS = (
     Mutant("stay-from-before", "a stay begins before the terminal came (L34-V-1)", "guests", "stays", True, Patch(
         "capture/stations.py", "Stations._moved", "struct.pack_into(A, B, C, 1, D, E, F, now)",
         "struct.pack_into(A, B, C, 1, D, E, F, now - 600)")),
+    Mutant("no-bound-for-a-mac", "one terminal takes the places of the others' associations (L34-I-2)", "addresses", "records", True, Patch(
+        "who.py", "Who._may_have_another", "count < ADDRESSES", "True")),
+    Mutant("known-from-before", "who holds an address now is named for what began before anybody listened (L34-I-2)", "crashes", "records",
+        True, Patch("who.py", "Who.find", "connection.start < self.begun", "False")),
+    Mutant("younger-start", "a start's stamp is read as the younger of two that it may be (EXP-1)", "steps back", "expired", False, Patch(
+        "clock.py", "Clock.restate", "begun + present", "min(begun + self.doubt, oldest) + present")),
 )  # fmt: skip
 
 

@@ -116,8 +116,10 @@ class Portal:
         self._begin(now, guest)
 
     def again(self, now: int) -> Iterator["Told"]:
-        """The recorder has started again: the portal says who is logged in, the radios who is there."""
+        """The recorder has started again: the portal says who is logged in, the radios who is there, anew after a cut of power."""
         for guest in self.guests.values():
+            if not guest.left:
+                yield from self._station(guest, 0, guest.access_point)
             if guest.user:
                 yield Told(tape.CALL, _call("session", guest, user=guest.user))
             self._begin(now, guest)
@@ -126,6 +128,12 @@ class Portal:
         """The recorder was killed, or nobody trusts the clock any more: stays that are under way are told by nobody."""
         for guest in self.guests.values():
             guest.there = None
+
+    def stepped(self, step: int) -> None:
+        """The clock was stepped by so many ns: a stay that is under way keeps its length."""
+        for guest in self.guests.values():
+            if guest.there is not None:
+                guest.there = max(guest.there + (step + SECOND // 2) // SECOND, 0)
 
     def confirmed(self, now: int) -> None:
         """The clock is trusted: consents count from now on."""

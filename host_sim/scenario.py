@@ -39,6 +39,7 @@ EVENTS = {
     "clock step": ("seconds",),
     "port scan": ("amount", "minutes"),
     "mac flood": ("amount", "minutes"),
+    "address flood": ("amount", "minutes"),
     "forged neighbour": ("minutes",),
     "connection flood": ("amount", "minutes"),
 }
@@ -173,7 +174,7 @@ KEYS = (
     Key("event", "every", 0, _number(0, 9600), "hours after which it comes again; 0: once"),
     Key("event", "minutes", 0, _number(0, 100_000), "how long it lasts"),
     Key("event", "seconds", 0, _number(-1e10, 1e10), "by how much the clock is stepped"),
-    Key("event", "amount", 0, _number(0, 1_000_000, whole=True), "of connections, or of MACs"),
+    Key("event", "amount", 0, _number(0, 1_000_000, whole=True), "of connections, MACs or addresses"),
 )  # fmt: skip
 _SECTIONS = ("time", "people", "network", "clock", "gateway", "purposes")
 

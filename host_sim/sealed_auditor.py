@@ -78,15 +78,20 @@ class SealedAuditor:
         self.digest = 0  # of every record that was opened, whatever their order
         self.seen: Counter[str] = Counter()
         self.wrong: list[tuple[str, str]] = []
-        self._cut = self._inexact = False  # power was cut; somebody stepped the clock: what was stamped before is told otherwise
+        # Power was cut, the process killed, or the day or a terminal wasn't known: something may be lost. And somebody stepped the clock.
+        self.disturbed = self._inexact = False
 
     def tell(self, records: list[Kept], *, trusted: bool) -> None:
         """The recorder was told of these; as long as it doesn't know the day it has no key for it, and nobody is to be asked for them."""
         for one in records:
             self._inexact = self._inexact or not one.exact
+            self.disturbed = self.disturbed or self._inexact or not trusted or not one.known
             if self._purposes.attribution and (one.public != one.address or len(one.address) == 16):  # it left the venue
                 self._waiting += [one] if trusted else []
                 self._made[_key(one)] += 1
+                if not (one.known and one.sure):
+                    self._made[_key(one._replace(mac=bytes(6), user=""))] += 1  # nobody may be named for it
+            self.disturbed = self.disturbed or not one.sure
             if self._purposes.billing:
                 volumes = self._volumes.setdefault((one.user, b"") if one.user else ("", one.mac), [0, 0])
                 volumes[0] += one.bytes_up
@@ -95,7 +100,7 @@ class SealedAuditor:
     def forget(self, now: int) -> None:
         """A cut of power: what wasn't on flash yet is gone, and so are the sessions that were open."""
         self._waiting = [one for one in self._waiting if one.arrived < now - SYNC]
-        self._cut = True
+        self.disturbed = True
 
     def look(self, now: int, wall: int, *, trusted: bool, ended: bool) -> None:
         """Open what is new and compare at a true time; `wall` is what the gateway's clock shows, `ended`: all has been written."""
@@ -200,7 +205,7 @@ class SealedAuditor:
             own = (one.address, one.mac, one.user)
             if answers - {own, (*own[:2], "")}:
                 self.wrong.append(("attribution", "another terminal is named for a connection"))
-            elif not answers and not single.get(_key(one)):
+            elif not answers and one.known and one.sure and not single.get(_key(one)):
                 self.wrong.append(("attribution", "nobody is named for a connection"))
 
     def _index(self, sealed: Sealed) -> tuple[Counter[tuple[object, ...]], dict[bytes, list[attribution.Record]]]:
@@ -220,7 +225,7 @@ class SealedAuditor:
         """When every session has been written: each has the volumes of its connections, but for what a cut of power took."""
         for who, (up, down) in self._volumes.items():
             billed = self._billed.get(who, [0, 0])
-            if billed[0] > up or billed[1] > down or (billed != [up, down] and not self._cut):
+            if billed[0] > up or billed[1] > down or (billed != [up, down] and not self.disturbed):
                 self.wrong.append(("billing", f"{billed} bytes are billed where {[up, down]} passed"))
 
 

@@ -257,7 +257,8 @@ class Stage:
                     self.recorder.datagram(self._payload, length)
                     self.datagrams += 1
             elif operation == tape.STOP:
-                self.recorder.close()
+                if self.recorder is not None:
+                    self.recorder.close()
                 if self.chip is not None:
                     self.chip.show()
                 return 0
@@ -343,6 +344,8 @@ class Stage:
         """End the recorder: in order, or by unmapping what it holds without a word to the files, as SIGKILL and a cut of power do."""
         recorder, self.recorder = self.recorder, None
         how = self._payload[0] if length else 0
+        if recorder is None:
+            return  # it was killed before the power went
         if how == tape.IN_ORDER:
             recorder.close()
             return

@@ -50,6 +50,8 @@ class Kept(NamedTuple):
     public: bytes = b""  # the address that it had for the world
     user: str = ""  # who was logged in at its terminal
     consent: int = 0  # under which it may be kept
+    known: bool = True  # it began since the recorder listens: whose it is can be known
+    sure: bool = True  # and is known: there is room for that
 
 
 class Alive(NamedTuple):
@@ -61,6 +63,8 @@ class Alive(NamedTuple):
     protocol: int
     port: int
     at: int
+    known: bool = True
+    sure: bool = True
 
 
 @dataclass
@@ -169,7 +173,7 @@ class Truth:
         self.learned[wall // HOUR * HOUR] = 0
 
     def muddle(self) -> None:
-        """Somebody has stepped the clock: what the open day counts is no longer defined."""
+        """Somebody has stepped the clock, or a table is full: what the open day counts is no longer defined."""
         if self._day:
             self.muddled.add(self._day)
 
@@ -187,9 +191,12 @@ class Truth:
         for first, last in dropped:
             gone.update(range(first, last + 1))
         for record in self._waiting:
+            if record.known and not record.sure:
+                self.muddle()
             if isinstance(record, Alive):
+                counts = self._day and record.known
                 service = (record.protocol, record.port)
-                if self._day and self._now.see(record.mac, record.start, record.last, service, 0, self._counted, self._day):
+                if counts and self._now.see(record.mac, record.start, record.last, service, 0, self._counted, self._day):
                     self.learned[record.at // HOUR * HOUR] += 1
                 continue
             self.connections[{TCP: "tcp", UDP: "udp"}.get(record.protocol, "icmp")] += 1
@@ -197,7 +204,8 @@ class Truth:
                 self.fates["dropped"] += 1
                 continue
             self.fates["told"] += 1
-            if self._day and record.arrived >= self._counted and self._now.add(record, self._counted, self._day):
+            counts = self._day and record.known and record.arrived >= self._counted
+            if counts and self._now.add(record, self._counted, self._day):
                 self.learned[record.arrived // HOUR * HOUR] += 1
             self.kept.append(record)
         self._waiting.clear()

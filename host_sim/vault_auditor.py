@@ -22,6 +22,7 @@ UNIT = SECOND // 10  # a record's times are in tenths of a second
 AHEAD = 3 * SECOND  # by which the recorder's timers run ahead, and a turn
 TMPFS, PURPOSE = "var/run/oubli", "security"
 _INFLATING = threading.Lock()  # a process has one inflater, and several lives may run in one
+NOBODY = bytes(6)  # the MAC of a record whose terminal isn't known
 STAMPS = 11  # fields of a record with its times, of which the last two are they
 
 
@@ -74,13 +75,25 @@ class Vault:
 
     def _claim(self, key: tuple[object, ...]) -> Kept | None:
         for wanted in (key, key[: STAMPS - 2]):
-            held = self._waiting.get(wanted)
-            if held:
-                claimed = held.pop()
-                if not held:
-                    del self._waiting[wanted]
+            claimed = self._take(wanted)
+            if claimed is not None:
                 return claimed
+        if key[0] == NOBODY:  # whose it is isn't known: that of one that began before anybody listened, or where associations had no room
+            for wanted in [one for one in self._waiting if one[1:] in (key[1:], key[1 : STAMPS - 2])]:
+                if not all(map(_known, self._waiting[wanted])):
+                    return self._take(wanted, sure=False)
         return None
+
+    def _take(self, key: tuple[object, ...], *, sure: bool = True) -> Kept | None:
+        """Take a connection of this key; where it isn't `sure` that its terminal is known, one of those of which that isn't."""
+        held = self._waiting.get(key)
+        if not held:
+            return None
+        place = -1 if sure else next(at for at, one in enumerate(held) if not _known(one))
+        claimed = held.pop(place)
+        if not held:
+            del self._waiting[key]
+        return claimed
 
     def look(self, now: int, *, full: bool, stepped: bool, lost: int = 0) -> None:
         """Compare at a true time; `full` reads open segments too. `lost`: what the agent says it lost or erased, of this boot."""
@@ -181,6 +194,11 @@ class Vault:
                 del self._waiting[key]
         if missing + self.gone_early > lost:
             self.wrong.append(f"{missing} connections without their record")
+
+
+def _known(one: Kept) -> bool:
+    """Say whether the recorder must know whose a connection is."""
+    return one.known and one.sure and one.exact
 
 
 def _slots(region: memory.Region) -> Iterator[keys.Slot]:

@@ -29,6 +29,7 @@ LAZINESS = 50 * SECOND  # the kernel's garbage collection, at most
 BOOTED = 41 * SECOND  # time since boot when the recorder starts: what a router needs to boot
 STEP = 15 * MINUTE  # between two looks of the auditor
 SECOND_CONFIRMATION = 11 * MINUTE  # after the first one: two that agree, at least ten minutes apart (EXP-5)
+ADDRESSES, HOLDERS = 32, 8  # of one MAC, and of one address: more need not be remembered (agent.who)
 STORY = 10  # lines of the gateway's history that a violation shows
 _NOTICE = SECOND  # before an address changes hands: what begins then counts for the newcomer, whose first packets may come before the word
 _TEMPORARY = DAY  # how long a temporary IPv6 address is used (RFC 8981)
@@ -93,7 +94,9 @@ class World:
         self.on = self.listening = False  # the gateway has power; its recorder runs
         self.boots = self.sent = 0  # sent: datagrams since the beginning
         self.told_since_boot = self.dropped_since_boot = self.crashes = self.restarts = 0
-        self._reached = 0
+        self._reached = self.listens_since = 0
+        self._associations = 0  # that the kernel has told of since the boot
+        self.disturbed = False  # the recorder was killed, or slept
         self.outages: list[tuple[int, int]] = []  # of the way to the broker, true ns
         self.story: deque[str] = deque(maxlen=STORY)
         self.busy: deque[Happening] = deque()  # for the report
@@ -164,6 +167,7 @@ class World:
         self.clock = DeviceClock(now, BOOTED, self.scenario.drift, shown)
         self.boots += 1
         self.on = self.listening = True
+        self.listens_since, self._associations = now, 0
         self.told_since_boot = self.dropped_since_boot = self.crashes = 0
         self.days.boot(self.clock)
         self.tell(now, "boot", shown=clock_text(shown, date=True))
@@ -175,6 +179,14 @@ class World:
         self._at(now + SECOND, lambda at: self._list_table(at, boots))
         if self.scenario.confirms:
             self._at(now + int(self.scenario.first * MINUTE), lambda at: self._confirm(at, boots, first=True))
+        self._at(self.clock.true(HOUR) + SECOND, lambda at: self._full_hour(at, boots, 1))
+
+    def _full_hour(self, now: int, boot: int, count: int) -> Iterator[Step]:
+        """A powered-on hour is full: where no day is open, one may open now."""
+        if boot == self.boots and self.on:
+            self._at(self.clock.true((count + 1) * HOUR) + SECOND, lambda at: self._full_hour(at, boot, count + 1))
+            if self.listening and not self._suspended and self.days.trusted and not self.days.day:
+                yield from self._look(now)
 
     def _list(self, now: int) -> Iterator[Step]:
         """What the kernel answers when the recorder asks who and what is there."""
@@ -208,7 +220,9 @@ class World:
             datagram += kernel.conntrack("entry", flow, self.byteorder)
             flow.timeout = None
             stamp = max(self.clock.wall(now) - (entry.timeout - left * SECOND), flow.start)
-            self.truth.listed(Alive(self._whose(entry), flow.start, stamp, flow.protocol, entry.port, now))
+            mac = self._whose(entry)
+            known, sure = self._known(entry, mac)
+            self.truth.listed(Alive(mac, flow.start, stamp, flow.protocol, entry.port, now, known, sure))
             if len(datagram) > _DATAGRAM:
                 yield Step(now, tape.LIVE, bytes(datagram))
                 datagram.clear()
@@ -218,6 +232,7 @@ class World:
         """The kernel has a MAC as its neighbour at an address, and says so to whoever listens."""
         if self._holders.get(address) != mac:
             self._handed.setdefault(address, []).append((now, mac))
+            self._associations += len(self.truth.terminals.get(mac, ())) <= ADDRESSES
         self._holders[address] = mac
         if self.listening:
             yield Step(now, tape.NEIGHBOUR, kernel.neighbour(kernel.Neighbour(address, mac), self.byteorder))
@@ -229,6 +244,9 @@ class World:
         step = self.clock.set(now, wall)
         if abs(step) > SECOND // 2:
             self.truth.muddle()
+            self.days.stepped(now)
+            if self.portal:
+                self.portal.stepped(step)
             self.tell(now, "clock", step=step / SECOND, shown=clock_text(wall, date=True))
         yield Step(now, tape.CLOCK, self._clocks(now))
 
@@ -293,6 +311,7 @@ class World:
             "port scan": self._flood,
             "connection flood": self._flood,
             "mac flood": self._mac_flood,
+            "address flood": self._address_flood,
             "forged neighbour": self._forge,
         }
 
@@ -312,8 +331,8 @@ class World:
         self.blocks = {}
         if self.portal:
             self.portal.forget()
-        if listened:
-            yield Step(now, tape.KILL, bytes((tape.IN_ORDER if event.what == "firmware update" else tape.POWER,)))
+        in_order = listened and event.what == "firmware update"
+        yield Step(now, tape.KILL, bytes((tape.IN_ORDER if in_order else tape.POWER,)))
         self.truth.fates["forgotten"] += len(self._live)
         self._live.clear()
         self._loose.clear()
@@ -334,6 +353,7 @@ class World:
         if not self.listening:
             return
         self.tell(now, "crash", minutes=event.minutes)
+        self.disturbed = True
         self.listening = False
         if self.portal:
             self.portal.lost()
@@ -342,7 +362,7 @@ class World:
 
         def again(later: int) -> Iterator[Step]:
             if self.on and boot == self.boots:
-                self.listening = True
+                self.listening, self.listens_since = True, later
                 self.crashes += 1
                 self.restarts += 1
                 self.tell(later, "restart")
@@ -355,6 +375,7 @@ class World:
     def _suspend(self, now: int, event: Event) -> Iterator[Step]:
         yield from self._look(now)
         self.tell(now, "suspend", minutes=event.minutes)
+        self.disturbed = True
         self._suspended = now + int(event.minutes * MINUTE)
         yield Step(now, tape.SUSPEND)
 
@@ -385,6 +406,7 @@ class World:
         yield from ()
 
     def _clock_step(self, now: int, event: Event) -> Iterator[Step]:
+        yield from self._look(now)
         yield from self._set_clock(now, max(self.clock.wall(now) + int(event.seconds * SECOND), SECOND))
 
     def _attacker(self, now: int) -> Device:
@@ -433,6 +455,22 @@ class World:
                 device = self._attacker(at)
                 yield from self._arrive(at, device)
                 yield from self._open(at, device, Talk(at, 0, UDP, 53, True, 1, 60, 1, 90, "silent"))
+            if left > 1:
+                self._at(at + apart, lambda later: one(later, left - 1))
+
+        yield from one(now, event.amount)
+
+    def _address_flood(self, now: int, event: Event) -> Iterator[Step]:
+        """One guest takes another IPv6 address each moment, with a connection each, under one MAC."""
+        self.tell(now, "address flood", amount=event.amount, minutes=event.minutes)
+        apart = int(event.minutes * MINUTE) // event.amount
+        device = self._attacker(now)
+
+        def one(at: int, left: int) -> Iterator[Step]:
+            if self.on:
+                device.temporary.append(_LAN6 + device.random.randbytes(8))
+                yield from self._arrive(at, device)
+                yield from self._open(at, device, Talk(at, 0, UDP, 53, False, 1, 60, 1, 90, "silent"))
             if left > 1:
                 self._at(at + apart, lambda later: one(later, left - 1))
 
@@ -548,9 +586,9 @@ class World:
             return
         if len(self._live) >= self.scenario.table:
             yield from self._make_room(now)
-            if len(self._live) >= self.scenario.table:
-                self.refused += 1
-                return
+        if len(self._live) >= self.scenario.table:
+            self.refused += 1
+            return
         draw = device.random
         place = min(int(draw.paretovariate(0.5)), 254)  # a few places have most of the visits, so that NAT must change some ports
         six = bool(device.temporary) and not talk.local and draw.random() < self.scenario.dual_stack
@@ -591,6 +629,7 @@ class World:
         )  # fmt: skip
         if protocol == ICMPV6:
             flow.icmp_type, flow.reply_icmp_type = 128, 129
+        yield from self._ask(now, source, device.mac)
         # whom the kernel has as its neighbour is whose it is: a forger's, where there is one
         entry = Entry(flow, key, self._holders.get(source, device.mac), (talk.at, talk.at + talk.lasts), timeout * SECOND)
         self._live[key] = entry
@@ -602,6 +641,11 @@ class World:
         self._at(stop + int(draw.random() * LAZINESS), lambda now: self._collect(now, entry, stop))
         if abs(len(self._live) - self._said) * _TABLE_EVERY > self.scenario.table:
             yield self._fill(now)
+
+    def _ask(self, now: int, address: bytes, mac: bytes) -> Iterator[Step]:
+        """The kernel asks who has an address that it has no neighbour for, such as one of before a boot."""
+        if address not in self._holders:
+            yield from self._neighbour(now, address, mac)
 
     def _port_in_block(self, source: bytes, port: int, draw: Random, rest: tuple[bytes, int, bytes, int]) -> int:
         """Return the port that masquerade chooses within an address's block: its own where that is one of these and free, else any.
@@ -627,11 +671,15 @@ class World:
                 return
 
     def _end(self, now: int, entry: Entry) -> Iterator[Step]:
-        """The kernel ends an entry before its time: DESTROY carries what was left of its timeout, in whole seconds."""
+        """The kernel ends an entry before its time: DESTROY carries what was left of its timeout, in whole seconds.
+
+        One that has timed out and wasn't collected yet stopped when it timed out (nf_ct_delete takes off by how much it is overdue).
+        """
         entry.last = min(entry.last, max(now, self.clock.booted))
-        left = max(entry.last + entry.timeout - now, 0) // SECOND
+        over = entry.last + entry.timeout
+        left = max(over - now, 0) // SECOND
         entry.flow.timeout = left
-        yield from self._destroy(now, entry, now, entry.timeout // SECOND - left)
+        yield from self._destroy(now, entry, min(now, over), entry.timeout // SECOND - left)
 
     def _collect(self, now: int, entry: Entry, stop: int) -> Iterator[Step]:
         """Garbage collection comes by."""
@@ -659,7 +707,7 @@ class World:
         self.truth.destroyed(Kept(
             mac, entry.source, flow.protocol, flow.source_port, flow.reply_destination_port, flow.bytes_up, flow.bytes_down,
             flow.packets_up, flow.packets_down, flow.start, end, now, entry.port, entry.last, not self.clock.stepped, self.sent,
-            *(self._said_of(entry, mac) if self._keeps_more else ()),
+            *(self._said_of(entry, mac) if self._keeps_more else (b"", "", 0)), *self._known(entry, mac),
         ))  # fmt: skip
         yield Step(now, tape.DATAGRAM, kernel.conntrack("destroy", flow, self.byteorder))
 
@@ -669,6 +717,11 @@ class World:
             if since <= entry.first + _NOTICE:
                 return mac
         return entry.holder
+
+    def _known(self, entry: Entry, mac: bytes) -> tuple[bool, bool]:
+        """Say whether the recorder may know whose a connection is, and whether it has room for that, whatever it may leave out."""
+        few = len(self.truth.terminals.get(mac, ())) <= ADDRESSES and len(self._handed.get(entry.source, ())) <= HOLDERS
+        return entry.first >= self.listens_since, few and self._associations <= 4 * self.scenario.rows
 
     def _said_of(self, entry: Entry, mac: bytes) -> tuple[bytes, str, int]:
         """Return what other purposes than `security` know of a connection: public address, portal user, consent."""

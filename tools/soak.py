@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
-from host_sim import attack, bands, histories, instants, kills, rounds, spending
+from host_sim import attack, bands, histories, instants, kills, rounds, search, spending
 from host_sim.commands import Program, output
 from host_sim.interpreters import NAMES, ROOT, NoInterpreterError
 from host_sim.lab_network import LabError
@@ -60,7 +60,14 @@ def vault(seed: int, seconds: float) -> dict[str, Any]:
 
 _program = Program("tools/soak")
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-ROOMS = {"capture": fuzz_capture, "vault": vault, "summary": try_summary, "sim": rounds.soak, "firmware": malta.soak}
+ROOMS = {
+    "capture": fuzz_capture,
+    "vault": vault,
+    "summary": try_summary,
+    "sim": rounds.soak,
+    "search": search.soak,
+    "firmware": malta.soak,
+}
 ASKED_FOR = {"firmware"}  # builds a kernel first, and takes as long as it takes
 
 
