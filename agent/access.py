@@ -5,8 +5,8 @@ Records of the stores that it can read, and what it holds in those that it can't
 the gateway's page, for the terminal that holds the address the request comes from; or by an operator, with her agreement, by
 `oubli who`. The audit log says that somebody looked, never at whom.
 
-A store is read a hundred records at a turn of the recorder's loop: capture goes on meanwhile, and memory stays flat. From the page one
-look is taken at a time, and then none for four times as long as that one took: who asks again and again costs a fifth of the processor.
+The stores are read by a copy of the recorder's process (agent.control.server), which yields to everything else: capture goes on meanwhile,
+and nothing of a record stays in memory. One look is taken at a time, but for the operator's, who needn't wait for the page.
 """
 
 from agent import law
@@ -16,9 +16,8 @@ from agent.summary.services import CLASSES
 from agent.vault import ring
 from agent.vault.segment import VersionError
 
-STEP = 100  # records read in one turn
+STEP = 100  # records after which a line is sent, whether or not one of them is this terminal's: so that nobody gives up
 ROWS = 10  # of this terminal in one line
-PAUSE = 4  # times as long as the last look from the page took
 _NAMES = {6: "tcp", 17: "udp", 1: "icmp", 58: "icmp6"}
 _TENTHS = 10
 
@@ -81,8 +80,6 @@ class Access:
     def __init__(self, recorder: "Recorder", holder: "Callable[[bytes], bytes | None]") -> None:
         self._recorder = recorder
         self._holder = holder
-        self._looking = False
-        self._next = 0  # when the page may look again, monotonic ns
 
     def look(self, fields: "dict[str, Any]", by: str) -> "Generator[dict[str, Any]]":
         """Begin to look; the answers are lines. Refused where it isn't clear at whom, or the audit log can't take it."""
@@ -93,27 +90,12 @@ class Access:
         if not own and by not in calls.STAFF:
             raise calls.Refused("access.agreed: not for a portal; accepted: address, of who asks")
         mac = calls.named(fields, self._holder)
-        if not own and not recorder.audit.note("access", by):
-            raise calls.Refused("the audit log can't take it; accepted: again once it can")
-        if not own:
-            return self._lines(mac)
-        now = recorder.clock.source.monotonic()
-        if self._looking or now < self._next:
+        if len(recorder.copies) > (0 if own else 1):
             raise calls.Refused("somebody else is looking; accepted: again in a moment")
-        recorder.audit.note("look", by)  # where it has no room left it is counted: a guest can't take the right from others by asking
-        return self._own(mac, now)
-
-    def _own(self, mac: bytes, began: int) -> "Generator[dict[str, Any]]":
-        lines = self._lines(mac)
-        self._looking = True
-        try:
-            for line in lines:
-                yield line
-        finally:
-            lines.close()
-            self._looking = False
-            now = self._recorder.clock.source.monotonic()
-            self._next = now + PAUSE * (now - began)
+        # Where the log has no room left a guest's look is counted: nobody can take the right from others by asking.
+        if not recorder.audit.note("look" if own else "access", by) and not own:
+            raise calls.Refused("the audit log can't take it; accepted: again once it can")
+        return self._lines(mac)
 
     def _lines(self, mac: bytes) -> "Generator[dict[str, Any]]":
         """Yield what there is in all, then records, then how many they were."""

@@ -57,7 +57,7 @@ def run(config: "Config", root: str, source: "TimeSource") -> int:
     for descriptor in (stop, routes, table, ruleset):
         poll.add(descriptor)
     peers = calls.Peers(LIBC.call("geteuid"), paths.root + "/etc")
-    server = Server(paths.socket, poll, peers, lambda line, roles: calls.answer(recorder, line, roles))
+    server = Server(paths.socket, poll, peers, lambda line, roles: calls.answer(recorder, line, roles), recorder.copies)
     heartbeat = process.Heartbeat(paths.heartbeat)
     streams = _streams(recorder, routes, events, table, ruleset)
     datagram = memory.scratch(sockets.ROOM)

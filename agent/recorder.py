@@ -104,6 +104,7 @@ class Recorder:
         make_folders(paths)
         self.network = network
         self._bus = bus
+        self.copies: "list[int]" = []  # of this process, that answer somebody who looks
         self.consented: "Consented | None" = None
         self._services: "Callable[..., None] | None" = None
         self._sodium = sodium = Sodium()

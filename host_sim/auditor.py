@@ -22,7 +22,7 @@ from pathlib import Path
 
 import jsonschema
 
-from host_sim import log_auditor, portal
+from host_sim import log_auditor, portal, process_memory
 from host_sim.consent_auditor import ConsentAuditor
 from host_sim.device_clock import SECOND
 from host_sim.lab_canary import Needle, address_forms, mac_forms
@@ -48,6 +48,7 @@ _BEGIN = 4  # octets of the shortest form
 _WARM = 4  # full looks until the recorder has its size
 _ACCOUNTS = ("ledger", "published")  # on flash beside the spool
 _RECORDERS = ("vault", "keys", "terminals", "clock", "control")
+_ROW, _ROW_OCTETS = re.compile(rb'"source_port": ?[0-9]{1,5}'), 24  # of a record, as it is told to who looks; octets of a match, at most
 _KINDS = ("netlink", "unix", "tcp", "tcp6", "udp", "udp6", "raw", "raw6", "packet")
 TOPICS = ("health", "state", "summary/arrivals", *(f"summary/{metric}" for metric in DAILY_B))
 
@@ -149,6 +150,7 @@ class Auditor:
         self.spread = Finding("spread", "together the errors are as wide as the noise that is stated")
         self.private = Finding("private", "no address of a person, or of where they went, in spool, message, name or log")
         self.apart = Finding("apart", "the forwarder holds nothing of the vault and no netlink socket, the recorder no network socket")
+        self.forgotten = Finding("forgotten", "nothing of a record that somebody looked at stays in the recorder's memory")
         self.bounded = Finding("bounded", "files and memory stay within their bounds")
         self.refused = Finding("refused", "what the law doesn't allow is refused by the configuration")
         self.acts = Finding("acts", "the audit log's chain is whole, and it says what was done")
@@ -173,6 +175,7 @@ class Auditor:
         self.full = False  # the ring has come near its budget: what no longer fits displaces the oldest
         self.sizes = (0, 0)  # the recorder's resident memory after its first hours, and at most
         self._spent = (0, 0)
+        self._looked = 0  # how often somebody had looked, when memory was last searched
         self._trusted = False  # at the last look
         self._no_key = 0  # records that were lost before the time was known
 
@@ -190,6 +193,7 @@ class Auditor:
         self.look_into_spool()
         if full:
             self._look_at_processes(daemons)
+            self._look_into_memory(daemons["recorder"])
             self._look_at_bounds(now, daemons["recorder"])
         if search:
             self._look_for_people(logs)
@@ -343,6 +347,14 @@ class Auditor:
                 self.apart.wrong.append("the forwarder has a netlink socket")
             if name == "recorder" and families - {"netlink", "unix"}:
                 self.apart.wrong.append("the recorder has a network socket")
+
+    def _look_into_memory(self, recorder: int) -> None:
+        """A row of what somebody was shown (EXP-1): it says where a port stood, and the program itself never does."""
+        self.forgotten.seen += 1
+        if self.world.looks != self._looked:
+            self._looked = self.world.looks
+            rows = process_memory.found(recorder, _ROW, _ROW_OCTETS)
+            self.forgotten.wrong += [f"{len(rows)} rows of what was looked at"] if rows else []
 
     def _look_at_bounds(self, now: int, recorder: int) -> None:
         files = octets = waiting = 0
@@ -566,7 +578,7 @@ class Auditor:
         """Return every finding."""
         return [
             self.records, self.expired, self.counted, self.losses, self.ledger, self.cells, self.delivered, self.shape, self.sums,
-            self.spread, self.private, self.apart, self.bounded, self.refused, self.acts, *self.more.values(),
+            self.spread, self.private, self.apart, self.forgotten, self.bounded, self.refused, self.acts, *self.more.values(),
         ]  # fmt: skip
 
 

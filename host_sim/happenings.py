@@ -21,6 +21,7 @@ SENTENCES = {
     "uplink lost": ("the uplink is lost for {minutes:g} minutes", "la liaison montante est perdue pendant {minutes:g} minutes"),
     "uplink back": ("the uplink is back", "la liaison montante est revenue"),
     "broker down": ("the broker can't be reached for {minutes:g} minutes", "le courtier est injoignable pendant {minutes:g} minutes"),
+    "look": ("a guest asks what is held on the own terminal", "un client demande ce qui est gardé de son terminal"),
     "port scan": (
         "port scan: a guest opens {amount:,} connections within {minutes:g} minutes",
         "balayage de ports : un client ouvre {amount:,} connexions en {minutes:g} minutes",

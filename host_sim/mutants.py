@@ -180,6 +180,20 @@ at = 0.3
 minutes = 20
 amount = 1500
 """,
+    "looks": """
+description = "Guests look at what is held on their terminals"
+[time]
+start = 2026-11-25T11:00:00Z
+days = 0.125
+[people]
+visitors = 80
+[gateway]
+lifetime = "1h"
+[[event]]
+what = "look"
+at = 0.5
+every = 0.1
+""",
     "crashes": """
 description = "The recorder is killed while a guest claims another's address"
 [time]
@@ -348,6 +362,8 @@ MUTANTS = (
         True, Patch("who.py", "Who.find", "connection.start < self.begun", "False")),
     Mutant("younger-start", "a start's stamp is read as the younger of two that it may be (EXP-1)", "steps back", "expired", False, Patch(
         "clock.py", "Clock.restate", "begun + present", "min(begun + self.doubt, oldest) + present")),
+    Mutant("rows-at-home", "what somebody looks at is read in the recorder's own memory (EXP-1)", "looks", "forgotten", True, Patch(
+        "access.py", "Access.look", "self._lines(mac)", "iter([line for line in self._lines(mac) if __import__('json').dumps(line)])")),
 )  # fmt: skip
 
 

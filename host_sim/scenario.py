@@ -37,6 +37,7 @@ EVENTS = {
     "uplink lost": ("minutes",),
     "broker down": ("minutes",),
     "clock step": ("seconds",),
+    "look": (),
     "port scan": ("amount", "minutes"),
     "mac flood": ("amount", "minutes"),
     "address flood": ("amount", "minutes"),

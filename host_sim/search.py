@@ -39,6 +39,8 @@ _MINUTES, _AMOUNT, _SECONDS = (0.05, 100.0), (20.0, 2000.0), (1.0, 300_000.0)
 _SOON = {"crash": 0.04}  # of these, so much of `_MINUTES`: procd starts what has ended again
 _BRIEF = {"mac flood": 0.1, "address flood": 0.1}  # of these, as many of `_AMOUNT`: each takes a place in several tables
 
+_LATER = ("look",)  # kinds of events with dice of their own, so that numbers go on standing for what they stood for
+
 Data = dict[str, Any]
 
 
@@ -133,7 +135,7 @@ def draw(seed: int) -> Case:
     data["purposes"] = _purposes(dice)
     if "sealed" in data["purposes"]:
         data["gateway"]["rows"] = 512  # what a custodian's store may take is derived from it
-    data["event"] = _events(dice, days * 24, (start - _DAY) / timedelta(hours=1), _LIFETIMES[lifetime])
+    data["event"] = _events(dice, seed, days * 24, (start - _DAY) / timedelta(hours=1), _LIFETIMES[lifetime])
     return Case({name: part for name, part in data.items() if part}, dice.randrange(1 << 32), NAMES[dice.random() < SLOW])
 
 
@@ -159,13 +161,14 @@ def _purposes(dice: Random) -> Data:
     return out
 
 
-def _events(dice: Random, hours: float, begins: float, lifetime: float) -> list[Data]:
+def _events(main: Random, number: int, hours: float, begins: float, lifetime: float) -> list[Data]:
     """Draw what happens within so many hours from an hour of the day on, each moment near an edge or near another one."""
     edges = [edge - begins + day * 24 for edge in _EDGES for day in (0, 1)]
     edges += [math.ceil(begins) - begins + hour for hour in range(int(hours) + 1)]
     near = [edge for edge in edges if 0 <= edge < hours]
     out: list[Data] = []
     for what, needed in scenarios.EVENTS.items():
+        dice = main if what not in _LATER else Random(f"{number} {what}")
         if dice.random() >= _CHANCE:
             continue
         for _ in range(dice.randint(_FEW, _MANY)):

@@ -21,15 +21,16 @@ from collections import OrderedDict
 
 from agent import config as configuration
 from agent.capture.netlink import RECEIVE_BUFFER
-from agent.control import calls
+from agent.control import calls, server
 from agent.recorder import Recorder
-from agent.runtime import memory
-from agent.runtime.libc import buffer_at
+from agent.runtime import memory, process, sockets
+from agent.runtime.libc import LIBC, buffer_at
 from agent.runtime.sodium import Sodium
 from agent.summary.noise import Sampler
 from host_sim import first_boot, tape
 
 _LEAST = 1000000  # ns: a recorder that asks to be called at once is called a millisecond later
+_LOOKS = 60  # s that a look may take
 _BUFFER = 32768  # octets: room for a datagram, as much as the kernel ever fills
 _TRUESIZE = RECEIVE_BUFFER // 9000  # octets that the kernel counts for an event that waits (measured, see RECEIVE_BUFFER)
 
@@ -244,6 +245,7 @@ class Stage:
             tape.LIVE: self._live,
             tape.CALL: self._call,
             tape.STATION: self._station,
+            tape.LOOK: self._look,
         }
         socket = self.socket
         while self._fill(self._head):
@@ -297,6 +299,32 @@ class Stage:
         answer = calls.answer(self.recorder, bytes(self._payload[:length]), (calls.PORTAL, calls.ANYONE))
         if isinstance(answer, dict) and "error" in answer:
             self._refused.append([json.loads(bytes(self._payload[:length]))["call"], answer["error"]])
+
+    def _look(self, _true: int, length: int) -> None:
+        """A guest looks at what is held on the own terminal: a copy of this process reads it and tells, as the daemon's would."""
+        if self.recorder is None:
+            return
+        answer = calls.answer(self.recorder, bytes(self._payload[:length]), (calls.PORTAL, calls.ANYONE))
+        if isinstance(answer, dict):
+            return  # the recorder doesn't know who has the address
+        path = self.root + "/var/run/oubli/look"
+        listener = sockets.unix_server(path)
+        reader = sockets.unix_client(path)
+        writer = sockets.accept(listener)
+        copy = process.fork(_LOOKS)
+        if not copy:
+            server.tell(writer, answer)
+        sockets.close(writer)
+        poll, room = sockets.Poll(), memory.scratch(_BUFFER)
+        poll.add(reader)
+        while poll.wait(_LOOKS * 1000) and LIBC.function("recv")(reader, room.address, room.size, 0) > 0:
+            room.wipe()
+        room.close()
+        while not process.ended(copy):
+            poll.wait(1)
+        for descriptor in (reader, listener):
+            sockets.close(descriptor)
+        os.remove(path)
 
     def _station(self, _true: int, _length: int) -> None:
         self.radios.move(bytes(self._payload[:6]), self._payload[6], self._payload[7], self.time.wall() // 1000000000)

@@ -8,6 +8,8 @@ takes from the truth what it has matched.
 """
 
 import heapq
+import ipaddress
+import json
 import struct
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -97,6 +99,7 @@ class World:
         self._reached = self.listens_since = 0
         self._associations = 0  # that the kernel has told of since the boot
         self.disturbed = False  # the recorder was killed, or slept
+        self.looks = 0  # of guests, at what is held on the own terminal
         self.outages: list[tuple[int, int]] = []  # of the way to the broker, true ns
         self.story: deque[str] = deque(maxlen=STORY)
         self.busy: deque[Happening] = deque()  # for the report
@@ -308,6 +311,7 @@ class World:
             "uplink lost": self._uplink_lost,
             "broker down": self._broker_down,
             "clock step": self._clock_step,
+            "look": self._somebody_looks,
             "port scan": self._flood,
             "connection flood": self._flood,
             "mac flood": self._mac_flood,
@@ -408,6 +412,15 @@ class World:
     def _clock_step(self, now: int, event: Event) -> Iterator[Step]:
         yield from self._look(now)
         yield from self._set_clock(now, max(self.clock.wall(now) + int(event.seconds * SECOND), SECOND))
+
+    def _somebody_looks(self, now: int, _event: Event) -> Iterator[Step]:
+        """A guest who is there asks what is held on the own terminal."""
+        if self.listening and self._present:
+            device = self._present[Random(self._random.getrandbits(64)).choice(sorted(self._present))]
+            self.tell(now, "look")
+            self.looks += 1
+            address = str(ipaddress.ip_address(device.address))
+            yield Step(now, tape.LOOK, json.dumps({"v": 1, "call": "access", "address": address}).encode())
 
     def _attacker(self, now: int) -> Device:
         """A guest who means harm: any present one's place, a laptop of its own."""

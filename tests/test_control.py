@@ -25,6 +25,7 @@ import pytest
 
 from agent import law
 from agent.control.calls import ANYONE, CALLS, OPERATOR, PORTAL, ROOT
+from host_sim import process_memory
 from host_sim.interpreters import environment
 from tests.interpreters import HEAP, INTERPRETERS, PROJECT, Interpreter
 from tests.test_runtime import CONNECT, line, running
@@ -64,24 +65,24 @@ def answer(_service, fields, roles):
     return {{"calls": len(calls), "a": [None, True, 1.5], "big": "x" * (fields.get("size") or 0)}}
 
 def many(_service, fields, roles):
-    try:
-        for number in range(fields["lines"]):
-            if number == 7 and fields["fail"]:
-                raise room.Refused("it changed; accepted: once more")
-            yield {{"number": number, "big": "x" * (fields["size"] or 0)}}
-    finally:
-        print("over")
+    for number in range(fields["lines"]):
+        if number == 7 and fields["fail"] == "now":
+            raise room.Refused("it changed; accepted: once more")
+        if number == 7 and fields["fail"] == "ever":
+            raise ValueError
+        yield {{"number": number, "big": "x" * (fields["size"] or 0)}}
 
+LINES = {{"lines": room.number(0, 99999), "size?": room.number(0, 9999), "fail?": room.one_of("now", "ever")}}
 FIELDS = {{"size?": room.number(0, 300000), "fail?": room.one_of("now"), "pad?": room.text(4096)}}
 TABLE = {{
     "status": room.Call(room.STAFF, FIELDS, answer),
     "ntp": room.Call((room.ROOT,), {{}}, answer),
-    "many": room.Call((room.ROOT,), {{"lines": room.number(0, 99999), "size?": room.number(0, 9999), "fail?": room.one_of("now")}}, many),
+    "many": room.Call((room.ROOT,), LINES, many),
     "mine": room.Call((room.ROOT, room.PORTAL), {{}}, answer),
     "all": room.Call((room.ROOT, room.ANYONE), {{}}, answer),
 }}
-peers = room.Peers(OWN_USER, PATH.rsplit("/", 1)[0])
-server = Server(PATH, poll, peers, lambda line, roles: room.answer(None, line, roles, TABLE))
+peers, copies = room.Peers(OWN_USER, PATH.rsplit("/", 1)[0]), []
+server = Server(PATH, poll, peers, lambda line, roles: room.answer(None, line, roles, TABLE), copies)
 print("listening")
 while True:
     ready = poll.wait(20)
@@ -270,34 +271,56 @@ def test_a_big_answer_waits_for_its_reader_and_not_for_ever(interpreter: Interpr
         assert 0 < len(rest(lazy)) < 300000
 
 
-def test_an_answer_of_many_lines_is_made_one_a_turn_and_others_are_answered_between(any_interpreter: Interpreter, folder: Path) -> None:
-    """What takes long holds nobody up; it ends with a reason where it can't go on, and with its reader."""
-    with running(any_interpreter.command("-c", SERVER.format(path=str(folder / "socket"), user=1, speed=5))) as process:
+def copies_of(process: subprocess.Popen[bytes]) -> list[int]:
+    """Return the processes that a server has made of itself."""
+    return [int(word) for word in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]
+
+
+def until_no_copy(process: subprocess.Popen[bytes]) -> None:
+    limit = time.monotonic() + 90
+    while copies_of(process):
+        assert time.monotonic() < limit, "a copy goes on"
+        time.sleep(0.02)
+
+
+def test_an_answer_of_many_lines_is_made_by_a_copy_and_others_are_answered_meanwhile(any_interpreter: Interpreter, folder: Path) -> None:
+    """EXP-1: what it reads is in no memory but the copy's.
+
+    That one ends with its answer, where it can't go on, with its reader, its patience, and the server.
+    """
+    with running(any_interpreter.command("-c", SERVER.format(path=str(folder / "socket"), user=1, speed=1))) as process:
         path = folder / "socket"
         assert line(process) == "listening"
         whole = ask(path, b'{"v":1,"call":"many","lines":50}\n').splitlines()
         assert [json.loads(one)["number"] for one in whole] == list(range(50))
-        assert line(process) == "over"
         assert ask(path, b'{"v":1,"call":"many","lines":0}\n') == b""
-        assert line(process) == "over"
         failed = ask(path, b'{"v":1,"call":"many","lines":50,"fail":"now"}\n').splitlines()
         assert len(failed) == 8
         assert json.loads(failed[-1]) == {"error": "it changed; accepted: once more", "v": 1}
-        assert line(process) == "over"
-        slow = connected(path)
-        slow.sendall(b'{"v":1,"call":"many","lines":99999,"size":9000}\n')
-        for _ in range(3):
-            assert len(slow.recv(4096, socket.MSG_WAITALL)) == 4096
-            assert ask(path, b'{"v":1,"call":"status"}\n').startswith(b'{"a":')
+        assert len(ask(path, b'{"v":1,"call":"many","lines":50,"fail":"ever"}\n').splitlines()) == 7
+        until_no_copy(process)
+        slow, lazy = connected(path), connected(path)
+        for client in (slow, lazy):
+            client.sendall(b'{"v":1,"call":"many","lines":99999,"size":9000}\n')
+        assert slow.recv(4096)
+        assert lazy.recv(1)
+        assert len(copies_of(process)) == 2
+        assert ask(path, b'{"v":1,"call":"status"}\n').startswith(b'{"a":')
         slow.close()
-        assert line(process) == "over"  # its generator is closed with it, which gives back what it holds
-        lazy = connected(path)
-        lazy.sendall(b'{"v":1,"call":"many","lines":99999,"size":9000}\n')
-        assert line(process) == "over"  # it reads nothing: cut after PATIENCE
+        until_no_copy(process)  # one goes with its reader, the other one whose reader reads nothing is cut after PATIENCE
         lazy.close()
+        left = connected(path)
+        left.sendall(b'{"v":1,"call":"many","lines":99999,"size":9000}\n')
+        assert left.recv(4096)
+        (copy,) = copies_of(process)
         process.send_signal(signal.SIGTERM)
         assert line(process).endswith(" True")
         assert process.wait(240) == 0
+        limit = time.monotonic() + 90
+        while Path(f"/proc/{copy}").exists() and Path(f"/proc/{copy}/stat").read_text().split()[2] != "Z":
+            assert time.monotonic() < limit, "the copy outlived its server"
+            time.sleep(0.02)
+        left.close()
 
 
 def test_at_most_eight_clients_are_held_and_their_places_are_given_again(served: Path) -> None:
@@ -828,6 +851,8 @@ def test_a_person_sees_what_is_held_on_her_terminal_and_nothing_of_others(interp
             (line,) = lines_as(user, groups, path, asked)
             assert line["error"].startswith(why)
         assert [row for line in lines_as(65534, "1234", path, look[:-1] + ',"agreed":1}') for row in line.get("rows", ())] == rows
+        assert gateway.process is not None
+        assert process_memory.found(gateway.process.pid, re.compile(rb'"source_port": ?[0-9]+'), 24) == set()  # the copies have ended
         # Who isn't root has no way to her records but by this call.
         denied = [*as_user(65534, "1234"), "cat", str(folder / "var/run/oubli/keys")]
         assert subprocess.run(denied, capture_output=True, check=False).returncode != 0

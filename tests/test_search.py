@@ -14,7 +14,7 @@ from tests.interpreters import PROJECT
 from tests.test_simulation import oubli_sim
 
 # Numbers of runs, a few seconds each.
-DRAWN = (201, 206, 208, 210, 215, 218, 409, 7000, 7001, 7003, 7004, 7005, 7006, 7007)
+DRAWN = (201, 206, 208, 210, 215, 218, 225, 409, 1002, 1007, 1021, 7000, 7001, 7003, 7004, 7005, 7006, 7007)
 SCENARIOS = sorted((PROJECT / "tests/scenarios").glob("*.toml"))
 
 

@@ -1,20 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
 """AF_UNIX server: one JSON line in, one out (several where the answer takes long), then closed. Bounded in clients, octets, time and rate.
 
+An answer of several lines is made and sent by a copy of this process: the records that it reads stay in no memory but the copy's, which
+ends with it (EXP-1), and nobody is held up.
+
 The caller is known by the kernel's word (SO_PEERCRED), never by his own; what he may ask is in agent.control.calls. Places are
 few: somebody who isn't root holds two at most, and all of them together half of them, so that root finds one.
 """
 
 from agent import canonical
 from agent.control import calls
-from agent.runtime import sockets
+from agent.runtime import process, sockets
 
 CLIENTS = 8
 OTHERS = 4  # of these, for those who aren't root
 EACH = 2  # of these, for one user
 LINE = 4096
 PATIENCE = 5000000000  # ns a client may take for its line and for reading the answer
-LONGEST = 120000000000  # ns that an answer of many lines may take, each of them within PATIENCE
+LONGEST = 120  # s that an answer of many lines may take, each of them within PATIENCE
 RATE = 20  # calls a second of a user who isn't root
 _SECOND = 1000000000
 _MODE = 0o666  # everybody may knock: a suspension of consent needs no account (L34-V-4)
@@ -26,23 +29,29 @@ class _Client:
         self.user = user
         self.roles = roles
         self.deadline = deadline
-        self.latest = deadline - PATIENCE + LONGEST
         self.inbox = b""
         self.outbox = b""
-        self.rest: "Generator[dict[str, Any]] | None" = None  # lines of the answer that aren't made yet
 
 
 class Server:
     """Serves `answer(line, roles)`, a dict or a generator of them, on a socket at `path`, inside another's poll loop.
 
-    `peers` gives the roles.
+    `peers` gives the roles. `copies` are the processes that answer in several lines, for who decides whether there may be another one.
     """
 
-    def __init__(self, path: str, poll: sockets.Poll, peers: "calls.Peers", answer: "Callable[[bytes, calls.Roles], calls.Answer]") -> None:
+    def __init__(
+        self,
+        path: str,
+        poll: sockets.Poll,
+        peers: "calls.Peers",
+        answer: "Callable[[bytes, calls.Roles], calls.Answer]",
+        copies: "list[int]",
+    ) -> None:
         self.listener = sockets.unix_server(path, _MODE)
         self._poll = poll
         self._peers = peers
         self._answer = answer
+        self._copies = copies
         self._clients: "dict[int, _Client]" = {}
         self._second = 0
         self._calls: "dict[int, int]" = {}  # user -> calls in this second
@@ -66,7 +75,10 @@ class Server:
         return True
 
     def tick(self, now: int) -> None:
-        """Close clients that took too long."""
+        """Close clients that took too long, and let go of copies that have ended."""
+        for copy in list(self._copies):
+            if process.ended(copy):
+                self._copies.remove(copy)
         for client in list(self._clients.values()):
             if now >= client.deadline:
                 if not client.outbox:
@@ -97,9 +109,7 @@ class Server:
         return True
 
     def _serve(self, client: _Client, now: int) -> None:
-        if client.rest is not None:
-            self._next(client, now)
-        elif not client.outbox:
+        if not client.outbox:
             data = sockets.read_some(client.descriptor, LINE - len(client.inbox))
             if data is None:
                 return
@@ -112,28 +122,19 @@ class Server:
                 self._drop(client)
                 return
             answer = self._reply(client, now)
+            if not isinstance(answer, dict):
+                copy = process.fork(LONGEST)
+                if not copy:
+                    tell(client.descriptor, answer)
+                self._copies.append(copy)
+                self._drop(client)
+                return
             self._poll.remove(client.descriptor)
             self._poll.add(client.descriptor, writable=True)
-            if isinstance(answer, dict):
-                client.outbox = _line(answer)
-            else:
-                client.rest = answer
-                self._next(client, now)
+            client.outbox = _line(answer)
         client.outbox = client.outbox[sockets.send_some(client.descriptor, client.outbox) :]
-        if not client.outbox and client.rest is None:
+        if not client.outbox:
             self._drop(client)
-
-    def _next(self, client: _Client, now: int) -> None:
-        """Make the next line of an answer, one a turn, once the one before it has been taken."""
-        if client.outbox or client.rest is None:
-            return
-        client.deadline = min(now + PATIENCE, client.latest)
-        try:
-            client.outbox = _line(next(client.rest))
-        except StopIteration:
-            client.rest = None
-        except calls.Refused as failure:
-            client.outbox, client.rest = _line({"error": failure.args[0]}), None
 
     def _reply(self, client: _Client, now: int) -> "calls.Answer":
         if calls.ROOT not in client.roles:
@@ -146,8 +147,6 @@ class Server:
 
     def _drop(self, client: _Client) -> None:
         del self._clients[client.descriptor]
-        if client.rest is not None:
-            client.rest.close()
         self._poll.remove(client.descriptor)
         sockets.close(client.descriptor)
 
@@ -157,6 +156,28 @@ class Server:
             self._drop(client)
         self._poll.remove(self.listener)
         sockets.close(self.listener)
+
+
+def tell(descriptor: int, lines: "Generator[dict[str, Any]]") -> None:
+    """Make the lines of an answer and send them, in a copy of the process that was asked; the copy ends."""
+    try:
+        poll = sockets.Poll()
+        poll.add(descriptor, writable=True)
+        try:
+            for line in lines:
+                _send(poll, descriptor, line)
+        except calls.Refused as failure:
+            _send(poll, descriptor, {"error": failure.args[0]})
+    finally:  # whatever happened: none of what this was copied from may go on here
+        process.leave()
+
+
+def _send(poll: sockets.Poll, descriptor: int, line: "dict[str, Any]") -> None:
+    octets = _line(line)
+    while octets:
+        if not poll.wait(PATIENCE // 1000000):
+            process.leave()
+        octets = octets[sockets.send_some(descriptor, octets) :]
 
 
 def _line(answer: "dict[str, Any]") -> bytes:

@@ -17,6 +17,7 @@ except ImportError:
     from agent.runtime import cpython as native  # type: ignore[no-redef]
 
 _SIGNATURES = {
+    "_exit": ("v", "i"),
     "accept4": ("i", "ippi"),
     "alarm": ("I", "I"),
     "bind": ("i", "ipI"),
@@ -25,6 +26,7 @@ _SIGNATURES = {
     "connect": ("i", "ipI"),
     "fchmod": ("i", "iI"),
     "flock": ("i", "ii"),
+    "fork": ("i", ""),
     "fsync": ("i", "i"),
     "geteuid": ("i", ""),
     "getsockopt": ("i", "iiipp"),
@@ -36,6 +38,7 @@ _SIGNATURES = {
     "mlock": ("i", "pz"),
     "mmap": ("p", "pziiiiii"),
     "munmap": ("i", "pz"),
+    "nice": ("i", "i"),
     "open": ("i", "aiI"),
     "pipe2": ("i", "pi"),
     "posix_spawn": ("i", "pppppp"),

@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Looks for octets in another process's memory: heap, stacks and mappings, as root's debugger sees them."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+_PART = 1 << 22  # octets that are read at a time
+_UNREADABLE = ("[vvar", "[vsyscall]")
+
+
+def found(pid: int, pattern: re.Pattern[bytes], longest: int) -> set[bytes]:
+    """Return what of a process's writable memory matches, each match of at most `longest` octets."""
+    hits: set[bytes] = set()
+    for octets in _parts(pid, longest):
+        hits.update(match[0] for match in pattern.finditer(octets))
+    return hits
+
+
+def _parts(pid: int, longest: int) -> Iterator[bytes]:
+    """Yield what a process may write to, in parts that overlap by what may match."""
+    with Path(f"/proc/{pid}/mem").open("rb", 0) as memory:
+        for line in Path(f"/proc/{pid}/maps").read_text().splitlines():
+            span, rights, *rest = line.split()
+            if "w" not in rights or rest[-1].startswith(_UNREADABLE):
+                continue
+            at, end = (int(part, 16) for part in span.split("-"))
+            while at < end:
+                memory.seek(at)
+                try:
+                    octets = memory.read(min(_PART, end - at))
+                except OSError:  # a part of a device, or one that went away meanwhile
+                    break
+                if not octets:
+                    break
+                yield octets
+                at += len(octets) if at + len(octets) >= end else max(len(octets) - longest, 1)
