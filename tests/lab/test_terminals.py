@@ -166,7 +166,7 @@ def test_lan_that_is_renumbered_or_goes_and_comes_again_is_followed(name: str) -
         assert place.holders(24000, 24001) == [A, A]
         place.exchange(A, "192.168.77.9", 24002)
         place.ip(gateway, "link del lan")
-        place.lab.wait(lambda: "no interface of gateway.lan is there" in place.log(), "the recorder doesn't miss its LAN", 120)
+        place.lab.wait(lambda: "no interface of gateway.lan is called lan" in place.log(), "the recorder doesn't miss its LAN", 120)
         place.ip(
             gateway,
             "link add lan type bridge",
@@ -175,7 +175,7 @@ def test_lan_that_is_renumbered_or_goes_and_comes_again_is_followed(name: str) -
             "link set lan up",
             *(f"link set lan{number} master lan" for number in range(3)),
         )
-        place.lab.wait(lambda: "an interface of gateway.lan is there again" in place.log(), "the recorder doesn't see its LAN", 120)
+        place.lab.wait(lambda: "every interface of gateway.lan is there again" in place.log(), "the recorder doesn't see its LAN", 120)
         place.exchange(A, "192.168.77.9", 24003, patience=4)
         assert place.holders(24002, 24003) == [A, A]
         assert "excluded: outside" not in place.counters()
