@@ -96,6 +96,7 @@ class Deferral:
         self._device_key = paths.device_key
         places = {name: place(name, config, paths)[0] + "/handovers" for name in grounds}
         self._desk = desk.Desk(paths.agents, paths.flash + "/requests", places, config.gateway.id, grounds, sodium.signed)
+        self._unbroken = 0  # s since the epoch: what began since then and has no end in the store is held still
         self._running: "tuple[dict[str, Any], str, bytes, Signer] | None" = None  # what is told of the request that is run, its act, digest
         self._ran: "dict[str, Any]" = {}  # what is told of the one that ran last
 
@@ -173,9 +174,11 @@ class Deferral:
     def tick(self, wall: int, monotonic: int, *, trusted: bool) -> None:
         """Do what is due; times in ns."""
         self._wall, self._now = wall // _SECOND, monotonic // _SECOND
+        self._unbroken = self._unbroken or self._wall
         if trusted and not self._trusted and self.attribution is not None:
             self.attribution.confirmed = True
             self.attribution.restate(self._wall)
+            self._unbroken = self._wall
         self._trusted = trusted
         for purpose in (self.attribution, self.billing):
             if purpose is not None:
@@ -217,6 +220,7 @@ class Deferral:
         self._wall = wall // _SECOND
         if self.attribution is not None:
             self.attribution.restate(self._wall, step // _SECOND, ended=False)
+            self._unbroken = self._wall
         if self.billing is not None:
             self.billing.finish()
 
@@ -257,6 +261,7 @@ class Deferral:
                 "made": self._wall,
                 "second_nat": self.second_nat,
                 "alive": alive,
+                "unbroken": self._unbroken,
             }
             signer = Signer(self._device_key, self._sodium)
             self._desk.begin(request, store.held(*desk.days(request)), statement, self._wall, signer)
@@ -341,6 +346,7 @@ class Deferral:
             self.billing.erase()
         elif name == "attribution" and self.attribution is not None:
             self.attribution.restate(self._wall, ended=False)
+            self._unbroken = self._wall
 
     def close(self) -> None:
         """Let go; blocks and open sessions stay for the next process."""

@@ -170,7 +170,7 @@ def compare(custodian: Custodian, handover: Path, seen: list[Seen], macs: dict[s
     """Ask both for every connection; returns asked, equal, answered with exactly one, differences, octets of the store's records."""
     octets, _ = custodian.records(handover)
     every = [attribution.unpack(one) for one in octets]
-    held = matching.holdings(every)
+    held = [one.record for one in matching.holdings([every])]
     by_port: dict[tuple[int | None, int], list[attribution.Record]] = defaultdict(list)
     for record in held:
         for port in range(record.first, record.last + 1):
@@ -217,7 +217,7 @@ def play(interpreter: str, connections: int, terminals: int, block_size: int) ->
         venue.send(venue.plan(connections))
         counters = settle(lab)
         seen = [one for one in lab.witness.seen() if str(ipaddress.ip_address(one.source)) in venue.macs]
-        text = custodian.request("attribution", begun - 60, begun + 3600, public_address=WAN_4, port="20000", protocol="udp")
+        text = custodian.request("attribution", begun - 60, int(time.time()), public_address=WAN_4, port="20000", protocol="udp")
         asked, equal, single, differences, octets = compare(custodian, ask(lab, custodian, text), seen, venue.macs)
         lab.device.stop("recorder")
     holdings = sum(attribution.unpack(one).protocol is None for one in octets)

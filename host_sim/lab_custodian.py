@@ -69,7 +69,8 @@ class Custodian:
         fields = {
             "format": requests.FORMAT, "number": secrets.token_hex(16), "gateway": GATEWAY_ID, "purpose": store,
             "ground": {"billing": "IV-1", "freeze": "IIIbis"}.get(store, GROUND), "authority": "Tribunal judiciaire", "reference": "lab",
-            "from": _time(begin), "until": _time(end), "expires": _time(end + 7 * 86400),
+            "from": _time(begin), "until": _time(end), "issued": _time(end),
+            "expires": _time(end + 7 * 86400),
         }  # fmt: skip
         return self.sign(requests.document(fields | scope), *signed_by)
 
@@ -79,7 +80,7 @@ class Custodian:
 
     def sign(self, text: str, *signed_by: str) -> str:
         """Return a document, signed by these agents, both where none is named."""
-        signed = b"oubli request 1\n" + text.encode()
+        signed = b"oubli request 2\n" + text.encode()
         for place, name in enumerate(signed_by or self.agents, 1):
             key = self.agents[name]
             text += f'agent_{place} = "{bytes(key.verify_key).hex()}"\nsignature_{place} = "{key.sign(signed).signature.hex()}"\n'
@@ -94,7 +95,7 @@ class Custodian:
         """Return the octets of every record of a handover, and what the gateway says."""
         known = {bytes(key.verify_key): name for name, key in self.agents.items()}
         read = handovers.read(path, known, self.gateways)
-        return answers.opened(read, self.key)[0], read.statement
+        return [one for part in answers.opened(read, self.key)[0] for one in part], read.statement
 
 
 def _time(seconds: int) -> str:

@@ -217,8 +217,8 @@ class SealedAuditor:
             if one.protocol is not None
         )
         holdings: dict[bytes, list[attribution.Record]] = {}
-        for one in matching.holdings(every):
-            holdings.setdefault(one.public_address, []).append(one)
+        for one in matching.holdings([every]):
+            holdings.setdefault(one.record.public_address, []).append(one.record)
         return single, holdings
 
     def _settle(self) -> None:

@@ -340,7 +340,7 @@ def desk_run(
     try:
         request = room.check(text, now, trusted=trusted)
         signer = Signer(folder + "/device.key", Sodium())
-        room.begin(request, segments, {"gateway": "abcdefgh23456777", "made": now, "second_nat": False}, now, signer)
+        room.begin(request, segments, {"gateway": "abcdefgh23456777", "made": now, "second_nat": False, "unbroken": now}, now, signer)
         handover, parts = room.busy, 1
         assert handover is not None
         while not room.work(now, lambda: permit):

@@ -20,8 +20,10 @@ from nacl.pwhash import argon2id
 from nacl.signing import SigningKey, VerifyKey
 from typer.testing import CliRunner
 
+from agent.control import desk
 from agent.control.archive import Archive
 from agent.control.device_key import Signer
+from agent.control.requests import Request
 from agent.runtime import files
 from agent.runtime.sodium import Sodium
 from agent.vault import attribution, billing
@@ -62,17 +64,19 @@ def at(day: int) -> date:
 class Gateway:
     """A gateway's two stores, real ones, and the custodian who holds their keys."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, back: int = 3, lifetime: int = 30) -> None:
         self.root = root
         self.signing = SigningKey.generate()
         self.keys: dict[tuple[str, date], PrivateKey] = {}
         rows = []
         for purpose in ("attribution", "billing"):
-            for day in range(MIDNIGHT // DAY - 3, MIDNIGHT // DAY + 3):
+            for day in range(MIDNIGHT // DAY - back, MIDNIGHT // DAY + 3):
                 key = self.keys[purpose, at(day)] = PrivateKey.generate()
-                rows.append(bundles.Row(purpose, at(day), bytes(key.public_key), at(day + 30)))
+                rows.append(bundles.Row(purpose, at(day), bytes(key.public_key), at(day + lifetime)))
         (root / "bundles").mkdir()
-        (root / "bundles/one").write_bytes(bundles.write(at(MIDNIGHT // DAY - 3), rows, self.signing))
+        for first in range(MIDNIGHT // DAY - back, MIDNIGHT // DAY + 3, 30):
+            some = [row for row in rows if at(first) <= row.day < at(first + 30)]
+            (root / f"bundles/{first}").write_bytes(bundles.write(at(first), some, self.signing))
         (root / "custodian.pub").write_text(bytes(self.signing.verify_key).hex() + "\n")
         self.sodium = Sodium()
         files.make_folder(str(root / "run"), 0o700)
@@ -81,7 +85,7 @@ class Gateway:
         self.lost: list[tuple[str, int]] = []
         self.stores = {
             name: Custodian(
-                name, str(root / "flash" / name), str(root / "run" / name), self.ring, self.sodium, bundle, 30 * DAY, 1 << 20, 900,
+                name, str(root / "flash" / name), str(root / "run" / name), self.ring, self.sodium, bundle, lifetime * DAY, 1 << 20, 900,
                 "a1" * 16, lambda: 25, lambda: MIDNIGHT, lambda cause, count: self.lost.append((cause, count)),
             )
             for name in ("attribution", "billing")
@@ -96,18 +100,21 @@ class Gateway:
             else:
                 assert self.stores["billing"].append(record.end, billing.pack(record)) == "kept"
 
-    def hand_over(self, text: str, *, second_nat: bool = False, made: int = TEN + 7200, alive: int = 0, damage: int | None = None) -> Path:
+    def hand_over(
+        self, text: str, *, second_nat: bool = False, made: int = TEN + 7200, alive: int = 0, damage: int | None = None,
+        unbroken: int = TEN + 7200,
+    ) -> Path:  # fmt: skip
         """Write the tar file that the gateway's desk writes, with an octet of the segments damaged on flash before."""
         path = self.root / f"handover{len(list(self.root.glob('*.tar')))}.tar"
         signer = Signer(str(self.root / "device.key"), self.sodium)
         self.gateways = {signer.public: GATEWAY}
         archive = Archive(str(path), made, signer)
         archive.add("request.toml", text.encode())
-        statement = {"gateway": GATEWAY, "made": made, "second_nat": second_nat, "alive": alive}
+        statement = {"gateway": GATEWAY, "made": made, "second_nat": second_nat, "alive": alive, "unbroken": unbroken}
         archive.add("gateway.json", json.dumps(statement).encode())
         store = "billing" if 'purpose = "billing"' in text else "attribution"
         assert self.stores[store].seal()
-        for segment in self.stores[store].held(MIDNIGHT // DAY - 1, MIDNIGHT // DAY):
+        for segment in self.stores[store].held(*desk.days(Request(text))):
             if damage is not None:
                 data = bytearray(Path(segment).read_bytes())
                 data[damage] ^= 1
@@ -142,6 +149,20 @@ def gateway(tmp_path) -> Iterator[Gateway]:
     made.close()
 
 
+def give_keys(gateway: Gateway, store: Path, passphrase: bytes = b"correct horse battery") -> None:
+    """Put the private keys that the gateway's stores are sealed to into a custodian's key store."""
+    custodian = Store(store, passphrase)
+    for (purpose, day), key in gateway.keys.items():
+        path = store / f"keys/{purpose}/{day}.json"
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        facts = {
+            "public": bytes(key.public_key).hex(),
+            "destroy": str(day + timedelta(days=30)),
+            "sealed": custodian._box.encrypt(bytes(key)).hex(),
+        }
+        path.write_text(json.dumps(facts))
+
+
 def connection(port: int, start: int, end: int, mac: bytes = MAC, protocol: int = 6, user: bytes = b"") -> attribution.Record:
     return attribution.Record(protocol, PUBLIC, port, port, bytes([192, 168, 1, 10]), mac, start, end, user)
 
@@ -167,9 +188,9 @@ def test_one_port_at_a_time_is_answered_with_one_terminal(gateway):
     assert made.result == "held"
     assert made.rows == [
         {
-            "from": "2027-01-16T10:01:00Z", "until": "2027-01-16T10:01:10Z", "protocol": 6, "public_address": "203.0.113.2",
-            "public_ports": "20012", "terminal_address": "192.168.1.10", "terminal_mac": "02:00:00:00:00:0a", "portal_user": "room 12",
-            "clock_confirmed": True,
+            "from": "2027-01-16T10:01:00Z", "until": "2027-01-16T10:01:10Z", "end": "recorded", "protocol": 6,
+            "public_address": "203.0.113.2", "public_ports": "20012", "terminal_address": "192.168.1.10",
+            "terminal_mac": "02:00:00:00:00:0a", "portal_user": "room 12", "clock_confirmed": True,
         }
     ]  # fmt: skip
     assert made.notes == ["2027-01-15: the gateway held no segment of that day"]
@@ -189,26 +210,93 @@ def test_block_answers_for_its_ports_and_its_time(gateway):
     ]
 
 
-def test_holding_without_an_end_counts_until_its_day_or_its_block_is_another_s(gateway):
-    """L34-III-2: power was lost; each row stands for its own UTC day only."""
-    gateway.keep(holding(19968, MIDNIGHT - 7200, None, OTHER_MAC))
-    assert gateway.answer(SIGNED).result == "nothing held"
-    gateway.keep(holding(19968, MIDNIGHT + 10, None))
+def times(made: answers.Answer) -> list[tuple[str, str, str]]:
+    """Return what the rows say of their times, without the date."""
+    return [(row["from"][11:16], row["until"][11:16], row["end"].replace("2027-01-16T", "")[:-4]) for row in made.rows]
+
+
+POWER_CUT = (
+    "not known from 2027-01-16T10:{}:00Z to 2027-01-16T10:10:00Z: "
+    "a holding of this port began at 2027-01-16T00:00:10Z, and its end isn't recorded"
+)
+
+
+@pytest.mark.parametrize(
+    ("last", "result", "told", "since"),
+    [(-600, "not known", [], "00"), (240, "held", [("10:00", "10:04", "not recorded, held at least until 10:04")], "04")],
+)
+def test_nobody_is_named_for_a_time_at_which_a_holding_is_not_certain(gateway, last, result, told, since):
+    """L34-II-4: power was lost. It is certain until the last record behind it in its segment; after that the answer is `not known`."""
+    gateway.keep(holding(19968, MIDNIGHT + 10, None), connection(40000, TEN + last - 10, TEN + last))
+    made = gateway.answer(SIGNED)
+    assert (made.manifest["result"], times(made), made.notes[0]) == (result, told, POWER_CUT.format(since))
+    gateway.keep(connection(40000, TEN, TEN + 900))  # of another process, maybe: it tells nothing
+    assert times(gateway.answer(SIGNED)) == told
+
+
+def test_holding_without_an_end_is_over_with_its_day_or_its_block_is_another_s(gateway):
+    """L34-III-2: each row stands for its own UTC day only."""
+    gateway.keep(holding(19968, MIDNIGHT - 7200, None, OTHER_MAC), holding(19968, TEN - 60, None), connection(40000, TEN, TEN + 900))
     assert [row["terminal_mac"] for row in gateway.answer(SIGNED).rows] == ["02:00:00:00:00:0a"]
-    gateway.keep(holding(19968, TEN - 60, None, OTHER_MAC))
-    assert [row["terminal_mac"] for row in gateway.answer(SIGNED).rows] == ["02:00:00:00:00:0b"]
+
+
+def test_a_holding_goes_on_where_the_gateway_has_run_since_before_it_began(gateway):
+    """Same day: the gateway says since when it has run, and the answer reaches to the handover and no further."""
+    gateway.keep(holding(19968, TEN - 3600, None))
+    assert gateway.answer(SIGNED).result == "not known"
+    assert gateway.answer(SIGNED, unbroken=TEN - 3599).result == "not known"
+    made = gateway.answer(SIGNED, unbroken=TEN - 3600)
+    assert (made.result, times(made)) == ("held", [("10:00", "10:10", "not recorded, held at least until 12:00")])
+    assert made.notes == ["2027-01-15: the gateway held no segment of that day"]
+
+
+def test_a_clock_that_was_not_confirmed_makes_nothing_certain(gateway):
+    record = holding(19968, TEN - 3600, None)
+    record.confirmed = False
+    gateway.keep(record, connection(40000, TEN, TEN + 900))
+    assert gateway.answer(SIGNED, unbroken=TEN - 3600).result == "not known"
+
+
+def test_a_window_that_was_not_over_at_the_handover_is_not_answered(gateway):
+    """L34-II-4: nobody is accused of the future."""
+    gateway.keep(holding(19968, TEN - 3600, None))
+    with pytest.raises(HandoverError, match=r"request.until: after 2027-01-16T10:09:59Z.*; accepted: "):
+        gateway.answer(SIGNED, made=TEN + 599, unbroken=TEN - 3600)
 
 
 def test_port_that_nobody_used_is_answered_too(gateway):
     """L34-II-4: "nothing held" is an answer, signed like any other, and names what was not yet written."""
     gateway.keep(connection(20013, TEN, TEN + 1))
-    made = gateway.answer(SIGNED, made=TEN + 300, alive=7)
+    made = gateway.answer(SIGNED, alive=7)
     assert (made.result, made.rows) == ("nothing held", [])
     assert made.notes == [
         "2027-01-15: the gateway held no segment of that day",
-        "what came after 2027-01-16T10:05:00Z isn't in it: the gateway handed over before the window had ended",
         "7 connections had not ended when it handed over: those that no holding covers are in no record yet",
     ]
+
+
+def test_a_day_of_which_nothing_was_handed_over_is_not_known(gateway):
+    """L34-II-4: no power, no key, no room: whether anybody held the port isn't said. The day before the window's only counts as a note."""
+    gateway.keep(connection(20013, TEN - DAY, TEN - DAY + 1))
+    made = gateway.answer(SIGNED)
+    assert (made.result, made.notes) == ("not known", ["2027-01-16: the gateway held no segment of that day"])
+
+
+@pytest.mark.parametrize("back", [1, 25, 60, 364])
+def test_a_window_may_lie_anywhere_in_what_is_kept(tmp_path, back):
+    """L34-II-4: a year of attribution; a request that is issued today for a window of long ago is answered from its day."""
+    year = Gateway(tmp_path, 365, 365)
+    for day in range(0, 365, 5):
+        for start in {TEN - day * DAY, TEN - back * DAY}:
+            year.keep(
+                connection(20012 + (start != TEN - back * DAY), start + 60, start + 70, MAC if start == TEN - back * DAY else OTHER_MAC)
+            )
+    window = {
+        name: f"{datetime.fromtimestamp(TEN - back * DAY + more, UTC):%Y-%m-%dT%H:%M:%SZ}" for name, more in (("from", 0), ("until", 600))
+    }
+    made = year.answer(AGENTS.sign(document(COMMON | SCOPE | window), 0, 1))
+    assert {row["terminal_mac"] for row in made.rows} == {"02:00:00:00:00:0a"}
+    year.close()
 
 
 def test_second_nat_is_never_called_nothing_held(gateway):
@@ -225,7 +313,7 @@ def test_day_whose_key_is_destroyed_stays_closed(gateway):
     gateway.keep(connection(20012, TEN, TEN + 1))
     del gateway.keys["attribution", date(2027, 1, 16)]
     made = gateway.answer(SIGNED)
-    assert made.result == "nothing held"
+    assert made.result == "not known"
     assert made.notes[0] == "2027-01-16-0001: the key of that day is destroyed, or due to be; nothing of it can be read any more"
 
 
@@ -312,7 +400,7 @@ def test_segment_that_was_damaged_on_flash_is_told_of(gateway):
     """EXP-6: what the gateway signed as it was, but can't be opened any more."""
     gateway.keep(connection(20012, TEN, TEN + 1))
     made = gateway.answer(SIGNED, damage=175)
-    assert made.result == "nothing held"
+    assert made.result == "not known"
     assert any("byte " in note for note in made.notes)
 
 
@@ -385,17 +473,17 @@ def test_order_to_preserve_keeps_what_is_held_and_nothing_more(gateway, tmp_path
     text = AGENTS.sign(freeze(keep_until="2027-06-01"), 0, 1)
     read = gateway.read(gateway.hand_over(text))
     made = answers.answer(read, gateway.key)
-    octets, _ = answers.opened(read, gateway.key)
+    parts, _ = answers.opened(read, gateway.key)
     del gateway.keys["attribution", date(2027, 1, 16)]
     read.request.keep_until = (keep_until - EPOCH).days
     Store.make(tmp_path / "keys", b"correct horse", operations=1, octets=8192)
     store = Store(tmp_path / "keys", b"correct horse")
-    assert freezes.freeze(made, octets, freezes.key_for(store, read.request), Staged(tmp_path / "frozen", read.request)) == 2
+    assert freezes.freeze(made, parts, freezes.key_for(store, read.request), Staged(tmp_path / "frozen", read.request)) == 2
     Staged(tmp_path / "frozen", read.request).publish()
     told, kept = freezes.read(tmp_path / "frozen", store.key("freeze", keep_until))
     assert told["keep_until"] == str(keep_until)
     assert sorted(kept) == sorted(attribution.pack(one) for one in (connection(20012, TEN + 60, TEN + 70), holding(19968, TEN, TEN + 500)))
-    assert len(matching.rows(read.request, kept)) == 2
+    assert len(matching.rows(read.request, [kept])[0]) == 2
     for day, gone in ((later, []), (keep_until, [("freeze", keep_until)])):
         then = datetime.combine(day, time(12), UTC)
         Store.confirm(tmp_path / "keys", day, then)
@@ -428,6 +516,7 @@ def test_order_behind_a_second_nat_is_refused_and_keeps_nothing(gateway, tmp_pat
         (tmp_path / "gateways").write_text("".join(f"{key.hex()} {name}\n" for key, name in gateway.gateways.items()))
         if behind:
             Store.make(tmp_path / "keys", b"correct horse battery", operations=1, octets=8192)
+            give_keys(gateway, tmp_path / "keys")
         words = ["freeze", str(handover), "--out", f"{tmp_path}/frozen", "--store", f"{tmp_path}/keys", "--agents", f"{tmp_path}/agents"]
         words += ["--gateways", f"{tmp_path}/gateways", "--register", f"{tmp_path}/register", "--passphrase-file", f"{tmp_path}/secret"]
         done = CliRunner().invoke(custodian_app, words)
@@ -443,7 +532,7 @@ def test_agent_s_key_is_behind_his_passphrase_and_signs_once(tmp_path):
         public = agents.new_key(name, b"correct horse", path)
         assert path.stat().st_mode & 0o777 == 0o600
         assert agents.enrolled(public).popitem()[1] == name
-    fields = {name: value for name, value in (COMMON | SCOPE).items() if name not in ("format", "number", "expires")}
+    fields = {name: value for name, value in (COMMON | SCOPE).items() if name not in ("format", "number", "issued", "expires")}
     request = agents.new(fields, tmp_path / "one.toml", 7)
     assert not request.signatures
     with pytest.raises(AgentError, match="passphrase doesn't open"):
@@ -504,11 +593,17 @@ def test_commands_of_agents_and_custodian_make_an_answer(gateway, tmp_path, monk
         fcntl.flock(held, fcntl.LOCK_EX)  # another command answers meanwhile
         command("answer", str(handover), *rest, "--out", f"{tmp_path}/answer", status=2)
     assert not (tmp_path / "answer").exists()
-    said = command("answer", str(handover), *rest, "--out", f"{tmp_path}/answer")
-    assert "nothing held" in said  # this store has none of the gateway's keys
-    assert "the key of that day is destroyed" in said
+    command("answer", str(handover), *rest, "--out", f"{tmp_path}/answer", status=2)  # this store has none of the gateway's keys
+    assert "there is no key of that day, and the log has no destruction of it" in told[-1]
+    Store.make(tmp_path / "other", b"correct horse battery", operations=1, octets=8192)
+    Store(tmp_path / "other", b"correct horse battery").bundle(date(2027, 1, 16), 2, {"attribution": 30})
+    command("answer", str(handover), "--store", f"{tmp_path}/other", *rest[2:], "--out", f"{tmp_path}/answer", status=2)
+    assert "no segment opens with this store's keys" in told[-1]  # another custodian's, of the same days
+    assert not (tmp_path / "answer").exists()
+    give_keys(gateway, tmp_path / "keys")
+    assert "held, 1 records" in command("answer", str(handover), *rest, "--out", f"{tmp_path}/answer")
     command("answer", str(handover), *rest, "--out", f"{tmp_path}/again", status=2)
     command("freeze", str(handover), *rest, "--out", f"{tmp_path}/frozen", status=2)
     assert not (tmp_path / "again").exists()
     listed = json.loads(command("register", "--register", str(register_file), "--json", "-"))
-    assert [(row["kind"], row["result"], row["authority"]) for row in listed] == [("answer", "nothing held", "Court")]
+    assert [(row["kind"], row["result"], row["authority"]) for row in listed] == [("answer", "held", "Court")]

@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 from host_sim import clock
 from tests.interpreters import PROJECT
 from tests.keyholder import TODAY, at
-from tests.test_answers import MAC, SIGNED, TEN, connection, gateway
+from tests.test_answers import MAC, SIGNED, TEN, connection, gateway, give_keys
 from tests.test_custodian_tool import CHEAP, PASSPHRASE, acts, command, destroyed, folder, noon, opened
 from tests.test_requests import AGENTS
 from tools.custodian import disk, register
@@ -306,6 +306,7 @@ def answering(gateway, tmp_path, monkeypatch):
     now = datetime.fromisoformat("2027-01-17T12:00:00+00:00")
     monkeypatch.setattr(clock, "now", lambda: now)
     Store.make(tmp_path / "keys", PASSPHRASE, **CHEAP, now=now)
+    give_keys(gateway, tmp_path / "keys", PASSPHRASE)
     (tmp_path / "secret").write_bytes(PASSPHRASE + b"\n")
     (tmp_path / "agents").write_text(AGENTS.file(0, 1))
     (tmp_path / "gateways").write_text("".join(f"{key.hex()} {name}\n" for key, name in gateway.gateways.items()))

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 NOW = 1_800_100_800  # 2027-01-16T12:00:00Z
 GATEWAY = "abcdefgh23456777"
 COMMON = {
-    "format": "oubli-request-1",
+    "format": "oubli-request-2",
     "number": "00112233445566778899aabbccddeeff",
     "gateway": GATEWAY,
     "purpose": "attribution",
@@ -38,9 +38,11 @@ COMMON = {
     "reference": "2027/1234",
     "from": "2027-01-16T10:00:00Z",
     "until": "2027-01-16T10:10:00Z",
+    "issued": "2027-01-16T11:00:00Z",
     "expires": "2027-01-20T00:00:00Z",
 }
 SCOPE = {"public_address": "203.0.113.2", "port": "20012", "protocol": "tcp"}
+FUTURE = {"from": "9999-12-31T22:00:00Z", "until": "9999-12-31T23:00:00Z"}
 GROUNDS = {"attribution": "L336-3", "billing": None}
 
 
@@ -82,7 +84,7 @@ class Agents:
         return "".join(f"{self.key(number)} {self.names[number]}\n" for number in chosen)
 
     def sign(self, text: str, *numbers: int) -> str:
-        signed = b"oubli request 1\n" + text.encode()
+        signed = b"oubli request 2\n" + text.encode()
         for place, number in enumerate(numbers, 1):
             signature = self.keys[number].sign(signed).signature.hex()
             text += f'agent_{place} = "{self.key(number)}"\nsignature_{place} = "{signature}"\n'
@@ -132,6 +134,10 @@ REFUSED = {
     "a ground of another store": (AGENTS.sign(billing(ground="L336-3"), 0, 1), "ground"),
     "security": (AGENTS.sign(document(purpose="security"), 0, 1), "not available"),
     "location": (AGENTS.sign(document(purpose="location"), 0, 1), "not available"),
+    "a window that isn't over": (AGENTS.sign(document(until="2027-01-16T11:00:01Z"), 0, 1), "too early"),
+    "of the future": (AGENTS.sign(document(COMMON | SCOPE | FUTURE), 0, 1), "too early"),
+    "it ends before it begins": (AGENTS.sign(document(expires="2027-01-16T11:00:00Z"), 0, 1), "malformed"),
+    "32 days": (AGENTS.sign(document(expires="2027-02-16T11:00:01Z"), 0, 1), "malformed"),
     "it may wait for months": (AGENTS.sign(document(expires="2027-03-20T00:00:00Z"), 0, 1), "malformed"),
     "a field more": (AGENTS.sign(document(COMMON | SCOPE | {"destination": "198.51.100.1"}), 0, 1), "malformed"),
     "a field less": (AGENTS.sign(document({name: value for name, value in (COMMON | SCOPE).items() if name != "port"}), 0, 1), "malformed"),
@@ -188,7 +194,7 @@ def test_a_value_that_looks_like_a_signature_hides_nothing(stage):
     """L34-II-4: agents who sign a reference with these words in it have signed what follows it, too: window and scope."""
     text = document(reference="x agent_1 = y")
     assert stage("judge", AGENTS.sign(text, 0, 1), AGENTS.file())[0] == "ok"
-    signed = b"oubli request 1\n" + text[: text.index("agent_1 = ")].encode()
+    signed = b"oubli request 2\n" + text[: text.index("agent_1 = ")].encode()
     for number in (0, 1):
         signature = AGENTS.keys[number].sign(signed).signature.hex()
         text += f'agent_{number + 1} = "{AGENTS.key(number)}"\nsignature_{number + 1} = "{signature}"\n'
@@ -244,7 +250,7 @@ def test_request_hands_over_sealed_segments_once(gateway):
     read = handovers.read(Path(answer["export"]), AGENTS.of_all(), {bytes.fromhex(answer["key"]): GATEWAY})
     assert [read.segments[name[12:]] for name in names] == [members[name][1] for name in names]
     assert members["request.toml"][1].decode() == text
-    assert json.loads(members["gateway.json"][1]) == {"gateway": GATEWAY, "made": NOW, "second_nat": False}
+    assert json.loads(members["gateway.json"][1]) == {"gateway": GATEWAY, "made": NOW, "second_nat": False, "unbroken": NOW}
     for name in ("2027-01-15-0001", "2027-01-16-0001"):
         member, content = members[f"attribution/{name}"]
         assert content == (gateway.folder / name).read_bytes()
@@ -265,6 +271,7 @@ def test_request_that_may_not_run_here_or_now_is_refused(gateway):
     assert gateway.run(AGENTS.sign(freeze(), 0, 1), grounds={"billing": None})[0] == "not available"
     assert gateway.run(text, grounds={"billing": None})[0] == "not available"
     assert gateway.run(text, trusted=False)[0] == "clock"
+    assert gateway.run(text, now=1800097199)[0] == "clock"  # a second before it was issued
     assert gateway.run(text, now=1800403200)[0] == "expired"
     assert not (gateway.folder / "requests").exists()
     assert not (gateway.folder / "handovers").exists()

@@ -96,6 +96,10 @@ class Desk:
             raise Refused(
                 "clock", "the time isn't confirmed: whether the request has expired can't be told (EXP-5); accepted: a trusted clock"
             )
+        if now < request.issued:
+            raise Refused(
+                "clock", "request.issued: later than this gateway's time (L34-II-4); accepted: from " + request.fields["issued"] + " on"
+            )
         if now >= request.expires:
             raise Refused("expired", "request.expires: it has expired (L34-II-4); accepted: before " + request.fields["expires"])
         if request.number in [number for number, _ in self._ran()]:

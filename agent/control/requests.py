@@ -3,17 +3,18 @@ r"""Requests of an authority, the operator's "procédures internes" (L34-II-4): 
 
 The document is TOML of the strictest kind, so that every reader reads the same: lines `name = "value"`, each ended by a newline, in the
 order of the table below, nothing else; values are printable ASCII without `"` and `\`. What is signed (Ed25519) is
-"oubli request 1\n" and the octets of all lines before the first `agent_` line. Two signatures follow, each over the same octets:
+"oubli request 2\n" and the octets of all lines before the first `agent_` line. Two signatures follow, each over the same octets:
 
-    format          "oubli-request-1"
+    format          "oubli-request-2"
     number          32 hexadecimal digits, drawn at random: a request runs once
     gateway         gateway.id of the one gateway that it is for
     purpose         attribution or billing; freeze: what `attribution` holds is to be kept; there is no request for any other store
     ground          attribution: the one that the store is kept for; billing: IV-1; freeze: IIIbis, an order to preserve
     authority       who asks, and on what document: for the register
     reference
-    from, until     2026-11-25T10:00:00Z, at most 24 h apart: the window
-    expires         the day's time after which nobody runs it any more, at most 31 days after `until`'s day
+    from, until     2026-11-25T10:00:00Z, at most 24 h apart: the window, over when the request is issued, as old as what the store keeps
+    issued          the time at which it was written: the gateway runs it from then on,
+    expires                      and before this time, at most 31 days later
     public_address  attribution, freeze: exactly this address,
     port                         this public source port (ICMP: identifier),
     protocol                     tcp, udp, icmp, icmpv6, or a number
@@ -31,12 +32,12 @@ from agent.dates import day_of
 from agent.runtime import sockets
 from agent.sessions import acceptable, mac_of
 
-FORMAT = "oubli-request-1"
+FORMAT = "oubli-request-2"
 LIMIT = 3072  # octets of a document
 WINDOW = 86400  # seconds
-LIFE = 31 * 86400  # seconds a request may wait to be run
-_SIGNED = "oubli request 1\n"
-_COMMON = "format", "number", "gateway", "purpose", "ground", "authority", "reference", "from", "until", "expires"
+LIFE = 31 * 86400  # seconds from its issue that a request may wait to be run
+_SIGNED = "oubli request 2\n"
+_COMMON = "format", "number", "gateway", "purpose", "ground", "authority", "reference", "from", "until", "issued", "expires"
 _PORT = "public_address", "port", "protocol"
 _SCOPE = {"attribution": _PORT, "billing": ("subject",), "freeze": _PORT + ("keep_until",)}
 _SIGNATURES = "agent_1", "signature_1", "agent_2", "signature_2"
@@ -78,8 +79,8 @@ def _wrong(name: str, accepted: str) -> Refused:
 class Request:
     """A document that was understood; not yet a word on whether it is to be run.
 
-    number 16 octets, purpose, ground, gateway; start and end of the window and `expires` in s since the epoch; the scope: public (4 or
-    16 octets), port, protocol (number), or user / mac in octets; `signed` are the octets that were signed, `signatures` pairs of
+    number 16 octets, purpose, ground, gateway; start and end of the window, `issued`, `expires` in s since the epoch; the scope: public (4
+    or 16 octets), port, protocol (number), or user / mac in octets; `signed` are the octets that were signed, `signatures` pairs of
     (public key, signature). `store` is the purpose whose records are asked for, `keep_until` a day since the epoch.
     """
 
@@ -97,13 +98,16 @@ class Request:
         accepted = "a time such as 2026-11-25T10:00:00Z"
         self.start = _parsed(fields, "from", moment, accepted)
         self.end = _parsed(fields, "until", moment, accepted)
+        self.issued = _parsed(fields, "issued", moment, accepted)
         self.expires = _parsed(fields, "expires", moment, accepted)
         if not self.start < self.end <= self.start + WINDOW:
             raise Refused(
                 "too wide", "request.until: the window is empty or longer than 24 h (L34-II-4); accepted: at most 24 h after from"
             )
-        if not self.end <= self.expires <= self.end + LIFE:
-            raise _wrong("expires", "a time from until to 31 days after it")
+        if self.end > self.issued:
+            raise Refused("too early", "request.until: the window ends after the request was issued (L34-II-4); accepted: at most issued")
+        if not self.issued < self.expires <= self.issued + LIFE:
+            raise _wrong("expires", "a time after issued, at most 31 days")
         for name in ("authority", "reference"):
             if not 0 < len(fields[name]) <= _TEXT:
                 raise _wrong(name, "1 to " + str(_TEXT) + " characters")

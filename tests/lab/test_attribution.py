@@ -86,9 +86,9 @@ class Venue:
         purpose: dict = self.lab.device.call({"call": "status"})["purposes"][name]
         return purpose
 
-    def about(self, port: int, moment: int, *signed_by: str, address: str = WAN_4, window: int = 60) -> str:
-        """Return a request for a port of UDP at a time."""
-        begin = moment - window // 2
+    def about(self, port: int, moment: int, *signed_by: str, address: str = WAN_4, window: int = 60, after: int = 1) -> str:
+        """Return a request for a port of UDP at a time, for a window that ends so many seconds after it."""
+        begin = moment + after - window
         return self.custodian.request(
             "attribution", begin, begin + window, *signed_by, public_address=address, port=str(port), protocol="udp"
         )
@@ -142,7 +142,7 @@ def test_port_at_a_time_is_answered_with_exactly_one_terminal(name: str) -> None
         place.lab.wait(lambda: place.answered_for() == 7, "the recorder is behind", 120)
         assert place.counters()["in a block"] >= 4
 
-        made = place.answer(place.about(port, moment))
+        made = place.answer(place.about(port, moment, after=11))  # the gateway's clock is ten seconds ahead of the kernel's stamps
         assert made.result == "held"
         assert {(row["terminal_mac"], row["terminal_address"]) for row in made.rows} == {(a.mac.hex(":"), a.address4)}
         assert made.rows[-1]["portal_user"] == "room 12"
@@ -155,7 +155,7 @@ def test_port_at_a_time_is_answered_with_exactly_one_terminal(name: str) -> None
         # An order to preserve takes what is held already, and is an act of its own on the log.
         keep = time.strftime("%Y-%m-%d", time.gmtime(moment + 60 * 86400))
         scope = {"public_address": WAN_4, "port": str(port), "protocol": "udp", "keep_until": keep}
-        order = lab_blocks.ask(place.lab, place.custodian, place.custodian.request("freeze", moment - 30, moment + 30, **scope))
+        order = lab_blocks.ask(place.lab, place.custodian, place.custodian.request("freeze", moment - 30, moment + 1, **scope))
         made = place.custodian.answer(order)
         assert {row["terminal_mac"] for row in made.rows} == {a.mac.hex(":")}
         assert place.lab.device.command("log").count(" freeze run ") == 1
@@ -179,7 +179,7 @@ def test_port_at_a_time_is_answered_with_exactly_one_terminal(name: str) -> None
         assert place.exports() == 6
         assert len(place.log()) == before + sum(map(len, says.values()))
 
-        made = place.answer(place.custodian.request("billing", moment - 600, moment + 600, subject="user:room 12"))
+        made = place.answer(place.custodian.request("billing", moment - 600, moment + 1, subject="user:room 12"))
         seen = [one for one in place.lab.witness.seen() if one.source == socket.inet_aton(a.address4)]
         assert [(row["portal_user"], row["bytes_up"], row["bytes_down"]) for row in made.rows] == [
             ("room 12", sum(one.bytes_up for one in seen), sum(one.bytes_down for one in seen))

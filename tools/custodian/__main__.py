@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from host_sim.commands import Program, bounded, output
-from tools.custodian import bundles, desk, records, segments
+from tools.custodian import bundles, desk, segments
 from tools.custodian.keyfiles import PURPOSES
 from tools.custodian.store import AHEAD, Store, StoreError
 
@@ -27,7 +27,7 @@ _program = Program("oubli-custodian")
 
 app = typer.Typer(
     cls=_program.group,
-    help="Holds the keys of stores that gateways can't read back: makes and signs bundles, destroys keys, opens segments.",
+    help="Holds the keys of stores that gateways can't read back: makes and signs bundles, destroys keys, answers requests.",
     add_completion=False,
     pretty_exceptions_enable=False,
 )
@@ -152,8 +152,8 @@ def _read(path: Path) -> segments.Segment:
         raise segments.SegmentError(f"{path}: {failure}; accepted: files of a gateway's store") from None
 
 
-def opened(store: Store, path: Path, torn: set[str]) -> tuple[dict[str, Any], list[bytes]]:
-    """Open one segment; returns what is said of it, and its records. `torn`: names that the gateway's audit log calls torn."""
+def opened(store: Store, path: Path, torn: set[str]) -> dict[str, Any]:
+    """Open one segment; returns what is said of it, and how many records it has. `torn`: names that the gateway's audit log calls torn."""
     segment = _read(path)
     said: dict[str, Any] = {
         "file": path.name,
@@ -162,17 +162,17 @@ def opened(store: Store, path: Path, torn: set[str]) -> tuple[dict[str, Any], li
         "clock": segment.clock,
         "torn": segment.torn,
     }
-    key = store.key(segment.purpose, segment.day)
-    if key is None:
-        return {**said, "records": 0, "wrong": f"no key: due on {segment.destroy}, or never this custodian's"}, []
     try:
-        found = list(segment.records(key))
-    except segments.SegmentError as failure:
-        return {**said, "records": 0, "wrong": str(failure)}, []
+        key = store.key(segment.purpose, segment.day)
+        if key is None:
+            return {**said, "records": 0, "wrong": f"its key is destroyed, or due to be since {segment.destroy}"}
+        count = sum(1 for _ in segment.records(key))
+    except (segments.SegmentError, StoreError) as failure:
+        return {**said, "records": 0, "wrong": str(failure)}
     wrong = segment.damage
     if segment.torn and path.name not in torn and not wrong:
         wrong = "it ends torn, and --torn doesn't name it: compare the gateway's audit log"
-    return {**said, "records": len(found), "wrong": wrong}, found
+    return {**said, "records": count, "wrong": wrong}
 
 
 Torn = Annotated[list[str] | None, typer.Option(help="Name of a segment that the gateway's audit log calls torn; may be given again.")]
@@ -186,21 +186,20 @@ def open_segments(
     secret: Secret = None,
     json_file: Json = None,
 ) -> None:
-    """Opens segments and shows their records. The act goes into the log. Exit 1 where one doesn't open, or is damaged."""
+    """Opens segments and counts their records, of which none is shown: those come out by `answer` alone (L34-II-4).
+
+    The act goes into the log. Exit 1 where one doesn't open, or is damaged.
+    """
     with _one_line():
         custodian = _open(store, secret)
         custodian.note("open", files=[path.name for path in files])
-        found = [opened(custodian, path, set(torn or ())) for path in files]
-    result = [{**said, "rows": [records.plain(said["purpose"], record) for record in rows]} for said, rows in found]
+        result = [opened(custodian, path, set(torn or ())) for path in files]
     if json_file:
         _program.write(json.dumps({"segments": result}, indent=1) + "\n", json_file)
     else:
         for one in result:
-            for row in one["rows"]:
-                typer.echo(" ".join(f"{name}={value}" for name, value in row.items()))
             typer.echo(
-                f"{one['file']}: {one['purpose']} of {one['day']}, {one['records']} records{': ' * bool(one['wrong'])}{one['wrong']}",
-                err=True,
+                f"{one['file']}: {one['purpose']} of {one['day']}, {one['records']} records{': ' * bool(one['wrong'])}{one['wrong']}"
             )
     raise typer.Exit(any(one["wrong"] for one in result))
 
@@ -219,7 +218,7 @@ def verify(
         rows = [{"what": "store", "wrong": "; ".join(custodian.verify())}]
         for path in files or ():
             if bounded(path, LIMIT)[:4] == b"OUBL":
-                said = opened(custodian, path, set(torn or ()))[0]
+                said = opened(custodian, path, set(torn or ()))
                 rows.append({"what": f"{path.name}, {said['purpose']} of {said['day']}, {said['records']} records", "wrong": said["wrong"]})
             else:
                 rows.append({"what": path.name, "wrong": _bundle_wrong(path, custodian.signing.verify_key)})

@@ -7,7 +7,7 @@ A private key is an Ed25519 seed behind a passphrase (Argon2id, then a secret bo
 
 import json
 import secrets
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from nacl import pwhash, secret
@@ -77,12 +77,8 @@ def load_key(path: Path, passphrase: bytes) -> SigningKey:
 
 def new(fields: dict[str, str], path: Path, days: int) -> Request:
     """Write a document that nobody has signed, with a number of its own; it may be run for so many days from now."""
-    until = fields["until"]
-    try:
-        last = max(clock.now(), datetime.fromtimestamp(requests.moment(until), UTC)) + timedelta(days=days)
-    except ValueError:
-        raise AgentError(f"--until: {until!r} isn't a time; accepted: such as 2026-11-25T10:10:00Z") from None
-    made = {"format": requests.FORMAT, "number": secrets.token_hex(16), "expires": f"{last:%Y-%m-%dT%H:%M:%SZ}"}
+    now = clock.now()
+    made = {"format": requests.FORMAT, "number": secrets.token_hex(16), "issued": _time(now), "expires": _time(now + timedelta(days=days))}
     names = requests.names(fields["purpose"])
     if not names:
         raise AgentError(f"--purpose: {fields['purpose']!r}: not available (L34-II-4); accepted: attribution, billing, freeze")
@@ -94,6 +90,10 @@ def new(fields: dict[str, str], path: Path, days: int) -> Request:
     request = understood(requests.document(made | fields))
     write_new(path, request.text.encode(), 0o644)
     return request
+
+
+def _time(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%dT%H:%M:%SZ}"
 
 
 def understood(text: str) -> Request:

@@ -29,22 +29,24 @@ from tools.custodian.agents import AgentError, write_new
 from tools.custodian.handovers import Handover, HandoverError
 from tools.custodian.staged import Staged
 
-HELD, NOTHING, SECOND_NAT = "held", "nothing held", "second NAT"
+HELD, NOTHING, NOT_KNOWN, SECOND_NAT = "held", "nothing held", "not known", "second NAT"
 BEHIND = "a second NAT lies between: public ports can't be matched here"
 _FROM = {  # which field of the law's table a column of an answer tells
-    "from": "start", "until": "end", "protocol": "protocol", "public_address": "public_address", "public_ports": "translated_port",
-    "terminal_address": "address", "terminal_mac": "mac", "portal_user": "portal_user", "bytes_up": "bytes_up", "bytes_down": "bytes_down",
+    "from": "start", "until": "end", "end": "end", "protocol": "protocol", "public_address": "public_address",
+    "public_ports": "translated_port", "terminal_address": "address", "terminal_mac": "mac", "portal_user": "portal_user",
+    "bytes_up": "bytes_up", "bytes_down": "bytes_down",
 }  # fmt: skip
 
 
 def columns(store: str) -> list[str]:
     """Return the columns of an answer from a store: those whose field the purpose's row of the table has, and the clock's word."""
-    return [name for name, field in _FROM.items() if law.refuse_fields(law.purpose(store), [field]) is None] + ["clock_confirmed"]
+    there = [name for name, field in _FROM.items() if law.refuse_fields(law.purpose(store), [field]) is None]
+    return [name for name in there if name != "end" or store == "attribution"] + ["clock_confirmed"]
 
 
 @dataclass
 class Answer:
-    """What came of a request. `notes` say what the rows can't: days whose keys are gone, damage, what wasn't written yet."""
+    """What came of a request: held, nothing held, or not known, where what there is doesn't say. `notes` tell why."""
 
     handover: Handover
     result: str
@@ -94,11 +96,14 @@ def _harmless(value: object) -> object:
 Key = Callable[[str, date], PrivateKey | None]
 
 
-def opened(handover: Handover, key: Key) -> tuple[list[bytes], list[str]]:
-    """Return the octets of every record in a handover's segments, and a note on each segment that couldn't be read whole."""
+def opened(handover: Handover, key: Key) -> tuple[list[list[bytes]], list[str]]:
+    """Return the octets of each segment's records, and a note on each segment that couldn't be read whole.
+
+    HandoverError where no segment opens with its key: another custodian's store.
+    """
     store = handover.request.store
-    octets: list[bytes] = []
-    notes = []
+    parts: list[list[bytes]] = []
+    notes, closed = [], 0
     for name, data in sorted(handover.segments.items()):
         try:
             segment = segments.read(data)
@@ -108,15 +113,18 @@ def opened(handover: Handover, key: Key) -> tuple[list[bytes], list[str]]:
             if private is None:
                 notes.append(f"{name}: the key of that day is destroyed, or due to be; nothing of it can be read any more")
                 continue
-            octets += segment.records(private)
+            parts.append(list(segment.records(private)))
         except segments.SegmentError as failure:
             notes.append(f"{name}: {failure}")
+            closed += 1
             continue
         if segment.damage:
             notes.append(f"{name}: {segment.damage}; what was before it is read")
         if segment.torn:
             notes.append(f"{name}: ended by a loss of power; what was not yet written then is lost")
-    return octets, notes
+    if closed and not parts:
+        raise HandoverError("key", "no segment opens with this store's keys; accepted: the key store whose bundle the gateway had")
+    return parts, notes
 
 
 def answer(handover: Handover, key: Key, frozen: Iterable[bytes] = ()) -> Answer:
@@ -124,29 +132,41 @@ def answer(handover: Handover, key: Key, frozen: Iterable[bytes] = ()) -> Answer
 
     `frozen`: octets of records that an order to preserve has kept; what of them lies in the scope is in the answer too.
     """
-    if handover.statement["second_nat"] and handover.request.store == "attribution":
+    request, statement = handover.request, handover.statement
+    if statement["second_nat"] and request.store == "attribution":
         return Answer(handover, SECOND_NAT, [], [BEHIND])
-    octets, notes = opened(handover, key)
+    if request.end > statement["made"]:
+        raise HandoverError(
+            "too early",
+            f"request.until: after {_time(statement['made'])}, when the gateway handed over (L34-II-4); accepted: a window over by then",
+        )
+    parts, missing = opened(handover, key)
     try:
-        rows = matching.rows(handover.request, dict.fromkeys([*octets, *frozen]))
+        there = {matching.identity(request, one) for part in parts for one in part}
+        parts.append([one for one in dict.fromkeys(frozen) if matching.identity(request, one) not in there])
+        rows, unknown = matching.rows(request, parts, statement["made"], statement["unbroken"])
     except Cut:
         raise HandoverError("malformed", "a record that can't be read; accepted: records of this version") from None
-    return Answer(handover, HELD if rows else NOTHING, rows, [*notes, *unwritten(handover)])
+    days, before = absent(handover)
+    doubt = [*missing, *unknown, *days]
+    return Answer(handover, HELD if rows else NOT_KNOWN if doubt else NOTHING, rows, [*doubt, *before, *alive(handover)])
 
 
-def unwritten(handover: Handover) -> list[str]:
-    """Return what the gateway had not written when it handed over, and which days it handed over nothing of."""
-    request, statement = handover.request, handover.statement
+def absent(handover: Handover) -> tuple[list[str], list[str]]:
+    """Return a note on each day of the window of which the gateway handed over nothing, and on the day before it."""
+    request = handover.request
     first, last = desk.days(request)
     there = {name[:10] for name in handover.segments}
-    notes = [f"{date_of(day)}: the gateway held no segment of that day" for day in range(first, last + 1) if date_of(day) not in there]
-    if request.end >= statement["made"]:
-        notes.append(f"what came after {_time(statement['made'])} isn't in it: the gateway handed over before the window had ended")
-    if statement.get("alive"):
-        notes.append(
-            f"{statement['alive']} connections had not ended when it handed over: those that no holding covers are in no record yet"
-        )
-    return notes
+    notes = {day: f"{date_of(day)}: the gateway held no segment of that day" for day in range(first, last + 1) if date_of(day) not in there}
+    return [note for day, note in notes.items() if day > first], [note for day, note in notes.items() if day == first]
+
+
+def alive(handover: Handover) -> list[str]:
+    """Return what the gateway had not written when it handed over."""
+    count = handover.statement.get("alive")
+    if not count:
+        return []
+    return [f"{count} connections had not ended when it handed over: those that no holding covers are in no record yet"]
 
 
 def write(made: Answer, key: SigningKey, staged: Staged, to: PublicKey | None) -> None:

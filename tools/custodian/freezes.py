@@ -43,10 +43,19 @@ def key_for(store: Store, request: Request) -> PublicKey:
     return PublicKey(store.order(last))
 
 
-def freeze(made: Answer, octets: list[bytes], public: PublicKey, staged: Staged) -> int:
-    """Seal the matching records again beside their place; returns how many. Only records that are held are taken, as they are."""
+def freeze(made: Answer, octets: list[list[bytes]], public: PublicKey, staged: Staged) -> int:
+    """Seal the matching records again beside their place; returns how many. Only records that are held are taken.
+
+    A holding without a recorded end is kept with the last moment at which it is certain: its segment, which tells, isn't kept.
+    """
     request = made.handover.request
-    kept = [attribution.pack(one) for one in matching.of_port(request, octets)]
+    parts = [[attribution.unpack(one) for one in part] for part in octets]
+    kept = []
+    said = made.handover.statement
+    for one in matching.of_port(request, parts, said["made"], said["unbroken"]):
+        if one.until >= request.start:
+            one.record.end = one.until
+            kept.append(attribution.pack(one.record))
     told = made.manifest | {"keep_until": str(end_of(request)), "records": len(kept)}
     head = json.dumps(told).encode()
     body = b"".join(bytes([len(one)]) + one for one in kept)

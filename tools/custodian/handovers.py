@@ -77,13 +77,13 @@ def read(path: Path, agents: Mapping[bytes, str], gateways: Mapping[bytes, str])
     try:
         signature = members.pop(archive.SIGNATURE)
         text, statement = members.pop("request.toml").decode("ascii"), json.loads(members.pop("gateway.json"))
-        said = (statement["gateway"], statement["made"], statement["second_nat"])
+        said = (statement["gateway"], statement["made"], statement["second_nat"], statement["unbroken"])
     except (KeyError, ValueError, TypeError):
         raise HandoverError(
             "malformed", f"{path}: no request or no word of the gateway in it; accepted: what oubli request run wrote"
         ) from None
     request, names = verified(text, agents)
-    if said[0] != request.gateway or not isinstance(said[1], int) or not isinstance(said[2], bool):
+    if said[0] != request.gateway or not isinstance(said[1], int) or not isinstance(said[2], bool) or not isinstance(said[3], int):
         raise HandoverError("another gateway", f"{path}: another gateway's; accepted: one of {request.gateway}")
     if not _by_gateway(path, headers[-1].offset, signature, [key for key, name in gateways.items() if name == request.gateway]):
         raise HandoverError(

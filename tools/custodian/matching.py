@@ -1,12 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which records a request's scope covers, and no others: what an answer may hold (L34-II-4, L34-III-2).
 
-A holding is in the store twice, begun and ended; one that has no end counts until its own UTC day is over, or until its block is
-another's. Times are cut to the window: what a terminal did before and after it isn't asked for.
+A holding is in the store twice, begun and ended. One without an end was cut off by a loss of power, or goes on. It goes on where the
+gateway says that it has run since before the holding began. Else it is certain until the last moment of which a record behind it in the
+same segment tells: one process wrote a segment, and would have written the end. With a clock that wasn't confirmed neither is certain.
+From then until its UTC day is over, its block is another's or the handover was made, it may have gone on, and nobody is named.
+Times are cut to the window: what a terminal did before and after it isn't asked for.
 """
 
 import ipaddress
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,63 +18,115 @@ from agent.control.requests import Request
 from agent.vault import attribution, billing
 
 DAY = 86400
+_NEVER = 1 << 40
 
 
 def _time(seconds: int) -> str:
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
-def holdings(records: Iterable[attribution.Record]) -> list[attribution.Record]:
-    """Return the holdings, each once, each with an end; what its rows say of it is put together."""
+@dataclass
+class Holding:
+    """A holding. Its record's end is the recorded one, or the latest that it can have been; it is certain until `until` (s)."""
+
+    record: attribution.Record
+    until: int
+    recorded: bool
+
+
+def _key(record: attribution.Record) -> tuple[object, ...]:
+    return record.public_address, record.first, record.last, record.address, record.mac, record.start
+
+
+def holdings(parts: Iterable[Sequence[attribution.Record]], made: int = _NEVER, unbroken: int = _NEVER) -> list[Holding]:
+    """Return the holdings, each once; what its rows say of it is put together.
+
+    `parts` are the records of each segment in the order in which they were written. They were handed over at `made` (s), by a recorder
+    that has run, and whose clock has stood, since `unbroken`.
+    """
     found: dict[tuple[object, ...], attribution.Record] = {}
-    for record in records:
-        if record.protocol is not None:
-            continue
-        key = (record.public_address, record.first, record.last, record.address, record.mac, record.start)
-        known = found.setdefault(key, record)
-        known.end = record.end if known.end is None else max(known.end, record.end or 0)
-        known.portal_user = known.portal_user or record.portal_user
+    certain: dict[tuple[object, ...], int] = {}
+    for records in parts:
+        latest = 0
+        for record in reversed(records):
+            latest = max(latest, record.start, record.end or 0)
+            if record.protocol is None and record.end is None:
+                certain[_key(record)] = max(certain.get(_key(record), 0), latest)
+        for record in records:
+            if record.protocol is not None:
+                continue
+            known = found.setdefault(_key(record), record)
+            known.end = record.end if known.end is None else max(known.end, record.end or 0)
+            known.portal_user = known.portal_user or record.portal_user
     begun = sorted(found.values(), key=lambda one: one.start)
+    every = []
     for one in begun:
-        if one.end is None:
-            # Power was lost: until its day is over, or the block is another's.
-            later = [next_.start for next_ in begun if next_.start > one.start and _same_ports(one, next_)]
-            one.end = min([*later, one.start - one.start % DAY + DAY])
-    return begun
+        if one.end is not None:
+            every.append(Holding(one, one.end, recorded=True))
+            continue
+        later = [next_.start for next_ in begun if next_.start > one.start and _same_ports(one, next_)]
+        one.end = min([*later, one.start - one.start % DAY + DAY, max(made, one.start)])
+        until = made if one.start >= unbroken else certain[_key(one)]
+        every.append(Holding(one, min(until, one.end) if one.confirmed else one.start, recorded=False))
+    return every
 
 
 def _same_ports(one: attribution.Record, other: attribution.Record) -> bool:
     return one.public_address == other.public_address and other.first <= one.last and one.first <= other.last
 
 
-def of_port(request: Request, octets: Iterable[bytes]) -> list[attribution.Record]:
-    """Return the records of `attribution` that the scope covers."""
-    every = [attribution.unpack(one) for one in octets]
-    rows = [one for one in every if one.protocol == request.protocol] + holdings(every)
+def identity(request: Request, octets: bytes) -> object:
+    """Return what is the same of two records of one thing: a holding's begun and ended row are one."""
+    if request.store != "attribution":
+        return octets
+    record = attribution.unpack(octets)
+    return _key(record) if record.protocol is None else octets
+
+
+def _parts(octets: Iterable[Sequence[bytes]]) -> list[list[attribution.Record]]:
+    return [[attribution.unpack(one) for one in part] for part in octets]
+
+
+def of_port(request: Request, parts: Sequence[Sequence[attribution.Record]], made: int = _NEVER, unbroken: int = _NEVER) -> list[Holding]:
+    """Return what of `attribution` touches the scope, certain or not; a connection's end is always recorded."""
+    single = [Holding(one, one.end or 0, recorded=True) for part in parts for one in part if one.protocol == request.protocol]
     return [
         one
-        for one in rows
-        if one.public_address == request.public
-        and one.first <= request.port <= one.last
-        and one.start <= request.end
-        and (one.end or 0) >= request.start
+        for one in single + holdings(parts, made, unbroken)
+        if one.record.public_address == request.public
+        and one.record.first <= request.port <= one.record.last
+        and one.record.start <= request.end
+        and (one.record.end or 0) >= request.start
     ]
 
 
-def rows(request: Request, octets: Iterable[bytes]) -> list[dict[str, Any]]:
-    """Return what an answer says of each record that the scope covers, in order of time."""
+def rows(
+    request: Request, octets: Iterable[Sequence[bytes]], made: int = _NEVER, unbroken: int = _NEVER
+) -> tuple[list[dict[str, Any]], list[str]]:
+    """Return what an answer says of each record that the scope covers, in order of time, and a note on each time that isn't known.
+
+    `octets` are the records of each segment, as they were written.
+    """
     if request.store == "attribution":
-        return [_port_row(request, one) for one in sorted(of_port(request, octets), key=lambda one: one.start)]
-    sessions = [billing.unpack(one) for one in octets]
+        touched = sorted(of_port(request, _parts(octets), made, unbroken), key=lambda one: one.record.start)
+        return [_port_row(request, one) for one in touched if one.until >= request.start], [
+            f"not known from {_time(max(one.until, request.start))} to {_time(min(one.record.end or 0, request.end))}: "
+            f"a holding of this port began at {_time(one.record.start)}, and its end isn't recorded"
+            for one in touched
+            if one.until < min(one.record.end or 0, request.end)
+        ]
+    sessions = [billing.unpack(one) for part in octets for one in part]
     mine = [one for one in sessions if (one.portal_user == request.user if request.user else one.mac == request.mac)]
     mine = [one for one in mine if one.start <= request.end and one.end >= request.start]
-    return [_session_row(one) for one in sorted(mine, key=lambda one: one.start)]
+    return [_session_row(one) for one in sorted(mine, key=lambda one: one.start)], []
 
 
-def _port_row(request: Request, one: attribution.Record) -> dict[str, Any]:
+def _port_row(request: Request, holding: Holding) -> dict[str, Any]:
+    one = holding.record
     return {
         "from": _time(max(one.start, request.start)),
-        "until": _time(min(one.end or 0, request.end)),
+        "until": _time(min(holding.until, request.end)),
+        "end": "recorded" if holding.recorded else f"not recorded, held at least until {_time(holding.until)}",
         "protocol": request.protocol,
         "public_address": str(ipaddress.ip_address(one.public_address)),
         "public_ports": f"{one.first}" if one.first == one.last else f"{one.first}-{one.last}",

@@ -186,14 +186,23 @@ class Store:
             return self._row("freeze", last, last).public
 
     def key(self, purpose: str, day: date) -> PrivateKey | None:
-        """Return a day's private key, None where there is none (any more), or its date has come: it opens nothing from then on."""
+        """Return a day's private key, None where the log has its destruction, or its date has come: it opens nothing from then on.
+
+        StoreError where it should be there and isn't: another custodian's store, or a file that was lost.
+        """
         path = self._path(purpose, day)
         if not path.exists():
-            return None
+            if (purpose, str(day)) in self._destroyed():
+                return None
+            raise StoreError(f"{path}: there is no key of that day, and the log has no destruction of it; accepted: the store that made it")
         said = KeyFile(path, purpose, day).read()
         if said is not None and said.destroy <= self.today:
             return None
         return self._private(path, said)
+
+    def _destroyed(self) -> set[tuple[Any, Any]]:
+        """Return purpose and day of each key that the log calls destroyed."""
+        return {(said.get("purpose"), said.get("day")) for said in self.log.entries() if said["act"] == "destroyed"}
 
     def _private(self, path: Path, said: Key | None) -> PrivateKey:
         if said is not None:
@@ -299,7 +308,7 @@ class Store:
     def verify(self) -> list[str]:
         """Return what is wrong: files that aren't keys, keys that don't fit or are overdue, a log that was cut or changed."""
         files, wrong = keyfiles.listed(self.folder / "keys")
-        destroyed = {(said.get("purpose"), said.get("day")) for said in self.log.entries() if said["act"] == "destroyed"}
+        destroyed = self._destroyed()
         called = []
         for one in files:
             try:
