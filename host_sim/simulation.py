@@ -217,12 +217,16 @@ class _Offset:
 
 
 @contextmanager
-def _process(words: list[str], log: Path, agent: Path | None) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a program of ours in the project's environment, or with the `agent` of another folder, and kill it."""
+def _process(words: list[str], log: Path, agent: Path | None, *, asked: bool) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a program of ours in the project's environment, or with the `agent` of another folder, and kill it.
+
+    What it says goes to its log; on standard output only where it isn't `asked` anything there.
+    """
     pipe, where = subprocess.PIPE, agent or ROOT
-    with log.open("wb") as errors:
+    with log.open("wb") as said:
+        out = pipe if asked else said
         started = subprocess.Popen(
-            [*WITH_US, *words], cwd=where, env=environment(where), stdin=pipe, stdout=pipe, stderr=errors, start_new_session=True
+            [*WITH_US, *words], cwd=where, env=environment(where), stdin=pipe, stdout=out, stderr=said, start_new_session=True
         )
     with suppress(OSError):  # as many as this user may have; with fewer it takes longer
         fcntl.fcntl(cast("IO[bytes]", started.stdin), fcntl.F_SETPIPE_SZ, _AHEAD)
@@ -366,7 +370,7 @@ class Simulation:
                 words = [*self._words, "-m", f"host_sim.{module}", *given[module], "--config", str(config), "--root", str(root)]
                 logs.append(folder / f"{daemon}.log")
                 words += fault if broken == daemon else ()
-                started.append(stack.enter_context(_process(words, logs[-1], self._agent)))
+                started.append(stack.enter_context(_process(words, logs[-1], self._agent, asked=daemon == "recorder")))
             yield _Scene(auditor, broker, link, offset, started[0], started[1], logs)
 
     def _feed(self, scene: _Scene) -> bool:

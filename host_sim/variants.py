@@ -7,6 +7,7 @@ the root folder before the daemon runs. A strain is put in the same way, but is 
 """
 
 import socket
+import sys
 import time
 
 from agent.runtime import files, sockets
@@ -44,12 +45,11 @@ def _forwarder_netlink(_root: str) -> None:
 
 def _log_mac(_root: str) -> None:
     """Say on the log whom the recorder learned of (L34-II-5)."""
-    from agent.runtime import process
     from agent.who import Who
 
     def make(learn: "Any") -> "Any":
         def say(self: "Any", address: bytes, mac: bytes, now: int) -> None:
-            process.log("oubli recorder: learned " + ":".join("%02x" % octet for octet in mac))
+            sys.stderr.write("oubli recorder: learned " + ":".join("%02x" % octet for octet in mac) + "\n")
             learn(self, address, mac, now)
 
         return say
