@@ -68,7 +68,7 @@ class Sign:
         )  # fmt: skip
         if self.lives:
             flow.timeout = 30
-        event = kernel.conntrack("new" if self.lives else "destroy", flow)
+        event = kernel.conntrack("entry" if self.lives else "destroy", flow)
         return kernel.neighbour(kernel.Neighbour(source, mac)), event, "live" if self.lives else "datagram"
 
 

@@ -27,8 +27,8 @@ from agent.summary.day import AgentDay
 from agent.summary.ledger import Ledger
 from agent.summary.noise import Sampler
 from agent.summary.terminals import Terminals
-from host_sim import attack, bands
-from host_sim.paired import DAY, HOUR, PORTS, TRUSTED, Device, Seen, Sign, Silence, crowd, distances
+from host_sim import attack, bands, kernel
+from host_sim.paired import DAY, HOUR, OPENS, PORTS, SECOND, TRUSTED, Device, Seen, Sign, Silence, crowd, distances
 
 L1 = {metric.name: metric.l1 for metric in metrics.METRICS}
 VICTIM = 0
@@ -65,6 +65,44 @@ def test_one_terminal_changes_each_metric_by_its_l1_at_most(memory, others, sign
     assert all(moved[name] <= L1[name] * allowed(one, other) for name in L1), moved
     if others < 40:
         assert moved["presence"] == moved["volume"] == moved["arrivals"]
+
+
+class Quiet(Sign):
+    """A sign of a terminal whose address the kernel has told of before."""
+
+    def messages(self) -> tuple[bytes, bytes, str]:
+        """Return the link's message instead of the neighbour's."""
+        _, event, method = super().messages()
+        return kernel.link("lan"), event, method
+
+
+class Address(Sign):
+    """A guest takes one more IPv6 address, and a connection ends by it; `octets` numbers it."""
+
+    def messages(self) -> tuple[bytes, bytes, str]:
+        """Return the neighbour's message and the connection's."""
+        source, there = bytes.fromhex("20010db8ca4e0001") + self.octets.to_bytes(8, "big"), bytes(15) + b"\x01"
+        now = (OPENS + self.at) * SECOND
+        flow = kernel.Flow(
+            kernel.INET6, kernel.UDP, source, there, 40000, 443, there, source, 443, 40000, kernel.SEEN_REPLY,
+            now - 31 * SECOND, packets_up=1, packets_down=1, bytes_up=100, bytes_down=0, stop=now,
+        )  # fmt: skip
+        return kernel.neighbour(kernel.Neighbour(source, b"\x02\x11\xff\xff\xff\xff")), kernel.conntrack("destroy", flow), "datagram"
+
+
+def test_one_terminal_under_18_000_addresses_changes_no_figure_by_more_than_its_own_row(memory):
+    """ANON-8: it took the places of others' associations before, and `presence` changed by 391."""
+    chance, others = Random(5), []
+    for terminal in range(1, 201):
+        arrives = chance.randrange(3 * HOUR, 20 * HOUR)
+        others.append(Sign(2 * HOUR - 120, terminal, 1, 100))
+        others += [Quiet(arrives + chance.randrange(3 * HOUR), terminal, 1, 10000) for _ in range(3)]
+    flood = [Address(2 * HOUR + number * 18 * HOUR // 18_000, 0, 1, number) for number in range(1, 18_001)]
+    options = {"key": b"k" * 16, "rows": 512, "security": "option budget '16000000'"}
+    without, with_it = (Device(memory / "day", Silence, **options).play(signs) for signs in (others, others + flood))
+    for metric in metrics.METRICS:
+        assert distances(without, with_it)[metric.name] <= metric.l1, metric.name
+    assert distances(without, with_it)["presence"] == 1  # it is counted itself
 
 
 def test_an_extreme_terminal_reaches_the_bound_of_each_metric(memory):
@@ -312,7 +350,7 @@ def long_messages(patch):
 
 def used_rows(forwards: forwarder.Forwarder) -> int:
     """Return how many terminals the day's table holds."""
-    table = Path(forwards._spool.path, "../../../var/run/oubli/terminals").read_bytes()
+    table = Path(forwards._spool.path, "../../var/run/oubli/terminals").read_bytes()
     return sum(any(table[at : at + 8]) for at in range(128, len(table), 32))
 
 
