@@ -98,8 +98,10 @@ def test_one_terminal_under_18_000_addresses_changes_no_figure_by_more_than_its_
         others.append(Sign(2 * HOUR - 120, terminal, 1, 100))
         others += [Quiet(arrives + chance.randrange(3 * HOUR), terminal, 1, 10000) for _ in range(3)]
     flood = [Address(2 * HOUR + number * 18 * HOUR // 18_000, 0, 1, number) for number in range(1, 18_001)]
-    options = {"key": b"k" * 16, "rows": 512, "security": "option budget '16000000'"}
-    without, with_it = (Device(memory / "day", Silence, **options).play(signs) for signs in (others, others + flood))
+    without, with_it = (
+        Device(memory / "day", Silence, b"k" * 16, 512, security="option budget '16000000'").play(signs)
+        for signs in (others, others + flood)
+    )
     for metric in metrics.METRICS:
         assert distances(without, with_it)[metric.name] <= metric.l1, metric.name
     assert distances(without, with_it)["presence"] == 1  # it is counted itself
