@@ -80,7 +80,7 @@ class Custodian:
 
     def sign(self, text: str, *signed_by: str) -> str:
         """Return a document, signed by these agents, both where none is named."""
-        signed = b"oubli request 2\n" + text.encode()
+        signed = b"oubli request 1\n" + text.encode()
         for place, name in enumerate(signed_by or self.agents, 1):
             key = self.agents[name]
             text += f'agent_{place} = "{bytes(key.verify_key).hex()}"\nsignature_{place} = "{key.sign(signed).signature.hex()}"\n'

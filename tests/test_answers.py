@@ -365,6 +365,22 @@ def test_hostile_handover_is_refused(gateway, tmp_path):
             gateway.read(tmp_path / f"{name}.tar")
 
 
+@pytest.mark.parametrize("name", ["attribution/2027-01-16-0001", "gateway.sig"])
+def test_a_small_file_that_claims_gigabytes_is_refused_before_it_is_read(tmp_path, name):
+    """A sparse member: 10 kB on the stick, 2 GiB once read, before any signature is looked at."""
+    path = tmp_path / "sparse.tar"
+    with tarfile.open(path, "w", format=tarfile.PAX_FORMAT) as tar:
+        for member in (name, "gateway.sig"):
+            one = tarfile.TarInfo(member)
+            one.size = 512
+            sparse = {"GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.name": member, "GNU.sparse.realsize": str(1 << 31)}
+            one.pax_headers = sparse if member == name else {}
+            tar.addfile(one, io.BytesIO(b"0\n".ljust(512, b"\0")))
+    with pytest.raises(HandoverError, match="larger than the file; accepted: "):
+        handovers.read(path, AGENTS.of_all(), {})
+    assert path.stat().st_size <= 10240
+
+
 def test_handover_that_its_gateway_did_not_sign_is_refused(gateway, tmp_path):
     """L34-II-4: forged by who has the public keys and two agents' request, changed by an octet anywhere, cut, or of another's key."""
     gateway.keep(connection(20012, TEN + 60, TEN + 70))
@@ -512,6 +528,7 @@ def test_order_behind_a_second_nat_is_refused_and_keeps_nothing(gateway, tmp_pat
     for behind in (True, False):
         handover = gateway.hand_over(AGENTS.sign(freeze(keep_until="2027-06-01"), 0, 1), second_nat=behind)
         (tmp_path / "secret").write_text("correct horse battery\n")
+        (tmp_path / "secret").chmod(0o600)
         (tmp_path / "agents").write_text(AGENTS.file(0, 1))
         (tmp_path / "gateways").write_text("".join(f"{key.hex()} {name}\n" for key, name in gateway.gateways.items()))
         if behind:
@@ -545,6 +562,8 @@ def test_agent_s_key_is_behind_his_passphrase_and_signs_once(tmp_path):
         agents.sign(tmp_path / "one.toml", agents.load_key(keys[0], b"correct horse"))
     with pytest.raises(AgentError, match="ground"):
         agents.new(fields | {"ground": "penal"}, tmp_path / "two.toml", 7)
+    with pytest.raises(AgentError, match="after the request was issued"):
+        agents.new(fields | {"from": "9999-12-31T22:00:00Z", "until": "9999-12-31T23:00:00Z"}, tmp_path / "two.toml", 7)
     assert not (tmp_path / "two.toml").exists()
     with pytest.raises(AgentError, match="there already"):
         agents.new(fields, tmp_path / "one.toml", 7)
@@ -556,6 +575,7 @@ def test_commands_of_agents_and_custodian_make_an_answer(gateway, tmp_path, monk
     monkeypatch.setattr(argon2id, "MEMLIMIT_MODERATE", 8192)
     secret = tmp_path / "secret"
     secret.write_text("correct horse battery\n")
+    secret.chmod(0o600)
     told: list[str] = []
 
     def command(*words: str, status: int = 0) -> str:
@@ -601,7 +621,12 @@ def test_commands_of_agents_and_custodian_make_an_answer(gateway, tmp_path, monk
     assert "no segment opens with this store's keys" in told[-1]  # another custodian's, of the same days
     assert not (tmp_path / "answer").exists()
     give_keys(gateway, tmp_path / "keys")
-    assert "held, 1 records" in command("answer", str(handover), *rest, "--out", f"{tmp_path}/answer")
+    secret.chmod(0o644)
+    command("answer", str(handover), *rest, "--out", f"{tmp_path}/answer", status=2)
+    assert "open to others; accepted: a file of mode 0600" in told[-1]
+    secret.chmod(0o600)
+    monkeypatch.setenv("OUBLI_CUSTODIAN_PASSPHRASE_FILE", str(secret))
+    assert "held, 1 records" in command("answer", str(handover), *rest[:-2], "--out", f"{tmp_path}/answer")
     command("answer", str(handover), *rest, "--out", f"{tmp_path}/again", status=2)
     command("freeze", str(handover), *rest, "--out", f"{tmp_path}/frozen", status=2)
     assert not (tmp_path / "again").exists()

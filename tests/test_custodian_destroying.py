@@ -308,6 +308,7 @@ def answering(gateway, tmp_path, monkeypatch):
     Store.make(tmp_path / "keys", PASSPHRASE, **CHEAP, now=now)
     give_keys(gateway, tmp_path / "keys", PASSPHRASE)
     (tmp_path / "secret").write_bytes(PASSPHRASE + b"\n")
+    (tmp_path / "secret").chmod(0o600)
     (tmp_path / "agents").write_text(AGENTS.file(0, 1))
     (tmp_path / "gateways").write_text("".join(f"{key.hex()} {name}\n" for key, name in gateway.gateways.items()))
     entry = dict.fromkeys(register.COLUMNS, "x" * 40)

@@ -67,6 +67,7 @@ class Command:
 
     def __call__(self, folder: Path, *words: object) -> tuple[int, str, str]:
         (folder.parent / "secret").write_bytes(PASSPHRASE + b"\n")
+        (folder.parent / "secret").chmod(0o600)
         line = [str(words[0]), "--store", str(folder), *map(str, words[1:])]
         if words[0] not in ("destroy-due", "confirm-date"):
             line += ["--passphrase-file", str(folder.parent / "secret")]
@@ -287,6 +288,7 @@ def test_a_fleet_of_twenty_gateways_is_renewed_at_day_twenty_and_forgets_as_one(
 def test_what_is_no_text_or_no_file_is_refused_in_one_line_before_anything_is_made(folder, tmp_path):
     """A passphrase, a register and a bundle's place: exit 2, no key made, nothing left beside."""
     (tmp_path / "binary").write_bytes(b"\x7f\xff")
+    (tmp_path / "binary").chmod(0o600)
     place, binary, deep = tmp_path / "place", tmp_path / "binary", tmp_path / "deep"
     deep.write_text("[" * 100_000)
     place.mkdir()

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 NOW = 1_800_100_800  # 2027-01-16T12:00:00Z
 GATEWAY = "abcdefgh23456777"
 COMMON = {
-    "format": "oubli-request-2",
+    "format": "oubli-request-1",
     "number": "00112233445566778899aabbccddeeff",
     "gateway": GATEWAY,
     "purpose": "attribution",
@@ -84,7 +84,7 @@ class Agents:
         return "".join(f"{self.key(number)} {self.names[number]}\n" for number in chosen)
 
     def sign(self, text: str, *numbers: int) -> str:
-        signed = b"oubli request 2\n" + text.encode()
+        signed = b"oubli request 1\n" + text.encode()
         for place, number in enumerate(numbers, 1):
             signature = self.keys[number].sign(signed).signature.hex()
             text += f'agent_{place} = "{self.key(number)}"\nsignature_{place} = "{signature}"\n'
@@ -194,7 +194,7 @@ def test_a_value_that_looks_like_a_signature_hides_nothing(stage):
     """L34-II-4: agents who sign a reference with these words in it have signed what follows it, too: window and scope."""
     text = document(reference="x agent_1 = y")
     assert stage("judge", AGENTS.sign(text, 0, 1), AGENTS.file())[0] == "ok"
-    signed = b"oubli request 2\n" + text[: text.index("agent_1 = ")].encode()
+    signed = b"oubli request 1\n" + text[: text.index("agent_1 = ")].encode()
     for number in (0, 1):
         signature = AGENTS.keys[number].sign(signed).signature.hex()
         text += f'agent_{number + 1} = "{AGENTS.key(number)}"\nsignature_{number + 1} = "{signature}"\n'

@@ -3,9 +3,9 @@ r"""Requests of an authority, the operator's "procédures internes" (L34-II-4): 
 
 The document is TOML of the strictest kind, so that every reader reads the same: lines `name = "value"`, each ended by a newline, in the
 order of the table below, nothing else; values are printable ASCII without `"` and `\`. What is signed (Ed25519) is
-"oubli request 2\n" and the octets of all lines before the first `agent_` line. Two signatures follow, each over the same octets:
+"oubli request 1\n" and the octets of all lines before the first `agent_` line. Two signatures follow, each over the same octets:
 
-    format          "oubli-request-2"
+    format          "oubli-request-1"
     number          32 hexadecimal digits, drawn at random: a request runs once
     gateway         gateway.id of the one gateway that it is for
     purpose         attribution or billing; freeze: what `attribution` holds is to be kept; there is no request for any other store
@@ -32,11 +32,11 @@ from agent.dates import day_of
 from agent.runtime import sockets
 from agent.sessions import acceptable, mac_of
 
-FORMAT = "oubli-request-2"
+FORMAT = "oubli-request-1"
 LIMIT = 3072  # octets of a document
 WINDOW = 86400  # seconds
 LIFE = 31 * 86400  # seconds from its issue that a request may wait to be run
-_SIGNED = "oubli request 2\n"
+_SIGNED = "oubli request 1\n"
 _COMMON = "format", "number", "gateway", "purpose", "ground", "authority", "reference", "from", "until", "issued", "expires"
 _PORT = "public_address", "port", "protocol"
 _SCOPE = {"attribution": _PORT, "billing": ("subject",), "freeze": _PORT + ("keep_until",)}

@@ -16,10 +16,10 @@ from rich.table import Table
 
 from host_sim.commands import Program, bounded, output
 from tools.custodian import bundles, desk, segments
+from tools.custodian.desk import Secret
 from tools.custodian.keyfiles import PURPOSES
 from tools.custodian.store import AHEAD, Store, StoreError
 
-ENVIRONMENT = "OUBLI_CUSTODIAN_PASSPHRASE_FILE"
 LIMIT = 1 << 30  # octets of a segment
 SECRET = 4096  # of a file with a passphrase
 
@@ -33,10 +33,6 @@ app = typer.Typer(
 )
 
 Folder = Annotated[Path, typer.Option("--store", metavar="DIR", help="The key store.", envvar="OUBLI_CUSTODIAN_STORE")]
-Secret = Annotated[
-    Path | None,
-    typer.Option("--passphrase-file", metavar="FILE", help=f"Its first line is the passphrase (or ${ENVIRONMENT}).", envvar=ENVIRONMENT),
-]
 Json = Annotated[str | None, output("--json", "FILE", "Write the result as JSON; - is standard output.")]
 
 
@@ -46,6 +42,8 @@ def passphrase(file: Path | None, *, new: bool = False) -> bytes:
         text = typer.prompt("Passphrase", hide_input=True, confirmation_prompt=new, err=True)
     else:
         try:
+            if file.is_file() and file.stat().st_mode & 0o077:
+                _program.refuse(f"--passphrase-file: {file}: open to others; accepted: a file of mode 0600")
             text = bounded(file, SECRET).decode().split("\n")[0]
         except OSError as failure:
             _program.refuse(f"--passphrase-file: {file}: can't be read ({failure.strerror}); accepted: a file")

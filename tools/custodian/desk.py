@@ -23,7 +23,16 @@ from tools.custodian.staged import Staged
 from tools.custodian.store import Store, StoreError
 
 Json = Annotated[str | None, output("--json", "FILE", "Write what was done as JSON; - is standard output.")]
-Secret = Annotated[Path | None, typer.Option("--passphrase-file", metavar="FILE", help="Its first line is the passphrase; else asked.")]
+ENVIRONMENT = "OUBLI_CUSTODIAN_PASSPHRASE_FILE"
+Secret = Annotated[
+    Path | None,
+    typer.Option(
+        "--passphrase-file", metavar="FILE", help=f"Mode 0600; its first line is the passphrase (or ${ENVIRONMENT}).", envvar=ENVIRONMENT
+    ),
+]
+Own = Annotated[
+    Path | None, typer.Option("--passphrase-file", metavar="FILE", help="Mode 0600; its first line is the agent's passphrase; else asked.")
+]
 Folder = Annotated[Path, typer.Option("--store", metavar="DIR", help="The key store.", envvar="OUBLI_CUSTODIAN_STORE")]
 Agents = Annotated[Path, typer.Option("--agents", metavar="FILE", help="The qualified agents' public keys: lines HEX NAME.")]
 Gateways = Annotated[Path, typer.Option("--gateways", metavar="FILE", help="The gateways' keys: lines of `oubli request identity`.")]
@@ -37,7 +46,7 @@ def request_app(program: Program, passphrase: Ask) -> typer.Typer:
     app = typer.Typer(cls=program.group, help="A request of an authority: written, and signed by two qualified agents.")
 
     @app.command("key")
-    def key(name: str, out: Out, passphrase_file: Secret = None) -> None:
+    def key(name: str, out: Out, passphrase_file: Own = None) -> None:
         """Make an agent's key: OUT behind a passphrase, and OUT with .pub, which is enrolled at the gateway and given to the custodian."""
         try:
             public = agents.new_key(name, passphrase(passphrase_file, new=True), out)
@@ -75,7 +84,7 @@ def request_app(program: Program, passphrase: Ask) -> typer.Typer:
         typer.echo(f"{out}: {agents.summary(made)}; to be signed by two agents")
 
     @app.command("sign")
-    def sign(request: Path, key: Annotated[Path, typer.Option(help="The agent's key.")], passphrase_file: Secret = None) -> None:
+    def sign(request: Path, key: Annotated[Path, typer.Option(help="The agent's key.")], passphrase_file: Own = None) -> None:
         """Add an agent's signature to a request; the second one makes it ready to run."""
         try:
             typer.echo(agents.summary(agents.read(request)))

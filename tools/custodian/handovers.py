@@ -67,6 +67,8 @@ def read(path: Path, agents: Mapping[bytes, str], gateways: Mapping[bytes, str])
             raise HandoverError("malformed", f"{path}: too large; accepted: at most {LARGEST} octets")
         with tarfile.open(path, "r:") as tar:
             headers = tar.getmembers()
+            if any(member.issparse() for member in headers) or sum(member.size for member in headers) > path.stat().st_size:
+                raise HandoverError("malformed", f"{path}: members that are larger than the file; accepted: what oubli request run wrote")
             if not headers or headers[-1].name != archive.SIGNATURE:
                 raise HandoverError("unsigned", f"{path}: the gateway hasn't signed it; accepted: what oubli request run wrote")
             members = {member.name: _content(path, tar, member) for member in headers}
