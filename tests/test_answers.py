@@ -456,29 +456,55 @@ def test_answer_is_signed_and_sealed_to_who_asked(gateway, tmp_path):
 
 
 def test_register_names_requests_and_no_terminal(gateway, tmp_path):
-    """L34-II-4: what the CNIL is shown; a number stands in it once, so that a handover that comes again is refused."""
-    path = tmp_path / "register"
+    """L34-II-4: what the CNIL is shown; a number is answered once for each key store, so a handover that comes again is refused."""
+    Store.make(tmp_path / "keys", b"correct horse battery", operations=1, octets=8192)
+    store, path = Store(tmp_path / "keys", None), tmp_path / "keys" / register.NAME
     gateway.keep(connection(20012, TEN + 60, TEN + 70, user=b"room 12"))
     made = gateway.answer(SIGNED)
-    with pytest.raises(handovers.HandoverError, match="can't be written"):  # before an answer is, not after
-        register.once(tmp_path / "absent/register", made.handover.request).__enter__()
-    with register.once(path, made.handover.request):
-        with pytest.raises(handovers.HandoverError, match="another command"):  # it would find no entry either
-            register.once(path, made.handover.request).__enter__()
-        register.enter(path, "answer", made.handover.request, made.result, len(made.rows))
+    request = made.handover.request
+    with pytest.raises(HandoverError, match="window"), register.once(store, request), register.refusals(store, "answer", request):
+        raise HandoverError("too early", "the window isn't over")
+    with register.once(store, request):
+        with pytest.raises(HandoverError, match="another command"):  # it would find no entry either
+            register.once(store, request).__enter__()
+        register.enter(store, register.entry(store, "answer", request, made.result, len(made.rows)))
     with pytest.raises(HandoverError, match="answered before"):
-        register.once(path, made.handover.request).__enter__()
-    text = path.read_text()
-    assert json.loads(text) == register.entries(path)[0]
-    assert register.entries(path)[0] | {"day": ""} == {
-        "day": "", "kind": "answer", "purpose": "attribution", "ground": "L336-3", "authority": COMMON["authority"],
+        register.once(store, request).__enter__()
+    told = {
+        "day": "2027-01-16", "kind": "answer", "purpose": "attribution", "ground": "L336-3", "authority": COMMON["authority"],
         "reference": COMMON["reference"], "gateway": GATEWAY, "result": "held", "records": 1, "number": COMMON["number"],
     }  # fmt: skip
+    assert register.entries(store) == [told | {"result": "refused", "records": 0}, told]
+    text = path.read_text()
     for secret in ("02:00:00", "192.168", "room 12", *SCOPE.values()):
         assert secret not in text
     path.write_text(text + "{}\n")
-    with pytest.raises(HandoverError, match="line 2"):
-        register.entries(path)
+    with pytest.raises(HandoverError, match="line 3"):
+        register.entries(store)
+
+
+@pytest.mark.parametrize("change", ["cut", "first", "changed", "made anew", "gone"])
+def test_a_register_that_was_cut_changed_or_replaced_shows(gateway, tmp_path, change):
+    """L34-II-4: chained, and each entry's digest is on the store's log; nothing is answered then."""
+    Store.make(tmp_path / "keys", b"correct horse battery", operations=1, octets=8192)
+    store, path = Store(tmp_path / "keys", None), tmp_path / "keys" / register.NAME
+    request = gateway.read(gateway.hand_over(SIGNED)).request
+    for count in range(3):
+        register.enter(store, register.entry(store, "answer", request, "held", count))
+    assert len(register.entries(store)) == 3
+    lines = path.read_text().splitlines(keepends=True)
+    if change == "made anew":
+        path.unlink()
+        for count in (1, 2, 3):
+            with path.open("a") as file:
+                file.write(register.entry(store, "answer", request, "nothing held", count) + "\n")
+    else:
+        kept = {"cut": lines[:2], "first": lines[1:], "changed": [lines[0].replace("held", "nothing held"), *lines[1:]], "gone": []}[change]
+        path.write_text("".join(kept))
+    with pytest.raises(HandoverError, match=r"doesn't follow|that the store's log has are missing"):
+        register.once(store, request).__enter__()
+    assert len(register.wrong(store)) == 1
+    assert len(Store(tmp_path / "keys", b"correct horse battery").verify()) == 0  # the log itself is whole
 
 
 def test_order_to_preserve_keeps_what_is_held_and_nothing_more(gateway, tmp_path):
@@ -535,7 +561,7 @@ def test_order_behind_a_second_nat_is_refused_and_keeps_nothing(gateway, tmp_pat
             Store.make(tmp_path / "keys", b"correct horse battery", operations=1, octets=8192)
             give_keys(gateway, tmp_path / "keys")
         words = ["freeze", str(handover), "--out", f"{tmp_path}/frozen", "--store", f"{tmp_path}/keys", "--agents", f"{tmp_path}/agents"]
-        words += ["--gateways", f"{tmp_path}/gateways", "--register", f"{tmp_path}/register", "--passphrase-file", f"{tmp_path}/secret"]
+        words += ["--gateways", f"{tmp_path}/gateways", "--passphrase-file", f"{tmp_path}/secret"]
         done = CliRunner().invoke(custodian_app, words)
         assert done.exit_code == 2 * behind
         assert done.stderr.count("a second NAT lies between") == len(done.stderr.splitlines()) == behind
@@ -605,10 +631,10 @@ def test_commands_of_agents_and_custodian_make_an_answer(gateway, tmp_path, monk
     gateway.keep(connection(20012, TEN + 60, TEN + 70))
     handover = gateway.hand_over(asked.read_text())
     Store.make(tmp_path / "keys", b"correct horse battery", operations=1, octets=8192)
-    register_file = tmp_path / "register"
+    register_file = tmp_path / "keys" / register.NAME
     gateways = tmp_path / "gateways"
     gateways.write_text("".join(f"{key.hex()} {name}\n" for key, name in gateway.gateways.items()))
-    rest = ["--store", f"{tmp_path}/keys", "--agents", str(known), "--gateways", str(gateways), "--register", str(register_file), *lock]
+    rest = ["--store", f"{tmp_path}/keys", "--agents", str(known), "--gateways", str(gateways), *lock]
     with register_file.open("a") as held:
         fcntl.flock(held, fcntl.LOCK_EX)  # another command answers meanwhile
         command("answer", str(handover), *rest, "--out", f"{tmp_path}/answer", status=2)
@@ -630,5 +656,7 @@ def test_commands_of_agents_and_custodian_make_an_answer(gateway, tmp_path, monk
     command("answer", str(handover), *rest, "--out", f"{tmp_path}/again", status=2)
     command("freeze", str(handover), *rest, "--out", f"{tmp_path}/frozen", status=2)
     assert not (tmp_path / "again").exists()
-    listed = json.loads(command("register", "--register", str(register_file), "--json", "-"))
+    told_by = json.loads((tmp_path / "answer/manifest.json").read_text())["register"]
+    assert told_by == hashlib.sha256(register_file.read_bytes().splitlines()[-1]).hexdigest()
+    listed = json.loads(command("register", "--store", f"{tmp_path}/keys", "--json", "-"))
     assert [(row["kind"], row["result"], row["authority"]) for row in listed] == [("answer", "held", "Court")]

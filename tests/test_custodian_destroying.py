@@ -311,11 +311,15 @@ def answering(gateway, tmp_path, monkeypatch):
     (tmp_path / "secret").chmod(0o600)
     (tmp_path / "agents").write_text(AGENTS.file(0, 1))
     (tmp_path / "gateways").write_text("".join(f"{key.hex()} {name}\n" for key, name in gateway.gateways.items()))
-    entry = dict.fromkeys(register.COLUMNS, "x" * 40)
-    (tmp_path / "register").write_text(f"{json.dumps(entry)}\n" * 40)
+    path, before = tmp_path / "keys" / register.NAME, ""
+    with path.open("w") as file:
+        for _ in range(40):
+            line = json.dumps(dict.fromkeys(register.COLUMNS, "x" * 40) | {"previous": before})
+            before = register.head(line)
+            file.write(f"{line}\n")
 
     def run(**other: str):
-        words = {"store": "keys", "agents": "agents", "gateways": "gateways", "register": "register", "out": "answer"} | other
+        words = {"store": "keys", "agents": "agents", "gateways": "gateways", "out": "answer"} | other
         line = [part for name, value in words.items() for part in (f"--{name}", f"{tmp_path}/{value}")]
         return CliRunner().invoke(app, ["answer", str(handover), *line, "--passphrase-file", f"{tmp_path}/secret"])
 
@@ -324,12 +328,12 @@ def answering(gateway, tmp_path, monkeypatch):
 
 def test_no_answer_is_there_that_the_register_does_not_have(answering, tmp_path):
     """L34-II-4: the register is full half-way through the entry: nothing is answered, nothing of it stays, and the next try answers."""
-    before = (tmp_path / "register").read_bytes()
+    before = (tmp_path / "keys/register").read_bytes()
     with room(len(before) + 100):
         done = answering()
     assert (done.exit_code, done.stderr.count("\n")) == (2, 1)
     assert "nothing is answered" in done.stderr
-    assert (tmp_path / "register").read_bytes() == before
+    assert (tmp_path / "keys/register").read_bytes() == before
     assert not [path for path in tmp_path.iterdir() if "answer" in path.name]
     assert answering().exit_code == 0
     assert {path.name for path in (tmp_path / "answer").iterdir()} == {"answer.csv", "answer.json", "manifest.json", "manifest.sig"}
@@ -346,21 +350,22 @@ def test_an_answer_that_was_entered_when_power_was_lost_gets_its_name(answering,
     assert (done.exit_code, done.stdout) == (0, f"{tmp_path}/answer: was made and entered before, and is there now\n")
     assert (tmp_path / "answer/manifest.sig").exists()
     assert answering().exit_code == 2
-    assert [entry["kind"] for entry in register.entries(tmp_path / "register")][40:] == ["answer"]
+    assert [entry["kind"] for entry in register.entries(Store(tmp_path / "keys", None))][40:] == ["answer"]
 
 
 @pytest.mark.parametrize("left", [1, 9, 60, -1])
 def test_an_entry_that_a_loss_of_power_cut_off_keeps_no_later_one_out(left, answering, tmp_path):
     """No answer was given its name before its entry was synced: what is cut off belongs to none."""
-    path = tmp_path / "register"
-    line = path.read_text().splitlines()[0]
+    path, store = tmp_path / "keys/register", Store(tmp_path / "keys", None)
+    lines = path.read_text().splitlines()
+    line = json.dumps(json.loads(lines[0]) | {"previous": register.head(lines[-1])})
     path.write_text(path.read_text() + (line[:left] if left > 0 else line))
-    assert len(register.entries(path)) == (40 if left > 0 else 41)
+    assert len(register.entries(store)) == (40 if left > 0 else 41)
     assert answering().exit_code == 0
-    assert len(register.entries(path)) == (41 if left > 0 else 42)
+    assert len(register.entries(store)) == (41 if left > 0 else 42)
     path.write_text(path.read_text() + "no entry")
     with pytest.raises(HandoverError, match="isn't an entry"):
-        register.entries(path)
+        register.entries(store)
 
 
 def test_an_expired_request_stays_so_when_the_clock_goes_back(answering, tmp_path, monkeypatch):

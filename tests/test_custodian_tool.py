@@ -295,23 +295,11 @@ def test_what_is_no_text_or_no_file_is_refused_in_one_line_before_anything_is_ma
     tool = [sys.executable, "-m", "tools.custodian"]
     for words, line in (
         (
-            ["register", "--register", "/dev/zero"],
-            "/dev/zero: can't be read (File too large); accepted: a register",
-        ),
-        (
-            ["register", "--register", deep],
-            f"{deep}: line 1 or before isn't an entry; accepted: a register",
-        ),
-        (
             ["new", "--store", tmp_path / "new", "--passphrase-file", "/dev/zero"],
             "--passphrase-file: /dev/zero: can't be read (File too large); accepted: a file",
         ),
         (["request", "sign", "/dev/zero", "--key", binary], "/dev/zero: can't be read (File too large); accepted: a request"),
-        (["register", "--register", binary], f"{binary}: byte 1: not UTF-8; accepted: a register"),
-        (
-            ["register", "--register", tmp_path / "misspelt"],
-            f"{tmp_path / 'misspelt'}: there is no register; accepted: one that answer or freeze has written",
-        ),
+        (["register", "--store", place], f"{place}: not a key store; accepted: what oubli-custodian new made"),
         (
             ["new", "--store", tmp_path / "new", "--passphrase-file", binary],
             f"--passphrase-file: {binary}: byte 1: not UTF-8; accepted: a file of text",

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from host_sim.commands import Program, bounded, output
-from tools.custodian import bundles, desk, segments
+from tools.custodian import bundles, desk, register, segments
 from tools.custodian.desk import Secret
 from tools.custodian.keyfiles import PURPOSES
 from tools.custodian.store import AHEAD, Store, StoreError
@@ -210,10 +210,10 @@ def verify(
     secret: Secret = None,
     json_file: Json = None,
 ) -> None:
-    """Checks keys, dates, log, bundles and segments, without showing a record. Exit 1 where something is wrong."""
+    """Checks keys, dates, log, register, bundles and segments, without showing a record. Exit 1 where something is wrong."""
     with _one_line():
         custodian = _open(store, secret)
-        rows = [{"what": "store", "wrong": "; ".join(custodian.verify())}]
+        rows = [{"what": "store", "wrong": "; ".join([*custodian.verify(), *register.wrong(custodian)])}]
         for path in files or ():
             if bounded(path, LIMIT)[:4] == b"OUBL":
                 said = opened(custodian, path, set(torn or ()))

@@ -52,6 +52,7 @@ class Answer:
     result: str
     rows: list[dict[str, Any]] = field(repr=False)
     notes: list[str] = field(default_factory=list)
+    register: str = ""  # SHA-256 of its entry in the register
 
     @property
     def manifest(self) -> dict[str, Any]:
@@ -65,6 +66,7 @@ class Answer:
             "result": BEHIND if self.result == SECOND_NAT else self.result,
             "records": len(self.rows),
             "notes": self.notes,
+            "register": self.register,
         }
 
     def files(self, key: SigningKey) -> dict[str, bytes]:

@@ -36,7 +36,6 @@ Own = Annotated[
 Folder = Annotated[Path, typer.Option("--store", metavar="DIR", help="The key store.", envvar="OUBLI_CUSTODIAN_STORE")]
 Agents = Annotated[Path, typer.Option("--agents", metavar="FILE", help="The qualified agents' public keys: lines HEX NAME.")]
 Gateways = Annotated[Path, typer.Option("--gateways", metavar="FILE", help="The gateways' keys: lines of `oubli request identity`.")]
-Register = Annotated[Path, typer.Option("--register", metavar="FILE", help="The register of requests, appended to.")]
 Out = Annotated[Path, output("--out", "PATH", "A new folder or file.")]
 Ask = Callable[..., bytes]  # gives the passphrase: from a file, else asked for; `new`: twice
 
@@ -105,7 +104,7 @@ def add(app: typer.Typer, program: Program, passphrase: Ask) -> None:
 
     @app.command("answer")
     def answer(
-        handover: Path, store: Folder, agents_file: Agents, gateways_file: Gateways, register_file: Register, out: Out,
+        handover: Path, store: Folder, agents_file: Agents, gateways_file: Gateways, out: Out,
         frozen: Annotated[list[Path] | None, typer.Option(metavar="FILE", help="Looks into what an order has kept, too.")] = None,
         to: Annotated[Path | None, typer.Option(metavar="FILE", help="The requester's public key (X25519, hex): seals the answer.")] = None,
         secret: Secret = None, json_file: Json = None,
@@ -115,9 +114,11 @@ def add(app: typer.Typer, program: Program, passphrase: Ask) -> None:
         with _one_line(program), ExitStack() as turn:
             read = handovers.read(handover, agents.enrolled(agents_file), agents.enrolled(gateways_file))
             staged = Staged(out if to is None else out.with_name(f"{out.name}.sealed"), read.request)
-            if turn.enter_context(register.once(register_file, read.request, staged.beside)):
+            keeper = Store(store, None)
+            if turn.enter_context(register.once(keeper, read.request, staged.beside)):
                 _late(program, staged, json_file)
                 return
+            turn.enter_context(register.refusals(keeper, "answer", read.request))
             if read.request.purpose == "freeze":
                 raise HandoverError(
                     "not available", "request.purpose: an order to preserve isn't answered; accepted: oubli-custodian freeze"
@@ -125,22 +126,26 @@ def add(app: typer.Typer, program: Program, passphrase: Ask) -> None:
             staged.free()
             custodian = Store(store, passphrase(secret))
             made = _opened(read, custodian, frozen or ())
+            line = register.entry(custodian, "answer", read.request, made.result, len(made.rows))
+            made.register = register.head(line)
             answers.write(made, custodian.signing, staged, requester)
-            _enter(custodian, register_file, "answer", made, len(made.rows), staged, result=made.result)
+            _enter(custodian, line, staged)
             _tell(program, made, staged.place, json_file)
 
     @app.command("freeze")
     def freeze(
-        handover: Path, store: Folder, agents_file: Agents, gateways_file: Gateways, register_file: Register, out: Out,
+        handover: Path, store: Folder, agents_file: Agents, gateways_file: Gateways, out: Out,
         secret: Secret = None, json_file: Json = None,
     ) -> None:  # fmt: skip
         """Seals what an order to preserve covers again, under a key that is destroyed when the order ends."""
         with _one_line(program), ExitStack() as turn:
             read = handovers.read(handover, agents.enrolled(agents_file), agents.enrolled(gateways_file))
             staged = Staged(out, read.request)
-            if turn.enter_context(register.once(register_file, read.request, staged.beside)):
+            keeper = Store(store, None)
+            if turn.enter_context(register.once(keeper, read.request, staged.beside)):
                 _late(program, staged, json_file)
                 return
+            turn.enter_context(register.refusals(keeper, "freeze", read.request))
             if read.request.purpose != "freeze":
                 raise HandoverError("not available", "request.purpose: not an order to preserve; accepted: oubli-custodian answer")
             staged.free()
@@ -152,18 +157,18 @@ def add(app: typer.Typer, program: Program, passphrase: Ask) -> None:
                 )
             public = freezes.key_for(custodian, read.request)
             count = freezes.freeze(made, answers.opened(read, custodian.key)[0], public, staged)
-            _enter(custodian, register_file, "freeze", made, count, staged, until=read.request.fields["keep_until"])
+            line = register.entry(custodian, "freeze", read.request, made.result, count)
+            _enter(custodian, line, staged, until=read.request.fields["keep_until"])
             _tell(program, made, out, json_file)
 
     @app.command("register")
-    def show(register_file: Register, json_file: Json = None) -> None:
-        """Print the register of requests, which names no terminal."""
-        if not register_file.exists():  # a misspelt name mustn't say that nobody ever asked
-            program.refuse(f"{register_file}: there is no register; accepted: one that answer or freeze has written")
-        try:
-            rows = register.entries(register_file)
-        except HandoverError as failure:
-            program.refuse(str(failure))
+    def show(store: Folder, json_file: Json = None) -> None:
+        """Print the store's register of requests, which names no terminal, after checking it against itself and the store's log."""
+        with _one_line(program):
+            keeper = Store(store, None)
+            if not (store / register.NAME).exists():
+                program.refuse(f"{store}: there is no register; accepted: a store with which answer or freeze was run")
+            rows = register.entries(keeper)
         if json_file:
             program.write(json.dumps(rows, indent=1) + "\n", json_file)
         else:
@@ -176,12 +181,10 @@ def _opened(read: handovers.Handover, store: Store, frozen: Iterable[Path] = ())
     return answers.answer(read, store.key, [one for path in frozen for one in freezes.kept(store, path, read.request)])
 
 
-def _enter(custodian: Store, register_file: Path, kind: str, made: answers.Answer, count: int, staged: Staged, **facts: str) -> None:
+def _enter(custodian: Store, line: str, staged: Staged, **facts: str) -> None:
     """Enter what is made in log and register, then give it its name."""
-    request = made.handover.request
     try:
-        custodian.note(kind, number=request.fields["number"], **facts)
-        register.enter(register_file, kind, request, made.result, count)
+        register.enter(custodian, line, **facts)
     except BaseException:
         staged.clear()
         raise

@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """The custodian's register of requests: what the operator shows the CNIL (L34-II-4). It names no terminal and no address.
 
-One JSON object a line, appended whole or not at all, and synced: day, number, kind (answer, freeze), purpose, ground, authority,
-reference, gateway, result, how many records. A number stands in it once: a handover that comes a second time is refused. The entry comes
-before the answer (tools/custodian/staged.py), so a last line that a loss of power cut off belongs to no answer, and is cut away.
+One for each key store, in its folder. One JSON object a line, appended whole or not at all, and synced: day, number, kind (answer,
+freeze), purpose, ground, authority, reference, gateway, result, how many records, and the SHA-256 of the line before. The store's log has
+each entry's SHA-256 as well, so a register that was cut or made anew shows. A number is answered once; a refusal is entered and may
+be followed by an answer. The entry comes before the answer (tools/custodian/staged.py), so a last line that a loss of power cut off
+belongs to no answer, and is cut away.
 """
 
 import fcntl
+import hashlib
 import json
 import os
 from collections.abc import Iterator
@@ -21,15 +24,18 @@ from host_sim import clock
 from host_sim.commands import bounded
 from tools.custodian import disk
 from tools.custodian.handovers import HandoverError
+from tools.custodian.store import Store
 
 COLUMNS = ("day", "kind", "purpose", "ground", "authority", "reference", "gateway", "result", "records", "number")
 
+NAME = "register"  # in a key store's folder
+REFUSED = "refused"
 LIMIT = 1 << 26  # octets
 _BEGIN = '{"day": "'  # of an entry
 
 
-def entries(path: Path) -> list[dict[str, Any]]:
-    """Return the entries, oldest first; HandoverError where the file isn't a register."""
+def _lines(path: Path) -> list[str]:
+    """Return the lines without one that was cut off; HandoverError where the file can't be read."""
     try:
         whole, _, rest = bounded(path, LIMIT).decode().rpartition("\n")
     except FileNotFoundError:
@@ -38,11 +44,35 @@ def entries(path: Path) -> list[dict[str, Any]]:
         raise HandoverError("register", f"{path}: can't be read ({failure.strerror}); accepted: a register") from None
     except UnicodeDecodeError as failure:
         raise HandoverError("register", f"{path}: byte {failure.start}: not UTF-8; accepted: a register") from None
-    lines = [*whole.splitlines(), *([] if _cut(rest) else [rest])]
-    try:
-        found = [{name: entry[name] for name in COLUMNS} for entry in map(json.loads, lines)]
-    except (ValueError, KeyError, TypeError, RecursionError):
-        raise HandoverError("register", f"{path}: line {len(lines)} or before isn't an entry; accepted: a register") from None
+    return [*whole.splitlines(), *([] if _cut(rest) else [rest])]
+
+
+def _digest(line: str) -> str:
+    return hashlib.sha256(line.encode()).hexdigest()
+
+
+def entries(store: Store) -> list[dict[str, Any]]:
+    """Return the entries, oldest first; HandoverError where the file isn't this store's whole register."""
+    path = store.folder / NAME
+    found, before, digests = [], "", set()
+    for number, line in enumerate(_lines(path), 1):
+        try:
+            entry = json.loads(line)
+            found.append({name: entry[name] for name in COLUMNS})
+            previous = entry["previous"]
+        except (ValueError, KeyError, TypeError, RecursionError):
+            raise HandoverError("register", f"{path}: line {number} isn't an entry; accepted: a register") from None
+        if previous != before:
+            raise HandoverError(
+                "register", f"{path}: line {number} doesn't follow the line before; accepted: the register as it was written"
+            )
+        before = _digest(line)
+        digests.add(before)
+    missing = [said for said in store.log.entries() if said["act"] == "entered" and said.get("entry") not in digests]
+    if missing:
+        raise HandoverError(
+            "register", f"{path}: {len(missing)} entries that the store's log has are missing; accepted: the register as it was written"
+        )
     return found
 
 
@@ -55,15 +85,25 @@ def _cut(rest: str) -> bool:
     return False
 
 
+def wrong(store: Store) -> list[str]:
+    """Return what is wrong with a store's register."""
+    try:
+        entries(store)
+    except HandoverError as failure:
+        return [str(failure)]
+    return []
+
+
 @contextmanager
-def once(path: Path, request: Request, waiting: Path | None = None) -> Iterator[bool]:
-    """Demand that a request isn't in the register yet, and that it can be entered; nobody else enters one meanwhile.
+def once(store: Store, request: Request, waiting: Path | None = None) -> Iterator[bool]:
+    """Demand that a request isn't answered yet, and that it can be entered; nobody else enters one meanwhile.
 
     Gives True where it is entered, and its answer still waits for its name.
     """
-    entries(path)
+    path = store.folder / NAME
+    entries(store)
     try:
-        file = path.open("a")
+        file = os.fdopen(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), "a")
     except OSError as failure:
         raise HandoverError("register", f"{path}: can't be written ({failure.strerror}); accepted: a register") from None
     with file:
@@ -71,28 +111,57 @@ def once(path: Path, request: Request, waiting: Path | None = None) -> Iterator[
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise HandoverError("register", f"{path}: another command answers a request now; accepted: one after the other") from None
-        entered = request.fields["number"] in [entry["number"] for entry in entries(path) if entry["result"] != "refused"]
+        lines = _lines(path)
+        if lines and head(lines[-1]) not in [said.get("entry") for said in store.log.entries()]:
+            store.note("entered", entry=head(lines[-1]))  # power was lost between the two
+        entered = request.fields["number"] in [entry["number"] for entry in entries(store) if entry["result"] != REFUSED]
         if entered and not (waiting and waiting.exists()):
             raise HandoverError("already run", "request.number: it was answered before (L34-II-4); accepted: a new request")
         yield entered
 
 
-def enter(path: Path, kind: str, request: Request, result: str, records: int) -> None:
-    """Append an entry."""
+def entry(store: Store, kind: str, request: Request, result: str, records: int) -> str:
+    """Return the line that would come next."""
     fields = request.fields
     told = {"day": f"{clock.now():%Y-%m-%d}", "kind": kind, "gateway": request.gateway, "result": result, "records": records}
     row = told | {name: fields[name] for name in ("number", "purpose", "ground", "authority", "reference")}
+    lines = _lines(store.folder / NAME)
+    return json.dumps({name: row[name] for name in COLUMNS} | {"previous": _digest(lines[-1]) if lines else ""})
+
+
+def head(line: str) -> str:
+    """Return the SHA-256 by which an answer names its entry, and the entry after it this one."""
+    return _digest(line)
+
+
+def enter(store: Store, line: str, **facts: str) -> None:
+    """Append an entry, and note in the store's log that it is there. `facts` are the log's."""
+    path = store.folder / NAME
+    told = json.loads(line)
+    store.note(told["kind"], number=told["number"], result=told["result"], **facts)
     descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
     try:
         os.fchmod(descriptor, 0o600)
         _mend(path, descriptor)
-        disk.append(descriptor, f"{json.dumps({name: row[name] for name in COLUMNS})}\n".encode())
+        disk.append(descriptor, f"{line}\n".encode())
     except OSError as failure:
         raise HandoverError(
             "register", f"{path}: can't be written ({failure.strerror}): nothing is answered; accepted: a register"
         ) from None
     finally:
         os.close(descriptor)
+    store.note("entered", entry=head(line))
+
+
+@contextmanager
+def refusals(store: Store, kind: str, request: Request) -> Iterator[None]:
+    """Enter what is refused meanwhile, whose signatures fitted; a fault of the register or of a key isn't the request's."""
+    try:
+        yield
+    except HandoverError as failure:
+        if failure.reason not in ("register", "already run", "key"):
+            enter(store, entry(store, kind, request, REFUSED, 0), reason=failure.reason)
+        raise
 
 
 def _mend(path: Path, descriptor: int) -> None:
