@@ -147,6 +147,22 @@ class Blocks:
             self._table.give(address, self._given[address], *self.ports(self._given[address]))
         self._loaded = True
 
+    def resume(self, wall: int, now: int) -> None:
+        """End each row of a former process with its last sign, and begin those again that are held.
+
+        Who held an address meanwhile isn't known.
+        """
+        for block in range(self.count):
+            state, address, mac, _, part, last = self._row(block)
+            if state == FREE or not part:
+                continue
+            if state == HELD:
+                self._record(block, max(part, wall - (now - last)))
+                self._put(block, state, address, mac, wall, wall, now)
+                self._record(block, None)
+            else:
+                self._over(block, wall, now)
+
     def reload(self) -> None:
         """Make the table anew at the next tick: packets leave by other interfaces."""
         self._loaded = False

@@ -174,7 +174,10 @@ class Deferral:
     def tick(self, wall: int, monotonic: int, *, trusted: bool) -> None:
         """Do what is due; times in ns."""
         self._wall, self._now = wall // _SECOND, monotonic // _SECOND
-        self._unbroken = self._unbroken or self._wall
+        if not self._unbroken:
+            self._unbroken = self._wall
+            if self.attribution is not None and self.attribution.blocks is not None:
+                self.attribution.blocks.resume(self._wall, self._now)
         if trusted and not self._trusted and self.attribution is not None:
             self.attribution.confirmed = True
             self.attribution.restate(self._wall)

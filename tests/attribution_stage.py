@@ -123,6 +123,8 @@ def blocks_do(steps: "list[list[Any]]") -> "list[Any]":
         name, rest = step[0], step[1:]
         if name == "hold":
             room.hold(_octets(rest[0]), _octets(rest[1]), rest[2], rest[3])
+        elif name == "resume":
+            room.resume(rest[0], rest[1])
         elif name == "covers":
             answers.append(room.covers(_octets(rest[0]), rest[1], _octets(rest[2]), rest[3], rest[4]))
         elif name == "tick":

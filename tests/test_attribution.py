@@ -248,6 +248,27 @@ def test_address_that_changes_hands_takes_no_block_with_it(map_):
     assert [[row[5], *row[7:9]] for row in map_.ask("rows")] == [[MAC_A, NOON, None], [MAC_A, NOON, NOON + 60], [MAC_B, NOON + 120, None]]
 
 
+def test_rows_of_a_former_process_end_with_their_last_sign(map_):
+    """L34-I-2: while nobody listens an address may change hands and back; the kernel gives whoever has it the ports of the same block."""
+    map_.hold(TEN, MAC_A)
+    map_.hold(ELEVEN, MAC_B)
+    map_.tick(60)
+    assert map_.covers(TEN, 16400)
+    map_.holders.pop(ELEVEN)
+    map_.tick(60)  # it rests
+    map_.ask("rows")
+    map_.now, map_.wall = map_.now + 40, map_.wall + 40
+    map_.stage("blocks_open", str(map_.folder), map_.size, map_.now, {})
+    map_.do(["resume", map_.wall, map_.now])
+    assert [[row[5], *(row[7] - NOON, row[8] and row[8] - NOON)] for row in map_.ask("rows")] == [
+        [MAC_A, 0, 60], [MAC_A, 160, None], [MAC_B, 0, 0],
+    ]  # fmt: skip
+    assert not map_.covers(TEN, 16400, NOON + 150)  # begun while nobody listened: recorded by itself
+    map_.tick(60)
+    assert map_.covers(TEN, 16400)
+    assert not map_.covers(ELEVEN, 16900, NOON + 10)
+
+
 def test_portal_user_and_public_address_begin_a_new_row(map_):
     """A login, a logout and another WAN address each end a row and begin one, so that each row says one thing only."""
     map_.hold(TEN, MAC_A)
