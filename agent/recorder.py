@@ -137,7 +137,7 @@ class Recorder:
         self._day = AgentDay(config, self.terminals, self.ledger, sampler, self.spool, self.published, random, log)
         self._wall = source.wall()
         self._monotonic = source.monotonic()
-        self._ring.now(self._wall + _AHEAD, self._monotonic)
+        self._ring.now(self._wall + _AHEAD, self._monotonic + _AHEAD)
         self.straight = Straight(
             self._decoder,
             (self._who, self._lan, self._timeouts, self._day, self.terminals, self._ring),
@@ -386,7 +386,7 @@ class Recorder:
         self._watch_clock()
         self._wall, self._monotonic = wall, monotonic = source.wall(), source.monotonic()
         trusted = self.clock.trusted
-        self._ring.now(wall + _AHEAD, monotonic)
+        self._ring.now(wall + _AHEAD, monotonic + _AHEAD)
         for store in self.stores.values():
             store.tick(wall + _AHEAD, monotonic + _AHEAD, trusted=trusted)
         if self.consented is not None:
