@@ -344,7 +344,14 @@ class Deferral:
         return {}
 
     def erase(self, name: str) -> None:
-        """Forget what a purpose holds outside its store."""
+        """Forget what a purpose holds outside its store, handovers of it too. OSError where flash refuses."""
+        busy = self._desk.busy
+        if self._running is not None and busy is not None and busy.request.store == name:
+            told, act, digest, signer = self._running
+            why = requests.Refused("erased", "request: the store was erased meanwhile; accepted: a new request")
+            self._ran = {"number": told["number"], "wrong": self._given_up(why, act, digest, signer)}
+            self._running = None
+        self._desk.erase(name)
         if name == "billing" and self.billing is not None:
             self.billing.erase()
         elif name == "attribution" and self.attribution is not None:

@@ -637,8 +637,11 @@ class Recorder:
             except OSError:
                 refused.append(name)
                 records += before - store.status(self._monotonic)["records"]
-            if self.deferral is not None:
-                self.deferral.erase(name)
+            try:
+                if self.deferral is not None:
+                    self.deferral.erase(name)
+            except OSError:
+                refused.append(name)
         self.counters.add("erased", records)
         self.tick()
         self._log("erased by order")

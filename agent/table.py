@@ -12,8 +12,14 @@ from agent.summary.metrics import METRICS
 
 def _head(value: str) -> None:
     number, _, head = value.partition(":")
-    if not number.isdigit() or len(number) > 9 or len(head) != 64 or any(letter not in "0123456789abcdef" for letter in head):
-        raise ValueError("a checkpoint as health tells it, NUMBER:HASH, 64 hexadecimal digits")
+    if (
+        not number.isdigit()
+        or len(number) > 9
+        or int(number) == 0
+        or len(head) != 64
+        or any(letter not in "0123456789abcdef" for letter in head)
+    ):
+        raise ValueError("a checkpoint as health tells it, NUMBER:HASH, from 1 on, 64 hexadecimal digits")
 
 
 def _language(value: str) -> None:

@@ -553,7 +553,15 @@ def test_oubli_log_shows_and_judges(any_interpreter: Interpreter, tmp_path: Path
     assert oubli("--verify")[0] == 0
     last.write_bytes(last.read_bytes()[:-1])
     assert oubli("--verify")[0] == 1
-    assert oubli("--head", "12")[0] == 2
+    for head in ("12", "0:" + "0" * 64):
+        assert oubli("--head", head)[0] == 2
+    for path in folder.iterdir():
+        path.write_bytes(b"")
+    for word in ("emptied", "none"):
+        code, out = oubli("--verify")
+        assert (code, out[-1]) == (1, "THE LOG DOESN'T HOLD: there is no line in it: a log has its recorder's first start at least"), word
+        for path in folder.iterdir():
+            path.unlink()
     shutil.rmtree(folder)
     assert oubli("--verify") == (1, [f"oubli: no audit log at {folder} (no such file or directory)"])
 

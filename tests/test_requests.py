@@ -17,9 +17,12 @@ from typing import TYPE_CHECKING
 import pytest
 from nacl.signing import SigningKey
 
+from agent.control import desk
 from agent.control.archive import Archive
 from agent.control.device_key import Signer
+from agent.paths import Paths
 from agent.runtime.sodium import Sodium
+from agent.vault import expiry
 from tests.interpreters import INTERPRETERS, Remote
 from tools.custodian import handovers
 
@@ -260,6 +263,28 @@ def test_request_hands_over_sealed_segments_once(gateway):
         assert gateway.run(text, NOW + later)[0] == "already run"
     assert gateway.run(AGENTS.sign(document(number="f" * 32), 0, 1), NOW + 86400)[0] == "ok"
     assert len(list((gateway.folder / "handovers").glob("*.tar"))) == 2
+
+
+@pytest.mark.needs("root")
+def test_erasing_a_store_takes_its_handovers(stages, tmp_path):
+    """L34-II: a copy of sealed segments is what is kept, too; by the recorder, and where none runs."""
+    gateway = Gateway(stages("cpython"), tmp_path)
+    assert gateway.run(AGENTS.sign(document(), 0, 1))[0] == "ok"
+    (tmp_path / "handovers/.half.tar.new").write_bytes(b"left by a loss of power")
+    room = desk.Desk("", str(tmp_path / "requests"), {"attribution": str(tmp_path / "handovers")}, GATEWAY, {}, lambda *_: False)
+    room.erase("billing")
+    assert len(list((tmp_path / "handovers").iterdir())) == 2
+    room.erase("attribution")
+    assert list((tmp_path / "handovers").iterdir()) == []
+    paths = Paths(str(tmp_path))
+    place = Path(paths.sealed) / "attribution"
+    (place / "handovers").mkdir(parents=True)
+    for name in ("2027-01-16-0001", "handovers/one.tar", "handovers/.two.tar.new"):
+        (place / name).write_bytes(b"x")
+    assert expiry.erase_all(paths, str(tmp_path / "none"), "billing") == 0
+    assert len(list((place / "handovers").iterdir())) == 2
+    assert expiry.erase_all(paths, str(tmp_path / "none")) == 1
+    assert list((place / "handovers").iterdir()) == []
 
 
 @pytest.mark.needs("root")

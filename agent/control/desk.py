@@ -154,6 +154,14 @@ class Desk:
                 if name not in kept:
                     files.remove(folder + "/" + name)
 
+    def erase(self, store: str) -> None:
+        """Remove every handover of a store, one that is being written too."""
+        if self.busy is not None and self.busy.request.store == store:
+            self.give_up()
+        folder = self._places.get(store, "")
+        for name in list(files.names(folder)) if folder and files.exists(folder) else ():
+            files.remove(folder + "/" + name)
+
     def give_up(self) -> None:
         """Let go of what is being written."""
         if self.busy is not None:

@@ -36,6 +36,8 @@ class History:
 
         self._verdict = verdict = chain.verify(self._folder, Sodium(), look)
         self.wrong = verdict.wrong
+        if not verdict.lines and not self.wrong:
+            self.wrong = "there is no line in it: a log has its recorder's first start at least"
         if self._number and not self.wrong:
             if self._number > verdict.checkpoint[0]:
                 self.wrong = "checkpoint " + str(self._number) + " was seen and isn't in the log: its end was cut"

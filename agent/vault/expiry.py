@@ -75,6 +75,9 @@ def erase_all(paths: "Paths", path: str, purpose: str = "all") -> int:
             for name in [name for name in files.names(folder) if stores.parse_name(name) is not None]:
                 files.remove(folder + "/" + name)
                 gone += 1
+            handovers = folder + "/handovers"
+            for name in list(files.names(handovers)) if files.exists(handovers) else ():
+                files.remove(handovers + "/" + name)
             files.sync_folder(folder)
     if purpose == "all" and not stores.installed("location") and files.exists(paths.consents):
         # The package that could let go of them in time isn't here any more.

@@ -38,7 +38,7 @@ def verdicts(ident: str | None) -> list[dict[str, Any]]:
     """Return for each gateway, or one, its newest head as NUMBER:HASH ("" before the first) and what is wrong with its log."""
     found = []
     for gateway in Gateway.objects.filter(**({"ident": ident} if ident else {})).order_by("ident"):
-        head = Head.objects.filter(gateway=gateway).order_by("-number").first()
+        head = Head.objects.filter(gateway=gateway, number__gt=0).order_by("-number").first()
         kinds = Episode.objects.filter(gateway=gateway, kind__in=BROKEN, ended=None).order_by("began").values_list("kind", flat=True)
         found.append({"gateway": gateway.ident, "head": f"{head.number}:{head.hash}" if head else "", "wrong": list(dict.fromkeys(kinds))})
     return found
