@@ -3,6 +3,9 @@
 
 import json
 
+# How JSON writes the characters that steer a terminal; `dumps` writes all others beyond ASCII as escapes, too.
+_STEERING = (b"\\b", b"\\f", b"\\n", b"\\r", b"\\t", b"\\u000", b"\\u001", b"\\u007f", b"\\u008", b"\\u009")
+
 
 def dumps(value: "Any") -> str:
     """Return JSON text for dictionaries with text keys, lists, tuples, texts, numbers, booleans and None: in ASCII."""
@@ -12,6 +15,17 @@ def dumps(value: "Any") -> str:
         return "[" + ",".join(dumps(item) for item in value) + "]"
     text = json.dumps(value)
     return text if len(text.encode()) == len(text) else "".join([_ascii(letter) for letter in text])
+
+
+def loads(text: bytes) -> "Any":
+    """Return what JSON of `dumps` says; ValueError where it isn't, or holds what would steer the terminal on which a person reads it."""
+    words = text.replace(b"\\\\", b"")
+    if any(not 32 <= octet < 127 for octet in text) or any(word in words for word in _STEERING):
+        raise ValueError
+    try:
+        return json.loads(text)
+    except RuntimeError:  # nested deeper than the parser goes
+        raise ValueError
 
 
 def _ascii(letter: str) -> str:

@@ -2,7 +2,6 @@
 """Asks the recorder one thing over its control socket."""
 
 import errno
-import json
 import time
 
 from agent import canonical
@@ -65,10 +64,7 @@ def ask_for(path: str, call: str, **fields: "object") -> "Iterator[dict[str, Any
 
 
 def _answer(line: bytes) -> "dict[str, Any]":
-    try:
-        answer = json.loads(line)
-    except RuntimeError:  # nested deeper than the parser goes
-        raise ValueError
+    answer: "dict[str, Any]" = canonical.loads(line)
     if not isinstance(answer, dict) or answer.pop("v", None) != VERSION:
         raise ValueError
     return answer

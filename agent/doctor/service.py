@@ -27,7 +27,7 @@ def recorder(gateway: "Gateway") -> "Iterator[Finding]":
         missing, deaf = status["missing"], status["deaf"]
         refused = sorted([name for name in status["purposes"] if status["purposes"][name].get("trouble")])
         refused += ["ledger and messages"] if status["refusing"] else []
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         held = _held(gateway.paths.run)
         yield Finding("recorder", "it runs, and doesn't answer" if held else "no recorder runs")
         return

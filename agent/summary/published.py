@@ -5,8 +5,7 @@ One file on flash with a fixed place for each message of `DAYS` agent-days, so t
 the one that many days before it. `oubli summary` and `oubli status` read here and nowhere else (ANON-3).
 """
 
-import json
-
+from agent import canonical
 from agent.forward.messages import SUMMARY_OCTETS
 from agent.runtime import files
 from agent.summary.metrics import MESSAGES, METRICS, display_threshold
@@ -31,13 +30,19 @@ class Published:
     def each(self) -> "Iterator[Figure]":
         """Yield every message that is whole, in no order; nothing where there is no file."""
         try:
-            with open(self._path, "rb") as file:
-                for _ in range(DAYS * MESSAGES):
-                    figure = _figure(file.read(SUMMARY_OCTETS))
-                    if figure is not None:
-                        yield figure
+            descriptor = files.open_reading(self._path)  # root reads here too, and waits at no pipe
         except OSError:
             return
+        text = bytearray(SUMMARY_OCTETS)
+        try:
+            for _ in range(DAYS * MESSAGES):
+                figure = _figure(bytes(memoryview(text)[: files.read_some(descriptor, text, SUMMARY_OCTETS)]))
+                if figure is not None:
+                    yield figure
+        except OSError:
+            return
+        finally:
+            files.close(descriptor)
 
     def day(self, date: "str | None") -> "list[Figure]":
         """Return the figures of a day (YYYY-MM-DD; None: the newest), in the order of the metrics and slots."""
@@ -91,7 +96,7 @@ class Figure:
 def _figure(text: bytes) -> "Figure | None":
     """Return a message read back; None for a place that is empty, or where a cut of power left a part."""
     try:
-        read = json.loads(text)
+        read = canonical.loads(text)
         for metric in METRICS:
             if read["schema"] == "oubli/" + metric.name + "/1" and len(read["values"]) == len(metric.cells):
                 return Figure(metric, read)

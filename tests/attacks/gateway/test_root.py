@@ -3,11 +3,15 @@
 
 from __future__ import annotations
 
+import json
+import re
 import subprocess
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from agent.forward.messages import SUMMARY_OCTETS
 from tests.keyholder import Custodian
 from tests.openwrt.trial import NEEDS
 
@@ -86,7 +90,7 @@ def test_root_follows_nothing_that_a_daemon_leaves_in_its_folders(gateway, trap)
         (*SERVICE, "stop"),
     ):
         done = gateway.run("/bin/timeout", "60", *words, check=False)
-        assert done.returncode not in (124, 143), words  # busybox's timeout ended it
+        assert done.returncode not in (124, 143, -15), words  # busybox's timeout ended it
         assert "precious" not in done.stdout + done.stderr, words
         assert victim(gateway) == before, words
 
@@ -101,6 +105,51 @@ def test_a_folder_is_roots_alone_while_what_it_holds_is_looked_at(gateway):
     paths = [f"/srv/oubli{name}" for name in ("", "/vault", "/vault/billing", "/x", "/vault/x", "/vault/billing/x")]
     uid = gateway.ids("oubli-rec")[0]
     assert set(gateway.run("/bin/busybox", "stat", "-c", "%u", *paths).stdout.split()) == {uid}
+
+
+LIES = """
+import json, os, socket, sys
+os.chdir(sys.argv[1])
+if os.path.exists("socket"):
+    os.unlink("socket")
+listener = socket.socket(socket.AF_UNIX)
+listener.bind("socket")
+os.chmod("socket", 0o666)
+listener.listen()
+print("lies", flush=True)
+while True:
+    asking = listener.accept()[0]
+    asking.recv(4096)
+    asking.sendall(sys.argv[2].encode() + bytes([10]))
+    asking.close()
+"""
+STEERING = "\x1b[2Jall is well\r\x9b0m"
+
+
+@pytest.mark.parametrize("kind", ["escaped", "raw", "words"])
+def test_nothing_that_a_daemon_says_steers_roots_terminal(gateway, kind):
+    """Not by the answers of its socket, not by what it keeps of messages; nor does another kind of answer make doctor fall."""
+    raw, said = kind == "raw", "words" if kind == "words" else STEERING
+    answer: dict[str, Any] = {name: [said] for name in ("missing", "deaf", "refusing", "clock", "refused", "error")}
+    answer |= {"v": 1, "purposes": {"security": said}, "forwarder": said}
+    text = json.dumps(answer, ensure_ascii=not raw).replace("\\u001b" if raw else "none", "\x1b")
+    figure = {"schema": "oubli/arrivals/1", "day": said, "slot": 0, "start": 1, "end": 2, "values": [1], "b": [4, 1], "half_width": 1}
+    message = json.dumps(figure, ensure_ascii=not raw).encode().ljust(SUMMARY_OCTETS)
+    gateway.run("/bin/mkdir", "-p", "/var/run/oubli/control")
+    (gateway.path / "srv/oubli/published").write_bytes(message)
+    # From outside the root's mounts its tmpfs isn't seen.
+    words = gateway.host_command(sys.executable, "-c", LIES, f"{gateway.path}/var/run/oubli/control", text)
+    with subprocess.Popen(words, stdout=subprocess.PIPE) as liar:
+        try:
+            assert liar.stdout is not None
+            assert liar.stdout.readline() == b"lies\n"
+            for verb in ("doctor",) if kind == "words" else ("status", "doctor", "summary", "log", "consent list"):
+                done = gateway.run("/usr/bin/oubli", *verb.split(), check=False)
+                shown = done.stdout + done.stderr
+                assert not re.search("[^\n -~]", shown), (verb, shown)
+                assert "a fault" not in shown, (verb, shown)
+        finally:
+            liar.kill()
 
 
 def test_a_name_carries_no_other_file_over_a_sysupgrade(gateway):
