@@ -19,7 +19,7 @@ from agent import config
 from tests.interpreters import PROJECT
 from tests.openwrt import gateway as roots
 from tests.openwrt import procd
-from tests.openwrt.trial import NEEDS, ONE, build, client, connected, recorded, run_script, status, wait_for
+from tests.openwrt.trial import NEEDS, ONE, SET, build, client, connected, recorded, run_script, status, wait_for, with_battery
 from tools.package import board, packages
 
 TERMINALS = 1024
@@ -227,6 +227,19 @@ def test_networks_that_root_alone_may_read_are_handed_over_and_followed(device):
 
 
 @NETWORK
+@pytest.mark.parametrize(
+    ("ahead", "said", "believed"), [(0, SET, True), (1, SET, True), (100, SET, False), (-100, SET, False), (0, "registered as rtc0", False)]
+)
+def test_root_hands_over_whether_the_system_shows_what_a_clock_with_a_battery_said(device, ahead, said, believed):
+    """EXP-5: by the kernel's word of what it read at power-up. One that the system has left by more than two seconds isn't believed."""
+    gateway, scripts = device
+    with_battery(gateway.path, ahead, said)
+    installed(gateway, scripts, "post-install")
+    told = gateway.run("/bin/cat", "/var/run/oubli-root/networks").stdout
+    assert ("config clock 'hardware'\n\toption agrees '1'\n" in told) == believed
+
+
+@NETWORK
 def test_what_a_sysupgrade_restored_is_handed_over_and_no_link_is_followed(device):
     """L34-VI-2: root's chown and chmod reach the daemons' own folders alone, wherever their names lead, on a plugged-in medium too."""
     gateway, scripts = device
@@ -332,6 +345,8 @@ def test_package_is_installed_started_killed_upgraded_and_removed_without_residu
 
         wait_for(captured)
         assert time.monotonic() - began < 10  # 2 s on an idle machine
+        # A window is known, not when in it a record's connection ended: nothing seems older than the installation.
+        assert re.search(r"(?m)^  oldest 0( to \d+)? s of at most 24h$", gateway.run("/usr/bin/oubli", "status").stdout)
         ticks = Path(f"/proc/{roots.inside(service.running['recorder'])}/stat").read_text().rsplit(") ", 1)[1].split()[11:13]
         assert sum(map(int, ticks)) / os.sysconf("SC_CLK_TCK") < 2  # however loaded this one is
         running = Path(f"/proc/{roots.inside(service.running['recorder'])}/status").read_text()

@@ -8,6 +8,7 @@ the interpreter's own byte order; ctnetlink bytes bring the connections.
 from __future__ import annotations
 
 import ipaddress
+import json
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -282,3 +283,37 @@ def test_prefix_holds_exactly_its_addresses(remotes: Callable[[str], Remote], an
 
     check()
     assert remote("within", [["c0a80101", "c0a80101c0a80101c0a80101c0a80101", 8]]) == [False]  # another family
+
+
+def test_recorder_follows_what_root_hands_over_and_says_what_is_missing(
+    remotes: Callable[[str], Remote], interpreter: Interpreter, tmp_path: Path
+) -> None:
+    """L34-I-2: OpenWrt's own files may be root's alone; another word of root's is followed without a restart, within ten seconds."""
+    ask, config, handed = remotes(interpreter.name), tmp_path / "config", tmp_path / "var/run/oubli-root/networks"
+    config.write_text("config gateway\n option id 'abcdefghijklmnop'\n option lan 'guest'\nconfig summary\n option rows '64'\n")
+    handed.parent.mkdir(parents=True)
+    second = 1000000000
+
+    def steps(at: int, *links: str) -> list[list[Any]]:
+        told = [["neighbour", kernel.link(name, sys.byteorder, index).hex()] for index, name in enumerate(links, LAN)]
+        return [*told, ["listed"], ["time", (1795003200 + at) * second, (1000 + at) * second]]
+
+    def hand(device: str) -> None:
+        (tmp_path / "beside").write_text(f"config interface 'guest'\n\toption device '{device}'\n")
+        (tmp_path / "beside").replace(handed)
+
+    def health() -> str:
+        return json.loads((tmp_path / "var/run/oubli-live/health").read_bytes())["capture"]
+
+    hand("br-guest")
+    ask("recorder_open", str(config), str(tmp_path), "f" * 32, 1795003200 * second, 1000 * second, "")
+    answer = ask("recorder", steps(1, "br-lan"))
+    assert (answer["status"]["missing"], answer["status"]["capture"], health()) == (["br-guest"], "no-lan", "no-lan")
+    assert "no interface of gateway.lan is called br-guest" in answer["log"]
+    answer = ask("recorder", steps(2, "br-lan", "br-guest"))
+    assert (answer["status"]["missing"], answer["status"]["capture"], health()) == ([], "ok", "ok")
+    hand("br-guests")
+    ask("recorder", steps(13))
+    answer = ask("recorder", steps(14, "br-lan", "br-guest"))
+    assert (answer["status"]["missing"], health()) == (["br-guests"], "no-lan")
+    ask("recorder_close")

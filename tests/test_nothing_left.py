@@ -258,6 +258,30 @@ exec timeout 20 "$@"
 
 
 @pytest.mark.needs("root", "unshare", "timeout")
+@pytest.mark.parametrize(("handed", "state"), [("option agrees '1'", "trusted"), ("option agrees '0'", "unknown"), (None, "unknown")])
+def test_a_clock_with_a_battery_is_believed_where_root_saw_it_agree(handed, state, interpreter, tmp_path):
+    """EXP-5: OpenWrt shows the time of its newest file where that is later, and a board may have no such clock at all."""
+    config, word, swaps = tmp_path / "config", tmp_path / "word", tmp_path / "swaps"
+    config.write_text(CONFIG.replace("option id", "option hardware_clock '1'\n\toption id"))
+    swaps.write_text(SWAPS)
+    word.write_text(f"config clock 'hardware'\n\t{handed}\n")
+    hand = f"mkdir -p /run/oubli-root\ncp {word} /run/oubli-root/networks\nexec timeout" if handed else "exec timeout"
+    recorder = interpreter.command("-m", "agent", "recorder", "--config", config)
+    words = ["unshare", "--mount", "--net", "sh", "-ec", ON_A_DEVICE.replace("exec timeout", hand), "sh", *recorder]
+    with subprocess.Popen(
+        words, cwd=PROJECT, env=environment() | {"SWAPS": str(swaps)}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as process:
+        assert process.stdout is not None
+        lines = [process.stdout.readline()]
+        if state != "trusted":
+            lines.append(process.stdout.readline())
+        process.terminate()
+        process.stdout.read()
+    assert lines[-1].startswith(f"oubli recorder: started, clock {state}, "), lines
+    assert state == "trusted" or lines[0].startswith("oubli recorder: the clock with a battery isn't believed")
+
+
+@pytest.mark.needs("root", "unshare", "timeout")
 @pytest.mark.parametrize(("swap", "starts"), [("", True), ("/dev/zram0", True), ("/dev/sda3", False), ("/srv/swapfile", False)])
 def test_swap_on_a_disk_is_refused_at_start(swap, starts, interpreter, tmp_path):
     """EXP-2: on the device's own root, in a mount namespace of its own; zram is memory."""

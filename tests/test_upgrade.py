@@ -309,6 +309,10 @@ def test_sysupgrade_keeps_what_the_list_names_and_nothing_else(device, tmp_path)
     former = device.status()
     (device.root / "etc/oubli").mkdir(exist_ok=True)
     (device.root / "etc/oubli/custodian.pub").write_text("a key")
+    (device.root / "etc/ssl").mkdir(exist_ok=True)
+    (device.root / "etc/ssl/broker.pem").write_text("an authority")
+    with (device.root / "etc/config/oubli").open("a") as file:  # its last section is mqtt
+        file.write("\toption ca '/etc/ssl/broker.pem'\n")
     ledger = device.ledger()
     device.stop()
     roots.make(tmp_path / "image")
@@ -321,7 +325,7 @@ def test_sysupgrade_keeps_what_the_list_names_and_nothing_else(device, tmp_path)
     kept = "for path in $(grep ^/ /lib/upgrade/keep.d/oubli); do find $path -type f; done; cat /tmp/all"
     listed = device.gateway.run("/bin/sh", "-c", f"{hooks}; {kept}").stdout.split()
     listed += ["/etc/config/oubli", "/etc/passwd", "/etc/group"]
-    assert {"/srv/oubli/ledger", "/etc/oubli/accepted", "/etc/oubli/custodian.pub"} <= set(listed)
+    assert {"/srv/oubli/ledger", "/etc/ssl/broker.pem", "/etc/oubli/accepted", "/etc/oubli/custodian.pub"} <= set(listed)
     saved = device.gateway.run("/bin/sh", "-c", f"tar -cf /saved.tar {' '.join(path[1:] for path in listed)}")
     assert not saved.stderr
     with connected(tmp_path / "image") as gateway:

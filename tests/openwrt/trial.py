@@ -117,13 +117,14 @@ def recorded(gateway: roots.Gateway) -> str:
     return gateway.run("/bin/sh", "-c", "cd /tmp && cat procd.calls && rm procd.calls").stdout
 
 
+SET = "setting system clock to 2026-11-27T18:00:00 UTC"
 # The kernel's word of what it read from a clock with a battery two seconds after power-up, on a system that is so many seconds ahead of it.
 READ = """#!/bin/sh
 [ -z '{said}' ] || echo "[    2.000000] rtc_cmos 00:04: {said} ($(($(date +%s) - $(cut -d. -f1 /proc/uptime) + 2 - {ahead})))"
 """
 
 
-def with_battery(root: Path, ahead: int = 0, said: str = "setting system clock to 2026-11-27T18:00:00 UTC") -> None:
+def with_battery(root: Path, ahead: int = 0, said: str = SET) -> None:
     """Let a root's kernel log say what was read from a clock with a battery; `said` is "" where there is none."""
     (root / "host/dmesg").write_text(READ.format(said=said, ahead=ahead))
     (root / "host/dmesg").chmod(0o755)
