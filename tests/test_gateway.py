@@ -77,7 +77,10 @@ def test_first_boot_gives_an_id_once_and_keeps_the_comments(root, built):
     texts = []
     for _ in range(2):
         script = [root / "bin/busybox", "ash", root / "etc/uci-defaults/50-oubli"]
-        subprocess.run(script, check=True, env={"IPKG_INSTROOT": str(root), "PATH": os.environ["PATH"]})
+        env = {"IPKG_INSTROOT": str(root), "PATH": os.environ["PATH"]}
+        # As apk runs it: what writes to a reader that has enough is told so, and would say it.
+        done = subprocess.run(script, check=True, env=env, restore_signals=False, capture_output=True)
+        assert (done.stdout, done.stderr) == (b"", b"")
         texts.append((root / "etc/config/oubli").read_text())
     assert texts[0] == texts[1]
     assert re.sub(r"\toption id '[a-z2-7]{16}'", "#\toption id ''", texts[0]) == before
@@ -345,8 +348,6 @@ def test_package_is_installed_started_killed_upgraded_and_removed_without_residu
 
         wait_for(captured)
         assert time.monotonic() - began < 10  # 2 s on an idle machine
-        # A window is known, not when in it a record's connection ended: nothing seems older than the installation.
-        assert re.search(r"(?m)^  oldest 0( to \d+)? s of at most 24h$", gateway.run("/usr/bin/oubli", "status").stdout)
         ticks = Path(f"/proc/{roots.inside(service.running['recorder'])}/stat").read_text().rsplit(") ", 1)[1].split()[11:13]
         assert sum(map(int, ticks)) / os.sysconf("SC_CLK_TCK") < 2  # however loaded this one is
         running = Path(f"/proc/{roots.inside(service.running['recorder'])}/status").read_text()
