@@ -79,7 +79,7 @@ class Recorder:
 
     _key_days: "int | None" = None  # of the custodian's keys, when health was last told
     _access: "Access | None" = None
-    _refusing = False  # flash refused the last write of ledger or spool
+    _refusing = False  # flash refused what each hour writes
 
     def __init__(
         self,
@@ -174,7 +174,7 @@ class Recorder:
         for line in of_ledger:
             log(line)
         if self.clock.booted:
-            self._count(self.ledger.boot, self._monotonic // HOUR)
+            self._refusing = self._count(self.ledger.boot, self._monotonic // HOUR)
         if config.gateway.duty == "undeclared":
             log("gateway.duty is undeclared: say who answers authority requests (L34-II-3)")
 
@@ -494,8 +494,8 @@ class Recorder:
         """Count a powered-on hour on flash; drop what the spool can't hold."""
         now = self._wall // _SECOND if self.clock.trusted else 0
         self.clock.floor = max(self.clock.floor, now)
-        self._count(self.ledger.hour, now)
-        self._count(self.spool.trim, now)
+        refused = self._count(self.ledger.hour, now)
+        self._refusing = self._count(self.spool.trim, now) or refused
         self._note_losses()
         for name in self.stores:  # flash that refused at the start, or came later, is put in order later
             self._torn(name, getattr(self.stores[name], "torn", []))
@@ -522,13 +522,14 @@ class Recorder:
                 self.audit.note("loss", name[6:].replace(" ", "-"), lost)
         self._noted = dict(self.counters.values)
 
-    def _count(self, write: "Callable[..., None]", *values: int) -> None:
-        self._refusing = True
+    def _count(self, write: "Callable[..., None]", *values: int) -> bool:
+        """Write something on flash; True where that refuses."""
         try:
             write(*values)
-            self._refusing = False
         except OSError as failure:
             self._log("flash refused a write" + reason(failure.errno))
+            return True
+        return False
 
     def capture(self) -> str:
         """Return `ok`, `misconfigured` (the kernel tells too little of connections) or `no-lan` (an interface of the guests is missing)."""
@@ -549,8 +550,8 @@ class Recorder:
 
     @property
     def refusing(self) -> bool:
-        """Say whether flash refused the last write of ledger, spool or audit log."""
-        return self._refusing or self.audit.failing
+        """Say whether flash refused the last write of the ledger, of a message or of the audit log."""
+        return self._refusing or self._day.failing or self.audit.failing
 
     def troubles(self) -> "list[str]":
         """Return what doctor calls that which is wrong with the gateway itself and known here at once: for health, from a closed list."""

@@ -1050,9 +1050,11 @@ def test_a_slot_that_could_not_be_spooled_is_lost_counted_and_never_drawn_again(
     (name,) = gateway.spooled()
     (tmp_path / "srv/oubli-spool" / f"{int(name[:12]) + HOUR:012d}-arrivals-01" / "in the way").mkdir(parents=True)
     answer = gateway.at(OPENS + 2 * HOUR)
-    assert answer["status"]["counters"]["messages lost"] == 1
+    assert (answer["status"]["counters"]["messages lost"], answer["status"]["refusing"]) == (1, True)
     assert gateway.at(OPENS + 3 * HOUR - 1)["status"]["counters"]["messages lost"] == 1
-    gateway.at(OPENS + 3 * HOUR)
+    health = json.loads((tmp_path / "var/run/oubli-live/health").read_bytes())
+    assert health["doctor"] == ["flash-refuses"]
+    assert not gateway.at(OPENS + 3 * HOUR)["status"]["refusing"]
     gateway.close()
     sampler = Sampler(Tape(octets))
     values = [sampler.laplace((4, 1)) for _ in range(3)]
@@ -1060,6 +1062,20 @@ def test_a_slot_that_could_not_be_spooled_is_lost_counted_and_never_drawn_again(
         path.name[-2:]: json.loads(path.read_bytes())["values"][0] for path in (tmp_path / "srv/oubli-spool").glob("0*") if path.is_file()
     }
     assert sent == {"00": values[0], "02": values[2]}
+
+
+def test_a_ledger_that_flash_refuses_is_said_whatever_else_it_takes(tmp_path, interpreter, remotes):
+    """EXP-6: the spool beside it is written as before; nothing is drawn that can't be noted as spent (ANON-5)."""
+    gateway = Gateway(remotes, interpreter.name, tmp_path)
+    gateway.trust()
+    assert not gateway.at(OPENS + HOUR)["status"]["refusing"]
+    in_the_way = tmp_path / "srv/oubli/.ledger.new/x"
+    in_the_way.mkdir(parents=True)
+    assert gateway.at(OPENS + 2 * HOUR - 1)["status"]["refusing"]
+    in_the_way.rmdir()
+    in_the_way.parent.rmdir()
+    assert not gateway.at(OPENS + 3 * HOUR)["status"]["refusing"]
+    gateway.close()
 
 
 def test_a_connection_that_lasts_sets_the_quarter_hours_it_touches_and_one_that_is_idle_does_not(tmp_path, interpreter, remotes):

@@ -45,6 +45,7 @@ class AgentDay:
         self._log = log
         self._refused = 0
         self.lost = 0
+        self.failing = False  # flash refused the newest message
         self.hour = -1  # of the day; not known before the first trusted tick
         self._turned = 0  # the hour whose beginning closed the last slot
         self.due = 0  # when that is drawn, ns since the epoch
@@ -127,9 +128,11 @@ class AgentDay:
             start = max(end - metric.slot_seconds, opened + terminals.first_hour() * 3600)
             text = messages.summary(self._config.gateway.id, metric, terminals.day, slot, start, end, values, b)
             self._spool.put(end + moments.SETTLE, metric.name, slot, text)
+            self.failing = False
         except OSError:
             # Marked and not spooled: lost for ever, never drawn again.
             self.lost += 1
+            self.failing = True
             self._log("summary: a message could not be spooled and is lost")
             return
         try:
