@@ -113,25 +113,26 @@ def expire(line: "Line") -> int:
     return line.show({"segments": gone}, ["destroyed " + str(gone) + " segments that were due"])
 
 
-def _alone(run: str) -> bool:
-    """Say whether no recorder runs, and keep one from starting; never for who may not look."""
+def _alone(folder: str) -> bool:
+    """Say whether no daemon runs that holds this folder, and keep one from starting; never for who may not look."""
     try:
-        return not files.exists(run) or files.hold_folder(run)
+        return not files.exists(folder) or files.hold_folder(folder)
     except OSError:
         return False
 
 
 def forget(line: "Line") -> int:
-    """Destroy what is kept and remove the daemons' files: all, or what only oubli-purposes could destroy, once the recorder has ended."""
+    """Destroy what is kept and remove the daemons' files: all, or what only oubli-purposes could destroy, once they have ended."""
     from agent.vault import expiry
 
     paths = line.paths
     end = DeviceTime().monotonic() + CLOSING * 1000000000
-    while not _alone(paths.run):  # it isn't asked: one that closes answers by what it still runs with
-        if DeviceTime().monotonic() >= end:
-            sys.stderr.write("oubli: forget: a recorder runs, or this user may not; accepted: as root, once it is stopped\n")
-            return 1
-        time.sleep(0.2)
+    for folder in (paths.run, paths.spool):  # the recorder isn't asked: one that closes answers by what it still runs with
+        while not _alone(folder):
+            if DeviceTime().monotonic() >= end:
+                sys.stderr.write("oubli: forget: a daemon runs, or this user may not; accepted: as root, once it is stopped\n")
+                return 1
+            time.sleep(0.2)
     as_recorder(paths)
     if line.word == "everything":
         expiry.erase_all(paths, line.config)

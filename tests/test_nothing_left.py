@@ -404,7 +404,7 @@ def test_a_removal_waits_until_the_recorder_answers_no_more_and_then_forgets(wha
         words = ("-m", "agent", "forget", what, "--root", made.root)
         impatient = "from agent import verbs\nfrom agent.__main__ import main\nverbs.CLOSING = 0\nraise SystemExit(main({!r}))"
         done = interpreter.run("-c", impatient.format([str(word) for word in words[2:]]), check=False)
-        refused = b"oubli: forget: a recorder runs, or this user may not; accepted: as root, once it is stopped\n"
+        refused = b"oubli: forget: a daemon runs, or this user may not; accepted: as root, once it is stopped\n"
         assert (done.returncode, done.stderr) == (1, refused)
         assert made.status()["purposes"]["security"]["records"] == made.kept
         sealed = made.root / "srv/oubli/vault/attribution/2026-11-23-0001"
@@ -428,6 +428,22 @@ def test_a_removal_waits_until_the_recorder_answers_no_more_and_then_forgets(wha
         sealed.parent.write_bytes(b"in the way")
         done = interpreter.run(*words, check=False)
         assert (done.returncode, done.stderr) == (1, b"oubli: can't go on (not a directory)\n")
+
+
+@pytest.mark.parametrize(("name", "returned"), [("var/run/oubli", 1), ("srv/oubli-spool", 1), ("var/run", 0)])
+def test_a_removal_waits_for_either_daemon(name, returned, interpreter, tmp_path):
+    """A forwarder that ends writes its last word into a folder that is gone otherwise."""
+    for folder in ("srv/oubli-spool", "var/run/oubli", "etc/config"):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "etc/config/oubli").write_text(CONFIG)
+    words = ["forget", "everything", "--root", str(tmp_path)]
+    script = f"from agent import verbs\nfrom agent.__main__ import main\nverbs.CLOSING = 0\nraise SystemExit(main({words!r}))"
+    with subprocess.Popen([sys.executable, "-c", CLOSES, str(tmp_path / name)], stdout=subprocess.PIPE, cwd=PROJECT) as closes:
+        assert closes.stdout is not None
+        assert closes.stdout.readline() == b"held\n"
+        assert interpreter.run("-c", script, check=False).returncode == returned
+        assert (tmp_path / "srv/oubli-spool").exists() == bool(returned)
+        closes.kill()
 
 
 @NEEDS
