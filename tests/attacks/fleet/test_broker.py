@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from typing import TYPE_CHECKING
 
@@ -14,6 +16,7 @@ from agent.forward import topics
 from tests.fleet import says
 from tests.fleet.test_access import NOW, ONE, OTHER, broker
 from tests.fleet.test_collector import PATIENCE, until
+from tests.interpreters import PROJECT
 from tools.fleet import enrol
 from tools.fleet.broker import address
 from tools.fleet.consumer import Consumer
@@ -125,3 +128,50 @@ def test_a_name_doesnt_make_a_collector(broker: Mosquitto, folder):
     assert tried(folder, broker.collectors, "oubli-fleet-one-1", enrol.COLLECTOR)
     with pytest.raises(enrol.EnrolError):
         authority.gateway(enrol.COLLECTOR)
+
+
+FLOOD = r"""
+import socket, subprocess, sys, tempfile, time
+from pathlib import Path
+from tools.fleet import site
+site.configure("sqlite:///:memory:")
+from tests.fleet.test_collector import publish
+from tools.fleet.intake import Arrival
+from tools.fleet.mosquitto import SHIPPED, Mosquitto
+
+subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+with tempfile.TemporaryDirectory() as folder, Mosquitto(Path(folder)) as broker:
+    rules = (SHIPPED / "limit.nft").read_text().replace("dport 8883", f"dport {broker.port}")
+    if sys.argv[1] == "limited":
+        subprocess.run(["nft", "-f", "-"], input=rules, text=True, check=True)
+    one = socket.socket()
+    one.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16384)  # what is sent has arrived, but for that
+    one.settimeout(5)
+    one.bind(("127.0.0.2", 0))
+    one.connect(("127.0.0.1", broker.port))
+    one.sendall(bytes.fromhex("101000044d5154540402003c0004") + b"oubl")
+    assert one.recv(4)[3] == 0
+    packet = b"\x30\x09\x00\x06oubli/x"
+    sent, end = 0, time.monotonic() + (3 if sys.argv[1] == "limited" else 60)
+    one.settimeout(0.2)
+    while time.monotonic() < end and sent < 2 << 20:
+        try:
+            sent += one.send((packet * 5000)[sent % len(packet) :])
+        except TimeoutError:
+            pass
+    begun = time.monotonic()
+    publish(broker.port, Arrival("oubli/x", b"y"))
+    print(sent, time.monotonic() - begun < 5)
+"""
+
+
+@pytest.mark.needs("root", "nft", "unshare")
+@pytest.mark.parametrize("how", ["limited", "without"])
+def test_one_address_doesnt_fill_the_brokers_queue_in_minutes(how):
+    """Gain: 400,000 messages in 95 s while the collector is away, and nobody else's are queued. By limit.nft, in a network of its own."""
+    words = ["unshare", "--net", sys.executable, "-c", FLOOD, how]
+    done = subprocess.run(words, cwd=PROJECT, capture_output=True, text=True, check=False, timeout=PATIENCE)
+    assert done.returncode == 0, done.stderr
+    sent, others = done.stdout.split()
+    assert others == "True"  # another address is answered meanwhile
+    assert (int(sent) < 1_200_000) == (how == "limited"), sent  # octets: a burst of one megabyte, then 16 kB a second
