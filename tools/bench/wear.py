@@ -194,9 +194,9 @@ class _Gateway(stage.Stage):
         blocks = self.recorder.deferral.attribution.blocks
         covers = blocks.covers
 
-        def covering(source: bytes, port: int, start: int, now: int) -> bool:
+        def covering(source: bytes, port: int, mac: bytes, start: int, now: int) -> bool:
             self.kernel.sources.add(source)
-            return covers(source, self.kernel.port(source, port), start, now)
+            return covers(source, self.kernel.port(source, port), mac, start, now)
 
         blocks.covers = covering
 
