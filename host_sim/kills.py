@@ -49,16 +49,19 @@ from agent.recorder import Recorder
 
 class Time:
     boot = 'a1' * 16
+    now = {now} - 300  # it has listened since before the connections began
     def wall(self):
-        return {now} * 10**9
+        return self.now * 10**9
     def monotonic(self):
-        return ({now} - {noon} + 86400) * 10**9
+        return (self.now - {noon} + 86400) * 10**9
 
 sysctl = {{'events': 1, 'acct': 1, 'timestamp': 1}}.get
-recorder = Recorder(config.load({config!r}), {root!r}, Time(), log=lambda text: None, sysctl=sysctl)
+source = Time()
+recorder = Recorder(config.load({config!r}), {root!r}, source, log=lambda text: None, sysctl=sysctl)
 for text in {neighbours!r}:
     data = bytes.fromhex(text)
     recorder.neighbour(data, len(data))
+source.now = {now}
 recorder.tick()
 data, number = bytearray(bytes.fromhex({datagram!r})), {first}
 kept = recorder.status()['counters']['kept']
