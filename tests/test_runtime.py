@@ -534,6 +534,7 @@ for number in range(7):
 """
 
 
+@pytest.mark.needs("micropython", "mips")
 def test_what_one_interpreter_seals_every_other_opens(any_interpreter: Interpreter, folder: Path) -> None:
     """Nine pairs, both ways; 64-bit lengths on a 32-bit, big-endian build; digests by Python's own BLAKE2b."""
     messages = [bytes((number + octet) & 255 for octet in range(size)) for number, size in enumerate((0, 1, 63, 64, 65, 4096, 65536))]

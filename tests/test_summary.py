@@ -1218,6 +1218,7 @@ def test_a_large_connection_counts_to_the_octet_and_takes_less_than_64_octets_of
     assert all(octets >> 10 == 2**30 - 1 for _, octets in said[7:])
 
 
+@pytest.mark.needs("micropython", "mips")
 def test_which_two_classes_count_is_drawn_by_key_and_not_by_order(tmp_path, remotes):
     """ANON-2: the same on every interpreter, whatever order they came in; each class as often as any other."""
     used = [services.OTHER, services.MAIL, services.VPN, services.TIME, services.PUSH]
