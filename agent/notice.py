@@ -18,7 +18,7 @@ TEXTS: "dict[str, dict[str, str]]" = {
         "nobody": "aucun",
         "rule": "Ce réseau n'enregistre ni le contenu de vos échanges, ni l'adresse ou le nom de ce que vous consultez (L34-1 VI du CPCE).",
         "present": "Pour vous servir, la borne tient en mémoire vive quelle adresse IP locale a quel appareil (adresse MAC), tant qu'il "
-        "l'utilise ; rien n'en est écrit.",
+        "l'utilise et que ses connexions durent.",
         "none": "Aucune autre donnée de connexion n'est conservée.",
         "kept": "Sont conservés, puis effacés de manière automatique et irréversible :",
         "counting": "Pour compter les visiteurs (RGPD, article 6.1 f), une table en mémoire vive tient une ligne par appareil : "
@@ -67,7 +67,7 @@ TEXTS: "dict[str, dict[str, str]]" = {
         "rule": "This network records neither the content of what you exchange nor the address or name of what you look at "
         "(L34-1 VI of the CPCE).",
         "present": "To serve you, the gateway holds in memory which local IP address has which device (MAC address), as long as it uses "
-        "it; nothing of it is written.",
+        "it and its connections last.",
         "none": "No other connection data is kept.",
         "kept": "What is kept, and then erased automatically and for good:",
         "counting": "To count visitors (GDPR, article 6.1 f), a table in memory has one row a device: keyed hash of the MAC address, times "
