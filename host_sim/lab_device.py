@@ -20,7 +20,7 @@ import time
 from collections import defaultdict
 from pathlib import Path
 
-from host_sim import first_boot
+from host_sim import first_boot, live_files
 from host_sim.interpreters import ROOT, command, environment
 from host_sim.lab_broker import PORT
 from host_sim.lab_network import INTERNET_4, LabError, Network
@@ -199,7 +199,7 @@ class Device:
 
     def spool(self) -> dict[str, bytes]:
         """Return the messages that wait, by file name."""
-        return {path.name: path.read_bytes() for path in sorted((self.root / "srv/oubli-spool").iterdir()) if path.is_file()}
+        return live_files.contents(self.root / "srv/oubli-spool", "*")
 
     def close(self) -> None:
         """End both daemons."""

@@ -25,7 +25,7 @@ import pytest
 
 from agent import law
 from agent.control.calls import ANYONE, CALLS, OPERATOR, PORTAL, ROOT
-from host_sim import process_memory
+from host_sim import live_files, process_memory
 from host_sim.interpreters import environment
 from tests.interpreters import HEAP, INTERPRETERS, PROJECT, Interpreter
 from tests.test_runtime import CONNECT, line, running
@@ -889,7 +889,7 @@ def test_folders_are_open_to_whom_they_must_be(interpreter: Interpreter, folder:
     """Who may read what: the recorder, whose umask is 077, lets its group to spool and health, and nobody to the rest."""
     with device(folder, interpreter) as gateway:
         gateway.status(interpreter)
-        modes = {str(path.relative_to(folder)): oct(path.stat().st_mode & 0o7777) for path in folder.rglob("*")}
+        modes = live_files.modes(folder)
         for name, mode in MODES.items():
             assert modes.pop(name) == mode, name
         marks = [name for name in modes if re.fullmatch(r"srv/oubli/ledger-\d+-\d+-\d+", name)]

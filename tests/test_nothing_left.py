@@ -22,7 +22,7 @@ import pytest
 from agent.control import client
 from agent.vault import ring
 from agent.vault.record import REST
-from host_sim import kills
+from host_sim import kills, live_files
 from host_sim.interpreters import environment
 from tests.interpreters import PROJECT
 
@@ -103,7 +103,7 @@ class Gateway:
         beside.replace(self.root / "clock")
 
     def files(self) -> dict[str, bytes]:
-        return {str(path.relative_to(self.root)): path.read_bytes() for path in self.root.rglob("*") if path.is_file()}
+        return live_files.contents(self.root)
 
     def memory(self) -> dict[str, bytes]:
         """Return every writable region of the process, by where it is mapped from."""

@@ -32,7 +32,7 @@ from agent.summary.ledger import OWED, TOKENS
 from agent.summary.noise import Sampler
 from agent.summary.published import Published
 from agent.summary.terminals import HEADER, ROW, Terminals
-from host_sim import kernel, paired
+from host_sim import kernel, live_files, paired
 from host_sim.truth import Daily, Kept
 from tests.remote import Tape
 
@@ -795,7 +795,7 @@ class Gateway:
         return self.steps(*steps)
 
     def spooled(self) -> dict[str, bytes]:
-        return {path.name: path.read_bytes() for path in sorted((self.root / "srv/oubli-spool").iterdir())}
+        return live_files.contents(self.root / "srv/oubli-spool", "*")
 
     def close(self) -> None:
         self.ask("recorder_close")

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from agent.vault import consent_ring, location, services
+from host_sim import live_files
 from host_sim.hostapd import Hostapd
 from host_sim.lab import Lab
 from tests.interpreters import INTERPRETERS, PROJECT
@@ -106,7 +107,7 @@ class Consenting(Venue):
 
     def find(self, secrets: set[bytes]) -> set[str]:
         """Return where these octets stand: the device's files, the writable memory of its recorder."""
-        places = {str(path.relative_to(self.root)): path.read_bytes() for path in self.root.rglob("*") if path.is_file()}
+        places = live_files.contents(self.root)
         pid = self.lab.device.pid("recorder")
         with Path(f"/proc/{pid}/maps").open() as maps, Path(f"/proc/{pid}/mem").open("rb", buffering=0) as memory:
             for line in maps:
