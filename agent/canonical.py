@@ -20,7 +20,7 @@ def dumps(value: "Any") -> str:
 def loads(text: bytes) -> "Any":
     """Return what JSON of `dumps` says; ValueError where it isn't, or holds what would steer the terminal on which a person reads it."""
     words = text.replace(b"\\\\", b"")
-    if any(not 32 <= octet < 127 for octet in text) or any(word in words for word in _STEERING):
+    if not text or min(text) < 32 or max(text) > 126 or any(word in words for word in _STEERING):
         raise ValueError
     try:
         return json.loads(text)
