@@ -45,11 +45,12 @@ def summary(line: "Line") -> int:
 
 
 def explain(line: "Line") -> int:
-    """Explain a metric."""
+    """Explain a metric: with the epsilon that is set here, or the default one where nothing is configured yet."""
     from agent.summary import explain as room
 
     language = os.getenv("LC_ALL") or os.getenv("LC_MESSAGES") or os.getenv("LANG") or ""
-    print("\n".join(room.lines(line.word, load(line.config).metrics.get(line.word), french=language.startswith("fr"))))
+    epsilon = load(line.config).metrics.get(line.word) if "--config" in line or files.exists(line.config) else None
+    print("\n".join(room.lines(line.word, epsilon, french=language.startswith("fr"))))
     return 0
 
 

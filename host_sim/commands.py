@@ -16,6 +16,8 @@ from typing import Any, NoReturn
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from agent import VERSION
+
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -77,12 +79,18 @@ class Program:
         class Group(TyperGroup):
             """The verbs, with every mistake of the command line told in one line (typer's own way is a box)."""
 
+            def __init__(self, **how: Any) -> None:  # noqa: ANN401 (typer's own)
+                super().__init__(**how | {"epilog": "--version: which one this is."})
+
             def main(self, *args: Any, **kwargs: Any) -> NoReturn:  # noqa: ANN401 (handed on as they are)
                 """Run a verb and exit."""
                 program.run(super().main, *args, **kwargs)
 
         class Command(TyperCommand):
             """The same for a command without verbs."""
+
+            def __init__(self, *args: Any, **how: Any) -> None:  # noqa: ANN401 (typer's own)
+                super().__init__(*args, **how | {"epilog": "--version: which one this is."})
 
             def main(self, *args: Any, **kwargs: Any) -> NoReturn:  # noqa: ANN401 (handed on as they are)
                 """Run it and exit."""
@@ -95,7 +103,11 @@ class Program:
         if threading.current_thread() is threading.main_thread():
             for number in SIGNALS:
                 signal.signal(number, signal.default_int_handler)
+        words = kwargs.get("args") or next(iter(args), None) or sys.argv[1:]
         try:
+            if list(words) == ["--version"]:
+                typer.echo(f"{self.name} {VERSION}")
+                sys.exit(0)
             status = main(*args, **{**kwargs, "prog_name": self.name, "standalone_mode": False})
             if sys.stdout is not None:  # None: it was closed before we began
                 sys.stdout.flush()

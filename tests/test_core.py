@@ -144,3 +144,8 @@ def test_erase_status_and_law_need_nothing_else(core, root, interpreter):
     for words in (("law", "--notice", "fr"), ("explain", "arrivals"), ("summary",), ("erase", "--all")):
         done = run(core, interpreter, "-m", "agent", *words, "--root", root)
         assert (done.returncode, done.stderr) == (0, ""), done
+    (root / "etc/config/oubli").unlink()
+    done = run(core, interpreter, "-m", "agent", "explain", "arrivals", "--root", root)
+    assert (done.returncode, done.stderr, done.stdout.count("\n")) == (0, "", 5)
+    done = run(core, interpreter, "-m", "agent", "explain", "arrivals", "--root", root, "--config", root / "none")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import typer
+from typer.testing import CliRunner
 
+from agent import VERSION
 from host_sim.__main__ import app as sim
 from tests.interpreters import PROJECT
 from tools.bench.__main__ import app as bench
@@ -86,6 +88,14 @@ def test_a_reader_of_a_pipe_by_name_gets_the_figures(tmp_path: Path) -> None:
         done = run(tmp_path, "host_sim", "people", "--json", "pipe")
         assert (done.returncode, done.stderr) == (0, "")
         assert reader.communicate(timeout=240)[0].startswith("[")
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_each_command_says_which_version_it_is(name: str) -> None:
+    """And its help says that it does."""
+    done = CliRunner().invoke(PROGRAMS[name], ["--version"])
+    assert (done.exit_code, done.stdout.split()[1:]) == (0, [VERSION])
+    assert "--version" in CliRunner().invoke(PROGRAMS[name], ["--help"]).stdout
 
 
 @pytest.mark.parametrize("words", ["host_sim list", "tools.package boards", "tools.custodian --help"])

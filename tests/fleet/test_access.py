@@ -4,18 +4,21 @@
 from __future__ import annotations
 
 import datetime as dt
+import errno
+import gc
 import socket
 import ssl
+import threading
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from paho.mqtt import client as paho
 
 from agent.forward import topics
 from tests.fleet import says
-from tests.fleet.test_collector import until
-from tools.fleet import enrol
+from tests.fleet.test_collector import consumed, until
+from tools.fleet import enrol, trouble
 from tools.fleet.broker import address
 from tools.fleet.consumer import Consumer
 from tools.fleet.models import Gateway, Message
@@ -146,6 +149,86 @@ def refused(broker: Mosquitto, folder: Path, who: str, ca: Path) -> None:
             assert time.monotonic() < end
     finally:
         client._sock_close()
+
+
+def why(url: str, files: dict[str, Any], name: str = "test") -> str:
+    """Return the one line that a consumer says when it can't connect."""
+    said: list[str] = []
+    end = time.monotonic() + 90
+    consumer = Consumer(address(url, **files), name, said.append, keeper=False)
+    consumer.run(lambda: any(line.startswith("not connected") for line in said) or time.monotonic() > end)
+    return "\n".join(said)
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")  # paho leaves those to Python
+def test_a_collector_that_cant_connect_says_in_one_line_why_and_what_to_do(sqlite, broker, tmp_path):
+    """Wrong authority, wrong name, a gateway's certificate, none, plain text, the gateways' port, nobody there."""
+    folder = tmp_path / "ca"
+    enrol.Authority(tmp_path / "foreign", NOW)
+    ours = {"ca": folder / "ca.pem", "certificate": folder / "oubli-fleet.pem", "key": folder / "oubli-fleet.key"}
+    gateways = {"ca": folder / "ca.pem", "certificate": folder / f"{ONE}.pem", "key": folder / f"{ONE}.key"}
+    here, plain = f"mqtts://localhost:{broker.collectors}", f"mqtt://localhost:{broker.collectors}"
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        nobody = free.getsockname()[1]
+    told = {
+        "isn't vouched for by --ca": why(here, ours | {"ca": tmp_path / "foreign" / "ca.pem"}),
+        "is for another address": why(f"mqtts://127.0.0.1:{broker.collectors}", ours),
+        "the broker doesn't know who signed --certificate": why(here, gateways),
+        "the broker asks for a certificate": why(here, {"ca": folder / "ca.pem"}),
+        "nobody listens there": why(f"mqtts://localhost:{nobody}", ours),
+        "the connection was cut; if that port speaks TLS": why(plain, {}),
+        "no such host": why(f"mqtts://{'a' * 64}.example", ours),
+    }
+    gc.collect()
+    for wanted, line in told.items():
+        assert line.startswith("not connected: "), line
+        assert wanted in line
+        assert "\n" not in line
+
+
+def test_two_collectors_of_one_name_say_so_and_stop_taking_the_session_from_each_other(sqlite, broker, tmp_path):
+    folder = tmp_path / "ca"
+    files = {"ca": folder / "ca.pem", "certificate": folder / "oubli-fleet.pem", "key": folder / "oubli-fleet.key"}
+    where = f"mqtts://localhost:{broker.collectors}"
+    said: list[str] = []
+    first = Consumer(address(where, **files), "twin", said.append, keeper=False)
+    stop = threading.Event()
+    thread = threading.Thread(target=consumed, args=(first, stop))
+    thread.start()
+    try:
+        until(lambda: said == ["connected"], "connected")
+        other: list[str] = []
+        second = Consumer(address(where, **files), "twin", other.append, keeper=False)
+        second.run(lambda: len(said) > 1)
+        assert said[1] == "not connected: another collector is connected as 'twin': give each its own --name; trying again"
+        assert first._taken_over
+    finally:
+        stop.set()
+        thread.join(60)
+
+
+TOLD = {
+    socket.gaierror(-2, "Name or service not known"): "broker.example: no such host",
+    TimeoutError(): "broker.example:8884: no answer",
+    OSError(errno.ENETUNREACH, "x"): "broker.example:8884: Network is unreachable",
+    ssl.SSLError(1, "[SSL: TLSV1_ALERT_PROTOCOL_VERSION] tlsv1 alert protocol version"): "the broker speaks no TLS 1.2",
+    ValueError("x"): "the store can't be used (ValueError)",
+}
+
+
+@pytest.mark.parametrize("failure", TOLD, ids=lambda failure: type(failure).__name__)
+def test_each_failure_has_its_line(failure):
+    assert trouble.of_failure(failure, "broker.example", 8884).startswith(TOLD[failure])
+
+
+def test_a_night_without_a_broker_is_a_few_lines(sqlite):
+    said: list[str] = []
+    consumer = Consumer(address("mqtt://localhost:1"), "test", said.append, keeper=False)
+    for _ in range(1000):
+        consumer._lose("x")
+    assert len(said) < 12
+    consumer._lose("y")
+    assert said[-1] == "not connected: y; trying again"
 
 
 def test_the_collector_takes_over_tls_what_enrolled_gateways_publish(sqlite, broker, tmp_path):

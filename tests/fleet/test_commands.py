@@ -31,7 +31,7 @@ from tests.fleet.test_collector import children, until
 from tests.fleet.test_store import totals_agree
 from tests.interpreters import PROJECT
 from tools.fleet import enrol, simulated, site, staging
-from tools.fleet.__main__ import app
+from tools.fleet.__main__ import _Progress, app
 from tools.fleet.intake import Arrival, Intake
 from tools.fleet.models import VALUES, Gateway, Message
 from tools.fleet.mosquitto import Mosquitto
@@ -240,6 +240,19 @@ def test_enrol_makes_keys_that_only_their_owner_reads_and_overwrites_nothing(sql
     assert {name: (folder / name).read_bytes() for name in before} == before
     (folder / "ca.key").write_text("no key")
     assert "no authority of ours" in fleet(sqlite, "enrol", says.name(3), "--folder", folder, status=2).stderr
+
+
+def test_what_takes_minutes_says_how_far_it_is(capsys):
+    """Every five seconds at most, with what is left."""
+    now = [0.0]
+    said = _Progress(lambda: now[0])
+    for day in range(10):
+        said(f"day {day + 1} of 10", day, 10)
+        now[0] += 3.0
+    assert capsys.readouterr().err.splitlines() == [
+        "oubli-fleet: day 3 of 10, about 24 s to go", "oubli-fleet: day 5 of 10, about 18 s to go",
+        "oubli-fleet: day 7 of 10, about 12 s to go", "oubli-fleet: day 9 of 10, about 6 s to go",
+    ]  # fmt: skip
 
 
 @pytest.mark.needs("mosquitto")

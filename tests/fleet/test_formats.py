@@ -37,7 +37,7 @@ from tests.fleet.test_collector import until
 from tests.interpreters import PROJECT
 from tools.fleet import guard, simulated, staging
 from tools.fleet.intake import Arrival, Intake
-from tools.fleet.reading import REASONS, read
+from tools.fleet.reading import FATES, REASONS, read
 from tools.fleet.schemas import KINDS, VERSIONS, schema
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ def test_metrics_say_how_gateways_stand_and_what_became_of_messages(scraped):
     assert sum(gateways.values()) == 20
     assert gateways["breach"] == len({one.labels["gateway"] for one in scraped["oubli_gateway_breach"].samples}) > 2
     fates = {one.labels["fate"]: one.value for one in scraped["oubli_messages"].samples if one.name.endswith("_total")}
-    assert set(fates) == {"kept", "repeat", "state", "health", *REASONS}
+    assert set(fates) == {*FATES, *REASONS}
     assert fates["topic"] == 1
     assert fates["kept"] > 400
     assert not any(re.search("value|arrivals|presence", name) for name in scraped)  # no figure without its band

@@ -21,6 +21,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext, setup_test_environment, teardown_test_environment
 from django.urls import reverse
 
+from agent.summary.metrics import METRICS
 from agent.summary.noise import Sampler
 from tests.fleet import says
 from tests.fleet.test_store import totals_agree
@@ -367,6 +368,16 @@ def test_every_word_has_its_french_and_none_is_left_over():
     assert {text for text in words.FRENCH if text not in said and f'"{text}"' not in rooms} == set()
     for english, french in words.FRENCH.items():
         assert sorted(re.findall(r"\{\w+\}", english)) == sorted(re.findall(r"\{\w+\}", french))
+
+
+def test_no_code_name_is_a_title_in_either_language():
+    """A metric, its cells, and the words of health: what a person reads isn't what a message carries."""
+    names = {metric.name for metric in METRICS} | {
+        cell for metric in METRICS if metric.name in {"presence", "volume"} for cell in metric.cells
+    }
+    assert {name for name in names if words.ENGLISH.get(name, name) == name} == set()
+    assert set(words.ENGLISH) <= set(words.FRENCH)
+    assert {name for name in names if words.FRENCH.get(name, name) == name} == set()
 
 
 def test_the_page_speaks_french(sqlite, inside):

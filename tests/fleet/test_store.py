@@ -138,14 +138,14 @@ HOSTILE = {
     "nested without end": ("json", replace(GOOD, payload=b"[" * 4000)),
     "a list": ("schema", replace(GOOD, payload=b"[]")),
     "true for a number": ("schema", replace(GOOD, payload=GOOD.payload.replace(b"[0]", b"[true]"))),
-    "a key more": ("schema", changed(GOOD, terminals=3)),
     "another kind": ("schema", replace(GOOD, topic=topics.summary(ONE, "presence"))),
     "formula for a unit": ("schema", changed(GOOD, unit="=cmd|'/C calc'!A0")),
     "10 MB": ("size", replace(GOOD, payload=b" " * 10_000_000)),
     "padded beyond the limit": ("size", replace(GOOD, payload=GOOD.payload + b" " * 4096)),
     "another gateway": ("gateway", replace(GOOD, topic=topics.summary(OTHER, "arrivals"))),
     "health of another": ("gateway", replace(says.health(ONE), topic=topics.health(OTHER))),
-    "an unknown metric": ("topic", replace(GOOD, topic=topics.summary(ONE, "names"))),
+    "an unknown metric, with another's schema": ("schema", replace(GOOD, topic=topics.summary(ONE, "names"))),
+    "an unknown metric in capitals": ("topic", replace(GOOD, topic=topics.summary(ONE, "Names"))),
     "markup for a gateway": ("topic", replace(GOOD, topic=topics.summary("<script>alert(1)", "arrivals"))),
     "another tree": ("topic", replace(GOOD, topic="zigbee/1/x")),
     "a newline after the id": ("topic", replace(GOOD, topic=topics.state(ONE) + "\n")),
@@ -172,12 +172,6 @@ def test_a_hostile_message_is_refused_for_its_reason(what):
     assert refused.value.reason == reason
     assert reason in REASONS
     assert refused.value.gateway in {None, ONE, OTHER}
-
-
-def test_a_message_of_a_version_without_a_schema_is_refused(sqlite):
-    told = says.health(says.name(1))
-    content = json.loads(told.payload) | {"schema": "oubli/health/2"}
-    assert Intake().take([replace(told, payload=json.dumps(content).encode())], says.NOW) == {"schema": 1}
 
 
 def test_plain_text_and_what_doctor_found_are_findings(sqlite):

@@ -12,6 +12,7 @@ import ssl
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -80,6 +81,23 @@ def _listen(listen: str) -> tuple[socket.socket, str]:
         reason = failure.strerror if isinstance(failure, OSError) else "no port"
         _program.refuse(f"--listen: {listen}: can't listen there ({reason}); accepted: HOST:PORT, port 0 for any")
     return listener, str(place[0])
+
+
+class _Progress:
+    """Says every few seconds how far something long is, and how long it goes on."""
+
+    EVERY = 5.0  # seconds
+
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._monotonic = monotonic
+        self._begun = self._said = monotonic()
+
+    def __call__(self, text: str, done: int, count: int) -> None:
+        """Take note that the next of `count` steps begins, `done` are behind."""
+        now = self._monotonic()
+        if done and now - self._said >= self.EVERY:
+            self._said = now
+            serving.log(f"{text}, about {round((now - self._begun) / done * (count - done))} s to go")
 
 
 @app.callback()
@@ -176,7 +194,7 @@ def demo(
 
         fleet = venues(gateways)
         serving.log(f"{gateways} gateways publish for four weeks")
-        staging.fill(fleet, 28, int(clock.seconds()))
+        staging.fill(fleet, 28, int(clock.seconds()), said=_Progress())
         password = secrets.token_urlsafe(6)
         _set_password(OPERATOR, password)
         try:
@@ -272,6 +290,7 @@ def import_(
     """Take messages from a file, through the same checks as the broker's; exit 1 if some were refused."""
     _configure(db)
     from tools.fleet import files
+    from tools.fleet.reading import FATES
 
     try:
         if not (source.is_fifo() or source.is_char_device()):  # those are read once
@@ -280,7 +299,7 @@ def import_(
         fates = files.take(source)
     except files.FileError as failure:
         _program.refuse(f"FILE: {failure}")
-    refused = sum(count for fate, count in fates.items() if fate not in {"kept", "repeat", "state", "health"})
+    refused = sum(count for fate, count in fates.items() if fate not in FATES)
     if json_file is not None:
         _program.write(json.dumps(fates, indent=1) + "\n", json_file)
     else:

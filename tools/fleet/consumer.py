@@ -28,6 +28,7 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from agent.forward import topics
 from host_sim import clock
+from tools.fleet import trouble
 from tools.fleet.broker import Address
 from tools.fleet.intake import Allowance, Arrival, Intake
 from tools.fleet.reading import LARGEST
@@ -53,7 +54,11 @@ class Consumer:
         self._intake = Intake()
         self._pending: list[tuple[Arrival, int]] = []  # with the id to acknowledge, 0 for QoS 0
         self._since = 0.0
-        self._refusal = ""
+        self._name = name
+        self._refusal = ""  # what the broker, or TLS, said of why it ends the connection
+        self._said = ""  # the last reason that was logged, and how often it came since
+        self._again = 0
+        self._taken_over = False
         self._mark = f"{GROUP}/mark/{name}" if keeper else ""
         self._certain = True  # that the shared subscription was there before what now comes by the plain one
         self._requests: dict[int, str] = {}  # what a confirmation of the broker's is about
@@ -66,6 +71,8 @@ class Consumer:
         client.on_connect = self._connected
         client.on_subscribe = self._subscribed
         client.on_message = self._arrived
+        client.on_disconnect = self._ended
+        client.on_log = self._noted
 
     def run(self, stopped: Callable[[], bool]) -> None:
         """Consume until `stopped` says so; come back with growing, jittered pauses when broker or store can't be reached."""
@@ -75,7 +82,9 @@ class Consumer:
                 self._connect()
                 pause = self._serve(stopped, pause)
             except (OSError, ValueError, Error) as failure:
-                self._lose(type(failure).__name__)
+                self._lose(trouble.of_failure(failure, self._address.host, self._address.port))
+            if self._taken_over:  # two who take a session from each other would go on for ever
+                pause = BACKOFF[1]
             if not stopped():
                 wait = random.uniform(0.1, pause)
                 pause = min(2 * pause, BACKOFF[1])
@@ -93,6 +102,7 @@ class Consumer:
         self._pending = []
         self._intake.allowance = Allowance()  # the broker hands out again what it had no acknowledgement of: nothing is counted twice
         self._refusal = ""
+        self._taken_over = False
         self._certain = False
         self._requests = {}
         self._client.connect(self._address.host, self._address.port, keepalive=30, clean_start=False, properties=properties)
@@ -101,7 +111,7 @@ class Consumer:
         while not stopped():
             failure = self._client.loop(GATHER if self._pending else 0.5)
             if failure:
-                self._lose(self._refusal or paho.error_string(failure))
+                self._lose(self._refusal or trouble.of_cut(self._address.host, self._address.port, secure=self._address.tls is not None))
                 return pause
             if self._pending and (len(self._pending) >= BATCH or time.monotonic() > self._since + GATHER):
                 self._commit()
@@ -122,18 +132,32 @@ class Consumer:
         """Drop the connection without a word; the broker still has what wasn't acknowledged."""
         self._pending = []
         self._client._sock_close()  # noqa: SLF001 (disconnect would tell the broker that we go in order)
-        self._log(f"not connected ({reason})")
+        self._again = self._again + 1 if reason == self._said else 0
+        self._said = reason
+        if not self._again & self._again - 1:  # the first, second, third, fifth, ninth: a night without a broker is a few lines
+            self._log(f"not connected: {reason}; trying again")
 
     def _connected(self, _client: paho.Client, _data: object, _flags: object, code: ReasonCode, _properties: object) -> None:
         if code.is_failure:
-            self._refusal = f"the broker refuses: {code}"
+            self._refusal = trouble.of_code(code.value, self._name, str(code))
             return
+        self._said = ""
         self._log("connected" + ("" if self._address.tls else " without TLS"))
         if self._mark:
             self._subscribe("mark", ((self._mark, 1),))
             self._subscribe("plain", ((_SUMMARIES, 1),), _PLAIN)
         self._subscribe("shared", _SHARED, _SHARE)
         self._subscribe("retained", _RETAINED)
+
+    def _ended(self, _client: paho.Client, _data: object, flags: paho.DisconnectFlags, code: ReasonCode, _properties: object) -> None:
+        if flags.is_disconnect_packet_from_server:
+            self._refusal = trouble.of_code(code.value, self._name, str(code))
+            self._taken_over = code.value == trouble.TAKEN_OVER
+
+    def _noted(self, _client: paho.Client, _data: object, level: int, text: str) -> None:
+        """Keep what TLS said: paho tells an error of a running connection to its log alone."""
+        if level == paho.MQTT_LOG_ERR:
+            self._refusal = self._refusal or trouble.of_alert(text)
 
     def _subscribe(self, what: str, wanted: Sequence[tuple[str, int]], identifier: int = 0) -> None:
         properties = Properties(PacketTypes.SUBSCRIBE)

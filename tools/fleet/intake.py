@@ -28,6 +28,7 @@ BOOTS = 5  # boot ids that are remembered
 ALTERNATING = 2  # boot ids that came back within a day: two gateways have one id
 SUMMARIES = 12_000, 30  # of one gateway at once, and seconds until one more; it sends 28 a day, and a spool of a year at once
 WORDS = 60, 120  # state and health together; it sends 288 healths a day
+UNKNOWN = 16  # kinds of messages of which what isn't known is kept
 _UNFIT = (DataError, IntegrityError, ValueError, OverflowError)  # the message's fault: the same again whenever it is tried
 _DAY = 86_400
 _KEY = ("gateway_id", "metric", "day", "slot")
@@ -126,7 +127,11 @@ class Intake:
             if gateway is None:
                 fates[None, "full"] += 1
                 continue
-            if reading.kind in _SPOKEN:
+            if _set_apart(gateway, reading, now):
+                changed.add(gateway.pk)
+            if reading.raw:
+                fates[None, "raw"] += 1
+            elif reading.kind in _SPOKEN:
                 _SPOKEN[reading.kind](gateway, reading.content, arrival, now)
                 fates[None, reading.kind] += 1
                 changed.add(gateway.pk)
@@ -176,7 +181,7 @@ class Intake:
         add_totals(totals)
 
 
-_TOLD = ("seen", "state", "version", "config", "expected", "boots", "returns", "returned", "health", "health_at")
+_TOLD = ("seen", "state", "version", "config", "expected", "boots", "returns", "returned", "health", "health_at", "unknown")
 _COMPARED = ("start", "end", "b_over", "b_under", *VALUES)
 
 
@@ -225,6 +230,16 @@ def _grow(table: str, key: Sequence[str], sums: Sequence[str], rows: dict[tuple[
     text = f"INSERT INTO {table} ({','.join((*key, *sums))}) VALUES {places} ON CONFLICT ({','.join(key)}) DO UPDATE SET {grown}"  # noqa: S608 (names of ours)
     with connection.cursor() as cursor:
         cursor.execute(text, [value for row in sorted(rows) for value in (*row, *rows[row])])
+
+
+def _set_apart(gateway: Gateway, reading: Reading, now: int) -> bool:
+    """Keep what nobody here knows of a gateway's newest message of its kind, or forget what was; say whether that changed its row."""
+    if not reading.unknown:
+        return gateway.unknown.pop(reading.kind, None) is not None
+    if reading.kind not in gateway.unknown and len(gateway.unknown) >= UNKNOWN:
+        return False
+    gateway.unknown[reading.kind] = [reading.unknown, now]
+    return True
 
 
 def _heard(gateway: Gateway, now: int) -> None:

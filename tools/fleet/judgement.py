@@ -43,6 +43,7 @@ KINDS = {
     "conflict": (WARNING, "Sends figures that contradict those that are kept"),
     "refused": (WARNING, "Messages were refused"),
     "offline": (WARNING, "Not connected to the broker"),
+    "newer": (WARNING, "Says what this collector doesn't know ({names}): upgrade the collector"),
 }
 ORDER = {kind: place for place, kind in enumerate(KINDS)}
 SETTLED = ("cut", "rewritten", "forked", "duplicate")  # stay until a person says that it is settled
@@ -105,7 +106,7 @@ def days_of_keys(health: dict[str, Any]) -> int | None:
 def _of_health(health: dict[str, Any], since: int) -> Iterable[Finding]:
     if any(one["late"] for one in health["purposes"].values()):
         yield Finding("late", since, {})
-    if health["capture"] != "ok":
+    if health["capture"] in KINDS:  # not ok, nor a word of a newer gateway
         yield Finding(health["capture"], since, {})
     if health["clock"] != "trusted":
         yield Finding("clock", since, {})
@@ -135,6 +136,8 @@ def judge(gateway: Gateway, episodes: Iterable[Episode], refused: Iterable[str],
         found["offline"] = Finding("offline", gateway.seen, {})
     if gateway.config != gateway.expected:
         found["drift"] = Finding("drift", 0, {})
+    if strange := sorted(kind for kind, (_, said) in gateway.unknown.items() if now - said < _RECENT * _DAY):
+        found["newer"] = Finding("newer", 0, {"names": ", ".join(strange)})
     reasons = set(refused)
     if "conflict" in reasons:
         found["conflict"] = Finding("conflict", 0, {})

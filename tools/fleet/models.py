@@ -36,6 +36,7 @@ class Gateway(models.Model):
     returned = models.BigIntegerField(default=0)  # when that last was
     health = models.JSONField(default=dict)
     health_at = models.BigIntegerField(default=0)
+    unknown = models.JSONField(default=dict)  # kind of message -> [what it said that we have no schema of, as text, when]
 
     class Meta:
         """Table."""

@@ -21,7 +21,7 @@ from host_sim import clock
 from tools.fleet.guard import Busy, busy, by_basic
 from tools.fleet.judgement import KINDS, standings
 from tools.fleet.models import Gateway, Tally
-from tools.fleet.reading import REASONS
+from tools.fleet.reading import FATES, REASONS
 
 
 class Store(Collector):
@@ -57,7 +57,7 @@ class Store(Collector):
         yield from (breach, warning, seen, keys)
         messages = CounterMetricFamily("oubli_messages", "Messages by what became of them.", labels=["fate"])
         fates: dict[str, int] = dict(Tally.objects.values("fate").annotate(sum=Sum("count")).values_list("fate", "sum"))
-        for fate in ("kept", "repeat", "state", "health", *REASONS):
+        for fate in (*FATES, *REASONS):
             messages.add_metric([fate], fates.get(fate, 0))
         yield messages
 

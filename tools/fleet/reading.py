@@ -3,6 +3,7 @@
 
 The broker's ACL says who may write where; this room trusts none of it. Everything is bounded before it is looked at. Every kind has its
 JSON Schema: each number has both bounds there, each text its pattern and length (Python's `$` also stands before a last newline).
+What a newer gateway says beyond the schema is set apart by `newer` and kept raw.
 What a schema can't say is checked here: that the topic is the gateway's own, that a slot's times are the day's, that no clock talks
 nonsense. Reasons are a closed list: they are counted, and never quote what was sent.
 """
@@ -18,6 +19,7 @@ import jsonschema
 
 from agent.forward import topics
 from agent.summary.metrics import METRICS, half_width
+from tools.fleet import newer
 from tools.fleet.schemas import VERSIONS, schema
 
 LARGEST = 4096  # octets of a payload; the agent's longest is 512
@@ -43,11 +45,13 @@ REASONS = {
 }
 METRIC = {metric.name: number for number, metric in enumerate(METRICS)}
 _IDENT = "([a-z2-7]{16})"
+FATES = ("kept", "repeat", "state", "health", "raw")  # what becomes of a message that isn't refused
 _TOPICS = (
     (re.compile(topics.state(_IDENT)), "state"),
     (re.compile(topics.health(_IDENT)), "health"),
     *((re.compile(topics.summary(_IDENT, metric.name)), metric.name) for metric in METRICS),
 )
+_OTHER = re.compile(topics.summary(_IDENT, f"({newer.WORD.pattern})"))  # a metric that a newer gateway has
 
 
 class Refused(Exception):  # noqa: N818 (a message is refused)
@@ -61,13 +65,18 @@ class Refused(Exception):  # noqa: N818 (a message is refused)
 
 @dataclass(frozen=True)
 class Reading:
-    """A checked message: its kind, its gateway, its content. For a summary also day (since the epoch) and whether it is late."""
+    """A checked message: its kind, its gateway, its content. For a summary also day (since the epoch) and whether it is late.
+
+    `unknown` is what we have no schema of, as text; `raw`: that is all of the message.
+    """
 
     kind: str
     gateway: str
     content: dict[str, Any]
     day: int = 0
     late: bool = False
+    unknown: str = ""
+    raw: bool = False
 
 
 @functools.cache
@@ -91,6 +100,9 @@ def addressed(topic: str) -> tuple[str, str]:
         match = pattern.fullmatch(topic)
         if match:
             return kind, match[1]
+    match = _OTHER.fullmatch(topic)
+    if match:
+        return match[2], match[1]
     raise Refused("topic")
 
 
@@ -98,20 +110,26 @@ def _read(kind: str, gateway: str, payload: bytes, now: int) -> Reading:
     if len(payload) > LARGEST:
         raise Refused("size")
     content = _parse(payload)
-    if not any(one.is_valid(content) for one in _validators(kind)):
-        raise Refused("schema")
+    unknown, known = "", kind in VERSIONS
+    if not known or not any(one.is_valid(content) for one in _validators(kind)):
+        parts = newer.parted(kind, content) if known else None
+        if parts is None and not newer.whole(kind, content):
+            raise Refused("schema")
+        if content.get("gateway", gateway) != gateway:
+            raise Refused("gateway")
+        if parts is None:
+            return Reading(kind, gateway, {}, unknown=newer.text(content), raw=True)
+        content, unknown = parts
     if content.get("gateway", gateway) != gateway:
         raise Refused("gateway")
-    if kind == "state":
-        return Reading(kind, gateway, content)
-    if kind == "health":
-        if content["clock"] == "trusted" and content["time"] > now + AHEAD:
-            raise Refused("clock")
-        return Reading(kind, gateway, content)
-    return _summary(kind, gateway, content, now)
+    if kind == "health" and content["clock"] == "trusted" and content["time"] > now + AHEAD:
+        raise Refused("clock")
+    if kind in METRIC:
+        return _summary(kind, gateway, content, unknown, now)
+    return Reading(kind, gateway, content, unknown=unknown)
 
 
-def _summary(kind: str, gateway: str, content: dict[str, Any], now: int) -> Reading:
+def _summary(kind: str, gateway: str, content: dict[str, Any], unknown: str, now: int) -> Reading:
     metric = METRICS[METRIC[kind]]
     over, under = content["b"]
     if not under <= 2 * over or not over <= _NOISE * under:
@@ -127,7 +145,7 @@ def _summary(kind: str, gateway: str, content: dict[str, Any], now: int) -> Read
         raise Refused("clock")
     if content["end"] > now + AHEAD or content["end"] < now - KEPT_DAYS * _DAY:
         raise Refused("clock")
-    return Reading(kind, gateway, content, day, content["end"] + PUNCTUAL < now)
+    return Reading(kind, gateway, content, day, content["end"] + PUNCTUAL < now, unknown)
 
 
 def _parse(payload: bytes) -> dict[str, Any]:

@@ -13,7 +13,9 @@ _DAY = 86_400
 _BATCH = 500
 
 
-def fill(venues: list[simulated.Venue], days: int, now: int, *, seed: int = 1, said: Callable[[str], None] = lambda _: None) -> None:
+def fill(
+    venues: list[simulated.Venue], days: int, now: int, *, seed: int = 1, said: Callable[[str, int, int], None] = lambda *_: None
+) -> None:
     """Let gateways have published for so many days until `now`; some are in trouble, one has been silent for two days, two share an id."""
     intake = Intake()
     sampler = Sampler(Random(seed).randbytes)
@@ -25,7 +27,8 @@ def fill(venues: list[simulated.Venue], days: int, now: int, *, seed: int = 1, s
             Gateway.objects.filter(ident=venue.ident).update(name=venue.name, group=venue.group)
     today = (now - 3 * 3600) // _DAY
     for day in range(today - days, today + 1):
-        said(f"day {day - today + days + 1} of {days + 1}")
+        done = day - today + days
+        said(f"day {done + 1} of {days + 1}", done, days + 1)
         silent = len(venues) // 2 if day > today - 3 and len(venues) > 5 else None
         sent = [
             one

@@ -75,25 +75,35 @@ FRENCH = {
     "rewritten": "réécrit",
     "forked": "dédoublé",
     "portal": "portail",
-    "radius": "radius",
+    "radius": "RADIUS",
     "nat-log": "journal NAT",
     "oubli": "oubli",
     "none": "personne",
     "undeclared": "non déclarée",
     "arrivals": "arrivées par heure",
-    "presence": "terminaux par quarts d'heure de présence",
-    "volume": "terminaux par volume, en Mio",
+    "presence": "terminaux par quarts d'heure avec du trafic",
+    "1": "1 quart d'heure",
+    "2-4": "2 à 4 quarts d'heure",
+    "5-8": "5 à 8 quarts d'heure",
+    "9-16": "9 à 16 quarts d'heure",
+    ">16": "plus de 16 quarts d'heure",
+    "volume": "terminaux par volume",
+    "<10": "moins de 10 Mio",
+    "<100": "de 10 à 100 Mio",
+    "<500": "de 100 à 500 Mio",
+    "<2000": "de 500 à 2 000 Mio",
+    ">=2000": "2 000 Mio et plus",
     "active": "terminaux actifs par tranche de quatre heures (UTC)",
     "classes": "terminaux par classe de service",
     "other": "autre",
     "mail": "courriel",
     "calls": "appels",
-    "vpn": "vpn",
+    "vpn": "VPN",
     "remote": "à distance",
     "files": "fichiers",
     "time": "heure",
     "push": "notifications",
-    "icmp": "icmp",
+    "icmp": "ICMP (ping)",
     # findings
     "A record outlived its deadline (late expiry)": "Un enregistrement a dépassé son terme (expiration tardive)",
     "The audit log was cut": "Le journal d'audit a été coupé",
@@ -115,6 +125,8 @@ FRENCH = {
     "Sends figures that contradict those that are kept": "Envoie des chiffres qui contredisent ceux déjà reçus",
     "Messages were refused": "Des messages ont été refusés",
     "Not connected to the broker": "Pas reliée au courtier MQTT",
+    "Says what this collector doesn't know ({names}): upgrade the collector": "Dit ce que ce collecteur ne connaît pas ({names}) : "
+    "mettre le collecteur à jour",
     # a gateway
     "Findings": "Constats",
     "since": "depuis",
@@ -144,6 +156,9 @@ FRENCH = {
     "{n} messages refused": "{n} messages refusés",
     "Name and group": "Nom et groupe",
     "Save": "Enregistrer",
+    "What this collector doesn't know": "Ce que ce collecteur ne connaît pas",
+    "The gateway's version is newer. What is known of its messages counts as ever; the rest is shown as it came.": "La passerelle a une "
+    "version plus récente. Ce qui est connu de ses messages compte comme toujours ; le reste est montré tel quel.",
     # why a message is refused
     "a topic that no gateway has": "un sujet qu'aucune passerelle n'a",
     "larger than 4,096 octets": "plus de 4 096 octets",
@@ -202,6 +217,35 @@ FRENCH = {
     "until (UTC)": "jusqu'à (UTC)",
 }
 
+# What is a name in a message and reads badly as a title: each of these has its French above.
+ENGLISH = {
+    "no-lan": "a guests' interface is missing",
+    "floor": "not confirmed",
+    "radius": "RADIUS",
+    "nat-log": "NAT log",
+    "none": "nobody",
+    "arrivals": "terminals first heard of in each hour",
+    "presence": "terminals by quarter-hours with traffic",
+    "1": "1 quarter-hour",
+    "2-4": "2 to 4 quarter-hours",
+    "5-8": "5 to 8 quarter-hours",
+    "9-16": "9 to 16 quarter-hours",
+    ">16": "more than 16 quarter-hours",
+    "volume": "terminals by data carried",
+    "<10": "under 10 MiB",
+    "<100": "10 to 100 MiB",
+    "<500": "100 to 500 MiB",
+    "<2000": "500 to 2,000 MiB",
+    ">=2000": "2,000 MiB and more",
+    "active": "terminals active in each four hours (UTC)",
+    "classes": "terminals by class of service",
+    "vpn": "VPN",
+    "remote": "remote access",
+    "time": "time (NTP)",
+    "push": "notifications",
+    "icmp": "ICMP (ping)",
+}
+
 
 def language() -> str:
     """Return the reader's language: `en` or `fr`."""
@@ -209,6 +253,6 @@ def language() -> str:
 
 
 def say(text: str, **values: object) -> str:
-    """Return a text in the reader's language with its values; a text that has no French (a name, a number) stays as it is."""
-    spoken = FRENCH.get(text, text) if language() == "fr" else text
+    """Return a text in the reader's language with its values; one that neither table has (a name, a number) stays as it is."""
+    spoken = (FRENCH if language() == "fr" else ENGLISH).get(text, text)
     return spoken.format(**values) if values else spoken
