@@ -3,8 +3,9 @@
 
 import sys
 
-from agent import VERSION, daemons
-from agent.config import ConfigError
+from agent import VERSION
+from agent.cli import daemons
+from agent.config.config import ConfigError
 from agent.runtime.libc import LIBC, native, reason
 from agent.runtime.sodium import LIBRARY
 
@@ -32,7 +33,7 @@ def _run(words: "list[str]") -> int:
         status = daemons.run(words) if words else None
         if status is not None:
             return status
-        from agent.table import TABLE
+        from agent.cli.table import TABLE
 
         if "--help" in words or "-h" in words:
             print(TABLE.help(words[0]))

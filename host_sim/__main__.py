@@ -16,15 +16,15 @@ from typing import IO, TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from host_sim import scenario as scenarios
-from host_sim.commands import Program, output
-from host_sim.interpreters import NoInterpreterError
-from host_sim.patches import PatchError
-from host_sim.replay import ReplayError, replay
-from host_sim.replay import show as show_replay
+from host_sim.driver.interpreters import NoInterpreterError
+from host_sim.driver.replay import ReplayError, replay
+from host_sim.driver.replay import show as show_replay
+from host_sim.trials.patches import PatchError
+from host_sim.venue import scenario as scenarios
+from tools.commands import Program, output
 
 if TYPE_CHECKING:
-    from host_sim.simulation import Outcome
+    from host_sim.driver.simulation import Outcome
 
 WIDTH = 100  # columns, at most: what is printed is read in a page too
 
@@ -88,9 +88,9 @@ def run(
     json_file: Json = None,
 ) -> None:
     """Run a scenario (a name of `list`, or a TOML file) through the real recorder, the real forwarder and a real broker."""
-    from host_sim.broker import BrokerError  # noqa: PLC0415
-    from host_sim.show import show, violation  # noqa: PLC0415
-    from host_sim.simulation import SimulationError  # noqa: PLC0415
+    from host_sim.driver.broker import BrokerError  # noqa: PLC0415
+    from host_sim.driver.simulation import SimulationError  # noqa: PLC0415
+    from host_sim.report.show import show, violation  # noqa: PLC0415
 
     console = Console(stderr=json_file == "-")
     console.width = min(console.width, WIDTH) if console.is_terminal else WIDTH
@@ -106,7 +106,7 @@ def run(
     if json_file:
         _program.write(json.dumps(outcome.figures(), indent=1) + "\n", json_file)
     if report:
-        from host_sim.report import page  # noqa: PLC0415 (matplotlib takes a second)
+        from host_sim.report.report import page  # noqa: PLC0415 (matplotlib takes a second)
 
         _program.write(page(outcome), report, "--report")
     if outcome.violation:
@@ -135,9 +135,9 @@ def _recording(path: Path) -> Iterator[IO[bytes]]:
 def _simulate(
     scenario: scenarios.Scenario, seed: int, days: int | None, interpreter: str, console: Console, until: int | None, record: str | None
 ) -> "Outcome":
-    from host_sim.show import progress_bar  # noqa: PLC0415
-    from host_sim.simulation import Simulation  # noqa: PLC0415
-    from host_sim.world import clock_text  # noqa: PLC0415
+    from host_sim.driver.simulation import Simulation  # noqa: PLC0415
+    from host_sim.report.show import progress_bar  # noqa: PLC0415
+    from host_sim.venue.world import clock_text  # noqa: PLC0415
 
     began = time.monotonic()
 
@@ -170,8 +170,8 @@ def mutants(
     json_file: Json = None,
 ) -> None:
     """Agents broken on purpose: each must be found out, by the check that is named. Exit 1 where one isn't."""
-    from host_sim import mutants as breakages  # noqa: PLC0415
-    from host_sim.show import verdicts  # noqa: PLC0415
+    from host_sim.report.show import verdicts  # noqa: PLC0415
+    from host_sim.trials import mutants as breakages  # noqa: PLC0415
 
     known = [one.name for one in breakages.MUTANTS]
     for name in only or ():
@@ -208,8 +208,8 @@ def search(
     json_file: Json = None,
 ) -> None:
     """Draw scenarios until one shows a violation, and shrink it to the shortest that still does. Exit 1 where something was found."""
-    from host_sim import search as searching  # noqa: PLC0415
-    from host_sim.broker import BrokerError  # noqa: PLC0415
+    from host_sim.driver.broker import BrokerError  # noqa: PLC0415
+    from host_sim.trials import search as searching  # noqa: PLC0415
 
     first = secrets.randbits(32) if seed is None else seed
     if keep and keep.exists() and not keep.is_dir():
@@ -239,7 +239,7 @@ def people(
     json_file: Json = None,
 ) -> None:
     """Who comes, how long they stay, what they do: as drawn, beside what published studies measured."""
-    from host_sim.people_report import page  # noqa: PLC0415 (matplotlib takes a second)
+    from host_sim.report.people_report import page  # noqa: PLC0415 (matplotlib takes a second)
 
     try:
         text, rows = page(scenarios.load(name), seed)
@@ -268,8 +268,8 @@ def fleet(
     json_file: Json = None,
 ) -> None:
     """Very many gateways: real forwarders, generated spools, MQTT connections for real; how long messages take."""
-    from host_sim import fleet as gateways_of  # noqa: PLC0415
-    from host_sim.show import fleet_table  # noqa: PLC0415
+    from host_sim.load import fleet as gateways_of  # noqa: PLC0415
+    from host_sim.report.show import fleet_table  # noqa: PLC0415
 
     if ca and not broker:
         _program.refuse("--ca: there is no --broker that it vouches for; accepted: with --broker mqtts://host:port")
@@ -305,10 +305,10 @@ def lab(
     if port_blocks and record:
         _program.refuse("--record: nothing is recorded with --port-blocks; accepted: without --port-blocks")
     if port_blocks:
-        from host_sim.lab_blocks import command  # noqa: PLC0415
+        from host_sim.lab.blocks import command  # noqa: PLC0415
 
         raise typer.Exit(command(_program, interpreter, connections, terminals or 300, json_file))
-    from host_sim import lab as laboratory  # noqa: PLC0415
+    from host_sim.lab import lab as laboratory  # noqa: PLC0415
 
     status, result = laboratory.lab(interpreter, connections, record)
     if json_file and result:

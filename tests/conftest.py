@@ -23,9 +23,8 @@ import pytest
 from hypothesis import settings
 from hypothesis.configuration import set_hypothesis_home_dir
 
-from host_sim import clock
-from tests.interpreters import INTERPRETERS, OPENWRT, PROJECT, Interpreter, Remote
-from tools import tables
+from tests.support.interpreters import INTERPRETERS, OPENWRT, PROJECT, Interpreter, Remote
+from tools import clock, tables
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -97,7 +96,7 @@ def remotes() -> Iterator[Callable[..., Remote]]:
     """Give a function that returns the running interpreter of a name and stage, started at its first use, kept for the file's tests."""
     running: dict[tuple[str, str], Remote] = {}
 
-    def remote(name: str, stage: str = "tests.remote") -> Remote:
+    def remote(name: str, stage: str = "tests.support.remote") -> Remote:
         which = name, stage
         if which in running and running[which].process.poll() is not None:
             running.pop(which).close()

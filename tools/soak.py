@@ -12,12 +12,13 @@ from typing import Annotated, Any
 
 import typer
 
-from host_sim import attack, bands, histories, instants, kills, rounds, search, spending
-from host_sim.commands import Program, output
-from host_sim.interpreters import NAMES, ROOT, NoInterpreterError
-from host_sim.lab_network import LabError
+from host_sim.driver.interpreters import NAMES, ROOT, NoInterpreterError
+from host_sim.lab.network import LabError
+from host_sim.privacy import attack, bands, instants, spending
+from host_sim.trials import histories, kills, rounds, search
 from tests.openwrt import malta
 from tools.bench import machine
+from tools.commands import Program, output
 from tools.fuzz import capture
 
 _BATCH = 256  # executions between two looks at the clock

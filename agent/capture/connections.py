@@ -73,7 +73,7 @@ class Layout:
         self.protocol = 0  # if it is a common one
         self.stamped = False  # whether it says when the connection began and ended
         self.timed = False  # whether it says how much of the time-out was left
-        self.placed: "tuple[Any, ...]" = (None, None, None, None)  # agent.straight's
+        self.placed: "tuple[Any, ...]" = (None, None, None, None)  # agent.recorder.straight's
         self.pattern: "Any" = None
         self.following: "Layout | None" = None  # another one of the same size
 

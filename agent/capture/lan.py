@@ -8,7 +8,7 @@ inside the venue (hairpin, broadcast) from what goes out; nothing of them is cop
 
 from agent.capture.connections import INET, INET6
 from agent.capture.neighbours import Listener
-from agent.who import NEIGHBOUR
+from agent.capture.who import NEIGHBOUR
 
 OWN, OUTSIDE, HAIRPIN, BROADCAST, TERMINAL = "own", "outside", "hairpin", "broadcast", ""
 _FORMER = 16  # prefixes and own addresses remembered after they left: their connections may still be ending
@@ -233,4 +233,4 @@ if TYPE_CHECKING:
     from typing import Callable, Sequence
 
     from agent.capture.connections import Decoder, Layout
-    from agent.who import Who
+    from agent.capture.who import Who

@@ -4,7 +4,7 @@
 import errno
 import time
 
-from agent import canonical
+from agent.base import canonical
 from agent.control.calls import VERSION
 from agent.runtime import sockets
 

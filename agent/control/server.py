@@ -8,7 +8,7 @@ The caller is known by the kernel's word (SO_PEERCRED), never by his own; what h
 few: somebody who isn't root holds two at most, and all of them together half of them, so that root finds one.
 """
 
-from agent import canonical
+from agent.base import canonical
 from agent.control import calls
 from agent.runtime import process, sockets
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """One examination: every check once, what can be set right without harm, and the report of what is left."""
 
-from agent import canonical
+from agent.base import canonical
 from agent.doctor import device, grounds, ruleset, service, tracking, uplink, verdict
 from agent.doctor.catalogue import NOTE
 from agent.runtime.libc import reason
@@ -10,9 +10,9 @@ from agent.runtime.libc import reason
 def deferred(gateway: "Gateway") -> "Iterator[Finding]":
     """Look at what `attribution` and `billing` need, where one of them is on: their rooms come in a package of their own."""
     if "attribution" in gateway.config.purposes or "billing" in gateway.config.purposes:
-        from agent.doctor import deferral
+        from agent.purposes import checks
 
-        for check in (deferral.purposes, deferral.keys):
+        for check in (checks.purposes, checks.keys):
             for finding in check(gateway):
                 yield finding
 

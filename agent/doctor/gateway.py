@@ -4,8 +4,8 @@
 import errno
 import struct
 
+from agent.base.paths import Paths
 from agent.capture.netlink import HEADER, Malformed, dump_request
-from agent.paths import Paths
 from agent.runtime import files, sockets
 
 _DATAGRAM = 32768
@@ -101,4 +101,4 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Callable
 
-    from agent.config import Config
+    from agent.config.config import Config

@@ -10,9 +10,9 @@ import select
 import socket
 import time
 
-from agent import config
 from agent.capture.lan import is_private
 from agent.capture.netlink import Malformed, attributes
+from agent.config import config
 from agent.doctor import certificate
 from agent.doctor.catalogue import NOTE, Finding
 from agent.runtime import sockets

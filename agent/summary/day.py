@@ -7,8 +7,9 @@ opens then. What is learned after a slot or day has closed counts nowhere, and s
 counted hour.
 """
 
-from agent.forward import messages, moments
+from agent.outbox import moments
 from agent.runtime.libc import reason
+from agent.summary import messages
 from agent.summary.metrics import DAY, METRICS, QUARTERS, scale
 
 SHIFT = 10800
@@ -145,8 +146,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Callable
 
-    from agent.config import Config
-    from agent.forward.spool import Spool
+    from agent.config.config import Config
+    from agent.outbox.spool import Spool
     from agent.summary.ledger import Ledger
     from agent.summary.metrics import Metric
     from agent.summary.noise import Sampler

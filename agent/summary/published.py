@@ -5,9 +5,9 @@ One file on flash with a fixed place for each message of `DAYS` agent-days, so t
 the one that many days before it. `oubli summary` and `oubli status` read here and nowhere else (ANON-3).
 """
 
-from agent import canonical
-from agent.forward.messages import SUMMARY_OCTETS
+from agent.base import canonical
 from agent.runtime import files
+from agent.summary.messages import SUMMARY_OCTETS
 from agent.summary.metrics import MESSAGES, METRICS, display_threshold
 
 DAYS = 8

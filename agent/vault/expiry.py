@@ -8,7 +8,8 @@ days. What a former process of this boot kept is destroyed at its deadline all t
 import os
 import sys
 
-from agent import config, law
+from agent import law
+from agent.config import config
 from agent.runtime import files, memory
 from agent.runtime.sodium import Sodium
 from agent.vault import keys, ring, segment, stores
@@ -119,4 +120,4 @@ def _wipe_all(folder: str, sodium: Sodium) -> int:
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from agent.paths import Paths
+    from agent.base.paths import Paths

@@ -52,5 +52,5 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from agent.config import Config
-    from agent.paths import Paths
+    from agent.base.paths import Paths
+    from agent.config.config import Config

@@ -2,7 +2,7 @@
 """Which purposes keep a store on flash, and where; the rooms that write it are read only where one does, for they cost heap."""
 
 from agent import law
-from agent.dates import date, day_of
+from agent.base.dates import date, day_of
 from agent.runtime import files
 
 BY_CONSENT = ("services", "location")
@@ -14,7 +14,7 @@ PACKAGE = "the package oubli-purposes"  # brings the rooms of every purpose but 
 def installed(name: str) -> bool:
     """Say whether the rooms of a purpose other than `security` are on this device, by its packer."""
     try:
-        __import__("agent.vault." + name)
+        __import__("agent.purposes." + name + ".record")
     except ImportError:
         return False
     return True
@@ -80,13 +80,13 @@ def custodians(
     floor: "Callable[[], int]",
     lose: "Callable[[str, int], None]",
 ) -> "dict[str, Custodian]":
-    """Open the store of each of these purposes; parameters as of `agent.vault.custodian.Custodian`."""
+    """Open the store of each of these purposes; parameters as of `agent.purposes.custodian.custodian.Custodian`."""
     names = needed(config, paths)
     opened: "dict[str, Custodian]" = {}
     if not names:
         return opened
-    from agent.vault.bundle import Bundle
-    from agent.vault.custodian import Custodian
+    from agent.purposes.custodian.bundle import Bundle
+    from agent.purposes.custodian.custodian import Custodian
 
     bundle = Bundle(paths.bundles, paths.anchor, sodium)
     for name in names:
@@ -109,8 +109,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Callable
 
-    from agent.config import Config
-    from agent.paths import Paths
+    from agent.base.paths import Paths
+    from agent.config.config import Config
+    from agent.purposes.custodian.custodian import Custodian
     from agent.runtime.sodium import Sodium
-    from agent.vault.custodian import Custodian
     from agent.vault.keys import KeyRing

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Packed records read back: runs of agent.vault.record, and their values by themselves (agent.vault.services)."""
+"""Packed records read back: runs of agent.vault.record, and their values by themselves (agent.purposes.services.record)."""
 
 from agent.vault.record import CODES, COLUMNS, COUNT, ENDS, FEW, LEAST, MAC, MASK, OTHER, PROTOCOLS, UNITS, Record
 

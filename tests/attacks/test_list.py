@@ -4,7 +4,7 @@
 import ast
 import re
 
-from tests.interpreters import PROJECT
+from tests.support.interpreters import PROJECT
 
 ATTACKS = PROJECT / "tests" / "attacks"
 TEXT = (PROJECT / "SECURITY.md").read_text()

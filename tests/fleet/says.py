@@ -4,7 +4,8 @@
 import json
 from typing import Any
 
-from agent.forward import messages, topics
+from agent.outbox import topics
+from agent.summary import messages
 from agent.summary.metrics import METRICS, scale
 from tools.fleet import simulated
 from tools.fleet.intake import Arrival

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from paho.mqtt import client as paho
 
-from agent.forward import topics
+from agent.outbox import topics
 from tests.fleet import says
 from tests.fleet.test_collector import consumed, until
 from tools.fleet import enrol, trouble

@@ -19,7 +19,7 @@ from playwright.sync_api import sync_playwright
 
 from tests.fleet import says
 from tests.fleet.test_collector import publish, until
-from tests.interpreters import PROJECT
+from tests.support.interpreters import PROJECT
 from tools.fleet import simulated, staging
 from tools.fleet.mosquitto import Mosquitto
 

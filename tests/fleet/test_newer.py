@@ -13,10 +13,10 @@ from django.contrib.auth import get_user_model
 from django.test import Client
 
 from agent import VERSION
-from agent.forward import topics
+from agent.outbox import topics
 from tests.fleet import says
 from tests.fleet.test_store import totals_agree
-from tests.interpreters import PROJECT
+from tests.support.interpreters import PROJECT
 from tools.fleet import newer
 from tools.fleet.intake import UNKNOWN, Arrival, Intake
 from tools.fleet.judgement import standings

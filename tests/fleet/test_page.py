@@ -25,7 +25,7 @@ from agent.summary.metrics import METRICS
 from agent.summary.noise import Sampler
 from tests.fleet import says
 from tests.fleet.test_store import totals_agree
-from tests.interpreters import PROJECT
+from tests.support.interpreters import PROJECT
 from tools.fleet import charts, estimate, figures, guard, sheet, simulated, staging, words
 from tools.fleet.estimate import Estimate
 from tools.fleet.intake import Intake

@@ -16,7 +16,7 @@ from django.core.management import call_command
 from django.db import connection, connections
 from django.db.models import Sum
 
-from agent.forward import topics
+from agent.outbox import topics
 from tests.fleet import says
 from tests.fleet.says import DAY, NOW
 from tools.fleet import retention, site

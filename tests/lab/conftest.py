@@ -18,13 +18,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from host_sim import lab_canary, lab_sockets
-from host_sim.lab import HEALTH, SLOT, Lab
-from host_sim.lab_device import GATEWAY_ID
+from host_sim.checks import canary as lab_canary
+from host_sim.lab import sockets
+from host_sim.lab.device import GATEWAY_ID
+from host_sim.lab.lab import HEALTH, SLOT, Lab
 
 if TYPE_CHECKING:
-    from host_sim.lab_broker import Message
-    from host_sim.lab_compare import Comparison
+    from host_sim.lab.broker import Message
+    from host_sim.lab.compare import Comparison
 
 CONNECTIONS = 2000
 KEPT = {"MAC", "client address"}  # what a record of the purpose keeps
@@ -155,13 +156,13 @@ def play(lab: Lab) -> Story:
     comparison, beyond = lab.compare()
     core = lab_canary.core(device.pid("forwarder"), lab.folder)
     found = scan(lab, core, before)
-    held = {daemon: lab_sockets.held(device.pid(daemon)) for daemon in RUNNING}
+    held = {daemon: sockets.held(device.pid(daemon)) for daemon in RUNNING}
     status = device.call({"call": "status"})
     in_flight, away = _interrupt_delivery(lab)
     found |= scan(lab)
     retained = lab.broker.retained()
     for daemon in RUNNING:
-        held[daemon] |= lab_sockets.held(device.pid(daemon))
+        held[daemon] |= sockets.held(device.pid(daemon))
     forgotten = lab.forget()
     ends = {daemon: device.stop(daemon) for daemon in reversed(RUNNING)}
     found |= scan(lab)
@@ -181,7 +182,7 @@ def play(lab: Lab) -> Story:
         ends=ends,
     )
     for daemon in RUNNING:
-        story.asked[daemon] = set().union(*(lab_sockets.asked_for(trace, "launch.py") for trace in device.traces[daemon]))
+        story.asked[daemon] = set().union(*(sockets.asked_for(trace, "launch.py") for trace in device.traces[daemon]))
         story.logs[daemon] = device.log(daemon).read_text()
     return story
 

@@ -17,17 +17,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from host_sim import lab_blocks, lab_sockets
-from host_sim.lab import Lab
-from host_sim.lab_custodian import ATTRIBUTION, BILLING, GROUND, LIFETIME
-from host_sim.lab_network import INTERNET_4, WAN_4, LabError, run
+from host_sim.lab import blocks as lab_blocks
+from host_sim.lab import sockets
+from host_sim.lab.custodian import ATTRIBUTION, BILLING, GROUND, LIFETIME
+from host_sim.lab.lab import Lab
+from host_sim.lab.network import INTERNET_4, WAN_4, LabError, run
 from tests.lab.test_terminals import EXCHANGE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from host_sim.lab_custodian import Custodian
-    from host_sim.lab_network import Terminal
+    from host_sim.lab.custodian import Custodian
+    from host_sim.lab.network import Terminal
     from tools.custodian import answers
 
 pytestmark = [
@@ -198,10 +199,10 @@ def test_port_at_a_time_is_answered_with_exactly_one_terminal(name: str) -> None
         place.lab.wait(lambda: not [path for path in kept if path.exists()], "what is over is still there", 120)
         assert place.status("attribution")["records"] == 0
 
-        held = lab_sockets.held(place.lab.device.pid("recorder"))
+        held = sockets.held(place.lab.device.pid("recorder"))
         assert place.lab.device.stop("recorder") == 0
         assert held == {"AF_NETLINK", "AF_UNIX"}
-        asked = set().union(*(lab_sockets.asked_for(trace, "launch.py") for trace in place.lab.device.traces["recorder"]))
+        asked = set().union(*(sockets.asked_for(trace, "launch.py") for trace in place.lab.device.traces["recorder"]))
         assert asked == {"AF_NETLINK", "AF_UNIX"}  # and no program was started
         told = place.lab.device.log("recorder").read_text() + "\n".join(place.log())
         assert not [word for word in (a.mac.hex(":"), a.address4, "room 12", WAN_4) if word in told]

@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from host_sim import lab
-from tests.interpreters import PROJECT
+from host_sim.lab import lab
 from tests.lab.conftest import MARK, leftovers
+from tests.support.interpreters import PROJECT
 
 pytestmark = [pytest.mark.needs("root", "ip", "nft", "conntrack", "mosquitto")]
 COMMAND = [sys.executable, "-m", "host_sim", "lab"]

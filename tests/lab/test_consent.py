@@ -19,12 +19,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from agent.vault import consent_ring, location, services
-from host_sim import live_files
-from host_sim.hostapd import Hostapd
-from host_sim.lab import Lab
-from tests.interpreters import INTERPRETERS, PROJECT
+from agent.purposes.consent import consent_ring
+from agent.purposes.location import record as location
+from agent.purposes.services import record as services
+from host_sim.driver import live_files
+from host_sim.lab.lab import Lab
+from host_sim.venue.hostapd import Hostapd
 from tests.lab.test_terminals import BOTH, A, B, C, Venue
+from tests.support.interpreters import INTERPRETERS, PROJECT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

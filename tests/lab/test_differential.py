@@ -21,19 +21,19 @@ from typing import TYPE_CHECKING
 import pytest
 
 from agent.vault import ring
-from host_sim.lab import CONFIRMATION, LIFETIME, Lab
-from host_sim.lab_compare import UNIT, Comparison, beyond_the_truth, compare
-from host_sim.lab_device import SECOND, Device
-from host_sim.lab_network import TIMEOUTS
-from host_sim.lab_network import run as run_command
-from host_sim.lab_reader import Reader
-from host_sim.lab_witness import widen
+from host_sim.lab.compare import UNIT, Comparison, beyond_the_truth, compare
+from host_sim.lab.device import SECOND, Device
+from host_sim.lab.lab import CONFIRMATION, LIFETIME, Lab
+from host_sim.lab.network import TIMEOUTS
+from host_sim.lab.network import run as run_command
+from host_sim.lab.reader import Reader
+from host_sim.lab.witness import widen
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from agent.vault.record import Record
-    from host_sim.lab_witness import Seen
+    from host_sim.lab.witness import Seen
 
 pytestmark = [
     pytest.mark.needs("root", "ip", "nft", "conntrack", "mosquitto", "micropython"),

@@ -24,19 +24,19 @@ from typing import TYPE_CHECKING
 import pytest
 
 from agent.summary import terminals
-from host_sim.lab_crowd import Crowd, Supervisor, watch
-from host_sim.lab_device import USERS, Device
-from host_sim.lab_network import Network
-from host_sim.variants import HANG
-from tools.bench import flows
+from host_sim.faults.variants import HANG
+from host_sim.lab import flows
+from host_sim.lab.crowd import Crowd, Supervisor, watch
+from host_sim.lab.device import USERS, Device
+from host_sim.lab.network import Network
 
 if TYPE_CHECKING:
     import subprocess
     from collections.abc import Callable, Iterator
     from concurrent.futures import Future
 
-    from host_sim import kernel
-    from tests.interpreters import Interpreter
+    from host_sim.venue import kernel
+    from tests.support.interpreters import Interpreter
 
 pytestmark = [
     pytest.mark.needs("root", "ip", "nft", "conntrack", "strace"),

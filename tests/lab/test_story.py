@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from host_sim.lab_device import GATEWAY_ID
+from host_sim.lab.device import GATEWAY_ID
 from tests.lab.conftest import CONNECTIONS
 
 if TYPE_CHECKING:

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from host_sim.lab import Lab
-from host_sim.lab_network import GATEWAY_4, GATEWAY_6, INTERNET_4, INTERNET_6, RULES, Terminal, run
+from host_sim.lab.lab import Lab
+from host_sim.lab.network import GATEWAY_4, GATEWAY_6, INTERNET_4, INTERNET_6, RULES, Terminal, run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

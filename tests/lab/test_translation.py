@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from host_sim.lab_network import INTERNET_4
+from host_sim.lab.network import INTERNET_4
 from tests.lab.test_terminals import BOTH, EXCHANGE, A, B, venue
 
 if TYPE_CHECKING:

@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 
 from agent.vault.record import Record
-from host_sim import kernel, twin
-from host_sim.lab import LIFETIME, Lab
-from host_sim.lab_reader import Reader
-from tests.test_kernel import attributes
+from host_sim.lab import twin
+from host_sim.lab.lab import LIFETIME, Lab
+from host_sim.lab.reader import Reader
+from host_sim.venue import kernel
+from tests.host_sim.test_kernel import attributes
 
 pytestmark = [pytest.mark.needs("root", "ip", "nft", "conntrack", "mosquitto")]
 CONNECTIONS = 200

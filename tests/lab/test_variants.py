@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from host_sim import lab_canary, lab_sockets, variants
-from host_sim.lab import SLOT, Lab
+from host_sim.checks import canary
+from host_sim.faults import variants
+from host_sim.lab import sockets
+from host_sim.lab.lab import SLOT, Lab
 from tests.lab.conftest import KEPT, RUNNING, needles, scan
 
 if TYPE_CHECKING:
@@ -37,8 +39,8 @@ def _sockets(lab: Lab) -> set[str]:
     """Return the families beyond what the two daemons may hold, now or ever."""
     wrong = set()
     for daemon, families in (("recorder", {"AF_NETLINK", "AF_UNIX"}), ("forwarder", {"AF_INET"})):
-        wrong |= {f"{daemon} holds {family}" for family in lab_sockets.held(lab.device.pid(daemon)) - families}
-        asked = lab_sockets.asked_for(lab.device.traces[daemon][0], "launch.py")
+        wrong |= {f"{daemon} holds {family}" for family in sockets.held(lab.device.pid(daemon)) - families}
+        asked = sockets.asked_for(lab.device.traces[daemon][0], "launch.py")
         wrong |= {f"{daemon} asked for {family}" for family in asked - families}
     return wrong
 
@@ -86,7 +88,7 @@ def _everything(lab: Lab) -> set[str]:
 
 def _core_of_the_recorder(lab: Lab) -> set[str]:
     """Return what of the terminals a core of the process shows that does see them."""
-    return {needle.kind for needle in lab_canary.hits(lab_canary.core(lab.device.pid("recorder"), lab.folder), needles(lab))}
+    return {needle.kind for needle in canary.hits(canary.core(lab.device.pid("recorder"), lab.folder), needles(lab))}
 
 
 # The check, and exactly what it must find in a lab with this variant.

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * One segment of a volatile store as a model for spin: the clock's trust (agent.clock), the segment's window and anchor, and its key
- * (agent.vault.ring). Time goes by units of eight hours; what is smaller than that is tests/test_clock.py's.
+ * One segment of a volatile store as a model for spin: the clock's trust (agent.base.clock), the segment's window and anchor, and its key
+ * (agent.vault.ring). Time goes by units of eight hours; what is smaller than that is tests/base/test_clock.py's.
  *
  * Checked: the key is never there a lifetime after the record's end (EXP-1, EXP-4). It goes early only by the wall clock, while that is
  * trusted and within a day of what was confirmed: a step of more than a day expires nothing by itself (EXP-5). Trust comes from two
  * confirmations of one boot, apart from each other, that agree.
  *
  * BREAK: 1 no deadline by the time since boot, 2 no trust is ever lost, 3 one confirmation is enough, 4 a boot keeps keys and forgets ages.
- * Each line that is printed is an event and the state after it: tests/test_models.py plays them to the recorder.
+ * Each line that is printed is an event and the state after it: tests/vault/test_models.py plays them to the recorder.
  */
 #ifndef BREAK
 #define BREAK 0

@@ -6,8 +6,8 @@ Each is this repository's own client with one part replaced, and runs on both in
 
 import struct
 
-from agent.forward import mqtt_small
-from agent.forward.errors import MqttError
+from agent.forwarder import mqtt_small
+from agent.forwarder.errors import MqttError
 
 __all__ = ["MqttError"]
 

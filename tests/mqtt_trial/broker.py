@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from paho.mqtt import client as paho
 
-from host_sim.ports import free_port
+from host_sim.driver.ports import free_port
 
 
 def mosquitto() -> str:

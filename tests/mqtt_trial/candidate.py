@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.interpreters import INTERPRETERS
+from tests.support.interpreters import INTERPRETERS
 
 ROOT = Path(__file__).resolve().parents[2]
 MEMORY = 1 << 27  # bytes; a client that holds whatever a broker sends is a finding, and not the end of this machine

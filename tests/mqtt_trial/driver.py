@@ -34,7 +34,7 @@ class Stage:
 
     def __init__(self, module, name):
         self.make = getattr(module, name)
-        self.room = sys.modules["agent.forward.mqtt_small"] if module.__name__.startswith("tests.") else module
+        self.room = sys.modules["agent.forwarder.mqtt_small"] if module.__name__.startswith("tests.") else module
         self.error = module.MqttError
         self.client: Any = None
         self.resolver: Any = None

@@ -18,7 +18,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tests.interpreters import PROJECT
+from tests.support.interpreters import PROJECT
 from tools.package import adb, apk
 
 if TYPE_CHECKING:

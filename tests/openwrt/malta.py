@@ -25,12 +25,13 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, cast
 
 from agent.vault import ring
-from host_sim import kernel, lab_traffic
-from host_sim.interpreters import ROOT
-from host_sim.lab_compare import compare
-from host_sim.lab_network import GATEWAY_4, GATEWAY_6, INTERNET_4, INTERNET_6, TIMEOUTS, TRACKING, WAN_4, WAN_6, LabError, Network, run
-from host_sim.lab_plan import FIRST_PORT, Canary, plan, ports_used
-from host_sim.lab_reader import parse
+from host_sim.driver.interpreters import ROOT
+from host_sim.lab import traffic as lab_traffic
+from host_sim.lab.compare import compare
+from host_sim.lab.network import GATEWAY_4, GATEWAY_6, INTERNET_4, INTERNET_6, TIMEOUTS, TRACKING, WAN_4, WAN_6, LabError, Network, run
+from host_sim.lab.plan import FIRST_PORT, Canary, plan, ports_used
+from host_sim.lab.reader import parse
+from host_sim.venue import kernel
 from tests.openwrt import gateway as roots
 from tests.openwrt import procd
 from tests.openwrt.trial import build
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from agent.vault.record import Record
-    from host_sim.lab_witness import Seen
+    from host_sim.lab.witness import Seen
 
 BOARD = "archer-c7-v5"  # a router whose processor is a big-endian MIPS
 CONNECTIONS, AFTERWARDS = 2000, 400

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agent import VERSION
-from tests.interpreters import PROJECT
 from tests.openwrt import gateway as roots
+from tests.support.interpreters import PROJECT
 from tools.package import apk, board, contents, ipk
 
 if TYPE_CHECKING:

@@ -10,9 +10,8 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from host_sim.commands import Program, output
-from host_sim.interpreters import NAMES
-from host_sim.lab_network import LabError
+from host_sim.driver.interpreters import NAMES
+from host_sim.lab.network import LabError
 from tools.bench import capture as captures
 from tools.bench import deliver as deliveries
 from tools.bench import dump as dumps
@@ -26,6 +25,7 @@ from tools.bench import store as stores
 from tools.bench import wear as wears
 from tools.bench.peers import PEERS
 from tools.bench.rounds import Tell, repeated
+from tools.commands import Program, output
 
 WIDTH = 100  # columns, at most: what is printed is read in a page too
 

@@ -21,9 +21,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from agent.capture.lossfree import RESERVE
-from host_sim import plots
-from host_sim.lab_network import LabError
-from tools.bench import flows, machine
+from host_sim.lab import flows
+from host_sim.lab.network import LabError
+from host_sim.report import plots
+from tools.bench import machine
 from tools.bench.gateway import Gateway
 from tools.bench.peers import Peer, Running
 from tools.bench.rounds import Tell, interleaved, spread

@@ -19,7 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from host_sim import clock
+from tools import clock
 from tools.bench import machine
 from tools.bench.rounds import Tell
 from tools.bench.sheets import Sheet

@@ -14,8 +14,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from agent.recorder import DUMP
-from tools.bench import flows, machine
+from agent.recorder.recorder import DUMP
+from host_sim.lab import flows
+from tools.bench import machine
 from tools.bench.capture import NEEDS as CAPTURE
 from tools.bench.capture import limit, rest, wait
 from tools.bench.gateway import Gateway

@@ -22,10 +22,10 @@ from collections import Counter, defaultdict
 from collections.abc import Hashable, Sequence
 from itertools import pairwise
 
+from agent.purposes.custodian.varint import varint
 from agent.summary.services import service_of
 from agent.vault import keys, segment
 from agent.vault.record import CODES, FEW, LEAST, MAC, OTHER
-from agent.vault.varint import varint
 from tools.bench.population import SECOND, Row
 
 _TICK = SECOND // 10  # to which a record keeps times

@@ -10,7 +10,7 @@ by event     Laplace noise for every event that a terminal can cause in a day, b
 suppressed   no noise, cells below the display threshold left out: no privacy (one terminal at the threshold shows), and a bias
 
 Beside it stand the noise in a café of 200 as REQUIREMENTS.md states it, and what no noise explains: the bias of the defined truth
-against the real one (`host_sim.reality`), from the two slots and classes that count, from connections whose end the kernel tells
+against the real one (`host_sim.venue.reality`), from the two slots and classes that count, from connections whose end the kernel tells
 late, from phones that change their MAC.
 """
 
@@ -25,8 +25,9 @@ import numpy as np
 
 from agent.summary.metrics import METRICS, Metric, display_threshold, scale
 from agent.summary.noise import Sampler
-from host_sim import plots, reality
-from host_sim import scenario as scenarios
+from host_sim.report import plots
+from host_sim.venue import reality
+from host_sim.venue import scenario as scenarios
 from tools.bench.rounds import Tell
 from tools.bench.sheets import Chart, Sheet
 from tools.fleet import estimate

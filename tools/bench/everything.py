@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from host_sim import clock
-from host_sim.lab_network import LabError
+from host_sim.lab.network import LabError
+from tools import clock
 from tools.bench import capture, deliver, dump, error, instructions, machine, memory, scale, sim, store, wear
 from tools.bench.peers import PEERS
 from tools.bench.rounds import Tell, repeated, spread_sheets

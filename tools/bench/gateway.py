@@ -20,8 +20,8 @@ import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from host_sim.lab_network import TRACKING, LabError, run
-from tools.bench import flows
+from host_sim.lab import flows
+from host_sim.lab.network import TRACKING, LabError, run
 
 RULES = """
 table inet bench {

@@ -26,10 +26,11 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
-from host_sim import kernel
-from host_sim.interpreters import environment
-from host_sim.lab_network import LabError
-from tools.bench import flows, machine, mips
+from host_sim.driver.interpreters import environment
+from host_sim.lab import flows
+from host_sim.lab.network import LabError
+from host_sim.venue import kernel
+from tools.bench import machine, mips
 from tools.bench.peers import HEAP
 from tools.bench.rounds import Tell, interleaved
 from tools.bench.sheets import Sheet

@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from host_sim import clock
+from tools import clock
 from tools.bench import deliver
 from tools.fleet import load, site
 from tools.fleet.postgres import Postgres
@@ -24,7 +24,7 @@ def measure(folder: Path, counts: Sequence[int]) -> Iterator[tuple[int, float]]:
         site.open_store()
         from django.db import connection, connections
 
-        from agent.forward import topics
+        from agent.outbox import topics
         from tools.fleet.intake import Arrival, Intake
 
         now, known, taken = int(clock.seconds()), 0, Intake()

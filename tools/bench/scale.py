@@ -19,9 +19,9 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from host_sim import plots
-from host_sim.interpreters import environment
-from host_sim.lab_network import LabError
+from host_sim.driver.interpreters import environment
+from host_sim.lab.network import LabError
+from host_sim.report import plots
 from tools.bench import deliver, instructions, intake, machine
 from tools.bench.rounds import Tell, interleaved, slope
 from tools.bench.sheets import Chart, Sheet

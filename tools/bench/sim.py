@@ -13,9 +13,9 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from host_sim import scenario as scenarios
-from host_sim.interpreters import NAMES
-from host_sim.simulation import Outcome, Simulation
+from host_sim.driver.interpreters import NAMES
+from host_sim.driver.simulation import Outcome, Simulation
+from host_sim.venue import scenario as scenarios
 from tools.bench.rounds import Tell, interleaved, spread
 from tools.bench.sheets import Sheet
 

@@ -24,10 +24,11 @@ from nacl.public import PrivateKey
 from pyarrow import parquet
 
 from agent import law
+from agent.purposes.attribution import record as attribution
+from agent.purposes.custodian.custodian import Custodian
 from agent.runtime.sodium import Sodium
-from agent.vault import attribution, keys, ring
-from agent.vault.custodian import Custodian
-from host_sim import plots
+from agent.vault import keys, ring
+from host_sim.report import plots
 from tools.bench import entropy, exporter, logged, machine
 from tools.bench.population import SECOND, Population, Row, cafe, thousand
 from tools.bench.rounds import Tell, interleaved, spread

@@ -10,11 +10,11 @@ CPython doesn't say. Runs on MicroPython too.
 import gc
 import sys
 
-from agent import config
-from agent.loop import BATCH
-from agent.recorder import Recorder
+from agent.config import config
+from agent.recorder.loop import BATCH
+from agent.recorder.recorder import Recorder
 from agent.runtime import files, memory
-from host_sim import first_boot
+from host_sim.driver import first_boot
 
 _SECOND = 1000000000
 START = 1800001800  # s since the epoch: a Friday morning, well within an hour: what ended in it counts in the day's table

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """`oubli-bench wear`: what a café's day writes to flash with `attribution` on (mode blocks), and for how many years a flash bears that.
 
-The real recorder lives through the day on `host_sim.flash` (EXP-6); each sync of it is noted: how much of the file was there before, how
-much is there now. So the same day is read for each size of page: a sync programs the file's pages from the first one that changed
+The real recorder lives through the day on `host_sim.faults.flash` (EXP-6); each sync of it is noted: how much of the file was there before,
+how much is there now. So the same day is read for each size of page: a sync programs the file's pages from the first one that changed
 on, and one more for the file system's own metadata. The kernel's part
 is a fake of one rule: a terminal with a block leaves by a port of it.
 
@@ -22,17 +22,18 @@ from typing import Any
 from nacl.public import PrivateKey
 from nacl.signing import SigningKey
 
-from agent import config as configuration
-from agent.forward.messages import SUMMARY_OCTETS
-from agent.paths import Paths
+from agent.base.paths import Paths
+from agent.config import config as configuration
+from agent.purposes.custodian.budget import Sum
+from agent.purposes.custodian.waiting import DAY
 from agent.runtime import files
+from agent.summary.messages import SUMMARY_OCTETS
 from agent.summary.metrics import MESSAGES
 from agent.summary.published import DAYS
-from agent.vault.budget import Sum
-from agent.vault.waiting import DAY
-from host_sim import flash as model
-from host_sim import scenario, stage, tape
-from host_sim.world import World
+from host_sim.driver import stage
+from host_sim.faults import flash as model
+from host_sim.venue import scenario, tape
+from host_sim.venue.world import World
 from tools.bench.rounds import Tell
 from tools.bench.sheets import Sheet
 from tools.custodian import bundles

@@ -14,7 +14,7 @@ from nacl.signing import VerifyKey
 from rich.console import Console
 from rich.table import Table
 
-from host_sim.commands import Program, bounded, output
+from tools.commands import Program, bounded, output
 from tools.custodian import bundles, desk, register, segments
 from tools.custodian.desk import Secret
 from tools.custodian.keyfiles import PURPOSES

@@ -2,7 +2,7 @@
 """The qualified agents' side of a request: their keys, the document, their signatures (L34-II-4). Each works on a machine of his own.
 
 A private key is an Ed25519 seed behind a passphrase (Argon2id, then a secret box), in a JSON file of mode 0600; the public one is a line
-`HEX NAME`, which `oubli request enrol` and the custodian's keys file take. The document is agent/control/requests.py's.
+`HEX NAME`, which `oubli request enrol` and the custodian's keys file take. The document is agent/purposes/requests/requests.py's.
 """
 
 import json
@@ -14,10 +14,10 @@ from nacl import pwhash, secret
 from nacl.exceptions import CryptoError
 from nacl.signing import SigningKey
 
-from agent.control import requests
-from agent.control.requests import Refused, Request
-from host_sim import clock
-from host_sim.commands import bounded
+from agent.purposes.requests import requests
+from agent.purposes.requests.requests import Refused, Request
+from tools import clock
+from tools.commands import bounded
 from tools.custodian import disk
 
 KIND = "oubli agent key 1"

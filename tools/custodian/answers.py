@@ -20,10 +20,10 @@ from nacl.public import PrivateKey, PublicKey, SealedBox
 from nacl.signing import SigningKey
 
 from agent import law
-from agent.control import desk
-from agent.dates import date as date_of
-from agent.vault.varint import Cut
-from host_sim import clock
+from agent.base.dates import date as date_of
+from agent.purposes.custodian.varint import Cut
+from agent.purposes.requests import desk
+from tools import clock
 from tools.custodian import disk, matching, segments
 from tools.custodian.agents import AgentError, write_new
 from tools.custodian.handovers import Handover, HandoverError

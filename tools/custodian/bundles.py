@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Bundles as the custodian signs them; the form stands in agent/vault/bundle.py, which reads them on the device."""
+"""Bundles as the custodian signs them; the form stands in agent/purposes/custodian/bundle.py, which reads them on the device."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass

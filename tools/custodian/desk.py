@@ -15,7 +15,7 @@ import typer
 from nacl.public import PublicKey
 from rich.console import Console
 
-from host_sim.commands import Program, bounded, output
+from tools.commands import Program, bounded, output
 from tools.custodian import agents, answers, freezes, handovers, register
 from tools.custodian.agents import AgentError
 from tools.custodian.handovers import HandoverError

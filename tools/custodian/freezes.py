@@ -15,9 +15,9 @@ from nacl.exceptions import CryptoError
 from nacl.public import PrivateKey, PublicKey, SealedBox
 
 from agent import law
-from agent.control.requests import Request
-from agent.vault import attribution
-from host_sim.commands import bounded
+from agent.purposes.attribution import record as attribution
+from agent.purposes.requests.requests import Request
+from tools.commands import bounded
 from tools.custodian import matching, segments
 from tools.custodian.agents import write_new
 from tools.custodian.answers import Answer

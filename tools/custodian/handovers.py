@@ -16,8 +16,8 @@ from nacl import bindings
 from nacl.exceptions import BadSignatureError
 from nacl.signing import VerifyKey
 
-from agent.control import archive, requests
-from agent.control.requests import Refused, Request
+from agent.purposes.requests import archive, requests
+from agent.purposes.requests.requests import Refused, Request
 
 LARGEST = 4 << 30  # octets of a handover
 GRACE = 31 * 86400  # seconds after its end in which a request that was run in time may still be answered

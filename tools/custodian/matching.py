@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from agent.control.requests import Request
-from agent.vault import attribution, billing
+from agent.purposes.attribution import record as attribution
+from agent.purposes.billing import record as billing
+from agent.purposes.requests.requests import Request
 
 DAY = 86400
 _NEVER = 1 << 40

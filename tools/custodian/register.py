@@ -19,9 +19,9 @@ from typing import Any
 
 from rich.table import Table
 
-from agent.control.requests import Request
-from host_sim import clock
-from host_sim.commands import bounded
+from agent.purposes.requests.requests import Request
+from tools import clock
+from tools.commands import bounded
 from tools.custodian import disk
 from tools.custodian.handovers import HandoverError
 from tools.custodian.store import Store

@@ -7,7 +7,7 @@ So no answer is there that the register doesn't have. Where power is lost after 
 import shutil
 from pathlib import Path
 
-from agent.control.requests import Request
+from agent.purposes.requests.requests import Request
 from tools.custodian import disk
 from tools.custodian.agents import AgentError
 

@@ -32,7 +32,7 @@ from nacl.signing import SigningKey, VerifyKey
 from nacl.utils import random
 
 from agent import law
-from host_sim import clock
+from tools import clock
 from tools.custodian import bundles, disk, keyfiles
 from tools.custodian.keyfiles import Key, KeyFile
 from tools.custodian.log import LONGEST, BusyError, Log

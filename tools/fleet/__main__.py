@@ -18,8 +18,8 @@ from typing import Annotated
 
 import typer
 
-from host_sim import clock
-from host_sim.commands import Program, output
+from tools import clock
+from tools.commands import Program, output
 from tools.fleet import serve as serving
 from tools.fleet import site
 from tools.fleet.broker import BrokerError, secret

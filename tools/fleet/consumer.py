@@ -26,8 +26,8 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
-from agent.forward import topics
-from host_sim import clock
+from agent.outbox import topics
+from tools import clock
 from tools.fleet import trouble
 from tools.fleet.broker import Address
 from tools.fleet.intake import Allowance, Arrival, Intake

@@ -7,7 +7,7 @@ from random import Random
 from paho.mqtt import client as paho
 
 from agent.summary.noise import Sampler
-from host_sim import clock
+from tools import clock
 from tools.fleet import simulated
 
 _DAY = 86_400

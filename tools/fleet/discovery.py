@@ -9,7 +9,7 @@ its band claims more than there is to know.
 import json
 from collections.abc import Iterator
 
-from agent.forward import topics
+from agent.outbox import topics
 
 _SENSORS = (
     # (key, what it is called, template, device class)

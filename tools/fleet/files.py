@@ -19,9 +19,9 @@ from typing import Any, TextIO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from agent.forward import topics
+from agent.outbox import topics
 from agent.summary.metrics import METRICS, half_width
-from host_sim import clock
+from tools import clock
 from tools.fleet import figures, sheet
 from tools.fleet.intake import Arrival, Intake
 from tools.fleet.models import CELLS, VALUES, Message

@@ -11,7 +11,8 @@ from typing import Annotated, Any
 
 import typer
 
-from agent.forward import messages, topics
+from agent.outbox import topics
+from agent.summary import messages
 from agent.summary.metrics import METRICS, scale
 from tools.fleet import site
 

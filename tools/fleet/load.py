@@ -13,11 +13,12 @@ import sys
 import time
 from pathlib import Path
 
-from agent import config, forwarder
-from agent.forward import messages
+from agent.config import config
+from agent.forwarder import forwarder
 from agent.runtime.clocks import DeviceTime
+from agent.summary import messages
 from agent.summary.metrics import METRICS, scale
-from host_sim import clock
+from tools import clock
 
 _LETTERS = "abcdefghijklmnopqrstuvwxyz234567"
 _DAY = 86_400

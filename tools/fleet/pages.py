@@ -16,7 +16,7 @@ from django.utils.decorators import method_decorator
 from django.views.decorators.http import require_GET, require_POST
 
 from agent.summary.metrics import METRICS
-from host_sim import clock
+from tools import clock
 from tools.fleet import charts, figures, sheet, words
 from tools.fleet.estimate import Estimate
 from tools.fleet.guard import TRIED, Busy, busy

@@ -17,7 +17,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.registry import Collector
 
-from host_sim import clock
+from tools import clock
 from tools.fleet.guard import Busy, busy, by_basic
 from tools.fleet.judgement import KINDS, standings
 from tools.fleet.models import Gateway, Tally

@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 
 import jsonschema
 
-from agent.forward import topics
+from agent.outbox import topics
 from agent.summary.metrics import METRICS, half_width
 from tools.fleet import newer
 from tools.fleet.schemas import VERSIONS, schema

@@ -11,7 +11,7 @@ from pathlib import Path
 from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from host_sim import clock
+from tools import clock
 from tools.fleet import site
 from tools.fleet.serve import serve_page
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from django.db.utils import Error
 
-from host_sim import clock
+from tools import clock
 from tools.fleet import site
 from tools.fleet.broker import Address, address
 

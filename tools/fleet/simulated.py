@@ -13,7 +13,8 @@ from random import Random
 from typing import Any
 
 from agent import law
-from agent.forward import messages, topics
+from agent.outbox import topics
+from agent.summary import messages
 from agent.summary.metrics import METRICS, Metric, scale
 from agent.summary.noise import Sampler
 from tools.fleet.intake import Arrival

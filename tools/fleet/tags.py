@@ -8,7 +8,7 @@ from django import template
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from host_sim import clock
+from tools import clock
 from tools.fleet import figures, words
 from tools.fleet.judgement import Finding
 

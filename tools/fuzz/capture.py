@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Fuzzes agent/capture and agent/straight.py: bytes of the kernel, bent ever further from what it really sends, on both interpreters.
+"""Fuzzes agent/capture and the straight way: bytes of the kernel, bent ever further from what it really sends, on both interpreters.
 
 A datagram joins the corpus when it runs through lines in a way that none did before. What must hold of each execution: nothing
 raises; the rooms that have read everything before say the same as fresh ones (a learned layout never misreads); and a recorder that
@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from agent.runtime.deflate import DEFLATE
-from host_sim import interpreters, kernel
+from host_sim.driver import interpreters
+from host_sim.venue import kernel
 from tools.bench.instructions import record
 from tools.fuzz.coverage import Coverage, Feature
 from tools.fuzz.mutations import mutated
@@ -25,7 +26,7 @@ from tools.fuzz.ways import Ways
 
 VECTORS = interpreters.ROOT / "tests" / "vectors"
 _AGENT = interpreters.ROOT / "agent"
-WATCHED = [*(_AGENT / "capture").glob("*.py"), _AGENT / "runtime" / "cpython.py", _AGENT / "straight.py"]
+WATCHED = [*(_AGENT / "capture").glob("*.py"), _AGENT / "runtime" / "cpython.py", _AGENT / "recorder" / "straight.py"]
 STAGE = ("-m", "tools.fuzz.stage")
 EACH = 16
 _TERMINALS, _ENDED = 200, 120  # of the recorded LAN, more than a segment remembers, and connections that ended there

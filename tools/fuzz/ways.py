@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Two recorders side by side: one takes each datagram by the straight way, the other never does. Both interpreters (agent/straight.py).
+"""Two recorders side by side: one takes each datagram by the straight way, the other never does (agent/recorder/straight.py).
 
 They know the same LAN, are given the same datagrams, and after each must hold the same, to the octet: pages that wait to be sealed, the
 day's table, what is sealed (by its size), every count. What a datagram can do to a LAN it may do here, so they begin anew now and then.
@@ -97,4 +97,4 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Iterator
 
-    from agent.recorder import Recorder
+    from agent.recorder.recorder import Recorder

@@ -15,9 +15,9 @@ from typing import Annotated
 import typer
 
 from agent import BUILT
-from agent.config import ConfigError
-from agent.config import load as load_config
-from host_sim.commands import Program, output
+from agent.config.config import ConfigError
+from agent.config.config import load as load_config
+from tools.commands import Program, output
 from tools.package import apk, ipk
 from tools.package.board import BoardError, load
 from tools.package.contents import BuildError, check_size, cut, files

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from agent import BUILT
-from host_sim.commands import Program, output
+from tools.commands import Program, output
 from tools.package import apk, feed, ipk, signing
 from tools.package.board import Board, BoardError, load, names
 from tools.package.contents import BuildError, agent_sizes, by_folder, check_size, cut, files

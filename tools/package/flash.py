@@ -13,7 +13,7 @@ from pathlib import Path
 
 AGENT = Path(__file__).resolve().parent.parent.parent / "agent"
 # What only CPython imports.
-LEFT_OUT = ("runtime/cpython.py", "forward/mqtt_paho.py")
+LEFT_OUT = ("runtime/cpython.py", "forwarder/mqtt_paho.py")
 # Small integers of 31 bits load on 32-bit and 64-bit processors alike; -O2 leaves out assertions and keeps line numbers.
 MPY_CROSS = ("-O2", "-msmall-int-bits=31")
 # What only type checkers read, at the end of a module.

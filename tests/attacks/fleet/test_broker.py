@@ -12,11 +12,11 @@ import pytest
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from paho.mqtt import client as paho
 
-from agent.forward import topics
+from agent.outbox import topics
 from tests.fleet import says
 from tests.fleet.test_access import NOW, ONE, OTHER, broker
 from tests.fleet.test_collector import PATIENCE, until
-from tests.interpreters import PROJECT
+from tests.support.interpreters import PROJECT
 from tools.fleet import enrol
 from tools.fleet.broker import address
 from tools.fleet.consumer import Consumer

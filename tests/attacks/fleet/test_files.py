@@ -17,7 +17,7 @@ from django.db import connections
 
 from tests.fleet import says
 from tests.fleet.test_commands import fleet
-from tests.interpreters import PROJECT
+from tests.support.interpreters import PROJECT
 from tools.fleet import files, site
 from tools.fleet.intake import Intake
 from tools.fleet.models import Message

@@ -26,7 +26,7 @@ from django.contrib.auth import get_user_model
 from django.db import connections
 
 from tests.fleet.test_collector import until
-from tests.interpreters import PROJECT
+from tests.support.interpreters import PROJECT
 from tools.fleet import connection, guard, site
 
 if TYPE_CHECKING:

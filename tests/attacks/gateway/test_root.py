@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from agent.forward.messages import SUMMARY_OCTETS
-from tests.keyholder import Custodian
+from agent.summary.messages import SUMMARY_OCTETS
 from tests.openwrt.trial import NEEDS
+from tests.support.keyholder import Custodian
 
 if TYPE_CHECKING:
     from tests.openwrt import gateway as roots

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command `oubli`: its tables of verbs and options, and what each verb prints."""

@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`oubli who`: an operator looks, with her agreement, at what is held on a person's terminal (law 78-17, L34-1 VI)."""
+
+from agent import law
+from agent.base import canonical, dates
+from agent.cli.command import UsageError
+
+
+def _connection(row: "dict[str, Any]") -> str:
+    flow = row["protocol"] + " " + row["service"] + ", from " + row["address"] + " port " + str(row["source_port"])
+    flow += " (outside " + str(row["translated_port"]) + "), " + str(row["bytes_up"]) + " bytes up, " + str(row["bytes_down"]) + " down"
+    return _times(row) + flow
+
+
+def _stay(row: "dict[str, Any]") -> str:
+    return _times(row) + "access point " + row["access_point"]
+
+
+def _times(row: "dict[str, Any]") -> str:
+    return "  " + dates.moment(row["start"]) + ", " + str(row["seconds"]) + " s, "
+
+
+def written(row: "dict[str, Any]") -> str:
+    """Return a record as a line of text."""
+    return _stay(row) if "access_point" in row else _connection(row)
+
+
+def show(line: "Line") -> int:
+    """Show what is held on --mac, record by record as they come: there may be more of them than a small heap holds."""
+    if "--agreed" not in line:
+        raise UsageError("who: --agreed is missing; accepted: who --mac MAC --agreed, where the person at the terminal has asked for it")
+    as_json = "--json" in line
+    sealed: "list[dict[str, Any]]" = []
+    for answer in line.ask_for("access", terminal=line["--mac"], agreed=1):
+        sealed = answer.get("sealed", sealed)
+        for row in answer.get("rows", ()):
+            print(canonical.dumps(row) if as_json else written(row))
+        if "records" in answer:
+            counts, consents = answer["records"], answer["consents"]
+            told = {"records": counts, "sealed": sealed, "consents": consents}
+            return line.show(told, _summary(counts, sealed) + _agreed(consents))
+    return 1
+
+
+def _agreed(consents: "list[dict[str, Any]]") -> "list[str]":
+    """Return lines on the consents of this terminal that are remembered (L34-V-2)."""
+    out = []
+    for one in consents:
+        what = (
+            ", ".join(one["purposes"]) + ": " + one["state"] + " since " + dates.moment(one["since"]) + ", ends " + dates.moment(one["end"])
+        )
+        out.append("consent to " + what + "; third parties: " + one["third_parties"] + "; text " + one["text"])
+    return out
+
+
+def _summary(counts: "dict[str, int]", sealed: "list[dict[str, Any]]") -> "list[str]":
+    out = [str(counts[name]) + " records of this terminal in " + name + " (" + law.purpose(name).paragraph + ")" for name in sorted(counts)]
+    for store in sealed:
+        out.append(store["purpose"] + " (" + law.purpose(store["purpose"]).paragraph + "): sealed, this device can't read it; each record")
+        out.append("  goes " + law.duration(store["lifetime_seconds"]) + " after it began at the latest; the custodian answers for it")
+    out.append("the day's anonymous sums may have one row of it, under a key that is destroyed at 03:00 UTC;")
+    out.append("its addresses are in memory as long as it has them, and while connections of it last")
+    return out
+
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from agent.cli.command import Line

@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The purpose `attribution`: who stood behind a public address and port at a time (L34-1 III; in force II bis 3°).
+
+A connection is recorded by itself, unless a holding covers it: its port lies in its own terminal's block (IPv4, mode `blocks`), or it left
+by the terminal's own address (IPv6 without translation), which one row an address and day answers for. What comes out goes to
+a custodian's store, which this device can't read back (EXP-3).
+"""
+
+from agent.purposes.attribution.record import UNKNOWN_MAC, Record, pack
+from agent.purposes.spread import Spread
+
+_SECOND = 1000000000
+_DAY = 86400
+ADDRESSES = 2048  # of IPv6 that are followed at a time; what is beyond is recorded connection by connection
+IDLE = 7200  # seconds without a connection after which an address's row ends
+COVERED = "attribution: in a block"
+
+
+class _Own:
+    """An IPv6 address that a terminal leaves by: `part` begins its open row, `last` is its newest sign (s since the epoch)."""
+
+    def __init__(self, mac: bytes, user: bytes, part: int) -> None:
+        self.mac = mac
+        self.user = user
+        self.part = self.last = part
+
+
+class Attribution:
+    """`append(begins, octets) -> str` is the custodian's store's; `blocks` is None in mode `connections`; `user(mac)` the portal's word."""
+
+    def __init__(self, append: "Callable[[int, bytes], str]", user: "Callable[[bytes], bytes]") -> None:
+        self.blocks: "Blocks | None" = None
+        self.confirmed = False
+        self.covered = 0
+        self._append = append
+        self._user = user
+        self._own = Spread()  # address -> _Own
+
+    def keep(self, record: Record) -> str:
+        """Hand a record to the store; its deadline runs from its start (L34-III-2)."""
+        return self._append(record.start, pack(record))
+
+    def connection(self, connection: "Connection", source: bytes, public: bytes, terminal: "Holder | None", end: int, now: int) -> str:
+        """Keep a connection that has ended, from `source` and for the world from `public` (4 or 16 octets).
+
+        `end` in ns of the wall clock, `now` in s since boot. Returns what the store says, or COVERED where a holding answers for it.
+        """
+        mac = terminal.mac() if terminal is not None else UNKNOWN_MAC
+        start = connection.start // _SECOND
+        end = -(-end // _SECOND)
+        if self.covers(source, public, connection.translated_port, mac, start, end, now):
+            self.covered += 1
+            return COVERED
+        port, user = connection.translated_port, self._user(mac)
+        return self.keep(Record(connection.protocol, public, port, port, source, mac, start, end, user, confirmed=self.confirmed))
+
+    def covers(self, source: bytes, public: bytes, port: int, mac: bytes, start: int, end: int, now: int) -> bool:
+        """Say whether a holding answers for a connection, which may last; it isn't idle then. Times in s."""
+        if self.blocks is None:
+            return False
+        if len(source) == 4:
+            return self.blocks.covers(source, port, mac, start, now)
+        return mac != UNKNOWN_MAC and public == source and self._leaves(source, mac, start, end)
+
+    def _leaves(self, address: bytes, mac: bytes, start: int, end: int) -> bool:
+        """Make sure that rows say that a terminal left by its own address from `start` to `end`, on each day of it."""
+        user, known = self._user(mac), self._own.get(address, None)
+        if known is not None and (known.mac != mac or known.user != user):
+            self._end(address, known, start)
+            known = None
+        if known is None:
+            if len(self._own) >= ADDRESSES:
+                return False
+            known = _Own(mac, user, start)
+            if not self._begin(address, known):
+                return False
+            self._own[address] = known
+        elif start < known.part and not self._begin(address, _Own(mac, user, start)):
+            return False  # it began before what the row says: that part is said, too
+        known.last = max(known.last, end)
+        return self._days(address, known)
+
+    def _days(self, address: bytes, known: _Own) -> bool:
+        while known.part // _DAY < known.last // _DAY:
+            midnight = known.part - known.part % _DAY + _DAY
+            self._end(address, known, midnight)
+            known.part = midnight
+            if not self._begin(address, known):
+                self._own.pop(address, None)
+                return False
+        return True
+
+    def _row(self, address: bytes, known: _Own, end: "int | None") -> Record:
+        return Record(None, address, 0, 65535, address, known.mac, known.part, end, known.user, confirmed=self.confirmed)
+
+    def _begin(self, address: bytes, known: _Own) -> bool:
+        return self.keep(self._row(address, known, None)) == "kept"
+
+    def _end(self, address: bytes, known: _Own, end: int) -> None:
+        self.keep(self._row(address, known, max(known.part, end)))
+
+    def deal(self, wall: int, now: int, holder: "Callable[[bytes], bytes]") -> None:
+        """Give who has none a block; call it every second."""
+        if self.blocks is not None:
+            self.blocks.confirmed = self.confirmed
+            self.blocks.deal(wall, now, holder)
+
+    def tick(self, wall: int, now: int, holder: "Callable[[bytes], bytes]") -> None:
+        """Do what is due; `wall` in s since the epoch, `now` in s since boot."""
+        if self.blocks is not None:
+            self.blocks.confirmed = self.confirmed
+            self.blocks.tick(wall, now, holder)
+        for address in [address for address in self._own.known() if wall - self._own[address].last >= IDLE]:
+            known = self._own.pop(address, None)
+            self._end(address, known, known.last)
+
+    def restate(self, wall: int, step: int = 0, *, ended: bool = True) -> None:
+        """Begin every row again: the clock was stepped by so many seconds, or is trusted by now, or the store was erased."""
+        if self.blocks is not None:
+            self.blocks.confirmed = self.confirmed
+            self.blocks.restate(wall, step, ended=ended)
+        self._own = Spread()
+
+    def public(self, address: bytes, wall: int) -> None:
+        """Take note of the public IPv4 address, bytes(4) for none."""
+        if self.blocks is not None:
+            self.blocks.restate_public(address, wall)
+
+    def close(self) -> None:
+        """Let go; the blocks stay as they are for the next process."""
+        if self.blocks is not None:
+            self.blocks.close()
+
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Callable
+
+    from agent.capture.connections import Connection
+    from agent.purposes.attribution.blocks import Blocks
+    from agent.vault.record import Holder

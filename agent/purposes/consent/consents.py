@@ -1,0 +1,408 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who has consented to what, until when: the one store on flash that the device can read back (L34-V, L34-IV-1).
+
+Absent, expired, suspended or unreadable means no (L34-V-2); so does a clock that isn't trusted, by which no end can be told.
+A consent is a file of its own, sealed under the device's key and bound to its name, which is a number and says nothing: 24 octets
+of nonce, then sealed: version u8, state u8, purposes u8, categories u8 (bits), given u32, since u32 (in this state), end u32,
+keyed hash of the MAC 16, hash of the text shown 32, third parties (u8 length, 63 octets UTF-8). A change replaces the file, synced
+and renamed, before it is acknowledged. A grant or a resumption counts only after that; a suspension or a withdrawal counts at once,
+and is tried again until flash takes it (L34-V-4: fails to suspended). A withdrawal ends the consent then and there; a prompt is
+refused for 30 days after it (L34-V-3). An end that has come is written too: a clock that is set back brings nothing to life again
+(L34-VI-5). 30 days after its end a consent is removed.
+"""
+
+import os
+import struct
+
+from agent import law
+from agent.runtime import files, memory
+from agent.runtime.libc import words
+from agent.runtime.sodium import NONCE, TAG, SealError
+from agent.vault.stores import BY_CONSENT
+
+ACTIVE, SUSPENDED, WITHDRAWN, ENDED = 1, 2, 3, 4
+STATES = ("", "active", "suspended", "withdrawn", "ended")
+PURPOSES = BY_CONSENT  # in the order of their bits
+CATEGORIES = ("connections", "access-point")  # what a record of each of these keeps, by the same bits
+AFTER = 30 * law.DAY  # seconds: what a consent is remembered after its end, and a withdrawal keeps prompts away
+LIMIT = 1024  # consents remembered
+THIRD_PARTIES = 63  # octets
+
+_VERSION = 1
+_FORMAT = ">BBBBIII16s32sB63s"
+_SIZE = 128
+_FILE = NONCE + _SIZE + TAG
+_ROW = "<BBBBIII16s"  # state, purposes, categories, waiting for flash, since, end, given, hash
+_OCTETS = 32
+_BUCKETS = 2 * LIMIT
+_TOO_LARGE = 27  # EFBIG
+
+
+class Refused(Exception):
+    """A consent that can't be given or changed; its text is the one line to show."""
+
+
+class Consents:
+    """Every consent in `folder`. Times in seconds since the epoch; `now` None while the clock isn't trusted.
+
+    `unreadable` counts the files that a start found and could not read: they count as none and are removed.
+    """
+
+    def __init__(self, folder: str, key: "DeviceKey", sodium: "Sodium") -> None:
+        present = list(files.names(folder))
+        self._folder = folder
+        self._key = key
+        self._sodium = sodium
+        self._rows = memory.scratch(LIMIT * _OCTETS)
+        self._text = memory.scratch(_SIZE)
+        self._hash = bytearray(16)
+        self._buckets = memory.scratch(_BUCKETS * 4)
+        self._index = words(self._buckets.view, self._buckets.size)  # place + 1, 0 for none
+        self._live = [0] * len(PURPOSES)
+        self.unreadable = 0
+        self._waiting = False  # something of it isn't on flash yet
+        self._blocked: "list[int]" = []  # places whose file can't be read now, or is a refused consent's that couldn't be removed
+        self._refused: "list[int]" = []  # the latter
+        for name in present:
+            self._load(name)
+        self._rebuild(None)
+
+    # Files
+
+    def _load(self, name: str) -> None:
+        place = int(name) if name.isdigit() and len(name) == 4 else LIMIT
+        if place < LIMIT:
+            try:
+                self._read(place)
+                self._take(place)
+                return
+            except (SealError, ValueError):
+                self.unreadable += 1
+            except OSError as failure:
+                self.unreadable += 1
+                if failure.errno != _TOO_LARGE:  # it may be readable at another start; until then it is none
+                    self._blocked.append(place)
+                    return
+        try:
+            files.remove(self._folder + "/" + name)
+        except OSError:
+            pass  # flash that can't be written stops no recorder; it counts as none all the same
+
+    def _path(self, place: int) -> str:
+        return self._folder + "/" + ("%04d" % place)
+
+    def _read(self, place: int) -> "list[Any]":
+        """Return a file's fields. SealError, ValueError: damaged, not ours, of another version; OSError: not now."""
+        data = files.read_bounded(self._path(place), _FILE)
+        size = len(data) - NONCE
+        if size != _SIZE + TAG:
+            raise SealError
+        self._sodium.decrypt(self._text.address, data[NONCE:], size, self._bound(place), data[:NONCE], self._key.seal)
+        fields = list(struct.unpack_from(_FORMAT, self._text.view, 0))
+        self._text.wipe()
+        if fields[0] != _VERSION or not 0 < fields[1] < len(STATES):
+            raise ValueError
+        return fields
+
+    def _write(self, place: int, fields: "list[Any]") -> None:
+        """Put a file in place, durable; OSError where flash refuses."""
+        data = bytearray(_FILE)
+        data[:NONCE] = nonce = os.urandom(NONCE)
+        struct.pack_into(_FORMAT, self._text.view, 0, *fields)
+        sealed = memory.scratch(_SIZE + TAG)
+        self._sodium.encrypt(sealed.address, self._text.address, _SIZE, self._bound(place), nonce, self._key.seal)
+        data[NONCE:] = sealed.view
+        sealed.close()
+        self._text.wipe()
+        files.write_atomic(self._path(place), bytes(data))
+
+    def _bound(self, place: int) -> bytes:
+        return b"oubli consent %d" % place
+
+    # Rows
+
+    def _row(self, place: int) -> "tuple[Any, ...]":
+        return struct.unpack_from(_ROW, self._rows.view, place * _OCTETS)
+
+    def _set(self, place: int, *row: "Any") -> None:
+        struct.pack_into(_ROW, self._rows.view, place * _OCTETS, *row)
+
+    def _take(self, place: int) -> None:
+        _, state, purposes, categories, given, since, end, owner, _, _, _ = self._read(place)
+        self._set(place, state, purposes, categories, 0, since, end, given, owner)
+
+    def _used(self) -> "Iterator[int]":
+        view = self._rows.view
+        return (place for place in range(LIMIT) if view[place * _OCTETS])
+
+    def _rebuild(self, now: "int | None") -> None:
+        """Work out where each terminal's consents are found, and for how many terminals each purpose is allowed."""
+        index = self._index
+        self._buckets.wipe()
+        live = [0] * len(PURPOSES)
+        for place in self._used():
+            row = self._row(place)
+            if row[0] == ACTIVE and (now is None or now < row[5]):
+                for bit in range(len(PURPOSES)):
+                    live[bit] += row[1] >> bit & 1
+            bucket = (row[7][0] << 8 | row[7][1]) % _BUCKETS
+            while index[bucket]:
+                bucket = (bucket + 1) % _BUCKETS
+            index[bucket] = place + 1
+        self._live = live
+
+    def _of(self, mac: "bytes | bytearray") -> "Iterator[int]":
+        """Yield the places of a terminal's consents."""
+        self._sodium.keyed_digest(self._hash, 16, mac, self._key.hash)
+        owner = bytes(self._hash)
+        bucket = (owner[0] << 8 | owner[1]) % _BUCKETS
+        while self._index[bucket]:
+            place = self._index[bucket] - 1
+            if self._row(place)[7] == owner:
+                yield place
+            bucket = (bucket + 1) % _BUCKETS
+
+    # Questions
+
+    def active(self, mac: "bytes | bytearray", purpose: str, now: "int | None") -> int:
+        """Return the place of the consent that allows a purpose for a terminal now, -1 for no."""
+        number = PURPOSES.index(purpose)
+        if not self._live[number] or now is None:
+            return -1
+        bit = 1 << number
+        for place in self._of(mac):
+            state, purposes, _, _, _, end, _, _ = self._row(place)
+            if state == ACTIVE and purposes & bit and now < end:
+                return place
+        return -1
+
+    def any_active(self, purpose: str, now: "int | None") -> bool:
+        """Say whether anybody's consent allows a purpose; it may be over for as long as `tick` wasn't called."""
+        return now is not None and self._live[PURPOSES.index(purpose)] > 0
+
+    def since(self, place: int) -> int:
+        """Return since when a consent has been in its state: nothing from before counts, there is no back-fill (L34-V-4)."""
+        return self._row(place)[4]
+
+    def end(self, place: int) -> int:
+        """Return when a consent ends."""
+        return self._row(place)[5]
+
+    def alive(self, place: int, purpose: str, now: "int | None") -> bool:
+        """Say whether what is kept for a purpose under the consent at a place may stay: active or suspended, and not over."""
+        state, purposes, _, _, _, end, _, _ = self._row(place)
+        return state in (ACTIVE, SUSPENDED) and bool(purposes >> PURPOSES.index(purpose) & 1) and (now is None or now < end)
+
+    def counts(self, now: "int | None") -> "dict[str, int]":
+        """Return how many consents are in each state; those that are over are `ended`."""
+        found = {"active": 0, "suspended": 0, "withdrawn": 0, "ended": 0}
+        for place in self._used():
+            row = self._row(place)
+            found[_state(row, now)] += 1
+        return found
+
+    def of_terminal(self, mac: bytes, now: "int | None") -> "list[dict[str, Any]]":
+        """Return a terminal's own consents, for the person at it."""
+        return [self._shown(place, now) for place in self._of(mac)]
+
+    def listed(self, first: int, count: int, now: "int | None") -> "list[dict[str, Any]]":
+        """Return at most `count` consents from a place on, without whose they are."""
+        return [self._shown(place, now) for place in self._used() if place >= first][:count]
+
+    def _shown(self, place: int, now: "int | None") -> "dict[str, Any]":
+        row = self._row(place)
+        shown = {"number": place, "state": _state(row, now), "since": row[4], "end": row[5]}
+        shown["purposes"], shown["categories"] = _names(PURPOSES, row[1]), _names(CATEGORIES, row[2])
+        try:
+            fields = self._read(place)
+            shown["text"] = "".join("%02x" % octet for octet in fields[8])
+            shown["third_parties"] = fields[10][: fields[9]].decode()
+        except (OSError, SealError, ValueError):
+            shown["text"] = shown["third_parties"] = ""
+        return shown
+
+    # Acts
+
+    def grant(
+        self, mac: bytes, purposes: "list[str]", categories: "list[str]", third_parties: str, end: int, text: bytes, now: "int | None"
+    ) -> int:
+        """Take a terminal's consent; returns its place once it is on flash. Refused, OSError: there is none."""
+        if now is None:
+            raise Refused("the time isn't confirmed yet, so no end can be told (EXP-5); accepted: again in some minutes")
+        bits = _bits(PURPOSES, purposes, "purposes")
+        if _bits(CATEGORIES, categories, "categories") != bits:
+            kept = [CATEGORIES[PURPOSES.index(name)] for name in purposes]
+            raise Refused("categories: not those that these purposes keep (L34-V-2); accepted: " + ", ".join(sorted(kept)))
+        for name in PURPOSES:
+            ceiling = law.purpose(name).ceiling
+            if name in purposes and not now < end <= now + ceiling:
+                raise Refused("end: not within " + law.duration(ceiling) + " of now, the ceiling of " + name + " (L34-V-2)")
+        named = third_parties.encode()
+        blank = third_parties.strip() != third_parties
+        if blank or not 0 < len(named) <= THIRD_PARTIES or any(octet < 32 or octet == 127 for octet in named):
+            raise Refused("third_parties: not understood (L34-V-2); accepted: none, or names of at most 63 octets")
+        for place in self._of(mac):
+            state, held, _, _, since, former, _, _ = self._row(place)
+            if state == WITHDRAWN and (not since or now < since + AFTER):
+                raise Refused("withdrawn less than 30 days ago: not to be asked again before (L34-V-3)")
+            if state in (ACTIVE, SUSPENDED) and held & bits and now < former:
+                raise Refused("a consent to this is in force until its end (L34-V-2); accepted: withdraw, or again after its end")
+        view = self._rows.view
+        place = 0
+        while place < LIMIT and (view[place * _OCTETS] or place in self._blocked):
+            place += 1
+        if place == LIMIT:
+            raise Refused("no room: " + str(LIMIT) + " consents are remembered")
+        self._sodium.keyed_digest(self._hash, 16, mac, self._key.hash)
+        owner = bytes(self._hash)
+        parties = named + bytes(THIRD_PARTIES - len(named))
+        try:
+            self._write(place, [_VERSION, ACTIVE, bits, bits, now, now, end, owner, text, len(named), parties])
+        except OSError:
+            # Flash may have it all the same, and a consent that was refused is none: it goes, now or once flash lets it.
+            self._blocked.append(place)
+            self._refused.append(place)
+            self._take_back()
+            raise
+        self._set(place, ACTIVE, bits, bits, 0, now, end, now, owner)
+        self._rebuild(now)
+        return place
+
+    def withdraw(self, mac: bytes, now: "int | None") -> "list[int]":
+        """End a terminal's consents at once, for good; returns their places. What was kept under them must go now."""
+        return self._stop(mac, (ACTIVE, SUSPENDED), WITHDRAWN, now)
+
+    def suspend(self, mac: bytes, now: "int | None") -> "list[int]":
+        """Suspend a terminal's consents at once, until they are resumed; returns their places."""
+        return self._stop(mac, (ACTIVE,), SUSPENDED, now)
+
+    def resume(self, mac: bytes, now: "int | None") -> "list[int]":
+        """Resume what was suspended; returns the places. Refused, OSError: it stays suspended."""
+        if now is None:
+            raise Refused("the time isn't confirmed yet, so no end can be told (EXP-5); accepted: again in some minutes")
+        places = [place for place in self._of(mac) if self._row(place)[0] == SUSPENDED and now < self._row(place)[5]]
+        for place in places:
+            try:
+                fields = self._read(place)
+            except (SealError, ValueError):
+                raise OSError(5, "")
+            fields[1], fields[5] = ACTIVE, now
+            try:
+                self._write(place, fields)
+            except OSError:
+                # Flash may have it all the same: it is written anew as what it is, suspended.
+                row = list(self._row(place))
+                row[3] = 1
+                self._set(place, *row)
+                self._waiting = True
+                raise
+            _, purposes, categories, _, _, end, given, owner = self._row(place)
+            self._set(place, ACTIVE, purposes, categories, 0, now, end, given, owner)
+        self._rebuild(now)
+        return places
+
+    def _stop(self, mac: bytes, states: "tuple[int, ...]", state: int, now: "int | None") -> "list[int]":
+        places = [place for place in self._of(mac) if self._row(place)[0] in states and (now is None or now < self._row(place)[5])]
+        for place in places:
+            _, purposes, categories, _, _, end, given, owner = self._row(place)
+            ends = now if state == WITHDRAWN and now is not None else end
+            self._set(place, state, purposes, categories, 1, now or 0, ends, given, owner)
+            self._waiting = True
+        self._rebuild(now)
+        return places
+
+    def _take_back(self) -> None:
+        """Remove the files of refused consents; what flash keeps waits for the next tick."""
+        for place in list(self._refused):
+            try:
+                files.remove(self._path(place))
+                files.sync_folder(self._folder)
+            except OSError:
+                continue
+            self._refused.remove(place)
+            self._blocked.remove(place)
+
+    def flush(self) -> bool:
+        """Write what flash hasn't taken yet; False where some of it still waits. Call it after each act, and each tick."""
+        self._take_back()
+        if not self._waiting:
+            return True
+        self._waiting = False
+        for place in self._used():
+            row = list(self._row(place))
+            if row[3] and not self._flush(place, row):
+                self._waiting = True
+        return not self._waiting
+
+    def _flush(self, place: int, row: "list[Any]") -> bool:
+        try:
+            fields = self._read(place)
+            fields[1], fields[5], fields[6] = row[0], row[4], row[5]
+            self._write(place, fields)
+        except (SealError, ValueError):
+            pass  # unreadable on flash: no from the next start on, as it is now
+        except OSError:
+            return False
+        row[3] = 0
+        self._set(place, *row)
+        return True
+
+    def tick(self, now: "int | None") -> None:
+        """End what is over, remove it after 30 days; fix since when, for what was stopped while the time wasn't known. OSError: not now."""
+        self.flush()  # first: nothing that can't be removed holds up a suspension that waits for flash
+        if now is None:
+            return
+        removed = False
+        for place in self._used():
+            state, purposes, categories, _, since, end, given, owner = self._row(place)
+            if not since:
+                ends = min(now, end) if state == WITHDRAWN else end
+                self._set(place, state, purposes, categories, 1, now, ends, given, owner)
+                self._waiting = True
+            elif now < end + AFTER:
+                if state in (ACTIVE, SUSPENDED) and now >= end:
+                    self._set(place, ENDED, purposes, categories, 1, since, end, given, owner)
+                    self._waiting = True
+            else:
+                files.remove(self._path(place))
+                self._set(place, 0, 0, 0, 0, 0, 0, 0, bytes(16))
+                removed = True
+        if removed:
+            files.sync_folder(self._folder)
+        self._rebuild(now)
+        self.flush()
+
+    def close(self) -> None:
+        """Overwrite what is in memory."""
+        for region in (self._rows, self._text, self._buckets):
+            region.wipe()
+            region.close()
+
+
+def _state(row: "tuple[Any, ...]", now: "int | None") -> str:
+    """Return a row's state in a word; what is over by itself is "ended"."""
+    over = row[0] in (ACTIVE, SUSPENDED) and now is not None and now >= row[5]
+    return "ended" if over else STATES[row[0]]
+
+
+def _names(table: "tuple[str, ...]", bits: int) -> "list[str]":
+    return [name for index, name in enumerate(table) if bits >> index & 1]
+
+
+def _bits(table: "tuple[str, ...]", names: "list[str]", what: str) -> int:
+    bits = 0
+    for name in names:
+        if name not in table:
+            raise Refused(what + ": unknown (L34-V-2); accepted: " + ", ".join(table))
+        bits |= 1 << table.index(name)
+    if not bits:
+        raise Refused(what + ": none is named (L34-V-2); accepted: " + ", ".join(table))
+    return bits
+
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Iterator
+
+    from agent.purposes.device_key import DeviceKey
+    from agent.runtime.sodium import Sodium

@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`oubli consent ...` and `oubli emergency ...`: the person at the gateway, or a portal's script (L34-V-2 to L34-V-5).
+
+A terminal is named by its MAC, or by an address that it holds now; `-` reads that from standard input, so that it stands in no list
+of processes. Nothing that is shown says whose a consent is.
+"""
+
+import sys
+import time
+
+from agent.base.dates import date
+
+_PAUSE, _TRIES = 0.2, 50  # s between two looks for the radios' answers, and how many
+
+
+def _whose(line: "Line") -> "dict[str, str]":
+    word = sys.stdin.readline(64).strip() if line["--terminal"] == "-" else line["--terminal"]
+    return {"terminal" if word.count(":") == 5 and len(word) == 17 else "address": word}
+
+
+def grant(line: "Line") -> int:
+    """Take a consent; the hash of the text that was shown is worked out from the text itself."""
+    from agent.purposes.consent import texts
+
+    name = line["--text"]
+    if name not in texts.names(line.paths.texts):
+        known = ", ".join(texts.names(line.paths.texts)) or "none, for none is installed in " + line.paths.texts
+        sys.stderr.write("oubli: --text: unknown; accepted: " + known + "\n")
+        return 2
+    answer = line.ask(
+        "consent grant",
+        purposes=line["--purposes"].split(","),
+        categories=line["--categories"].split(","),
+        third_parties=line["--third-parties"],
+        days=int(line["--days"]),
+        text=texts.digest(line.paths.texts, name),
+        **_whose(line),
+    )
+    if answer is None:
+        return 1
+    return line.show(answer, ["consent " + str(answer["number"]) + ", until " + date(answer["end"] // 86400)])
+
+
+def change(line: "Line") -> int:
+    """Withdraw, suspend or resume all consents of a terminal."""
+    answer = line.ask(line.verb.name, **_whose(line))
+    if answer is None:
+        return 1
+    word = {"consent withdraw": "withdrawn", "consent suspend": "suspended", "consent resume": "resumed"}[line.verb.name]
+    lines = [word + " " + str(answer[word]) + (" consent" if answer[word] == 1 else " consents")]
+    if answer.get("destroyed"):
+        lines.append("made unreadable: " + str(answer["destroyed"]) + " records")
+    line.show(answer, lines)
+    if not answer.get("durable", True):
+        sys.stderr.write("oubli: flash refuses: it holds until the gateway restarts, and is tried again until then\n")
+        return 1
+    return 0
+
+
+def listed(line: "Line") -> int:
+    """List consents, without whose they are."""
+    found: "list[dict[str, Any]]" = []
+    counts: "dict[str, int]" = {}
+    answer = line.ask("consent list")
+    while answer is not None:
+        counts, page = answer["counts"], answer["consents"]
+        found += page
+        if not page or page[-1]["number"] == 1023:
+            break
+        answer = line.ask("consent list", **{"from": page[-1]["number"] + 1})
+    if answer is None:
+        return 1
+    lines = [", ".join([str(counts[name]) + " " + name for name in ("active", "suspended", "withdrawn", "ended")])]
+    for one in found:
+        what = "+".join(one["purposes"]) + " " + one["state"] + ", ends " + date(one["end"] // 86400)
+        lines.append("  " + str(one["number"]) + "  " + what + ", text " + one["text"][:8] + ", third parties: " + one["third_parties"])
+    return line.show({"counts": counts, "consents": found}, lines)
+
+
+def emergency(line: "Line") -> int:
+    """Open an emergency or ask once more, and wait for the radios' answers."""
+    if line.verb.name == "emergency open":
+        answer = line.ask("emergency open", incident=int(line["--incident"]), **_whose(line))
+    else:
+        answer = line.ask("emergency where", again=1)
+    tries = 0
+    while answer is not None and not answer["answered"] and tries < _TRIES:
+        time.sleep(_PAUSE)
+        tries += 1
+        answer = line.ask("emergency where")
+    if answer is None:
+        return 1
+    where = ", ".join(answer["access_points"]) or "none of them"
+    lines = ["now at: " + where, "asked: " + str(answer["radios"]) + " access points; this covers " + answer["covers"]]
+    line.show(
+        answer, lines + ["open for " + str(answer["seconds_left"] // 60) + " min more; then, or at `emergency close`, it is overwritten"]
+    )
+    if not answer["answered"]:
+        sys.stderr.write("oubli: not all access points have answered; accepted: hostapd on ubus, with /usr/share/acl.d/oubli.json\n")
+        return 1
+    return 0
+
+
+def close(line: "Line") -> int:
+    """Close the emergency."""
+    answer = line.ask("emergency close")
+    return 1 if answer is None else line.show(answer, ["closed" if answer["closed"] else "none was open"])
+
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from agent.cli.command import Line

@@ -1,0 +1,282 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A store on flash that this device can't read back: custodian custody (EXP-1, EXP-3, EXP-4, EXP-6, L34-VI-2).
+
+Records wait in a page of tmpfs, one for each day that deadlines run from. When the page is full, or the sync interval is over, it is
+sealed and written (agent.purposes.custodian.press). A restart of the process goes on where the former one ended. After a cut of power,
+files without a trailer are cut behind their last whole frame. An expired file is unlinked and the folder synced, so that it doesn't come
+back. Flash that refuses is counted by cause, said in `status`, and tried again each minute (agent.purposes.custodian.medium).
+"""
+
+from agent import law
+from agent.purposes.custodian import recovery
+from agent.purposes.custodian.medium import Medium
+from agent.purposes.custodian.press import Press
+from agent.purposes.custodian.shelf import DAY
+from agent.purposes.custodian.waiting import ROOM
+from agent.runtime import files
+from agent.runtime import sodium as crypto
+from agent.vault import keys
+
+SEGMENT_LIMIT = 1 << 20  # octets of a file at which it closes
+KEPT_OPEN = 2  # days after which a day's segment closes
+WRONG = 10000000000  # ns by which a day may begin earlier than its page says: what a quartz is wrong by in a day, and a second
+LOOK = 10000000000  # ns between two looks for a new bundle
+_SECOND = 1000000000
+
+
+class Custodian:
+    """The store of one purpose.
+
+    folder    on flash; `pages`: on tmpfs; `mount`: a file system that must be mounted there before anything is written, "" for none
+    bundle    the custodian's public keys
+    lifetime  and `sync` in seconds, `budget` in octets
+    hours     powered-on hours as expiry reads them; `floor`: what the time is at least (s)
+    lose      is told cause and number of every loss; cause "hours" is none, but what powered-on hours make due before its day (EXP-4)
+    """
+
+    def __init__(
+        self,
+        purpose: str,
+        folder: str,
+        pages: str,
+        ring: keys.KeyRing,
+        sodium: crypto.Sodium,
+        bundle: "Keys",
+        lifetime: int,
+        budget: int,
+        sync: int,
+        boot: str,
+        hours: "Callable[[], int]",
+        floor: "Callable[[], int]",
+        lose: "Callable[[str, int], None]",
+        mount: str = "",
+    ) -> None:
+        self.purpose = purpose
+        self.lifetime = lifetime
+        self.torn: "list[str]" = []  # names of segments that were found unfinished, for the audit log
+        self._number = law.number(purpose)
+        self._sodium = sodium
+        self._bundle = bundle
+        self._sync = sync * _SECOND
+        self._boot = boot
+        self._hours = hours
+        self._floor = floor
+        self._lose = lose
+        self._trusted = False
+        self._wall = self._monotonic = self._look = 0
+        files.make_folder(pages, 0o700)
+        self._medium = Medium(folder, mount)
+        self._press = Press(self._number, pages + "/chunks", self._medium, ring, sodium, budget, boot, hours, floor, lose)
+        lost = recovery.take_over(self._number, ring, self._key, self._press)
+        if lost:
+            lose("no key", lost)
+        self._prepare()
+
+    @property
+    def trouble(self) -> str:
+        """Return why flash refused the last time, "" where it didn't."""
+        return self._medium.trouble
+
+    def _prepare(self) -> None:
+        """Put in order what lies on flash; again later where flash refuses."""
+        medium = self._medium
+        try:
+            self.torn += recovery.put_in_order(self._number, self._boot, medium, self._press, self._sodium)
+        except OSError as failure:
+            medium.refused(failure, self._monotonic)
+            medium.clear()
+            return
+        medium.ready, medium.trouble = True, ""
+
+    def _key(self, day: int) -> "tuple[bytes, int] | None":
+        """Return the custodian's (public key, destroy day) of a day."""
+        return self._bundle.find(self.purpose, day, self.lifetime)
+
+    # Time
+
+    def _now(self) -> int:
+        """Return what the time is at least, in seconds: the trusted wall clock, else the floor."""
+        return self._wall // _SECOND if self._trusted else self._floor()
+
+    def tick(self, wall: int, monotonic: int, *, trusted: bool) -> int:
+        """Destroy what is due, write what has waited long enough; returns how many segments were destroyed. Times in ns."""
+        if self._wall and trusted != self._trusted:
+            self.stepped()  # the day began at another time since boot than the open segments say
+        self._wall, self._monotonic, self._trusted = wall, monotonic, trusted
+        self._press.now(wall, monotonic, trusted=trusted)
+        medium = self._medium
+        medium.turn(monotonic)
+        if medium.trouble and not medium.ready and medium.rested(monotonic):
+            self._prepare()
+        if monotonic >= self._look:
+            self._look = monotonic + LOOK
+            self._bundle.refresh()
+            self._look_at_mount()
+        gone = self._expire()
+        if self._willing():
+            now = self._now()
+            for page in self.pages():
+                if now >= (page.day + KEPT_OPEN) * DAY or page.slot.written() >= SEGMENT_LIMIT:
+                    self._press.close(page)
+                elif page.used and monotonic - page.since >= self._sync:
+                    self._press.write(page, crypto.REKEY)
+        return gone
+
+    def _look_at_mount(self) -> None:
+        """Notice that the medium was taken away, before anything is due: what it holds is sealed, and goes when it is back."""
+        try:
+            if self._medium.ready:
+                self._medium.require()
+        except OSError as failure:
+            self._medium.refused(failure, self._monotonic)
+
+    def _willing(self) -> bool:
+        """Say whether flash may be asked: it hasn't just refused."""
+        return self._medium.willing(self._monotonic)
+
+    def _due(self, wall: "int | None", monotonic: int) -> int:
+        day = -1 if wall is None else wall // _SECOND // DAY
+        return self._medium.shelf.due(day, monotonic // _SECOND, self._hours())
+
+    def _expire(self) -> int:
+        gone, shelf = 0, self._medium.shelf
+        for page in self.pages():
+            # What waits for a segment that isn't there yet has a deadline too.
+            slot = page.slot
+            left = slot.anchor + slot.lifetime * _SECOND - self._monotonic
+            if self._now() >= slot.window + slot.lifetime or left <= 0:
+                if left > DAY * _SECOND:  # it came while the clock wasn't trusted, and has the floor's day: it goes too early
+                    self._lose("clock", page.records)
+                self._press.forget(page)
+        try:
+            while True:
+                index = self._due(self._wall if self._trusted else None, self._monotonic)
+                if index < 0:
+                    break
+                cause = shelf.early(index, self._now(), self._monotonic // _SECOND) if self._trusted else ""
+                self._press.left(shelf.days[index], shelf.numbers[index])
+                records = shelf.drop(index)
+                gone += 1
+                if cause:
+                    self._lose(cause, records)
+            if gone:
+                self._medium.sync_folder()
+        except OSError as failure:
+            self._medium.refused(failure, self._monotonic)
+        return gone
+
+    def late(self, wall: "int | None", monotonic: int) -> bool:
+        """Say whether anything outlived its deadline: must never be true."""
+        return self._due(wall, monotonic) >= 0
+
+    # Keeping
+
+    def append(self, begins: int, record: bytes) -> str:
+        """Keep one record whose deadline runs from `begins` (s, present wall clock). Returns "kept", "due on arrival" or "lost".
+
+        With the clock untrusted it is as old as the wall clock's difference says, counted from the floor: an earlier key, never late.
+        """
+        now = self._now()
+        begins = min(begins, now) if self._trusted else now - max(self._wall // _SECOND - begins, 0)
+        day = max(begins // DAY, 0)
+        if day * DAY + self.lifetime <= now:
+            return "due on arrival"
+        page = self._press.pages.get(day) or self._begin(day, now)
+        if page is None:
+            return "lost"
+        if page.used + 1 + len(record) > ROOM and not (self._willing() and self._press.write(page, crypto.REKEY)):
+            self._lose(self.trouble, 1)
+            return "lost"
+        anchor = self._monotonic - (now - day * DAY) * _SECOND
+        if anchor < page.slot.anchor - WRONG:
+            # The clock says otherwise than when the page was begun, and flash has refused to close it since (EXP-1).
+            self._press.date_back(page, anchor)
+        if not page.used:
+            page.since = self._monotonic
+        page.put(record)
+        return "kept"
+
+    def _begin(self, day: int, now: int) -> "Page | None":
+        """Return a page for a day, None where there can't be one; that is counted."""
+        found = self._key(day)
+        if found is None or found[1] * DAY <= now:
+            self._lose("no key", 1)
+            return None
+        if self._press.full() and self._willing():
+            self._press.close(self._press.pages[min(self._press.pages)])
+        page = self._press.begin(day, now, found)
+        if page is None:
+            self._lose(self.trouble or "store", 1)
+        return page
+
+    # For the person at the gateway
+
+    def stepped(self) -> None:
+        """Close what is open: after a step of the wall clock a day is another span of time than its segment's anchor says."""
+        if self._willing():
+            self.seal()
+
+    def seal(self) -> bool:
+        """Close every open segment, so that all that is kept lies in files; False where flash refuses."""
+        closed = [self._press.close(page) for page in self.pages()]
+        return all(closed)
+
+    def held(self, first: int, last: int) -> "list[str]":
+        """Return the paths of the segments whose days are from `first` to `last`, oldest first."""
+        shelf = self._medium.shelf
+        return [shelf.path(day, number) for day, number in sorted(zip(shelf.days, shelf.numbers)) if first <= day <= last]
+
+    def erase(self) -> int:
+        """Destroy everything now, by order; returns how many records that were. OSError where flash refuses."""
+        shelf = self._medium.shelf
+        records = shelf.records
+        for page in self.pages():
+            records += page.records
+            self._press.forget(page)
+        while len(shelf):
+            shelf.drop(0)
+        self._medium.sync_folder()
+        return records
+
+    def key_days(self) -> int:
+        """Return for how many days from today on there are keys."""
+        return self._bundle.days_left(self.purpose, self._now() // DAY, self.lifetime)
+
+    def status(self, monotonic: int) -> "dict[str, Any]":
+        """Return what is kept, against its limits (local use only)."""
+        now, shelf, pages = self._now(), self._medium.shelf, self._press.pages
+        days = shelf.days + list(pages)
+        waiting = sum([page.records for page in pages.values()])
+        return {
+            "segments": len(shelf),
+            "records": shelf.records + waiting,
+            "bytes": shelf.octets,
+            "budget": self._press.budget,
+            "oldest_seconds": max(now - min(days) * DAY, 0) if days else 0,
+            "window_seconds": DAY,
+            "lifetime_seconds": self.lifetime,
+            "syncs_a_day": self._medium.syncs_a_day(monotonic),
+            "key_days": self.key_days(),
+            "trouble": self.trouble,
+        }
+
+    def pages(self) -> "list[Page]":
+        """Return what waits, a page for each day that has one."""
+        return list(self._press.pages.values())
+
+    def close(self) -> None:
+        """Close every segment; what flash refuses waits on for the next process of this boot."""
+        self.seal()
+        self.release()
+
+    def release(self) -> None:
+        """Unmap, and leave everything as it is."""
+        self._press.release()
+
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Callable
+
+    from agent.purposes.custodian.recovery import Keys
+    from agent.purposes.custodian.waiting import Page

@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a former process or a cut of power left of a custodian's store, put in order at a start (EXP-6).
+
+A process of this boot left pages on tmpfs, and segments that can be gone on with unless a write was cut off. Of another boot there are
+segments only: agent.purposes.custodian.mending cuts those without a trailer behind their last whole frame.
+"""
+
+import binascii
+
+from agent.purposes.custodian import mending, sealed
+from agent.purposes.custodian.waiting import DAY
+from agent.runtime import files
+from agent.runtime import sodium as crypto
+from agent.vault.stores import parse_name
+
+
+def take_over(number: int, ring: "KeyRing", find: "Callable[[int], tuple[bytes, int] | None]", press: "Press") -> int:
+    """Find again what waits on tmpfs for the purpose of a number; returns how many records wait for a day that `find` has no key of."""
+    lost = 0
+    for slot in list(ring.used()):
+        if slot.purpose == number:
+            key = find(slot.window // DAY)
+            if key is None:
+                lost += slot.records
+                ring.destroy(slot)
+            else:
+                press.found(slot, key)
+    press.wipe()
+    return lost
+
+
+def put_in_order(number: int, boot: str, medium: "Medium", press: "Press", sodium: crypto.Sodium) -> "list[str]":
+    """Look through a store's folder; returns the names of segments that were found unfinished. OSError where flash refuses."""
+    medium.require()
+    medium.make()
+    press.given_up.clear()  # they are mended with the rest
+    for page in list(press.pages.values()):
+        _resume(page, medium, press, sodium)
+    return [name for name in sorted(files.names(medium.shelf.folder)) if _shelve(name, number, boot, medium, press)]
+
+
+def _resume(page: "Page", medium: "Medium", press: "Press", sodium: crypto.Sodium) -> None:
+    """Go on with a segment of a former process, unless a write of it was cut off."""
+    slot = page.slot
+    path = medium.shelf.path(page.day, slot.number)
+    size = files.size_of(path) if slot.number and files.exists(path) else 0
+    check = binascii.crc32(files.read_at(path, 0, sealed.HEADER)) if size else 0
+    if size > slot.written():
+        if mending.finished(path, size, check) is not None:
+            press.forget(page)  # it was closed: what waited is in it
+            return
+        if slot.written():
+            mending.cut(path, slot.written(), check)
+        else:
+            files.remove(path)
+    if size != slot.written() or not size:
+        press.unopened(page)
+        if not page.used:
+            press.forget(page)
+    else:
+        sodium.zero(slot.bank(slot.generation + 1), crypto.STATE)
+        page.header = files.read_at(path, 0, sealed.HEADER)
+        page.sealed = mending.scan(path, check)[2]
+
+
+def _shelve(name: str, number: int, boot: str, medium: "Medium", press: "Press") -> bool:
+    """Take a file of the folder in; one that isn't finished, and that nobody writes to, is mended first, and said to be torn."""
+    known = parse_name(name)
+    if known is None:
+        return False
+    path = medium.shelf.path(known[0], known[1])
+    page = press.pages.get(known[0])
+    if page is not None and page.slot.number == known[1]:
+        medium.shelf.add(sealed.unpack(page.header)[0], boot, files.size_of(path), page.sealed)
+        return False
+    found = mending.mend(path, known[0], known[1], number)
+    if found.header is not None:
+        medium.shelf.add(found.header, boot, found.octets, found.records)
+    return found.torn
+
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Callable, Protocol
+
+    from agent.purposes.custodian.medium import Medium
+    from agent.purposes.custodian.press import Press
+    from agent.purposes.custodian.waiting import Page
+    from agent.vault.keys import KeyRing
+
+    class Keys(Protocol):
+        """The custodian's public keys: agent.purposes.custodian.bundle."""
+
+        def find(self, purpose: str, day: int, lifetime: int) -> "tuple[bytes, int] | None":
+            """Return (public key, destroy day) of a day."""
+            ...
+
+        def refresh(self) -> None:
+            """Look for a bundle that was installed meanwhile."""
+            ...
+
+        def days_left(self, purpose: str, day: int, lifetime: int) -> int:
+            """Return for how many days from a day on there are keys."""
+            ...

@@ -1,0 +1,384 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the recorder does for `attribution` and `billing`: the two stores that only a custodian reads (L34-1 III; IV, 1st par.).
+
+It holds what the two need besides their stores: the portal's sessions, the port blocks and the kernel's table of them, the desk where
+requests are run. Nothing of it exists while both are off. The two never meet: each has its own store under its own keys (L34-III-3).
+"""
+
+from agent.capture.connections import source_of
+from agent.capture.lan import is_private
+from agent.control import calls
+from agent.purposes.attribution import attribution, nftables
+from agent.purposes.attribution.blocks import Blocks
+from agent.purposes.billing import billing
+from agent.purposes.device_key import Signer
+from agent.purposes.portal.opennds import OpenNds
+from agent.purposes.portal.sessions import Sessions
+from agent.purposes.requests import desk, requests
+from agent.runtime.libc import reason
+from agent.vault.stores import place
+
+_SECOND = 1000000000
+PERIOD = 10  # seconds between two looks at blocks and sessions
+SECOND_NAT = "a second NAT lies between: public ports can't be matched here"
+COUNTED = {"kept": "attributed", attribution.COVERED: "in a block"}
+
+
+class NoKernel:
+    """Stand in for the kernel's table where there is no kernel to tell."""
+
+    devices: "Sequence[str]" = ()
+
+    def load(self, _rest: "tuple[int, int]") -> None:
+        """Take note of nothing."""
+
+    def stands(self) -> bool:
+        """Say that nothing was taken away."""
+        return True
+
+    def remove(self) -> None:
+        """Take note of nothing."""
+
+    def give(self, _address: bytes, _block: int, _first: int, _last: int) -> None:
+        """Take note of nothing."""
+
+    def take(self, _address: bytes, _block: int) -> None:
+        """Take note of nothing."""
+
+
+class Deferral:
+    """The two purposes of one recorder; `stores` are its stores by name, `table` the kernel's (agent.purposes.attribution.nftables.Table).
+
+    `count(name)` counts, `note(act, *words)` writes on the audit log, `alive()` says how many entries the connection table has.
+    """
+
+    def __init__(
+        self,
+        config: "Config",
+        paths: "Paths",
+        stores: "dict[str, Any]",
+        lan: "Lan",
+        who: "Who",
+        sodium: "Sodium",
+        table: "nftables.Table | NoKernel",
+        count: "Callable[[str], None]",
+        note: "Callable[..., bool]",
+        monotonic: int,
+    ) -> None:
+        self._section = section = config.purposes.get("attribution")
+        self._stores = stores
+        self._lan = lan
+        self._who = who
+        self._sodium = sodium
+        self._table = table
+        self._count = count
+        self._note = note
+        self._wall = 0
+        self._now = monotonic // _SECOND
+        self._next = 0
+        self._trusted = False
+        self.sessions = Sessions()
+        self._portal = OpenNds(self.sessions, paths.portal)
+        self.attribution: "attribution.Attribution | None" = None
+        self.billing: "billing.Billing | None" = None
+        grounds = {}
+        if section is not None:
+            grounds["attribution"] = section.ground
+            self.attribution = attribution.Attribution(stores["attribution"].append, self.sessions.user)
+            if section.mode == "blocks":
+                path, flash = paths.run + "/blocks", paths.flash + "/ports"
+                keep = self._row_kept
+                self.attribution.blocks = Blocks(path, flash, section.block_size, table, keep, self.sessions.user, self._now)
+                lan.told = self.told
+        if "billing" in config.purposes:
+            grounds["billing"] = None
+            self.billing = billing.Billing(paths.run + "/billing", stores["billing"].append, self.sessions.user)
+        self._gateway = config.gateway.id
+        self._device_key = paths.device_key
+        places = {name: place(name, config, paths)[0] + "/handovers" for name in grounds}
+        self._desk = desk.Desk(paths.agents, paths.flash + "/requests", places, config.gateway.id, grounds, sodium.signed)
+        self._unbroken = 0  # s since the epoch: what began since then and has no end in the store is held still
+        self._running: "tuple[dict[str, Any], str, bytes, Signer] | None" = None  # what is told of the request that is run, its act, digest
+        self._ran: "dict[str, Any]" = {}  # what is told of the one that ran last
+
+    def _row_kept(self, record: "Any") -> bool:
+        assert self.attribution is not None
+        return self.suspended or self.attribution.keep(record) == "kept"
+
+    # A second NAT
+
+    @property
+    def second_nat(self) -> bool:
+        """Say whether the WAN address is one that the internet can't see (L34-II-4)."""
+        return self._lan.behind
+
+    @property
+    def suspended(self) -> bool:
+        """Say whether `attribution` keeps nothing, for a second NAT lies between and nobody has acknowledged it."""
+        return self._section is not None and self.second_nat and not self._section.upstream_nat
+
+    def refusal(self) -> str:
+        """Return why the recorder may not start with this, "" where it may."""
+        if not self.suspended:
+            return ""
+        return "attribution: " + SECOND_NAT + " (L34-II-4); accepted: upstream_nat 'acknowledged', or enabled '0'"
+
+    # Connections and terminals
+
+    def _holder(self, address: bytes) -> bytes:
+        return self._who.user(address) or b""
+
+    def told(self, address: bytes) -> None:
+        """Take note that the terminal which holds an address may be another one."""
+        if len(address) == 4 and self.attribution is not None and self.attribution.blocks is not None:
+            mac = self._holder(address)
+            if mac:
+                self.attribution.blocks.hold(address, mac, self._wall, self._now)
+
+    def connection(self, decoder: "Decoder", connection: "Connection", terminal: "Holder | None", end: int) -> None:
+        """Keep a connection that has ended, for each of the two."""
+        if self.attribution is not None:
+            if self.suspended:
+                self._count("second NAT")
+            else:
+                self._attribute(decoder, connection, terminal, end)
+        if self.billing is not None and terminal is not None:
+            start, last = connection.start // _SECOND, end // _SECOND
+            self.billing.connection(terminal.mac(), start, last, connection.bytes_up, connection.bytes_down)
+            self._count("billed")
+
+    def _attribute(self, decoder: "Decoder", connection: "Connection", terminal: "Holder | None", end: int) -> None:
+        source, public = source_of(connection), decoder.public()
+        if public == source and len(source) == 4 and is_private(source):
+            self._count("no public address")  # to the gateway itself, such as its resolver: nobody can ask for it
+            return
+        assert self.attribution is not None
+        result = self.attribution.connection(connection, source, public, terminal, end, self._now)
+        if result != attribution.COVERED:
+            self.told(source)  # a terminal may have become active again that no lease and no neighbour tells of anew
+        if result != "lost":
+            self._count(COUNTED.get(result, result))
+
+    def alive(self, decoder: "Decoder", connection: "Connection", terminal: "Holder") -> None:
+        """Take note of a connection that lasts."""
+        mac = terminal.mac()
+        if self.attribution is not None and not self.suspended:
+            start, port = connection.start // _SECOND, connection.translated_port
+            source = source_of(connection)
+            if not self.attribution.covers(source, decoder.public(), port, mac, start, self._wall, self._now):
+                self.told(source)
+        if self.billing is not None:
+            self.billing.alive(mac, self._wall)
+
+    # Time
+
+    def tick(self, wall: int, monotonic: int, *, trusted: bool) -> None:
+        """Do what is due; times in ns."""
+        self._wall, self._now = wall // _SECOND, monotonic // _SECOND
+        if not self._unbroken:
+            self._unbroken = self._wall
+            if self.attribution is not None and self.attribution.blocks is not None:
+                self.attribution.blocks.resume(self._wall, self._now)
+        if trusted and not self._trusted and self.attribution is not None:
+            self.attribution.confirmed = True
+            self.attribution.restate(self._wall)
+            self._unbroken = self._wall
+        self._trusted = trusted
+        for purpose in (self.attribution, self.billing):
+            if purpose is not None:
+                purpose.confirmed = trusted
+        self._portal.tick(monotonic)
+        if self.attribution is not None:
+            self._devices()
+            self.attribution.public(self._lan.public, self._wall)
+            if not self.suspended:
+                self.attribution.deal(self._wall, self._now, self._holder)
+        if self._now < self._next:
+            return
+        self._next = self._now + PERIOD
+        self.sessions.tick(self._now)
+        if self.billing is not None:
+            self.billing.tick(self._wall)
+        if self.attribution is not None:
+            self.attribution.tick(self._wall, self._now, self._holder)
+
+    def _devices(self) -> None:
+        """Let the kernel's table know by which interfaces packets leave."""
+        blocks = self.attribution.blocks if self.attribution is not None else None
+        if blocks is not None and self._lan.outs != self._table.devices:
+            self._table.devices = self._lan.outs
+            blocks.reload()
+
+    def hour(self) -> None:
+        """Do what is done each powered-on hour."""
+        if self.attribution is not None and self.attribution.blocks is not None:
+            self.attribution.blocks.hour()
+        if self._trusted:
+            try:
+                self._desk.tidy(self._wall)
+            except OSError:
+                pass  # the next hour, or the next request, tries again
+
+    def shift(self, step: int, wall: int) -> None:
+        """Take note that the wall clock was stepped by so many ns."""
+        self._wall = wall // _SECOND
+        if self.attribution is not None:
+            self.attribution.restate(self._wall, step // _SECOND, ended=False)
+            self._unbroken = self._wall
+        if self.billing is not None:
+            self.billing.finish()
+
+    # Calls
+
+    def session(self, mac: bytes, user: "str | None") -> "dict[str, Any]":
+        """Take the portal's word that a user is logged in at a terminal; None: nobody is any more."""
+        if user is None:
+            self.sessions.end(mac)
+        elif not self.sessions.begin(mac, user, self._now):
+            raise calls.Refused("session.user: not understood; accepted: 1 to 64 printable ASCII characters")
+        return {"sessions": len(self.sessions.macs())}
+
+    def identity(self) -> "dict[str, Any]":
+        """Return the public half of the key that this gateway signs handovers with: the custodian knows it by that."""
+        try:
+            signer = Signer(self._device_key, self._sodium)
+        except OSError as failure:
+            raise calls.Refused("flash refuses the device's key" + reason(failure.errno) + "; accepted: once it is writable")
+        signer.close()
+        return {"gateway": self._gateway, "key": "".join(["%02x" % octet for octet in signer.public])}
+
+    def request(self, text: str, alive: int) -> "dict[str, Any]":
+        """Begin to run a request of an authority; `alive` connections haven't ended yet (L34-II-4). `work` does it, `handover` tells."""
+        digest = self._sodium.digest(text.encode(), 8)
+        signer: "Signer | None" = None
+        act = "request"
+        try:
+            request = self._desk.check(text, self._wall, trusted=self._trusted)
+            act = "freeze" if request.purpose == "freeze" else act
+            store = self._stores[request.store]
+            if self.billing is not None and request.store == "billing":
+                self.billing.finish()
+            if not store.seal():
+                raise requests.Refused("flash", "flash refuses: what is kept can't be closed now; accepted: once more when it is writable")
+            statement = {
+                "gateway": self._gateway,
+                "made": self._wall,
+                "second_nat": self.second_nat,
+                "alive": alive,
+                "unbroken": self._unbroken,
+            }
+            signer = Signer(self._device_key, self._sodium)
+            self._desk.begin(request, store.held(*desk.days(request)), statement, self._wall, signer)
+        except (requests.Refused, OSError) as failure:
+            raise calls.Refused(self._given_up(failure, act, digest, signer))
+        handover = self._desk.busy
+        assert handover is not None
+        told = {"number": request.fields["number"], "export": handover.path, "segments": handover.segments, "octets": handover.octets}
+        self._running = told, act, digest, signer
+        return dict(told)
+
+    def work(self) -> bool:
+        """Write a part of a handover where one is being made; True where there is more to do."""
+        if self._running is None:
+            return False
+        told, act, digest, signer = self._running
+        try:
+            if not self._desk.work(self._wall, lambda: self._note(act, "run", digest)):
+                return True
+            self._ran = told
+        except (requests.Refused, OSError) as failure:
+            self._ran = {"number": told["number"], "wrong": self._given_up(failure, act, digest, signer)}
+            self._running = None
+            return False
+        self._running = None
+        signer.close()
+        return False
+
+    def handover(self, number: str) -> "dict[str, Any]":
+        """Return how far the handover of a request is: `written` of `octets`, or `export` once it is there; Refused where it isn't."""
+        if self._running is not None and self._running[0]["number"] == number and self._desk.busy is not None:
+            return {"octets": self._running[0]["octets"], "written": self._desk.busy.archive.octets}
+        if self._ran.get("number") != number:
+            raise calls.Refused("no such request is being run; accepted: request run")
+        if "wrong" in self._ran:
+            raise calls.Refused(self._ran["wrong"])
+        return dict(self._ran)
+
+    def _given_up(self, failure: "requests.Refused | OSError", act: str, digest: bytes, signer: "Signer | None") -> str:
+        """Take note that a request isn't run; returns why."""
+        if signer is not None:
+            signer.close()
+        self._note(act, "refused", digest)
+        if isinstance(failure, OSError):
+            return "request: flash refuses" + reason(failure.errno) + "; accepted: once more when it is writable"
+        text: str = failure.args[0]
+        return text
+
+    # For the person at the gateway
+
+    def status(self, name: str) -> "dict[str, Any]":
+        """Return what `oubli status` shows of a purpose beside its store."""
+        entry = self._standing(name)
+        if self._portal.failures and entry:
+            entry["portal_failures"] = self._portal.failures
+            text = "openNDS's list failed or didn't come " + str(self._portal.failures) + " times: sessions may lack their user"
+            entry["notes"].append(text)
+        return entry
+
+    def _standing(self, name: str) -> "dict[str, Any]":
+        if name == "attribution" and self._section is not None:
+            section = self._section
+            notes: "list[str]" = []
+            if self.second_nat:
+                notes.append(SECOND_NAT + (": nothing is kept" if self.suspended else ""))
+            blocks = self.attribution.blocks if self.attribution is not None else None
+            entry: "dict[str, Any]" = {"mode": section.mode, "notes": notes}
+            if blocks is not None:
+                entry["blocks"] = held = blocks.status()
+                text = "port blocks: " + str(held["held"]) + " held, " + str(held["resting"]) + " resting, " + str(held["free"]) + " free"
+                notes.append(text)
+                if held["without"]:
+                    notes.append(str(held["without"]) + " terminals have none: their connections are kept one by one; lower block_size")
+            return entry
+        if name == "billing" and self.billing is not None:
+            return {"notes": [str(len(self.billing)) + " sessions are open"]}
+        return {}
+
+    def erase(self, name: str) -> None:
+        """Forget what a purpose holds outside its store, handovers of it too. OSError where flash refuses."""
+        busy = self._desk.busy
+        if self._running is not None and busy is not None and busy.request.store == name:
+            told, act, digest, signer = self._running
+            why = requests.Refused("erased", "request: the store was erased meanwhile; accepted: a new request")
+            self._ran = {"number": told["number"], "wrong": self._given_up(why, act, digest, signer)}
+            self._running = None
+        self._desk.erase(name)
+        if name == "billing" and self.billing is not None:
+            self.billing.erase()
+        elif name == "attribution" and self.attribution is not None:
+            self.attribution.restate(self._wall, ended=False)
+            self._unbroken = self._wall
+
+    def close(self) -> None:
+        """Let go; blocks and open sessions stay for the next process."""
+        self._desk.give_up()
+        if self._running is not None:
+            self._running[3].close()
+        self._portal.close()
+        self.sessions.close()
+        for purpose in (self.attribution, self.billing):
+            if purpose is not None:
+                purpose.close()
+
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Callable, Sequence
+
+    from agent.base.paths import Paths
+    from agent.capture.connections import Connection, Decoder
+    from agent.capture.lan import Lan
+    from agent.capture.who import Who
+    from agent.config.config import Config
+    from agent.runtime.sodium import Sodium
+    from agent.vault.record import Holder

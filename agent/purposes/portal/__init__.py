@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the venue's portal tells: which of its users a terminal is logged in as."""

@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which portal user a terminal is logged in as: in memory only, bounded, forgotten when nobody confirms it (L34-II-1).
+
+The portal says so: by openNDS's list of clients (`agent.purposes.portal.opennds`) or by the call `session` of the control socket, which any
+portal can make. Kept only while `attribution` or `billing` is on; written nowhere but inside a record of those two; never logged.
+"""
+
+import struct
+
+from agent.purposes.spread import Spread
+from agent.runtime import memory
+
+LIMIT = 512  # sessions; the one that was confirmed longest ago gives way
+EXPIRY = 86400  # seconds without a word of the portal
+USER_LIMIT = 64  # octets
+_ROW = 72
+
+
+class Sessions:
+    """MAC (6 octets) -> portal user id (printable ASCII). Times: s of a clock that doesn't go back.
+
+    Outside the collected heap: rows of 72 octets, the time of the last word u32 (little-endian), octets of the id u8 (0: free), id, spare.
+    """
+
+    def __init__(self) -> None:
+        self._places = Spread()  # MAC -> where its row is
+        self._region = memory.scratch(LIMIT * _ROW)
+        self.given_up = 0
+
+    def _seen(self, mac: bytes) -> int:
+        return struct.unpack_from("<I", self._region.view, self._places[mac])[0]
+
+    def begin(self, mac: bytes, user: "object", now: int) -> bool:
+        """Take note that a terminal is logged in; False where that isn't a user id that can be kept."""
+        if not isinstance(user, str) or not acceptable(user):
+            return False
+        at = self._places.get(mac, -1)
+        if at < 0:
+            if len(self._places) == LIMIT:
+                self.given_up += 1
+                self.end(min(self._places.known(), key=self._seen))
+            at = 0
+            while self._region.view[at + 4]:
+                at += _ROW
+            self._places[mac] = at
+        memory.store("<IB64s", self._region.view, at, now, len(user), user.encode())
+        return True
+
+    def end(self, mac: bytes) -> None:
+        """Take note that a terminal is logged out."""
+        at = self._places.pop(mac, -1)
+        if at >= 0:
+            self._region.view[at : at + _ROW] = bytes(_ROW)
+
+    def user(self, mac: bytes) -> bytes:
+        """Return who is logged in at a terminal, b"" where nobody is known to be."""
+        at = self._places.get(mac, -1)
+        return b"" if at < 0 else bytes(self._region.view[at + 5 : at + 5 + self._region.view[at + 4]])
+
+    def tick(self, now: int) -> None:
+        """Forget sessions that nobody has confirmed for a day."""
+        for mac in [mac for mac in self._places.known() if now - self._seen(mac) >= EXPIRY]:
+            self.end(mac)
+
+    def macs(self) -> "list[bytes]":
+        """Return the terminals that somebody is logged in at."""
+        return sorted(self._places.known())
+
+    def close(self) -> None:
+        """Overwrite and unmap."""
+        self._region.wipe()
+        self._region.close()
+
+
+def acceptable(user: "object") -> bool:
+    """Say whether this is a portal user id: 1 to 64 printable ASCII characters."""
+    return isinstance(user, str) and 0 < len(user) <= USER_LIMIT and all(" " <= letter <= "~" for letter in user)
+
+
+def mac_of(text: "object") -> bytes:
+    """Return the 6 octets of a MAC written aa:bb:cc:dd:ee:ff, b"" for anything else."""
+    if not isinstance(text, str) or len(text) != 17 or any(text[at] not in ":-" for at in range(2, 17, 3)):
+        return b""
+    digits = "".join([text[at : at + 2] for at in range(0, 17, 3)]).lower()
+    if any(digit not in "0123456789abcdef" for digit in digits):
+        return b""
+    return bytes([int(digits[at : at + 2], 16) for at in range(0, 12, 2)])

@@ -1,0 +1,189 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where a signed request is run on the gateway: checked, logged, answered with sealed segments that the gateway can't read (L34-II-4).
+
+Who may sign stands in a file that only root can write. What is handed over is one tar file: the request itself, what the gateway says
+about it (`gateway.json`: second NAT, what isn't written yet), the custodian's segments of the days that the window touches and
+the day before (a connection stands under the day it began), and the gateway's signature of it all. A number runs once, over restarts
+and boots; it is remembered until the request itself has expired, and so long its handover stays.
+"""
+
+import os
+import struct
+
+from agent.purposes.requests import requests
+from agent.purposes.requests.handover import Handover
+from agent.purposes.requests.requests import Refused
+from agent.runtime import files
+
+AGENTS = 8192  # octets of the keys file
+REMEMBERED = 256  # requests that haven't expired
+EXPORTS = 8  # tar files that are kept; the oldest gives way
+_RAN = ">16sI"
+_ROW = 20
+_DAY = 86400
+
+
+def agents_at(path: str) -> "dict[bytes, str]":
+    """Return the enrolled agents (public key -> name); Refused where the file isn't one that only root can write."""
+    try:
+        for place in (path, path.rsplit("/", 1)[0]):
+            status = os.stat(place)
+            if status[4] != 0 or status[0] & 0o022:
+                raise Refused(
+                    "keys file", "the agents' keys file isn't root's alone (L34-II-4); accepted: owner root, mode 0644, its folder 0755"
+                )
+        return requests.agents_in(files.read_bounded(path, AGENTS).decode())
+    except (OSError, ValueError):
+        raise Refused("unknown agent", "no agent is enrolled (L34-II-4); accepted: oubli request enrol KEY, twice, for two agents")
+
+
+def enrol(path: str, line: str) -> "dict[bytes, str]":
+    """Add the agent of a public key file's line, `KEY NAME`; returns all. ValueError says what is accepted; only root may write."""
+    new = requests.agents_in(line)
+    text = files.read_bounded(path, AGENTS).decode() if files.exists(path) else ""
+    known = requests.agents_in(text)
+    for key in new:
+        if key in known or new[key] in known.values():
+            raise ValueError
+        text += _hex(key) + " " + new[key] + "\n"
+    files.make_folder(path.rsplit("/", 1)[0], 0o755)
+    files.write_atomic(path, text.encode(), 0o644)
+    return new
+
+
+def _hex(data: bytes) -> str:
+    return "".join(["%02x" % octet for octet in data])
+
+
+class Desk:
+    """The desk of one gateway.
+
+    agents     path of the keys file; `folder` on flash is where the list of what ran lies, `places` (store -> folder) where handovers go
+    gateway    gateway.id; `grounds`: purpose -> the ground its store is kept for, None where the request's own table decides
+    signed     signed(signature, data, key) -> bool
+    """
+
+    def __init__(
+        self,
+        agents: str,
+        folder: str,
+        places: "dict[str, str]",
+        gateway: str,
+        grounds: "dict[str, str | None]",
+        signed: "Callable[[bytes, bytes, bytes], bool]",
+    ) -> None:
+        self._agents = agents
+        self._folder = folder
+        self._places = places
+        self.busy: "Handover | None" = None
+        self._gateway = gateway
+        self._grounds = grounds
+        self._signed = signed
+
+    def check(self, text: str, now: int, *, trusted: bool) -> "requests.Request":
+        """Return the request that may be run at `now` (s since the epoch); Refused with the reason otherwise."""
+        request = requests.Request(text)
+        if request.gateway != self._gateway:
+            raise Refused("another gateway", "request.gateway: it is for another gateway (L34-II-4); accepted: " + self._gateway)
+        if request.store not in self._grounds:
+            on = ", ".join(sorted(self._grounds)) or "no store is kept"
+            raise Refused("not available", "request.purpose: that store isn't kept here (L34-II-4); accepted: " + on)
+        ground = self._grounds[request.store]
+        if ground is not None and request.purpose == request.store and request.ground != ground:
+            raise Refused("ground", "request.ground: the store is kept for another one (L34-III-1); accepted: " + ground)
+        requests.verify(request, agents_at(self._agents), self._signed)
+        if not trusted:
+            raise Refused(
+                "clock", "the time isn't confirmed: whether the request has expired can't be told (EXP-5); accepted: a trusted clock"
+            )
+        if now < request.issued:
+            raise Refused(
+                "clock", "request.issued: later than this gateway's time (L34-II-4); accepted: from " + request.fields["issued"] + " on"
+            )
+        if now >= request.expires:
+            raise Refused("expired", "request.expires: it has expired (L34-II-4); accepted: before " + request.fields["expires"])
+        if request.number in [number for number, _ in self._ran()]:
+            raise Refused("already run", "request.number: it was run before (L34-II-4); accepted: a new request")
+        return request
+
+    def begin(
+        self, request: "requests.Request", segments: "Sequence[str]", statement: "dict[str, Any]", now: int, signer: "Signer"
+    ) -> None:
+        """Begin to hand over; one at a time. Refused or OSError where that can't be: nothing is left then."""
+        if self.busy is not None:
+            raise Refused("busy", "another request is being run; accepted: once that one is handed over")
+        if len([row for row in self._ran() if row[1] > now]) >= REMEMBERED:
+            raise Refused("too many", "too many requests that haven't expired were run; accepted: " + str(REMEMBERED))
+        self.tidy(now, EXPORTS - 1)
+        self.busy = Handover(self._places[request.store], request, segments, statement, signer, now)
+
+    def work(self, now: int, permit: "Callable[[], bool]") -> bool:
+        """Write a part of the handover; True once it is there, and its number is used up.
+
+        `permit()` is asked before it is made visible. Refused or OSError where it is given up: nothing is left of it then.
+        """
+        handover = self.busy
+        if handover is None:
+            return False
+        try:
+            if not handover.step():
+                return False
+            if not permit():
+                raise Refused("audit", "the audit log can't take it; accepted: again once it can")
+            request = handover.request
+            self._remember([row for row in self._ran() if row[1] > now] + [(request.number, request.expires)])
+            handover.archive.close()
+        except (OSError, Refused):
+            self.busy = None
+            handover.give_up()
+            raise
+        self.busy = None
+        return True
+
+    def _remember(self, ran: "list[tuple[bytes, int]]") -> None:
+        files.make_folder(self._folder, 0o700)
+        files.write_atomic(self._folder + "/ran", b"".join([struct.pack(_RAN, *row) for row in ran]))
+
+    def tidy(self, now: int, newest: int = EXPORTS) -> None:
+        """Remove all but the newest handovers, those whose request has expired, and what a loss of power left half written."""
+        kept = [_hex(number) + ".tar" for number, expires in self._ran()[-newest:] if expires > now]
+        if self.busy is not None:
+            kept.append("." + self.busy.path.rsplit("/", 1)[1] + ".new")
+        for folder in self._places.values():
+            for name in list(files.names(folder)) if files.exists(folder) else ():
+                if name not in kept:
+                    files.remove(folder + "/" + name)
+
+    def erase(self, store: str) -> None:
+        """Remove every handover of a store, one that is being written too."""
+        if self.busy is not None and self.busy.request.store == store:
+            self.give_up()
+        folder = self._places.get(store, "")
+        for name in list(files.names(folder)) if folder and files.exists(folder) else ():
+            files.remove(folder + "/" + name)
+
+    def give_up(self) -> None:
+        """Let go of what is being written."""
+        if self.busy is not None:
+            self.busy.give_up()
+            self.busy = None
+
+    def _ran(self) -> "list[tuple[bytes, int]]":
+        """Return number and end of the requests that ran; where the list can't be read, none may run."""
+        path = self._folder + "/ran"
+        if not files.exists(path):
+            return []
+        data = files.read_bounded(path, (REMEMBERED + 1) * _ROW)
+        return [struct.unpack_from(_RAN, data, at) for at in range(0, len(data) - _ROW + 1, _ROW)]
+
+
+def days(request: "requests.Request") -> "tuple[int, int]":
+    """Return the first and the last day whose segments are handed over: one before the window's, for a connection may last."""
+    return request.start // _DAY - 1, request.end // _DAY
+
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Callable, Sequence
+
+    from agent.purposes.device_key import Signer

@@ -1,0 +1,266 @@
+# SPDX-License-Identifier: Apache-2.0
+r"""Requests of an authority, the operator's "procédures internes" (L34-II-4): a document that two qualified agents have signed.
+
+The document is TOML of the strictest kind, so that every reader reads the same: lines `name = "value"`, each ended by a newline, in the
+order of the table below, nothing else; values are printable ASCII without `"` and `\`. What is signed (Ed25519) is
+"oubli request 1\n" and the octets of all lines before the first `agent_` line. Two signatures follow, each over the same octets:
+
+    format          "oubli-request-1"
+    number          32 hexadecimal digits, drawn at random: a request runs once
+    gateway         gateway.id of the one gateway that it is for
+    purpose         attribution or billing; freeze: what `attribution` holds is to be kept; there is no request for any other store
+    ground          attribution: the one that the store is kept for; billing: IV-1; freeze: IIIbis, an order to preserve
+    authority       who asks, and on what document: for the register
+    reference
+    from, until     2026-11-25T10:00:00Z, at most 24 h apart: the window, over when the request is issued, as old as what the store keeps
+    issued          the time at which it was written: the gateway runs it from then on,
+    expires                      and before this time, at most 31 days later
+    public_address  attribution, freeze: exactly this address,
+    port                         this public source port (ICMP: identifier),
+    protocol                     tcp, udp, icmp, icmpv6, or a number
+    keep_until      freeze: the day on which the order ends, such as 2027-03-01: at most 365 days after `expires`
+    subject         billing: user:ID or mac:aa:bb:cc:dd:ee:ff
+    agent_1         public key, 64 hexadecimal digits      signature_1   128 of them      agent_2, signature_2 alike
+
+The device checks it here and hands over segments that it can't read; the custodian's tool checks it again, with this same room.
+"""
+
+import binascii
+
+from agent import law
+from agent.base.dates import day_of
+from agent.purposes.portal.sessions import acceptable, mac_of
+from agent.runtime import sockets
+
+FORMAT = "oubli-request-1"
+LIMIT = 3072  # octets of a document
+WINDOW = 86400  # seconds
+LIFE = 31 * 86400  # seconds from its issue that a request may wait to be run
+_SIGNED = "oubli request 1\n"
+_COMMON = "format", "number", "gateway", "purpose", "ground", "authority", "reference", "from", "until", "issued", "expires"
+_PORT = "public_address", "port", "protocol"
+_SCOPE = {"attribution": _PORT, "billing": ("subject",), "freeze": _PORT + ("keep_until",)}
+_SIGNATURES = "agent_1", "signature_1", "agent_2", "signature_2"
+PROTOCOLS = {"icmp": 1, "tcp": 6, "udp": 17, "icmpv6": 58, "sctp": 132}
+_TEXT = 200  # characters of a free text
+
+
+class Refused(Exception):
+    """A request that isn't run; its text is the one line to show, `reason` a word for the log."""
+
+    def __init__(self, reason: str, text: str) -> None:
+        super().__init__(text)
+        self.reason = reason
+
+
+def moment(text: str) -> int:
+    """Return seconds since the epoch of 2026-11-25T10:00:00Z; ValueError for anything else."""
+    parts = text[11:19].split(":")
+    if len(text) != 20 or text[10] != "T" or text[19] != "Z" or [len(part) for part in parts] != [2, 2, 2]:
+        raise ValueError
+    if not all(part.isdigit() for part in parts):
+        raise ValueError
+    hours, minutes, seconds = (int(part) for part in parts)
+    if hours > 23 or minutes > 59 or seconds > 59:
+        raise ValueError
+    return day_of(text[:10]) * 86400 + hours * 3600 + minutes * 60 + seconds
+
+
+def _hex(text: str, octets: int) -> bytes:
+    if len(text) != 2 * octets or any(digit not in "0123456789abcdef" for digit in text):
+        raise ValueError
+    return binascii.unhexlify(text)
+
+
+def _wrong(name: str, accepted: str) -> Refused:
+    return Refused("malformed", "request." + name + ": not understood (L34-II-4); accepted: " + accepted)
+
+
+class Request:
+    """A document that was understood; not yet a word on whether it is to be run.
+
+    number 16 octets, purpose, ground, gateway; start and end of the window, `issued`, `expires` in s since the epoch; the scope: public (4
+    or 16 octets), port, protocol (number), or user / mac in octets; `signed` are the octets that were signed, `signatures` pairs of
+    (public key, signature). `store` is the purpose whose records are asked for, `keep_until` a day since the epoch.
+    """
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.fields = fields = _lines(text)
+        purpose = fields["purpose"]
+        self.purpose = purpose
+        self.store = "attribution" if purpose == "freeze" else purpose
+        self.gateway = fields["gateway"]
+        self.ground = fields["ground"]
+        if fields["format"] != FORMAT:
+            raise _wrong("format", FORMAT)
+        self.number = _parsed(fields, "number", lambda value: _hex(value, 16), "32 hexadecimal digits")
+        accepted = "a time such as 2026-11-25T10:00:00Z"
+        self.start = _parsed(fields, "from", moment, accepted)
+        self.end = _parsed(fields, "until", moment, accepted)
+        self.issued = _parsed(fields, "issued", moment, accepted)
+        self.expires = _parsed(fields, "expires", moment, accepted)
+        if not self.start < self.end <= self.start + WINDOW:
+            raise Refused(
+                "too wide", "request.until: the window is empty or longer than 24 h (L34-II-4); accepted: at most 24 h after from"
+            )
+        if self.end > self.issued:
+            raise Refused("too early", "request.until: the window ends after the request was issued (L34-II-4); accepted: at most issued")
+        if not self.issued < self.expires <= self.issued + LIFE:
+            raise _wrong("expires", "a time after issued, at most 31 days")
+        for name in ("authority", "reference"):
+            if not 0 < len(fields[name]) <= _TEXT:
+                raise _wrong(name, "1 to " + str(_TEXT) + " characters")
+        self.public = self.user = self.mac = b""
+        self.port = self.protocol = self.keep_until = 0
+        self._scope()
+        refuse_ground(purpose, self.ground)
+        # The line, not the word: a value may hold "agent_1 = ", and what follows it would be signed by nobody.
+        body = text[: text.find("\nagent_1 = ") + 1] if "agent_1" in fields else text
+        self.signed = (_SIGNED + body).encode()
+        self.signatures = [
+            (
+                _parsed(fields, "agent_" + which, lambda value: _hex(value, 32), "64 hexadecimal digits"),
+                _parsed(fields, "signature_" + which, lambda value: _hex(value, 64), "128 hexadecimal digits"),
+            )
+            for which in "12"
+            if "agent_" + which in fields
+        ]
+
+    def _scope(self) -> None:
+        fields = self.fields
+        if self.purpose == "freeze":
+            accepted = "a day after the window, at most " + law.duration(law.purpose("freeze").ceiling) + " after expires"
+            self.keep_until = _parsed(fields, "keep_until", day_of, accepted)
+            if not self.end < self.keep_until * 86400 <= self.expires + law.purpose("freeze").ceiling:
+                raise _wrong("keep_until", accepted)
+        if self.purpose != "billing":
+            self.public = sockets.packed(fields["public_address"].encode())
+            if not self.public:
+                raise _wrong("public_address", "an IPv4 or IPv6 address")
+            if not fields["port"].isdigit() or len(fields["port"]) > 5 or int(fields["port"]) > 65535:
+                raise _wrong("port", "0 to 65535")
+            self.port = int(fields["port"])
+            name = fields["protocol"]
+            self.protocol = PROTOCOLS.get(name, -1)
+            if self.protocol < 0:
+                if not name.isdigit() or len(name) > 3 or int(name) > 255:
+                    raise _wrong("protocol", ", ".join(sorted(PROTOCOLS)) + ", or a number")
+                self.protocol = int(name)
+            return
+        kind, _, who = fields["subject"].partition(":")
+        self.mac = mac_of(who) if kind == "mac" else b""
+        self.user = who.encode() if kind == "user" and acceptable(who) else b""
+        if not self.mac and not self.user:
+            raise _wrong("subject", "user:ID or mac:aa:bb:cc:dd:ee:ff")
+
+
+def refuse_ground(purpose: str, ground: str) -> None:
+    """Refuse a ground that isn't one for this purpose (L34-III-1)."""
+    accepted = ", ".join(law.REQUEST_GROUNDS[purpose])
+    if ground == law.STRUCK_DOWN:
+        raise Refused("ground", "request.ground: refused (" + law.STRUCK_DOWN_REASON + "); accepted: " + accepted)
+    if ground not in law.REQUEST_GROUNDS[purpose]:
+        raise Refused("ground", "request.ground: not one for " + purpose + " (L34-III-1); accepted: " + accepted)
+
+
+def _parsed(fields: "dict[str, str]", name: str, parse: "Callable[[str], Any]", accepted: str) -> "Any":
+    try:
+        return parse(fields[name])
+    except (ValueError, KeyError):
+        raise _wrong(name, accepted)
+
+
+def _line(line: str) -> "tuple[str, str]":
+    name, found, value = line.partition(' = "')
+    if not found or not value.endswith('"'):
+        raise ValueError
+    value = value[:-1]
+    if any(not " " <= letter <= "~" or letter in '"\\' for letter in value):
+        raise ValueError
+    return name, value
+
+
+def _lines(text: str) -> "dict[str, str]":
+    """Return the fields of a document whose lines are those of the table, in its order."""
+    if len(text) > LIMIT or not text.endswith("\n"):
+        raise Refused("malformed", "request: too long or cut off; accepted: at most " + str(LIMIT) + " octets, ended by a newline")
+    fields: "dict[str, str]" = {}
+    expected: "tuple[str, ...]" = _COMMON
+    for number, line in enumerate(text[:-1].split("\n")):
+        try:
+            name, value = _line(line)
+        except ValueError:
+            raise Refused(
+                "malformed", "request: line " + str(number + 1) + ' isn\'t name = "value"; accepted: printable ASCII without " and \\'
+            )
+        if name == "purpose":
+            if value not in _SCOPE:
+                raise Refused("not available", "request.purpose: not available (L34-II-4); accepted: " + ", ".join(sorted(_SCOPE)))
+            expected = _COMMON + _SCOPE[value] + _SIGNATURES
+        if number >= len(expected) or name != expected[number]:
+            wanted = expected[number] if number < len(expected) else "nothing more"
+            raise Refused("malformed", "request: line " + str(number + 1) + " is another one; accepted: " + wanted)
+        fields[name] = value
+    if len(fields) not in range(len(expected) - len(_SIGNATURES), len(expected) + 1, 2) or len(fields) < len(_COMMON):
+        raise Refused("malformed", "request: a line is missing; accepted: " + expected[min(len(fields), len(expected) - 1)])
+    return fields
+
+
+def names(purpose: str) -> "tuple[str, ...]":
+    """Return the names of a document's lines before the signatures, none for a purpose that can't be asked for."""
+    return _COMMON + _SCOPE[purpose] if purpose in _SCOPE else ()
+
+
+def document(fields: "dict[str, str]") -> str:
+    """Return the text of a document that nobody has signed yet."""
+    return "".join(name + ' = "' + fields[name] + '"\n' for name in _COMMON + _SCOPE[fields["purpose"]])
+
+
+def with_signature(request: Request, key: bytes, signature: bytes) -> str:
+    """Return the document with one signature more."""
+    which = str(len(request.signatures) + 1)
+    line = 'agent_{0} = "{1}"\nsignature_{0} = "{2}"\n'
+    return request.text + line.format(which, binascii.hexlify(key).decode(), binascii.hexlify(signature).decode())
+
+
+def verify(request: Request, agents: "dict[bytes, str]", signed: "Callable[[bytes, bytes, bytes], bool]") -> "list[str]":
+    """Return the names of the two qualified agents who signed; Refused where they didn't. `signed(signature, data, key) -> bool`."""
+    names = []
+    for key, signature in request.signatures:
+        if key not in agents:
+            raise Refused(
+                "unknown agent", "request: a signature is by nobody who is enrolled (L34-II-4); accepted: oubli request enrol KEY"
+            )
+        if not signed(signature, request.signed, key):
+            raise Refused(
+                "bad signature", "request: a signature doesn't fit the document (L34-II-4); accepted: the document as it was signed"
+            )
+        names.append(agents[key])
+    if len(names) < 2 or names[0] == names[1] or request.signatures[0][0] == request.signatures[1][0]:
+        raise Refused(
+            "one agent", "request: not signed by two agents (L34-II-4); accepted: two signatures, by two different enrolled agents"
+        )
+    return names
+
+
+def agents_in(text: str) -> "dict[bytes, str]":
+    """Return the agents (public key -> name) of a keys file: lines `KEY NAME`; ValueError for anything else."""
+    agents: "dict[bytes, str]" = {}
+    for line in text.split("\n"):
+        if line:
+            key, _, name = line.partition(" ")
+            if not agent_name(name):
+                raise ValueError
+            agents[_hex(key, 32)] = name
+    return agents
+
+
+def agent_name(text: str) -> bool:
+    """Say whether this can be an agent's name: 1 to 60 printable ASCII characters, no blank at an end."""
+    return 0 < len(text) <= 60 and text == text.strip() and all(" " <= letter <= "~" and letter not in '"\\' for letter in text)
+
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Callable

@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The right of access (law 78-17, GDPR art. 15, to which L34-1 VI refers): what this device holds on one terminal.
+
+Records of the stores that it can read, and what it holds in those that it can't, with their end. Asked by the person at the terminal, on
+the gateway's page, for the terminal that holds the address the request comes from; or by an operator, with her agreement, by
+`oubli who`. The audit log says that somebody looked, never at whom.
+
+The stores are read by a copy of the recorder's process (agent.control.server), which yields to everything else: capture goes on meanwhile,
+and nothing of a record stays in memory. One look is taken at a time, but for the operator's, who needn't wait for the page.
+"""
+
+from agent import law
+from agent.control import calls
+from agent.runtime.sodium import SealError
+from agent.summary.services import CLASSES
+from agent.vault import ring
+from agent.vault.segment import VersionError
+
+STEP = 100  # records after which a line is sent, whether or not one of them is this terminal's: so that nobody gives up
+ROWS = 10  # of this terminal in one line
+_NAMES = {6: "tcp", 17: "udp", 1: "icmp", 58: "icmp6"}
+_TENTHS = 10
+
+
+def _security(root: str, mac: bytes, wall: "int | None", monotonic: int) -> "Generator[dict[str, Any] | None]":
+    records = ring.read(root, "security", wall, monotonic)
+    try:
+        for record in records:
+            yield _row(record) if record.mac == mac else None
+    finally:
+        records.close()  # MicroPython doesn't end a generator that is given up
+
+
+def _services(root: str, mac: bytes, wall: "int | None", monotonic: int) -> "Generator[dict[str, Any] | None]":
+    from agent.purposes.consent import consent_ring
+    from agent.purposes.services import record as services
+
+    found = consent_ring.read(root, "services", wall, monotonic)
+    try:
+        for packed in found:
+            record = services.unpack(packed)
+            yield _row(record) if record.mac == mac else None
+    finally:
+        found.close()
+
+
+def _row(record: "Record") -> "dict[str, Any]":
+    row = {"start": record.start // _TENTHS, "seconds": record.duration // _TENTHS, "service": CLASSES[record.service]}
+    row["protocol"] = _NAMES.get(record.protocol, str(record.protocol))
+    row["address"] = _address(record.address)
+    for name in ("source_port", "translated_port", "bytes_up", "bytes_down", "packets_up", "packets_down"):
+        row[name] = getattr(record, name)
+    return row
+
+
+def _address(octets: bytes) -> str:
+    if len(octets) == 4:
+        return ".".join([str(octet) for octet in octets])
+    return ":".join(["%02x%02x" % (octets[at], octets[at + 1]) for at in range(0, 16, 2)])
+
+
+def _location(root: str, mac: bytes, wall: "int | None", monotonic: int) -> "Generator[dict[str, Any] | None]":
+    from agent.purposes.consent import consent_ring
+    from agent.purposes.location import record as location
+
+    found = consent_ring.read(root, "location", wall, monotonic)
+    try:
+        for packed in found:
+            whose, start, end, access_point = location.unpack(packed)
+            yield {"start": start, "seconds": end - start, "access_point": access_point.decode()} if whose == mac else None
+    finally:
+        found.close()
+
+
+# Each store that this device can read: every record of it, None for those of other terminals.
+_READERS = {"security": _security, "services": _services, "location": _location}
+
+
+class Access:
+    """Looks into one recorder's stores; `holder(address)` answers the MAC that holds an address now."""
+
+    def __init__(self, recorder: "Recorder", holder: "Callable[[bytes], bytes | None]") -> None:
+        self._recorder = recorder
+        self._holder = holder
+
+    def look(self, fields: "dict[str, Any]", by: str) -> "Generator[dict[str, Any]]":
+        """Begin to look; the answers are lines. Refused where it isn't clear at whom, or the audit log can't take it."""
+        recorder = self._recorder
+        own = not fields["agreed"]
+        if own and fields["address"] is None:
+            raise calls.Refused("access: neither own nor agreed; accepted: address, of who asks; or agreed 1, where she has agreed")
+        if not own and by not in calls.STAFF:
+            raise calls.Refused("access.agreed: not for a portal; accepted: address, of who asks")
+        mac = calls.named(fields, self._holder)
+        if len(recorder.copies) > (0 if own else 1):
+            raise calls.Refused("somebody else is looking; accepted: again in a moment")
+        # Where the log has no room left a guest's look is counted: nobody can take the right from others by asking.
+        if not recorder.audit.note("look" if own else "access", by) and not own:
+            raise calls.Refused("the audit log can't take it; accepted: again once it can")
+        return self._lines(mac)
+
+    def _lines(self, mac: bytes) -> "Generator[dict[str, Any]]":
+        """Yield what there is in all, then records, then how many they were."""
+        recorder = self._recorder
+        purposes = recorder.config.purposes
+        sealed = [name for name in sorted(purposes) if law.purpose(name).custody == law.CUSTODIAN]
+        yield {"sealed": [{"purpose": name, "lifetime_seconds": purposes[name].lifetime} for name in sealed]}
+        source = recorder.clock.source
+        wall = source.wall() if recorder.clock.trusted else None
+        counts = {}
+        for name in sorted(purposes):
+            if name in sealed:
+                continue
+            counts[name], seen, rows = 0, 0, []
+            found = _READERS[name](recorder.paths.root, mac, wall, source.monotonic())
+            try:
+                for row in found:
+                    seen += 1
+                    if row is not None:
+                        counts[name] += 1
+                        rows.append(row)
+                    if seen % STEP == 0 or len(rows) == ROWS:
+                        yield {"purpose": name, "rows": rows}
+                        rows = []
+            except VersionError:
+                raise calls.Refused(name + " has a segment of a version that this one doesn't know; accepted: once that is due")
+            except (OSError, SealError):
+                raise calls.Refused(name + " changed while it was read; accepted: once more")
+            finally:
+                found.close()
+            yield {"purpose": name, "rows": rows}
+        own = {"consents": []} if recorder.consented is None else recorder.consented.own({"terminal": mac, "address": None})
+        yield {"records": counts, "consents": own["consents"]}
+
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Callable, Generator
+
+    from agent.recorder.recorder import Recorder
+    from agent.vault.record import Record

@@ -1,0 +1,192 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The recorder's process: its sockets, its turns and its end, around the `Recorder` of agent.recorder.recorder.
+
+Netlink and unix sockets only (L34-VI-2). A turn reads what is ready, bounded for each stream, lets the recorder do what is due, and asks
+the kernel for what the recorder wants listed; a turn that doesn't end is ended by `alarm`.
+"""
+
+import errno
+import os
+import sys
+import time
+
+from agent.base.paths import Paths, make_folders
+from agent.capture import neighbours
+from agent.capture.netlink import RECEIVE_BUFFER
+from agent.control import calls
+from agent.control.server import Server
+from agent.outbox import moments
+from agent.recorder.recorder import Recorder
+from agent.runtime import files, memory, process, sockets
+from agent.runtime.libc import LIBC
+
+GATHER = 0.005  # seconds in which ends gather for one turn; even a flush makes fewer in it than RECEIVE_BUFFER holds
+BATCH = 128
+DUMP_BATCH = 8  # datagrams of a dump in one turn of the loop: events come first
+GROUP_DESTROY = 4
+
+
+def run(config: "Config", root: str, source: "TimeSource") -> int:
+    """Run the daemon until SIGTERM; returns the exit code."""
+    process.harden()
+
+    def log(text: str) -> None:
+        process.log("oubli recorder: " + text)
+
+    paths = Paths(root)
+    make_folders(paths)
+    if not files.hold_folder(paths.run):
+        # It would close the other's open segments and take over its socket.
+        sys.stderr.write("oubli recorder: another recorder runs below this root\n")
+        return 1
+    process.end_at_alarm()
+    stop = process.stop_descriptor()
+    events = sockets.netlink(sockets.NETLINK_NETFILTER, GROUP_DESTROY, RECEIVE_BUFFER)
+    table = sockets.netlink(sockets.NETLINK_NETFILTER, 0, RECEIVE_BUFFER >> 4)
+    ruleset = sockets.netlink(sockets.NETLINK_NETFILTER, 0, RECEIVE_BUFFER >> 4)
+    routes = sockets.netlink(sockets.NETLINK_ROUTE, neighbours.GROUPS, RECEIVE_BUFFER >> 2)
+    poll = sockets.Poll()
+
+    def bus(stations: "Stations", wanted: "Callable[[], bool]") -> "Bus":
+        from agent.purposes.location.bus import Bus
+
+        return Bus(paths.ubus, poll, stations, wanted)
+
+    switch, drops = lambda on: sockets.loss_free(events, on), lambda: sockets.drops(events)
+    recorder = Recorder(config, root, source, log=log, switch=switch, drops=drops, bus=bus, nat=_nat(config, paths))
+    for descriptor in (stop, routes, table, ruleset):
+        poll.add(descriptor)
+    peers = calls.Peers(LIBC.call("geteuid"), paths.root + "/etc")
+    server = Server(paths.socket, poll, peers, lambda line, roles: calls.answer(recorder, line, roles), recorder.copies)
+    heartbeat = process.Heartbeat(paths.heartbeat)
+    streams = _streams(recorder, routes, events, table, ruleset)
+    datagram = memory.scratch(sockets.ROOM)
+    inbox = sockets.Inbox(events, datagram.view)
+    wait, behind = 0, False
+    deaf = True  # events wait in the kernel until the LAN is known
+    while True:
+        LIBC.call("alarm", moments.HANG)
+        ready = poll.wait(wait)
+        if events in ready and not behind:
+            # What ends in the next moment is read in the same turn: turns cost more than events do.
+            time.sleep(GATHER)
+            ready = poll.wait(0)
+        behind = _read(streams, ready, inbox)
+        if ready:
+            datagram.wipe()  # nothing of a message stays once it is handled (EXP-2)
+        now = source.monotonic()
+        for descriptor in ready:
+            if descriptor == stop:
+                recorder.close()
+                server.close()
+                files.remove(paths.socket)
+                files.remove(paths.heartbeat)
+                log("stopped")
+                return 0
+            if not server.ready(descriptor, now):
+                recorder.ready(descriptor)
+        server.tick(now)
+        if now >= recorder.due:
+            recorder.tick()
+        wait = 0 if not behind and recorder.work() else max(0, recorder.due - now) // 1000000
+        _ask((routes, recorder.neighbour_request()), (table, recorder.live_request()), (ruleset, recorder.policy_request()))
+        if deaf and recorder.introduced:
+            if recorder.refused():
+                server.close()
+                return 1
+            poll.add(events)
+            deaf = False
+        heartbeat.beat(now)
+
+
+def _nat(config: "Config", paths: Paths) -> "Any":
+    """Return the kernel's table of port blocks where `attribution` needs it, None elsewhere; one that nobody needs any more goes."""
+    section = config.purposes.get("attribution")
+    wanted = section is not None and section.mode == "blocks"
+    if not wanted and not files.exists(paths.run + "/blocks"):
+        return None
+    from agent.purposes.attribution.nftables import Refused, Table
+
+    table = Table(sockets.netlink(sockets.NETLINK_NETFILTER, 0, 65536), [])
+    if wanted:
+        return table
+    try:
+        table.remove()
+        os.remove(paths.run + "/blocks")
+    except Refused:
+        pass
+    return None
+
+
+def _ask(*requests: "tuple[int, bytes | None]") -> None:
+    """Send what is due on each socket."""
+    for descriptor, request in requests:
+        if request is not None:
+            sockets.request(descriptor, request)
+
+
+def _streams(recorder: Recorder, routes: int, events: int, table: int, ruleset: int) -> "Sequence[Stream]":
+    """Return what is read, in order: neighbours, for a terminal is learned before its connections end; events; the two lists.
+
+    Events wait until the LAN is listed, the dump for a turn that has left no event waiting.
+    """
+    return (
+        (routes, None, recorder.neighbour, recorder.neighbour_overrun, BATCH, lambda _behind: True),
+        (events, recorder.straight, recorder.event, recorder.overrun, BATCH, lambda _behind: recorder.introduced),
+        (table, None, recorder.live, recorder.live_overrun, DUMP_BATCH, lambda behind: not behind),
+        (ruleset, None, recorder.policy, recorder.policy_overrun, DUMP_BATCH, lambda behind: not behind),
+    )
+
+
+def _read(streams: "Sequence[Stream]", ready: "list[int]", inbox: "Any") -> bool:
+    """Read each stream that is ready, in their order; one says by itself whether it may be, where a former one is behind or not.
+
+    True where more may wait.
+    """
+    behind = False
+    for descriptor, straight, take, overrun, batch, may in streams:
+        if descriptor in ready and may(behind):
+            behind = _drain(descriptor, inbox, straight, take, overrun, batch) or behind
+    return behind
+
+
+def _drain(
+    descriptor: int,
+    inbox: "Any",
+    straight: "Straight | None",
+    take: "Callable[[Any, int], None]",
+    overrun: "Callable[[], None]",
+    batch: int,
+) -> bool:
+    """Hand on at most `batch` datagrams, and whether the kernel says that it dropped some; True where more may wait."""
+    while batch:
+        if straight is None:
+            batch -= 1
+            size = sockets.receive(descriptor, inbox.view)
+        else:
+            # Nearly all are handled there; it comes back with one that isn't, or with nothing.
+            size = straight.run(inbox, batch)
+            batch = straight.left
+        if size > 0:
+            take(inbox.view, size)
+        elif size == -errno.EAGAIN:
+            return False
+        elif size == -errno.ENOBUFS:
+            overrun()
+        elif size:
+            raise OSError(-size, "")
+    return True
+
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Callable, Sequence
+
+    from agent.base.clock import TimeSource
+    from agent.config.config import Config
+    from agent.purposes.location.bus import Bus
+    from agent.purposes.location.stations import Stations
+    from agent.recorder.straight import Straight
+
+    # Descriptor; the straight way; what takes a datagram, what is told of ENOBUFS; datagrams in one turn; whether it may be read now.
+    Stream = tuple[int, "Straight | None", Callable[[Any, int], None], Callable[[], None], int, Callable[[bool], bool]]

@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What `oubli status` tells: the recorder's state for the person at the gateway, never for the wire.
+
+Each purpose against its limits (L34-III-1), the kernel's settings, every loss by cause, the ledger of the summaries (ANON-6) and what
+the forwarder says of itself.
+"""
+
+import json
+
+from agent import law
+from agent.base.dates import date
+from agent.runtime import files
+
+FORWARDER_LIMIT = 1024
+
+
+def standing(recorder: "Recorder", monotonic: int) -> "dict[str, Any]":
+    """Return what `oubli status` shows of a recorder whose clock says `monotonic` (ns)."""
+    purposes = {}
+    for name in sorted(recorder.config.purposes):
+        entry: "dict[str, Any]" = recorder.stores[name].status(monotonic)
+        entry["paragraph"] = law.purpose(name).paragraph
+        if recorder.deferral is not None:
+            entry.update(recorder.deferral.status(name))
+        wording = law.other_wording(recorder.config.purposes[name].values.get("ground"))
+        if wording:
+            entry["wording"] = wording
+        purposes[name] = entry
+    return {
+        "gateway": recorder.config.gateway.id,
+        "duty": recorder.config.gateway.duty,
+        "clock": recorder.clock.state,
+        "capture": recorder.capture(),
+        "missing": recorder.missing,
+        "deaf": recorder.deaf,
+        "refused": recorder.config.refused,
+        "refusing": recorder.refusing,
+        "table": {"fill": recorder.loss_free.fill, "loss_free": recorder.loss_free.on},
+        "purposes": purposes,
+        "consents": recorder.consented.status() if recorder.consented is not None else None,
+        "counters": dict(recorder.counters.values),
+        "network": recorder.network(),
+        "summary": {
+            "metrics": sorted(recorder.config.metrics),
+            "day": date(recorder.terminals.day) if recorder.terminals.day else None,
+            "filled": recorder.terminals.filled(),
+            "spent": recorder.ledger["spent"],
+            "ceiling": recorder.config.summary.epsilon_ceiling,
+            "tokens": recorder.ledger["tokens"],
+            "silent_hours": recorder.ledger.silent,
+            "powered_on_hours": recorder.ledger.age,
+            "published": [figure.data() for figure in recorder.published.newest()],
+            "spooled": recorder.spool.waiting(),
+        },
+        "forwarder": _forwarder(recorder.paths.forwarder),
+        "tls": not recorder.config.exposed,
+    }
+
+
+def _forwarder(path: str) -> "dict[str, Any]":
+    """Read the forwarder's word about itself as hostile input."""
+    known = {"connected": False, "published": 0, "failures": 0, "waiting": 0, "unsendable": 0}
+    try:
+        said = json.loads(files.read_bounded(path, FORWARDER_LIMIT))
+        for name in known:
+            if type(said[name]) is not type(known[name]):
+                raise ValueError
+            known[name] = said[name]
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, MemoryError):  # the last two: nested deeper than the parser goes
+        return {"connected": False, "unknown": True}
+    return known
+
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from agent.recorder.recorder import Recorder

@@ -1,0 +1,435 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The straight way: what happens to an ordinary connection that ended, from the kernel's octets to the packed record, in one function.
+
+Ordinary is what nearly every one is: its message has a known layout; its terminal is the only one known to have held the address, or has
+since before it began; it leaves the venue; it began since the recorder listens, and no time-out was changed since; it lasted 27 minutes
+at most, and ended as near to its terminal's one before; its packets have their headers; the segment of its end is open and has room; and
+the terminal has a row in the day's table, or is given one there. Whatever isn't goes the plain way, `Recorder.event`, through the rooms
+one after the other. Both ways leave the same octets behind: tests/recorder/test_straight.py holds them to it.
+
+Why it is written so: a call, an attribute and an object cost an interpreter more than the work itself. So what holds for a run of datagrams
+is named once, before the loop; nothing is called for a connection that needn't be; and a function takes its frame from MicroPython's heap
+once a run, not once a connection. A record's rest is written at once, in one of a few forms, behind its octet in each column; times are
+compared in a segment's ticks, which are small integers; none is read that would be a large one on a 32-bit processor (30 bits are small
+there): addresses in halves, times in an upper and a lower part; the page's head, which makes its records valid, is written once a run. All
+that asks "is it ordinary" comes before anything is written.
+
+What is repeated here, and where it is told in full: agent.capture.who (rows, buckets), agent.capture.lan (`stays`), .timeouts (`last`),
+agent.summary.day and .terminals (`see`), agent.vault.record (`pack`), agent.vault.ring (`append`).
+"""
+
+from struct import calcsize, pack_into
+
+from agent.capture.connections import ASSURED, ICMP, ICMPV6, TCP, UDP
+from agent.capture.netlink import HEADER
+from agent.capture.who import FORMER, GUESSES, LINK, LINKED, LINKED_4, MAC_WORD, NUMBER, ROW, SINCE
+from agent.runtime import memory, sockets
+from agent.summary import services
+from agent.summary.day import QUARTER
+from agent.summary.metrics import QUARTERS
+from agent.summary.terminals import CLASSES_AT, KIB, MOST, OCTETS, QUARTERS_AT
+from agent.vault.record import CODES, COLUMN, COUNT, FEW, LEAST, REST, TERMINALS, UNIT, UNITS, put
+from agent.vault.ring import FULL
+from agent.vault.segment import PAGE_HEADER
+
+_SECOND = 1000000000
+# Fields that are read in place, one by one.
+_NUMBERS = ("source_port", "destination_port", "translated_port", "packets_up", "bytes_up", "packets_down", "bytes_down")
+_QUARTER = QUARTER // UNIT
+_FIRST, _REST_AT = PAGE_HEADER + COUNT, PAGE_HEADER + REST
+_LAST, _ROOM = _FIRST + COLUMN - 1, FULL + _REST_AT
+_PLACES = TERMINALS - 1
+_IPV4 = 4  # octets of an address
+# Of a time in ns, its upper 32 bits and the next 24: of 2**32 ns, how many whole ticks and what is left, and a tick, in 2**8 ns.
+_TICK = UNIT >> 8
+_TICKS, _OVER = divmod(1 << 24, _TICK)
+TWO = (1 << 14) - 1  # what a varint of two octets holds
+# Bits of a form: what has two octets; without the octets up and down.
+_LASTED, _APART, _UP, _DOWN, _LONG = 1, 2, 4, 8, 16
+
+
+class Straight:
+    """The ordinary connections of one stream of events.
+
+    `rooms` are those that a connection goes through, `values` the recorder's counters. `plain` says whether everything must go the plain
+    way at present: where there is something to do for a connection that this way doesn't know of.
+    """
+
+    def __init__(self, decoder: "Decoder", rooms: "Rooms", values: "dict[str, int]", plain: "Callable[[], bool]") -> None:
+        self._decoder = decoder
+        self._who, self._lan, self._timeouts, self._day, self._terminals, self._ring = rooms
+        self._values = values
+        self._plain = plain
+        self._erased = self._terminals.erased
+        # What depends on the protocol alone: its code in a record, least octets of a packet, class of each port, class of other ports.
+        self._protocols = {}
+        for protocol in (TCP, UDP, ICMP, ICMPV6):
+            code = CODES[protocol]
+            self._protocols[protocol] = code, LEAST[code], services.PORTS.get(protocol, {}).get, services.service_of(protocol, 0)
+        # Where in a row of the day's table each class has its bit.
+        self._spots = tuple([(CLASSES_AT + (service >> 3), 1 << (service & 7)) for service in range(len(services.CLASSES))])
+        # What a record's numbers look like, and how long it is then, once it was asked for.
+        self._forms = [""] * (_LONG + _UP)
+        self._sizes = bytearray(_LONG + _UP)
+        self.left = 0  # of the limit of the last run
+        self._handed: "Handed | None" = None
+
+    def _form(self, form: int) -> None:
+        """Make a form: duration, end, lower octet of the port, octets up and down, each but the port's of one or two octets."""
+        numbers = ["H" if form & bit else "B" for bit in (_LASTED, _APART, 0, _UP, _DOWN)]
+        self._forms[form] = ">" + "".join(numbers[:3] if form & _LONG else numbers)
+        self._sizes[form] = calcsize(self._forms[form])
+
+    def _met(self, at: int) -> int:
+        """Return the link of the association at a word, made when the first connection comes by; 0 for none."""
+        return self._who.link(at // ROW, 0) if at else 0
+
+    def _entered(self, at: int, begun: int, ended: int) -> int:
+        """Return it with its terminal's row in the day's table, which is made where the connection counts; `begun` and `ended` in units."""
+        row = at // ROW
+        return self._who.link(row, self._day.enter(self._who.address(row), begun * UNIT, ended * UNIT))
+
+    def _unlink(self) -> None:
+        """Undo every link where the day's table is another one than they were made for (ANON-7)."""
+        if self._erased != self._terminals.erased:
+            self._erased = self._terminals.erased
+            self._who.unlink()
+
+    def _fitting(self, key: int, buffer: "Any") -> "tuple[Any, ...] | None":
+        """Return what a run asks of the layout that the message at the buffer's start has; None where such a one isn't ordinary.
+
+        It stands in the layout's `placed`, behind the buffer that it was made for, the octets there that are the layout's heads, and
+        what they must be.
+        """
+        layout = self._decoder.first(key, buffer, 0)
+        if layout is None or not layout.accounted or not layout.stamped or layout.protocol not in self._protocols:
+            return None
+        if layout.placed[0] is not buffer:
+            pattern, protocol = layout.pattern, layout.protocol
+            ipv4 = layout.octets == _IPV4
+            address = pattern.numbers("word3" if ipv4 else "word0", 2, layout.octets >> 1)
+            numbers = [pattern.numbers(name) for name in _NUMBERS] + [pattern.numbers(name, 4) for name in ("start", "stop")]
+            parts = pattern.message, layout, ipv4, layout.near, layout.answers, layout.state, layout.status, layout.timed, address
+            more = self._protocols[protocol] + (self._timeouts.lasting[protocol],)
+            layout.placed = buffer, pattern.there, pattern.wanted, parts + tuple(numbers) + more
+        return layout.placed[3]
+
+    def run(self, inbox: "Inbox", limit: int) -> int:
+        """Receive at most `limit` datagrams and handle them, up to the first that isn't ordinary.
+
+        Returns the size of that one, which stands in `view`, or what `more` returned instead; 0 where the limit was reached.
+        """
+        self.left = limit
+        if self._plain():
+            self.left = limit - 1
+            return inbox.more()
+        self._unlink()
+        return self._run(inbox)
+
+    def one(self, buffer: "bytearray | bytes", length: int) -> int:
+        """Handle the datagram at the start of a buffer; returns its length where it isn't ordinary, 0 where it was."""
+        handed = self._handed = self._handed or Handed()
+        return self.run(handed, 1) if handed.take(buffer, length) else length
+
+    def _run(self, inbox: "Inbox") -> int:  # noqa: C901, PLR0912, PLR0915 (one function is the point)
+        # What a connection has. MicroPython is quicker at the first sixteen names of a function.
+        row = link = tick = begun = lasted = apart = at = nth = up = down = form = seen = half = place = 0
+        page: "Any" = None
+        # What holds for the whole run, by names of this function: they cost the least.
+        find = self._decoder.layouts.get
+        forms, sizes, spots = self._forms, self._sizes, self._spots
+        table, guess, halves = self._who.parts()
+        search = self._who.search
+        (near_4, near_6), inside, changed = self._lan.near, self._lan.inside, max(self._timeouts.changed, self._who.begun - 1)
+        changed_high = changed >> 32
+        counts, opened, counted = self._day.counts()
+        rows, row_words = self._terminals.in_place()
+        family, few, two, link_at, second = HEADER, FEW, TWO, LINK, _SECOND
+        linked, linked_4, former, since_at, number_at, unit, most = LINKED, LINKED_4, FORMER, SINCE, NUMBER, UNIT, GUESSES - 1
+        which, terminals, room, octets_at, kib_at, full, assured = _PLACES, TERMINALS, _ROOM, OCTETS, KIB, MOST, ASSURED
+        f_lasted, f_apart, f_up, f_down, f_long, final = _LASTED, _APART, _UP, _DOWN, _LONG, _LAST
+        column_2, column_3, column_4 = COLUMN, 2 * COLUMN, 3 * COLUMN
+        rest_of_high, ticks_of_high, tick_of_low, units, pack = _OVER, _TICKS, _TICK, UNITS, pack_into
+        left, handled = self.left, 0
+        buffer, more = inbox.view, inbox.more
+        # The segment that took the last record, and what it goes on with. Ticks count from its start; it has none as yet.
+        entry: "Any" = None
+        places: "Any" = None
+        word3 = start = stop = end = packed = 0
+        origin = ticks = before = day = high = low = 0
+        message: "Any" = None
+        address: "Any" = None
+        seconds: "Any" = None
+        near = answers = state = status = timed = 0
+        # A quarter-hour that was touched lately (ticks), where its octet stands in a row, and its bit.
+        quarter, quarter_end, octet, bit = 0, 0, 0, 0
+        try:
+            while left:
+                left -= 1
+                size = more()
+                if size & 3:
+                    return size
+                layout = find(size | buffer[family] >> 3 & 1)
+                if layout is None:
+                    return size
+                held, there, wanted, parts = layout.placed
+                if held is not buffer or there != wanted:
+                    parts = self._fitting(size | buffer[family] >> 3 & 1, buffer)
+                    if parts is None:
+                        return size
+                (
+                    message, layout, is_ipv4, near, answers, state, status, timed, address,
+                    source_port, destination_port, translated_port, packets_up, bytes_up, packets_down, bytes_down, start, stop,
+                    code, least, service_of, service, seconds,
+                ) = parts  # fmt: skip
+
+                # Whose it is. Row 0 stands for "none".
+                if is_ipv4:
+                    if (near_4[buffer[near]] or near_4[buffer[answers]]) and inside(buffer, layout):
+                        return size
+                    word3 = address[1]
+                    row = guess[word3 & most]
+                    half = row << 1
+                    if halves[half + 6] != word3 or halves[half + 7] != address[0]:
+                        row = search(message)
+                    link = table[row + link_at]
+                    if not link & linked_4:
+                        link = self._met(row)
+                        if not link & linked_4:
+                            return size
+                else:
+                    if (near_6[buffer[near]] or near_6[buffer[answers]]) and inside(buffer, layout):
+                        return size
+                    word3 = address[7]
+                    row = guess[word3 & most]
+                    half = row << 1
+                    if (
+                        halves[half + 6] != word3
+                        or halves[half + 7] != address[6]
+                        or halves[half + 4] != address[5]
+                        or halves[half + 5] != address[4]
+                        or halves[half + 2] != address[3]
+                        or halves[half + 3] != address[2]
+                        or halves[half] != address[1]
+                        or halves[half + 1] != address[0]
+                    ):
+                        row = search(message)
+                    link = table[row + link_at]
+                    if not link & linked:
+                        link = self._met(row)
+                        if not link:
+                            return size
+                # At most three at once: MicroPython makes a tuple of more.
+                source_port, destination_port, translated_port = source_port[0], destination_port[0], translated_port[0]
+                packets_up, bytes_up, packets_down = packets_up[0], bytes_up[0], packets_down[0]
+                bytes_down, begun, tick = bytes_down[0], start[0], stop[0]
+                service = service_of(destination_port, service)
+
+                # When it ended.
+                # So far the upper halves of two times, which nearly always tell.
+                if begun <= changed_high and message.start <= changed:
+                    return size
+                if not tick and not message.stop:
+                    return size
+                if link & former and begun <= table[row + since_at]:  # noqa: SIM102 (the numbers below are large)
+                    if message.start < (table[row + since_at] << 32 | table[row + since_at + 1]):
+                        return size
+                if not code:  # TCP
+                    state = buffer[state]
+                    if state >= len(seconds):
+                        return size
+                    lasted = seconds[state]
+                else:
+                    lasted = seconds[1 if buffer[status] & assured else 0]
+                if timed:
+                    lasted -= message.remaining
+                begun -= high
+                begun = begun * ticks_of_high + (begun * rest_of_high + message.start_low - low) // tick_of_low
+                tick -= high
+                tick = tick * ticks_of_high + (tick * rest_of_high + message.stop_low - low) // tick_of_low
+                if lasted > 0:
+                    tick -= lasted * units
+                if tick < begun:  # noqa: PLR1730 (a call costs more)
+                    tick = begun
+
+                # Where it is kept.
+                if not 0 <= tick < ticks:
+                    start, stop = message.start, message.stop
+                    end = max(stop - max(lasted, 0) * second, start)
+                    if entry is not None:
+                        entry.go_on(at - _REST_AT, before, handled - packed)
+                    entry, packed = self._ring.taking(end), handled
+                    ticks = quarter_end = 0
+                    if entry is None:
+                        return size
+                    page, places = entry.page, entry.packer.places
+                    at, nth = entry.used + _REST_AT, entry.held + _FIRST
+                    before, origin = entry.packer.end, entry.packer.origin
+                    tick, begun, ticks = end // unit - origin, start // unit - origin, self._ring.width * units
+                    day, high, low = opened // unit - origin, origin * unit >> 32, origin * unit >> 8 & 0xFFFFFF
+                lasted = tick - begun
+                key = table[row + number_at]
+                place = key & which
+                told = places[place] == key
+                apart = tick - (places[place + terminals] if told else before) << 1
+                if apart < 0:
+                    apart = -apart - 1
+                up, down = bytes_up - packets_up * least, bytes_down - packets_down * least
+                if at > room or nth > final or lasted | apart > two or up < 0 or down < 0:
+                    return size
+                if counts and link < 8:
+                    link = self._entered(row, begun + origin, tick + origin)
+                    if link < 8:
+                        return size
+
+                # It is ordinary: nothing was written so far. What the day's table has of its terminal:
+                if counts:
+                    seen = link >> 3 << 5
+                    if begun < quarter or tick >= quarter_end:
+                        first, last = max((begun - day) // _QUARTER, counted), min((tick - day) // _QUARTER, QUARTERS - 1)
+                        quarter_end = 0
+                        if first <= last:
+                            quarter, octet, bit = day + last * _QUARTER, QUARTERS_AT + (last >> 3), 1 << (last & 7)
+                            quarter_end = quarter + _QUARTER
+                            for number in range(first, last):
+                                rows[seen + QUARTERS_AT + (number >> 3)] |= 1 << (number & 7)
+                    if quarter_end:
+                        spot, mark = spots[service]
+                        if not rows[seen + octet] & bit:
+                            rows[seen + octet] |= bit
+                        if not rows[seen + spot] & mark:
+                            rows[seen + spot] |= mark
+                        seen >>= 2
+                        volume = bytes_up + bytes_down + row_words[seen + octets_at]
+                        row_words[seen + octets_at] = volume & 1023
+                        if volume > 1023:
+                            volume = row_words[seen + kib_at] + (volume >> 10)
+                            row_words[seen + kib_at] = volume if volume < full else full
+
+                # The record. Of a varint of two octets the first one stands in the upper half.
+                head = service * 5 + code << 2
+                form = rest = 0
+                if lasted > 127:
+                    lasted = (lasted & 127 | 128) << 8 | lasted >> 7
+                    form = f_lasted
+                if apart > 127:
+                    apart = (apart & 127 | 128) << 8 | apart >> 7
+                    form |= f_apart
+                if up > two:
+                    form |= f_long
+                else:
+                    if up > 127:
+                        up = (up & 127 | 128) << 8 | up >> 7
+                        form |= f_up
+                    if down > 127:
+                        rest = down >> 14
+                        down = (down & 127 | 128) << 8 | down >> 7 & 127 | (128 if rest else 0)
+                        form |= f_down
+                page[nth] = place
+                page[nth + column_4] = source_port >> 8
+                if told and packets_up < few and packets_down < few and translated_port == source_port:
+                    page[nth + column_2] = head
+                    page[nth + column_3] = packets_up << 4 | packets_down
+                else:
+                    if not told:
+                        head |= 1
+                        places[place] = key
+                        pack_into("<BIH", page, at, 4 if is_ipv4 else 16, table[row + MAC_WORD], table[row + MAC_WORD + 1] & 0xFFFF)
+                        if is_ipv4:
+                            pack_into(">I", page, at + 7, message.word3)
+                            at += 11
+                        else:
+                            pack_into(">IIII", page, at + 7, message.word0, message.word1, message.word2, message.word3)
+                            at += 23
+                    if translated_port != source_port:
+                        head |= 2
+                        pack_into(">H", page, at, translated_port)
+                        at += 2
+                    page[nth + column_2] = head
+                    page[nth + column_3] = (packets_up if packets_up < few else few) << 4 | (packets_down if packets_down < few else few)
+                    if packets_up >= few:
+                        packets_up -= few
+                        if packets_up < 128:
+                            page[at] = packets_up
+                            at += 1
+                        else:
+                            at = put(page, at, packets_up)
+                    if packets_down >= few:
+                        packets_down -= few
+                        if packets_down < 128:
+                            page[at] = packets_down
+                            at += 1
+                        else:
+                            at = put(page, at, packets_down)
+                if not sizes[form]:
+                    self._form(form)
+                if form < f_long:
+                    pack(forms[form], page, at, lasted, apart, source_port & 255, up, down)
+                    at += sizes[form]
+                else:
+                    pack(forms[form], page, at, lasted, apart, source_port & 255)
+                    at = put(page, put(page, at + sizes[form], up), down)
+                if rest:
+                    if rest < 128:
+                        page[at] = rest
+                        at += 1
+                    else:
+                        at = put(page, at, rest)
+                before = places[place + terminals] = tick
+                nth += 1
+                handled += 1
+        finally:
+            if entry is not None:
+                entry.go_on(at - _REST_AT, before, handled - packed)
+            self._values["connections"] += handled
+            self._values["kept"] += handled
+            self._decoder.connections += handled
+            self._decoder.reader.datagrams += handled
+            self.left = left
+        return 0
+
+
+class Handed:
+    """An inbox for one datagram that somebody else received."""
+
+    def __init__(self) -> None:
+        self._region = memory.scratch(sockets.ROOM)
+        self.view = self._region.view
+        self._size = 0
+
+    def take(self, buffer: "bytearray | bytes", length: int) -> bool:
+        """Copy the datagram at the start of a buffer; False where it is too long."""
+        if length > sockets.ROOM:
+            return False
+        self.view[:length] = buffer[:length]
+        self._size = length
+        return True
+
+    def more(self) -> int:
+        """Return its size."""
+        return self._size
+
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Callable, Protocol
+
+    from agent.capture.connections import Decoder
+    from agent.capture.lan import Lan
+    from agent.capture.timeouts import Timeouts
+    from agent.capture.who import Who
+    from agent.summary.day import AgentDay
+    from agent.summary.terminals import Terminals
+    from agent.vault.ring import Ring
+
+    Rooms = tuple[Who, Lan, Timeouts, AgentDay, Terminals, Ring]
+
+    class Inbox(Protocol):
+        """Where datagrams arrive, one at a time, each at the start of `view`."""
+
+        view: Any
+
+        @property
+        def more(self) -> Callable[[], int]:
+            """Receive the next one: its size, or -errno."""
+            ...

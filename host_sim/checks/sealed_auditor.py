@@ -1,0 +1,235 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Holds the stores that only a custodian reads against the truth: `attribution`, `billing`, and that nobody else can (EXP-3, L34-III-2).
+
+The simulated custodian makes a key a day and store and signs a bundle of the public halves; the auditor opens with the private ones what
+lies on flash, with the custodian's own tool, and puts the authority's question: who stood behind this address and port then? Each
+connection must be answered by its own terminal, and no holding of another's may cover it.
+"""
+
+import hashlib
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+from nacl.public import PrivateKey
+from nacl.signing import SigningKey
+
+from agent import law
+from agent.purposes.attribution import record as attribution
+from agent.purposes.billing import record as billing
+from agent.purposes.custodian.varint import Cut
+from agent.vault import keys
+from host_sim.venue.device_clock import SECOND
+from host_sim.venue.scenario import Purposes
+from host_sim.venue.truth import DAY, HOUR, Kept
+from tools.custodian import bundles, matching, segments
+
+FLASH, TMPFS = "srv/oubli", "var/run/oubli"
+SYNC = 16 * 60 * SECOND  # after which whatever was told lies on flash: the recorder's sync interval, and a turn
+EARLY = 3 * HOUR  # by which powered-on hours, rounded up, may destroy a segment of a former boot before its day is over
+SLACK = 2  # seconds by which the start of a holding may be later than that of the first connection in it
+_KEY = slice(32, 64)  # of a slot of the key ring
+
+
+class Custodian:
+    """The key holder of one gateway: a key a store and day from a day before the run on, destroyed `lifetime` days after its day."""
+
+    def __init__(self, stores: tuple[str, ...], first: date, days: int, lifetime: int) -> None:
+        self._signing = SigningKey.generate()
+        self._first = first
+        every = [(store, first + timedelta(days=number)) for store in stores for number in range(days)]
+        self.keys = {one: PrivateKey.generate() for one in every}
+        self._rows = [
+            bundles.Row(store, day, bytes(key.public_key), day + timedelta(days=lifetime)) for (store, day), key in self.keys.items()
+        ]
+
+    def install(self, root: Path) -> None:
+        """Put bundle and anchor where the gateway looks for them."""
+        bundle = bundles.write(self._first, self._rows, self._signing)
+        for path, data in (
+            (root / FLASH / "bundles/0", bundle),
+            (root / "etc/oubli/custodian.pub", bytes(self._signing.verify_key).hex().encode() + b"\n"),
+        ):
+            path.parent.mkdir(parents=True)
+            path.write_bytes(data)
+
+
+@dataclass
+class Sealed:
+    """What was found in one store, by segment: records that could be read, how many there were, how much of the file was read."""
+
+    store: str
+    records: dict[str, list[bytes]] = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=dict)
+    sizes: dict[str, int] = field(default_factory=dict)
+
+
+class SealedAuditor:
+    """The custodian's stores of one gateway below `root`; each look fills `wrong` by finding: attribution, billing, custody, expired."""
+
+    def __init__(self, root: Path, purposes: Purposes, start: int, end: int) -> None:
+        first = datetime.fromtimestamp(start // SECOND, UTC).date() - timedelta(days=1)
+        self._root, self._purposes = root, purposes
+        self.custodian = Custodian(purposes.custodian, first, (end - start) // DAY + 4, purposes.sealed)
+        self._stores = {store: Sealed(store) for store in purposes.custodian}
+        self._waiting: list[Kept] = []  # told of, and not asked for yet
+        self._made: Counter[tuple[object, ...]] = Counter()  # what records of single connections may say
+        self._volumes: dict[tuple[str, bytes], list[int]] = {}  # portal user or MAC -> bytes up, bytes down; connections that were told
+        self._billed: dict[tuple[str, bytes], list[int]] = {}
+        self.digest = 0  # of every record that was opened, whatever their order
+        self.seen: Counter[str] = Counter()
+        self.wrong: list[tuple[str, str]] = []
+        # Power was cut, the process killed, or the day or a terminal wasn't known: something may be lost. And somebody stepped the clock.
+        self.disturbed = self._inexact = False
+
+    def tell(self, records: list[Kept], *, trusted: bool) -> None:
+        """The recorder was told of these; as long as it doesn't know the day it has no key for it, and nobody is to be asked for them."""
+        for one in records:
+            self._inexact = self._inexact or not one.exact
+            self.disturbed = self.disturbed or self._inexact or not trusted or not one.known
+            if self._purposes.attribution and (one.public != one.address or len(one.address) == 16):  # it left the venue
+                self._waiting += [one] if trusted else []
+                self._made[_key(one)] += 1
+                if not (one.known and one.sure):
+                    self._made[_key(one._replace(mac=bytes(6), user=""))] += 1  # nobody may be named for it
+            self.disturbed = self.disturbed or not one.sure
+            if self._purposes.billing:
+                volumes = self._volumes.setdefault((one.user, b"") if one.user else ("", one.mac), [0, 0])
+                volumes[0] += one.bytes_up
+                volumes[1] += one.bytes_down
+
+    def forget(self, now: int) -> None:
+        """A cut of power: what wasn't on flash yet is gone, and so are the sessions that were open."""
+        self._waiting = [one for one in self._waiting if one.arrived < now - SYNC]
+        self.disturbed = True
+
+    def look(self, now: int, wall: int, *, trusted: bool, ended: bool) -> None:
+        """Open what is new and compare at a true time; `wall` is what the gateway's clock shows, `ended`: all has been written."""
+        self.wrong = []
+        for sealed in self._stores.values():
+            self._read(sealed, wall, trusted=trusted)
+        self._custody()
+        if self._purposes.attribution:
+            self._ask(now, ended=ended)
+        if self._purposes.billing and ended:
+            self._settle()
+
+    # What lies on flash
+
+    def _read(self, sealed: Sealed, wall: int, *, trusted: bool) -> None:
+        folder = self._root / FLASH / "vault" / sealed.store
+        files = {path.name: path for path in folder.glob("*")}
+        for name in sealed.records.keys() - files.keys():
+            del sealed.records[name], sealed.sizes[name], sealed.counts[name]
+        for name, path in files.items():
+            data = path.read_bytes()
+            if len(data) == sealed.sizes.get(name):
+                continue
+            try:
+                found, destroy = self._open(sealed.store, data)
+            except segments.SegmentError as failure:
+                self.wrong.append(("custody", f"a segment of {sealed.store}: {failure}"))
+                continue
+            new = found[sealed.counts.get(name, 0) :]
+            sealed.counts[name], sealed.sizes[name] = len(found), len(data)
+            sealed.records.setdefault(name, []).extend(octets for octets in new if self._one(sealed.store, octets))
+            if trusted and wall // SECOND >= (destroy - segments.EPOCH).days * 86400 + 60:
+                self.wrong.append(("expired", f"a segment of {sealed.store} is there after its day"))
+
+    def _open(self, store: str, data: bytes) -> tuple[list[bytes], date]:
+        segment = segments.read(data)
+        key = self.custodian.keys.get((store, segment.day))
+        if segment.purpose != store or key is None:
+            raise segments.SegmentError("of another store, or of a day without a key")
+        found = list(segment.records(key))
+        self.seen["custody"] += 1
+        return found, segment.destroy
+
+    def _custody(self) -> None:
+        """The gateway itself holds no key that opens what it wrote."""
+        numbers = {law.number(store) for store in self._stores}
+        region = keys.open_ring(str(self._root / TMPFS / "keys"))
+        try:
+            for slot in keys.used(region):
+                at = keys.HEADER + slot.index * keys.SLOT
+                if slot.purpose in numbers and any(bytes(region.view[at : at + keys.SLOT])[_KEY]):
+                    self.wrong.append(("custody", "the device holds a key of a custodian's store"))
+        finally:
+            region.close()
+
+    # What it says
+
+    def _one(self, store: str, octets: bytes) -> bool:
+        """Hold one record against what happened: exact fields, nothing of another purpose's, nobody who wasn't there. False: unreadable."""
+        self.seen[store] += 1
+        self.digest = (self.digest + int.from_bytes(hashlib.sha256(store.encode() + octets).digest(), "big")) % (1 << 256)
+        room = attribution if store == "attribution" else billing
+        try:
+            record = room.unpack(octets)
+        except Cut:
+            self.wrong.append((store, "a record with other fields than its purpose has"))
+            return False
+        if room.pack(record) != octets:
+            self.wrong.append((store, "a record that isn't written as its fields are"))
+        if isinstance(record, billing.Record):
+            who = record.portal_user.decode("ascii", "replace"), record.mac
+            if who not in self._volumes:
+                self.wrong.append((store, "a session of nobody who was there, or one that says both user and MAC"))
+            billed = self._billed.setdefault(who, [0, 0])
+            billed[0] += record.bytes_up
+            billed[1] += record.bytes_down
+        else:
+            self._look_at(record)
+        return True
+
+    def _look_at(self, record: attribution.Record) -> None:
+        user = record.portal_user.decode("ascii", "replace")
+        if record.protocol is None or self._inexact:
+            return  # a holding may name a terminal that hasn't ended a connection yet: whether it is right shows when it does
+        key = (record.protocol, record.public_address, record.first, record.address, record.mac, user, record.start)
+        if self._made[key] <= 0:
+            self.wrong.append(("attribution", "a record of a connection that nobody made"))
+        self._made[key] -= 1
+
+    def _ask(self, now: int, *, ended: bool) -> None:
+        """Who stood behind it? For each connection that must be on flash by now."""
+        lives = now + EARLY - self._purposes.sealed * DAY  # what began on a day before isn't answered any more
+        due = [one for one in self._waiting if one.exact and (ended or one.arrived < now - SYNC) and one.start // DAY > lives // DAY]
+        self._waiting = [one for one in self._waiting if not ended and one.arrived >= now - SYNC]
+        single, holdings = self._index(self._stores["attribution"]) if due else ({}, {})
+        for one in due:
+            self.seen["attribution"] += 1
+            start, answers = one.start // SECOND, set()
+            for record in holdings.get(one.public, ()):
+                if record.first <= one.translated_port <= record.last and record.start - SLACK <= start <= (record.end or 0) + SLACK:
+                    answers.add((record.address, record.mac, record.portal_user.decode()))
+            own = (one.address, one.mac, one.user)
+            if answers - {own, (*own[:2], "")}:
+                self.wrong.append(("attribution", "another terminal is named for a connection"))
+            elif not answers and one.known and one.sure and not single.get(_key(one)):
+                self.wrong.append(("attribution", "nobody is named for a connection"))
+
+    def _index(self, sealed: Sealed) -> tuple[Counter[tuple[object, ...]], dict[bytes, list[attribution.Record]]]:
+        """Return the single connections by what they say, and the holdings by public address."""
+        every = [attribution.unpack(octets) for found in sealed.records.values() for octets in found]
+        single: Counter[tuple[object, ...]] = Counter(
+            (one.protocol, one.public_address, one.first, one.address, one.mac, one.portal_user.decode(), one.start)
+            for one in every
+            if one.protocol is not None
+        )
+        holdings: dict[bytes, list[attribution.Record]] = {}
+        for one in matching.holdings([every]):
+            holdings.setdefault(one.record.public_address, []).append(one.record)
+        return single, holdings
+
+    def _settle(self) -> None:
+        """When every session has been written: each has the volumes of its connections, but for what a cut of power took."""
+        for who, (up, down) in self._volumes.items():
+            billed = self._billed.get(who, [0, 0])
+            if billed[0] > up or billed[1] > down or (billed != [up, down] and not self.disturbed):
+                self.wrong.append(("billing", f"{billed} bytes are billed where {[up, down]} passed"))
+
+
+def _key(one: Kept) -> tuple[object, ...]:
+    return one.protocol, one.public, one.translated_port, one.address, one.mac, one.user, one.start // SECOND

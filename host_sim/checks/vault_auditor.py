@@ -1,0 +1,222 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Holds the vault of `security` against the truth, after every step: what opens, what must open, what must not (EXP-1, EXP-2).
+
+It reads as a thief with the files would: no deadline stops it. A segment that is closed is read once and remembered by the
+youngest and oldest of its records, so that a month costs what its records cost; open ones are read again at each full look.
+"""
+
+import hashlib
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+from agent import law
+from agent.runtime import memory
+from agent.runtime.sodium import SealError, Sodium
+from agent.vault import keys, ring, segment
+from host_sim.venue.device_clock import SECOND
+from host_sim.venue.truth import HOUR, Kept
+
+UNIT = SECOND // 10  # a record's times are in tenths of a second
+AHEAD = 3 * SECOND  # by which the recorder's timers run ahead, and a turn
+TMPFS, PURPOSE = "var/run/oubli", "security"
+_INFLATING = threading.Lock()  # a process has one inflater, and several lives may run in one
+NOBODY = bytes(6)  # the MAC of a record whose terminal isn't known
+STAMPS = 11  # fields of a record with its times, of which the last two are they
+
+
+class Segment:
+    """What the auditor remembers of one: how many records, when the first and the last of their connections truly ended."""
+
+    def __init__(self, records: list[Kept], octets: int, *, final: bool) -> None:
+        self.count, self.octets, self.final = len(records), octets, final
+        self.first = min((record.ended for record in records), default=1 << 62)
+        self.last = max((record.ended for record in records), default=0)
+        self.claims = [] if final else records
+
+
+class Vault:
+    """The store of one gateway below `root`; `lifetime` in seconds, `drift` in parts in a million (its quartz decides, EXP-4)."""
+
+    def __init__(self, root: Path, lifetime: int, drift: int = 0) -> None:
+        self._root = root
+        self.lifetime = lifetime * SECOND
+        self._late = self.lifetime * abs(drift) // 1_000_000 + SECOND // 10
+        self._window = HOUR if lifetime >= 86400 else 60 * SECOND  # W of EXP-1
+        self._waiting: dict[tuple[object, ...], list[Kept]] = {}  # told to the recorder, not found in a closed segment yet
+        self._segments: dict[int, Segment] = {}
+        self._sodium = Sodium()
+        self._sum = 0
+        self.wrong: list[str] = []  # of this look
+        self.expired: list[str] = []
+        self.records = self.seen = self.octets = 0  # that open now; that were compared; of the files
+        self.gone_early = 0  # records that went before their time, since the boot
+        self.suspect: Kept | None = None  # the connection that the first finding of this look is about
+
+    @property
+    def digest(self) -> str:
+        """What every record that was read in a closed segment said, whatever their order, as a number in hex."""
+        return f"{self._sum:064x}"
+
+    def forget(self) -> None:
+        """Tmpfs is empty."""
+        self._waiting.clear()
+        self._segments.clear()
+        self.gone_early = 0
+
+    def tell(self, records: list[Kept]) -> None:
+        """The recorder was told of these."""
+        for record in records:
+            key: tuple[object, ...] = record[:9]
+            if record.exact:
+                key = (*record[:9], record.start // UNIT, record.end // UNIT)
+            self._waiting.setdefault(key, []).append(record)
+
+    def _claim(self, key: tuple[object, ...]) -> Kept | None:
+        for wanted in (key, key[: STAMPS - 2]):
+            claimed = self._take(wanted)
+            if claimed is not None:
+                return claimed
+        if key[0] == NOBODY:  # whose it is isn't known: that of one that began before anybody listened, or where associations had no room
+            for wanted in [one for one in self._waiting if one[1:] in (key[1:], key[1 : STAMPS - 2])]:
+                if not all(map(_known, self._waiting[wanted])):
+                    return self._take(wanted, sure=False)
+        return None
+
+    def _take(self, key: tuple[object, ...], *, sure: bool = True) -> Kept | None:
+        """Take a connection of this key; where it isn't `sure` that its terminal is known, one of those of which that isn't."""
+        held = self._waiting.get(key)
+        if not held:
+            return None
+        place = -1 if sure else next(at for at, one in enumerate(held) if not _known(one))
+        claimed = held.pop(place)
+        if not held:
+            del self._waiting[key]
+        return claimed
+
+    def look(self, now: int, *, full: bool, stepped: bool, lost: int = 0) -> None:
+        """Compare at a true time; `full` reads open segments too. `lost`: what the agent says it lost or erased, of this boot."""
+        self.wrong, self.expired, self.suspect = [], [], None
+        files = {path.name: path.stat().st_size for path in self._folder().glob("*") if path.name != "chunks"}
+        region = keys.open_ring(str(self._root / TMPFS / "keys"))
+        scratch = memory.scratch(segment.PAGE * 4)
+        present: set[int] = set()
+        try:
+            for slot in _slots(region):
+                present.add(slot.number)
+                files.pop(f"{slot.number:08x}", None)
+                known = self._segments.get(slot.number)
+                if known is None or not known.final:
+                    final = slot.state != keys.OPEN
+                    if final or full:
+                        self.tell(known.claims if known else [])  # what was found in it while it was open is found again
+                        self._read(slot, scratch, final=final)
+            if any(_left(region)):
+                self.expired.append("octets of keys are left")
+        finally:
+            scratch.wipe()
+            scratch.close()
+            region.close()
+        if files:
+            self.expired.append(f"{len(files)} segment files are left that no key belongs to")
+        self._deadlines(now, present, stepped=stepped, lost=lost)
+        if full:
+            self._complete(now, stepped=stepped, lost=lost)
+        self.records = sum(self._segments[number].count for number in present if number in self._segments)
+        self.octets = sum(one.octets for one in self._segments.values())
+
+    def _folder(self) -> Path:
+        return self._root / TMPFS / "vault" / PURPOSE
+
+    def _read(self, slot: keys.Slot, scratch: memory.Region, *, final: bool) -> None:
+        found: list[Kept] = []
+        invented: Counter[str] = Counter()
+        try:
+            with _INFLATING:
+                for record in ring.read_segment(str(self._folder()), slot, self._sodium, scratch):
+                    key = (
+                        bytes(record.mac), bytes(record.address), record.protocol, record.source_port, record.translated_port,
+                        record.bytes_up, record.bytes_down, record.packets_up, record.packets_down,
+                        record.start, record.start + record.duration,
+                    )  # fmt: skip
+                    claimed = self._claim(key)
+                    if claimed is None:
+                        invented[self._likeness(key)] += 1
+                    else:
+                        found.append(claimed)
+                        if final:
+                            said = hashlib.sha256(repr(key).encode()).digest()
+                            self._sum = (self._sum + int.from_bytes(said, "big")) % (1 << 256)
+        except SealError:
+            self.wrong.append("a segment doesn't open to its end")
+        self.seen += len(found)
+        self.wrong += [f"{count} records that no connection made ({what})" for what, count in invented.items()]
+        path = self._folder() / f"{slot.number:08x}"
+        self._segments[slot.number] = Segment(found, path.stat().st_size if path.exists() else 0, final=final)
+
+    def _likeness(self, key: tuple[object, ...]) -> str:
+        """Say in which fields a record differs from the connection that is most like it."""
+        names = Kept._fields[:STAMPS]
+        best = min(self._waiting, key=lambda other: sum(a != b for a, b in zip(key, other, strict=False)), default=None)
+        if best is None:
+            return "nothing like it happened"
+        self.suspect = self.suspect or self._waiting[best][-1]
+        return "unlike in " + ", ".join(name for name, a, b in zip(names, key, best, strict=False) if a != b)
+
+    def _deadlines(self, now: int, present: set[int], *, stepped: bool, lost: int) -> None:
+        open_now = [self._segments[number] for number in present if number in self._segments]
+        late = sum(one.count for one in open_now if one.first + self.lifetime + self._late <= now)
+        if late:
+            self.expired.append(f"{late} records open past their deadline")
+        for number in list(self._segments):
+            if number not in present:
+                one = self._segments.pop(number)
+                if one.last + self.lifetime - now > self._slack(stepped=stepped):
+                    self.gone_early += one.count
+        if self.gone_early > lost:
+            self.wrong.append(f"{self.gone_early} records are gone before their time, {lost} are said to be")
+
+    def _slack(self, *, stepped: bool) -> int:
+        """Return by how much a record may go before its deadline; after a step, of two readings of a stamp the older one counts."""
+        return self._window + AHEAD + self._late + (660 * SECOND if stepped else 0)
+
+    def _complete(self, now: int, *, stepped: bool, lost: int) -> None:
+        """After a full look: whatever isn't due yet has been found."""
+        missing = 0
+        for key, held in list(self._waiting.items()):
+            left = [one for one in held if one.ended + self.lifetime - now > self._slack(stepped=stepped)]
+            missing += len(left)
+            if left:
+                self.suspect = self.suspect or left[0]
+                self._waiting[key] = left
+            else:
+                del self._waiting[key]
+        if missing + self.gone_early > lost:
+            self.wrong.append(f"{missing} connections without their record")
+
+
+def _known(one: Kept) -> bool:
+    """Say whether the recorder must know whose a connection is."""
+    return one.known and one.sure and one.exact
+
+
+def _slots(region: memory.Region) -> Iterator[keys.Slot]:
+    number = law.number(PURPOSE)
+    return (slot for slot in keys.used(region) if slot.purpose == number)
+
+
+def keys_left(path: str) -> bool:
+    """Say whether the key ring at a path has a key of this purpose, or an octet in a free slot."""
+    region = keys.open_ring(path)
+    try:
+        return any(_slots(region)) or any(_left(region))
+    finally:
+        region.close()
+
+
+def _left(region: memory.Region) -> Iterator[bool]:
+    """Yield True for each free slot in which an octet is left."""
+    for at in range(keys.HEADER, region.size, keys.SLOT):
+        if region.view[at] == keys.FREE:
+            yield any(region.view[at : at + keys.SLOT])

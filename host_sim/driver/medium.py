@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The flash of the custodian's stores on the stage: `host_sim.faults.flash` below the gateway's own path, with its cuts of power (EXP-6).
+
+What was synced when the power goes is there afterwards; what wasn't may be, in parts. A cut comes in the middle of what the recorder would
+have written next. After each step what a thief would find is copied to the device's folder, where the auditor looks. What was programmed
+in former times isn't remembered here: that is `tests/purposes/test_custodian_flash.py`'s. Runs on MicroPython too.
+"""
+
+import os
+
+from host_sim.faults import flash
+
+CAPACITY = 64 << 20  # octets
+_WITHIN = 12  # operations within which a cut comes
+
+
+class Medium(flash.Flash):
+    """One that forgets what it was programmed with."""
+
+    def _program(self, octets: bytes) -> None:
+        self.programmed += -(-len(octets) // flash.PAGE) * flash.PAGE
+
+
+class Chip:
+    """The chip of one device, mounted at `path`; `seed` decides what a cut leaves."""
+
+    def __init__(self, path: str, seed: int) -> None:
+        self._path = path
+        self._shown: "dict[str, bytes]" = {}
+        self._dice = flash.Dice(seed)
+        _make(path)
+        self._now: flash.Flash = Medium(self._dice, CAPACITY, path)
+        flash.mount(self._now)
+
+    def cut(self, write: "Callable[[], object]") -> None:
+        """Let the power go while the recorder does `write`, or after it, where it does little; what is left is mounted."""
+        self._now.cut_at = self._now.operations + 1 + self._dice(_WITHIN)
+        try:
+            write()
+        except flash.PowerCut:
+            pass
+        left, self._now = self._now.after_cut(), Medium(self._dice, CAPACITY, self._path)
+        for name in ("folders", "names", "safe", "programmed", "syncs"):
+            setattr(self._now, name, getattr(left, name))
+        flash.mount(self._now)
+
+    def show(self) -> None:
+        """Copy what the chip holds to where its path is on this machine."""
+        names = self._now.names
+        for name in [name for name in self._shown if name not in names]:
+            os.remove(name)
+            del self._shown[name]
+        for name in names:
+            seen = names[name].seen
+            if self._shown.get(name) != seen:
+                _make(name.rsplit("/", 1)[0])
+                with open(name, "wb") as file:
+                    file.write(seen)
+                self._shown[name] = seen
+
+
+def _make(path: str) -> None:
+    """Make a folder and those above it, where they aren't there."""
+    at = 1
+    while at:
+        at = path.find("/", at) + 1
+        try:
+            os.mkdir(path[: at - 1] if at else path)
+        except OSError:
+            pass
+
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Callable

@@ -1,0 +1,474 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The stage: the real recorder, under the interpreter that is tested, with a tape for a kernel and a clock of its own.
+
+Reads a tape (host_sim.venue.tape) from standard input and hands each datagram to `agent.recorder.recorder.Recorder` at its virtual time.
+Between two entries the clock stops wherever the recorder asked to be called, as the daemon's poll would, so that its timers
+run at the very times they would on a device. A REPORT entry prints one line of JSON and waits for nothing: whoever feeds the
+tape may hold the next entry back while looking at the files.
+
+    python|micropython -m host_sim.driver.stage --config FILE --root DIR --sysctl FILE --seed N --rate EVENTS [--variant NAME] < TAPE
+
+`--sysctl` is a file of JSON: MicroPython ends where an argument is longer than 255 octets. A variant is a recorder broken on
+purpose (host_sim.faults.variants), which the auditor must find out.
+"""
+
+import hashlib
+import json
+import os
+import struct
+import sys
+from collections import OrderedDict
+
+from agent.capture.netlink import RECEIVE_BUFFER
+from agent.config import config as configuration
+from agent.control import calls, server
+from agent.recorder.recorder import Recorder
+from agent.runtime import memory, process, sockets
+from agent.runtime.libc import LIBC, buffer_at
+from agent.runtime.sodium import Sodium
+from agent.summary.noise import Sampler
+from host_sim.driver import first_boot
+from host_sim.venue import tape
+
+_LEAST = 1000000  # ns: a recorder that asks to be called at once is called a millisecond later
+_LOOKS = 60  # s that a look may take
+_BUFFER = 32768  # octets: room for a datagram, as much as the kernel ever fills
+_TRUESIZE = RECEIVE_BUFFER // 9000  # octets that the kernel counts for an event that waits (measured, see RECEIVE_BUFFER)
+
+
+_CLOCKS_SIZE = struct.calcsize(tape.CLOCKS)
+
+
+class VirtualTime:
+    """The time source of a simulated device: set by the tape, read by the recorder. Times in ns; `now` is the true time.
+
+    `set` is what CLOCK and BOOT say; from there both clocks run by the quartz, `drift` parts in a million fast.
+    """
+
+    def __init__(self) -> None:
+        self.boot = ""
+        self.now = self._from = self._wall = self._since = self._drift = self._passed = 0
+
+    def set(self, true: int, wall: int, since: int, drift: int) -> None:
+        """Let the clocks show `wall` and `since` at a true time."""
+        self._from, self._wall, self._since, self._drift = true, wall, since, drift
+        self.reach(true)
+
+    def reach(self, true: int) -> None:
+        """Let it be `true`."""
+        self.now = true
+        passed = true - self._from
+        self._passed = passed + passed * self._drift // 1000000 if self._drift else passed
+
+    def wall(self) -> int:
+        """Return ns since the epoch."""
+        return self._wall + self._passed
+
+    def monotonic(self) -> int:
+        """Return ns since boot."""
+        return self._since + self._passed
+
+
+class Socket:
+    """The kernel's side of the event socket: a buffer, a reader that takes so long for an event, loss-free or not.
+
+    `numbers` counts the datagrams of the tape, `dropped` are first and last numbers of those that were dropped for good since it was
+    last taken, `drops` is the kernel's own count of what found the buffer full (in loss-free mode it tells them again).
+    """
+
+    def __init__(self, rate: int) -> None:
+        self._cost = 1000000000 // rate
+        self._room = RECEIVE_BUFFER // _TRUESIZE
+        self.numbers = 0
+        self.dropped: "list[list[int]]" = []
+        self.open()
+
+    def open(self) -> None:
+        """Open it anew: empty, not loss-free, nothing dropped."""
+        self._free_at = self.drops = 0
+        self.loss_free = self._told = False
+
+    def switch(self, on: bool) -> None:
+        """Set NETLINK_BROADCAST_ERROR."""
+        self.loss_free = on
+
+    def offer(self, now: int, overrun: "Callable[[], None]") -> bool:
+        """Say whether this datagram reaches the reader; ENOBUFS is told once until the buffer has been emptied."""
+        self.numbers += 1
+        if now >= self._free_at:
+            self._told = False
+            self._free_at = now
+        elif self._free_at - now >= self._room * self._cost:
+            self.drops += 1
+            if not self._told:
+                self._told = True
+                overrun()
+            if not self.loss_free:
+                last = self.dropped[-1] if self.dropped else None
+                if last is not None and last[1] + 1 == self.numbers:
+                    last[1] += 1
+                else:
+                    self.dropped.append([self.numbers, self.numbers])
+                return False
+        self._free_at += self._cost
+        return True
+
+
+class Table:
+    """The kernel's table of port blocks, as the agent's nftables.Table: who leaves by which ports, and whether that has changed."""
+
+    def __init__(self) -> None:
+        self.devices: "Sequence[str]" = ()
+        self.given: "dict[bytes, tuple[int, int]]" = {}
+        self.changed = True
+
+    def load(self, _rest: "tuple[int, int]") -> None:
+        """Make it anew, without any block."""
+        self.given, self.changed = {}, True
+
+    def stands(self) -> bool:
+        """Say that nobody took it away."""
+        return True
+
+    def remove(self) -> None:
+        """Take it away."""
+        self.load((0, 0))
+
+    def give(self, address: bytes, _block: int, first: int, last: int) -> None:
+        """Let an address leave by these ports."""
+        self.given[bytes(address)], self.changed = (first, last), True
+
+    def take(self, address: bytes, _block: int) -> None:
+        """Give an address no block any more."""
+        self.given.pop(bytes(address), None)
+        self.changed = True
+
+    def told(self) -> "list[list[Any]] | None":
+        """Return every address with its ports, None where nothing has changed since the last time."""
+        if not self.changed:
+            return None
+        self.changed = False
+        return [["".join(["%02x" % octet for octet in address])] + list(self.given[address]) for address in sorted(self.given)]
+
+
+class SeededRandom:
+    """Octets that follow from a seed, so that a run's noise can be had again: SHA-256 over the seed and a counter.
+
+    For simulations only: a device takes `os.urandom`. Keys of the vault come from libsodium and are never seeded.
+    """
+
+    def __init__(self, seed: str) -> None:
+        self._seed = seed
+        self._count = 0
+        self._left = b""
+
+    def __call__(self, count: int) -> bytes:
+        """Return the next `count` octets."""
+        while len(self._left) < count:
+            self._left += hashlib.sha256((self._seed + ":" + str(self._count)).encode()).digest()
+            self._count += 1
+        octets = self._left[:count]
+        self._left = self._left[count:]
+        return octets
+
+
+class SeededSodium(Sodium):
+    """libsodium whose random octets follow from a seed, for the day's terminal table: so that the drawn classes can be had again.
+
+    Keys of the vault come from the real one and are never seeded.
+    """
+
+    def __init__(self, draw: "Callable[[int], bytes]") -> None:
+        super().__init__()
+        self._draw = draw
+
+    def random(self, address: int, size: int) -> None:
+        """Write `size` octets at an address."""
+        buffer_at(address, size)[:] = self._draw(size)
+
+
+class Stage:
+    """Drives one recorder after the other along one tape."""
+
+    def __init__(
+        self,
+        config: "Config",
+        root: str,
+        sysctl: "dict[str, int]",
+        random: "Callable[[int], bytes]",
+        table: "Callable[[int], bytes]",
+        rate: int,
+        chip: "Any" = None,
+    ) -> None:
+        self.config, self.root, self.sysctl = config, root, sysctl
+        self._sampler, self._sodium = Sampler(random), SeededSodium(table)
+        self.time = VirtualTime()
+        self.socket = Socket(rate)
+        self.recorder: "Any" = None  # made when the first BOOT entry sets its clocks
+        self.nat: "Any" = None  # the kernel's table of port blocks, where there is one
+        self.radios: "Any" = None
+        self.chip = chip  # the flash of the custodian's stores, where there are any
+        self._refused: "list[list[str]]" = []  # calls, and why
+        self.due = 0
+        self._asleep = self._listing = False
+        self.ticks = self.datagrams = 0
+        self._head = memoryview(bytearray(tape.HEADER_SIZE))
+        self._payload = memory.scratch(_BUFFER).view  # outside the small heap
+        self._view = memoryview(self._payload)
+
+    def log(self, text: str) -> None:
+        """Take a line of the recorder's log."""
+        print(text, file=sys.stderr)
+
+    def _fill(self, view: memoryview) -> bool:
+        """Read until `view` is full; False at the tape's end."""
+        at = 0
+        while at < len(view):
+            count = sys.stdin.buffer.readinto(view[at:])  # type: ignore[union-attr]  # BinaryIO's type lacks it
+            if not count:
+                return False
+            at += count
+        return True
+
+    def play(self) -> int:
+        """Play the tape to its end; returns the exit status: 0, or 1 where the tape ended without STOP."""
+        acts = {
+            tape.NEIGHBOUR: self._neighbour,
+            tape.CLOCK: self._set_clock,
+            tape.CONFIRM: self._confirm,
+            tape.REPORT: self._report,
+            tape.BOOT: self._boot,
+            tape.START: self._start,
+            tape.KILL: self._kill,
+            tape.LISTED: self._listed,
+            tape.TABLE: self._table,
+            tape.SUSPEND: self._suspend,
+            tape.LIVE: self._live,
+            tape.CALL: self._call,
+            tape.STATION: self._station,
+            tape.LOOK: self._look,
+        }
+        socket = self.socket
+        while self._fill(self._head):
+            operation, length, true = struct.unpack_from(tape.HEADER, self._head, 0)
+            if length and not self._fill(self._view[:length]):
+                return 1
+            if self.recorder is not None:
+                self._advance(true)
+            if operation == tape.DATAGRAM:
+                if socket.offer(true, self.recorder.overrun):
+                    self.recorder.datagram(self._payload, length)
+                    self.datagrams += 1
+            elif operation == tape.STOP:
+                if self.recorder is not None:
+                    self.recorder.close()
+                if self.chip is not None:
+                    self.chip.show()
+                return 0
+            else:
+                acts[operation](true, length)
+        return 1
+
+    def _neighbour(self, _true: int, length: int) -> None:
+        self.recorder.neighbour(self._payload, length)
+
+    def _set_clock(self, true: int, _length: int) -> None:
+        self.time.set(true, *struct.unpack_from(tape.CLOCKS, self._payload, 0))
+        if self.recorder is not None:
+            self._tick()
+
+    def _confirm(self, _true: int, _length: int) -> None:
+        self.recorder.confirm_time()
+        self._tick()
+
+    def _suspend(self, _true: int, _length: int) -> None:
+        self._asleep = True
+
+    def _live(self, _true: int, length: int) -> None:
+        """The kernel lists its table, where the recorder has asked for that."""
+        if self._listing or self.recorder.live_request() is not None:
+            self._listing = self._payload[length - 16] != 3 and self._payload[length - 15] != 3  # NLMSG_DONE, in either byte order
+            self.recorder.live(self._payload, length)
+
+    def _table(self, _true: int, _length: int) -> None:
+        self.sysctl["count"], self.sysctl["max"] = struct.unpack_from("<II", self._payload, 0)
+
+    def _call(self, _true: int, length: int) -> None:
+        """The portal, on the gateway itself, says something on the control socket; what is refused is reported."""
+        if self.recorder is None:
+            return
+        answer = calls.answer(self.recorder, bytes(self._payload[:length]), (calls.PORTAL, calls.ANYONE))
+        if isinstance(answer, dict) and "error" in answer:
+            self._refused.append([json.loads(bytes(self._payload[:length]))["call"], answer["error"]])
+
+    def _look(self, _true: int, length: int) -> None:
+        """A guest looks at what is held on the own terminal: a copy of this process reads it and tells, as the daemon's would."""
+        if self.recorder is None:
+            return
+        answer = calls.answer(self.recorder, bytes(self._payload[:length]), (calls.PORTAL, calls.ANYONE))
+        if isinstance(answer, dict):
+            return  # the recorder doesn't know who has the address
+        path = self.root + "/var/run/oubli/look"
+        listener = sockets.unix_server(path)
+        reader = sockets.unix_client(path)
+        writer = sockets.accept(listener)
+        copy = process.fork(_LOOKS)
+        if not copy:
+            server.tell(writer, answer)
+        sockets.close(writer)
+        poll, room = sockets.Poll(), memory.scratch(_BUFFER)
+        poll.add(reader)
+        while poll.wait(_LOOKS * 1000) and LIBC.function("recv")(reader, room.address, room.size, 0) > 0:
+            room.wipe()
+        room.close()
+        while not process.ended(copy):
+            poll.wait(1)
+        for descriptor in (reader, listener):
+            sockets.close(descriptor)
+        os.remove(path)
+
+    def _station(self, _true: int, _length: int) -> None:
+        self.radios.move(bytes(self._payload[:6]), self._payload[6], self._payload[7], self.time.wall() // 1000000000)
+
+    def _boot(self, true: int, _length: int) -> None:
+        """Power: tmpfs is empty, the clocks show what they can."""
+        self.time.boot = bytes(self._payload[_CLOCKS_SIZE : _CLOCKS_SIZE + 32]).decode()
+        self.time.set(true, *struct.unpack_from(tape.CLOCKS, self._payload, 0))
+        _empty(self.root + "/var")
+        self.nat = self.blocks()
+        if "location" in self.config.purposes:
+            from host_sim.venue.radios import Radios
+
+            self.radios = Radios()
+        self._start(true, 0)
+
+    def blocks(self) -> "Any":
+        """Return the kernel's table of port blocks, empty; None where no purpose needs one."""
+        attribution = self.config.purposes.get("attribution")
+        return Table() if attribution is not None and attribution.mode == "blocks" else None
+
+    def _start(self, true: int, _length: int) -> None:
+        self.time.reach(true)
+        self.socket.open()
+        self._listing = False
+        first_boot.new_device(self.root)
+        self.recorder = Recorder(
+            self.config,
+            self.root,
+            self.time,
+            sampler=self._sampler,
+            log=self.log,
+            sysctl=self.sysctl.get,
+            network=dict,
+            switch=self.socket.switch,
+            drops=lambda: self.socket.drops & 0xFFFFFFFF,
+            nat=self.nat,
+            bus=self.radios.bus if self.radios is not None else _no_bus,
+            random=bytes,  # zeros: what has closed is drawn at once, and a day's truth is that of its hours
+        )
+        self.recorder.terminals._sodium = self._sodium  # noqa: SLF001 (a device has no such door: its key is never told)
+        self._tick()
+
+    def _kill(self, _true: int, length: int) -> None:
+        """End the recorder: in order, or by unmapping what it holds without a word to the files, as SIGKILL and a cut of power do."""
+        recorder, self.recorder = self.recorder, None
+        how = self._payload[0] if length else 0
+        if recorder is None:
+            return  # it was killed before the power went
+        if how == tape.IN_ORDER:
+            recorder.close()
+            return
+        if self.radios is not None:
+            self.radios.killed()
+        if self.chip is not None and how == tape.POWER:
+            self.chip.cut(lambda: [store.seal() for store in recorder.stores.values() if hasattr(store, "seal")])
+        for room in [recorder] + list(recorder.__dict__.values()) + list(recorder.stores.values()):
+            for thing in list(getattr(room, "__dict__", {}).values()):
+                if isinstance(thing, memory.Region):
+                    thing.close()
+
+    def _listed(self, _true: int, _length: int) -> None:
+        """The kernel ends each of the listings that the recorder has asked for."""
+        done = struct.pack("IHHIIi", 20, 3, 2, 1, 0, 0)
+        while self.recorder.neighbour_request() is not None:
+            self.recorder.neighbour(done, 20)
+
+    def _advance(self, true: int) -> None:
+        """Let time pass, with the recorder's timers on the way."""
+        if self._asleep:
+            self._asleep = False
+            self.time.reach(true)
+            self._tick()
+        while self.due <= true:
+            self.time.reach(self.due)
+            self._tick()
+        self.time.reach(true)
+
+    def _tick(self) -> None:
+        self.due = self.time.now + max(self.recorder.tick(), _LEAST)
+        self.ticks += 1
+
+    def _report(self, _true: int, _length: int) -> None:
+        self._tick()
+        report = (
+            ("true", self.time.now),
+            ("ticks", self.ticks),
+            ("datagrams", self.datagrams),
+            ("dropped", self.socket.dropped),
+            ("status", self.recorder.status()),
+            ("refused", self._refused),
+            ("blocks", self.nat.told() if self.nat is not None else None),
+        )
+        if self.chip is not None:
+            self.chip.show()  # before a word is out: whoever hears it looks at once
+        json.dump(OrderedDict(report), sys.stdout)  # in parts: a small heap has no room for all of it at once
+        print()
+        sys.stdout.flush()
+        self.socket.dropped, self._refused = [], []
+
+
+def _no_bus(_stations: "Any", _wanted: "Any") -> None:
+    """Stand in for the radios of a gateway that listens to none."""
+
+
+def _empty(folder: str) -> None:
+    """Remove a folder and all that is in it."""
+    try:
+        names = os.listdir(folder)
+    except OSError:
+        return
+    for name in names:
+        path = folder + "/" + name
+        if os.stat(path)[0] & 0o170000 == 0o040000:
+            _empty(path)
+        else:
+            os.remove(path)
+    os.rmdir(folder)
+
+
+def main(words: "list[str]") -> int:
+    """Run with the options of the command line (name, value, in any order); returns the exit status."""
+    options = dict(zip(words[0::2], words[1::2]))
+    with open(options["--sysctl"]) as file:
+        sysctl, seed = json.loads(file.read()), options["--seed"]
+    if "--variant" in options:
+        from host_sim.faults import variants
+
+        variants.VARIANTS[options["--variant"]][1](options["--root"])
+    config, rate = configuration.load(options["--config"]), int(options["--rate"])
+    chip = None
+    if "attribution" in config.purposes or "billing" in config.purposes:
+        from host_sim.driver.medium import Chip
+
+        chip = Chip(options["--root"] + "/srv/oubli/vault", int(seed))
+    return Stage(config, options["--root"], sysctl, SeededRandom(seed), SeededRandom(seed + ":table"), rate, chip).play()
+
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Callable, Sequence
+
+    from agent.config.config import Config
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,186 @@
+# SPDX-License-Identifier: Apache-2.0
+"""An attacker who knows everything but whether one terminal was there, and sees everything that leaves the gateway.
+
+Paired days: the same people with and without the victim, whose behaviour is as extreme as can be. Three attacks: the likelihood ratio
+on the noise that is known (no test is better on the values, says Neyman and Pearson); boosted trees on all else too: number,
+names, lengths and times of the spool's files, what reached the broker and when (state, last will, topics), what stands around the
+values, every health message, every log line, what is left of the table; and
+the low bits of noise that was made of floats (Mironov 2012): a value that its sampler can't reach from one of the two truths.
+The advantage of an attack is its share of true alarms less its share of false ones; (e^eps - 1) / (e^eps + 1) bounds it.
+"""
+
+import json
+import math
+import time
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from agent.runtime.sodium import Sodium
+from agent.summary.noise import Sampler
+from host_sim.driver.scratch import scratch
+from host_sim.privacy.paired import DAY, HOUR, PORTS, Device, Seen, Sign, Silence, crowd
+
+VICTIM = 0
+_ABSENT = -1e6
+_LEAST = 4  # pairs that a soak plays, however short it is
+_HEALTH = 32  # messages of a day that are looked at one by one: as many as its hours, and some for boots
+OTHERS = crowd(2, 3)
+EXTREME = [Sign(at, VICTIM, 1000, 1 << 40, PORTS[at % len(PORTS)]) for at in range(3000, DAY, 3607)]
+
+
+def bound(epsilon: float) -> float:
+    """Return the largest advantage that any attack on an epsilon-private outcome has."""
+    return (math.exp(epsilon) - 1) / (math.exp(epsilon) + 1)
+
+
+class Trial:
+    """Days of one kind in a folder: `boots` in each, `noise` makes the sampler, `more` as a device takes it."""
+
+    def __init__(
+        self, folder: Path, boots: tuple[int, ...] = (), noise: Callable[[], Sampler] | None = None, more: dict[str, Any] | None = None
+    ) -> None:
+        self.folder, self.boots, self.noise, self.more = folder, boots, noise, more or {}
+        self._sodium = Sodium()
+        self.truths = [self.day(there, Silence) for there in (False, True)]
+
+    def day(self, there: bool, noise: Callable[[], Sampler] | None) -> Seen:
+        """Play a day with or without the victim."""
+        return Device(self.folder / "day", noise, **self.more, forwards=True).play(OTHERS + EXTREME * there, boots=self.boots)
+
+    def play(self, days: int) -> tuple[list[Seen], list[bool]]:
+        """Play so many days of each kind, in turn."""
+        there = [number % 2 == 1 for number in range(2 * days)]
+        return [self.day(one, self.noise) for one in there], there
+
+    def likelihood_ratio(self, seen: Seen) -> float:
+        """Return the logarithm of P(what is seen | there) / P(what is seen | not there)."""
+        without, there = (dict(truth.spool) for truth in self.truths)
+        ratio = 0.0
+        for name, text in seen.sent:
+            if name in without:
+                message = json.loads(text)
+                b = message["b"][0] / message["b"][1]
+                counts = zip(message["values"], json.loads(without[name])["values"], json.loads(there[name])["values"], strict=True)
+                ratio += sum((abs(value - absent) - abs(value - present)) / b for value, absent, present in counts)
+        return ratio
+
+    def features(self, seen: Seen) -> list[float]:
+        """Return everything as numbers: the values as they are, all else by length and checksum."""
+        names = sorted(self.truths[0].spool)
+        values: list[float] = []
+        for name in names:
+            text = seen.spool.get(name)
+            cells = len(json.loads(self.truths[0].spool[name])["values"])
+            values += json.loads(text)["values"] if text else [_ABSENT] * cells
+        around = [b",".join(name.encode() for name in seen.spool), b",".join(name.encode() for name, _ in seen.sent)]
+        for name in names:
+            text = seen.spool.get(name, b"")
+            start, end = text.find(b"["), text.find(b"]")
+            around.append(text[:start] + text[end:].rstrip() + b"%d" % len(text))
+        around += [repr(seen.made).encode(), b"".join(around_of(*sent) for sent in seen.wire)]
+        around += (seen.health + [b""] * _HEALTH)[:_HEALTH]
+        around.append("\n".join(seen.log).encode())
+        return [*values, *(number for octets in around for number in (len(octets), zlib.crc32(octets))), self._row_is_left(seen)]
+
+    def _row_is_left(self, seen: Seen) -> bool:
+        """Look the victim up in what is left of the table, with the key that is left there."""
+        hashed = bytearray(8)
+        self._sodium.short_hash(hashed, b"\x02\x11" + VICTIM.to_bytes(4, "big"), 6, seen.table[64:80])
+        hashed[3], hashed[7] = hashed[3] & 63, hashed[7] & 63
+        return bytes(hashed) in seen.table
+
+    def by_likelihood(self, days: list[Seen], there: list[bool]) -> "Advantage":
+        """Return the advantage of the likelihood ratio."""
+        return Advantage([self.likelihood_ratio(seen) > 0 for seen in days], there)
+
+    def by_trees(self, days: list[Seen], there: list[bool]) -> "Advantage":
+        """Return the advantage of boosted trees that learned from the first half, on the second."""
+        return learned([self.features(seen) for seen in days], there)
+
+    def by_low_bits(self, days: list[Seen], there: list[bool]) -> "Advantage":
+        """Return the advantage of whoever looks for values that one of the two truths can't give."""
+        return Advantage([self._reaches(seen, 0) < self._reaches(seen, 1) for seen in days], there)
+
+    def _reaches(self, seen: Seen, truth: int) -> int:
+        """Return how many values naive noise, b ln(k / 2^53), can give on a truth; of integers exact noise gives any on both."""
+        reached = 0
+        for name, text in seen.spool.items():
+            message = json.loads(text)
+            b = message["b"][0] / message["b"][1]
+            for value, count in zip(message["values"], json.loads(self.truths[truth].spool[name])["values"], strict=True):
+                near = round(math.exp(-abs(value - count) / b) * 2**53)
+                ks = [k for k in range(near - 4, near + 5) if 0 < k <= 2**53]
+                reached += isinstance(value, int) or value in [count + sign * (b * math.log(k / 2**53)) for k in ks for sign in (-1, 1)]
+        return reached
+
+
+def around_of(second: int, topic: str, payload: bytes, retained: bool) -> bytes:
+    """Return all of a message on the wire but its values: when, where, how long, what stands around them."""
+    start, end = payload.find(b'"values":['), payload.find(b'],"b"')
+    text = payload[:start] + payload[end:].rstrip() if start >= 0 else payload
+    return b"%d %s %d %d " % (second, topic.encode(), retained, len(payload)) + text
+
+
+class Advantage:
+    """The share of true alarms less the share of false ones, and three deviations of it."""
+
+    def __init__(self, said: list[bool], there: list[bool]) -> None:
+        days = len(there) // 2
+        alarms = [sum(one for one, truth in zip(said, there, strict=True) if truth is kind) for kind in (True, False)]
+        self.value = (alarms[0] - alarms[1]) / days
+        shares = [(count + 0.5) / (days + 1) for count in alarms]
+        self.band = 3 * math.sqrt(sum(share * (1 - share) for share in shares) / days)
+
+
+def learned(rows: list[list[float]], there: list[bool]) -> Advantage:
+    """Return the advantage of boosted trees that learned from the first half of the days, on the second."""
+    half = len(rows) // 4 * 2
+    from sklearn.ensemble import GradientBoostingClassifier  # noqa: PLC0415 (it takes two seconds, and who reads the help needs it not)
+
+    trees = GradientBoostingClassifier(n_estimators=60, max_depth=2, random_state=1)
+    trees.fit(rows[:half], there[:half])
+    return Advantage(trees.predict(rows[half:]).tolist(), there[half:])
+
+
+KINDS: dict[str, tuple[tuple[int, ...], float]] = {"a day": ((), 1.0), "a day with a boot": ((12 * HOUR,), 2.0)}  # boots, epsilon
+
+
+class _Played:
+    """Days of one kind that were played in turn with those of the others, and what was guessed of each."""
+
+    def __init__(self, folder: Path, boots: tuple[int, ...]) -> None:
+        self.trial = Trial(folder, boots)
+        self.there: list[bool] = []
+        self.guesses: list[bool] = []
+        self.rows: list[list[float]] = []
+
+    def pair(self) -> None:
+        """Play a day without the victim and one with it."""
+        for one in (False, True):
+            seen = self.trial.day(one, None)
+            self.there.append(one)
+            self.guesses.append(self.trial.likelihood_ratio(seen) > 0)
+            self.rows.append(self.trial.features(seen))
+
+
+def soak(seconds: float) -> dict[str, Any]:
+    """Play as many paired days of each kind for so long; returns the advantages beside their bounds, a finding where one is beaten."""
+    figures: dict[str, Any] = {"findings": []}
+    end = time.monotonic() + seconds
+    with scratch("oubli-sim-") as folder:
+        played = {kind: _Played(Path(folder, kind), boots) for kind, (boots, _) in KINDS.items()}
+        pairs = 0
+        while time.monotonic() < end or pairs < _LEAST:
+            for one in played.values():
+                one.pair()
+            pairs += 1
+    for kind, (_, epsilon) in KINDS.items():
+        one = played[kind]
+        found = {"likelihood": Advantage(one.guesses, one.there), "trees": learned(one.rows, one.there)}
+        shown = {name: {"advantage": round(reached.value, 4), "band": round(reached.band, 4)} for name, reached in found.items()}
+        figures[kind] = {"pairs": pairs, "bound": round(bound(epsilon), 4), **shown}
+        beaten = [name for name, reached in found.items() if reached.value - reached.band > bound(epsilon)]
+        figures["findings"] += [f"{kind}: {name} beats the bound" for name in beaten]
+    return figures

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whether the checks find what is wrong: mutants, searches, histories, kills."""

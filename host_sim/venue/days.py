@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The agent-day by the book: when one opens, what it costs, which cells it must publish; read from ANON-5 and ANON-6, not from `agent/`.
+
+The world tells of boots, confirmations of the time and the passing of hours; what comes out is what the ledger must say and which
+messages must exist. Trust is EXP-5's: two confirmations of one boot, at least ten minutes apart, that agree within two seconds;
+gone where the clock strays by more than a day.
+"""
+
+from host_sim.venue.device_clock import SECOND, DeviceClock
+
+HOUR, DAY = 3600 * SECOND, 86400 * SECOND
+SHIFT = 3 * HOUR  # an agent-day begins at 03:00 UTC
+HOURS_A_TOKEN, TOKENS = 6, 2
+EPSILON, CEILING = 1000, 2000  # thousandths
+
+
+class Days:
+    """One gateway's agent-days. `day` is the start of the open one (ns, by the wall clock), 0 where none is.
+
+    `counted` is the start of the first hour that counts; `slots` the hours of `arrivals`, `closed` the days that must have been published.
+    """
+
+    def __init__(self) -> None:
+        self.tokens, self.hours, self._since_token = 1, 0, 0
+        self.ledger_day = self.spent = 0
+        self.day = self.counted = 0
+        self.slots: set[int] = set()
+        self.closed: list[int] = []
+        self._clock: DeviceClock | None = None
+        self._first: tuple[int, int] | None = None
+        self._confirmed: int | None = None  # wall clock minus time since boot, when it was last confirmed and believed
+        self._hour = HOUR
+        self._floor = 0
+
+    @property
+    def trusted(self) -> bool:
+        """Whether the time is believed."""
+        return self._confirmed is not None
+
+    def boot(self, clock: DeviceClock) -> None:
+        """Another boot: tmpfs is empty, nobody has confirmed the time."""
+        self._clock, self._first, self._confirmed, self.day = clock, None, None, 0
+        self._hour = HOUR
+
+    def confirm(self, true: int) -> None:
+        """The time service says that the clock is right."""
+        assert self._clock is not None  # noqa: S101 (a world boots first)
+        wall, monotonic = self._clock.wall(true), self._clock.monotonic(true)
+        self._stray(wall - monotonic)
+        if wall < self._floor:
+            return
+        if self.trusted:
+            self._confirmed = wall - monotonic
+        elif self._first is None:
+            self._first = wall, monotonic
+        elif monotonic - self._first[1] >= 600 * SECOND:
+            agree = abs((wall - self._first[0]) - (monotonic - self._first[1])) <= 2 * SECOND
+            self._first = None if agree else (wall, monotonic)
+            self._confirmed = wall - monotonic if agree else None
+
+    def stepped(self, true: int) -> None:
+        """The wall clock was stepped: by more than a day from what was confirmed, and nobody believes it any more."""
+        if self._clock is not None:
+            self._stray(self._clock.wall(true) - self._clock.monotonic(true))
+
+    def _stray(self, offset: int) -> None:
+        if self._confirmed is not None and abs(offset - self._confirmed) > DAY:
+            self._confirmed = None
+
+    def pass_time(self, true: int) -> tuple[int, bool]:
+        """Let the recorder's timers run; returns the start of a day that has just closed (0: none), and whether one opened."""
+        assert self._clock is not None  # noqa: S101 (a world boots first)
+        wall, monotonic = self._clock.wall(true), self._clock.monotonic(true)
+        self._stray(wall - monotonic)
+        closed, today = 0, (wall - SHIFT) // DAY * DAY + SHIFT
+        if self.trusted:
+            self._pass_hours(monotonic - (wall - today) - SECOND, today)  # those that were full before this agent-day began
+            if self.day:
+                drawn = min(wall, self.day + DAY) // HOUR * HOUR
+                self.slots.update(range(self.counted, drawn, HOUR))
+                self._floor = max(self._floor, drawn)  # no slot is drawn twice, whatever a clock says that is set back
+                if today > self.day:
+                    closed = self.day
+                    self.closed.append(closed)
+                    self.day = 0
+        opened = self._may_open(wall)
+        self._pass_hours(monotonic, wall)
+        return closed, opened or self._may_open(wall)
+
+    def _pass_hours(self, monotonic: int, wall: int) -> None:
+        """Count the powered-on hours that are full; a token comes after six."""
+        while monotonic >= self._hour:
+            self._hour += HOUR
+            self.hours += 1
+            self._since_token += 1
+            if self._since_token >= HOURS_A_TOKEN:
+                self._since_token, self.tokens = 0, min(self.tokens + 1, TOKENS)
+            if self.trusted:
+                self._floor = max(self._floor, wall // SECOND * SECOND)
+
+    def _may_open(self, wall: int) -> bool:
+        if not self.trusted or self.day or wall < self._floor or not self._open((wall - SHIFT) // DAY * DAY + SHIFT):
+            return False
+        self.day, self.counted = self.ledger_day, wall // HOUR * HOUR
+        return True
+
+    def _open(self, today: int) -> bool:
+        if today > self.ledger_day and self.tokens:
+            self.tokens -= 1
+            self.ledger_day, self.spent = today, EPSILON
+            return True
+        if today == self.ledger_day and self.spent + EPSILON <= CEILING:
+            self.spent += EPSILON
+            return True
+        return False

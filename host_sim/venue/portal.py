@@ -1,0 +1,245 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What guests say at the venue's portal, and where they are: who logs in, who consents, suspends, resumes, withdraws (L34-IV-1, L34-V).
+
+What follows from that is the truth that the auditor holds the stores against: under which consent a connection may be kept, at which
+access point a terminal was while that was allowed. Each device draws from dice of its own, so that a scenario without a portal is the
+very same world as before.
+"""
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from random import Random
+from typing import NamedTuple
+
+from host_sim.venue import tape
+from host_sim.venue.device_clock import SECOND
+from host_sim.venue.people import HOUR, MINUTE, Device
+from host_sim.venue.radios import NAMES
+from host_sim.venue.scenario import Purposes
+
+TEXT = "This gateway simulates guests. Whoever consents here lives in a file.\n"  # shown before a consent (L34-V-2)
+TEXT_NAME = "consent-1.en.txt"
+TEXT_HASH = hashlib.sha256(TEXT.encode()).hexdigest()
+DAYS = 30  # a consent's
+_AGAIN = 8 * HOUR  # after which the portal says again who is logged in
+_RETRY = 5 * MINUTE
+
+ACTIVE, SUSPENDED, WITHDRAWN = "active", "suspended", "withdrawn"
+
+
+class Stay(NamedTuple):
+    """A terminal's time at an access point, seconds by the gateway's clock; `sure`: its record must be there, else it may be."""
+
+    consent: int
+    mac: bytes
+    access_point: str
+    start: int
+    end: int
+    sure: bool
+
+
+@dataclass
+class Guest:
+    """One device at the portal. `consent` is a number over the whole run, 0 for none; `since` in seconds by the gateway's clock."""
+
+    device: Device
+    user: str
+    access_point: int
+    consent: int = 0
+    state: str = ""
+    since: int = 0
+    there: int | None = None  # since when its stay at the access point is followed, None while it isn't
+    left: int = 0  # when it went, true ns
+
+
+@dataclass
+class Portal:
+    """The portal of one world. `wall(now)` is the gateway's clock, `at(time, event)` as in the world, `hears()` whether it can be told.
+
+    `alive` are the consents under which what is kept may be read, `stays` those that are over and not yet taken by the auditor.
+    """
+
+    purposes: Purposes
+    wall: Callable[[int], int]
+    at: Callable[[int, Callable[[int], Iterator["Told"]]], None]
+    hears: Callable[[], bool]
+    trusted: Callable[[], bool]
+    lingers: int  # ns: how long connections of those who have left may still end
+    guests: dict[bytes, Guest] = field(default_factory=dict)
+    alive: set[int] = field(default_factory=set)
+    stays: list[Stay] = field(default_factory=list)
+    acts: Counter[str] = field(default_factory=Counter)  # consents that were granted, withdrawn, suspended, resumed
+    refused: Counter[str] = field(default_factory=Counter)
+    _number: int = 0
+    _users: int = 0
+
+    # Who is there
+
+    def arrives(self, now: int, device: Device) -> Iterator["Told"]:
+        """Let a newcomer take an access point, log in, and make up his mind."""
+        draw = Random(int.from_bytes(device.mac, "big"))
+        self._users += 1
+        user = f"guest {self._users:05d}" if draw.random() < self.purposes.portal else ""
+        guest = self.guests[device.mac] = Guest(device, user, draw.randrange(1, len(NAMES)))
+        yield from self._station(guest, 0, guest.access_point)
+        if user:
+            yield from self._log_in(now, guest)
+        if draw.random() < self.purposes.consent:
+            stays = device.leaves - now
+            moments = sorted(now + int(stays * draw.uniform(0.1, 0.9)) for _ in range(3))
+            self._later(now + 30 * SECOND, guest, self.grant)
+            if draw.random() < self.purposes.suspend:
+                self._later(moments[0], guest, self.suspend)
+                self._later(moments[1], guest, self.resume)
+            if draw.random() < self.purposes.withdraw:
+                self._later(moments[2], guest, self.withdraw)
+
+    def leaves(self, now: int, device: Device) -> Iterator["Told"]:
+        """Let a guest walk out."""
+        guest = self.guests.get(device.mac)
+        if guest is not None:
+            self._over(now, guest)
+            guest.left = now
+            yield from self._station(guest, guest.access_point, 0)
+        for mac in [mac for mac, one in self.guests.items() if one.left and now - one.left > self.lingers]:
+            del self.guests[mac]
+
+    def roams(self, now: int, device: Device) -> Iterator["Told"]:
+        """Let a guest take another access point."""
+        guest = self.guests[device.mac]
+        former, guest.access_point = guest.access_point, guest.access_point % (len(NAMES) - 1) + 1
+        self._over(now, guest, former)
+        yield from self._station(guest, former, guest.access_point)
+        self._begin(now, guest)
+
+    def again(self, now: int) -> Iterator["Told"]:
+        """The recorder has started again: the portal says who is logged in, the radios who is there, anew after a cut of power."""
+        for guest in self.guests.values():
+            if not guest.left:
+                yield from self._station(guest, 0, guest.access_point)
+            if guest.user:
+                yield Told(tape.CALL, _call("session", guest, user=guest.user))
+            self._begin(now, guest)
+
+    def lost(self) -> None:
+        """The recorder was killed, or nobody trusts the clock any more: stays that are under way are told by nobody."""
+        for guest in self.guests.values():
+            guest.there = None
+
+    def stepped(self, step: int) -> None:
+        """The clock was stepped by so many ns: a stay that is under way keeps its length."""
+        for guest in self.guests.values():
+            if guest.there is not None:
+                guest.there = max(guest.there + (step + SECOND // 2) // SECOND, 0)
+
+    def confirmed(self, now: int) -> None:
+        """The clock is trusted: consents count from now on."""
+        for guest in self.guests.values():
+            self._begin(now, guest)
+
+    def forget(self) -> None:
+        """A cut of power: tmpfs is empty, consents are on flash."""
+        self.lost()
+        self.stays.clear()
+
+    def _station(self, guest: Guest, former: int, access_point: int) -> Iterator["Told"]:
+        if self.purposes.consent:
+            yield Told(tape.STATION, guest.device.mac + bytes((former, access_point)))
+
+    def _log_in(self, now: int, guest: Guest) -> Iterator["Told"]:
+        if guest.left:
+            return
+        self.at(now + _AGAIN, lambda later: self._log_in(later, guest))
+        if self.hears():
+            yield Told(tape.CALL, _call("session", guest, user=guest.user))
+
+    # What they say
+
+    def _later(self, when: int, guest: Guest, act: Callable[[int, Guest], Iterator["Told"]]) -> None:
+        def do(now: int) -> Iterator[Told]:
+            if guest.left:
+                return
+            if self.hears() and self.trusted():
+                yield from act(now, guest)
+            else:
+                self._later(now + _RETRY, guest, act)
+
+        self.at(when, do)
+
+    def grant(self, now: int, guest: Guest) -> Iterator["Told"]:
+        """Consent to `services` and `location`."""
+        self._number += 1
+        guest.consent, guest.state, guest.since = self._number, ACTIVE, self._second(now)
+        self.alive.add(guest.consent)
+        words = {"purposes": ["services", "location"], "categories": ["connections", "access-point"]}
+        yield self._act("grant", guest, **words, third_parties="none", days=DAYS, text=TEXT_HASH)
+        self._begin(now, guest)
+
+    def suspend(self, now: int, guest: Guest) -> Iterator["Told"]:
+        """Suspend it; what was kept stays readable, nothing is added."""
+        if guest.state == ACTIVE:
+            self._over(now, guest)
+            guest.state = SUSPENDED
+            yield self._act("suspend", guest)
+
+    def resume(self, now: int, guest: Guest) -> Iterator["Told"]:
+        """Resume it: what happened meanwhile isn't made up for."""
+        if guest.state == SUSPENDED:
+            guest.state, guest.since = ACTIVE, self._second(now)
+            yield self._act("resume", guest)
+            self._begin(now, guest)
+
+    def withdraw(self, _now: int, guest: Guest) -> Iterator["Told"]:
+        """Withdraw it: nothing that was kept under it may be read from now on."""
+        if guest.state in (ACTIVE, SUSPENDED):
+            guest.state, guest.there = WITHDRAWN, None
+            self.alive.discard(guest.consent)
+            self.stays = [stay for stay in self.stays if stay.consent != guest.consent]
+            yield self._act("withdraw", guest)
+
+    def _act(self, act: str, guest: Guest, **words: object) -> "Told":
+        self.acts[act] += 1
+        return Told(tape.CALL, _call(f"consent {act}", guest, **words))
+
+    # What may be kept
+
+    def _second(self, now: int) -> int:
+        return self.wall(now) // SECOND
+
+    def under(self, mac: bytes, start: int) -> int:
+        """Return the consent under which a connection that began at `start` (ns, as stamped) and ends now is kept, 0 for none."""
+        guest = self.guests.get(mac)
+        if guest is None or guest.state != ACTIVE or not self.trusted() or start <= (guest.since + 1) * SECOND:
+            return 0
+        return guest.consent
+
+    def user(self, mac: bytes) -> str:
+        """Return who is logged in at a terminal."""
+        guest = self.guests.get(mac)
+        return guest.user if guest else ""
+
+    def _begin(self, now: int, guest: Guest) -> None:
+        if guest.state == ACTIVE and not guest.left and guest.there is None and self.trusted() and self.hears():
+            guest.there = self._second(now)
+
+    def _over(self, now: int, guest: Guest, access_point: int = 0) -> None:
+        """A stay ends, its record is due; one of a moment may have been too short for a radio that is asked each second."""
+        if guest.there is not None and self.hears():
+            name, end = NAMES[access_point or guest.access_point], self._second(now)
+            self.stays.append(Stay(guest.consent, guest.device.mac, name, guest.there, end, end - guest.there > 2))
+        guest.there = None
+
+
+class Told(NamedTuple):
+    """What the gateway is told now: an operation of the tape and its payload."""
+
+    operation: int
+    payload: bytes
+
+
+def _call(name: str, guest: Guest, **words: object) -> bytes:
+    mac = guest.device.mac.hex(":")
+    return json.dumps({"v": 1, "call": name, "terminal": mac, **words}).encode()

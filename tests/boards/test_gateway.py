@@ -1,0 +1,571 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A gateway's root with busybox: the package's scripts run there, its daemons started by a fake procd, its memory measured."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from agent.config import config
+from tests.openwrt import gateway as roots
+from tests.openwrt import procd
+from tests.openwrt.trial import NEEDS, ONE, SET, build, client, connected, recorded, run_script, status, wait_for, with_battery
+from tests.support.interpreters import PROJECT
+from tools.package import board, packages
+
+TERMINALS = 1024
+COMMON = PROJECT / "boards/common"
+
+
+@pytest.fixture(scope="module")
+def built() -> dict[str, tuple[bytes, bytes]]:
+    """Give each package's ipk and apk for x86-64."""
+    return build()
+
+
+# The scripts, in a gateway's root with busybox
+
+
+@pytest.fixture
+def root(tmp_path):
+    roots.make(tmp_path / "root")
+    return tmp_path / "root"
+
+
+INSTALLED = pytest.mark.parametrize("form", ["ipk", "apk"])
+
+
+def install(root: Path, built: dict[str, tuple[bytes, bytes]], form: str, name: str = "oubli") -> dict[str, str]:
+    return roots.unpack_ipk(built[name][0], root) if form == "ipk" else roots.unpack_apk(built[name][1], root)
+
+
+@pytest.mark.needs("root", "busybox", "micropython")
+@INSTALLED
+def test_postinst_on_an_offline_root_makes_users_and_enables_and_starts_nothing(root, built, form):
+    for name in built:
+        scripts = install(root, built, form, name)
+        script = root / f"tmp/{name}.postinst"
+        script.write_text(scripts["postinst" if form == "ipk" else "post-install"])
+        words = [root / "bin/busybox", "ash", script]
+        subprocess.run(words, check=True, env={"IPKG_INSTROOT": str(root), "PATH": os.environ["PATH"]})
+    assert {line.split(":")[0] for line in (root / "etc/passwd").read_text().splitlines()} == {
+        "root",
+        "oubli-rec",
+        "oubli-fwd",
+        "oubli-portal",
+    }
+    assert re.search(r"(?m)^oubli-op:x:\d+:", (root / "etc/group").read_text())
+    assert (root / "etc/rc.d/S96oubli").readlink() == Path("../init.d/oubli")
+    assert not (root / "tmp/procd.calls").exists()
+    assert (root / "etc/uci-defaults/50-oubli").exists()
+    assert "#\toption id ''" in (root / "etc/config/oubli").read_text()
+
+
+@pytest.mark.needs("root", "busybox", "micropython")
+def test_first_boot_gives_an_id_once_and_keeps_the_comments(root, built):
+    install(root, built, "ipk")
+    before = (root / "etc/config/oubli").read_text()
+    texts = []
+    for _ in range(2):
+        script = [root / "bin/busybox", "ash", root / "etc/uci-defaults/50-oubli"]
+        env = {"IPKG_INSTROOT": str(root), "PATH": os.environ["PATH"]}
+        # As apk runs it: what writes to a reader that has enough is told so, and would say it.
+        done = subprocess.run(script, check=True, env=env, restore_signals=False, capture_output=True)
+        assert (done.stdout, done.stderr) == (b"", b"")
+        texts.append((root / "etc/config/oubli").read_text())
+    assert texts[0] == texts[1]
+    assert re.sub(r"\toption id '[a-z2-7]{16}'", "#\toption id ''", texts[0]) == before
+    config.load(str(root / "etc/config/oubli"))
+
+
+@pytest.fixture
+def device(root, built):
+    """Give a gateway where the package was installed on the running system, its LAN a veth pair to a client's namespace."""
+    scripts = install(root, built, "apk")
+    with connected(root) as gateway:
+        yield gateway, scripts
+
+
+def add(gateway: roots.Gateway, built: dict[str, tuple[bytes, bytes]], *names: str) -> None:
+    """Lay further packages into a gateway."""
+    for name in names:
+        roots.unpack_apk(built[name][1], gateway.path)
+
+
+def installed(gateway: roots.Gateway, scripts: dict[str, str], name: str) -> None:
+    run_script(gateway, scripts[name])
+
+
+NETWORK = pytest.mark.needs(*NEEDS)
+
+
+@NETWORK
+def test_init_script_asks_procd_for_three_instances_under_their_users(device, built):
+    gateway, scripts = device
+    installed(gateway, scripts, "post-install")
+    message = procd.service(recorded(gateway))
+    # Another network is followed without a restart: of files only oubli's own makes one.
+    assert (message["name"], message["instances"]["recorder"]["file"]) == ("oubli", ["/etc/config/oubli"])
+    assert message["triggers"] == [
+        ["config.change", ["if", ["eq", "package", package], ["run_script", "/etc/init.d/oubli", "reload"]], 1000]
+        for package in ("oubli", "network", "dhcp")
+    ]
+    assert set(message["instances"]) == {"recorder", "watch"}  # nothing to send to yet
+    (gateway.path / "sbin/ujail").symlink_to("../host/ujail")
+    with (gateway.path / "etc/config/oubli").open("a") as file:
+        file.write("\toption host 'broker.example.org'\n\toption ca '/etc/ssl/ca.pem'\n\toption key '/root/mqtt.key'\n")
+    (gateway.path / "etc/config/dhcp").write_text("config dnsmasq\n\toption leasefile '/srv/leases'\nconfig odhcpd 'odhcpd'\n")
+    gateway.run("/bin/sh", "/etc/rc.common", "/etc/init.d/oubli", "reload")
+    instances = procd.service(recorded(gateway))["instances"]
+    assert {name: (one["user"], one["group"], one["command"]) for name, one in instances.items()} == {
+        "recorder": ("oubli-rec", "oubli-spool", ["/usr/bin/oubli", "recorder"]),
+        "forwarder": ("oubli-fwd", "oubli-spool", ["/usr/bin/oubli", "forwarder"]),
+        "watch": ("oubli-rec", "oubli-spool", ["/usr/sbin/oubli-watch"]),
+    }
+    for name, one in instances.items():
+        assert one["respawn"] == ["3600", "5", "0"]
+        assert (one["no_new_privs"], one["stdout"], one["stderr"], one["limits"]["core"]) == (True, True, True, "0 0")
+        if name == "watch":  # no jail: from within one no other process can be seen
+            assert "jail" not in one
+            continue
+        held = json.loads((gateway.path / one["capabilities"].lstrip("/")).read_text())
+        assert all(set(names) == ({"CAP_NET_ADMIN"} if name == "recorder" else set()) for names in held.values())
+    writable = {name: {path for path, rw in one["jail"]["mount"].items() if rw == "1"} for name, one in instances.items() if "jail" in one}
+    assert writable == {
+        "recorder": {"/srv/oubli", "/srv/oubli-spool", "/var/run/oubli", "/var/run/oubli-live"},
+        "forwarder": {"/srv/oubli-spool", "/var/run/oubli-live"},
+    }
+    assert "/usr/share/oubli" in instances["recorder"]["jail"]["mount"]  # the texts of consent
+    # What a configuration names elsewhere is to be seen in the jail; what its folders hold isn't named twice.
+    seen = instances["recorder"]["jail"]["mount"], instances["forwarder"]["jail"]["mount"]
+    assert seen[0]["/srv/leases"] == seen[0]["/var/run/oubli-root"] == seen[1]["/root/mqtt.key"] == "0"
+    assert "/etc/ssl/ca.pem" not in instances["forwarder"]["jail"]["mount"]
+    (gateway.path / "etc/oubli/accepted").unlink()  # what follows isn't a whole configuration: the scripts read it all the same
+    with (gateway.path / "etc/config/oubli").open("a") as file:
+        file.write("config purpose 'location'\n\toption enabled '1'\n")
+    (gateway.path / "usr/sbin/uhttpd").symlink_to("../../bin/busybox")
+    (gateway.path / "usr/bin/ndsctl").symlink_to("../../bin/busybox")
+    gateway.run("/bin/sh", "/etc/rc.common", "/etc/init.d/oubli", "reload")
+    assert set(procd.service(recorded(gateway))["instances"]) == {"recorder", "forwarder", "watch"}  # what isn't installed isn't started
+    add(gateway, built, "oubli-purposes")
+    for medium in ("card", "absent"):
+        (gateway.path / "mnt" / medium).mkdir(parents=True)
+    gateway.run("/bin/busybox", "mount", "-t", "tmpfs", "none", "/mnt/card")
+    with (gateway.path / "etc/config/oubli").open("a") as file:
+        file.write("config vault 'vault'\n\toption path '/mnt/card'\nconfig purpose 'attribution'\n\toption storage '/mnt/absent'\n")
+    gateway.run("/bin/sh", "/etc/rc.common", "/etc/init.d/oubli", "reload")
+    instances = procd.service(recorded(gateway))["instances"]
+    assert instances["recorder"]["jail"]["mount"]["/mnt/card"] == "1"
+    assert "/mnt/absent" not in instances["recorder"]["jail"]["mount"]  # nothing is mounted there
+    for name in ("attribution", "billing"):
+        owner = gateway.run("/bin/busybox", "stat", "-c", "%u %a", f"/mnt/card/{name}").stdout
+        assert owner == f"{gateway.ids('oubli-rec')[0]} 700\n"
+    assert not any((gateway.path / "mnt/absent").iterdir())
+    gateway.run("/bin/busybox", "umount", "/mnt/card")
+    gateway.run("/bin/sh", "/etc/rc.common", "/etc/init.d/oubli", "reload")
+    assert "/mnt/card" not in procd.service(recorded(gateway))["instances"]["recorder"]["jail"]["mount"]
+    # openNDS talks to root alone: its list comes to the jail by a folder that only root changes.
+    with (gateway.path / "etc/config/oubli").open("a") as file:
+        file.write("config purpose 'billing'\n\toption enabled '1'\n")
+    gateway.run("/bin/sh", "/etc/rc.common", "/etc/init.d/oubli", "reload")
+    instances = procd.service(recorded(gateway))["instances"]
+    assert instances["recorder"]["jail"]["mount"]["/var/run/oubli-portal"] == "0"
+    assert instances["sessions"]["command"] == ["/usr/sbin/oubli-sessions", "/var/run/oubli-portal"]
+    assert not {"user", "jail"} & set(instances["sessions"])
+    assert gateway.run("/bin/busybox", "stat", "-c", "%u %a", "/var/run/oubli-portal").stdout == "0 711\n"
+    page = instances["page"]  # L34-V-4: as a user who may suspend, and nothing else
+    assert (page["user"], page["group"], page["command"][:4]) == (
+        "oubli-portal",
+        "oubli-portal",
+        ["/usr/sbin/uhttpd", "-f", "-h", "/www/oubli"],
+    )
+    gateway.run("/bin/sh", "/etc/rc.common", "/etc/init.d/oubli", "stop")
+    assert procd.service(recorded(gateway)) == {"name": "oubli", "instances": {}, "triggers": []}
+
+
+@NETWORK
+def test_networks_that_root_alone_may_read_are_handed_over_and_followed(device):
+    """OpenWrt writes /etc/config/network and dhcp 0600: the recorder reads root's word, and another word without a restart (L34-I-2)."""
+    gateway, scripts = device
+    (gateway.path / "sbin/ujail").symlink_to("../host/ujail")
+    network, dhcp = gateway.path / "etc/config/network", gateway.path / "etc/config/dhcp"
+    dhcp.write_text("config dnsmasq\n\toption leasefile '/srv/a'\n\nconfig dnsmasq 'guest'\n\toption leasefile '/srv/b'\n")
+    for path in (network, dhcp):
+        path.chmod(0o600)
+    installed(gateway, scripts, "post-install")
+    handed = "config interface 'lan'\n\toption device 'lan0'\n"
+    handed += "".join(f"config dnsmasq\n\toption leasefile '/srv/{name}'\n" for name in "ab")
+    read = lambda: gateway.run("/bin/cat", "/var/run/oubli-root/networks").stdout.partition("config clock")[0]  # noqa: E731 (twice)
+    assert read() == handed
+    service = procd.Procd(procd.service(recorded(gateway)), gateway.start)
+    try:
+        wait_for(lambda: status(gateway).get("capture") == "ok")
+        network.write_text("config interface 'lan'\n\toption device 'lan9'\n")
+        gateway.run("/bin/sh", "/etc/rc.common", "/etc/init.d/oubli", "networks")
+        gateway.run("/usr/bin/oubli", "leases")
+        wait_for(lambda: status(gateway)["capture"] == "no-lan")
+        assert status(gateway)["missing"] == ["lan9"]
+        shown = gateway.run("/usr/bin/oubli", "status").stdout
+        assert "!! NO LAN: gateway.lan leads to no interface lan9: nothing behind it is recorded" in shown
+        health = json.loads(gateway.run("/bin/cat", "/var/run/oubli-live/health").stdout)
+        assert health["capture"] == "no-lan"
+        found = json.loads(gateway.run("/usr/bin/oubli", "doctor", "--json", check=False).stdout)["findings"]
+        assert "gateway.lan (lan) leads to no interface lan9" in [finding["what"] for finding in found]
+        gateway.host("ip", "link", "set", "lan0", "down")
+        gateway.host("ip", "link", "set", "lan0", "name", "lan9")
+        wait_for(lambda: status(gateway)["capture"] == "ok")
+        assert json.loads(gateway.run("/bin/cat", "/var/run/oubli-live/health").stdout)["capture"] == "ok"
+        assert service.respawns["recorder"] == 0
+    finally:
+        service.stop()
+
+
+@NETWORK
+@pytest.mark.parametrize(
+    ("ahead", "said", "believed"), [(0, SET, True), (1, SET, True), (100, SET, False), (-100, SET, False), (0, "registered as rtc0", False)]
+)
+def test_root_hands_over_whether_the_system_shows_what_a_clock_with_a_battery_said(device, ahead, said, believed):
+    """EXP-5: by the kernel's word of what it read at power-up. One that the system has left by more than two seconds isn't believed."""
+    gateway, scripts = device
+    with_battery(gateway.path, ahead, said)
+    installed(gateway, scripts, "post-install")
+    told = gateway.run("/bin/cat", "/var/run/oubli-root/networks").stdout
+    assert ("config clock 'hardware'\n\toption agrees '1'\n" in told) == believed
+
+
+@NETWORK
+def test_what_a_sysupgrade_restored_is_handed_over_and_no_link_is_followed(device):
+    """L34-VI-2: root's chown and chmod reach the daemons' own folders alone, wherever their names lead, on a plugged-in medium too."""
+    gateway, scripts = device
+    (gateway.path / "sbin/ujail").symlink_to("../host/ujail")
+    gateway.run("/bin/mkdir", "-p", "/srv/oubli/vault/attribution", "/srv/oubli-spool", "/etc/secret", "/mnt/card")
+    gateway.run("/bin/mount", "-t", "tmpfs", "none", "/mnt/card")
+    files = ("/srv/oubli/ledger", "/srv/oubli/vault/attribution/2026-11-25-0001", "/srv/oubli-spool/000001-arrivals-00")
+    for path in (*files, "/etc/secret/key"):
+        gateway.run("/bin/touch", path)
+        gateway.run("/bin/chmod", "0600", path)
+    links = {"/srv/oubli/consents": "/etc", "/mnt/card/billing": "/etc/secret"}
+    links |= dict.fromkeys(("/srv/oubli/published", "/srv/oubli-spool/x"), "/etc/secret/key")
+    for link, target in links.items():
+        gateway.run("/bin/ln", "-s", target, link)
+    settings = gateway.path / "etc/config/oubli"
+    settings.write_text(settings.read_text().replace("config vault 'vault'\n", "config vault 'vault'\n\toption path '/mnt/card'\n"))
+    before = gateway.run("/bin/busybox", "stat", "-c", "%u %g %a", "/etc", "/etc/secret", "/etc/secret/key").stdout
+    installed(gateway, scripts, "post-install")
+    assert gateway.run("/bin/busybox", "stat", "-c", "%u %g %a", "/etc", "/etc/secret", "/etc/secret/key").stdout == before
+    uid = gateway.ids("oubli-rec")[0]
+    shown = gateway.run("/bin/busybox", "stat", "-c", "%u %a", "/srv/oubli", "/srv/oubli/vault", "/srv/oubli/vault/attribution").stdout
+    assert shown == f"{uid} 700\n" * 3
+    assert gateway.run("/bin/busybox", "stat", "-c", "%u %a", "/srv/oubli-spool").stdout == f"{uid} 2770\n"
+    assert gateway.run("/bin/busybox", "stat", "-c", "%u %a", *files).stdout == f"{uid} 600\n" * 3
+    # The folder itself can't be a link that a daemon made: it lies in root's. One that is there all the same is left alone.
+    gateway.run("/bin/sh", "-c", "rm -rf /srv/oubli; ln -s /etc/secret /srv/oubli")
+    gateway.run("/bin/sh", "/etc/rc.common", "/etc/init.d/oubli", "restart")
+    assert gateway.run("/bin/busybox", "stat", "-c", "%u %g %a", "/etc", "/etc/secret", "/etc/secret/key").stdout == before
+
+
+@NETWORK
+def test_a_further_package_stops_the_service_for_its_files_and_starts_what_was_on(device, built):
+    """By apk's scripts; what only its rooms could destroy in time goes with it (EXP-1), and nobody starts what was off."""
+    gateway, scripts = device
+    installed(gateway, scripts, "post-install")
+    on = set(procd.service(recorded(gateway))["instances"])
+    theirs = roots.unpack_apk(built["oubli-purposes"][1], gateway.path)
+    kept = [gateway.path / f"srv/oubli/{name}" for name in ("consents/000000c8", "vault/billing/2026-11-25-0001", "device.key", "ledger")]
+    for path in kept:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"kept")
+    steps = {"pre-install": set(), "post-install": on, "pre-upgrade": set(), "post-upgrade": on}
+    for name, running in steps.items():
+        run_script(gateway, theirs[name], package="oubli-purposes")
+        assert set(procd.service(recorded(gateway))["instances"]) == running, name
+        assert all(path.exists() for path in kept), name
+    for name, running in {"pre-deinstall": set(), "post-deinstall": on}.items():
+        run_script(gateway, theirs[name], package="oubli-purposes")
+        assert set(procd.service(recorded(gateway))["instances"]) == running, name
+    assert [path.name for path in kept if path.exists()] == ["ledger"]
+    gateway.run("/bin/sh", "/etc/rc.common", "/etc/init.d/oubli", "disable")
+    for name in ("post-install", "post-deinstall"):
+        run_script(gateway, theirs[name], package="oubli-purposes")
+        assert gateway.run("/bin/sh", "-c", "cd /tmp && ls procd.calls", check=False).returncode != 0, name
+
+
+def listed(gateway: roots.Gateway, backup: str) -> set[str]:
+    """Return what of /srv a sysupgrade's own hook adds to its list; `backup`: the file of one that an operator takes away, "" for none."""
+    hooks = "for hook in $sysupgrade_init_conffiles; do $hook /tmp/list; done"
+    script = f": >/tmp/list; CONF_BACKUP='{backup}'; . /lib/upgrade/oubli.sh; {hooks}; cat /tmp/list; rm /tmp/list"
+    said = gateway.run("/bin/sh", "-c", script).stdout.split()
+    return {path for path in said if path.startswith("/srv/")}
+
+
+def look_at_archives(gateway: roots.Gateway) -> None:
+    """A sysupgrade keeps all that is on flash but the ledger's marks (ANON-5), a backup that is taken away nothing of it."""
+    assert "/etc/oubli/" in (gateway.path / "lib/upgrade/keep.d/oubli").read_text().splitlines()
+    there = {"/" + path.relative_to(gateway.path).as_posix() for path in (gateway.path / "srv").rglob("*") if path.is_file()}
+    left = there - listed(gateway, "")
+    assert left
+    assert all(re.fullmatch(r"/srv/oubli/ledger-\d+-\d+-\d+", path) for path in left)
+    assert listed(gateway, "/root/backup.tgz") == set()
+
+
+@NETWORK
+def test_package_is_installed_started_killed_upgraded_and_removed_without_residue(device, built):
+    """From the package to the first captured connection, through a crash, an upgrade and a sysupgrade, to nothing left."""
+    gateway, scripts = device
+
+    def files() -> set[Path]:
+        skip = {"proc", "dev", "tmp"}
+        return {
+            path.relative_to(gateway.path)
+            for top in gateway.path.iterdir()
+            if top.name not in skip
+            for path in ([top] if not top.is_dir() else top.rglob("*"))
+            if not path.is_dir() or path.is_symlink()
+        }
+
+    shipped = {Path(path.lstrip("/")) for path in (gateway.path / "lib/apk/packages/oubli.list").read_text().split()}
+    before = files() - shipped - {Path(f"lib/apk/packages/oubli.{ending}") for ending in ("conffiles", "conffiles_static", "list")}
+    (gateway.path / "sbin/ujail").symlink_to("../host/ujail")
+    installed(gateway, scripts, "post-install")
+    message = procd.service(recorded(gateway))
+    began = time.monotonic()
+    service = procd.Procd(message, gateway.start)
+    try:
+
+        def captured() -> bool:
+            gateway.host(sys.executable, "-c", ONE.format("127.0.0.1"))
+            gateway.host("conntrack", "-F")
+            return status(gateway).get("counters", {}).get("connections", 0) > 0
+
+        wait_for(captured)
+        assert time.monotonic() - began < 10  # 2 s on an idle machine
+        ticks = Path(f"/proc/{roots.inside(service.running['recorder'])}/stat").read_text().rsplit(") ", 1)[1].split()[11:13]
+        assert sum(map(int, ticks)) / os.sysconf("SC_CLK_TCK") < 2  # however loaded this one is
+        running = Path(f"/proc/{roots.inside(service.running['recorder'])}/status").read_text()
+        uid, _ = gateway.ids("oubli-rec")
+        assert re.search(rf"(?m)^Uid:\t{uid}\t{uid}\t{uid}\t{uid}$", running)
+        assert re.search(r"(?m)^CapEff:\t0000000000001000$", running)
+        assert re.search(r"(?m)^NoNewPrivs:\t1$", running)
+        # It hangs: the watch, quicker here, sees it from outside its jail and may end it, as the same user.
+        service.running["recorder"].send_signal(signal.SIGSTOP)
+        words = gateway.command("/usr/sbin/oubli-watch", "/var/run/oubli/heartbeat", "0.2", user="oubli-rec")
+        with subprocess.Popen(words, stdin=subprocess.DEVNULL) as watch:
+            assert service.running["recorder"].wait(240) != 0
+            watch.kill()
+        service.look()
+        assert service.respawns == {"recorder": 1, "watch": 0}
+        wait_for(lambda: status(gateway).get("counters", {}).get("gaps") == 1)
+        settings = (gateway.path / "etc/config/oubli").read_text()
+        assert (gateway.path / "srv/oubli/ledger").exists()
+        # An upgrade keeps what the operator has set; a sysupgrade keeps what keep.d names.
+        look_at_archives(gateway)
+        # What runs ends before its files are exchanged: procd alone would let it run on, for its command is the same.
+        fresh = roots.unpack_apk(built["oubli"][1], gateway.path / "fresh")
+        installed(gateway, fresh, "pre-upgrade")
+        recorder = service.running["recorder"]
+        service.update(procd.service(recorded(gateway)))
+        assert (recorder.returncode, service.running) == (0, {})
+        shutil.rmtree(gateway.path / "fresh")
+        (gateway.path / "etc/config/oubli").rename(gateway.path / "etc/config/oubli.kept")
+        roots.unpack_apk(built["oubli"][1], gateway.path)
+        (gateway.path / "etc/config/oubli.kept").rename(gateway.path / "etc/config/oubli")
+        installed(gateway, fresh, "post-upgrade")
+        assert (gateway.path / "etc/config/oubli").read_text() == settings
+        service.update(procd.service(recorded(gateway)))
+        wait_for(lambda: status(gateway).get("capture") is not None)
+    finally:
+        service.stop()
+    installed(gateway, scripts, "pre-deinstall")
+    for path in (gateway.path / "lib/apk/packages/oubli.list").read_text().split():
+        if path != packages.CONFIG:
+            (gateway.path / path.lstrip("/")).unlink(missing_ok=True)
+    database = {f"lib/apk/packages/oubli.{ending}" for ending in ("conffiles", "conffiles_static", "list")}  # apk removes its own
+    assert {path.as_posix() for path in files() - before} == database | {"etc/config/oubli", "sbin/ujail"}  # an operator's settings stay
+    assert not (gateway.path / "srv/oubli").exists()
+
+
+@NETWORK
+@pytest.mark.needs("mosquitto")
+def test_both_daemons_together_stay_within_the_boards_memory(device):
+    """On MicroPython from .mpy, at 1,024 terminals: proportional set size, where nobody else shares the libraries: more than a device's."""
+    gateway, scripts = device
+    (gateway.path / "sbin/ujail").symlink_to("../host/ujail")
+    (gateway.path / "etc/config/oubli").write_text(
+        (gateway.path / "etc/config/oubli").read_text() + "\toption host '127.0.0.1'\n\toption port '1'\n\toption insecure '1'\n"
+    )
+    installed(gateway, scripts, "post-install")
+    service = procd.Procd(procd.service(recorded(gateway)), gateway.start)
+    try:
+        wait_for(lambda: status(gateway).get("capture") is not None)
+        with client(gateway, TERMINALS) as connect:
+            connect()
+            gateway.host("conntrack", "-F")
+            wait_for(lambda: status(gateway)["counters"]["kept"] >= TERMINALS)
+        counters = status(gateway)["counters"]
+        assert (counters["unknown terminal"], counters["lost: overrun"]) == (0, 0)
+        assert "runs as root" not in gateway.run("/usr/bin/oubli", "doctor", check=False).stdout
+        sizes = {}
+        for name in ("recorder", "forwarder"):
+            text = Path(f"/proc/{roots.inside(service.running[name])}/smaps_rollup").read_text()
+            (size,) = re.findall(r"(?m)^Pss: +(\d+) kB", text)
+            sizes[name] = int(size)
+        assert 2000 < sum(sizes.values()) <= board.load("gl-mt300n-v2").budget["memory_kib"], sizes
+    finally:
+        service.stop()
+
+
+@NETWORK
+@pytest.mark.parametrize(
+    ("kind", "action", "calls"),
+    [
+        *(("iface", action, ["networks", "leases"]) for action in ("ifup", "ifdown", "ifupdate")),
+        *(("iface", action, []) for action in ("ifup-failed", "")),
+        *(("dhcp", action, ["leases"]) for action in ("add", "update", "remove")),
+        *(
+            ("ntp", action, ["ntp"] if action in ("stratum", "periodic") else [])
+            for action in ("stratum", "periodic", "step", "unsync", "")
+        ),
+    ],
+)
+def test_hotplug_tells_the_recorder_what_concerns_it(root, kind, action, calls):
+    """Sourced by busybox ash, as hotplug-call does; no word of the event travels with the call."""
+    (root / "etc/hotplug").write_text((COMMON / f"etc/hotplug.d/{kind}/50-oubli").read_text())
+    (root / "usr/bin/oubli").write_text('#!/bin/sh\n[ "$1" = doctor ] || echo "$@" >>/asked\n')
+    (root / "etc/init.d").mkdir(exist_ok=True)
+    (root / "etc/init.d/oubli").write_text('#!/bin/sh\necho "$@" >>/asked\n')
+    for script in ("usr/bin/oubli", "etc/init.d/oubli"):
+        (root / script).chmod(0o755)
+    event = (f"ACTION={action}", "INTERFACE=lan", "MACADDR=02:00:00:00:00:01", "IPADDR=10.0.0.2", "HOSTNAME=phone", "stratum=3")
+    with roots.running(root) as gateway:
+        gateway.run("/bin/sh", "-c", "mkdir -p /var/run/oubli-root; . /etc/hotplug; wait", env=event)
+    assert ((root / "asked").read_text().splitlines() if (root / "asked").exists() else []) == calls
+
+
+@NETWORK
+@pytest.mark.parametrize(("action", "runs", "asked"), [("add", 0, True), ("remove", 0, True), ("add", 1, False), ("change", 0, False)])
+def test_mount_hotplug_gives_the_recorder_its_medium(root, action, runs, asked):
+    """Only where the service runs: one that was stopped isn't started by a stick."""
+    (root / "etc/hotplug").write_text((COMMON / "etc/hotplug.d/mount/50-oubli").read_text())
+    (root / "etc/init.d").mkdir(exist_ok=True)
+    (root / "etc/init.d/oubli").write_text(f'#!/bin/sh\n[ "$1" != running ] || exit {runs}\necho "$@" >/asked\n')
+    (root / "etc/init.d/oubli").chmod(0o755)
+    with roots.running(root) as gateway:
+        gateway.run("/bin/sh", "-c", ". /etc/hotplug; wait", env=(f"ACTION={action}", "DEVICE=sda1"))
+    assert (root / "asked").exists() == asked
+    assert not asked or (root / "asked").read_text() == "reload\n"
+
+
+@NETWORK
+def test_rpcd_plugin_and_page_answer_by_their_contracts(device, built):
+    gateway, scripts = device
+    add(gateway, built, "oubli-purposes", "luci-app-oubli")
+    plugin = "/usr/libexec/rpcd/oubli"
+    methods = json.loads(gateway.run(plugin, "list").stdout)
+    allowed = json.loads((gateway.path / "usr/share/rpcd/acl.d/oubli.json").read_text())["luci-app-oubli"]["read"]["ubus"]["oubli"]
+    assert set(allowed) | {"consent"} == set(methods)
+    silent = {"error": "no answer at /var/run/oubli/control/socket: the recorder isn't running"}
+    assert json.loads(gateway.run(plugin, "call", "status", stdin="{}").stdout) == silent
+    for method in ("law", "doctor"):  # a configuration that is refused is told, and is no clean bill of health
+        said = json.loads(gateway.run(plugin, "call", method, stdin="{}").stdout)
+        assert said["error"].startswith("/etc/config/oubli: gateway.id: missing "), said
+    assert json.loads(gateway.run(plugin, "call", "format", stdin="{}").stdout) == {"error": "no such method"}
+    assert gateway.run(plugin, check=False).returncode == 2
+    refused = {"error": "act: not understood; accepted: list, suspend, resume, withdraw"}
+    for asked, answer in (
+        ('{"act":"grant"}', refused),
+        ('{"act":"suspend","terminal":"02:00:00:00:00:01"}', None),
+        ('{"act":"list"}', None),
+    ):
+        said = json.loads(gateway.run(plugin, "call", "consent", stdin=asked).stdout)
+        assert said == (answer or silent)
+    request = ("REQUEST_METHOD=GET", "REMOTE_ADDR=10.77.1.2", "SERVER_ADDR=10.77.1.1", "HTTP_HOST=10.77.1.1:8450", "QUERY_STRING=lang=en")
+    answer = gateway.run("/www/oubli/cgi-bin/oubli", env=request, check=False).stdout
+    assert answer.startswith("Status: 200 OK\nContent-Type: text/html; charset=utf-8\n"), answer
+    assert "Your device isn&#39;t known on this network." in answer
+    installed(gateway, scripts, "post-install")
+    service = procd.Procd(procd.service(recorded(gateway)), gateway.start)
+    try:
+        wait_for(lambda: "error" not in json.loads(gateway.run(plugin, "call", "status", stdin="{}").stdout))
+        assert json.loads(gateway.run(plugin, "call", "status", stdin="{}").stdout)["capture"] in ("ok", "misconfigured")
+        assert "error" not in json.loads(gateway.run(plugin, "call", "law", stdin="{}").stdout)
+        findings = json.loads(gateway.run(plugin, "call", "doctor", stdin="{}").stdout)["findings"]
+        assert any("mqtt.host" in finding["what"] for finding in findings)
+        assert "the recorder runs as root" in [finding["what"] for finding in findings]  # this root has no ujail
+        shown = (gateway.path / "www/luci-static/resources/view/oubli/overview.js").read_text()
+        assert set(re.findall(r"finding\.(\w+)", shown)) <= set(findings[0])
+    finally:
+        service.stop()
+
+
+# The fake peer itself
+
+
+def test_fake_procd_makes_the_message_that_procd_would():
+    lines = [
+        ["open_service", "thing", "/etc/init.d/thing"],
+        ["open_instance", "one"],
+        ["set_param", "command", "/bin/thing", "a word", "-v"],
+        ["append_param", "command", "more"],
+        ["set_param", "limits", "core=0 0"],
+        ["set_param", "stdout", "1"],
+        ["set_param", "user", "nobody"],
+        ["add_jail", "thing", "log", "procfs"],
+        ["add_jail_mount", "/lib"],
+        ["add_jail_mount_rw", "/srv"],
+        ["close_instance"],
+        ["add_reload_trigger", "thing"],
+        ["close_service"],
+    ]
+    assert procd.service("\n".join("\x1f".join(line) for line in lines)) == {
+        "name": "thing",
+        "script": "/etc/init.d/thing",
+        "instances": {
+            "one": {
+                "command": ["/bin/thing", "a word", "-v", "more"],
+                "limits": {"core": "0 0"},
+                "stdout": True,
+                "user": "nobody",
+                "jail": {"name": "thing", "log": True, "procfs": True, "mount": {"/lib": "0", "/srv": "1"}},
+            }
+        },
+        "triggers": [["config.change", ["if", ["eq", "package", "thing"], ["run_script", "/etc/init.d/thing", "reload"]], 1000]],
+    }
+    with pytest.raises(ValueError, match="fly"):
+        procd.service("fly\x1faway")
+
+
+def test_fake_procd_respawns_for_ever_where_retry_is_0_and_gives_up_elsewhere():
+    def start(_instance):
+        return subprocess.Popen(["sleep", "100"])
+
+    message = {"instances": {"ever": {"respawn": ["3600", "5", "0"]}, "once": {"respawn": ["3600", "5", "1"]}}}
+    service = procd.Procd(message, start)
+    for _ in range(3):
+        for name in list(service.running):
+            if service.running[name].poll() is None:
+                service.kill(name)
+        service.look()
+    assert service.respawns == {"ever": 3, "once": 1}
+    assert set(service.stop().values()) <= {-9, -15}
+
+
+def test_fake_procd_starts_anew_what_changed_and_nothing_else():
+    def start(_instance):
+        return subprocess.Popen(["sleep", "100"])
+
+    service = procd.Procd({"instances": {"same": {"user": "a"}, "other": {"user": "a"}, "gone": {}}}, start)
+    former = {name: process.pid for name, process in service.running.items()}
+    service.update({"instances": {"same": {"user": "a"}, "other": {"user": "b"}, "new": {}}})
+    assert {name for name, process in service.running.items() if former.get(name) == process.pid} == {"same"}
+    assert set(service.running) == {"same", "other", "new"}
+    service.update({"instances": {}})
+    assert service.running == {}

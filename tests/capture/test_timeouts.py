@@ -1,0 +1,220 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`ct timeout` objects of the ruleset count for T (EXP-1): read from recorded and made lists, and on the real kernel."""
+
+from __future__ import annotations
+
+import json
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import pytest
+
+from agent.runtime.clocks import DeviceTime
+from agent.vault import ring
+from host_sim.lab import flows
+from host_sim.venue import kernel
+from tests.control.test_control import LIVE, device
+from tests.support.interpreters import PROJECT, Interpreter
+
+OBJECTS = (Path(__file__).parent.parent / "vectors" / "nftables" / "objects.bin").read_bytes()
+SECOND = 1_000_000_000
+
+# Each line of input: what to do. Answers the seconds that count for each of `names`, by connections that began at 50 s.
+DRIVER = """
+import json, struct, sys
+from agent.capture import timeouts
+
+class Connection:
+    remaining = 0
+
+told = timeouts.Timeouts({"udp_timeout": 20, "tcp_timeout_close": 10, "sctp_timeout_shutdown_sent": 0}.get)
+connection = Connection()
+connection.start, connection.stop = 50 * 10**9, 10**15
+for row in sys.stdin:
+    call, *words = json.loads(row)
+    if call == "list":
+        told.policies.restart()
+        for datagram in words:
+            data = bytes(int(datagram[at : at + 2], 16) for at in range(0, len(datagram), 2))
+            told.policies.reader.read(data, len(data))
+        print(json.dumps([told.policies.finish(), told.policies.reader.malformed, sorted(told.policies.largest.items())]))
+    elif call == "refresh":
+        told.refresh(words[0] * 10**9)
+    else:
+        connection.protocol, connection.state, connection.status = words
+        print((connection.stop - told.end(connection)) // 10**9)
+"""
+DONE, ERROR, INTERRUPTED = 3, 2, 0x10
+
+
+def order_of(interpreter: Interpreter) -> str:
+    return ">" if interpreter.name == "mips" else "<"
+
+
+def message(order: str, kind: int, body: bytes, flags: int = 2) -> bytes:
+    return struct.pack(order + "IHHII", 16 + len(body), kind, flags, 1, 0) + body
+
+
+def attribute(order: str, number: int, value: bytes) -> bytes:
+    return struct.pack(order + "HH", 4 + len(value), number) + value + bytes(-len(value) % 4)
+
+
+def made(order: str, protocol: int, policy: dict[int, int], which: int = 7, flags: int = 2) -> bytes:
+    """Return an object as the kernel lists it."""
+    states = b"".join(attribute(order, state, struct.pack(">I", seconds)) for state, seconds in policy.items())
+    data = attribute(order, 2, bytes((protocol,))) + attribute(order, 1, b"\0\2") + attribute(order, 0x8003, states)
+    body = bytes(4) + attribute(order, 1, b"t\0") + attribute(order, 2, b"dns\0") + attribute(order, 3, struct.pack(">I", which))
+    return message(order, 0xA12, body + attribute(order, 5, struct.pack(">I", 0)) + attribute(order, 4, data), flags)
+
+
+def end(order: str, kind: int = DONE, number: int = 0, flags: int = 2) -> bytes:
+    return message(order, kind, struct.pack(order + "i", number), flags)
+
+
+def drive(interpreter: Interpreter, *steps: tuple) -> list:
+    """Return what the driver answers."""
+    rows = [[step[0], *(word.hex() if isinstance(word, bytes) else word for word in step[1:])] for step in steps]
+    done = interpreter.run("-c", DRIVER, input="".join(json.dumps(row) + "\n" for row in rows))
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+RECORDED = {
+    "tcp_timeout_syn_sent": 120, "tcp_timeout_syn_recv": 60, "tcp_timeout_established": 600000, "tcp_timeout_fin_wait": 120,
+    "tcp_timeout_close_wait": 60, "tcp_timeout_last_ack": 30, "tcp_timeout_time_wait": 120, "tcp_timeout_close": 99,
+    "tcp_timeout_syn_sent2": 120, "udp_timeout": 500, "udp_timeout_stream": 600,
+}  # fmt: skip
+
+
+def test_a_recorded_list_gives_the_largest_value_of_each_state(interpreter: Interpreter) -> None:
+    """Counters and helpers of the ruleset are passed over. What this file makes is what the kernel wrote."""
+    datagrams = list(kernel.records(OBJECTS))
+    assert drive(interpreter, ("list", *datagrams)) == [[True, 0, [list(pair) for pair in sorted(RECORDED.items())]]]
+    assert made("<", 17, {1: 500, 2: 600})[20:].split(b"dns\0")[1][20:] in b"".join(datagrams)
+
+
+UDP, TCP, SCTP, UDPLITE, GRE, ESP = 17, 6, 132, 136, 47, 50
+
+
+def test_the_larger_of_setting_and_objects_counts(any_interpreter: Interpreter) -> None:
+    """By protocol and state; several objects, several messages in a datagram; states that no setting has are passed over."""
+    order = order_of(any_interpreter)
+    listed = (
+        made(order, UDP, {1: 15, 2: 700}) + made(order, UDP, {1: 33, 2: 600}),
+        made(order, TCP, {8: 9, 7: 500, 10: 9000, 11: 9000, 12: 9000}) + made(order, SCTP, {5: 44}) + made(order, GRE, {2: 999}),
+        made(order, ESP, {1: 1234}) + made(order, UDP, {1: 9999}, which=3) + end(order),
+    )
+    asked = [
+        ("end", *connection)
+        for connection in (
+            (UDP, 0, 8), (UDP, 0, 14), (UDPLITE, 0, 14), (TCP, 8, 14), (TCP, 7, 14), (TCP, 3, 14), (SCTP, 5, 14), (SCTP, 6, 14),
+            (SCTP, 4, 14), (SCTP, 0, 14), (GRE, 0, 8), (GRE, 0, 14), (ESP, 0, 8), (99, 0, 8),
+        )
+    ]  # fmt: skip
+    before = [20, 120, 120, 10, 120, 432000, 1, 3, 432000, 432000, 30, 180, 600, 600]
+    after = [33, 700, 700, 10, 500, 432000, 44, 3, 432000, 432000, 30, 999, 1234, 1234]
+    answers = drive(any_interpreter, *asked, ("list", *listed), ("refresh", 100), *asked)
+    assert (answers[: len(asked)], answers[len(asked) + 1 :]) == (before, after)
+    assert answers[len(asked)][:2] == [True, 0]
+
+
+def test_an_object_that_is_gone_counts_for_connections_that_it_may_have_had(any_interpreter: Interpreter) -> None:
+    order = order_of(any_interpreter)
+    first, second = made(order, UDP, {1: 500}), end(order)
+    steps = [("list", first + second), ("refresh", 40), ("list", second), ("refresh", 49), ("end", UDP, 0, 8)]
+    assert drive(any_interpreter, *steps)[-1] == 20
+    steps[3] = ("refresh", 50)  # the connections of the driver began in this second
+    assert drive(any_interpreter, *steps)[-1] == 500
+
+
+@pytest.mark.parametrize("case", ["changed meanwhile", "changed at the end", "refused", "no end"])
+def test_a_list_that_is_not_whole_takes_nothing_away(any_interpreter: Interpreter, case: str) -> None:
+    order = order_of(any_interpreter)
+    first = made(order, UDP, {1: 500}) + made(order, TCP, {8: 70}) + end(order)
+    second = {
+        "changed meanwhile": made(order, TCP, {8: 80}, flags=2 | INTERRUPTED) + end(order),
+        "changed at the end": made(order, TCP, {8: 80}) + end(order, flags=2 | INTERRUPTED),
+        "refused": made(order, TCP, {8: 80}) + end(order, ERROR, -16),
+        "no end": made(order, TCP, {8: 80}),
+    }[case]
+    answers = drive(any_interpreter, ("list", first), ("list", second))
+    assert answers[1] == [case != "no end", 0, [["tcp_timeout_close", 70 if case == "no end" else 80], ["udp_timeout", 500]]]
+
+
+def test_a_broken_object_is_counted_and_the_others_stand(any_interpreter: Interpreter) -> None:
+    """Values, protocol and type of another width; lengths that lie; a message too short for any attribute."""
+    order = order_of(any_interpreter)
+    right = made(order, UDP, {1: 500})
+    spoilt = []
+    for what in (
+        struct.pack(order + "HH", 8, 1) + struct.pack(">I", 500),
+        struct.pack(order + "HH", 5, 2),
+        struct.pack(order + "HH", 8, 3),
+    ):
+        at = right.rindex(what)
+        broken = bytearray(right)
+        struct.pack_into(order + "H", broken, at, struct.unpack_from(order + "H", right, at)[0] + 1)
+        spoilt.append(bytes(broken))
+    spoilt.append(message(order, 0xA12, b""))
+    answers = drive(any_interpreter, ("list", b"".join(spoilt) + right + end(order)))
+    assert answers == [[True, 4, [["udp_timeout", 500]]]]
+
+
+NAMESPACE = f"""
+ip link add lan address {flows.GATEWAY_MAC.hex(":")} type veth peer name terminals
+ip address add 192.168.7.1/24 dev lan
+ip link add wan type veth peer name isp
+ip address add 203.0.113.2/24 dev wan
+for link in lan terminals wan isp; do ip link set $link up; done
+echo 1 > /proc/sys/net/ipv4/ip_forward
+for name in events acct timestamp udp_timeout; do echo $VALUE > /proc/sys/net/netfilter/nf_conntrack_$name; done
+nft -f - <<'END'
+table inet t {{
+  ct timeout slow {{
+    protocol udp
+    l3proto ip
+    policy = {{ unreplied : 4s, replied : 4s }}
+  }}
+  chain c {{
+    type filter hook forward priority 0
+    udp dport 53 ct timeout set "slow"
+  }}
+}}
+END
+exec "$@"
+"""
+SEND = """
+import socket, sys, time
+wire = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+wire.bind(("terminals", 0))
+for pause in (0, 1):
+    time.sleep(pause)
+    wire.send(bytes.fromhex(sys.argv[1]))
+print(time.time_ns())
+time.sleep(4.2)
+open("/proc/net/nf_conntrack").read()  # the kernel evicts what has timed out
+"""
+
+
+@LIVE
+def test_end_is_not_later_than_the_last_packet_under_a_longer_timeout_of_the_ruleset(interpreter: Interpreter) -> None:
+    """The setting says 1 s, the rule's object 4 s: the entry outlives its last packet by 4 s."""
+    packet = kernel.Flow(2, UDP, bytes((192, 168, 7, 9)), bytes((203, 0, 113, 9)), 40999, 53, b"", b"", 0, 0, 0, 0)
+    with tempfile.TemporaryDirectory(prefix="oubli-") as path, device(Path(path), interpreter, namespace=NAMESPACE) as gateway:
+        assert gateway.process is not None
+        words = ["nsenter", "-t", str(gateway.process.pid), "-n", sys.executable, "-c", SEND, next(flows.frames(packet)).hex()]
+        last = int(subprocess.run(words, cwd=PROJECT, check=True, capture_output=True, timeout=240).stdout)
+        limit = time.monotonic() + 90
+        while not gateway.status(interpreter)["counters"]["kept"]:
+            assert time.monotonic() < limit, "the recorder saw nothing"
+            time.sleep(0.1)
+        gateway.stop()
+        source = DeviceTime()
+        (record,) = ring.read(path, "security", source.wall(), source.monotonic())
+        assert (record.source_port, record.packets_up) == (40999, 2)
+        tenth = SECOND // 10
+        assert last // tenth - 3 <= record.start + record.duration <= last // tenth
+        assert 9 <= record.duration <= 11

@@ -1,0 +1,319 @@
+# SPDX-License-Identifier: Apache-2.0
+"""agent/capture/who: whose terminal when, alike on both interpreters: hand-over, forgetting, bounds, and nothing left behind.
+
+Times are seconds here and ns there; a change counts from a second before it was read. A model of a few lines is asked the same
+as the table, on sequences that Hypothesis invents.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tests.support.interpreters import Interpreter, Remote
+
+SECOND = 1_000_000_000
+A, B, C = "020000000001", "020000000002", "020000000003"  # MACs
+X, Y = "c0a80105", "fd000001000000000000000000000005"  # addresses
+NEIGHBOUR, LEASE = 1, 2
+HOLDERS, ADDRESSES = 8, 32
+
+
+class Table:
+    """The agent's table on one interpreter."""
+
+    def __init__(self, remote: Remote, limit: int, begun: float = 0) -> None:
+        self._remote = remote
+        remote("who_open", limit, round(begun * SECOND))
+
+    def ask(self, *steps: tuple[Any, ...]) -> dict[str, Any]:
+        """Take steps; a number is a time in seconds, but for `doubt`."""
+        return self._remote("who", [[step[0], *(self._ns(step[0], word) for word in step[1:])] for step in steps])
+
+    def _ns(self, call: str, word: object) -> object:
+        return round(word * SECOND) if isinstance(word, int | float) and call != "doubt" else word
+
+    def find(self, *questions: tuple[str, float]) -> list[str | None]:
+        """Return who held each address at each time."""
+        return self.ask(*(("find", *question) for question in questions))["answers"]
+
+    def counts(self) -> dict[str, int]:
+        return self.ask()["counts"]
+
+
+@pytest.fixture
+def table(remotes: Callable[[str], Remote], interpreter: Interpreter) -> Iterator[Callable[[int], Table]]:
+    """Give a function that opens a table of so many associations."""
+    remote = remotes(interpreter.name)
+    opened = []
+
+    def open_table(limit: int = 64, begun: float = 0) -> Table:
+        opened.append(Table(remote, limit, begun))
+        return opened[-1]
+
+    yield open_table
+    for _ in opened[-1:]:
+        assert remote("who_close") == [True, True, True]  # every octet was overwritten before it was unmapped
+
+
+@pytest.mark.parametrize("address", [X, Y])
+def test_connection_belongs_to_who_held_the_address_when_it_began(table: Callable[..., Table], address: str) -> None:
+    """L34-I-2: whoever holds it when the end is told of; the newcomer's first packets, read of a moment later, are its own."""
+    who = table()
+    who.ask(("learn", address, A, 100), ("learn", address, B, 200), ("leave", address), ("learn", address, C, 300))
+    asked = [(address, start) for start in (150, 198.9, 199.1, 250, 298.9, 299.1, 400)]
+    assert who.find(*asked) == [A, A, B, B, B, C, C]
+    assert who.counts() == {"handed_over": 2, "given_up": 0, "conflicts": 0, "held": 3}
+
+
+def test_terminal_learned_after_its_connection_began_is_its_terminal(table: Callable[..., Table]) -> None:
+    """A slow answer: nothing says otherwise. An address nobody was seen to hold is unknown."""
+    who = table()
+    who.ask(("learn", X, A, 100))
+    assert who.find((X, 5), (Y, 100), ("c0a80106", 100)) == [A, None, None]
+    who.ask(("leave", X))
+    assert who.find((X, 5), (X, 200)) == [A, A]
+    who.ask(("learn", X, A, 300))
+    assert who.counts() == {"handed_over": 0, "given_up": 0, "conflicts": 0, "held": 1}
+
+
+def test_former_holder_is_kept_as_long_as_a_dump_shows_its_connections(table: Callable[..., Table]) -> None:
+    """L34-II-1: then it is forgotten, and what began in its time is unknown, not the newcomer's."""
+    who = table()
+    who.ask(("learn", X, A, 100), ("learn", X, B, 200))
+    for _ in range(4):
+        who.ask(("needed", X, 150), ("sweep",))
+    assert who.find((X, 150), (X, 250)) == [A, B]
+    who.ask(("sweep",))
+    assert who.find((X, 150)) == [A]
+    who.ask(("sweep",), ("sweep",))
+    assert who.find((X, 150), (X, 250)) == [None, B]
+    assert who.counts()["held"] == 1
+
+
+def test_address_that_nobody_holds_is_forgotten_and_one_that_is_held_is_not(table: Callable[..., Table]) -> None:
+    """Without a connection: two dumps."""
+    who = table()
+    who.ask(("learn", X, A, 100), ("learn", Y, B, 100), ("leave", X), *[("sweep",)] * 3)
+    assert who.find((X, 150), (Y, 150)) == [None, B]
+    who.ask(("learn", X, A, 200))
+    assert who.find((X, 250)) == [A]
+
+
+@pytest.mark.parametrize(("call", "witness"), [("learn", NEIGHBOUR), ("lease", LEASE)])
+def test_what_a_new_list_no_longer_names_is_forgotten(table: Callable[..., Table], call: str, witness: int) -> None:
+    """After lost rtnetlink messages, or in a lease file that changed, silence is the news."""
+    who = table()
+    who.ask((call, X, A, 100), (call, Y, B, 100), ("doubt", witness), (call, Y, B, 200), *[("sweep",)] * 3)
+    assert who.find((X, 150), (Y, 150)) == [None, B]
+
+
+def test_lease_speaks_only_where_the_neighbour_table_is_silent(table: Callable[..., Table]) -> None:
+    """The kernel sends answers to the neighbour: it goes first. What a lease says otherwise is counted once."""
+    who = table()
+    who.ask(("lease", X, A, 100))
+    assert who.find((X, 150)) == [A]
+    who.ask(("learn", X, A, 200), ("lease", X, A, 300))  # the two agree
+    assert who.counts() == {"handed_over": 0, "given_up": 0, "conflicts": 0, "held": 1}
+    who.ask(("lease", X, A, 310), ("doubt", LEASE), *[("sweep",)] * 4)  # the neighbour table still says so
+    assert who.find((X, 150)) == [A]
+    who.ask(("lease", X, A, 320), ("leave", X), *[("sweep",)] * 4)  # the kernel forgot an idle terminal; its lease goes on
+    assert who.find((X, 150)) == [A]
+    who.ask(("learn", X, C, 400), *[("doubt", LEASE), ("lease", X, A, 410)] * 3)  # forged, or an address set by hand
+    assert who.find((X, 150), (X, 450)) == [A, C]
+    assert who.counts() == {"handed_over": 1, "given_up": 0, "conflicts": 1, "held": 2}
+    who.ask(("leave", X), ("doubt", LEASE), ("lease", X, A, 500))
+    assert who.find((X, 150), (X, 450), (X, 550)) == [A, C, A]
+
+
+def test_connection_from_before_the_process_listened_is_nobodys(table: Callable[..., Table]) -> None:
+    """The kernel lists who holds an address now: who held it before a crash, or while nobody listened, is unknown (L34-I-2)."""
+    who = table(begun=100)
+    who.ask(("learn", X, A, 100.5), ("learn", Y, B, 300))
+    assert who.find((X, 99.9), (X, 100), (X, 101), (Y, 99.9), (Y, 150)) == [None, A, A, None, B]
+    who.ask(("shift", -60), ("learn", X, C, 300))
+    assert who.find((X, 39.9), (X, 40), (X, 350)) == [None, A, C]
+
+
+def test_full_table_leaves_newcomers_out(table: Callable[..., Table]) -> None:
+    """ANON-8: what is held, or may still be asked for, is never given up for somebody else's sake. Each that was left out is counted."""
+    who = table(64)
+    addresses = [f"c0a8{number:04x}" for number in range(100)]
+    macs = [f"0200000001{number:02x}" for number in range(100)]
+    every = list(zip(addresses, macs, strict=True))
+    who.ask(*(("learn", *one, 100) for one in every[:64]), *(("leave", address) for address in addresses[10:20]))
+    who.ask(*(("learn", *one, 200) for one in every[64:]))
+    assert who.find(*((address, 250) for address in addresses)) == macs[:64] + [None] * 36
+    assert who.counts() == {"handed_over": 0, "given_up": 36, "conflicts": 0, "held": 64}
+    who.ask(*[("sweep",)] * 3, *(("learn", *one, 300) for one in every[64:]))
+    assert who.find(*((address, 350) for address in addresses)) == macs[:10] + [None] * 10 + macs[20:74] + [None] * 26
+
+
+def test_address_changes_hands_in_a_full_table_too(table: Callable[..., Table]) -> None:
+    """What begins there from now on isn't the former holder's, and what began before isn't the newcomer's."""
+    who = table(64)
+    who.ask(*(("learn", f"c0a8{number:04x}", f"0200000001{number:02x}", 100) for number in range(64)))
+    who.ask(("learn", "c0a80005", A, 200))
+    assert who.find(("c0a80005", 150), ("c0a80005", 250), ("c0a80006", 250)) == [None, A, "020000000106"]
+
+
+def test_one_terminal_takes_no_room_from_the_others(table: Callable[..., Table]) -> None:
+    """18,000 IPv6 addresses of one MAC, 200 others that come, stay and leave meanwhile: each of these is known, whenever asked for."""
+    who = table(1024)
+    others = [(f"c0a8{number:04x}", f"0200000001{number:02x}") for number in range(200)]
+    for part in range(20):
+        who.ask(*(("learn", f"fd{part * 900 + number:030x}", C, 100 + part) for number in range(900)))
+        who.ask(*(("learn", *one, 100 + part) for one in others[10 * part : 10 * part + 10]), ("leave", others[10 * part][0]))
+    assert who.find(*((address, 200) for address, _ in others)) == [mac for _, mac in others]
+    assert who.counts() == {"handed_over": 0, "given_up": 18_000 - ADDRESSES, "conflicts": 0, "held": 200 + ADDRESSES}
+
+
+def test_terminal_that_stays_for_weeks_has_its_newest_addresses(table: Callable[..., Table]) -> None:
+    """Its oldest goes, once no dump has shown a connection of it for a while; the bound doesn't keep it from taking another's address."""
+    who = table(256)
+    for day in range(60):
+        who.ask(("learn", f"fd{day:030x}", A, 100 + day), *[("sweep",)] * 3)
+    found = who.find(*((f"fd{day:030x}", 200) for day in range(60)))
+    assert found == [None] * (60 - ADDRESSES) + [A] * ADDRESSES
+    who.ask(("learn", X, B, 300), ("learn", X, A, 400))
+    assert who.find((X, 350), (X, 450)) == [B, A]
+
+
+def test_guest_that_takes_hundreds_of_addresses_makes_no_long_chain(remotes: Callable[[str], Remote], interpreter: Interpreter) -> None:
+    """A guest chooses its IPv6 addresses, but doesn't know the hash's coefficients: new ones for each table, rarely bad ones."""
+    remote = remotes(interpreter.name)
+    for start in (0, 16, 32, 43, 64, 80, 96, 112):
+        longest = []
+        for _ in range(3):
+            remote("who_open", 512)
+            longest.append(remote("who_flood", 400, start))
+            remote("who_close")
+        assert min(longest) < 32
+
+
+def test_guest_that_flips_its_mac_makes_no_long_history(table: Callable[..., Table]) -> None:
+    """Eight holders of an address; what began before the oldest of them is unknown."""
+    who = table(1024)
+    who.ask(*(("learn", X, (A, B)[number % 2], 100 + 10 * number) for number in range(200)))
+    assert who.counts() == {"handed_over": 199, "given_up": 192, "conflicts": 0, "held": HOLDERS}
+    assert who.find((X, 105), (X, 2005), (X, 2025), (X, 2085)) == [None, None, A, A]
+
+
+@dataclass
+class Holder:
+    """One association of the model."""
+
+    mac: str
+    since: float
+    seen: int
+    witness: int
+    preceded: bool = False
+    disputed: bool = False
+
+
+@dataclass
+class Model:
+    """What the table must answer, for as many associations as there is room for."""
+
+    rows: dict[str, list[Holder]] = field(default_factory=dict)  # the newest last
+    serial: int = 1
+    counts: dict[str, int] = field(default_factory=lambda: {"handed_over": 0, "given_up": 0, "conflicts": 0})
+
+    def _holder(self, address: str, start: float) -> Holder | None:
+        rows = self.rows.get(address, [])
+        for row in reversed(rows):
+            if row.since <= start:
+                return row
+        return rows[0] if rows and not rows[0].preceded else None
+
+    def _hold(self, address: str, mac: str, now: float, witness: int) -> None:
+        rows = self.rows.setdefault(address, [])
+        if rows and rows[-1].mac == mac:
+            rows[-1].witness |= witness
+            return
+        if rows:
+            rows[-1].witness = 0
+            self.counts["handed_over"] += 1
+            if len(rows) == HOLDERS:
+                del rows[0]
+                rows[0].preceded = True
+                self.counts["given_up"] += 1
+        rows.append(Holder(mac, now - 1, self.serial, witness))
+
+    def take(self, call: str, *words: Any) -> None:
+        """Take one step."""
+        rows = self.rows.get(words[0], []) if words else []
+        match call:
+            case "learn":
+                self._hold(words[0], words[1], words[2], NEIGHBOUR)
+            case "lease" if rows and rows[-1].mac != words[1] and rows[-1].witness & NEIGHBOUR:
+                self.counts["conflicts"] += not rows[-1].disputed
+                rows[-1].disputed = True
+            case "lease":
+                self._hold(words[0], words[1], words[2], LEASE)
+            case "leave" if rows:
+                rows[-1].witness &= ~NEIGHBOUR
+            case "doubt":
+                for row in (row for rows in self.rows.values() for row in rows):
+                    row.witness &= ~words[0]
+            case "needed":
+                if holder := self._holder(words[0], words[1]):
+                    holder.seen = self.serial
+            case "sweep":
+                self._sweep()
+
+    def _sweep(self) -> None:
+        for address, rows in self.rows.items():
+            kept: list[Holder] = []
+            missing = rows[0].preceded if rows else False
+            for row in rows:
+                if row.witness or row.seen + 1 >= self.serial:
+                    row.preceded = missing or (bool(kept) and row.preceded)
+                    kept.append(row)
+                    missing = False
+                else:
+                    missing = True
+            self.rows[address] = kept
+        self.serial += 1
+
+    def answer(self, address: str, start: float) -> str | None:
+        """Return who held it."""
+        holder = self._holder(address, start)
+        return holder.mac if holder else None
+
+
+_address = st.sampled_from([X, "c0a80106", Y])
+_mac = st.sampled_from([A, B, C])
+_step = st.one_of(
+    st.tuples(st.sampled_from(["learn", "lease"]), _address, _mac),
+    st.tuples(st.just("leave"), _address),
+    st.tuples(st.just("doubt"), st.sampled_from([NEIGHBOUR, LEASE])),
+    st.tuples(st.just("needed"), _address, st.integers(-5, 200)),
+    st.just(("sweep",)),
+)
+
+
+def test_table_answers_as_its_model(table: Callable[..., Table]) -> None:
+    """Any order of what the kernel, the lease files and the dumps may say."""
+
+    @settings(max_examples=150)
+    @given(st.lists(_step, min_size=5, max_size=60))
+    def check(steps: list[tuple[Any, ...]]) -> None:
+        who, model = table(256), Model()
+        timed = [(*step, 10 * (number + 1)) if step[0] in ("learn", "lease") else step for number, step in enumerate(steps)]
+        timed = [(step[0], step[1], max(0, step[2] * 10)) if step[0] == "needed" else step for step in timed]
+        for step in timed:
+            model.take(*step)
+        who.ask(*timed)
+        asked = [(address, start) for address in (X, "c0a80106", Y) for start in range(5, 10 * len(steps) + 20, 10)]
+        assert who.find(*asked) == [model.answer(*question) for question in asked]
+        assert who.counts() == {**model.counts, "held": sum(map(len, model.rows.values()))}
+
+    check()

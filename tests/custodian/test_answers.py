@@ -1,0 +1,677 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`oubli-custodian`: answers, negatives, freezes and the register, from segments that a real store sealed (L34-II-4, L34-III-4)."""
+
+from __future__ import annotations
+
+import csv
+import fcntl
+import hashlib
+import io
+import json
+import secrets
+import tarfile
+from datetime import UTC, date, datetime, time, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from nacl.public import PrivateKey, SealedBox
+from nacl.pwhash import argon2id
+from nacl.signing import SigningKey, VerifyKey
+from typer.testing import CliRunner
+
+from agent.purposes.attribution import record as attribution
+from agent.purposes.billing import record as billing
+from agent.purposes.custodian.bundle import Bundle
+from agent.purposes.custodian.custodian import Custodian
+from agent.purposes.device_key import Signer
+from agent.purposes.requests import desk
+from agent.purposes.requests.archive import Archive
+from agent.purposes.requests.requests import Request
+from agent.runtime import files
+from agent.runtime.sodium import Sodium
+from agent.vault.keys import KeyRing
+from tests.purposes.test_requests import AGENTS, COMMON, GATEWAY, SCOPE, document, freeze
+from tests.purposes.test_requests import billing as billing_document
+from tools import clock
+from tools.custodian import agents, answers, bundles, freezes, handovers, matching, register
+from tools.custodian.__main__ import app as custodian_app
+from tools.custodian.agents import AgentError
+from tools.custodian.handovers import HandoverError
+from tools.custodian.staged import Staged
+from tools.custodian.store import Store
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+DAY = 86400
+MIDNIGHT = 1_800_057_600  # 2027-01-16T00:00:00Z
+TEN = MIDNIGHT + 36000  # the window's beginning: ten minutes long
+PUBLIC = bytes([203, 0, 113, 2])
+MAC, OTHER_MAC = bytes([2, 0, 0, 0, 0, 10]), bytes([2, 0, 0, 0, 0, 11])
+EPOCH = date(1970, 1, 1)
+
+
+@pytest.fixture(autouse=True)
+def noon(monkeypatch):
+    """Let it be noon of the day that is asked about."""
+    monkeypatch.setattr(clock, "now", lambda: datetime.fromtimestamp(MIDNIGHT + DAY / 2, UTC))
+
+
+def at(day: int) -> date:
+    return EPOCH + timedelta(days=day)
+
+
+class Gateway:
+    """A gateway's two stores, real ones, and the custodian who holds their keys."""
+
+    def __init__(self, root: Path, back: int = 3, lifetime: int = 30) -> None:
+        self.root = root
+        self.signing = SigningKey.generate()
+        self.keys: dict[tuple[str, date], PrivateKey] = {}
+        rows = []
+        for purpose in ("attribution", "billing"):
+            for day in range(MIDNIGHT // DAY - back, MIDNIGHT // DAY + 3):
+                key = self.keys[purpose, at(day)] = PrivateKey.generate()
+                rows.append(bundles.Row(purpose, at(day), bytes(key.public_key), at(day + lifetime)))
+        (root / "bundles").mkdir()
+        for first in range(MIDNIGHT // DAY - back, MIDNIGHT // DAY + 3, 30):
+            some = [row for row in rows if at(first) <= row.day < at(first + 30)]
+            (root / f"bundles/{first}").write_bytes(bundles.write(at(first), some, self.signing))
+        (root / "custodian.pub").write_text(bytes(self.signing.verify_key).hex() + "\n")
+        self.sodium = Sodium()
+        files.make_folder(str(root / "run"), 0o700)
+        self.ring = KeyRing(str(root / "run/keys"), 16, "a1" * 16, self.sodium)
+        bundle = Bundle(str(root / "bundles"), str(root / "custodian.pub"), self.sodium)
+        self.lost: list[tuple[str, int]] = []
+        self.stores = {
+            name: Custodian(
+                name, str(root / "flash" / name), str(root / "run" / name), self.ring, self.sodium, bundle, lifetime * DAY, 1 << 20, 900,
+                "a1" * 16, lambda: 25, lambda: MIDNIGHT, lambda cause, count: self.lost.append((cause, count)),
+            )
+            for name in ("attribution", "billing")
+        }  # fmt: skip
+        for store in self.stores.values():
+            store.tick((TEN + 7200) * 10**9, 2 * DAY * 10**9, trusted=True)
+
+    def keep(self, *records: attribution.Record | billing.Record) -> None:
+        for record in records:
+            if isinstance(record, attribution.Record):
+                assert self.stores["attribution"].append(record.start, attribution.pack(record)) == "kept"
+            else:
+                assert self.stores["billing"].append(record.end, billing.pack(record)) == "kept"
+
+    def hand_over(
+        self, text: str, *, second_nat: bool = False, made: int = TEN + 7200, alive: int = 0, damage: int | None = None,
+        unbroken: int = TEN + 7200,
+    ) -> Path:  # fmt: skip
+        """Write the tar file that the gateway's desk writes, with an octet of the segments damaged on flash before."""
+        path = self.root / f"handover{len(list(self.root.glob('*.tar')))}.tar"
+        signer = Signer(str(self.root / "device.key"), self.sodium)
+        self.gateways = {signer.public: GATEWAY}
+        archive = Archive(str(path), made, signer)
+        archive.add("request.toml", text.encode())
+        statement = {"gateway": GATEWAY, "made": made, "second_nat": second_nat, "alive": alive, "unbroken": unbroken}
+        archive.add("gateway.json", json.dumps(statement).encode())
+        store = "billing" if 'purpose = "billing"' in text else "attribution"
+        assert self.stores[store].seal()
+        for segment in self.stores[store].held(*desk.days(Request(text))):
+            if damage is not None:
+                data = bytearray(Path(segment).read_bytes())
+                data[damage] ^= 1
+                Path(segment).write_bytes(data)
+            for _ in archive.copy(f"{store}/{segment.rsplit('/', 1)[1]}", segment):
+                pass
+        archive.sign()
+        archive.close()
+        signer.close()
+        return path
+
+    def key(self, purpose: str, day: date) -> PrivateKey | None:
+        return self.keys.get((purpose, day))
+
+    def answer(self, text: str, **facts) -> answers.Answer:
+        return answers.answer(self.read(self.hand_over(text, **facts)), self.key)
+
+    def read(self, path: Path) -> handovers.Handover:
+        return handovers.read(path, AGENTS.of_all(), self.gateways)
+
+    def close(self) -> None:
+        for store in self.stores.values():
+            store.close()
+        self.ring.close()
+        assert self.lost == []
+
+
+@pytest.fixture
+def gateway(tmp_path) -> Iterator[Gateway]:
+    made = Gateway(tmp_path)
+    yield made
+    made.close()
+
+
+def give_keys(gateway: Gateway, store: Path, passphrase: bytes = b"correct horse battery") -> None:
+    """Put the private keys that the gateway's stores are sealed to into a custodian's key store."""
+    custodian = Store(store, passphrase)
+    for (purpose, day), key in gateway.keys.items():
+        path = store / f"keys/{purpose}/{day}.json"
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        facts = {
+            "public": bytes(key.public_key).hex(),
+            "destroy": str(day + timedelta(days=30)),
+            "sealed": custodian._box.encrypt(bytes(key)).hex(),
+        }
+        path.write_text(json.dumps(facts))
+
+
+def connection(port: int, start: int, end: int, mac: bytes = MAC, protocol: int = 6, user: bytes = b"") -> attribution.Record:
+    return attribution.Record(protocol, PUBLIC, port, port, bytes([192, 168, 1, 10]), mac, start, end, user)
+
+
+def holding(first: int, start: int, end: int | None, mac: bytes = MAC, user: bytes = b"", public: bytes = PUBLIC) -> attribution.Record:
+    return attribution.Record(None, public, first, first + 511, bytes([192, 168, 1, 10]), mac, start, end, user)
+
+
+SIGNED = AGENTS.sign(document(), 0, 1)
+
+
+def test_one_port_at_a_time_is_answered_with_one_terminal(gateway):
+    """L34-II-4: only what the scope covers, cut to its window; other ports, protocols, addresses and times stay unread by anybody."""
+    gateway.keep(
+        connection(20012, TEN + 60, TEN + 70, user=b"room 12"),
+        connection(20013, TEN + 60, TEN + 70, OTHER_MAC),
+        connection(20012, TEN + 60, TEN + 70, OTHER_MAC, protocol=17),
+        connection(20012, TEN - 7200, TEN - 1, OTHER_MAC),
+        connection(20012, TEN + 601, TEN + 700, OTHER_MAC),
+        attribution.Record(6, bytes([203, 0, 113, 3]), 20012, 20012, bytes([192, 168, 1, 11]), OTHER_MAC, TEN, TEN + 60),
+    )
+    made = gateway.answer(SIGNED)
+    assert made.result == "held"
+    assert made.rows == [
+        {
+            "from": "2027-01-16T10:01:00Z", "until": "2027-01-16T10:01:10Z", "end": "recorded", "protocol": 6,
+            "public_address": "203.0.113.2", "public_ports": "20012", "terminal_address": "192.168.1.10",
+            "terminal_mac": "02:00:00:00:00:0a", "portal_user": "room 12", "clock_confirmed": True,
+        }
+    ]  # fmt: skip
+    assert made.notes == ["2027-01-15: the gateway held no segment of that day"]
+
+
+def test_block_answers_for_its_ports_and_its_time(gateway):
+    """RFC 7422: begun and ended are one holding, the login makes another; times outside the window aren't told."""
+    gateway.keep(
+        holding(19968, TEN - 3600, None), holding(19968, TEN - 3600, TEN + 300), holding(19968, TEN + 300, None, user=b"room 12"),
+        holding(19968, TEN + 300, TEN + 4000, user=b"room 12"), holding(20480, TEN, None, OTHER_MAC),
+    )  # fmt: skip
+    made = gateway.answer(SIGNED)
+    told = [[row["from"], row["until"], row["public_ports"], row["terminal_mac"], row["portal_user"]] for row in made.rows]
+    assert told == [
+        ["2027-01-16T10:00:00Z", "2027-01-16T10:05:00Z", "19968-20479", "02:00:00:00:00:0a", ""],
+        ["2027-01-16T10:05:00Z", "2027-01-16T10:10:00Z", "19968-20479", "02:00:00:00:00:0a", "room 12"],
+    ]
+
+
+def times(made: answers.Answer) -> list[tuple[str, str, str]]:
+    """Return what the rows say of their times, without the date."""
+    return [(row["from"][11:16], row["until"][11:16], row["end"].replace("2027-01-16T", "")[:-4]) for row in made.rows]
+
+
+POWER_CUT = (
+    "not known from 2027-01-16T10:{}:00Z to 2027-01-16T10:10:00Z: "
+    "a holding of this port began at 2027-01-16T00:00:10Z, and its end isn't recorded"
+)
+
+
+@pytest.mark.parametrize(
+    ("last", "result", "told", "since"),
+    [(-600, "not known", [], "00"), (240, "held", [("10:00", "10:04", "not recorded, held at least until 10:04")], "04")],
+)
+def test_nobody_is_named_for_a_time_at_which_a_holding_is_not_certain(gateway, last, result, told, since):
+    """L34-II-4: power was lost. It is certain until the last record behind it in its segment; after that the answer is `not known`."""
+    gateway.keep(holding(19968, MIDNIGHT + 10, None), connection(40000, TEN + last - 10, TEN + last))
+    made = gateway.answer(SIGNED)
+    assert (made.manifest["result"], times(made), made.notes[0]) == (result, told, POWER_CUT.format(since))
+    gateway.keep(connection(40000, TEN, TEN + 900))  # of another process, maybe: it tells nothing
+    assert times(gateway.answer(SIGNED)) == told
+
+
+def test_holding_without_an_end_is_over_with_its_day_or_its_block_is_another_s(gateway):
+    """L34-III-2: each row stands for its own UTC day only."""
+    gateway.keep(holding(19968, MIDNIGHT - 7200, None, OTHER_MAC), holding(19968, TEN - 60, None), connection(40000, TEN, TEN + 900))
+    assert [row["terminal_mac"] for row in gateway.answer(SIGNED).rows] == ["02:00:00:00:00:0a"]
+
+
+def test_a_block_that_is_another_s_is_no_longer_the_former_s(gateway):
+    """Whose end was lost, of the same day: one port at a time is one terminal."""
+    gateway.keep(holding(19968, TEN - 3600, None, OTHER_MAC), holding(19968, TEN - 60, None), connection(40000, TEN, TEN + 900))
+    assert [row["terminal_mac"] for row in gateway.answer(SIGNED).rows] == ["02:00:00:00:00:0a"]
+    made = gateway.answer(AGENTS.sign(document(COMMON | SCOPE | {"from": "2027-01-16T09:55:00Z"}), 0, 1))
+    assert [time[:2] for time in times(made)] == [("09:55", "09:59"), ("09:59", "10:10")]
+
+
+def test_another_segment_proves_nothing(gateway):
+    """Yesterday's is still written today, maybe by a process after the loss of power: what it tells is no sign of life for this one."""
+    gateway.keep(connection(40000, MIDNIGHT - 60, TEN + 900), holding(19968, TEN - 3600, None))
+    assert gateway.answer(SIGNED).result == "not known"
+
+
+def test_a_holding_goes_on_where_the_gateway_has_run_since_before_it_began(gateway):
+    """Same day: the gateway says since when it has run, and the answer reaches to the handover and no further."""
+    gateway.keep(holding(19968, TEN - 3600, None))
+    assert gateway.answer(SIGNED).result == "not known"
+    assert gateway.answer(SIGNED, unbroken=TEN - 3599).result == "not known"
+    made = gateway.answer(SIGNED, unbroken=TEN - 3600)
+    assert (made.result, times(made)) == ("held", [("10:00", "10:10", "not recorded, held at least until 12:00")])
+    assert made.notes == ["2027-01-15: the gateway held no segment of that day"]
+
+
+def test_a_clock_that_was_not_confirmed_makes_nothing_certain(gateway):
+    record = holding(19968, TEN - 3600, None)
+    record.confirmed = False
+    gateway.keep(record, connection(40000, TEN, TEN + 900))
+    assert gateway.answer(SIGNED, unbroken=TEN - 3600).result == "not known"
+
+
+def test_a_window_that_was_not_over_at_the_handover_is_not_answered(gateway):
+    """L34-II-4: nobody is accused of the future."""
+    gateway.keep(holding(19968, TEN - 3600, None))
+    with pytest.raises(HandoverError, match=r"request.until: after 2027-01-16T10:09:59Z.*; accepted: "):
+        gateway.answer(SIGNED, made=TEN + 599, unbroken=TEN - 3600)
+
+
+def test_port_that_nobody_used_is_answered_too(gateway):
+    """L34-II-4: "nothing held" is an answer, signed like any other, and names what was not yet written."""
+    gateway.keep(connection(20013, TEN, TEN + 1))
+    made = gateway.answer(SIGNED, alive=7)
+    assert (made.result, made.rows) == ("nothing held", [])
+    assert made.notes == [
+        "2027-01-15: the gateway held no segment of that day",
+        "7 connections had not ended when it handed over: those that no holding covers are in no record yet",
+    ]
+
+
+def test_a_day_of_which_nothing_was_handed_over_is_not_known(gateway):
+    """L34-II-4: no power, no key, no room: whether anybody held the port isn't said. The day before the window's only counts as a note."""
+    gateway.keep(connection(20013, TEN - DAY, TEN - DAY + 1))
+    made = gateway.answer(SIGNED)
+    assert (made.result, made.notes) == ("not known", ["2027-01-16: the gateway held no segment of that day"])
+
+
+@pytest.mark.parametrize("back", [1, 25, 60, 364])
+def test_a_window_may_lie_anywhere_in_what_is_kept(tmp_path, back):
+    """L34-II-4: a year of attribution; a request that is issued today for a window of long ago is answered from its day."""
+    year = Gateway(tmp_path, 365, 365)
+    for day in range(0, 365, 5):
+        for start in {TEN - day * DAY, TEN - back * DAY}:
+            year.keep(
+                connection(20012 + (start != TEN - back * DAY), start + 60, start + 70, MAC if start == TEN - back * DAY else OTHER_MAC)
+            )
+    window = {
+        name: f"{datetime.fromtimestamp(TEN - back * DAY + more, UTC):%Y-%m-%dT%H:%M:%SZ}" for name, more in (("from", 0), ("until", 600))
+    }
+    made = year.answer(AGENTS.sign(document(COMMON | SCOPE | window), 0, 1))
+    assert {row["terminal_mac"] for row in made.rows} == {"02:00:00:00:00:0a"}
+    year.close()
+
+
+def test_second_nat_is_never_called_nothing_held(gateway):
+    """L34-II-4: behind an ISP's box the answer says so, whatever is held."""
+    gateway.keep(connection(20012, TEN, TEN + 1))
+    made = gateway.answer(SIGNED, second_nat=True)
+    assert made.rows == []
+    assert made.manifest["result"] == "a second NAT lies between: public ports can't be matched here"
+    assert "nothing held" not in json.dumps(made.manifest)
+
+
+def test_day_whose_key_is_destroyed_stays_closed(gateway):
+    """EXP-3: no record of it comes back, and the answer says why."""
+    gateway.keep(connection(20012, TEN, TEN + 1))
+    del gateway.keys["attribution", date(2027, 1, 16)]
+    made = gateway.answer(SIGNED)
+    assert made.result == "not known"
+    assert made.notes[0] == "2027-01-16-0001: the key of that day is destroyed, or due to be; nothing of it can be read any more"
+
+
+def test_bill_is_answered_by_user_or_by_terminal(gateway):
+    """L34-IV-2, L34-III-3: one session with its volume; the other store isn't asked."""
+    gateway.keep(
+        billing.Record(b"room 12", b"", TEN - 60, TEN + 60, 1000, 2000), billing.Record(b"room 13", b"", TEN, TEN + 60, 1, 2),
+        billing.Record(b"", MAC, TEN, TEN + 60, 5, 6), billing.Record(b"room 12", b"", TEN - 7200, TEN - 3600, 1, 1),
+    )  # fmt: skip
+    made = gateway.answer(AGENTS.sign(billing_document(), 0, 1))
+    assert [(row["portal_user"], row["terminal_mac"], row["bytes_up"], row["bytes_down"]) for row in made.rows] == [
+        ("room 12", "", 1000, 2000)
+    ]
+    made = gateway.answer(AGENTS.sign(billing_document(subject="mac:02:00:00:00:00:0a"), 0, 1))
+    assert [(row["terminal_mac"], row["bytes_up"]) for row in made.rows] == [("02:00:00:00:00:0a", 5)]
+
+
+@pytest.mark.parametrize("name", ["one signature", "twice the same", "an octet", "another gateway", "unknown agent"])
+def test_custodian_verifies_again(gateway, name):
+    """L34-II-4: what the device should have refused is refused here, too; nothing is opened."""
+    changed = {
+        "one signature": AGENTS.sign(document(), 0),
+        "twice the same": AGENTS.sign(document(), 0, 0),
+        "an octet": SIGNED.replace("20012", "20013"),
+        "another gateway": AGENTS.sign(document(gateway="zzzzzzzz23456777"), 0, 1),
+        "unknown agent": AGENTS.sign(document(), 0, 2),
+    }[name]
+    known = AGENTS.of_all()
+    del known[bytes(AGENTS.keys[2].verify_key)]
+    with pytest.raises(HandoverError, match="accepted: "):
+        handovers.read(gateway.hand_over(changed), known, gateway.gateways)
+
+
+def test_hostile_handover_is_refused(gateway, tmp_path):
+    """A file from a venue's stick: no tar, a link, a member more, another store's segment, a cut, a damaged segment."""
+    gateway.keep(connection(20012, TEN, TEN + 1))
+    good = gateway.hand_over(SIGNED)
+    (tmp_path / "none.tar").write_bytes(b"hello" * 500)
+    for change in ("link", "more"):
+        with tarfile.open(good) as tar, tarfile.open(tmp_path / f"{change}.tar", "w") as other:
+            for one in tar:
+                other.addfile(one, tar.extractfile(one))
+            extra = tarfile.TarInfo("attribution/x" if change == "link" else "other/2027-01-16-0001")
+            if change == "link":
+                extra.type, extra.linkname = tarfile.SYMTYPE, "/etc/passwd"
+            other.addfile(extra, io.BytesIO(b""))
+    for name in ("none", "link", "more", "absent"):
+        with pytest.raises(HandoverError, match="; accepted: "):
+            gateway.read(tmp_path / f"{name}.tar")
+
+
+@pytest.mark.parametrize("name", ["attribution/2027-01-16-0001", "gateway.sig"])
+def test_a_small_file_that_claims_gigabytes_is_refused_before_it_is_read(tmp_path, name):
+    """A sparse member: 10 kB on the stick, 2 GiB once read, before any signature is looked at."""
+    path = tmp_path / "sparse.tar"
+    with tarfile.open(path, "w", format=tarfile.PAX_FORMAT) as tar:
+        for member in (name, "gateway.sig"):
+            one = tarfile.TarInfo(member)
+            one.size = 512
+            sparse = {"GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.name": member, "GNU.sparse.realsize": str(1 << 31)}
+            one.pax_headers = sparse if member == name else {}
+            tar.addfile(one, io.BytesIO(b"0\n".ljust(512, b"\0")))
+    with pytest.raises(HandoverError, match="larger than the file; accepted: "):
+        handovers.read(path, AGENTS.of_all(), {})
+    assert path.stat().st_size <= 10240
+
+
+def test_handover_that_its_gateway_did_not_sign_is_refused(gateway, tmp_path):
+    """L34-II-4: forged by who has the public keys and two agents' request, changed by an octet anywhere, cut, or of another's key."""
+    gateway.keep(connection(20012, TEN + 60, TEN + 70))
+    good = gateway.hand_over(SIGNED)
+    assert gateway.read(good).segments
+    data = good.read_bytes()
+    bad = tmp_path / "changed.tar"
+    places = [data.index(word) for word in (b"request.toml", b"agent_1", b"second_nat", b"attribution/2", b"gateway.sig")]
+    places += [data.index(b"OUBL") + 175, data.index(b"gateway.sig") + 512, *(secrets.randbelow(len(data) - 1024) for _ in range(100))]
+    for place in places:
+        bad.write_bytes(data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :])
+        try:
+            read = gateway.read(bad)
+        except HandoverError as refusal:
+            assert "; accepted: " in str(refusal)  # noqa: PT017 (a change of padding behind the signature is none)
+        else:
+            assert place > data.index(b"gateway.sig") + len("gateway.sig")  # the padding of the signature's own header and behind it
+            assert read.segments == gateway.read(good).segments
+    with tarfile.open(good) as tar, tarfile.open(bad, "w") as other:
+        for one in tar.getmembers()[:-1]:
+            other.addfile(one, tar.extractfile(one))
+    with pytest.raises(HandoverError, match="hasn't signed it"):
+        gateway.read(bad)
+    for others in ({}, dict.fromkeys(gateway.gateways, "zzzzzzzz23456777"), {bytes(SigningKey.generate().verify_key): GATEWAY}):
+        with pytest.raises(HandoverError, match="not signed by abcdefgh23456777, or changed since"):
+            handovers.read(good, AGENTS.of_all(), others)
+    bad.write_bytes(data[: data.index(b"gateway.sig")])
+    with pytest.raises(HandoverError, match="hasn't signed it"):
+        gateway.read(bad)
+
+
+def test_segment_that_was_damaged_on_flash_is_told_of(gateway):
+    """EXP-6: what the gateway signed as it was, but can't be opened any more."""
+    gateway.keep(connection(20012, TEN, TEN + 1))
+    made = gateway.answer(SIGNED, damage=175)
+    assert made.result == "not known"
+    assert any("byte " in note for note in made.notes)
+
+
+def test_answer_is_signed_and_sealed_to_who_asked(gateway, tmp_path):
+    """L34-II-4: CSV and JSON, a manifest with their sums that only the custodian can have signed, a file only the requester opens."""
+    gateway.keep(connection(20012, TEN + 60, TEN + 70, user=b"=cmd|' /C calc'!A0"))
+    made = gateway.answer(SIGNED)
+
+    def staged(name: str) -> Staged:
+        return Staged(tmp_path / name, made.handover.request)
+
+    answers.write(made, gateway.signing, staged("answer"), None)
+    staged("answer").publish()
+    folder = tmp_path / "answer"
+    content = {path.name: path.read_bytes() for path in folder.iterdir()}
+    assert set(content) == {"answer.csv", "answer.json", "manifest.json", "manifest.sig"}
+    assert all(path.stat().st_mode & 0o077 == 0 for path in (folder, *folder.iterdir()))
+    signature = bytes.fromhex(content["manifest.sig"].decode())
+    VerifyKey(bytes(gateway.signing.verify_key)).verify(content["manifest.json"], signature)
+    manifest = json.loads(content["manifest.json"])
+    assert manifest["sha256"] == {name: hashlib.sha256(content[name]).hexdigest() for name in ("answer.csv", "answer.json")}
+    assert (manifest["agents"], manifest["records"], manifest["authority"]) == (["A. Martin", "B. Durand"], 1, COMMON["authority"])
+    rows = list(csv.DictReader(content["answer.csv"].decode().splitlines()))
+    assert rows[0]["terminal_mac"] == "02:00:00:00:00:0a"
+    assert rows[0]["portal_user"].startswith("'=")  # a spreadsheet doesn't run it
+    assert json.loads(content["answer.json"])["rows"] == made.rows
+    requester = PrivateKey.generate()
+    answers.write(made, gateway.signing, staged("other"), requester.public_key)
+    sealed = staged("other").beside
+    assert b"02:00:00" not in sealed.read_bytes()
+    with tarfile.open(fileobj=io.BytesIO(SealedBox(requester).decrypt(sealed.read_bytes()))) as tar:
+        assert {one.name for one in tar} == set(content)
+    with pytest.raises(AgentError, match="answer: it is there already"):
+        staged("answer").publish()
+    with pytest.raises(AgentError, match="answer: can't be made"):
+        answers.write(made, gateway.signing, staged("absent/answer"), None)
+
+
+def test_register_names_requests_and_no_terminal(gateway, tmp_path):
+    """L34-II-4: what the CNIL is shown; a number is answered once for each key store, so a handover that comes again is refused."""
+    Store.make(tmp_path / "keys", b"correct horse battery", operations=1, octets=8192)
+    store, path = Store(tmp_path / "keys", None), tmp_path / "keys" / register.NAME
+    gateway.keep(connection(20012, TEN + 60, TEN + 70, user=b"room 12"))
+    made = gateway.answer(SIGNED)
+    request = made.handover.request
+    with pytest.raises(HandoverError, match="window"), register.once(store, request), register.refusals(store, "answer", request):
+        raise HandoverError("too early", "the window isn't over")
+    with register.once(store, request):
+        with pytest.raises(HandoverError, match="another command"):  # it would find no entry either
+            register.once(store, request).__enter__()
+        register.enter(store, register.entry(store, "answer", request, made.result, len(made.rows)))
+    with pytest.raises(HandoverError, match="answered before"):
+        register.once(store, request).__enter__()
+    told = {
+        "day": "2027-01-16", "kind": "answer", "purpose": "attribution", "ground": "L336-3", "authority": COMMON["authority"],
+        "reference": COMMON["reference"], "gateway": GATEWAY, "result": "held", "records": 1, "number": COMMON["number"],
+    }  # fmt: skip
+    assert register.entries(store) == [told | {"result": "refused", "records": 0}, told]
+    text = path.read_text()
+    for secret in ("02:00:00", "192.168", "room 12", *SCOPE.values()):
+        assert secret not in text
+    path.write_text(text + "{}\n")
+    with pytest.raises(HandoverError, match="line 3"):
+        register.entries(store)
+
+
+@pytest.mark.parametrize("change", ["cut", "first", "changed", "made anew", "gone"])
+def test_a_register_that_was_cut_changed_or_replaced_shows(gateway, tmp_path, change):
+    """L34-II-4: chained, and each entry's digest is on the store's log; nothing is answered then."""
+    Store.make(tmp_path / "keys", b"correct horse battery", operations=1, octets=8192)
+    store, path = Store(tmp_path / "keys", None), tmp_path / "keys" / register.NAME
+    request = gateway.read(gateway.hand_over(SIGNED)).request
+    for count in range(3):
+        register.enter(store, register.entry(store, "answer", request, "held", count))
+    assert len(register.entries(store)) == 3
+    lines = path.read_text().splitlines(keepends=True)
+    if change == "made anew":
+        path.unlink()
+        for count in (1, 2, 3):
+            with path.open("a") as file:
+                file.write(register.entry(store, "answer", request, "nothing held", count) + "\n")
+    else:
+        kept = {"cut": lines[:2], "first": lines[1:], "changed": [lines[0].replace("held", "nothing held"), *lines[1:]], "gone": []}[change]
+        path.write_text("".join(kept))
+    with pytest.raises(HandoverError, match=r"doesn't follow|that the store's log has are missing"):
+        register.once(store, request).__enter__()
+    assert len(register.wrong(store)) == 1
+    assert len(Store(tmp_path / "keys", b"correct horse battery").verify()) == 0  # the log itself is whole
+
+
+def test_order_to_preserve_keeps_what_is_held_and_nothing_more(gateway, tmp_path):
+    """L34-III-4: a copy under a key of its own, whose destroy date is the order's end; the original's keys go as ever."""
+    keep_until = clock.today() + timedelta(days=100)
+    later = clock.today() + timedelta(days=20)
+    gateway.keep(connection(20012, TEN + 60, TEN + 70), connection(20013, TEN + 60, TEN + 70, OTHER_MAC), holding(19968, TEN, TEN + 500))
+    text = AGENTS.sign(freeze(keep_until="2027-06-01"), 0, 1)
+    read = gateway.read(gateway.hand_over(text))
+    made = answers.answer(read, gateway.key)
+    parts, _ = answers.opened(read, gateway.key)
+    del gateway.keys["attribution", date(2027, 1, 16)]
+    read.request.keep_until = (keep_until - EPOCH).days
+    Store.make(tmp_path / "keys", b"correct horse", operations=1, octets=8192)
+    store = Store(tmp_path / "keys", b"correct horse")
+    assert freezes.freeze(made, parts, freezes.key_for(store, read.request), Staged(tmp_path / "frozen", read.request)) == 2
+    Staged(tmp_path / "frozen", read.request).publish()
+    told, kept = freezes.read(tmp_path / "frozen", store.key("freeze", keep_until))
+    assert told["keep_until"] == str(keep_until)
+    assert sorted(kept) == sorted(attribution.pack(one) for one in (connection(20012, TEN + 60, TEN + 70), holding(19968, TEN, TEN + 500)))
+    assert len(matching.rows(read.request, [kept])[0]) == 2
+    for day, gone in ((later, []), (keep_until, [("freeze", keep_until)])):
+        then = datetime.combine(day, time(12), UTC)
+        Store.confirm(tmp_path / "keys", day, then)
+        assert Store(tmp_path / "keys", None, then).destroy_due().keys == gone
+    assert store.key("freeze", keep_until) is None
+    # Another request, later: what the order has kept is answered from, once, and only in its scope.
+    for number, found in ((20012, 2), (20013, 1), (30000, 0)):
+        again = gateway.read(gateway.hand_over(AGENTS.sign(document(number="a" * 32, port=str(number)), 0, 1)))
+        assert len(answers.answer(again, lambda _purpose, _day: None, kept).rows) == found
+        assert len(answers.answer(again, gateway.key, kept).rows) == found
+    with pytest.raises(HandoverError, match="its key is destroyed"):
+        freezes.read(tmp_path / "frozen", None)
+    (tmp_path / "nothing").write_bytes(b"OUBLIFRZ\0\0\0\2{}")
+    for path, why in ((tmp_path / "frozen", "its key is destroyed"), (tmp_path / "nothing", "not a frozen file")):
+        with pytest.raises(HandoverError, match=why):
+            freezes.kept(store, path, again.request)
+    for wrong in (clock.today(), clock.today() + timedelta(days=366)):
+        read.request.keep_until = (wrong - EPOCH).days
+        with pytest.raises(HandoverError, match="keep_until"):
+            freezes.key_for(store, read.request)
+
+
+def test_order_behind_a_second_nat_is_refused_and_keeps_nothing(gateway, tmp_path):
+    """L34-II-4, L34-III-4: what it would keep may be somebody else's, for public ports can't be matched here."""
+    gateway.keep(connection(20012, TEN + 60, TEN + 70))
+    for behind in (True, False):
+        handover = gateway.hand_over(AGENTS.sign(freeze(keep_until="2027-06-01"), 0, 1), second_nat=behind)
+        (tmp_path / "secret").write_text("correct horse battery\n")
+        (tmp_path / "secret").chmod(0o600)
+        (tmp_path / "agents").write_text(AGENTS.file(0, 1))
+        (tmp_path / "gateways").write_text("".join(f"{key.hex()} {name}\n" for key, name in gateway.gateways.items()))
+        if behind:
+            Store.make(tmp_path / "keys", b"correct horse battery", operations=1, octets=8192)
+            give_keys(gateway, tmp_path / "keys")
+        words = ["freeze", str(handover), "--out", f"{tmp_path}/frozen", "--store", f"{tmp_path}/keys", "--agents", f"{tmp_path}/agents"]
+        words += ["--gateways", f"{tmp_path}/gateways", "--passphrase-file", f"{tmp_path}/secret"]
+        done = CliRunner().invoke(custodian_app, words)
+        assert done.exit_code == 2 * behind
+        assert done.stderr.count("a second NAT lies between") == len(done.stderr.splitlines()) == behind
+        assert (tmp_path / "frozen").exists() != behind
+
+
+def test_agent_s_key_is_behind_his_passphrase_and_signs_once(tmp_path):
+    """L34-II-4: two agents, two machines; a document that the gateway would refuse isn't written."""
+    keys = [tmp_path / "martin.key", tmp_path / "durand.key"]
+    for path, name in zip(keys, ("A. Martin", "B. Durand"), strict=True):
+        public = agents.new_key(name, b"correct horse", path)
+        assert path.stat().st_mode & 0o777 == 0o600
+        assert agents.enrolled(public).popitem()[1] == name
+    fields = {name: value for name, value in (COMMON | SCOPE).items() if name not in ("format", "number", "issued", "expires")}
+    request = agents.new(fields, tmp_path / "one.toml", 7)
+    assert not request.signatures
+    with pytest.raises(AgentError, match="passphrase doesn't open"):
+        agents.load_key(keys[0], b"wrong")
+    for path in keys:
+        request = agents.sign(tmp_path / "one.toml", agents.load_key(path, b"correct horse"))
+    known = agents.enrolled(tmp_path / "martin.pub") | agents.enrolled(tmp_path / "durand.pub")
+    assert handovers.verified((tmp_path / "one.toml").read_text(), known)[1] == ["A. Martin", "B. Durand"]
+    with pytest.raises(AgentError, match="two agents have signed"):
+        agents.sign(tmp_path / "one.toml", agents.load_key(keys[0], b"correct horse"))
+    with pytest.raises(AgentError, match="ground"):
+        agents.new(fields | {"ground": "penal"}, tmp_path / "two.toml", 7)
+    with pytest.raises(AgentError, match="after the request was issued"):
+        agents.new(fields | {"from": "9999-12-31T22:00:00Z", "until": "9999-12-31T23:00:00Z"}, tmp_path / "two.toml", 7)
+    assert not (tmp_path / "two.toml").exists()
+    with pytest.raises(AgentError, match="there already"):
+        agents.new(fields, tmp_path / "one.toml", 7)
+
+
+def test_commands_of_agents_and_custodian_make_an_answer(gateway, tmp_path, monkeypatch):
+    """L34-II-4: key, new, sign, sign, then answer and register, as people run them; every mistake is one line and exit 2."""
+    monkeypatch.setattr(argon2id, "OPSLIMIT_MODERATE", 1)
+    monkeypatch.setattr(argon2id, "MEMLIMIT_MODERATE", 8192)
+    secret = tmp_path / "secret"
+    secret.write_text("correct horse battery\n")
+    secret.chmod(0o600)
+    told: list[str] = []
+
+    def command(*words: str, status: int = 0) -> str:
+        done = CliRunner().invoke(custodian_app, [str(word) for word in words])
+        assert done.exit_code == status, done.output
+        if status:
+            assert len(done.stderr.splitlines()) == 1
+            assert "; accepted: " in done.stderr
+        told.append(done.output)
+        return done.output
+
+    lock = ("--passphrase-file", str(secret))
+    for name, agent in (("A. Martin", "a"), ("B. Durand", "b")):
+        command("request", "key", name, "--out", f"{tmp_path}/{agent}.key", *lock)
+    known = tmp_path / "agents"
+    known.write_text((tmp_path / "a.pub").read_text() + (tmp_path / "b.pub").read_text())
+    asked = tmp_path / "request.toml"
+    words = ["--out", str(asked), "--gateway", GATEWAY, "--authority", "Court", "--reference", "1", "--purpose", "attribution"]
+    words += ["--from", COMMON["from"], "--until", COMMON["until"]]
+    scope = ["--public-address", "203.0.113.2", "--port", "20012", "--protocol", "tcp"]
+    command("request", "new", *words, *scope, "--ground", "penal", status=2)
+    command("request", "new", *words, *scope[:4], "--ground", "L336-3", status=2)
+    command("request", "new", *words, *scope, "--ground", "L336-3")
+    for agent in "ab":
+        command("request", "sign", str(asked), "--key", f"{tmp_path}/{agent}.key", *lock)
+    command("request", "sign", str(asked), "--key", f"{tmp_path}/a.key", *lock, status=2)
+    gateway.keep(connection(20012, TEN + 60, TEN + 70))
+    handover = gateway.hand_over(asked.read_text())
+    Store.make(tmp_path / "keys", b"correct horse battery", operations=1, octets=8192)
+    register_file = tmp_path / "keys" / register.NAME
+    gateways = tmp_path / "gateways"
+    gateways.write_text("".join(f"{key.hex()} {name}\n" for key, name in gateway.gateways.items()))
+    rest = ["--store", f"{tmp_path}/keys", "--agents", str(known), "--gateways", str(gateways), *lock]
+    with register_file.open("a") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)  # another command answers meanwhile
+        command("answer", str(handover), *rest, "--out", f"{tmp_path}/answer", status=2)
+    assert not (tmp_path / "answer").exists()
+    command("answer", str(handover), *rest, "--out", f"{tmp_path}/answer", status=2)  # this store has none of the gateway's keys
+    assert "there is no key of that day, and the log has no destruction of it" in told[-1]
+    Store.make(tmp_path / "other", b"correct horse battery", operations=1, octets=8192)
+    Store(tmp_path / "other", b"correct horse battery").bundle(date(2027, 1, 16), 2, {"attribution": 30})
+    command("answer", str(handover), "--store", f"{tmp_path}/other", *rest[2:], "--out", f"{tmp_path}/answer", status=2)
+    assert "no segment opens with this store's keys" in told[-1]  # another custodian's, of the same days
+    assert not (tmp_path / "answer").exists()
+    give_keys(gateway, tmp_path / "keys")
+    secret.chmod(0o644)
+    command("answer", str(handover), *rest, "--out", f"{tmp_path}/answer", status=2)
+    assert "open to others; accepted: a file of mode 0600" in told[-1]
+    secret.chmod(0o600)
+    monkeypatch.setenv("OUBLI_CUSTODIAN_PASSPHRASE_FILE", str(secret))
+    assert "held, 1 records" in command("answer", str(handover), *rest[:-2], "--out", f"{tmp_path}/answer")
+    command("answer", str(handover), *rest, "--out", f"{tmp_path}/again", status=2)
+    command("freeze", str(handover), *rest, "--out", f"{tmp_path}/frozen", status=2)
+    assert not (tmp_path / "again").exists()
+    told_by = json.loads((tmp_path / "answer/manifest.json").read_text())["register"]
+    assert told_by == hashlib.sha256(register_file.read_bytes().splitlines()[-1]).hexdigest()
+    listed = json.loads(command("register", "--store", f"{tmp_path}/keys", "--json", "-"))
+    assert [(row["kind"], row["result"], row["authority"]) for row in listed] == [("answer", "held", "Court")]

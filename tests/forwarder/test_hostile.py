@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A broker that means ill changes nothing on the device: not a file, not a byte of a message, no more memory (L34-VI-2)."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+import pytest
+
+from agent.forwarder.forwarder import BACKOFF_FIRST, BACKOFF_LAST
+from tests.forwarder.test_delivery import delivery, once_each
+from tests.forwarder.test_forwarder import GATEWAY, until
+from tests.mqtt_trial.peers import ACCEPT, Connection, Peer
+from tests.support.proxy import Plan
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.support.interpreters import Interpreter
+
+pytestmark = pytest.mark.needs("mosquitto")
+
+
+def published(quality: int, topic: str = f"oubli/1/{GATEWAY}/state", payload: bytes = b'{"state":"lost"}') -> bytes:
+    """Return a PUBLISH to the agent, which subscribed to nothing; QoS 3 is forbidden (MQTT-3.3.1-4)."""
+    body = len(topic).to_bytes(2, "big") + topic.encode() + b"\0\7" * (quality > 0) + payload
+    return bytes([0x30 | quality << 1, len(body)]) + body
+
+
+GREETED = {  # what comes after CONNACK
+    "garbage": bytes(range(256)) * 16,
+    "text": b"HTTP/1.1 400 Bad Request\r\n\r\n",
+    "QoS 0": published(0),
+    "QoS 1": published(1),
+    "QoS 2": published(2),
+    "QoS 3": published(3),
+    "a command": published(1, f"oubli/1/{GATEWAY}/set", b'{"erase":"all"}'),
+    "SUBACK": b"\x90\x03\x00\x01\x00",
+    "CONNECT": b"\x10\x00",
+    "DISCONNECT": b"\xe0\x00",
+    "endless length": b"\x40\xff\xff\xff\xff\xff\xff",
+    "PUBACK of another": b"\x40\x02\x77\x77",
+    "PUBACK too long": b"\x40\x03\x00\x01\x00",
+    "256 MiB announced": b"\x30\xff\xff\xff\x7f" + bytes(1 << 20),
+    "PINGRESP without end": b"\xd0\x00" * (1 << 16),
+}
+FIRST = {
+    "no CONNACK but PUBACK": b"\x40\x02\x00\x01",
+    "refused": b"\x20\x02\x00\x05",
+    "CONNACK too long": b"\x20\x7f" + bytes(127),
+    "zeros": bytes(4096),
+}
+ACTS = [*((b"", data) for data in FIRST.values()), *((ACCEPT, data) for data in GREETED.values())]
+
+
+def fingerprints(root: Path) -> dict[str, str]:
+    """Return what every file of a device is, but for what the forwarder says of itself."""
+    files = [path for path in root.rglob("*") if path.is_file() and path.name != "forwarder.json"]
+    return {str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def test_whatever_a_broker_sends_nothing_changes_on_the_device(interpreter: Interpreter, tmp_path: Path):
+    """Garbage, packets larger than any memory, forbidden QoS, publishes to the agent; then the same process delivers to an honest one."""
+    played: list[bytes] = []
+
+    def script(connection: Connection) -> None:
+        before, after = ACTS[len(played) % len(ACTS)]
+        connection.until(0x10)
+        played.append(after)
+        connection.stream.settimeout(0.5)  # some of it may be waited through, for as long as an acknowledgement takes
+        connection.send(before + after)
+        while True:
+            connection.packet()
+
+    with delivery(interpreter, tmp_path) as run:
+        run.through(Plan())
+        held, real = run.memory(), run.proxy.target
+        with Peer(script) as peer:
+            run.proxy.target = peer.port
+            run.proxy.drop()
+            until(lambda: played)
+            path, device = run.spool(), fingerprints(run.gateway.root)
+            until(lambda: len(played) > 2 * len(ACTS), 60)
+            open_files = run.descriptors()
+        assert fingerprints(run.gateway.root) == device
+        assert run.memory() <= held + 2048
+        assert open_files < 24
+        run.proxy.target = real
+        run.proxy.drop()
+        until(lambda: not path.exists())
+        once_each(run)
+
+
+def test_waits_between_two_tries_are_random_up_to_a_ceiling_that_doubles(interpreter: Interpreter, tmp_path: Path):
+    """Full jitter: from 0.1 s to the ceiling, which grows from 1 s to 300 s and stays there; whoever waits, waits alone."""
+    script = (
+        "from agent.config.config import load\nfrom agent.forwarder.forwarder import Forwarder\n"
+        "from agent.runtime.clocks import DeviceTime\n"
+        f"open({str(tmp_path / 'c')!r}, 'w').write(\"config gateway\\n option id '{GATEWAY}'\\nconfig mqtt\\n option host localhost\\n\")\n"
+        f"said = []\none = Forwarder(load({str(tmp_path / 'c')!r}), {str(tmp_path)!r}, DeviceTime(), said.append)\n"
+        "for _ in range(600): one._fail('x')\n"
+        "print(' '.join([text.split()[-2] for text in said]), one._backoff)\n"
+    )
+    *waits, last = map(int, interpreter.run("-c", script).stdout.split())
+    ceilings = [min(BACKOFF_FIRST * 2**tried, BACKOFF_LAST) * 1000 for tried in range(len(waits))]
+    assert all(100 <= wait < 100 + ceiling for wait, ceiling in zip(waits, ceilings, strict=True))
+    assert last == BACKOFF_LAST == 300
+    spread = sorted(waits[20:])
+    assert spread[0] < 15_000  # of 580 evenly spread ones: missed once in 10^13
+    assert spread[-1] > 285_000
+    assert 130_000 < sum(spread) / len(spread) < 170_000

@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`oubli-sim search`: what it draws, how it shrinks, and that what it once found stays closed. Fresh seeds for hours are tools/soak's."""
+
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from host_sim.trials import mutants, patches, search
+from host_sim.trials.search import Case, Found
+from host_sim.trials.shrinking import shrink
+from host_sim.venue import scenario as scenarios
+from tests.host_sim.test_simulation import oubli_sim
+from tests.support.interpreters import PROJECT
+
+# Numbers of runs, a few seconds each.
+DRAWN = (201, 206, 208, 210, 215, 218, 225, 409, 1002, 1007, 1021, 7000, 7001, 7003, 7004, 7005, 7006, 7007)
+SCENARIOS = sorted((PROJECT / "tests/scenarios").glob("*.toml"))
+
+
+def test_a_number_stands_for_one_run_and_many_for_all_that_may_happen(tmp_path: Path) -> None:
+    """Each is a scenario that `oubli-sim run` accepts; each kind of event is in many, and left out of many (swarm testing)."""
+    drawn = [search.draw(number) for number in range(150)]
+    assert drawn[7] == search.draw(7) != search.draw(8)
+    for number, case in enumerate(drawn):
+        path = tmp_path / f"{number}.toml"
+        path.write_text(case.text())
+        scenarios.load(str(path))
+    for what in scenarios.EVENTS:
+        having = sum(any(event["what"] == what for event in case.data.get("event", ())) for case in drawn)
+        assert 30 < having < 120, what
+    assert {case.interpreter for case in drawn} == {"cpython", "micropython"}
+    for purpose in ("attribution", "billing", "consent"):
+        assert 20 < sum(purpose in case.data.get("purposes", {}) for case in drawn) < 130
+
+
+def test_shrinking_keeps_what_is_to_blame_and_nothing_else() -> None:
+    """Of a scenario with many events and settings, the two that make a fault, with round numbers; within its limit of runs."""
+    both = {"crash", "clock step"}
+    case = next(case for case in map(search.draw, range(1000)) if both <= {one["what"] for one in case.data.get("event", ())})
+    runs = []
+
+    def same(data: search.Data) -> Found | None:
+        runs.append(data)
+        kinds = [event["what"] for event in data.get("event", ())]
+        return Found("a check", "wrong", 1.0) if both <= set(kinds) else None
+
+    data, _, count = shrink(case.data, Found("a check", "wrong", 1.0), same, 300)
+    assert sorted(event["what"] for event in data["event"]) == ["clock step", "crash"]
+    assert set(data) <= {"description", "time", "people", "gateway", "purposes", "event"}
+    assert data["people"] == {"visitors": 0}
+    assert count == len(runs) < 150
+    assert shrink(case.data, Found("a check", "wrong", 1.0), same, 5)[2] == 5
+
+
+@pytest.mark.needs("mosquitto", "micropython")
+@pytest.mark.parametrize("number", DRAWN)
+def test_runs_with_fixed_numbers_find_nothing(number: int) -> None:
+    """Both interpreters, every purpose, whatever may happen; some of them once found something."""
+    case = search.draw(number)
+    found, _ = search.attempt(case)
+    assert found is None, f"{found}\n{case.text()}"
+
+
+@pytest.mark.needs("mosquitto")
+@pytest.mark.parametrize("path", SCENARIOS, ids=[path.stem for path in SCENARIOS])
+@pytest.mark.parametrize("seed", [1, 2])
+def test_scenario_that_once_found_something_finds_nothing(path: Path, seed: int) -> None:
+    """What was found by a search, or by somebody who attacked, at its shortest."""
+    found, connections = search.attempt(Case(tomllib.loads(path.read_text()), seed, "cpython"))
+    assert found is None
+    assert connections > 100
+
+
+@pytest.mark.needs("mosquitto")
+@pytest.mark.parametrize(
+    ("path", "mutant", "wrong"),
+    [
+        ("many-addresses", "no-bound-for-a-mac", "(unlike in mac)"),
+        ("wrong-after-a-crash", "known-from-before", "(unlike in mac)"),
+        ("late-by-a-step", "younger-start", "past their deadline"),
+    ],
+)
+def test_scenario_finds_the_fault_that_it_is_kept_for(path: str, mutant: str, wrong: str, tmp_path: Path) -> None:
+    """With the fault put back it is found; a scenario that can't fail proves nothing."""
+    row = next(one for one in mutants.MUTANTS if one.name == mutant)
+    patches.patched(row.patch, tmp_path)
+    data = tomllib.loads((PROJECT / f"tests/scenarios/{path}.toml").read_text())
+    found, _ = search.attempt(Case(data, 2, "cpython"), tmp_path)
+    assert found is not None
+    assert found.wrong.endswith(wrong)
+
+
+@pytest.mark.needs("mosquitto")
+def test_the_command_says_its_seed_and_refuses_what_it_can_not_use(tmp_path: Path) -> None:
+    """The seed of a search that was given none is printed: it can be had again."""
+    done = oubli_sim(tmp_path, "search", "--hours", "0")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.startswith("seed ")
+    (tmp_path / "file").write_text("")
+    done = oubli_sim(tmp_path, "search", "--keep", "file", "--hours", "0")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "accepted: a folder" in done.stderr

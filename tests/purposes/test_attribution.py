@@ -1,0 +1,604 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Attribution and billing, room by room, alike on both interpreters: records, port blocks, sessions, the portal (L34-III, L34-IV)."""
+
+from __future__ import annotations
+
+import json
+import pwd
+import secrets
+import stat
+import subprocess
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from host_sim.driver.interpreters import environment
+from tests.support.interpreters import INTERPRETERS, PROJECT, Remote
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+DAY = 86400
+MIDNIGHT = 1_800_057_600  # 00:00 UTC
+NOON = MIDNIGHT + DAY // 2
+VECTORS = PROJECT / "tests/vectors/attribution/records-1.json"
+TEN, ELEVEN, TWELVE = "c0a8010a", "c0a8010b", "c0a8010c"
+MAC_A, MAC_B, MAC_C = "020000000001", "020000000002", "020000000003"
+PUBLIC, OTHER_PUBLIC, NO_PUBLIC = "cb007102", "cb007103", "00000000"
+REST = [1024, 16383]
+SIX, SEVEN = "fd000001" + 22 * "0" + "10", "fd000001" + 22 * "0" + "11"
+MAPPED = "20010db8" + 22 * "0" + "02"
+
+
+@pytest.fixture(scope="module")
+def stages() -> Iterator[Callable[[str], Remote]]:
+    """Give the stage on an interpreter by name, kept for the file's tests."""
+    running: dict[str, Remote] = {}
+
+    def stage(name: str) -> Remote:
+        if name in running and running[name].process.poll() is not None:
+            running.pop(name).close()
+        if name not in running:
+            running[name] = Remote(INTERPRETERS[name], "tests.support.attribution_stage")
+        return running[name]
+
+    yield stage
+    for one in running.values():
+        one.close()
+
+
+@pytest.fixture
+def stage(stages, interpreter):
+    return stages(interpreter.name)
+
+
+@pytest.fixture
+def any_stage(stages, any_interpreter):
+    return stages(any_interpreter.name)
+
+
+# Records
+
+
+def test_records_are_the_vectors_to_the_octet_everywhere(any_stage):
+    """L34-III-3: the fields of the law's table and no others, packed and read back alike, on MIPS too."""
+    vectors = json.loads(VECTORS.read_text())
+    assert len(vectors["attribution"]) == 8
+    assert len(vectors["billing"]) == 4
+    for kind in ("attribution", "billing"):
+        for row, octets in vectors[kind]:
+            assert any_stage(f"pack_{kind}", row) == octets
+            assert any_stage(f"unpack_{kind}", octets) == row
+
+
+def test_connection_takes_25_octets_and_a_lease_fewer_than_thirty(stage):
+    """A block's row replaces all connections of its terminal: 100 of them are 2,400 octets, its two rows 51."""
+    connection = stage("pack_attribution", [6, PUBLIC, 20012, 20012, TEN, MAC_A, "", NOON, NOON + 60, True])
+    begun = stage("pack_attribution", [None, PUBLIC, 20480, 20991, TEN, MAC_A, "", NOON, None, True])
+    over = stage("pack_attribution", [None, PUBLIC, 20480, 20991, TEN, MAC_A, "", NOON, NOON + 3600, True])
+    assert [len(octets) // 2 for octets in (connection, begun, over)] == [23, 23, 25]
+
+
+def test_octets_that_are_no_record_are_refused_alike(stages):
+    """Every cut, every octet more, and flags that contradict themselves."""
+    whole = [octets for kind in ("attribution", "billing") for _, octets in json.loads(VECTORS.read_text())[kind]]
+    for kind, octets in zip(["attribution"] * 8 + ["billing"] * 4, whole, strict=True):
+        for at in range(0, len(octets), 2):
+            assert stages("cpython")(f"unpack_{kind}", octets[:at]) is None
+        assert stages("cpython")(f"unpack_{kind}", octets + "00") is None
+    assert stages("cpython")("unpack_attribution", "02" + whole[0][2:]) is None
+    for _ in range(300):
+        octets = bytearray.fromhex(whole[secrets.randbelow(8)])
+        octets[secrets.randbelow(len(octets))] = secrets.randbelow(256)
+        answers = [stages(name)("unpack_attribution", octets.hex()) for name in ("cpython", "micropython")]
+        assert answers[0] == answers[1]
+
+
+# Port blocks
+
+
+class Map:
+    """A map of blocks on a stage, whose steps go with a wall clock and the time since boot."""
+
+    def __init__(self, stage: Remote, folder: Path, size: int = 512, *, boot: int = 1000) -> None:
+        self.stage, self.folder, self.size = stage, folder, size
+        self.wall, self.now = NOON, boot
+        self.holders: dict[str, str] = {}
+        self.newest: dict[str, str] = {}
+        self.open()
+
+    def open(self) -> None:
+        self.stage("blocks_open", str(self.folder), self.size, self.now, {})
+        self.do(["public", PUBLIC, self.wall])
+        self.tick()
+
+    def do(self, *steps: list) -> list:
+        return self.stage("blocks_do", list(steps))
+
+    def ask(self, *step: Any) -> Any:
+        return self.do(list(step))[0]
+
+    def hold(self, address: str, mac: str) -> None:
+        self.holders[address] = self.newest[address] = mac
+        self.do(["hold", address, mac, self.wall, self.now])
+
+    def tick(self, seconds: int = 0) -> None:
+        self.wall, self.now = self.wall + seconds, self.now + seconds
+        self.do(["tick", self.wall, self.now, self.holders])
+
+    def covers(self, address: str, port: int, start: int | None = None, mac: str = "") -> bool:
+        """Say whether a connection of whoever held an address last, or of another MAC, is covered."""
+        return self.ask("covers", address, port, mac or self.newest[address], self.wall if start is None else start, self.now)
+
+    def first(self, address: str) -> int:
+        """Return the first port of the block that the kernel was last told that an address has."""
+        return [call[3] for call in self.ask("kernel") if call[:2] == ["give", address]][-1]
+
+
+@pytest.fixture
+def map_(stage, tmp_path):
+    return Map(stage, tmp_path)
+
+
+def test_lease_gets_a_block_of_its_own_and_one_row(map_):
+    """L34-II-4, RFC 7422: the kernel's map and the store's row say the same; its ports cover its connections and nobody else's."""
+    map_.hold(TEN, MAC_A)
+    map_.hold(TEN, MAC_A)
+    map_.hold(ELEVEN, MAC_B)
+    calls = map_.ask("kernel")
+    assert calls == [["load", *REST], ["give", TEN, 0, 16384, 16895], ["give", ELEVEN, 1, 16896, 17407]]
+    assert map_.ask("rows") == [
+        [None, PUBLIC, 16384, 16895, TEN, MAC_A, "", NOON, None, False],
+        [None, PUBLIC, 16896, 17407, ELEVEN, MAC_B, "", NOON, None, False],
+    ]
+    assert [map_.covers(TEN, port) for port in (1024, 16383, 16384, 16895, 16896, 65535)] == [False, False, True, True, False, False]
+    assert map_.covers(ELEVEN, 16896)
+    assert not map_.covers(ELEVEN, 16896, NOON - 10)  # it began before the block was given: recorded by itself
+    assert map_.ask("status")["conflicts"] == 1
+
+
+def test_block_is_given_again_only_24_hours_after_its_last_connection_ended(map_):
+    """L34-II-4: the terminal has gone, a connection lasts on for an hour; each of the 96 blocks rests a day from its end."""
+    for number in range(96):
+        map_.hold(f"c0a802{number:02x}", f"0200000002{number:02x}")
+    first = map_.ask("kernel")[-1][3]
+    assert first + 511 == 65535
+    map_.hold(TEN, MAC_A)
+    assert map_.ask("status") == {"blocks": 96, "held": 96, "resting": 0, "free": 0, "without": 1, "conflicts": 0}
+    map_.holders = {TEN: MAC_A}
+    map_.tick(60)
+    assert map_.ask("status")["resting"] == 96
+    for _ in range(12):
+        map_.tick(300)
+        assert map_.covers("c0a80200", 16384, NOON)
+    map_.ask("rows")
+    ended = map_.now
+    while map_.now < ended + DAY - 1:
+        map_.tick(min(3600, ended + DAY - 1 - map_.now))
+        map_.ask("kernel")
+        if map_.now < DAY + 1000 - 3600:
+            assert map_.ask("status")["held"] == 0
+    held = [row for row in map_.ask("rows") if row[4] == TEN]
+    assert held
+    assert held[0][2] == 16896  # the second block, which nobody had used since
+    assert not map_.covers(TEN, 16384)
+    assert map_.ask("status")["free"] == 94  # a second early: the first one still rests
+    map_.tick(1)
+    assert map_.ask("status")["free"] == 95
+
+
+def test_row_ends_when_no_connection_is_left_in_the_block(map_):
+    """The end that is written is the newest sign of a connection, as the live table's dump and the ends of connections give it."""
+    map_.hold(TEN, MAC_A)
+    map_.ask("rows")
+    map_.tick(600)
+    assert map_.covers(TEN, 16400)
+    map_.holders = {}
+    map_.tick(10)
+    for _ in range(5):
+        map_.tick(200)
+    assert map_.ask("rows") == [[None, PUBLIC, 16384, 16895, TEN, MAC_A, "", NOON, NOON + 600, False]]
+    assert not map_.covers(TEN, 16400)  # a row that has ended covers nothing
+    assert ["take", TEN, 0] in map_.ask("kernel")
+
+
+def test_lease_longer_than_a_day_is_recorded_again_each_day(map_):
+    """L34-III-2: each UTC day has a row of its own, whose deadline runs from that day."""
+    map_.hold(TEN, MAC_A)
+    for _ in range(3 * DAY // 3600):
+        map_.tick(3600)
+        assert map_.covers(TEN, 16384)
+    rows = map_.ask("rows")
+    begun = [row[7] for row in rows if row[8] is None]
+    assert begun == [NOON, MIDNIGHT + DAY, MIDNIGHT + 2 * DAY, MIDNIGHT + 3 * DAY]
+    assert [row[7:9] for row in rows if row[8]] == [[start, MIDNIGHT + day * DAY] for day, start in enumerate(begun[:3], 1)]
+    assert map_.ask("status")["held"] == 1
+
+
+def test_block_that_nobody_uses_is_taken_back(map_):
+    """A phone that sleeps keeps its address for days: its block goes after two hours, and it gets one again when it is heard of."""
+    map_.hold(TEN, MAC_A)
+    map_.tick(7199)
+    assert map_.ask("status")["held"] == 1
+    map_.tick(1)
+    assert map_.ask("status")["held"] == 0
+    map_.hold(TEN, MAC_A)
+    assert map_.first(TEN) == 16896
+
+
+@pytest.mark.parametrize("alive", [False, True])
+def test_terminal_whose_lease_was_lost_gets_a_block_when_a_connection_is_heard_of(map_, alive):
+    """A gateway that lost power has no lease file, and the kernel tells of a neighbour only once: its connections speak for it."""
+    assert map_.stage("blocks_heard", alive, 1) == [0, 1]
+    assert map_.ask("status")["without"] == 0
+
+
+def test_address_that_changes_hands_takes_no_block_with_it(map_):
+    """The newcomer has another block. The former one's row ends with its last sign: what either still ends there is recorded by itself."""
+    map_.hold(TEN, MAC_A)
+    map_.tick(60)
+    assert map_.covers(TEN, 16400, NOON + 30)
+    assert not map_.covers(TEN, 16401, NOON + 50, MAC_B)  # it came before the kernel was told of another block
+    map_.tick(60)
+    map_.hold(TEN, MAC_B)
+    assert map_.first(TEN) == 16896
+    assert not any(map_.covers(TEN, 16400, NOON + 100, mac) for mac in (MAC_A, MAC_B))
+    assert [[row[5], *row[7:9]] for row in map_.ask("rows")] == [[MAC_A, NOON, None], [MAC_A, NOON, NOON + 60], [MAC_B, NOON + 120, None]]
+
+
+def test_rows_of_a_former_process_end_with_their_last_sign(map_):
+    """L34-I-2: while nobody listens an address may change hands and back; the kernel gives whoever has it the ports of the same block."""
+    map_.hold(TEN, MAC_A)
+    map_.hold(ELEVEN, MAC_B)
+    map_.tick(60)
+    assert map_.covers(TEN, 16400)
+    map_.holders.pop(ELEVEN)
+    map_.tick(60)  # it rests
+    map_.ask("rows")
+    map_.now, map_.wall = map_.now + 40, map_.wall + 40
+    map_.stage("blocks_open", str(map_.folder), map_.size, map_.now, {})
+    map_.do(["resume", map_.wall, map_.now])
+    assert [[row[5], *(row[7] - NOON, row[8] and row[8] - NOON)] for row in map_.ask("rows")] == [
+        [MAC_A, 0, 60], [MAC_A, 160, None], [MAC_B, 0, 0],
+    ]  # fmt: skip
+    assert not map_.covers(TEN, 16400, NOON + 150)  # begun while nobody listened: recorded by itself
+    map_.tick(60)
+    assert map_.covers(TEN, 16400)
+    assert not map_.covers(ELEVEN, 16900, NOON + 10)
+
+
+def test_portal_user_and_public_address_begin_a_new_row(map_):
+    """A login, a logout and another WAN address each end a row and begin one, so that each row says one thing only."""
+    map_.hold(TEN, MAC_A)
+    map_.do(["users", {MAC_A: "room12"}])
+    map_.tick(60)
+    map_.do(["public", OTHER_PUBLIC, map_.wall + 5])
+    map_.do(["users", {}])
+    map_.tick(60)
+    user = b"room12".hex()
+    said = [[row[1], row[6], row[7] - NOON, row[8] and row[8] - NOON] for row in map_.ask("rows")]
+    assert said == [
+        [PUBLIC, "", 0, None], [PUBLIC, "", 0, 60], [PUBLIC, user, 60, None], [PUBLIC, user, 60, 65],
+        [OTHER_PUBLIC, user, 65, None], [OTHER_PUBLIC, user, 65, 120], [OTHER_PUBLIC, "", 120, None],
+    ]  # fmt: skip
+
+
+def test_without_a_public_address_no_block_is_dealt_and_no_row_is_open(map_):
+    """A gateway whose WAN isn't up, goes down and comes back: no row names an address that it hasn't got (L34-II-4)."""
+    map_.do(["public", NO_PUBLIC, map_.wall])
+    map_.hold(TEN, MAC_A)
+    assert map_.ask("rows") == []
+    assert map_.ask("status")["without"] == 1
+    map_.do(["public", PUBLIC, map_.wall + 30])
+    map_.tick(60)
+    assert map_.covers(TEN, 16384)
+    map_.do(["public", NO_PUBLIC, map_.wall + 10])
+    map_.tick(DAY)  # over midnight, and long enough for a row to be recorded again
+    assert not map_.covers(TEN, 16384)
+    map_.hold(TEN, MAC_A)
+    assert [[row[1], row[7] - NOON, row[8] and row[8] - NOON] for row in map_.ask("rows")] == [[PUBLIC, 60, None], [PUBLIC, 60, 70]]
+
+
+def test_wan_that_is_away_for_a_moment_ends_rows_and_begins_them(map_):
+    """Whoever had the address in between isn't taken for the terminal (L34-II-4)."""
+    map_.hold(TEN, MAC_A)
+    map_.tick(60)
+    map_.do(["public", NO_PUBLIC, map_.wall])
+    map_.tick(60)
+    map_.do(["public", OTHER_PUBLIC, map_.wall])
+    assert map_.covers(TEN, 16384)
+    rows = [[row[1], row[7] - NOON, row[8] and row[8] - NOON] for row in map_.ask("rows")]
+    assert rows == [[PUBLIC, 0, None], [PUBLIC, 0, 60], [OTHER_PUBLIC, 120, None]]
+
+
+def test_map_survives_a_restart_and_a_boot_lets_what_was_given_rest(map_):
+    """After a crash the same blocks are loaded again; after a boot only marks are left, without a terminal, and they rest a day."""
+    map_.hold(TEN, MAC_A)
+    map_.hold(ELEVEN, MAC_B)
+    map_.ask("rows")
+    map_.ask("kernel")
+    map_.open()
+    assert map_.ask("kernel") == [["load", *REST], ["give", TEN, 0, 16384, 16895], ["give", ELEVEN, 1, 16896, 17407]]
+    assert map_.ask("rows") == []
+    marks = (map_.folder / "marks").read_bytes()
+    assert len(marks) == 96
+    assert bytes.fromhex(MAC_A) not in marks
+    (map_.folder / "map").unlink()
+    map_.now, map_.wall = 20, NOON + 600
+    map_.holders = {}
+    map_.open()
+    status = map_.ask("status")
+    assert (status["held"], status["resting"]) == (0, 8)  # a twelfth is marked at a time, so that not every lease writes to flash
+    map_.hold(TWELVE, MAC_C)
+    assert map_.first(TWELVE) == 16384 + 8 * 512
+    map_.holders = {}
+    map_.tick(DAY)
+    map_.tick(DAY)
+    assert map_.ask("status")["resting"] == 0
+    map_.do(["hour"])
+    assert (map_.folder / "marks").read_bytes() != marks
+
+
+def test_store_or_kernel_or_flash_that_refuses_leaves_the_terminal_to_rest(map_, tmp_path):
+    """A block that nobody will find in the store is worse than none: then connections are recorded one by one."""
+    map_.do(["full", True])
+    map_.hold(TEN, MAC_A)
+    map_.hold(ELEVEN, MAC_B)
+    for _ in range(200):  # no bundle of keys for a while
+        map_.tick(1)
+    assert [call for call in map_.ask("kernel") if call[0] == "give"] == []
+    assert not map_.covers(TEN, 16384)
+    map_.ask("rows")
+    map_.do(["full", False], ["refuses", True])
+    for _ in range(200):
+        map_.tick(1)
+    rows = map_.ask("rows")
+    assert 2 <= len(rows) <= 10  # once a minute, not once a second for each of the two; each one begun and ended
+    assert map_.ask("status") == {"blocks": 96, "held": 0, "resting": 0, "free": 96, "without": 2, "conflicts": 0}
+    map_.do(["refuses", False])
+    map_.tick(61)
+    assert map_.ask("status")["held"] == 2
+    (tmp_path / "marks").unlink()
+    (tmp_path / "marks").mkdir()  # a name that can't be replaced
+    for number in range(8):
+        map_.hold(f"c0a802{number:02x}", f"0200000002{number:02x}")
+    assert map_.ask("status")["without"] >= 1
+
+
+@pytest.mark.needs("root", "ip", "nft")
+def test_table_that_the_recorder_writes_is_what_nft_reads(interpreter):
+    """The messages are the kernel's own: nft lists chains, ranges and elements; a second time is refused, absence isn't."""
+    name = f"oubli-table-{secrets.token_hex(4)}"
+    inside = ["ip", "netns", "exec", name]
+    steps = [
+        ["load", REST], ["give", TEN, 3, 20000, 20511], ["give", ELEVEN, 4, 20512, 21023], ["take", TEN, 3], ["take", TEN, 3],
+        ["give", ELEVEN, 5, 21024, 21535],
+    ]  # fmt: skip
+    script = f"from tests.support.attribution_stage import kernel_table; print(kernel_table(['wan', 'wan2'], {steps}))"
+    words = interpreter.command("-c", script)
+    subprocess.run(["ip", "netns", "add", name], check=True)
+    try:
+        done = subprocess.run([*inside, *words], cwd=PROJECT, env=environment(), capture_output=True, text=True, check=True)
+        assert json.loads(done.stdout) == [0, 0, 0, 0, 2, 17]
+        listed = subprocess.run([*inside, "nft", "list", "ruleset"], capture_output=True, text=True, check=True).stdout.split()
+    finally:
+        subprocess.run(["ip", "netns", "del", name], check=True)
+    text = " ".join(listed)
+    assert "elements = { 192.168.1.11 : jump b4 }" in text
+    assert "chain b4 { masquerade to :20512-21023 }" in text
+    assert "chain rest { masquerade to :1024-16383 }" in text
+    assert "type nat hook postrouting priority srcnat - 1" in text
+    assert 'oifname "wan" ip saddr vmap @blocks oifname "wan" jump rest oifname "wan2" ip saddr vmap @blocks' in text
+    assert "b3" not in text
+    assert "b5" not in text
+
+
+def test_terminal_that_leaves_by_its_own_ipv6_address_has_a_row_a_day(stage):
+    """L34-III-2: IPv6 isn't translated: one row an address and day. Where it is, each connection has its own."""
+    steps = [
+        [SIX, SIX, MAC_A, NOON, NOON + 5], [SIX, SIX, MAC_A, NOON + 10, NOON + 15], [SIX, SIX, MAC_B, NOON + 20, NOON + 25],
+        [SIX, MAPPED, MAC_B, NOON + 30, NOON + 31], [SEVEN, SEVEN, MAC_A, NOON + 60, MIDNIGHT + DAY + 30],
+        [SEVEN, SEVEN, "000000000000", NOON, NOON + 1], [None, None, None, MIDNIGHT + DAY + 7300, 0],
+    ]  # fmt: skip
+    answers = stage("own_addresses", steps)
+    assert answers[:6] == ["attribution: in a block"] * 3 + ["kept", "attribution: in a block", "kept"]
+    today, tomorrow = MIDNIGHT // DAY, MIDNIGHT // DAY + 1
+    rows = [[row[0], row[1], row[5], row[6], row[8], row[9]] for row in answers[6:]]
+    assert rows == [
+        [today, None, SIX, MAC_A, NOON, None],
+        [today, None, SIX, MAC_A, NOON, NOON + 20],
+        [today, None, SIX, MAC_B, NOON + 20, None],
+        [today, 6, SIX, MAC_B, NOON + 30, NOON + 31],
+        [today, None, SEVEN, MAC_A, NOON + 60, None],
+        [today, None, SEVEN, MAC_A, NOON + 60, MIDNIGHT + DAY],
+        [tomorrow, None, SEVEN, MAC_A, MIDNIGHT + DAY, None],
+        [today, 6, SEVEN, "000000000000", NOON, NOON + 1],
+        [today, None, SIX, MAC_B, NOON + 20, NOON + 25],
+        [tomorrow, None, SEVEN, MAC_A, MIDNIGHT + DAY, MIDNIGHT + DAY + 30],
+    ]
+
+
+# Billing
+
+
+def test_session_is_a_users_or_a_terminals_with_its_time_and_volume(stage, memory):
+    """L34-IV-2, L34-III-3: the MAC is left out where a portal user says who; half an hour of silence ends a session, midnight too."""
+    folder = memory / secrets.token_hex(4)
+    folder.mkdir()
+    rows = stage(
+        "bill", str(folder),
+        [
+            ["connection", MAC_A, NOON, NOON + 10, 100, 2000],
+            ["users", {MAC_A: "room12"}],
+            ["connection", MAC_A, NOON + 5, NOON + 60, 1, 2],
+            ["connection", MAC_B, NOON, NOON + 1, 5, 6],
+            ["alive", MAC_B, NOON + 1000],
+            ["tick", NOON + 2000],
+            ["users", {MAC_A: "room13"}],
+            ["connection", MAC_A, NOON + 2100, NOON + 2101, 7, 8],
+            ["users", {}],
+            ["connection", MAC_A, NOON + 2102, NOON + 2103, 9, 1],
+            ["connection", MAC_C, MIDNIGHT + DAY - 5, MIDNIGHT + DAY - 1, 3, 4],
+            ["tick", MIDNIGHT + DAY],
+            ["connection", MAC_C, MIDNIGHT + DAY, MIDNIGHT + DAY + 1, 3, 4],
+        ],
+    )  # fmt: skip
+    today = MIDNIGHT // DAY
+    user, other = b"room12".hex(), b"room13".hex()
+    assert rows == [
+        [today, user, "", NOON, NOON + 60, 101, 2002, True],
+        [today, other, "", NOON + 2100, NOON + 2101, 7, 8, True],
+        [today, "", MAC_A, NOON + 2102, NOON + 2103, 9, 1, True],
+        [today, "", MAC_B, NOON, NOON + 1000, 5, 6, True],
+        [today, "", MAC_C, MIDNIGHT + DAY - 5, MIDNIGHT + DAY - 1, 3, 4, True],
+        1,
+    ]
+    assert stage("bill", str(folder), [["finish"]]) == [[today + 1, "", MAC_C, MIDNIGHT + DAY, MIDNIGHT + DAY + 1, 3, 4, True], 0]
+
+
+def test_billing_is_bounded_and_writes_the_stalest_session_early(stage, memory):
+    """Made-up MACs fill 512 rows; the next one pushes the stalest out, which is written and not lost."""
+    folder = memory / secrets.token_hex(4)
+    folder.mkdir()
+    steps = [["connection", f"02{number:010x}", NOON + number, NOON + number, 1, 1] for number in range(520)]
+    rows = stage("bill", str(folder), steps)
+    assert [row[2] for row in rows[:-1]] == [f"02{number:010x}" for number in range(8)]
+    assert rows[-1] == 512
+
+
+# The portal's word
+
+
+def clients(**sessions: tuple[str, str]) -> str:
+    """Write openNDS's list, as its documentation shows it: every value is a text."""
+    rows = {
+        mac: {
+            "gatewayname": "Venue%20Node%3aaabbccddeeff", "gatewayaddress": "192.168.1.1:2050",
+            "mac": ":".join(mac[at : at + 2] for at in range(0, 12, 2)),
+            "version": "10.1.0", "ip": "192.168.1.10", "session_start": "0", "session_end": "0", "last_active": "0", "token": "0f0f",
+            "state": state, "custom": custom, "download_this_session": "0", "upload_this_session": "0",
+        }
+        for mac, (state, custom) in sessions.items()
+    }  # fmt: skip
+    return json.dumps({"client_list_length": str(len(rows)), "clients": rows, "trusted": []})
+
+
+def test_portal_list_tells_who_is_logged_in(stage):
+    """L34-I-2: an authenticated client with a user id has one; "none", another state, or a list that is none, has none."""
+    told = clients(**{MAC_A: ("Authenticated", "room12"), MAC_B: ("Preauthenticated", "room13"), MAC_C: ("Authenticated", "none")})
+    out = clients(**{MAC_A: ("Preauthenticated", "room12")})
+    steps = [["read", told, 100], ["user", MAC_A], ["user", MAC_B], ["user", MAC_C], ["read", out, 100], ["user", MAC_A]]
+    assert stage("portal", steps) == [True, "room12", "", "", True, ""]
+
+
+@pytest.mark.parametrize("part", [1, 7, 4096])
+def test_portal_list_is_read_alike_however_it_is_cut(stage, part):
+    """Braces, quotes and backslashes in a user's own text are text; nothing of the list is held but the client that is being read."""
+    odd = ['a}b{"c', "back\\slash\\\\", '"', "}}{{"]
+    told = clients(**{f"02000000010{number}": ("Authenticated", text) for number, text in enumerate(odd)})
+    steps = [["read", told, part]] + [["user", f"02000000010{number}"] for number in range(4)]
+    assert stage("portal", steps) == [True, *odd]
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"clients":[]}', '{"clients":{"a":1}}', '{"clients":{"a":{"mac":"x"}}}', "[" * 500])
+def test_list_that_is_none_is_refused_and_nothing_is_kept(stage, text):
+    """Hostile output of a child: counted as a failure, no crash, on both interpreters."""
+    assert stage("portal", [["read", text, 100], ["count"]])[1] == [0, 0]
+
+
+def test_client_that_is_too_long_ends_the_reading(stage):
+    """Bounded memory: what isn't closed within 4,096 octets is no client, and what follows isn't looked at."""
+    long = clients(**{MAC_A: ("Authenticated", "x" * 5000), MAC_B: ("Authenticated", "room13")})
+    assert stage("portal", [["read", long, 1000], ["count"]]) == [False, [0, 0]]
+
+
+def test_sessions_are_bounded_and_expire(stage):
+    """L34-II-1: 512 at most, a day without a word at most; a user id is 1 to 64 printable characters."""
+    steps = [
+        ["flood", 514],
+        ["count"],
+        ["tick", DAY + 100],
+        ["count"],
+        ["begin", MAC_A, "x" * 65, 0],
+        ["begin", MAC_A, "é", 0],
+        ["begin", MAC_A, "", 0],
+    ]
+    assert stage("portal", steps) == [[512, 2], [413, 2], False, False, False]
+
+
+# What a fake ndsctl does, by the way it is called; it is a program of its own, with a test of its own below.
+FAKE = """#!/bin/sh
+# ndsctl as this project's tests know it: `json` prints a list, everything else is refused.
+[ "$1" = json ] && [ $# = 1 ] || { echo "unknown command" >&2; exit 1; }
+case "$(cat "$0.mode")" in
+  list) cat "$0.json" ;;
+  hang) exec sleep 60 ;;
+  flood) exec head -c 2000000 /dev/zero ;;
+  fail) echo '{"clients":{}}'; exit 1 ;;
+esac
+"""
+
+
+@pytest.fixture
+def fake(tmp_path):
+    """Give a fake ndsctl: a path, to be followed by `.mode` (list, hang, flood, fail) and `.json`."""
+    path = tmp_path / "ndsctl"
+    path.write_text(FAKE)
+    path.chmod(path.stat().st_mode | stat.S_IXUSR)
+    Path(f"{path}.mode").write_text("list")
+    Path(f"{path}.json").write_text(clients(**{MAC_A: ("Authenticated", "room12"), MAC_B: ("Authenticated", "none")}))
+    return path
+
+
+def test_fake_portal_speaks_as_the_real_one_does(fake):
+    """The fake peer's own test: what it prints is openNDS's list, and it refuses what ndsctl would be wrong to be asked."""
+    done = subprocess.run([fake, "json"], capture_output=True, text=True, check=True)
+    said = json.loads(done.stdout)
+    assert said["client_list_length"] == str(len(said["clients"])) == "2"
+    assert all(isinstance(value, str) for client in said["clients"].values() for value in client.values())
+    assert subprocess.run([fake, "auth", MAC_A], capture_output=True, check=False).returncode == 1
+
+
+SESSIONS = PROJECT / "boards/common/usr/sbin/oubli-sessions"
+
+
+@pytest.mark.needs("root", "busybox")
+@pytest.mark.parametrize("mode", ["list", "hang", "flood", "fail"])
+def test_portal_is_asked_by_root_and_read_by_the_recorder(stage, fake, tmp_path, mode):
+    """L34-I-2: patience and 512 KiB end a question, each failure is counted; nobody but root changes the folder."""
+    Path(f"{fake}.mode").write_text(mode)
+    folder = tmp_path / "portal"
+    with subprocess.Popen(["busybox", "ash", SESSIONS, folder, fake, "nobody", "60", "1"], stderr=subprocess.PIPE, text=True) as asking:
+        try:
+            limit = time.monotonic() + 90
+            while not (folder / "clients").exists():
+                assert asking.poll() is None
+                assert time.monotonic() < limit
+                time.sleep(0.05)
+            status = (folder / "clients").stat()
+            assert (status.st_uid, stat.S_IMODE(status.st_mode)) == (pwd.getpwnam("nobody").pw_uid, 0o400)
+            assert (folder.stat().st_uid, stat.S_IMODE(folder.stat().st_mode)) == (0, 0o711)
+            assert status.st_size == (0 if mode != "list" else Path(f"{fake}.json").stat().st_size)
+            told, failures, slowest = stage("read_portal", str(folder / "clients"), 60)
+            assert told == ([[MAC_A, "room12"]] if mode == "list" else [])
+            assert failures == (mode != "list")
+            assert slowest < 1_000_000_000
+        finally:
+            asking.terminate()
+        assert asking.wait(240) == 0
+        assert list(folder.iterdir()) == []
+    assert stage("read_portal", str(folder / "clients"), 600)[:2] == [[], 0]  # no portal is no failure
+
+
+def test_list_that_is_cut_or_does_not_come_any_more_is_a_failure(stage, tmp_path):
+    """Each is counted once a list, or once in two minutes; a list is read once."""
+    path = tmp_path / "clients"
+    whole = clients(**{MAC_A: ("Authenticated", "room12"), MAC_B: ("Authenticated", "room13")})
+    for text, turns, failures in ((whole, 100, 0), (whole, 130, 1), (whole, 250, 2), (whole[:-300], 100, 1), (" " * 600000, 100, 1)):
+        path.write_text(text)
+        assert stage("read_portal", str(path), turns)[1] == failures
+    path.unlink()
+    path.symlink_to("/etc/passwd")
+    assert stage("read_portal", str(path), 50)[:2] == [[], 0]

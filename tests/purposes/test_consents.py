@@ -1,0 +1,681 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Consents on flash (L34-V-2, L34-V-4, L34-IV-1) and the stores sealed under a consent's own key (L34-V-3), on three interpreters."""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+import stat
+import struct
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent import law
+from agent.cli import status
+from agent.control import calls
+from agent.purposes.consent import consent_ring, texts
+from agent.purposes.consent.consents import Consents
+from agent.purposes.device_key import DeviceKey
+from agent.purposes.location import record as location
+from agent.runtime import files
+from agent.runtime.sodium import Sodium
+from host_sim.faults import consent_cuts as story
+from host_sim.faults import cutter, flash
+from host_sim.privacy import paired
+from tests.host_sim.test_flash import Full
+from tests.support.interpreters import INTERPRETERS, PROJECT, Remote
+
+NOW = 1800000000
+DAY = 86400
+TEXT = "0x" + "5a" * 32
+GUEST, OTHER = "0x021122334455", "0x026677889900"
+BOOT = "a1" * 16
+
+
+@pytest.fixture
+def stage(any_interpreter):
+    """Give the rooms in an interpreter of their own."""
+    remote = Remote(any_interpreter, "tests.support.consent_stage")
+    yield remote
+    assert remote.close() == 0
+
+
+@pytest.fixture
+def here(cpython):
+    """Give the rooms on CPython."""
+    remote = Remote(cpython, "tests.support.consent_stage")
+    yield remote
+    remote.close()
+
+
+def grant(stage: Remote, mac: str = GUEST, *, purpose: str = "location", days: float = 30, now: int | None = NOW, **other: object) -> Any:
+    given = {"categories": {"location": ["access-point"], "services": ["connections"]}[purpose], "third": "none"} | other
+    end = (now or NOW) + int(days * DAY)
+    return stage("consents", "grant", mac, [purpose], given["categories"], given["third"], end, TEXT, now)
+
+
+def active(stage: Remote, mac: str = GUEST, purpose: str = "location", now: int | None = NOW) -> bool:
+    return stage("consents", "active", mac, purpose, now) >= 0
+
+
+# What a consent allows
+
+
+def test_a_consent_allows_its_terminal_its_purpose_until_its_end(stage, tmp_path):
+    """L34-V-2: absent, another's, another purpose, over, or by a clock that nobody confirmed, means no."""
+    opened = stage("consents_open", str(tmp_path))
+    assert (opened["made"], opened["unreadable"]) == (True, 0)
+    assert not active(stage)
+    assert grant(stage, third="Exemple SARL") == 0
+    assert active(stage)
+    assert active(stage, now=NOW + 30 * DAY - 1)
+    assert not active(stage, now=NOW + 30 * DAY)
+    assert not active(stage, OTHER)
+    assert not active(stage, purpose="services")
+    assert not active(stage, now=None)
+    shown = stage("consents", "of_terminal", GUEST, NOW)
+    assert shown == [
+        {
+            "number": 0, "state": "active", "since": NOW, "end": NOW + 30 * DAY, "purposes": ["location"],
+            "categories": ["access-point"], "text": TEXT[2:], "third_parties": "Exemple SARL",
+        }
+    ]  # fmt: skip
+    assert stage("consents", "listed", 0, 100, NOW) == shown
+    assert stage("consents", "of_terminal", OTHER, NOW) == []
+
+
+@pytest.mark.parametrize(
+    ("how", "refused"),
+    [
+        ({"days": 30.001}, "not within 30d of now, the ceiling of location"),
+        ({"days": 0}, "not within 30d of now"),
+        ({"days": 366, "purpose": "services"}, "not within 365d of now, the ceiling of services"),
+        ({"now": None}, "the time isn't confirmed yet"),
+        ({"categories": ["connections"]}, "categories: not those that these purposes keep"),
+        ({"categories": []}, "categories: none is named"),
+        ({"categories": ["signal"]}, "categories: unknown"),
+        ({"third": ""}, "third_parties: not understood"),
+        ({"third": "x" * 64}, "third_parties: not understood"),
+        ({"third": "two\nlines"}, "third_parties: not understood"),
+        ({"third": " "}, "third_parties: not understood"),
+        ({"third": "none "}, "third_parties: not understood"),
+    ],
+)
+def test_a_consent_that_does_not_say_what_the_law_asks_is_none(how, refused, here, tmp_path):
+    """L34-V-2: categories, purposes, end within the ceiling, third parties named or "none", time."""
+    here("consents_open", str(tmp_path))
+    said = grant(here, **how)
+    assert isinstance(said, str)
+    assert refused in said
+    assert "L34-" in said or "EXP-5" in said
+    assert list((tmp_path / "consents").iterdir()) == []
+
+
+def test_both_purposes_at_once_end_within_the_stricter_ceiling(here, tmp_path):
+    here("consents_open", str(tmp_path))
+    words = (["services", "location"], ["connections", "access-point"], "none")
+    assert "ceiling of location" in here("consents", "grant", GUEST, *words, NOW + 31 * DAY, TEXT, NOW)
+    assert here("consents", "grant", GUEST, *words, NOW + 30 * DAY, TEXT, NOW) == 0
+    assert active(here)
+    assert active(here, purpose="services")
+    assert "unknown (L34-V-2)" in here("consents", "grant", OTHER, ["security"], ["connections"], "none", NOW + DAY, TEXT, NOW)
+
+
+def test_a_stay_over_a_step_keeps_its_length_and_none_is_kept_by_a_clock_that_is_not_trusted(memory, monkeypatch):
+    """EXP-5, L34-V-2, L34-V-4: whatever the wall clock does while somebody who consents is there."""
+    device = paired.Device(memory / "device", None, options="config purpose 'location'\n option enabled '1'\n")
+    mac = bytes.fromhex(GUEST[2:])
+    device.pass_to(3600)
+    began = device.time.wall() // 10**9
+    consented = device.recorder.by_consent()
+    room = consented._consents
+    assert room is not None
+    room.grant(mac, ["location"], ["access-point"], "none", began + 20 * DAY, bytes(32), began)
+
+    def there(*, arrives: bool) -> None:
+        consented.stations._mac[:] = mac
+        consented.stations._moved(b"wlan0", arrives, device.time.wall() // 10**9)
+
+    def step(seconds: int) -> None:
+        wall = device.time.wall
+        monkeypatch.setattr(device.time, "wall", lambda: wall() + seconds * 10**9)
+        device.recorder.tick()
+
+    there(arrives=True)
+    for seconds in (7200, -10000):
+        step(seconds)
+        device.time.second += 60
+    there(arrives=False)
+    now = device.time.wall(), device.time.monotonic()
+    rows = [location.unpack(row)[1:3] for row in consent_ring.read(str(device.root), "location", *now)]
+    assert rows == [(began + 7200 - 10000, began + 7200 - 10000 + 120)]
+    there(arrives=True)
+    step(-3 * DAY)
+    assert not device.recorder.clock.trusted
+    there(arrives=False)
+    assert device.recorder.counters.values["location kept"] == 1
+    assert device.recorder.counters.values["lost: clock"] == 1
+    device.recorder.close()
+
+
+def test_services_keeps_nothing_that_began_before_the_consent_or_while_it_was_suspended(memory):
+    """L34-V-4, L34-IV-1: no back-fill, whenever it ends; what isn't kept is counted."""
+    device = paired.Device(memory / "began-before", None, options="config purpose 'services'\n option enabled '1'\n")
+    device.pass_to(3600)
+    room = device.recorder.by_consent()._consents
+    assert room is not None
+    mac, now = b"\x02\x11" + bytes(3) + b"\x07", device.time.wall() // 10**9
+
+    def ends(at: int, lasts: int) -> int:
+        device.pass_to(at)
+        device.time.second = at
+        neighbour, event, method = paired.Sign(at, 7, lasts).messages()
+        device.recorder.neighbour(neighbour, len(neighbour))
+        getattr(device.recorder, method)(event, len(event))
+        return device.recorder.counters.values["services kept"]
+
+    room.grant(mac, ["services"], ["connections"], "none", now + DAY, bytes(32), now)
+    assert [ends(3700, 200), ends(3710, 60)] == [0, 1]
+    room.suspend(mac, now + 200)
+    assert ends(3900, 60) == 1
+    room.resume(mac, now + 400)
+    assert [ends(4100, 200), ends(4110, 60)] == [1, 2]
+    assert device.recorder.counters.values["services without consent"] == 3
+    device.recorder.close()
+
+
+def test_flash_that_refuses_stops_no_start(tmp_path, monkeypatch):
+    """EXP-6, L34-V-2: a damaged consent that can't be removed counts as none, and the recorder starts."""
+    (tmp_path / "consents").mkdir()
+    (tmp_path / "consents/0007").write_bytes(b"x" * 100)
+
+    def refuse(_path: str) -> None:
+        raise OSError(30, "")
+
+    key = DeviceKey(str(tmp_path / "key"), Sodium())
+    monkeypatch.setattr(files, "remove", refuse)
+    made = Consents(str(tmp_path / "consents"), key, Sodium())
+    assert (made.unreadable, made.counts(NOW)["active"]) == (1, 0)
+    made.close()
+
+
+def test_a_first_start_on_flash_that_refuses_follows_nobody_and_says_so(memory, monkeypatch):
+    """L34-V-2, L34-V-4: no key, no consent; loud, not a crash; once flash takes it, a consent can be given."""
+    write = files.write_atomic
+
+    def refuse(path: str, *words: Any, **more: Any) -> None:
+        if path.endswith("device.key"):
+            raise OSError(30, "")
+        write(path, *words, **more)
+
+    monkeypatch.setattr(files, "write_atomic", refuse)
+    device = paired.Device(memory / "device", None, options="config purpose 'location'\n option enabled '1'\n")
+    device.pass_to(3600)
+    shown = device.recorder.status()
+    assert shown["consents"] == {"errno": 30}
+    assert any(line.startswith("!! CONSENTS SUSPENDED: flash refuses them (read-only file system)") for line in status.lines(shown))
+    room = device.recorder.by_consent()
+    assert not room.wanted()
+    for act in (room.suspend, room.withdraw, room.resume):
+        with pytest.raises(calls.Refused, match=r"\(read-only file system\): every consent is suspended"):
+            act({"terminal": bytes.fromhex(GUEST[2:]), "address": None}, "root")
+    assert sum("all of them are suspended" in line for line in device.seen.log) == 1
+    monkeypatch.setattr(files, "write_atomic", write)
+    device.pass_to(3700)
+    assert device.recorder.status()["consents"] == {"active": 0, "suspended": 0, "withdrawn": 0, "ended": 0}
+    device.recorder.close()
+
+
+def test_suspension_holds_over_a_restart_until_it_is_resumed(stage, tmp_path):
+    """L34-V-4: at once, for all of the terminal's consents and nobody else's."""
+    stage("consents_open", str(tmp_path))
+    grant(stage)
+    grant(stage, OTHER)
+    assert stage("consents", "suspend", GUEST, NOW + 10) == [0]
+    assert not active(stage)
+    assert stage("consents", "flush") is True
+    again = stage("consents_open", str(tmp_path))
+    assert (again["made"], again["counts"]) == (False, {"active": 1, "suspended": 1, "withdrawn": 0, "ended": 0})
+    assert not active(stage)
+    assert active(stage, OTHER)
+    assert stage("consents", "resume", GUEST, NOW + 20) == [0]
+    assert active(stage)
+    assert stage("consents", "since", 0) == NOW + 20  # no back-fill: what began before doesn't count
+    assert stage("consents_open", str(tmp_path))["counts"]["active"] == 2
+    assert stage("consents", "suspend", GUEST, None) == [0]
+    assert stage("consents", "resume", GUEST, None).startswith("refused: the time isn't confirmed yet")
+    assert not active(stage)
+
+
+def test_withdrawal_is_for_good_and_keeps_prompts_away_for_30_days(stage, tmp_path):
+    """L34-V-3: also for another purpose, also over a restart, also where the time was not known when it came."""
+    stage("consents_open", str(tmp_path))
+    grant(stage)
+    assert stage("consents", "withdraw", GUEST, NOW + 5) == [0]
+    assert stage("consents", "flush") is True
+    assert stage("consents", "resume", GUEST, NOW + 6) == []
+    stage("consents_open", str(tmp_path))
+    assert not active(stage, now=NOW + 6)
+    for late in (6, 30 * DAY + 4):
+        for purpose in ("location", "services"):
+            assert "not to be asked again" in grant(stage, purpose=purpose, now=NOW + late)
+    assert stage("consents", "tick", NOW + 5 + 30 * DAY) is None
+    assert grant(stage, now=NOW + 5 + 30 * DAY) == 0
+    assert stage("consents", "withdraw", GUEST, None) == [0]
+    assert "not to be asked again" in grant(stage, now=NOW + 400 * DAY)  # from when isn't known yet
+    assert stage("consents", "tick", NOW + 40 * DAY) is None
+    assert "not to be asked again" in grant(stage, now=NOW + 70 * DAY - 1)
+    assert stage("consents", "tick", NOW + 70 * DAY) is None
+    assert grant(stage, now=NOW + 70 * DAY) == 0
+
+
+def test_an_end_that_has_come_stays_whatever_the_clock_says(stage, tmp_path):
+    """L34-VI-5: set back by an hour, and over a restart; somebody who was suspended doesn't come back either. He may be asked again."""
+    stage("consents_open", str(tmp_path))
+    assert grant(stage) == 0
+    assert grant(stage, OTHER) == 1
+    stage("consents", "suspend", OTHER, NOW + 1)
+    end = NOW + 30 * DAY
+    stage("consents", "tick", end)
+    for _ in range(2):
+        assert not active(stage, now=end - 3600)
+        assert stage("consents", "resume", OTHER, end - 3600) == []
+        assert stage("consents", "counts", end - 3600) == {"active": 0, "suspended": 0, "withdrawn": 0, "ended": 2}
+        stage("consents_open", str(tmp_path))
+    assert grant(stage, now=end - 3600) == 2
+    assert active(stage, now=end - 3600)
+
+
+def test_a_consent_is_remembered_for_30_days_after_its_end_and_no_longer(here, tmp_path):
+    """L34-V: its end + 30 d, 395 d at most; a second consent isn't taken while the first is in force."""
+    here("consents_open", str(tmp_path))
+    assert grant(here, purpose="services", days=365) == 0
+    assert "in force until its end" in grant(here, purpose="services", days=1)
+    assert here("consents", "counts", NOW + 365 * DAY)["ended"] == 1
+    assert grant(here, purpose="services", days=1, now=NOW + 365 * DAY) == 1
+    here("consents", "tick", NOW + law.purpose("consent").ceiling - 1)
+    assert sorted(path.name for path in (tmp_path / "consents").iterdir()) == ["0000", "0001"]
+    here("consents", "tick", NOW + law.purpose("consent").ceiling)
+    assert sorted(path.name for path in (tmp_path / "consents").iterdir()) == ["0001"]
+
+
+def test_consents_are_bounded(here, memory):
+    """1,024 terminals; the next one is refused, and each is found."""
+    here("consents_open", str(memory))
+    macs = [f"0x02000000{number:04x}" for number in range(1024)]
+    assert [grant(here, mac) for mac in macs] == list(range(1024))
+    assert grant(here, "0x0200000fffff").startswith("refused: no room")
+    assert here("consents_open", str(memory))["counts"]["active"] == 1024
+    assert all(here("consents", "active", mac, "location", NOW) == place for place, mac in enumerate(macs))
+
+
+# On flash
+
+
+def test_nothing_on_flash_tells_whose_a_consent_is(here, tmp_path):
+    """L34-I-1: no MAC, no third party, no end in clear; modes are for the recorder alone; all files have one length."""
+    here("consents_open", str(tmp_path))
+    for third in ("none", "Exemple SARL"):
+        assert grant(here, GUEST if third == "none" else OTHER, third=third) in {0, 1}
+    found = [path for path in tmp_path.rglob("*") if path.is_file()]
+    for path in found:
+        data = path.read_bytes()
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        sought = (GUEST, OTHER, b"Exemple".hex(), TEXT, struct.pack(">I", NOW + 30 * DAY).hex())
+        assert not any(bytes.fromhex(one.removeprefix("0x")) in data for one in sought)
+    assert {path.stat().st_size for path in found if path.parent.name == "consents"} == {168}
+
+
+def test_any_damage_means_no(here, tmp_path):
+    """Each octet changed, cut short, another's file in its place, another device's key: counted, removed, never a yes."""
+    root = tmp_path / "whole"
+    root.mkdir()
+    here("consents_open", str(root))
+    grant(here)
+    grant(here, OTHER, purpose="services")
+    whole = (root / "consents/0000").read_bytes()
+    other = (root / "consents/0001").read_bytes()
+    damaged = [whole[:at] + bytes((whole[at] ^ 1 << at % 8,)) + whole[at + 1 :] for at in range(len(whole))]
+    damaged += [whole[:size] for size in (0, 1, 24, 40, len(whole) - 1)] + [whole + b"\0", other]
+    for number, data in enumerate(damaged):
+        (root / "consents/0000").write_bytes(data)
+        opened = here("consents_open", str(root))
+        assert (opened["unreadable"], opened["counts"]["active"]) == (1, 1), number
+        assert not active(here)
+        assert not (root / "consents/0000").exists()
+    stranger = tmp_path / "stranger"
+    stranger.mkdir()
+    here("consents_open", str(stranger))
+    shutil.copy(root / "consents/0001", stranger / "consents/0001")
+    assert here("consents_open", str(stranger))["unreadable"] == 1
+
+
+def refuse(monkeypatch, *names: str) -> None:
+    """Let the folder's sync fail, after a rename: what was written may be there all the same. `names`: other functions that fail, too."""
+
+    def fails(*_: object) -> None:
+        raise OSError(5, "")
+
+    for name in ("sync_folder", *names):
+        monkeypatch.setattr(files, name, fails)
+
+
+@pytest.fixture
+def book(tmp_path):
+    """Give what opens the consents of a folder anew, as another process does."""
+    sodium = Sodium()
+    made: list[Consents] = []
+
+    def opened() -> Consents:
+        (tmp_path / "consents").mkdir(exist_ok=True)
+        for former in made:
+            former.close()
+        made[:] = [Consents(str(tmp_path / "consents"), DeviceKey(str(tmp_path / "key"), sodium), sodium)]
+        return made[0]
+
+    yield opened
+    for former in made:
+        former.close()
+
+
+MAC = bytes.fromhex("021122334455")
+GIVEN = (["location"], ["access-point"], "none", NOW + DAY, b"Z" * 32, NOW)
+
+
+@pytest.mark.parametrize("more", [(), ("remove",)], ids=["", "and it can't be removed"])
+def test_a_grant_that_flash_refused_is_none_at_the_next_start_either(book, monkeypatch, more):
+    """L34-V-2: refused to who asked, so nobody follows him: not after a restart, nor by what stays on flash for a while."""
+    consents = book()
+    with monkeypatch.context() as patch:
+        refuse(patch, *more)
+        with pytest.raises(OSError, match="Errno 5"):
+            consents.grant(MAC, *GIVEN)
+        assert consents.active(MAC, "location", NOW) < 0
+        assert consents.grant is not None
+    consents.tick(NOW + 1)
+    assert book().active(MAC, "location", NOW + 2) < 0
+    assert book().grant(MAC, *GIVEN) == 0
+    assert book().active(MAC, "location", NOW + 2) == 0
+
+
+def test_a_resumption_that_flash_refused_leaves_the_consent_suspended_at_the_next_start(book, monkeypatch):
+    """L34-V-4: fails to "suspended"."""
+    consents = book()
+    consents.grant(MAC, *GIVEN)
+    assert consents.suspend(MAC, NOW + 1) == [0]
+    assert consents.flush()
+    with monkeypatch.context() as patch:
+        refuse(patch)
+        with pytest.raises(OSError, match="Errno 5"):
+            consents.resume(MAC, NOW + 2)
+        assert consents.active(MAC, "location", NOW + 2) < 0
+    consents.tick(NOW + 3)
+    assert book().active(MAC, "location", NOW + 4) < 0
+    assert book().resume(MAC, NOW + 5) == [0]
+
+
+def test_a_folder_where_a_consent_would_be_is_passed_over(book, tmp_path):
+    """Every grant failed: the first place looked free."""
+    book()
+    (tmp_path / "consents/0000").mkdir()
+    consents = book()
+    assert consents.unreadable == 1
+    assert consents.grant(MAC, *GIVEN) == 1
+    assert book().active(MAC, "location", NOW + 2) == 1
+
+
+def test_names_that_are_no_consents_are_removed(here, tmp_path):
+    here("consents_open", str(tmp_path))
+    grant(here)
+    for name in (".0001.new", "1024", "9999", "x", "00000"):
+        (tmp_path / "consents" / name).write_bytes(b"left")
+    here("consents_open", str(tmp_path))
+    assert [path.name for path in (tmp_path / "consents").iterdir()] == ["0000"]
+
+
+@pytest.mark.needs("micropython", "mips")
+@pytest.mark.parametrize(("writer", "reader"), [("cpython", "mips"), ("mips", "micropython"), ("micropython", "cpython")])
+def test_what_one_interpreter_writes_the_others_read(writer, reader, tmp_path):
+    first = Remote(INTERPRETERS[writer], "tests.support.consent_stage")
+    first("consents_open", str(tmp_path))
+    grant(first)
+    first("store_open", str(tmp_path), 5, 262144, BOOT)
+    assert first("store_put", 0, "0102030405", NOW + 100, NOW, 10) == "kept"
+    first("store_close")
+    shown = first("consents", "of_terminal", GUEST, NOW)
+    first.close()
+    second = Remote(INTERPRETERS[reader], "tests.support.consent_stage")
+    assert second("consents_open", str(tmp_path))["made"] is False
+    assert second("consents", "of_terminal", GUEST, NOW) == shown
+    assert second("store_open", str(tmp_path), 5, 262144, BOOT) == [0]
+    assert second("store_read", str(tmp_path), "location", NOW, 10) == ["0102030405"]
+    assert second("store_put", 0, "06", NOW + 100, NOW, 10) == "kept"
+    assert second("store_read", str(tmp_path), "location", NOW, 10) == ["0102030405", "06"]
+    second.close()
+
+
+def cuts(*words: str, interpreter: str = "cpython") -> dict[str, int]:
+    command = INTERPRETERS[interpreter].command("-m", "host_sim.faults.consent_cuts", *words)
+    done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=True, timeout=240)
+    return dict(json.loads(done.stdout))
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_no_cut_of_power_lets_anybody_be_followed_who_said_no(seed):
+    """L34-V-4, EXP-6: before every operation and inside every sync, twice in a row; in doubt it is suspended."""
+    done = cuts(str(seed), "6")
+    assert set(done) == {"cuts", "operations", "programmed", "syncs"}, done
+    assert done["cuts"] > 6 * 1.5 * done["operations"]
+
+
+@pytest.mark.needs("micropython")
+def test_micropython_is_cut_alike():
+    assert cuts("1", "1", interpreter="micropython") == cuts("1", "1")
+
+
+@pytest.mark.parametrize(
+    ("variant", "found"),
+    [
+        ("no-folder-sync", "somebody is followed who said no"),
+        ("no-file-sync", "a consent is lost"),
+        ("in-place", "a consent can't be read"),
+        ("acknowledged-early", "somebody is followed who said no"),
+    ],
+)
+def test_a_careless_writer_is_caught(variant, found):
+    assert cuts("1", "1", variant)[found] > 0
+
+
+@pytest.mark.parametrize("way", ["full", "read_only", "broken"])
+def test_flash_that_refuses_stops_nobody_from_suspending(way, monkeypatch):
+    """L34-V-4: at once in memory, told as not durable, tried again; a grant or a resumption is refused instead."""
+    for name in ("LIBC", "os", "names"):
+        monkeypatch.setattr(files, name, getattr(files, name))
+    made = cutter.fresh(flash.Dice(3), story.FOLDER)
+    flash.mount(made)
+    sodium = Sodium()
+    room = Consents(story.FOLDER, DeviceKey(story.KEY, sodium), sodium)
+    first, second, third = story.GUESTS[:3]
+    for guest in (first, second):
+        room.grant(guest, ["location"], ["access-point"], "none", story.END, bytes(32), NOW)
+    room.suspend(second, NOW)
+    assert room.flush()
+    getattr(Full, way)(made)
+    with pytest.raises(OSError):
+        room.grant(third, ["location"], ["access-point"], "none", story.END, bytes(32), NOW)
+    with pytest.raises(OSError):
+        room.resume(second, NOW)
+    assert len(room.suspend(first, NOW)) == 1
+    assert not room.flush()
+    assert [room.active(guest, "location", NOW) for guest in (first, second, third)] == [-1, -1, -1]
+    Full.right(made)
+    room.tick(NOW)
+    assert room.flush()
+    again = Consents(story.FOLDER, DeviceKey(story.KEY, sodium), sodium)
+    assert again.counts(NOW) == {"active": 0, "suspended": 2, "withdrawn": 0, "ended": 0}
+
+
+# Stores
+
+
+def test_a_withdrawal_makes_its_records_unreadable_and_harms_no_others(stage, tmp_path):
+    """L34-V-3: the key is overwritten; before it, the same reader reads them."""
+    root = str(tmp_path)
+    stage("store_open", root, 5, 262144, BOOT)
+    for number in range(6):
+        assert stage("store_put", number % 2, f"{number:02x}" * 20, NOW + 100, NOW, 10) == "kept"
+    keys = Path(root, "var/run/oubli/keys").read_bytes()
+    assert stage("store_read", root, "location", NOW, 10) == [f"{number:02x}" * 20 for number in range(6)]
+    slots = [keys[at : at + 192] for at in range(64, len(keys), 192) if keys[at]]
+    assert len({slot[32:64] for slot in slots}) == 2
+    gone = next(slot for slot in slots if struct.unpack_from("<H", slot, 4) == (0,))
+    assert stage("store", "destroy", 0) == 3
+    assert stage("store_read", root, "location", NOW, 10) == [f"{number:02x}" * 20 for number in (1, 3, 5)]
+    assert gone[32:64] not in Path(root, "var/run/oubli/keys").read_bytes()
+    assert stage("store", "destroy", 0) == 0
+    assert stage("store_put", 0, "ff", NOW + 100, NOW, 10) == "kept"
+    assert stage("store", "status", 11 * 10**9)["records"] == 4
+
+
+def test_keys_go_with_the_consent_by_either_clock(stage, tmp_path):
+    """EXP-1, EXP-4: its end by trusted wall clock, or by time since boot; also at a start that is refused; another boot's at once."""
+    root = str(tmp_path)
+    stage("store_open", root, 4, 262144, BOOT)
+    stage("store_put", 1, "aa", NOW + 100, NOW, 10)
+    stage("store_put", 2, "bb", NOW + 200, NOW, 10)
+    assert stage("store", "tick", NOW + 500, 20, False) == 0  # the wall clock isn't trusted
+    assert stage("store", "late", None, 20 * 10**9) is False
+    assert stage("store", "tick", NOW + 100, 20, True) == 1
+    assert stage("store_read", root, "services", NOW, 20) == ["bb"]
+    assert stage("store_read", root, "services", NOW + 200, 20) == []
+    assert stage("destroy_due", root, BOOT, 209) == 0
+    assert stage("destroy_due", root, BOOT, 210) == 1
+    assert stage("store_read", root, "services", NOW, 10) == []
+    stage("store_close")
+    stage("store_open", root, 4, 262144, BOOT)
+    stage("store_put", 3, "cc", NOW + 100, NOW, 10)
+    stage("store_close")
+    assert stage("store_open", root, 4, 262144, "b2" * 16) == []
+    assert stage("store_read", root, "services", NOW, 10) == []
+
+
+def test_a_full_ring_gives_up_the_oldest_and_counts_it(here, tmp_path):
+    """Against a plain list: what is read is the newest records of the consents that live, in order; every other one is told as lost."""
+    root, dice = str(tmp_path), random.Random(5)
+    here("store_open", root, 5, 4096, BOOT)
+    model: list[tuple[int, str]] = []
+    for step in range(1500):
+        place, octets = dice.randrange(5), dice.randbytes(dice.randrange(1, 60)).hex()
+        assert here("store_put", place, octets, NOW + 10000, NOW, 10) == "kept"
+        model.append((place, octets))
+        if step % 97 == 96:
+            place = dice.randrange(5)
+            read = here("store_read", root, "location", NOW, 10)
+            assert here("store", "destroy", place) == sum(one == place for one, _ in model[len(model) - len(read) :])
+            model = [row for row in model[len(model) - len(read) :] if row[0] != place]
+        if step % 50 == 0:
+            read = here("store_read", root, "location", NOW, 10)
+            assert read == [octets for _, octets in model[len(model) - len(read) :]]
+            assert here("store", "status", 10)["records"] == len(read)
+    used = here("store", "status", 10)
+    assert 3000 < used["bytes"] <= 4096
+    assert {cause for cause, _ in here("store_losses")} == {"ring resized", "ring full"}  # the former: 0 records, of a new ring
+    assert sum(count for _, count in here("store_losses")) > 1000
+
+
+@pytest.mark.parametrize(("puts", "budget", "kept"), [(1, 8192, True), (1, 2048, True), (100, 2048, False), (150, 8192, False)])
+def test_a_ring_of_another_size_keeps_what_lies_in_one_piece_and_counts_the_rest(here, tmp_path, puts, budget, kept):
+    """A larger or smaller budget; 100 entries don't fit the smaller one, 150 have gone round the end of the former."""
+    root = str(tmp_path)
+    here("store_open", root, 5, 4096, BOOT)
+    for number in range(puts):
+        here("store_put", 1, f"{number:04x}", NOW + 100, NOW, 10)
+    before = here("store_read", root, "location", NOW, 10)
+    here("store_close")
+    assert here("store_open", root, 5, budget, BOOT) == ([1] if kept else [])
+    assert here("store_losses") == ([] if kept else [["ring resized", len(before)]])
+    assert here("store_put", 1, "bb", NOW + 100, NOW, 10) == "kept"
+    assert here("store_read", root, "location", NOW, 10) == (before if kept else []) + ["bb"]
+
+
+def test_damage_in_the_ring_is_never_a_wrong_record(here, tmp_path):
+    """Any bit of an entry changed: refused, or nobody's any more."""
+    root, ring = str(tmp_path), tmp_path / "var/run/oubli/vault/location/ring"
+    here("store_open", root, 5, 4096, BOOT)
+    here("store_put", 1, "0123456789", NOW + 100, NOW, 10)
+    whole = ring.read_bytes()
+    for at in range(18, 16 + 26 + 5):
+        ring.write_bytes(whole[:at] + bytes((whole[at] ^ 1 << at % 8,)) + whole[at + 1 :])
+        assert here("store_read", root, "location", NOW, 10) in ([], "damaged")
+    ring.write_bytes(whole)
+    assert here("store_read", root, "location", NOW, 10) == ["0123456789"]
+
+
+def test_a_record_costs_26_octets_beside_its_own(stage, tmp_path):
+    """Issue 4: the bytes that a seal of its own costs: 10 of the entry, 16 of the tag; the location row: 14 and the name."""
+    stage("store_open", str(tmp_path), 5, 262144, BOOT)
+    packed = stage("location_row", "021122334455", NOW, NOW + 3600, "wlan0")
+    assert packed == ["021122334455" + f"{NOW:08x}{3600:08x}" + b"wlan0".hex(), "021122334455", NOW, NOW + 3600, "wlan0"]
+    stage("store_put", 1, packed[0], NOW + 100, NOW, 10)
+    assert stage("store", "status", 10)["bytes"] == 14 + 5 + 26
+
+
+def test_a_record_of_services_leans_on_no_other(stage):
+    """L34-V-3, L34-VI-1: each is read back by itself, whatever was packed before it; the fields of `security`, and no destination."""
+    tenth = NOW * 10
+    rows = [
+        [6, "c0a8070a", 40000, 50000, 1, 12, 30, 2000, 40000, "021122334455", tenth, tenth + 123],
+        [17, "c0a8070b", 40001, 40001, 2, 1, 1, 70, 200, "026677889900", tenth + 5, tenth + 6],
+        [6, "c0a8070a", 40002, 40002, 1, 3, 2, 300, 500, "021122334455", tenth - 900, tenth + 7],
+        [6, "20010db8" + "00" * 11 + "07", 40003, 40003, 1, 1 << 40, 1 << 40, 1 << 63, (1 << 64) - 1, "021122334455", 0, tenth],
+    ]
+    for row, (octets, plain) in zip(rows, stage("services_rows", rows), strict=True):
+        source, mac = row[1], row[9]
+        assert plain == " ".join(map(str, [row[0], source, row[2], row[3], row[4], *row[5:9], mac, row[10], row[11]]))
+        assert source in octets
+        assert len(octets) // 2 <= 96
+    assert [len(octets) // 2 for octets, _ in stage("services_rows", rows[:3])] == [31, 26, 28]
+
+
+def test_nonces_are_never_used_twice_under_a_key(here, tmp_path):
+    """Over a restart of the process too: the count stands with the key."""
+    root, seen = str(tmp_path), set()
+    for _ in range(3):
+        here("store_open", root, 5, 4096, BOOT)
+        for _ in range(5):
+            here("store_put", 1, "00", NOW + 100, NOW, 10)
+        here("store_close")
+    data, at = (tmp_path / "var/run/oubli/vault/location/ring").read_bytes(), 16
+    while at < struct.unpack_from("<4I", data)[2]:
+        length, number, nonce = struct.unpack_from("<HII", data, at)
+        seen.add((number, nonce))
+        at += 10 + length
+    assert len(seen) == 15
+
+
+# Texts
+
+
+def test_the_texts_that_ship_inform_of_what_the_law_names():
+    """V: categories, duration, purposes, third parties, withdrawal and suspension; a text is never changed, another one is added."""
+    folder = PROJECT / "boards/common/usr/share/oubli"
+    assert {name: texts.digest(str(folder), name) for name in texts.names(str(folder))} == SHIPPED
+    assert all(texts.known(str(folder), digest) for digest in SHIPPED.values())
+    assert not texts.known(str(folder), "0" * 64)
+    for name, words in {
+        "1.fr": ("services", "position", "365 jours", "30 jours", "tiers", "suspendre", "retirer", "refuser"),
+        "1.en": ("services", "location", "365 days", "30 days", "third parties", "suspend", "withdraw", "refuse"),
+    }.items():
+        text = (folder / f"consent-{name}.txt").read_text()
+        assert all(word in text for word in words)
+        assert max(map(len, text.splitlines())) <= 140
+
+
+SHIPPED = {
+    "1.en": "3846e11395202c7b150bcf6b47534a72b00507351b9b786aa7ec900f3a18b40d",
+    "1.fr": "f9d010d0b1b2e6f29e84aa54b97e62446c6aad5cc4ca3d68cb063fd0c0282887",
+}

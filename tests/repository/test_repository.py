@@ -1,0 +1,328 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The repository itself: lint, format, types on both interpreters, shell scripts, and the rules that no linter knows."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support.interpreters import PROJECT
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+TOP_LEVEL = {"agent", "boards", "host_sim", "tests", "tools"}
+OUTSIDE_FOLDERS = {".ci", ".gitignore", "LICENSE", "README.md", "pyproject.toml", "requirements.in", "requirements.lock"}
+NO_HEADER = {"LICENSE", "README.md", "requirements.lock"}
+DATA = {".ipk", ".bin", ".json", ".png", ".svg", ".md", ".gif", ".txt"}
+# A value under one of these names is terminal data (L34-I-1), and its text is too.
+TERMINAL_DATA = {
+    "address", "addresses", "destination", "hardware", "host", "hostname", "key", "lladdr", "mac", "macs", "neighbour", "password",
+    "payload", "peer", "port", "service", "source", "source_port", "terminal", "translated_port",
+}  # fmt: skip
+LOGGING = {"print", "log", "warn", "write"}
+
+
+def project_files() -> list[Path]:
+    """Return the files that git tracks or would add; in a copy without git, all that .gitignore's makers did not make."""
+    if (PROJECT / ".git").exists():
+        words = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
+        listed = subprocess.run(words, cwd=PROJECT, capture_output=True, text=True, check=True)
+        return sorted(PROJECT / name for name in listed.stdout.splitlines() if (PROJECT / name).is_file())
+    made = {".git", ".venv", ".cache", "__pycache__"}
+    return sorted(path for path in PROJECT.rglob("*") if path.is_file() and not made.intersection(path.parts))
+
+
+def tool(*words: str) -> None:
+    """Run a tool of the virtual environment in the project's folder; what it prints is the failure."""
+    done = subprocess.run([sys.executable, "-m", *words], cwd=PROJECT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-12000:] + done.stderr[-4000:]
+
+
+def test_lint_is_clean():
+    tool("ruff", "check", "--no-fix", ".")
+
+
+def test_format_is_the_formatters():
+    tool("ruff", "format", "--check", ".")
+
+
+def test_types_hold_on_cpython():
+    tool("mypy", "--no-error-summary")
+
+
+def test_types_hold_on_micropython():
+    tool("basedpyright")
+
+
+@pytest.mark.parametrize("line", ["import functools", "import os.path", "import time; time.monotonic()"])
+def test_type_check_for_micropython_knows_what_micropython_lacks(tmp_path, line):
+    """The check above proves something only while the stubs really are MicroPython's."""
+    with (PROJECT / "pyproject.toml").open("rb") as file:
+        settings = tomllib.load(file)["tool"]["basedpyright"]
+    for name in ("typeshedPath", "stubPath"):
+        settings[name] = str(PROJECT / settings[name])
+    (tmp_path / "pyrightconfig.json").write_text(json.dumps(settings | {"include": ["."]}))
+    (tmp_path / "room.py").write_text(f"import os, struct\nprint(os.getcwd(), struct.calcsize('i'))\n{line}\n")
+    done = subprocess.run([sys.executable, "-m", "basedpyright"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert "room.py:3:" in done.stdout
+    assert "1 error" in done.stdout
+
+
+@pytest.mark.needs("shellcheck")
+def test_shell_scripts_are_clean():
+    scripts = [path for path in project_files() if path.suffix == ".sh" or is_shell(path)]
+    assert {"demo", "setup", "test"} <= {path.name for path in scripts}
+    done = subprocess.run(["shellcheck", "-x", *scripts], cwd=PROJECT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.needs("shfmt")
+def test_what_lands_on_a_gateway_is_formatted_as_openwrt_does():
+    done = subprocess.run(["shfmt", "-d", "boards", "tests/openwrt/root"], cwd=PROJECT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+
+
+def is_shell(path: Path) -> bool:
+    """Tell a shell script by its first lines."""
+    with path.open("rb") as file:
+        start = file.read(200)
+    return re.match(rb"#!.*\bsh\b|#!.*\bbash\b|# SPDX.*\n# shellcheck shell=", start) is not None
+
+
+def test_top_level_holds_only_the_folders_of_the_design():
+    files = [path.relative_to(PROJECT) for path in project_files()]
+    folders = {path.parts[0] for path in files if len(path.parts) > 1} - {".ci"}
+    assert folders <= TOP_LEVEL
+    others = {path.name for path in files if len(path.parts) == 1} - OUTSIDE_FOLDERS
+    assert all(re.fullmatch(r"[A-Z_]+(\.md)?", name) for name in others), others  # CHANGELOG.md, CONTRIBUTING.md, SECURITY.md: documents
+
+
+def test_every_source_file_names_its_licence():
+    for path in project_files():
+        if path.name in NO_HEADER or path.suffix in DATA:
+            continue
+        start = path.read_text().split("\n", 2)[:2]
+        marks = {f"{before}SPDX-License-Identifier: Apache-2.0{after}" for before, after in (("# ", ""), ("// ", ""), ("<!-- ", " -->"))}
+        assert marks & set(start), path.relative_to(PROJECT)
+
+
+def test_licence_is_apache_2():
+    text = (PROJECT / "LICENSE").read_text()
+    assert "Apache License" in text
+    assert "Version 2.0, January 2004" in text
+    assert "END OF TERMS AND CONDITIONS" in text
+
+
+def test_lock_is_pinned_by_hash_and_holds_no_index_address():
+    text = (PROJECT / "requirements.lock").read_text()
+    assert "://" not in text
+    assert "--index" not in text
+    entries = re.split(r"\n(?=[a-zA-Z])", text[text.index("\n", text.index("requirements.in")) + 1 :])
+    for entry in entries:
+        assert re.match(r"[a-z0-9-]+==\S+", entry), entry[:80]
+        assert "--hash=sha256:" in entry, entry[:80]
+
+
+def test_lock_covers_every_library_that_is_asked_for():
+    text = (PROJECT / "requirements.lock").read_text()
+    wanted = [line for line in (PROJECT / "requirements.in").read_text().splitlines() if line and not line.startswith("#")]
+    for line in wanted:
+        name = re.match(r"[a-z0-9-]+", line)
+        assert name is not None
+        assert re.search(rf"^{name[0]}==", text, re.MULTILINE), line
+        assert "#" in line, f"{line}: its reason is missing"
+    with (PROJECT / "pyproject.toml").open("rb") as file:
+        project = tomllib.load(file)["project"]
+    for requirement in project["dependencies"]:
+        name = re.match(r"[a-z0-9-]+", requirement)
+        assert name is not None
+        assert any(line.startswith(name[0]) for line in wanted), requirement
+
+
+def test_readme_names_both_commands():
+    text = (PROJECT / "README.md").read_text()
+    assert "tools/demo" in text
+    assert "tools/test" in text
+
+
+# Where a process measures, or tells others, what the machine's own clock says; none of them judges by the date.
+MEASURED = {
+    "tools/clock.py": "the one place",
+    "host_sim/load/fleet.py": "when a message came, beside what fleet_worker.py in another process says",
+    "host_sim/load/fleet_worker.py": "when a message went",
+    "host_sim/lab/blocks.py": "a window around what the real kernel stamps",
+    "host_sim/lab/traffic.py": "when a connection was made, beside what the real kernel stamps",
+    "host_sim/driver/simulation.py": "how far a simulated clock is from the real one that the daemons read",
+}
+NOW = {
+    "time.time",
+    "time.time_ns",
+    "datetime.now",
+    "datetime.utcnow",
+    "datetime.today",
+    "date.today",
+    "timezone.now",
+    "time.localtime",
+    "time.ctime",
+}
+
+
+def clock_readings(tree: ast.Module) -> list[int]:
+    """Return the lines of a file that read the real date, or format it."""
+    lines = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            called = ".".join(ast.unparse(node.func).split(".")[-2:])
+            formats = {"time.gmtime": 1, "time.strftime": 2}.get(called)
+            if called in NOW or (formats is not None and len(node.args) < formats):
+                lines.append(node.lineno)
+    return lines
+
+
+def test_hosts_commands_read_the_clock_in_one_place():
+    """A command that judges by date takes it from tools/clock.py, which a test can set: the suite passes on any day."""
+    for folder in ("host_sim", "tools"):
+        for path in sorted((PROJECT / folder).rglob("*.py")):
+            name = str(path.relative_to(PROJECT))
+            assert name in MEASURED or clock_readings(ast.parse(path.read_text())) == [], name
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["time.time()", "int(time.time())", "dt.datetime.now(dt.UTC)", "datetime.now(UTC).date()", "time.strftime('%Y')", "date.today()"],
+)
+def test_a_reading_of_the_clock_is_found(line):
+    assert clock_readings(ast.parse(line)) == [1]
+    assert clock_readings(ast.parse("time.strftime('%Y', time.gmtime(0)); clock.today(); time.monotonic()")) == []
+
+
+def agent_rooms() -> list[tuple[str, ast.Module]]:
+    """Return the name and the syntax tree of each file of the agent."""
+    return [(str(path.relative_to(PROJECT)), ast.parse(path.read_text())) for path in sorted((PROJECT / "agent").rglob("*.py"))]
+
+
+def test_agent_imports_nothing_that_micropython_lacks_at_run_time():
+    """`from __future__` and typing names outside the guard stop MicroPython at the first import."""
+    for name, tree in agent_rooms():
+        for node in tree.body:
+            if isinstance(node, ast.ImportFrom):
+                assert node.module not in {"__future__", "typing", "collections.abc"}, name
+
+
+def test_only_runtime_asks_which_interpreter_this_is():
+    for name, tree in agent_rooms():
+        if not name.startswith(("agent/runtime/", "agent/runtime.py")):
+            assert interpreter_questions(tree) == [], name
+
+
+def interpreter_questions(tree: ast.Module) -> list[int]:
+    """Return the lines of a room that look at sys.implementation or sys.platform, or that compare with an interpreter's name."""
+    lines = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and node.attr in {"implementation", "platform", "byteorder"}:
+            lines.append(node.lineno)
+        if isinstance(node, ast.Compare):
+            values = [value.value for value in ast.walk(node) if isinstance(value, ast.Constant)]
+            lines += [node.lineno for value in values if value in {"micropython", "cpython"}]
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            modules = [alias.name for alias in node.names] if isinstance(node, ast.Import) else [node.module or ""]
+            lines += [node.lineno for module in modules if module in {"micropython", "ffi", "uctypes", "ctypes"}]
+    return lines
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "import sys\nsys.implementation.name",
+        "if INTERPRETER == 'micropython': pass",
+        "import ctypes",
+        "from uctypes import addressof",
+    ],
+)
+def test_a_question_for_the_interpreter_is_found(line):
+    assert interpreter_questions(ast.parse(line))
+
+
+def test_no_exception_and_no_log_line_of_the_agent_formats_terminal_data():
+    """L34-II-5: what a raise or a log call is given never takes its text from a value named as terminal data."""
+    for name, tree in agent_rooms():
+        assert spoken_terminal_data(tree) == [], name
+
+
+def spoken_terminal_data(tree: ast.Module) -> list[str]:
+    """Return `line: name` for each value named as terminal data inside a `raise` or a call that logs or prints."""
+    found = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Raise):
+            parts: list[ast.AST] = [part for part in (node.exc,) if part is not None]
+        elif isinstance(node, ast.Call) and last_name(node.func) in LOGGING:
+            parts = [*node.args, *node.keywords]
+        else:
+            continue
+        names = [last_name(inner) for part in parts for inner in ast.walk(part)]
+        found += [f"{node.lineno}: {name}" for name in names if name in TERMINAL_DATA]
+    return found
+
+
+def last_name(node: ast.AST) -> str:
+    """Return the last word of `a`, `a.b` or `a["b"]`; nothing for anything else."""
+    match node:
+        case ast.Name(id=name) | ast.Attribute(attr=name) | ast.Subscript(slice=ast.Constant(value=str(name))):
+            return name.lstrip("_").lower()
+    return ""
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "raise ValueError(f'unknown {mac}')",
+        "raise ValueError('unknown %s' % self.mac)",
+        "raise ValueError('unknown {}'.format(connection.source))",
+        "raise ValueError(str(record['address']))",
+        "log('seen ' + hex(connection._address))",
+        "self.log(f'{terminal.mac}')",
+        "print(neighbour, file=sys.stderr)",
+    ],
+)
+def test_spoken_terminal_data_is_found(line):
+    assert spoken_terminal_data(ast.parse(line))
+
+
+def test_words_about_terminal_data_may_be_spoken():
+    assert spoken_terminal_data(ast.parse("raise ValueError('a mac has 6 octets')\nlog('%d malformed' % self.malformed)")) == []
+
+
+def test_every_interpreter_imports_the_agent_and_opens_libsodium(any_interpreter):
+    """MicroPython's processor is the one it says: the MIPS build is what shows a wrong byte order."""
+    text = "import agent, sys, {0}; {0}.{1}('libsodium.so.23'); print(sys.implementation.name, sys.byteorder)"
+    done = any_interpreter.run("-c", text.format(*(("ctypes", "CDLL") if any_interpreter.name == "cpython" else ("ffi", "open"))))
+    expected = {"cpython": f"cpython {sys.byteorder}", "micropython": f"micropython {sys.byteorder}", "mips": "micropython big"}
+    assert done.stdout.decode().strip() == expected[any_interpreter.name]
+
+
+@pytest.mark.parametrize(
+    ("ci", "status", "line"),
+    [("true", 1, "missing on this machine: shellcheck"), ("", 0, "left out: 1 tests, for want of shellcheck")],
+)
+def test_what_is_missing_fails_in_ci_and_is_named_elsewhere(tmp_path, ci, status, line):
+    words = ["-m", "pytest", "-k", "shell_scripts_are_clean or data_may_be_spoken", "tests/repository/test_repository.py"]
+    done = subprocess.run(
+        [sys.executable, *words],
+        cwd=PROJECT,
+        env=os.environ | {"PATH": str(tmp_path), "CI": ci},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == status, done.stdout
+    assert line in done.stdout
+    assert "1 passed" in done.stdout.splitlines()[-1]

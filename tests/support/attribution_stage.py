@@ -1,0 +1,382 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The rooms of `attribution`, `billing` and requests behind a pipe, on any interpreter. Octets travel as hex."""
+
+import binascii
+
+from agent.capture import who
+from agent.purposes import deferral
+from agent.purposes.attribution import attribution, blocks
+from agent.purposes.attribution import record as attribution_records
+from agent.purposes.attribution.nftables import Refused, Table
+from agent.purposes.billing import billing
+from agent.purposes.billing import record as billing_records
+from agent.purposes.custodian.varint import Cut
+from agent.purposes.device_key import Signer
+from agent.purposes.portal import opennds, sessions
+from agent.purposes.requests import desk, requests
+from agent.runtime import sockets
+from agent.runtime.clocks import DeviceTime
+from agent.runtime.sodium import Sodium
+from tests.support.pipe import serve
+
+NOON = 1795003200
+_held: "dict[str, Any]" = {}
+
+
+def _octets(text: str) -> bytes:
+    return binascii.unhexlify(text)
+
+
+def _hex(data: bytes) -> str:
+    return binascii.hexlify(data).decode()
+
+
+def _row(record: "Any") -> "list[Any]":
+    who = [_hex(record.address), _hex(record.mac), _hex(record.portal_user), record.start, record.end, record.confirmed]
+    return [record.protocol, _hex(record.public_address), record.first, record.last] + who
+
+
+def pack_attribution(row: "list[Any]") -> str:
+    """Pack one record, given as `_row` writes it."""
+    protocol, public, first, last, address, mac, user, start, end, confirmed = row
+    record = attribution_records.Record(
+        protocol, _octets(public), first, last, _octets(address), _octets(mac), start, end, _octets(user), confirmed=confirmed
+    )
+    return _hex(attribution_records.pack(record))
+
+
+def unpack_attribution(data: str) -> "list[Any] | None":
+    """Unpack one record, None for octets that are none."""
+    try:
+        return _row(attribution_records.unpack(_octets(data)))
+    except Cut:
+        return None
+
+
+def pack_billing(row: "list[Any]") -> str:
+    """Pack one session: portal user, MAC, start, end, bytes up and down, confirmed."""
+    user, mac, start, end, up, down, confirmed = row
+    return _hex(billing_records.pack(billing_records.Record(_octets(user), _octets(mac), start, end, up, down, confirmed=confirmed)))
+
+
+def unpack_billing(data: str) -> "list[Any] | None":
+    """Unpack one session, None for octets that are none."""
+    try:
+        record = billing_records.unpack(_octets(data))
+    except Cut:
+        return None
+    who = [_hex(record.portal_user), _hex(record.mac)]
+    return who + [record.start, record.end, record.bytes_up, record.bytes_down, record.confirmed]
+
+
+class _Kernel:
+    """A table that notes what it is told, and refuses where it is told to."""
+
+    def __init__(self) -> None:
+        self.calls: "list[list[Any]]" = []
+        self.refuses = False
+
+    def _note(self, *words: "Any") -> None:
+        if self.refuses:
+            raise Refused(2)
+        self.calls.append(list(words))
+
+    def load(self, rest: "tuple[int, int]") -> None:
+        """Note it."""
+        self._note("load", rest[0], rest[1])
+
+    def stands(self) -> bool:
+        """Say that nobody took it away."""
+        return True
+
+    def remove(self) -> None:
+        """Note it."""
+        self._note("remove")
+
+    def give(self, address: bytes, block: int, first: int, last: int) -> None:
+        """Note it."""
+        self._note("give", _hex(address), block, first, last)
+
+    def take(self, address: bytes, block: int) -> None:
+        """Note it."""
+        self._note("take", _hex(address), block)
+
+
+def blocks_open(folder: str, size: int, now: int, user_of: "dict[str, str]") -> None:
+    """Open the map of a folder, with a table of its own that only takes notes."""
+    rows: "list[list[Any]]" = []
+    _held["kernel"], _held["rows"], _held["users"], _held["full"] = _Kernel(), rows, user_of, False
+
+    def write(record: "Any") -> bool:
+        if _held["full"]:
+            return False
+        rows.append(_row(record))
+        return True
+
+    def user(mac: bytes) -> bytes:
+        return _held["users"].get(_hex(mac), "").encode()
+
+    _held["blocks"] = blocks.Blocks(folder + "/map", folder + "/marks", size, _held["kernel"], write, user, now)
+
+
+def blocks_do(steps: "list[list[Any]]") -> "list[Any]":
+    """Do steps in order; returns what those answer that have an answer."""
+    room, answers = _held["blocks"], []
+    for step in steps:
+        name, rest = step[0], step[1:]
+        if name == "hold":
+            room.hold(_octets(rest[0]), _octets(rest[1]), rest[2], rest[3])
+        elif name == "resume":
+            room.resume(rest[0], rest[1])
+        elif name == "covers":
+            answers.append(room.covers(_octets(rest[0]), rest[1], _octets(rest[2]), rest[3], rest[4]))
+        elif name == "tick":
+            _held["holders"] = rest[2]
+            for turn in (room.deal, room.tick, room.deal):
+                turn(rest[0], rest[1], lambda address: _octets(_held["holders"].get(_hex(address), "")))
+        elif name == "public":
+            room.restate_public(_octets(rest[0]), rest[1])
+        elif name == "restate":
+            room.restate(rest[0], rest[1], ended=rest[2])
+        elif name in ("users", "full"):
+            _held[name] = rest[0]
+        elif name == "refuses":
+            _held["kernel"].refuses = rest[0]
+        elif name == "status":
+            answers.append(room.status())
+        elif name == "kernel":
+            answers.append(_held["kernel"].calls[:])
+            del _held["kernel"].calls[:]
+        elif name == "rows":
+            answers.append(_held["rows"][:])
+            del _held["rows"][:]
+        else:
+            getattr(room, name)(*rest)
+    return answers
+
+
+class _Deferral(deferral.Deferral):
+    """What the recorder does for `attribution`, of which only blocks and terminals are there."""
+
+    suspended = False
+
+    def __init__(self, room: "Any", terminals: "Any") -> None:
+        self.attribution = attribution.Attribution(lambda _start, _octets: "kept", lambda _mac: b"")
+        self.attribution.blocks = room
+        self.billing = None
+        self._who = terminals
+        self._count = lambda _name: None
+        self._wall, self._now = NOON, 1000
+
+
+class _Connection:
+    """A connection as far as `attribution` looks at it; a decoder, too."""
+
+    family, protocol, start, translated_port = 2, 17, NOON * 1000000000, 20000
+    word0, word1, word2, word3 = 0, 0, 0xFFFF, 0x0A00000A
+
+    def public(self) -> bytes:
+        return bytes((203, 0, 113, 2))
+
+
+def blocks_heard(alive: bool, sweeps: int) -> "list[int]":
+    """Learn a terminal by a lease, lose the lease, dump the table so often; then one connection ends or lasts. Returns blocks held."""
+    terminals, address, mac = who.Who(64), bytes((10, 0, 0, 10)), bytes((2, 0, 0, 0, 0, 1))
+    made = _Deferral(_held["blocks"], terminals)
+    one: "Any" = _Connection()
+    terminals.lease(address, mac, NOON * 1000000000)
+    terminals.doubt(who.LEASE)
+    for _ in range(sweeps):
+        terminals.sweep()
+    terminal: "Any" = terminals.find(one)
+    before = _held["blocks"].status()["held"]
+    if alive:
+        made.alive(one, one, terminal)
+    else:
+        made.connection(one, one, terminal, NOON * 1000000000)
+    return [before, _held["blocks"].status()["held"]]
+
+
+def own_addresses(steps: "list[list[Any]]") -> "list[Any]":
+    """Hand connections of IPv6, (source, public, MAC, start, end in s), to a purpose in mode blocks; returns answers, then rows."""
+    rows: "list[Any]" = []
+
+    def append(begins: int, data: bytes) -> str:
+        rows.append([begins // 86400] + _row(attribution_records.unpack(data)))
+        return "kept"
+
+    room = attribution.Attribution(append, lambda _mac: b"")
+    room.blocks = _NoBlocks()  # type: ignore[assignment]
+    answers = []
+    for source, public, mac, start, end in steps:
+        if source is None:
+            room.tick(start, start, lambda _address: b"")
+            continue
+        connection, holder = _Made(start * 1000000000), _Holder(_octets(mac))
+        answers.append(room.connection(connection, _octets(source), _octets(public), holder, end * 1000000000, end))  # type: ignore[arg-type]
+    return answers + rows
+
+
+class _NoBlocks:
+    confirmed = True
+
+    def tick(self, *_: "Any") -> None:
+        """Do nothing: only IPv6 is looked at."""
+
+    deal = tick
+
+
+class _Holder:
+    key = 1
+
+    def __init__(self, mac: bytes) -> None:
+        self._mac = mac
+
+    def mac(self) -> bytes:
+        """Return the MAC."""
+        return self._mac
+
+
+class _Made:
+    """A connection that no kernel made."""
+
+    family, protocol, translated_port = 10, 6, 50000
+
+    def __init__(self, start: int) -> None:
+        self.start = start
+
+
+def bill(folder: str, steps: "list[list[Any]]") -> "list[Any]":
+    """Open the sessions of a folder, do steps, close; returns the records that came of them, and the number held."""
+    rows: "list[Any]" = []
+
+    def append(begins: int, data: bytes) -> str:
+        rows.append([begins // 86400] + (unpack_billing(_hex(data)) or []))
+        return "kept"
+
+    users: "dict[str, str]" = {}
+    room = billing.Billing(folder + "/billing", append, lambda mac: users.get(_hex(mac), "").encode())
+    room.confirmed = True
+    for step in steps:
+        if step[0] == "connection":
+            room.connection(_octets(step[1]), *step[2:])
+        elif step[0] == "users":
+            users = step[1]
+        elif step[0] == "alive":
+            room.alive(_octets(step[1]), step[2])
+        else:
+            getattr(room, step[0])(*step[1:])
+    held = len(room)
+    room.close()
+    return rows + [held]
+
+
+def portal(steps: "list[list[Any]]") -> "list[Any]":
+    """Do steps with sessions and the reader of openNDS's list."""
+    known = sessions.Sessions()
+    reader = opennds.OpenNds(known, "")
+    answers: "list[Any]" = []
+    for step in steps:
+        if step[0] == "read":
+            reader._again()
+            for at in range(0, len(step[1]), step[2]):
+                reader.take(step[1][at : at + step[2]].encode())
+            answers.append(not reader._broken)
+        elif step[0] == "begin":
+            answers.append(known.begin(_octets(step[1]), step[2], step[3]))
+        elif step[0] == "flood":
+            for number in range(step[1]):
+                known.begin(number.to_bytes(6, "big"), "u" * 64, number)
+        elif step[0] == "user":
+            answers.append(known.user(_octets(step[1])).decode())
+        elif step[0] == "count":
+            answers.append([len(known.macs()), known.given_up])
+        else:
+            known.tick(step[1])
+    return answers
+
+
+def read_portal(path: str, turns: int) -> "list[Any]":
+    """Read the list at a path, a turn a second; returns MAC and user of each session, failures, the slowest turn in ns."""
+    known = sessions.Sessions()
+    reader = opennds.OpenNds(known, path)
+    time, slowest = DeviceTime(), 0
+    for turn in range(turns):
+        begun = time.monotonic()
+        reader.tick(turn * 1000000000)
+        slowest = max(slowest, time.monotonic() - begun)
+    reader.close()
+    told = [[_hex(mac), known.user(mac).decode()] for mac in known.macs()]
+    return [told, reader.failures, slowest]
+
+
+def kernel_table(devices: "list[str]", steps: "list[list[Any]]") -> "list[int]":
+    """Do steps with the real table of this network namespace; returns the errno of each, 0 where it was done."""
+    descriptor = sockets.netlink(sockets.NETLINK_NETFILTER, 0, 65536)
+    table, answers = Table(descriptor, devices), []
+    for name, *rest in steps:
+        words = [_octets(word) if isinstance(word, str) else tuple(word) if isinstance(word, list) else word for word in rest]
+        try:
+            getattr(table, name)(*words)
+            answers.append(0)
+        except Refused as refusal:
+            answers.append(refusal.number)
+    sockets.close(descriptor)
+    return answers
+
+
+def judge(text: str, agents: str) -> "list[Any]":
+    """Read a request and verify its signatures; returns ["ok", names, scope] or [reason, text]."""
+    try:
+        request = requests.Request(text)
+        names = requests.verify(request, requests.agents_in(agents), Sodium().signed)
+    except requests.Refused as refusal:
+        return [refusal.reason, refusal.args[0]]
+    scope = [request.start, request.end, request.expires, request.port, request.protocol]
+    return ["ok", names, scope + [_hex(value) for value in (request.number, request.public, request.user, request.mac)]]
+
+
+def desk_run(
+    folder: str, text: str, now: int, trusted: bool, grounds: "dict[str, str | None]", segments: "list[str]", permit: bool
+) -> "list[Any]":
+    """Run a request at the desk of the gateway `abcdefgh23456777` whose flash is `folder`; returns what it says, or reason and text."""
+    places = dict.fromkeys(grounds, folder + "/handovers")
+    room = desk.Desk(folder + "/etc/agents", folder + "/requests", places, "abcdefgh23456777", grounds, Sodium().signed)
+    try:
+        request = room.check(text, now, trusted=trusted)
+        signer = Signer(folder + "/device.key", Sodium())
+        room.begin(request, segments, {"gateway": "abcdefgh23456777", "made": now, "second_nat": False, "unbroken": now}, now, signer)
+        handover, parts = room.busy, 1
+        assert handover is not None
+        while not room.work(now, lambda: permit):
+            parts += 1
+        answer = {"export": handover.path, "segments": handover.segments, "octets": handover.octets, "parts": parts}
+        answer["key"] = "".join(["%02x" % octet for octet in signer.public])
+        signer.close()
+        return ["ok", answer]
+    except requests.Refused as refusal:
+        return [refusal.reason, refusal.args[0]]
+    except OSError as failure:
+        return ["errno", failure.errno]
+
+
+def enrol(path: str, line: str) -> bool:
+    """Enrol an agent; False where the line isn't accepted."""
+    try:
+        desk.enrol(path, line)
+    except ValueError:
+        return False
+    return True
+
+
+CALLS = (
+    pack_attribution, unpack_attribution, pack_billing, unpack_billing, blocks_open, blocks_do, blocks_heard, own_addresses, bill,
+    portal, read_portal, kernel_table, judge, desk_run, enrol,
+)  # fmt: skip
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+if __name__ == "__main__":
+    serve(CALLS)

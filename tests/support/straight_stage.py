@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Plays a tape to a whole recorder, by the straight way or by the plain one; runs on both interpreters (tests/recorder/test_straight.py).
+
+`straight_stage.py TAPE FOLDER straight|plain`. The tape has frames: octets u16 little-endian, one octet of what it is, then the octets: `d`
+a connection that ended, `n` what rtnetlink says, `t` seconds that pass before a tick, `s` seconds of TCP's and UDP's time-outs from now on.
+Prints one JSON object: digests of everything that is kept, the counters, and how many connections went the straight way.
+"""
+
+import json
+import sys
+
+from agent.runtime import memory
+from agent.runtime.sodium import Sodium
+from tools.bench.way_stage import started
+
+RUN = 64  # datagrams of a run, as the daemon reads them
+
+
+class Fixed(Sodium):
+    """The day's key is always the same, so that two tables can be compared."""
+
+    def random(self, address: int, size: int) -> None:
+        """Give zeros to the day's table, which asks for 16 octets; chance to others."""
+        if size == 16:
+            memory.buffer_at(address, size)[:] = bytes(size)
+        else:
+            Sodium.random(self, address, size)
+
+
+def main(path: str, folder: str, straight: bool) -> "dict[str, Any]":
+    """Play the tape; returns what is to be compared."""
+    settings: "dict[str, int]" = {}
+    sodium = Fixed()
+    recorder, time = started(folder, b"", settings.get, sodium)
+    plainly = 0
+    waiting: "list[bytes]" = []
+    ring = recorder._ring
+    seen = []
+
+    class Inbox:
+        view = memory.scratch(1024).view
+
+        def more(self) -> int:
+            data = waiting.pop(0)
+            self.view[: len(data)] = data
+            return len(data)
+
+    inbox = Inbox()
+
+    def look() -> None:
+        # Pages that wait to be sealed, and the day's table: digests, for a day's worth of both doesn't fit a small heap.
+        rows: "Any" = memoryview(recorder.terminals._view)[96:]
+        pages = [(entry.slot.window, entry.used, entry.held, entry.slot.records, bytes(entry.page)) for entry in ring._open.values()]
+        for window, used, held, records, page in sorted(pages):
+            seen.append("%d %d %d %d %s" % (window, used, held, records, sodium.digest(page, 8).hex()))
+        seen.append(sodium.digest(rows, 8).hex())
+
+    def play() -> int:
+        count = 0
+        while waiting:
+            size = recorder.straight.run(inbox, min(len(waiting), RUN)) if straight else inbox.more()
+            if size:
+                count += 1
+                recorder.event(inbox.view, size)
+        return count
+
+    with open(path, "rb") as tape:
+        while head := tape.read(3):
+            data = tape.read(head[0] | head[1] << 8)
+            if head[2:] == b"d":
+                waiting.append(data)
+                continue
+            plainly += play()
+            if head[2:] == b"n":
+                recorder.neighbour(data, len(data))
+            elif head[2:] == b"s":
+                for name in ("tcp_timeout_time_wait", "udp_timeout", "udp_timeout_stream"):
+                    settings[name] = data[0]
+            else:
+                look()
+                time.move(data[0] << 8 | data[1])
+                recorder.tick()
+    plainly += play()
+    look()
+    counters = dict(recorder.counters.values)
+    read, connections = recorder._decoder.reader.datagrams, recorder._decoder.connections
+    recorder.close()
+    return {"seen": seen, "counters": counters, "read": [read, connections], "straight": connections - plainly}
+
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+if __name__ == "__main__":
+    print(json.dumps(main(sys.argv[1], sys.argv[2], sys.argv[3] == "straight")))
