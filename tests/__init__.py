@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One file a room, named after it; `tests/lab` needs the real kernel, `tests/vectors` holds its recorded bytes."""
+"""The folders of `agent/` and the tools again; `tests/lab` needs the real kernel, `tests/vectors` holds its recorded bytes."""

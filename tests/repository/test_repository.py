@@ -17,6 +17,7 @@ import pytest
 from tests.support.interpreters import PROJECT
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 TOP_LEVEL = {"agent", "boards", "host_sim", "tests", "tools"}
@@ -216,6 +217,55 @@ def test_agent_imports_nothing_that_micropython_lacks_at_run_time():
         for node in tree.body:
             if isinstance(node, ast.ImportFrom):
                 assert node.module not in {"__future__", "typing", "collections.abc"}, name
+
+
+# What imports what as soon as it is imported itself: each folder only those before it.
+LAYERS = {
+    "agent": "runtime law base capture outbox summary config vault control audit cli doctor forwarder purposes recorder __main__",
+    "host_sim": "venue faults checks driver trials privacy lab load report __main__",
+}
+# What a function imports of a folder behind its own: what not every gateway has, and what only one verb needs.
+LATER = {
+    "agent": {
+        "config": {"vault", "purposes"},
+        "vault": {"purposes"},
+        "cli": {"doctor", "forwarder", "recorder"},
+        "doctor": {"purposes"},
+    },
+    "host_sim": {},
+}
+
+
+def folders_imported(top: str) -> Iterator[tuple[str, str, bool]]:
+    """Yield which folder of a package imports which other one, and whether at once; types that only checkers read don't count."""
+
+    def within(node: ast.AST, at_once: bool) -> Iterator[tuple[str, bool]]:
+        for inner in ast.iter_child_nodes(node):
+            if isinstance(inner, ast.If) and last_name(inner.test) == "type_checking":
+                continue
+            if isinstance(inner, ast.ImportFrom) and (inner.module or "").split(".")[0] == top:
+                rest = (inner.module or "").split(".")[1:]
+                yield from [(rest[0], at_once)] if rest else [(name.name, at_once) for name in inner.names]
+            yield from within(inner, at_once and not isinstance(inner, ast.FunctionDef))
+
+    folders = LAYERS[top].split()
+    for path in sorted((PROJECT / top).rglob("*.py")):
+        folder = path.relative_to(PROJECT / top).with_suffix("").parts[0]
+        for other, at_once in within(ast.parse(path.read_text()), True):
+            if other != folder and other in folders:
+                yield folder, other, at_once
+
+
+@pytest.mark.parametrize("top", LAYERS)
+def test_no_folder_imports_upward(top):
+    """So there is no cycle: a folder is read without those behind it, and what does look behind is listed."""
+    order = LAYERS[top].split()
+    there = {path.stem for path in (PROJECT / top).iterdir() if path.is_dir() or path.suffix == ".py"}
+    assert there - {"__init__", "__pycache__", "scenarios"} == set(order)
+    upward = {(folder, other) for folder, other, at_once in folders_imported(top) if at_once and order.index(other) > order.index(folder)}
+    assert upward == set()
+    later = {(folder, other) for folder, other, at_once in folders_imported(top) if order.index(other) > order.index(folder)}
+    assert later == {(folder, other) for folder, others in LATER[top].items() for other in others}
 
 
 def test_only_runtime_asks_which_interpreter_this_is():
