@@ -20,7 +20,8 @@ from tests.fleet import says
 from tests.fleet.test_collector import consumed, until
 from tools.fleet import enrol, trouble
 from tools.fleet.broker import address
-from tools.fleet.consumer import Consumer
+from tools.fleet.consumer import BACKOFF, Consumer
+from tools.fleet.delivery import FIGURES, STATUS
 from tools.fleet.models import Gateway, Message
 from tools.fleet.mosquitto import Mosquitto
 
@@ -85,7 +86,7 @@ DENIED = 0x87
 
 
 def test_a_gateway_writes_below_its_own_id_and_reads_nothing(broker, tmp_path):
-    """Its own state, health and summaries; not another's, not the collector's marks, nothing else; no word of others, nor of its own."""
+    """Its own state, health and summaries; not another's, nothing else; no word of others, nor of its own."""
     folder = tmp_path / "ca"
     one, collector = Peer(broker, folder, ONE), Peer(broker, folder, enrol.COLLECTOR)
     try:
@@ -102,10 +103,10 @@ def test_a_gateway_writes_below_its_own_id_and_reads_nothing(broker, tmp_path):
             "oubli/1/" + ONE,
             topics.health(ONE) + "/x",
         ]
-        refused += [topics.summary(ONE, "a/b"), "oubli-fleet/mark/one", "elsewhere", f"oubli/2/{ONE}/health"]
+        refused += [topics.summary(ONE, "a/b"), "oubli-fleet/one", "elsewhere", f"oubli/2/{ONE}/health"]
         assert [one.publish(topic) for topic in refused] == [DENIED] * len(refused)
         assert collector.publish(topics.state(ONE)) == DENIED
-        assert collector.publish("oubli-fleet/mark/one") == 0
+        assert collector.publish("oubli-fleet/one") == DENIED
         until(lambda: len(collector.got) == 3, "the collector reads what a gateway may say")
         assert one.got == []
     finally:
@@ -155,7 +156,7 @@ def why(url: str, files: dict[str, Any], name: str = "test") -> str:
     """Return the one line that a consumer says when it can't connect."""
     said: list[str] = []
     end = time.monotonic() + 90
-    consumer = Consumer(address(url, **files), name, said.append, keeper=False)
+    consumer = Consumer(address(url, **files), name, FIGURES, said.append)
     consumer.run(lambda: any(line.startswith("not connected") for line in said) or time.monotonic() > end)
     return "\n".join(said)
 
@@ -191,17 +192,17 @@ def test_two_collectors_of_one_name_say_so_and_stop_taking_the_session_from_each
     files = {"ca": folder / "ca.pem", "certificate": folder / "oubli-fleet.pem", "key": folder / "oubli-fleet.key"}
     where = f"mqtts://localhost:{broker.collectors}"
     said: list[str] = []
-    first = Consumer(address(where, **files), "twin", said.append, keeper=False)
+    first = Consumer(address(where, **files), "twin", FIGURES, said.append)
     stop = threading.Event()
     thread = threading.Thread(target=consumed, args=(first, stop))
     thread.start()
     try:
         until(lambda: said == ["connected"], "connected")
         other: list[str] = []
-        second = Consumer(address(where, **files), "twin", other.append, keeper=False)
+        second = Consumer(address(where, **files), "twin", FIGURES, other.append)
         second.run(lambda: len(said) > 1)
-        assert said[1] == "not connected: another collector is connected as 'twin': give each its own --name; trying again"
-        assert first._taken_over
+        assert said[1] == "not connected: another collector is connected as 'oubli-fleet-twin': give each its own --name; trying again"
+        assert first._pause == BACKOFF[1]
     finally:
         stop.set()
         thread.join(60)
@@ -223,7 +224,7 @@ def test_each_failure_has_its_line(failure):
 
 def test_a_night_without_a_broker_is_a_few_lines(sqlite):
     said: list[str] = []
-    consumer = Consumer(address("mqtt://localhost:1"), "test", said.append, keeper=False)
+    consumer = Consumer(address("mqtt://localhost:1"), "test", FIGURES, said.append)
     for _ in range(1000):
         consumer._lose("x")
     assert len(said) < 12
@@ -232,25 +233,21 @@ def test_a_night_without_a_broker_is_a_few_lines(sqlite):
 
 
 def test_the_collector_takes_over_tls_what_enrolled_gateways_publish(sqlite, broker, tmp_path):
-    """The consumer itself with the collector's certificate: state, health, a summary, and the mark it sends itself."""
+    """The consumers themselves with the collector's certificate: state, health, a summary."""
     folder = tmp_path / "ca"
     names = {"ca": folder / "ca.pem", "certificate": folder / "oubli-fleet.pem", "key": folder / "oubli-fleet.key"}
+    at = address(f"mqtts://localhost:{broker.collectors}", **names)
     said: list[str] = []
-    consumer = Consumer(address(f"mqtts://localhost:{broker.collectors}", **names), "test", said.append, keeper=True)
     one = Peer(broker, folder, ONE)
     day = int(time.time()) // 86_400 - 2
     try:
         for arrival in (says.state(ONE), says.health(ONE, int(time.time())), says.summary(ONE, day=day)):
             one.client.publish(arrival.topic, arrival.payload, qos=1, retain=True).wait_for_publish(60)
         end = time.monotonic() + 90
-        consumer.run(
-            lambda: (
-                time.monotonic() > end
-                or (consumer._certain and Message.objects.exists() and Gateway.objects.filter(config__gt="").exists())
-            )
-        )
+        Consumer(at, "figures", FIGURES, said.append).run(lambda: time.monotonic() > end or Message.objects.exists())
+        status = Gateway.objects.filter(config__gt="", health_at__gt=0)
+        Consumer(at, "status", STATUS, said.append).run(lambda: time.monotonic() > end or status.exists())
     finally:
         one.close()
-    assert said == ["connected"]
-    assert consumer._certain
-    assert Message.objects.count() == 1
+    assert said == ["connected"] * 2
+    assert Message.objects.count() == status.count() == 1

@@ -290,22 +290,24 @@ def test_the_page_over_tls_beyond_loopback_and_no_orphans(sqlite, tmp_path):
     made = authority.broker("localhost")
     log = tmp_path / "log"
     with Mosquitto(tmp_path) as broker, log.open("wb") as file:
-        words = ["serve", "--broker", f"mqtt://127.0.0.1:{broker.port}", "--consumers", "1", "--listen", "0.0.0.0:0", "--host", "localhost"]
+        words = ["serve", "--broker", f"mqtt://127.0.0.1:{broker.port}", "--listen", "0.0.0.0:0", "--host", "localhost"]
         words += ["--tls-certificate", str(made.certificate), "--tls-key", str(made.key)]
         process = subprocess.Popen(
             [sys.executable, "-m", "tools.fleet", *words],
             cwd=PROJECT, env=os.environ | {"OUBLI_FLEET_DB": sqlite}, stdin=subprocess.DEVNULL, stdout=file, stderr=file,
         )  # fmt: skip
         try:
-            until(lambda: process.poll() is not None or (b"page: https" in log.read_bytes() and b"connected" in log.read_bytes()), "served")
+            until(lambda: process.poll() is not None or b"page: https" in log.read_bytes(), "served")
+            until(lambda: process.poll() is not None or log.read_bytes().count(b"connected") == 2, "consumers")
             port = re.search(r"page: https://0\.0\.0\.0:(\d+)/", log.read_text())
             assert port is not None, log.read_text()
             context = ssl.create_default_context(cafile=authority.certificate)
             with urllib.request.urlopen(f"https://localhost:{port[1]}/login", context=context) as answer:
                 assert "Secure" in answer.headers["Set-Cookie"]
             assert "log in as" not in log.read_text()
-            (consumer,) = children(process)
+            consumers = children(process)
+            assert len(consumers) == 2
         finally:
             process.kill()
             process.wait()
-        until(lambda: not Path(f"/proc/{consumer}").exists(), "the consumer ends too")
+        until(lambda: not any(Path(f"/proc/{one}").exists() for one in consumers), "the consumers end too")

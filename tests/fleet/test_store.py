@@ -20,7 +20,7 @@ from agent.outbox import topics
 from tests.fleet import says
 from tests.fleet.says import DAY, NOW
 from tools.fleet import retention, site
-from tools.fleet.intake import Arrival, Intake
+from tools.fleet.intake import Arrival, FullError, Intake
 from tools.fleet.judgement import standings
 from tools.fleet.models import CELLS, VALUES, Episode, Gateway, Message, Setting, Tally, Total
 from tools.fleet.reading import KEPT_DAYS, REASONS, Refused, read
@@ -204,12 +204,23 @@ def test_a_replay_with_other_figures_is_refused_and_counted_for_its_gateway(stor
     assert totals_agree()
 
 
-def test_made_up_gateways_fill_no_disk(store):
+def test_a_gateway_beyond_the_limit_is_refused_loudly_with_all_that_came_beside_it(store):
+    """Nothing of such a batch is stored, so that nothing of it is acknowledged; what known gateways say goes on being taken."""
     intake = Intake(limit=3)
-    fates = intake.take([says.summary(says.name(number)) for number in range(10)], NOW)
-    assert fates == {"kept": 3, "full": 7}
-    assert intake.take([says.summary(says.name(number), slot=1) for number in range(10)], NOW) == {"kept": 3, "full": 7}
-    assert Gateway.objects.count() == 3
+    assert intake.take([says.summary(says.name(number)) for number in range(3)], NOW) == {"kept": 3}
+    with pytest.raises(FullError, match="--gateways: 3 are known and another one speaks"):
+        intake.take([says.summary(says.name(number), slot=1) for number in range(4)], NOW)
+    assert (Gateway.objects.count(), Message.objects.count()) == (3, 3)
+    assert intake.take([says.summary(says.name(number), slot=1) for number in range(3)], NOW) == {"kept": 3}
+    assert totals_agree()
+
+
+def test_twelve_thousand_gateways_are_a_fleet_like_another(sqlite):
+    """10,000 was the silent end of it once: what came from later ones was acknowledged and dropped."""
+    intake = Intake()
+    for start in range(0, 12_000, 500):
+        assert intake.take([says.summary(says.name(number)) for number in range(start, start + 500)], NOW) == {"kept": 500}
+    assert Gateway.objects.count() == Message.objects.count() == 12_000
 
 
 def play(boots: str, **how: Any) -> Gateway:

@@ -46,7 +46,8 @@ def nats(folder: Path) -> Iterator[int]:
     port, own = free_port(), free_port()
     configuration = folder / "nats.conf"
     store = f'jetstream {{ store_dir: "{folder}/store" }}'
-    configuration.write_text(f"server_name: oubli\nhost: 127.0.0.1\nport: {own}\n{store}\nmqtt {{ host: 127.0.0.1, port: {port} }}\n")
+    mqtt = f'mqtt {{ host: 127.0.0.1, port: {port}, ack_wait: "1s" }}'  # by default what a killed client had waits for 30 s
+    configuration.write_text(f"server_name: oubli\nhost: 127.0.0.1\nport: {own}\n{store}\n{mqtt}\n")
     process = subprocess.Popen(["nats-server", "-c", configuration], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         _await(port, process, 30)

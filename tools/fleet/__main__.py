@@ -23,6 +23,7 @@ from tools.commands import Program, output
 from tools.fleet import serve as serving
 from tools.fleet import site
 from tools.fleet.broker import BrokerError, secret
+from tools.fleet.delivery import GATEWAYS
 
 _program = Program("oubli-fleet")
 app = typer.Typer(
@@ -36,6 +37,7 @@ Db = Annotated[
     str, typer.Option("--db", metavar="URL", envvar="OUBLI_FLEET_DB", help="sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME.")
 ]
 Json = Annotated[str | None, output("--json", "FILE", "Write the answer as JSON; - is standard output.")]
+Gateways = Annotated[int, typer.Option(min=1, max=10_000_000, help="How many gateways there may be; one more ends it, loudly.")]
 HERE = "sqlite:///oubli-fleet.sqlite"
 OPERATOR = "operator"
 
@@ -67,6 +69,15 @@ def _set_password(name: str, password: str) -> None:
     user, _ = get_user_model().objects.get_or_create(username=name)
     user.set_password(password)
     user.save()
+
+
+def _enough(gateways: int) -> None:
+    """Refuse a limit that the store is beyond already."""
+    from tools.fleet.models import Gateway
+
+    known = Gateway.objects.count()
+    if known > gateways:
+        _program.refuse(f"--gateways: {gateways}, and the store has {known}; accepted: at least so many")
 
 
 def _listen(listen: str) -> tuple[socket.socket, str]:
@@ -110,7 +121,8 @@ def private() -> None:
 def serve(
     broker: Annotated[str, typer.Option(metavar="URL", help="mqtts://[USER@]HOST[:PORT]; mqtt:// for a broker on loopback.")],
     db: Db = HERE,
-    consumers: Annotated[int, typer.Option(min=0, max=64, help="Processes that share the messages.")] = 2,
+    consumers: Annotated[int, typer.Option(min=0, max=64, help="Processes for figures; 0: only the page.")] = 1,
+    gateways: Gateways = GATEWAYS,
     name: Annotated[str, typer.Option(help="This collector's name at the broker; another on each machine.")] = socket.gethostname(),
     password_file: Annotated[Path | None, typer.Option(help="The broker's password, a file of mode 0600.")] = None,
     ca: Annotated[Path | None, typer.Option(help="Who vouches for the broker, PEM; else the system's list.")] = None,
@@ -129,7 +141,9 @@ def serve(
 ) -> None:
     """Consume from a broker into the store and serve page and /metrics, until SIGTERM."""
     files = {"password_file": password_file, "ca": ca, "certificate": certificate, "key": key}
-    uplink = serving.Uplink(broker, db, name, files, insecure)
+    uplink = serving.Uplink(broker, db, name, files, insecure, gateways)
+    if consumers > 1:
+        _program.refuse(f"--consumers: {consumers} over MQTT, where each would get every message; accepted: 1, or 0 for the page alone")
     try:
         uplink.address()
         if tls_key is not None:
@@ -145,10 +159,11 @@ def serve(
             _program.refuse(f"--tls-certificate, --tls-key: not usable ({failure.strerror or 'no PEM'}); accepted: a PEM pair")
     if not page:
         _open(db)
+        _enough(gateways)
         running = serving.Consumers(uplink, consumers)
         serving.wait()
         running.close()
-        return
+        raise typer.Exit(int(running.refused))
     listener, address = _listen(listen)
     with listener:
         local = address in {"127.0.0.1", "::1"}
@@ -163,6 +178,7 @@ def serve(
             password = secrets.token_urlsafe(12)
             _set_password(OPERATOR, password)
             serving.log(f"log in as {OPERATOR} with {password} (said this once; `oubli-fleet password` sets another)")
+        _enough(gateways)
         running = serving.Consumers(uplink, consumers)
         try:
             where = f"http{'s' * secure}://{shown}:{listener.getsockname()[1]}/"
@@ -170,6 +186,7 @@ def serve(
             serving.serve_page(listener, tls_certificate, tls_key, ready, proxies=(*serving.LOCAL, *(proxy or ())))
         finally:
             running.close()
+    raise typer.Exit(int(running.refused))
 
 
 @app.command()
@@ -202,7 +219,9 @@ def demo(
         except NoBroker as failure:
             _program.refuse(str(failure), 1)
         with broker:
-            running = serving.Consumers(serving.Uplink(f"mqtt://127.0.0.1:{broker.port}", db, "demo", {}, insecure=False), 2)
+            running = serving.Consumers(
+                serving.Uplink(f"mqtt://127.0.0.1:{broker.port}", db, "demo", {}, insecure=False, gateways=GATEWAYS), 1
+            )
             speaking = Speaking(broker.port, fleet)
             try:
                 where = f"http://{address}:{listener.getsockname()[1]}/"
@@ -285,20 +304,24 @@ def export(
 def import_(
     source: Annotated[Path, typer.Argument(metavar="FILE", help="What export wrote, or lines of TOPIC PAYLOAD (mosquitto_sub -v).")],
     db: Db = HERE,
+    gateways: Gateways = GATEWAYS,
     json_file: Json = None,
 ) -> None:
     """Take messages from a file, through the same checks as the broker's; exit 1 if some were refused."""
     _configure(db)
     from tools.fleet import files
+    from tools.fleet.intake import FullError
     from tools.fleet.reading import FATES
 
     try:
         if not (source.is_fifo() or source.is_char_device()):  # those are read once
             files.check(source)  # before a store is made for it, or half of it is there
         _open(db)
-        fates = files.take(source)
+        fates = files.take(source, gateways)
     except files.FileError as failure:
         _program.refuse(f"FILE: {failure}")
+    except FullError as failure:
+        _program.refuse(str(failure))
     refused = sum(count for fate, count in fates.items() if fate not in FATES)
     if json_file is not None:
         _program.write(json.dumps(fates, indent=1) + "\n", json_file)

@@ -12,7 +12,7 @@ import json
 import os
 import resource
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -23,6 +23,7 @@ from agent.outbox import topics
 from agent.summary.metrics import METRICS, half_width
 from tools import clock
 from tools.fleet import figures, sheet
+from tools.fleet.delivery import GATEWAYS
 from tools.fleet.intake import Arrival, Intake
 from tools.fleet.models import CELLS, VALUES, Message
 from tools.fleet.reading import LARGEST, METRIC
@@ -230,15 +231,17 @@ def check(path: Path) -> None:
         pass
 
 
-def take(path: Path, said: Callable[[Counter[str]], None] = lambda _: None) -> Counter[str]:
-    """Take a file's messages into the store; return what became of them. What was exported keeps the second in which it came."""
-    intake, fates = Intake(), Counter[str]()
+def take(path: Path, gateways: int = GATEWAYS) -> Counter[str]:
+    """Take a file's messages into the store of at most so many gateways, else FullError; return what became of them.
+
+    What was exported keeps the second in which it came.
+    """
+    intake, fates = Intake(gateways), Counter[str]()
     batch: list[Arrival] = []
     came = 0
     for arrival, at in arrivals(path):
         if batch and (at != came or len(batch) == _BATCH):
             fates += intake.take(batch, came or int(clock.seconds()))
-            said(fates)
             batch = []
         came = at
         batch.append(arrival)

@@ -19,10 +19,10 @@ from django.db import connection, transaction
 from django.db.utils import DataError, IntegrityError
 
 from tools.fleet import checkpoints
+from tools.fleet.delivery import GATEWAYS
 from tools.fleet.models import CELLS, VALUES, Episode, Gateway, Message
 from tools.fleet.reading import METRIC, Reading, Refused, addressed, read
 
-GATEWAYS = 10_000  # at most: a publisher who makes up names fills no disk
 SILENT = 86_400  # seconds without a word after which a gateway counts as silent
 BOOTS = 5  # boot ids that are remembered
 ALTERNATING = 2  # boot ids that came back within a day: two gateways have one id
@@ -47,11 +47,21 @@ class Arrival:
     again: bool = False
 
 
-class Allowance:
-    """What one consumer takes of each gateway: so many messages at once, then one in so many seconds. Bounded: GATEWAYS names."""
+class FullError(Exception):
+    """A gateway beyond the limit speaks: nothing of the batch is stored, so nothing of it may be acknowledged."""
 
-    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, limit: int) -> None:
+        super().__init__(
+            f"--gateways: {limit} are known and another one speaks: nothing of it was taken or acknowledged; accepted: a larger number"
+        )
+
+
+class Allowance:
+    """What one consumer takes of each gateway: so many messages at once, then one in so many seconds. Bounded: `limit` gateways."""
+
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic, limit: int = GATEWAYS) -> None:
         self._monotonic = monotonic
+        self._limit = limit
         self._left: OrderedDict[tuple[str, tuple[int, int]], tuple[float, float]] = OrderedDict()
 
     def grants(self, gateway: str, kind: str) -> bool:
@@ -63,7 +73,7 @@ class Allowance:
         left = min(left + (now - since) / seconds, most)
         granted = left >= 1
         self._left[gateway, rate] = (left - granted, now)
-        if len(self._left) > 2 * GATEWAYS:
+        if len(self._left) > 2 * self._limit:
             self._left.popitem(last=False)
         return granted
 
@@ -77,7 +87,10 @@ class Intake:
         self.fates: Counter[str] = Counter()
 
     def take(self, arrivals: Iterable[Arrival], now: int) -> Counter[str]:
-        """Store a batch that came at `now`, seconds since the epoch; return how many had which fate. Django's errors pass through."""
+        """Store a batch that came at `now`, seconds since the epoch; return how many had which fate.
+
+        FullError: nothing of it is stored. Django's errors pass through.
+        """
         refused: Fates = Counter()
         readings: list[tuple[Arrival, Reading]] = []
         for arrival in arrivals:
@@ -123,10 +136,7 @@ class Intake:
         changed: set[int] = set()  # and of those whose row says something else now
         rows: dict[tuple[int, int, int, int], tuple[Any, ...]] = {}
         for arrival, reading in readings:
-            gateway = gateways.get(reading.gateway)
-            if gateway is None:
-                fates[None, "full"] += 1
-                continue
+            gateway = gateways[reading.gateway]
             if _set_apart(gateway, reading, now):
                 changed.add(gateway.pk)
             if reading.raw:
@@ -154,14 +164,13 @@ class Intake:
         _tally(fates, gateways, now)
 
     def _gateways(self, names: set[str], now: int) -> dict[str, Gateway]:
-        """Return the rows of these gateways, locked, new ones made as long as there is room."""
+        """Return the rows of these gateways, locked, new ones made; FullError where there would be more than the limit."""
         found = {one.ident: one for one in Gateway.objects.select_for_update().filter(ident__in=names).order_by("pk")}
         new = sorted(names - set(found))
         if new:
-            room = self._limit - Gateway.objects.count()
-            Gateway.objects.bulk_create(
-                [Gateway(ident=name, first_seen=now, seen=0) for name in new[: max(room, 0)]], ignore_conflicts=True
-            )
+            if Gateway.objects.count() + len(new) > self._limit:
+                raise FullError(self._limit)
+            Gateway.objects.bulk_create([Gateway(ident=name, first_seen=now, seen=0) for name in new], ignore_conflicts=True)
             found = {one.ident: one for one in Gateway.objects.select_for_update().filter(ident__in=names).order_by("pk")}
         return found
 

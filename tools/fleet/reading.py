@@ -39,7 +39,6 @@ REASONS = {
     "range": "a number or text outside its range",
     "clock": "times that can't be",
     "conflict": "another message with the key of one that is kept",
-    "full": "a new gateway beyond the limit",
     "flood": "more than a gateway has to say",
     "store": "what the store can't hold",
 }

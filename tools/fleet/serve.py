@@ -19,11 +19,13 @@ from django.db.utils import Error
 
 from tools import clock
 from tools.fleet import site
-from tools.fleet.broker import Address, address
+from tools.fleet.broker import Address, BrokerError, address
+from tools.fleet.delivery import FIGURES, STATUS
 
 _PRUNED_EVERY = 6 * 3600  # seconds
 LOCAL = ("127.0.0.1", "::1")
 _REPLACED_AFTER = 2  # seconds; a consumer that dies at once storms nobody
+_REFUSED = 3  # the exit code of a consumer that no other try helps
 
 
 def log(text: str) -> None:
@@ -41,37 +43,48 @@ class Uplink:
     name: str
     files: dict[str, Path | None]
     insecure: bool
+    gateways: int
 
     def address(self) -> Address:
         """Return the checked address; BrokerError says what is wrong."""
         return address(self.broker, insecure=self.insecure, **self.files)
 
 
-def consume(uplink: Uplink, number: int, parent: int) -> None:
-    """Be one consumer until SIGTERM, or until the parent is gone."""
+def consume(uplink: Uplink, kind: str, number: int, parent: int) -> None:
+    """Be one consumer until SIGTERM, or until the parent is gone; exit with _REFUSED where no other try helps."""
     stop = threading.Event()
     for one in (signal.SIGTERM, signal.SIGINT):
         signal.signal(one, lambda *_: stop.set())
     site.configure(uplink.db)
     from tools.fleet.consumer import Consumer
 
-    consumer = Consumer(uplink.address(), f"{uplink.name}-{number}", lambda text: log(f"consumer {number}: {text}"), keeper=number == 1)
-    consumer.run(lambda: stop.is_set() or os.getppid() != parent)
+    told = lambda text: log(f"{kind} {number}: {text}")  # noqa: E731
+    try:
+        consumer = Consumer(uplink.address(), f"{uplink.name}-{kind}-{number}", kind, told, gateways=uplink.gateways)
+        consumer.run(lambda: stop.is_set() or os.getppid() != parent)
+    except BrokerError as failure:
+        told(str(failure))
+        sys.exit(_REFUSED)
 
 
 class Consumers:
-    """So many consumer processes, looked after by a thread until `close`."""
+    """So many processes for figures and one for status, looked after by a thread until `close`; none at all if `count` is 0.
+
+    `refused` is set when one of them can't go on: this process then gets SIGTERM, and its caller ends with an exit code that says so.
+    """
 
     def __init__(self, uplink: Uplink, count: int) -> None:
         self._uplink = uplink
         self._context = multiprocessing.get_context("spawn")
         self._stop = threading.Event()
-        self.processes: list[Any] = [self._start(number) for number in range(1, count + 1)]
+        self.refused = False
+        self._work = [(FIGURES, number) for number in range(1, count + 1)] + [(STATUS, 1)] * (count > 0)
+        self.processes: list[Any] = [self._start(*work) for work in self._work]
         self._thread = threading.Thread(target=self._watch, daemon=True)
         self._thread.start()
 
-    def _start(self, number: int) -> Any:  # noqa: ANN401 (a process of the spawning context)
-        process = self._context.Process(target=consume, args=(self._uplink, number, os.getpid()), daemon=False)
+    def _start(self, kind: str, number: int) -> Any:  # noqa: ANN401 (a process of the spawning context)
+        process = self._context.Process(target=consume, args=(self._uplink, kind, number, os.getpid()), daemon=False)
         process.start()
         return process
 
@@ -81,10 +94,15 @@ class Consumers:
         pruned = 0.0
         while not self._stop.wait(_REPLACED_AFTER):
             for place, process in enumerate(self.processes):
+                if process.exitcode == _REFUSED:
+                    self.refused = True
+                    os.kill(os.getpid(), signal.SIGTERM)
+                    return
                 if not process.is_alive():
-                    log(f"consumer {place + 1} ended with {process.exitcode}: another takes its place")
+                    kind, number = self._work[place]
+                    log(f"{kind} {number} ended with {process.exitcode}: another takes its place")
                     process.close()
-                    self.processes[place] = self._start(place + 1)
+                    self.processes[place] = self._start(kind, number)
             if time.monotonic() > pruned:
                 pruned = time.monotonic() + _PRUNED_EVERY
                 with contextlib.suppress(Error):

@@ -8,7 +8,7 @@ from typing import Final
 
 TAKEN_OVER = 0x8E  # MQTT 5.0, 3.14.2.1
 _REFUSED = {
-    0x84: "the broker doesn't speak MQTT 5: use one that does, such as the one in tools/fleet/mosquitto",
+    0x84: "the broker doesn't speak MQTT 5: MQTT 3.1.1 is next",
     0x85: "the broker doesn't take this client's name: try another --name",
     0x86: "the broker doesn't know this user or password: see --broker USER@ and --password-file",
     0x87: "the broker doesn't let this user in: its access list needs `user oubli-fleet`, its listener collectors.pem as cafile",

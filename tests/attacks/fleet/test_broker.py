@@ -15,11 +15,12 @@ from paho.mqtt import client as paho
 from agent.outbox import topics
 from tests.fleet import says
 from tests.fleet.test_access import NOW, ONE, OTHER, broker
-from tests.fleet.test_collector import PATIENCE, until
+from tests.fleet.test_collector import PATIENCE, subscribed, until
 from tests.support.interpreters import PROJECT
 from tools.fleet import enrol
 from tools.fleet.broker import address
 from tools.fleet.consumer import Consumer
+from tools.fleet.delivery import FIGURES
 from tools.fleet.models import Message
 
 if TYPE_CHECKING:
@@ -87,9 +88,8 @@ def test_a_gateway_doesnt_empty_the_collectors_queue(sqlite, broker: Mosquitto, 
     names = {"ca": folder / "ca.pem", "certificate": folder / "oubli-fleet.pem", "key": folder / "oubli-fleet.key"}
     at = address(f"mqtts://localhost:{broker.collectors}", **names)
     said: list[str] = []
-    collector = Consumer(at, "one-1", said.append, keeper=True)
-    end = time.monotonic() + PATIENCE
-    collector.run(lambda: (said and collector._certain and not collector._requests) or time.monotonic() > end)
+    collector = Consumer(at, "one-1", FIGURES, said.append)
+    collector.run(subscribed(said, 1))
     assert said == ["connected"]
     day = int(time.time()) // 86_400 - 2
     publish(folder, broker.port, *((one.topic, one.payload) for one in (says.summary(OTHER, day=day, slot=slot) for slot in range(20))))

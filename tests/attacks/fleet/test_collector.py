@@ -130,13 +130,13 @@ def test_nobody_pushes_anothers_breach_off_the_page(store):
 def test_a_flood_of_summaries_is_refused_before_it_is_read_and_a_year_of_backlog_is_not():
     """12,000 at once: 365 days of 28 summaries, which a spool may hold; then one in thirty seconds, of this gateway alone."""
     now = [0.0]
-    allowance = Allowance(lambda: now[0])
+    allowance = Allowance(lambda: now[0], limit=100)
     assert intake.SUMMARIES[0] > 365 * 28
     assert sum(allowance.grants(ONE, "arrivals") for _ in range(20_000)) == intake.SUMMARIES[0]
     assert allowance.grants(OTHER, "arrivals")
     assert allowance.grants(ONE, "health")
     now[0] += intake.SUMMARIES[1]
     assert [allowance.grants(ONE, "presence") for _ in range(2)] == [True, False]
-    for number in range(3 * intake.GATEWAYS):
+    for number in range(300):
         allowance.grants(says.name(number), "arrivals")
-    assert len(allowance._left) == 2 * intake.GATEWAYS
+    assert len(allowance._left) == 200
