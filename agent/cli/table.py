@@ -79,6 +79,13 @@ VERBS = (
     ),
     Verb("leases", "cli.verbs.leases", "have the recorder read the DHCP leases now (called by hotplug.d/dhcp)"),
     Verb("doctor", "cli.verbs.doctor", "what on this gateway makes records wrong, late or unlawful (run as root)", ("--fix", "--json")),
+    Verb(
+        "join",
+        "cli.join.run",
+        "take the archive that oubli-fleet enrol made for this gateway, and remove it (root)",
+        ("--json",),
+        word="ARCHIVE",
+    ),
     Verb("erase", "cli.verbs.erase", "destroy what is kept, now", ("--json",), one_of=("--purpose", "--all")),
     Verb("expire", "cli.verbs.expire", "destroy what is due, where no recorder runs that would (oubli-watch calls this)", ("--json",)),
     Verb(

@@ -31,6 +31,7 @@ _SIGNATURES = {
     "geteuid": ("i", ""),
     "getsockopt": ("i", "iiipp"),
     "kill": ("i", "ii"),
+    "lchown": ("i", "pII"),
     "listen": ("i", "ii"),
     "memcpy": ("p", "aaz"),
     "memmove": ("p", "aaz"),

@@ -229,7 +229,7 @@ def test_enrol_makes_keys_that_only_their_owner_reads_and_overwrites_nothing(sql
     fleet(sqlite, *words)
     modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()}
     assert {name for name, mode in modes.items() if mode == 0o600} == {
-        "ca.key", "collectors.key", f"{ONE}.key", "broker.key", "oubli-fleet.key"
+        "ca.key", "collectors.key", f"{ONE}.key", "broker.key", "oubli-fleet.key", f"{ONE}.join", "gateways.csv"
     }  # fmt: skip
     assert {name for name, mode in modes.items() if mode == 0o644} == {
         "ca.pem", "collectors.pem", f"{ONE}.pem", "broker.pem", "oubli-fleet.pem"
@@ -237,9 +237,75 @@ def test_enrol_makes_keys_that_only_their_owner_reads_and_overwrites_nothing(sql
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     assert "is there already" in fleet(sqlite, *words, status=2).stderr
     fleet(sqlite, "enrol", OTHER, "--folder", folder)
-    assert {name: (folder / name).read_bytes() for name in before} == before
+    assert {name: (folder / name).read_bytes() for name in before if name != "gateways.csv"} | {
+        "gateways.csv": before["gateways.csv"]
+    } == before
     (folder / "ca.key").write_text("no key")
     assert "no authority of ours" in fleet(sqlite, "enrol", says.name(3), "--folder", folder, status=2).stderr
+
+
+def test_enrol_takes_a_list_and_packs_an_archive_a_gateway(sqlite, tmp_path):
+    """A spreadsheet's CSV: each without an id gets one; an archive holds what its gateway needs, for its owner alone; renewed in place."""
+    (tmp_path / "cafes.csv").write_text(f"name;group;gateway\nCafé du Port;Brest;\n'=Gare;Brest;{ONE}\n", encoding="utf-8-sig")
+    folder = tmp_path / "ca"
+    fleet(sqlite, "enrol", "--folder", folder, "--broker", "broker.example.org", "--list", tmp_path / "cafes.csv")
+    rows = list(csv.DictReader((folder / "gateways.csv").read_text().splitlines()))
+    assert [(row["name"], row["group"]) for row in rows] == [("Café du Port", "Brest"), ("'=Gare", "Brest")]
+    assert rows[1]["gateway"] == ONE
+    for row in rows:
+        archive = folder / f"{row['gateway']}.join"
+        assert stat.S_IMODE(archive.stat().st_mode) == 0o600
+        parts = [(folder / name).read_text() for name in (f"{row['gateway']}.pem", f"{row['gateway']}.key", "ca.pem")]
+        assert archive.read_text() == f"oubli-join 1\nid {row['gateway']}\nhost broker.example.org\nport 8883\n{''.join(parts)}"
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    wrong = fleet(sqlite, "enrol", OTHER, ONE, "--folder", folder, status=2)
+    assert f"{ONE}.pem: is there already" in wrong.stderr
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before  # nor the other one
+    fleet(sqlite, "enrol", ONE, "--folder", folder, "--renew")
+    after = {path.name: path.read_bytes() for path in folder.iterdir()}
+    assert {name for name in before if before[name] != after[name]} == {f"{ONE}.pem", f"{ONE}.key", f"{ONE}.join"}
+    assert "--renew: " in fleet(sqlite, "enrol", OTHER, "--folder", folder, "--renew", status=2).stderr
+
+
+LISTS: dict[str, str | bytes] = {
+    "no head": "Café du Port;Brest\n",
+    "line 3: 'x' is no id": f"gateway,name\n{ONE},a\nx,b\n",
+    "there twice": f"gateway,name\n{ONE},a\n{ONE},b\n",
+    "a name or group": f"gateway,name\n{ONE},{'a' * 65}\n",
+    "no UTF-8": b"name\n\xff\n",
+}
+
+
+@pytest.mark.parametrize("what", LISTS)
+def test_a_list_that_is_wrong_is_refused_by_its_line(sqlite, tmp_path, what):
+    octets = LISTS[what]
+    (tmp_path / "list").write_bytes(octets if isinstance(octets, bytes) else octets.encode())
+    for words in (("enrol", "--folder", tmp_path / "ca", "--list"), ("expect",)):
+        done = fleet(sqlite, *words, tmp_path / "list", status=2)
+        assert (done.stdout, done.stderr.count("\n")) == ("", 1)
+        assert what in done.stderr
+        assert "accepted: " in done.stderr
+    assert not (tmp_path / "ca").exists()
+    assert not Gateway.objects.exists()
+
+
+def test_gateways_are_expected_until_they_speak(sqlite, tmp_path):
+    """Never spoke is a finding; a name and a group of the list take others' place, empty ones don't; without an id: refused."""
+    now = int(time.time())
+    Intake().take([says.health(ONE, now)], now)
+    Gateway.objects.update(name="former", group="north")
+    Intake().take([says.summary(ONE, day=now // 86_400 - 2)], now)
+    (tmp_path / "list").write_text(f"group,gateway,name\nsouth,{ONE},\n,{OTHER},New\n")
+    assert fleet(sqlite, "expect", tmp_path / "list").stdout == "2 gateways, 1 of them new\n"
+    assert set(Gateway.objects.values_list("ident", "name", "group")) == {(ONE, "former", "south"), (OTHER, "New", "")}
+    assert totals_agree()
+    found = {one["gateway"]: one["findings"] for one in json.loads(fleet(sqlite, "watch", "--json", "-").stdout)}
+    assert found[OTHER] == ["never"]
+    Intake().take([says.health(OTHER, now)], now)
+    found = {one["gateway"]: one["findings"] for one in json.loads(fleet(sqlite, "watch", "--json", "-").stdout)}
+    assert found == {ONE: [], OTHER: []}
+    (tmp_path / "list").write_text("name\nNobody\n")
+    assert "is no id; accepted: 16 characters of a-z2-7\n" in fleet(sqlite, "expect", tmp_path / "list", status=2).stderr
 
 
 def test_what_takes_minutes_says_how_far_it_is(capsys):

@@ -378,26 +378,64 @@ def enrol(
     folder: Annotated[Path, typer.Option(help="Where authority, certificates and keys are.")] = Path("oubli-ca"),
     broker: Annotated[str | None, typer.Option(metavar="HOST", help="Make the broker's certificate, for this name or address.")] = None,
     collector: Annotated[bool, typer.Option("--collector", help="Make the collector's certificate.")] = False,
+    listed: Annotated[
+        Path | None,
+        typer.Option("--list", metavar="FILE", help="Gateways as CSV with a head: name, group, gateway; without an id each gets one."),
+    ] = None,
+    renew: Annotated[bool, typer.Option("--renew", help="Make certificates and keys anew that are there.")] = False,
 ) -> None:
-    """Make small certificate authorities and what they vouch for: gateways by their ids and broker; collector. Keys have mode 0600."""
+    """Make small certificate authorities and what they vouch for: gateways, broker, collector; keys have mode 0600.
+
+    Each gateway gets an archive for `oubli join`, once there is a certificate of the broker's. FOLDER/gateways.csv lists them.
+    """
     from tools.fleet import enrol as enrolling
 
-    if not gateway and broker is None and not collector:
-        _program.refuse("nothing to enrol; accepted: ids of gateways, --broker HOST, --collector")
+    if not gateway and broker is None and not collector and listed is None:
+        _program.refuse("nothing to enrol; accepted: ids of gateways, --list FILE, --broker HOST, --collector")
     try:
         for ident in gateway or ():
             enrolling.check(ident)
-        authority = enrolling.Authority(folder, clock.now())
-        made = [authority.gateway(ident) for ident in gateway or ()]
-        made += [authority.broker(broker)] if broker is not None else []
+        rows = [(ident, "", "") for ident in gateway or ()] + (enrolling.read_list(listed) if listed is not None else [])
+        enrolling.check_place(folder, [ident for ident, _, _ in rows], renew=renew)
+        authority = enrolling.Authority(folder, clock.now(), renew=renew)
+        made = [authority.broker(broker)] if broker is not None else []
         made += [authority.collector()] if collector else []
+        made += [authority.gateway(ident) for ident, _, _ in rows]
+        lists = [authority.note(rows)] if rows else []
         authorities = [authority.certificate, *([folder / f"{enrolling.COLLECTORS}.pem"] if collector else [])]
     except enrolling.EnrolError as failure:
         _program.refuse(str(failure))
     for path in authorities:
         typer.echo(f"authority    {path}")
     for one in made:
-        typer.echo(f"certificate  {one.certificate}   key {one.key}")
+        typer.echo(f"certificate  {one.certificate}   key {one.key}" + (f"   archive {one.archive}" if one.archive else ""))
+    for path in lists:
+        typer.echo(f"list         {path}")
+
+
+@app.command()
+def expect(
+    listed: Annotated[
+        Path,
+        typer.Argument(metavar="FILE", help="The list that enrol wrote, or CSV with a head: gateway, name, group; - is standard input."),
+    ],
+    db: Db = HERE,
+) -> None:
+    """Tell the collector which gateways are to come, with their names and groups: one that never speaks shows as that."""
+    from tools.fleet import enrol as enrolling
+
+    try:
+        rows = enrolling.read_list(Path("/dev/stdin") if str(listed) == "-" else listed, made=False)
+    except enrolling.EnrolError as failure:
+        _program.refuse(f"FILE: {failure}")
+    _open(db)
+    from tools.fleet import inventory
+
+    try:
+        new = inventory.expect(rows, int(clock.seconds()))
+    except inventory.FullError as failure:
+        _program.refuse(f"FILE: {failure}")
+    typer.echo(f"{len(rows)} gateways, {new} of them new")
 
 
 @app.command()

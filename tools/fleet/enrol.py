@@ -5,12 +5,18 @@ A gateway's certificate has its id as common name, and nothing else: the broker'
 at a listener of their own, which knows their authority alone: a gateway's certificate is worth nothing there. Every key is made here,
 P-256, and written with mode 0600 before its certificate; nothing that exists is overwritten. Whoever loses an authority's key, or wants
 a gateway out, makes another authority: what isn't enrolled there is then refused.
+
+Where the folder has the broker's certificate, each gateway also gets an archive, ID.join: all that `oubli join` needs there, as text.
 """
 
+import csv
 import datetime as dt
+import io
 import ipaddress
 import os
 import re
+import secrets
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,9 +26,14 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from tools.commands import bounded
+from tools.fleet import sheet
+
+PORT = 8883  # of the gateways' listener, as tools/fleet/mosquitto has it
 IDENT = re.compile(r"[a-z2-7]{16}")
 COLLECTOR, COLLECTORS = "oubli-fleet", "collectors"  # a collector's name, and its authority's file
 _HOST = re.compile(r"(?=.{1,253}\Z)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*", re.IGNORECASE)
+_LIST, _NAME = 4 << 20, 64  # octets of a list, characters of a name
 _BEFORE = dt.timedelta(days=1)  # a gateway's clock may be behind
 _AUTHORITY, _LEAF = dt.timedelta(days=3650), dt.timedelta(days=825)
 
@@ -37,13 +48,14 @@ class Made:
 
     certificate: Path
     key: Path
+    archive: Path | None = None
 
 
 class Authority:
     """An authority in a folder, made at its first use: `ca.pem` and `ca.key` of broker and gateways, or another `name`."""
 
-    def __init__(self, folder: Path, now: dt.datetime, name: str = "ca") -> None:
-        self.folder, self._now = folder, now
+    def __init__(self, folder: Path, now: dt.datetime, name: str = "ca", *, renew: bool = False) -> None:
+        self.folder, self._now, self._renew = folder, now, renew
         self.certificate = folder / f"{name}.pem"
         key = folder / f"{name}.key"
         try:
@@ -63,11 +75,39 @@ class Authority:
     def gateway(self, ident: str) -> Made:
         """Make a gateway's certificate."""
         check(ident)
-        return self._leaf(ident, ident, ExtendedKeyUsageOID.CLIENT_AUTH, None)
+        made = self._leaf(ident, ident, ExtendedKeyUsageOID.CLIENT_AUTH, None)
+        host = self._broker_host()
+        if not host:
+            return made
+        archive = self.folder / f"{ident}.join"
+        parts = (made.certificate.read_text(), made.key.read_text(), self.certificate.read_text())
+        _replace(archive, f"oubli-join 1\nid {ident}\nhost {host}\nport {PORT}\n{''.join(parts)}".encode())
+        return Made(made.certificate, made.key, archive)
+
+    def _broker_host(self) -> str:
+        """Return the name or address that the broker's certificate in this folder is for, "" without one."""
+        try:
+            found = x509.load_pem_x509_certificate((self.folder / "broker.pem").read_bytes())
+            names = found.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        except FileNotFoundError:
+            return ""
+        except (OSError, ValueError, x509.ExtensionNotFound):
+            raise EnrolError(f"--folder: {self.folder / 'broker.pem'}: no certificate of a broker; accepted: what enrol has made") from None
+        return str(next(iter(names)).value)
+
+    def note(self, rows: Iterable[tuple[str, str, str]]) -> Path:
+        """Write gateways, (id, name, group) each, into the folder's list, read by `oubli-fleet expect`; a later row replaces a former."""
+        path = self.folder / "gateways.csv"
+        listed = {row[0]: row for row in read_list(path)} if path.exists() else {}
+        for ident, name, group in rows:
+            former = listed.get(ident, ("", "", ""))
+            listed[ident] = (ident, name or former[1], group or former[2])
+        _replace(path, sheet.text(("gateway", "name", "group"), listed.values()).encode())
+        return path
 
     def collector(self) -> Made:
         """Make the collectors', by an authority of their own in the same folder, `collectors.pem` and `collectors.key`."""
-        own = Authority(self.folder, self._now, COLLECTORS)
+        own = Authority(self.folder, self._now, COLLECTORS, renew=self._renew)
         return own._leaf(COLLECTOR, COLLECTOR, ExtendedKeyUsageOID.CLIENT_AUTH, None)
 
     def broker(self, host: str) -> Made:
@@ -83,7 +123,12 @@ class Authority:
 
     def _leaf(self, file: str, common: str, usage: x509.ObjectIdentifier, name: x509.GeneralName | None) -> Made:
         made = Made(self.folder / f"{file}.pem", self.folder / f"{file}.key")
+        if self._renew and not made.certificate.exists():
+            raise EnrolError(f"--renew: {made.certificate}: isn't there; accepted: what was enrolled before")
         try:
+            if self._renew:
+                made.key.unlink(missing_ok=True)
+                made.certificate.unlink()
             key = _new_key(made.key)
             _write(made.certificate, _pem(self._sign(common, key, _LEAF, usage, name)), 0o644)
         except FileExistsError as failure:
@@ -129,6 +174,61 @@ class Authority:
         return builder.sign(self._key, hashes.SHA256())
 
 
+def check_place(folder: Path, idents: Iterable[str], *, renew: bool) -> None:
+    """Raise EnrolError where one of many couldn't be made, before any is."""
+    for ident in idents:
+        path = folder / f"{ident}.pem"
+        if path.exists() and not renew:
+            raise EnrolError(f"{path}: is there already; accepted: what isn't enrolled yet, another folder, or --renew")
+        if renew and not path.exists():
+            raise EnrolError(f"--renew: {path}: isn't there; accepted: what was enrolled before")
+
+
+def read_list(path: Path, *, made: bool = True) -> list[tuple[str, str, str]]:
+    """Return the gateways of a list, (id, name, group) each: CSV with a head that names columns `gateway`, `name`, `group` in any order.
+
+    Where ids are `made`, a gateway without one gets one. EnrolError names the line that is wrong.
+    """
+    try:
+        text = bounded(path, _LIST).decode("utf-8-sig")
+    except (OSError, ValueError) as failure:
+        wrong = failure.strerror if isinstance(failure, OSError) else "no UTF-8"
+        raise EnrolError(f"{path}: {wrong}; accepted: CSV of at most {_LIST >> 20} MiB, with a head: gateway, name, group") from None
+    rows = csv.DictReader(io.StringIO(text), dialect=_dialect(text))
+    if not set(rows.fieldnames or ()) & {"gateway", "name"}:
+        raise EnrolError(f"{path}: line 1: no head; accepted: names of columns: gateway, name, group")
+    found, seen = [], set()
+    for row in rows:
+        ident, name, group = (" ".join((row.get(column) or "").removeprefix("'").split()) for column in ("gateway", "name", "group"))
+        if not (ident or name):
+            continue
+        ident = ident or (new_ident() if made else "")
+        if not IDENT.fullmatch(ident) or ident in seen:
+            wrong = "there twice" if ident in seen else "no id"
+            raise EnrolError(
+                f"{path}: line {rows.line_num}: {ident[:32]!r} is {wrong}; accepted: 16 characters of a-z2-7{', or nothing' * made}"
+            )
+        if max(len(name), len(group)) > _NAME or not (name + group).isprintable():
+            raise EnrolError(f"{path}: line {rows.line_num}: a name or group; accepted: at most {_NAME} printable characters")
+        seen.add(ident)
+        found.append((ident, name, group))
+    return found
+
+
+def _dialect(text: str) -> type[csv.Dialect]:
+    """Return how the head separates its columns: by comma, or by semicolon as spreadsheets in France do."""
+
+    class Separated(csv.excel):
+        delimiter = ";" if ";" in text.partition("\n")[0] else ","
+
+    return Separated
+
+
+def new_ident() -> str:
+    """Return a new gateway's id."""
+    return "".join(secrets.choice("abcdefghijklmnopqrstuvwxyz234567") for _ in range(16))
+
+
 def check(ident: str) -> None:
     """Raise EnrolError where this is no gateway's id."""
     if not IDENT.fullmatch(ident):
@@ -152,6 +252,12 @@ def _load(path: Path) -> ec.EllipticCurvePrivateKey:
 
 def _pem(certificate: x509.Certificate) -> bytes:
     return certificate.public_bytes(serialization.Encoding.PEM)
+
+
+def _replace(path: Path, octets: bytes) -> None:
+    """Make a secret file, in the place of a former one."""
+    path.unlink(missing_ok=True)
+    _write(path, octets, 0o600)
 
 
 def _write(path: Path, octets: bytes, mode: int) -> None:

@@ -42,6 +42,7 @@ KINDS = {
     "doctor": (WARNING, "The gateway's doctor found: {names}"),
     "conflict": (WARNING, "Sends figures that contradict those that are kept"),
     "refused": (WARNING, "Messages were refused"),
+    "never": (WARNING, "Expected, and never spoke"),
     "offline": (WARNING, "Not connected to the broker"),
     "newer": (WARNING, "Says what this collector doesn't know ({names}): upgrade the collector"),
 }
@@ -130,7 +131,9 @@ def judge(gateway: Gateway, episodes: Iterable[Episode], refused: Iterable[str],
     if gateway.health:
         for finding in _of_health(gateway.health, gateway.health_at):
             found.setdefault(finding.kind, finding)
-    if now - gateway.seen > SILENT:
+    if not gateway.seen:
+        found["never"] = Finding("never", gateway.first_seen, {})
+    elif now - gateway.seen > SILENT:
         found["silent"] = Finding("silent", gateway.seen, {})
     elif gateway.state in {"lost", "stopped"}:
         found["offline"] = Finding("offline", gateway.seen, {})

@@ -124,6 +124,7 @@ FRENCH = {
     "The gateway's doctor found: {names}": "Le diagnostic de la passerelle a trouvé : {names}",
     "Sends figures that contradict those that are kept": "Envoie des chiffres qui contredisent ceux déjà reçus",
     "Messages were refused": "Des messages ont été refusés",
+    "Expected, and never spoke": "Attendue, et jamais entendue",
     "Not connected to the broker": "Pas reliée au courtier MQTT",
     "Says what this collector doesn't know ({names}): upgrade the collector": "Dit ce que ce collecteur ne connaît pas ({names}) : "
     "mettre le collecteur à jour",

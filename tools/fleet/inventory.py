@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The gateways that an operator has, spoken or not: those that are expected, what they are called, and those that are no more."""
+
+from collections.abc import Sequence
+
+from django.db import transaction
+
+from tools.fleet import figures
+from tools.fleet.intake import GATEWAYS
+from tools.fleet.models import Gateway
+
+
+class FullError(Exception):
+    """More gateways than the store takes; `args[0]` is the one line to show."""
+
+
+def expect(rows: Sequence[tuple[str, str, str]], now: int) -> int:
+    """Take gateways, (id, name, group) each, as expected since `now` (seconds since the epoch); return how many weren't known.
+
+    A name or group that is given takes the place of a former one; all or none are taken.
+    """
+    with transaction.atomic():
+        known = {one.ident: one for one in Gateway.objects.select_for_update().filter(ident__in=[ident for ident, _, _ in rows])}
+        new = [row for row in rows if row[0] not in known]
+        if Gateway.objects.count() + len(new) > GATEWAYS:
+            raise FullError(f"{len(new)} more would be beyond the limit; accepted: {GATEWAYS} gateways in all")
+        Gateway.objects.bulk_create([Gateway(ident=ident, name=name, group=group, first_seen=now, seen=0) for ident, name, group in new])
+        moved: set[str] = set()
+        for ident, name, group in rows:
+            if ident in known:
+                moved |= rename(known[ident], name or known[ident].name, group or known[ident].group)
+        for group in moved:
+            figures.regroup(group)
+    return len(new)
+
+
+def rename(row: Gateway, name: str, group: str) -> set[str]:
+    """Give a locked gateway a name and a group; return the groups whose totals are to be made anew (`figures.regroup`)."""
+    former, row.name, row.group = row.group, name, group
+    row.save(update_fields=["name", "group"])
+    return {former, group} if former != group else set()
