@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from django.db import transaction
 
 from tools.fleet import figures
-from tools.fleet.intake import GATEWAYS
+from tools.fleet.delivery import GATEWAYS
 from tools.fleet.models import Gateway
 
 
