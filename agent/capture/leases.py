@@ -5,11 +5,11 @@ The files of dnsmasq and odhcpd, told apart line by line. They are read when the
 out; a call of the control socket (`oubli leases`, from hotplug) reads them at once, and no address travels with it. What a
 guest writes into them, names and identifiers, is neither kept nor logged. A line that says nothing clear is passed over. Formats:
 
-    EXPIRY MAC ADDRESS NAME CLIENT-ID                                        dnsmasq; EXPIRY 0: without end
-    EXPIRY IAID ADDRESS NAME DUID                                            dnsmasq, DHCPv6; octets of DUID between colons
-    # INTERFACE DUID|MAC IAID|ipv4 NAME EXPIRY ASSIGNED LENGTH ADDRESS/LENGTH ...   odhcpd; EXPIRY -1: without end, hex without colons
+    EXPIRY MAC ADDRESS NAME CLIENT-ID                                     dnsmasq; EXPIRY 0: without end
+    # INTERFACE MAC ipv4 NAME EXPIRY ASSIGNED LENGTH ADDRESS/LENGTH ...   odhcpd; EXPIRY -1: without end, hex without colons
 
-A DUID names a MAC where it is made of one (DUID-LLT, DUID-LL: RFC 8415, 11.2 and 11.4).
+A lease of DHCPv6 is passed over. It names its client by a DUID, which the client chooses itself: one that is made of a MAC may name
+another terminal's. RFC 8415, 11 lets nobody read it ("opaque").
 """
 
 import os
@@ -88,9 +88,7 @@ def _lines(path: str) -> "Iterator[bytes]":
 
 
 def _dnsmasq(words: "list[bytes]") -> "tuple[int, bytes, list[bytes]]":
-    address = words[2]
-    mac = _from_duid(_octets(words[4], b":")) if b":" in address else _octets(words[1], b":")
-    return _number(words[0]), _checked(mac), [address]
+    return _number(words[0]), _checked(_octets(words[1], b":")), [words[2]]
 
 
 def _odhcpd(words: "list[bytes]") -> "tuple[int, bytes, list[bytes]]":
@@ -98,14 +96,11 @@ def _odhcpd(words: "list[bytes]") -> "tuple[int, bytes, list[bytes]]":
     at = len(words)
     while b"/" in words[at - 1]:
         at -= 1
-    if at < 8:
+    if at < 8 or words[3] != b"ipv4":
         raise ValueError
-    length = b"/32" if words[3] == b"ipv4" else b"/128"
-    identity = _octets(words[2], b"")
-    mac = identity if words[3] == b"ipv4" else _from_duid(identity)
-    addresses = [word[: -len(length)] for word in words[at:] if word.endswith(length)]
+    addresses = [word[:-3] for word in words[at:] if word.endswith(b"/32")]
     expiry = words[at - 3]
-    return 0 if expiry == b"-1" else _number(expiry) or 1, _checked(mac), addresses
+    return 0 if expiry == b"-1" else _number(expiry) or 1, _checked(_octets(words[2], b"")), addresses
 
 
 def _number(word: bytes) -> int:
@@ -120,15 +115,6 @@ def _octets(word: bytes, between: bytes) -> bytes:
     if any(len(part) != 2 or any(digit not in b"0123456789abcdefABCDEF" for digit in part) for part in parts):
         raise ValueError
     return bytes([int(part, 16) for part in parts])
-
-
-def _from_duid(duid: bytes) -> bytes:
-    """Return the Ethernet MAC that a DUID is made of, of whatever length that claims to be."""
-    if duid[:4] == b"\0\1\0\1":
-        return duid[8:]
-    if duid[:4] == b"\0\3\0\1":
-        return duid[4:]
-    raise ValueError
 
 
 def _checked(mac: bytes) -> bytes:

@@ -5,7 +5,8 @@ An answer of several lines is made and sent by a copy of this process: the recor
 ends with it (EXP-1), and nobody is held up.
 
 The caller is known by the kernel's word (SO_PEERCRED), never by his own; what he may ask is in agent.control.calls. Places are
-few: somebody who isn't root holds two at most, and all of them together half of them, so that root finds one.
+few: somebody who isn't root holds two at most, and all of them together half of them, so that root finds one. Where those are taken,
+who holds fewer than another takes that one's oldest: two users can't keep out a third.
 """
 
 from agent.base import canonical
@@ -19,6 +20,7 @@ LINE = 4096
 PATIENCE = 5000000000  # ns a client may take for its line and for reading the answer
 LONGEST = 120  # s that an answer of many lines may take, each of them within PATIENCE
 RATE = 20  # calls a second of a user who isn't root
+TOO_MANY = "too many at once; accepted: " + str(EACH) + " of a user, " + str(CLIENTS) + " in all"
 _SECOND = 1000000000
 _MODE = 0o666  # everybody may knock: a suspension of consent needs no account (L34-V-4)
 
@@ -96,17 +98,29 @@ class Server:
         except (OSError, MemoryError):
             sockets.close(descriptor)
             return True
-        others = [client.user for client in self._clients.values() if calls.ROOT not in client.roles]
-        full = len(self._clients) >= CLIENTS
-        if calls.ROOT not in roles:
-            full = full or len(others) >= OTHERS or others.count(user) >= EACH
-        if full:
-            _refuse(descriptor, "too many at once; accepted: " + str(EACH) + " of a user, " + str(CLIENTS) + " in all")
+        if not self._place(user, calls.ROOT in roles):
+            _refuse(descriptor, TOO_MANY)
             sockets.close(descriptor)
             return True
         self._clients[descriptor] = _Client(descriptor, user, roles, now + PATIENCE)
         self._poll.add(descriptor)
         return True
+
+    def _place(self, user: int, root: bool) -> bool:
+        """Say whether there is a place for somebody, after taking one back where another holds more than he would."""
+        others = [client for client in self._clients.values() if calls.ROOT not in client.roles]
+        if root or len(others) < OTHERS:
+            return len(self._clients) < CLIENTS and (root or _held(others, user) < EACH)
+        most = max([_held(others, client.user) for client in others])
+        if _held(others, user) >= most:
+            return False
+        oldest = min([client.deadline for client in others if _held(others, client.user) == most])
+        for client in others:
+            if client.deadline == oldest and _held(others, client.user) == most:
+                _refuse(client.descriptor, TOO_MANY)
+                self._drop(client)
+                break
+        return len(self._clients) < CLIENTS
 
     def _serve(self, client: _Client, now: int) -> None:
         if not client.outbox:
@@ -178,6 +192,11 @@ def _send(poll: sockets.Poll, descriptor: int, line: "dict[str, Any]") -> None:
         if not poll.wait(PATIENCE // 1000000):
             process.leave()
         octets = octets[sockets.send_some(descriptor, octets) :]
+
+
+def _held(clients: "list[_Client]", user: int) -> int:
+    """Return how many places a user holds."""
+    return sum([client.user == user for client in clients])
 
 
 def _line(answer: "dict[str, Any]") -> bytes:

@@ -20,12 +20,12 @@ def dump(protocol: int, kind: int, body: bytes, take: "Callable[[bytearray, int,
         sockets.request(descriptor, dump_request(kind, body))
         poll = sockets.Poll()
         poll.add(descriptor)
-        buffer = bytearray(_DATAGRAM)
+        inbox = sockets.Inbox(descriptor, bytearray(_DATAGRAM))
         while poll.wait(_PATIENCE):
-            size = sockets.receive(descriptor, buffer)
+            size = inbox.more()
             if size < 0:
                 raise OSError(-size, "")
-            if not entries(buffer, size, take):
+            if not entries(inbox.view, size, take):
                 return
         raise OSError(errno.ETIMEDOUT, "")
     finally:

@@ -15,7 +15,7 @@ from agent.capture.netlink import Malformed, attributes
 from agent.config import config
 from agent.doctor import certificate
 from agent.doctor.catalogue import NOTE, Finding
-from agent.runtime import sockets
+from agent.runtime import sockets, x509
 
 _GET_ADDRESS, _IFADDRMSG, _LOCAL, _LABEL = 22, 8, 2, 3
 _INET = b"\2"
@@ -108,7 +108,7 @@ def certificates(gateway: "Gateway") -> "Iterator[Finding]":
                 last = max(last, not_after if not_before <= now else "")
                 if not any_of:
                     break
-        except (OSError, certificate.NotACertificate):
+        except (OSError, x509.NotACertificate):
             last = ""
             valid = False
         if not valid:

@@ -6,8 +6,8 @@ bytes; anything else ends the connection before it is read. That is the whole re
 is dropped without DISCONNECT, so that the broker publishes the last will.
 
 MicroPython's TLS knows no time-outs, so the socket never blocks: an operation is tried first and waited for only when it has
-nothing to do, because TLS may hold bytes that poll can't see. The TLS handshake runs inside the first write, and nothing of that
-write leaves before the server's certificate, its name and its dates are verified. TLS needs MicroPython's `tls` module; all else
+nothing to do, because TLS may hold bytes that poll can't see. Nothing of ours leaves before the TLS handshake is over, the server's
+certificate and its dates are verified, and it is known to vouch for the host. TLS needs MicroPython's `tls` module; all else
 runs on CPython too. Names such as MQTT-2.3.1-1 are the conformance statements of the OASIS standard MQTT 3.1.1.
 """
 
@@ -20,7 +20,7 @@ import time
 
 from agent.forwarder.errors import MqttError
 from agent.outbox import moments
-from agent.runtime import files, process
+from agent.runtime import files, process, x509
 from agent.runtime.clocks import DeviceTime
 
 CONNACK, PUBACK, PINGRESP = 0x20, 0x40, 0xD0
@@ -140,7 +140,10 @@ class Client:
             self._drop()
         else:
             raise MqttError("no address of the broker answers")
-        self._stream = self._secure(self._raw, self._tls) if self._tls else self._raw
+        self._stream = self._raw
+        if self._tls:
+            self._stream = self._secure(self._raw, self._tls)
+            self._shake_hands(deadline)
         self._send(self._hello, deadline)
         packet = self._await(CONNACK, deadline)
         if packet is None:
@@ -170,6 +173,20 @@ class Client:
             own = [files.read_bounded(paths[name], PEM_LIMIT) for name in ("certificate", "key")]
             context.load_cert_chain(own[0], own[1])
         return context.wrap_socket(raw, server_hostname=self._host, do_handshake_on_connect=False)
+
+    def _shake_hands(self, deadline: int) -> None:
+        """Finish the TLS handshake, which receiving does, and look at whom the server's certificate vouches for."""
+        while True:
+            if self._try("recv", 1) is not None:
+                raise MqttError("the broker closed the connection, or spoke before it was asked")
+            certificate = self._stream.getpeercert(True)
+            if certificate is not None:
+                break
+            if self._now() >= deadline:
+                raise MqttError("the broker did not answer in time")
+            self._ready(select.POLLIN, min(deadline, self._now() + HANDSHAKE_STEP))
+        if not x509.vouches(certificate, self._host):
+            raise MqttError("TLS refused a certificate")
 
     def _publish(self, topic: str, payload: bytes, retain: bool) -> None:
         deadline = self._now() + self._acknowledge_timeout
@@ -204,15 +221,12 @@ class Client:
 
     def _send(self, packet: bytes, deadline: int) -> None:
         rest = memoryview(packet)
-        handshake = self._stream is not self._raw  # until the first byte is taken, TLS mostly waits for its peer
         while rest:
             count = self._try("send", rest)
             if count:
-                rest, handshake = rest[count:], False
+                rest = rest[count:]
             elif self._now() >= deadline:
                 raise MqttError("the broker takes nothing more")
-            elif handshake:
-                self._ready(select.POLLIN, min(deadline, self._now() + HANDSHAKE_STEP))
             else:
                 self._ready(select.POLLOUT, deadline)
 

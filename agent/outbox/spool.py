@@ -17,6 +17,7 @@ class Spool:
     def __init__(self, path: str, octets: int, days: int) -> None:
         self.path = path
         self.dropped: "dict[str, int]" = {}  # metric -> messages
+        self.stuck = 0  # entries of the folder that are none and can't be removed
         self._octets = octets
         self._seconds = days * 86400
 
@@ -43,17 +44,21 @@ class Spool:
     def trim(self, now: int) -> None:
         """Drop what is too old or too much, oldest first, at most LISTED; `now` in seconds since the epoch, 0 where not trusted.
 
-        What a cut of power left unfinished goes too. The forwarder may remove a message meanwhile, or put what is none in its place.
+        All else goes too: what a cut of power left unfinished, and what a forwarder that was taken over may put there. What can't be
+        removed, as a full folder of another user's, is counted in `stuck`.
         """
-        total = 0
-        for name in files.names(self.path):
+        total = self.stuck = 0
+        for path in files.entries(self.path):
             try:
-                if name.startswith("."):
-                    files.remove(self.path + "/" + name)
-                elif _is_message(name):
-                    total += files.size_of(self.path + "/" + name)
+                if isinstance(path, str) and _is_message(path[len(self.path) + 1 :]) and files.is_file(path):
+                    total += files.size_of(path)
+                    continue
             except OSError:
-                continue
+                pass  # gone meanwhile, or a link that leads nowhere
+            try:
+                files.remove(path)
+            except OSError:
+                self._clear(path)
         for name in self.names():
             if total <= self._octets and due(name) + self._seconds >= now:
                 break
@@ -64,6 +69,14 @@ class Spool:
                 continue
             total -= size
             self.dropped[metric(name)] = self.dropped.get(metric(name), 0) + 1
+
+    def _clear(self, path: "str | bytes") -> None:
+        """Remove a folder that lies where messages do."""
+        try:
+            files.clear(path)
+        except OSError:
+            pass
+        self.stuck += files.exists(path)
 
 
 def _is_message(name: str) -> bool:

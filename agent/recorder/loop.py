@@ -162,7 +162,7 @@ def _drain(
     while batch:
         if straight is None:
             batch -= 1
-            size = sockets.receive(descriptor, inbox.view)
+            size = inbox.of(descriptor)
         else:
             # Nearly all are handled there; it comes back with one that isn't, or with nothing.
             size = straight.run(inbox, batch)

@@ -498,6 +498,8 @@ class Recorder:
         self.clock.floor = max(self.clock.floor, now)
         refused = self._count(self.ledger.hour, now)
         self._refusing = self._count(self.spool.trim, now) or refused
+        if self.spool.stuck:
+            self._log("the spool holds " + str(self.spool.stuck) + " entries that are no messages and that only root can remove")
         self._note_losses()
         for name in self.stores:  # flash that refused at the start, or came later, is put in order later
             self._torn(name, getattr(self.stores[name], "torn", []))

@@ -174,7 +174,7 @@ class _There:
         return self._take(self._buffer, self._at) == wanted
 
 
-def names(path: str) -> "Iterator[str]":
+def names(path: "AnyStr") -> "Iterator[AnyStr]":
     """Yield the names in a folder, in no order, one at a time; OSError where it can't be read."""
     with os.scandir(path) as entries:
         for entry in entries:
@@ -187,13 +187,30 @@ def clock(number: int) -> int:
 
 
 def receive(descriptor: int, buffer: "bytearray | memoryview") -> int:
-    """Read one datagram into `buffer`; -errno where there is none. Non-blocking descriptors only."""
+    """Read what is there into `buffer`; -errno where there is nothing. Non-blocking descriptors only."""
     try:
         return os.readv(descriptor, (buffer,))
     except OSError as failure:
         return -(failure.errno or errno.EIO)
 
 
+def receiver(buffer: "bytearray | memoryview") -> "Callable[[int], int]":
+    """Return what reads a netlink socket's next datagram into `buffer`: its size, 0 where the kernel isn't its sender, or -errno."""
+    sender, length, size = (ctypes.c_uint32 * 3)(), ctypes.c_int(12), len(buffer)
+    place = (ctypes.c_char * size).from_buffer(buffer)
+    where, who, long = ctypes.addressof(place), ctypes.addressof(sender), ctypes.addressof(length)
+    take = function(library(None), "i", "recvfrom", "iaziaa")
+    last_error = ctypes.get_errno
+
+    def receive_one(descriptor: int, _held: object = (place, length)) -> int:
+        found: int = take(descriptor, where, size, 0, who, long)
+        if found < 0:
+            return -last_error()
+        return 0 if sender[1] else found  # sockaddr_nl: nl_pid, 0 for the kernel
+
+    return receive_one
+
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Callable, Iterator
+    from typing import Any, AnyStr, Callable, Iterator

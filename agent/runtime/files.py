@@ -13,8 +13,8 @@ names = native.names
 _CHUNK = 4096
 
 
-def _path(name: str) -> bytes:
-    return name.encode() + b"\0"
+def _path(name: "str | bytes") -> bytes:
+    return (name.encode() if isinstance(name, str) else name) + b"\0"
 
 
 def open_file(path: str, flags: "tuple[str, ...]", mode: int = 0o600) -> int:
@@ -102,7 +102,7 @@ def write_atomic(path: str, data: "bytes | memoryview", mode: int = 0o600, *, du
         sync_folder(folder)
 
 
-def remove(path: str) -> None:
+def remove(path: "str | bytes") -> None:
     """Remove a file if it is there."""
     try:
         os.remove(path)
@@ -111,23 +111,55 @@ def remove(path: str) -> None:
             raise
 
 
-def clear(path: str) -> None:
-    """Remove a file, or all that a folder holds and the folder itself where its own folder lets it go; no link is followed."""
+def entries(path: "str | bytes") -> "Iterator[str | bytes]":
+    """Yield the paths of what lies in a folder; as octets where a name is no text."""
+    if isinstance(path, str):
+        for name in names(path):
+            if _is_text(name):
+                yield path + "/" + name
+        path = path.encode()
+        try:
+            for octets in native.names(path):
+                if not _is_text(octets):
+                    yield path + b"/" + octets
+        except OSError:
+            pass
+    else:
+        for octets in names(path):
+            yield path + b"/" + octets
+
+
+def _is_text(name: "str | bytes") -> bool:
+    try:
+        name.encode() if isinstance(name, str) else name.decode()
+    except ValueError:
+        return False
+    return True
+
+
+def clear(path: "str | bytes", depth: int = 8) -> None:
+    """Remove a file, or all that a folder holds and the folder itself where its own folder lets it go; no link is followed.
+
+    What lies deeper than `depth` folders stays.
+    """
     try:
         descriptor = LIBC.call("open", _path(path), LIBC["O_DIRECTORY"] | LIBC["O_NOFOLLOW"] | LIBC["O_CLOEXEC"], 0)
     except OSError:
-        remove(path)  # absent, a file, or a link
+        try:
+            remove(path)  # absent, a file, or a link
+        except OSError:
+            os.rmdir(path)  # another user's folder, where it is empty
         return
     LIBC.call("close", descriptor)
-    for name in list(names(path)):
-        clear(path + "/" + name)
+    for entry in entries(path) if depth else ():
+        clear(entry, depth - 1)
     try:
         os.rmdir(path)
     except OSError:
         pass  # its folder is another user's, who removes it
 
 
-def exists(path: str) -> bool:
+def exists(path: "str | bytes") -> bool:
     """Say whether something by this name is there."""
     try:
         os.stat(path)
@@ -136,7 +168,12 @@ def exists(path: str) -> bool:
     return True
 
 
-def size_of(path: str) -> int:
+def is_file(path: "str | bytes") -> bool:
+    """Say whether something is a regular file, or a link to one; OSError where it is absent."""
+    return os.stat(path)[0] & 0o170000 == 0o100000
+
+
+def size_of(path: "str | bytes") -> int:
     """Return a file's size in octets; OSError where it is absent."""
     return os.stat(path)[6]
 

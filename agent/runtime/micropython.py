@@ -149,10 +149,11 @@ except AttributeError:
     _gettime, _fields = function(_libc, "i", "clock_gettime", "ip"), "ll"
 _timespec = bytearray(16)
 _recv = function(_libc, "i", "recv", "ipzi")
+_recvfrom = function(_libc, "i", "recvfrom", "ipzipp")
 strerror = function(_libc, "s", "strerror", "i")
 
 
-def names(path: str) -> "Iterator[str]":
+def names(path: "AnyStr") -> "Iterator[AnyStr]":
     """Yield the names in a folder, in no order, one at a time; OSError where it can't be read."""
     entries = os.ilistdir(path)
     while True:
@@ -172,11 +173,25 @@ def clock(number: int) -> int:
 
 
 def receive(descriptor: int, buffer: "bytearray | memoryview") -> int:
-    """Read one datagram into `buffer`; -errno where there is none. Non-blocking descriptors only."""
+    """Read what is there into `buffer`; -errno where there is nothing. Non-blocking descriptors only."""
     size = _recv(descriptor, buffer, len(buffer), 0)
     return size if size >= 0 else -os.errno()  # pyright: ignore[reportAttributeAccessIssue]
 
 
+def receiver(buffer: "bytearray | memoryview") -> "Callable[[int], int]":
+    """Return what reads a netlink socket's next datagram into `buffer`: its size, 0 where the kernel isn't its sender, or -errno."""
+    take, sender, length, size = _recvfrom, bytearray(12), bytearray(struct.pack("i", 12)), len(buffer)
+    port, kernel = memoryview(sender)[4:8], bytes(4)  # sockaddr_nl: nl_pid, 0 for the kernel
+
+    def receive_one(descriptor: int) -> int:
+        found = take(descriptor, buffer, size, 0, sender, length)
+        if found > 0 and port != kernel:
+            return 0
+        return found if found >= 0 else -os.errno()  # pyright: ignore[reportAttributeAccessIssue]
+
+    return receive_one
+
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Callable, Iterator
+    from typing import Any, AnyStr, Callable, Iterator

@@ -26,20 +26,24 @@ _SO_MEMINFO = 55  # linux/sock_diag.h: nine words, of which the last counts drop
 _FAMILY_4, _FAMILY_6 = 2, 10
 
 ROOM = 8192  # octets of a datagram, at most
-receive = native.receive
+receive = native.receive  # of a stream
 _inbox = memory.scratch(4096)  # outside the heap: a small one has no run of that size left after a while
 
 
 class Inbox:
-    """Where a non-blocking descriptor's datagrams arrive, one at a time, always at the start of `view`, which has ROOM octets."""
+    """Where netlink sockets' datagrams arrive, one at a time, always at the start of `view`; `more` is about one of the sockets.
+
+    What another process sent, unicast or to a group, is passed over: the kernel alone says who is connected (netlink(7)).
+    """
 
     def __init__(self, descriptor: int, view: "Any") -> None:
         self.view = view
         self._descriptor = descriptor
+        self.of = native.receiver(view)  # descriptor -> size of its next datagram, 0: passed over, or -errno
 
     def more(self) -> int:
-        """Receive a datagram; returns its size, or -errno."""
-        return receive(self._descriptor, self.view)
+        """Receive a datagram; returns its size, 0 where it was passed over, or -errno."""
+        return self.of(self._descriptor)
 
 
 def netlink(protocol: int, groups: int, buffer_octets: int) -> int:

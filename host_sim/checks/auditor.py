@@ -224,6 +224,8 @@ class Auditor:
         """Look into the stores of the purposes that are off by default; `ended`: the recorder has closed them."""
         if self.sealed:
             self.sealed.disturbed = self.sealed.disturbed or self.world.disturbed
+            # A row ends where the clock is set back: nobody is named for times that it showed twice, or that it skipped.
+            self.sealed.stepped = self.sealed.stepped or self.world.clock.stepped
             self.sealed.look(now, self.world.clock.wall(now), trusted=self.world.days.trusted, ended=ended)
             self._found(self.sealed)
         if self.consented and not ended:

@@ -81,7 +81,7 @@ class SealedAuditor:
         self.seen: Counter[str] = Counter()
         self.wrong: list[tuple[str, str]] = []
         # Power was cut, the process killed, or the day or a terminal wasn't known: something may be lost. And somebody stepped the clock.
-        self.disturbed = self._inexact = False
+        self.disturbed = self.stepped = self._inexact = False
 
     def tell(self, records: list[Kept], *, trusted: bool) -> None:
         """The recorder was told of these; as long as it doesn't know the day it has no key for it, and nobody is to be asked for them."""
@@ -202,12 +202,12 @@ class SealedAuditor:
             self.seen["attribution"] += 1
             start, answers = one.start // SECOND, set()
             for record in holdings.get(one.public, ()):
-                if record.first <= one.translated_port <= record.last and record.start - SLACK <= start <= (record.end or 0) + SLACK:
+                if record.first <= one.translated_port <= record.last and record.start - SLACK <= start <= (record.end or 0):
                     answers.add((record.address, record.mac, record.portal_user.decode()))
             own = (one.address, one.mac, one.user)
             if answers - {own, (*own[:2], "")}:
                 self.wrong.append(("attribution", "another terminal is named for a connection"))
-            elif not answers and one.known and one.sure and not single.get(_key(one)):
+            elif not answers and one.known and one.sure and not self.stepped and not single.get(_key(one)):
                 self.wrong.append(("attribution", "nobody is named for a connection"))
 
     def _index(self, sealed: Sealed) -> tuple[Counter[tuple[object, ...]], dict[bytes, list[attribution.Record]]]:
@@ -227,7 +227,8 @@ class SealedAuditor:
         """When every session has been written: each has the volumes of its connections, but for what a cut of power took."""
         for who, (up, down) in self._volumes.items():
             billed = self._billed.get(who, [0, 0])
-            if billed[0] > up or billed[1] > down or (billed != [up, down] and not self.disturbed):
+            whole = not self.disturbed and self._purposes.sealed > 1  # what is kept for a day goes at the end of the one that it began on
+            if billed[0] > up or billed[1] > down or (billed != [up, down] and whole):
                 self.wrong.append(("billing", f"{billed} bytes are billed where {[up, down]} passed"))
 
 

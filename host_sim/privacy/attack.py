@@ -20,14 +20,20 @@ from typing import Any
 from agent.runtime.sodium import Sodium
 from agent.summary.noise import Sampler
 from host_sim.driver.scratch import scratch
-from host_sim.privacy.paired import DAY, HOUR, PORTS, Device, Seen, Sign, Silence, crowd
+from host_sim.privacy.paired import DAY, HOUR, PORTS, TRUSTED, Address, Device, Seen, Sign, Silence, crowd
 
 VICTIM = 0
 _ABSENT = -1e6
 _LEAST = 4  # pairs that a soak plays, however short it is
 _HEALTH = 32  # messages of a day that are looked at one by one: as many as its hours, and some for boots
 OTHERS = crowd(2, 3)
-EXTREME = [Sign(at, VICTIM, 1000, 1 << 40, PORTS[at % len(PORTS)]) for at in range(3000, DAY, 3607)]
+MANY = crowd(3, 30)  # whose associations a flood would take
+EXTREME: list[Sign] = [Sign(at, VICTIM, 1000, 1 << 40, PORTS[at % len(PORTS)]) for at in range(3000, DAY, 3607)]
+
+
+# More IPv6 addresses than a table of 64 rows has associations, all of them before anybody else comes. (A neighbour whom he forges changes
+# whose a connection is, and so another's row: that isn't covered. LIMITS.md says so.)
+FLOODING: list[Sign] = [Address(TRUSTED + 1 + number // 8, VICTIM, 1, number) for number in range(1, 280)]
 
 
 def bound(epsilon: float) -> float:
@@ -36,18 +42,24 @@ def bound(epsilon: float) -> float:
 
 
 class Trial:
-    """Days of one kind in a folder: `boots` in each, `noise` makes the sampler, `more` as a device takes it."""
+    """Days of one kind in a folder: `boots` in each, `noise` makes the sampler, `more` as a device takes it, `victim` is what he does."""
 
     def __init__(
-        self, folder: Path, boots: tuple[int, ...] = (), noise: Callable[[], Sampler] | None = None, more: dict[str, Any] | None = None
+        self,
+        folder: Path,
+        boots: tuple[int, ...] = (),
+        noise: Callable[[], Sampler] | None = None,
+        more: dict[str, Any] | None = None,
+        victim: list[Sign] = EXTREME,
     ) -> None:
-        self.folder, self.boots, self.noise, self.more = folder, boots, noise, more or {}
+        self.folder, self.boots, self.noise, self.more, self.victim = folder, boots, noise, more or {}, victim
+        self.others = MANY if victim is FLOODING else OTHERS
         self._sodium = Sodium()
         self.truths = [self.day(there, Silence) for there in (False, True)]
 
     def day(self, there: bool, noise: Callable[[], Sampler] | None) -> Seen:
         """Play a day with or without the victim."""
-        return Device(self.folder / "day", noise, **self.more, forwards=True).play(OTHERS + EXTREME * there, boots=self.boots)
+        return Device(self.folder / "day", noise, **self.more, forwards=True).play(self.others + self.victim * there, boots=self.boots)
 
     def play(self, days: int) -> tuple[list[Seen], list[bool]]:
         """Play so many days of each kind, in turn."""
@@ -144,14 +156,18 @@ def learned(rows: list[list[float]], there: list[bool]) -> Advantage:
     return Advantage(trees.predict(rows[half:]).tolist(), there[half:])
 
 
-KINDS: dict[str, tuple[tuple[int, ...], float]] = {"a day": ((), 1.0), "a day with a boot": ((12 * HOUR,), 2.0)}  # boots, epsilon
+KINDS: dict[str, tuple[tuple[int, ...], float, list[Sign]]] = {  # boots, epsilon, what the victim does
+    "a day": ((), 1.0, EXTREME),
+    "a day with a boot": ((12 * HOUR,), 2.0, EXTREME),
+    "a day of a guest who floods": ((), 1.0, FLOODING),
+}
 
 
 class _Played:
     """Days of one kind that were played in turn with those of the others, and what was guessed of each."""
 
-    def __init__(self, folder: Path, boots: tuple[int, ...]) -> None:
-        self.trial = Trial(folder, boots)
+    def __init__(self, folder: Path, boots: tuple[int, ...], victim: list[Sign]) -> None:
+        self.trial = Trial(folder, boots, victim=victim)
         self.there: list[bool] = []
         self.guesses: list[bool] = []
         self.rows: list[list[float]] = []
@@ -170,13 +186,13 @@ def soak(seconds: float) -> dict[str, Any]:
     figures: dict[str, Any] = {"findings": []}
     end = time.monotonic() + seconds
     with scratch("oubli-sim-") as folder:
-        played = {kind: _Played(Path(folder, kind), boots) for kind, (boots, _) in KINDS.items()}
+        played = {kind: _Played(Path(folder, kind), boots, victim) for kind, (boots, _, victim) in KINDS.items()}
         pairs = 0
         while time.monotonic() < end or pairs < _LEAST:
             for one in played.values():
                 one.pair()
             pairs += 1
-    for kind, (_, epsilon) in KINDS.items():
+    for kind, (_, epsilon, _) in KINDS.items():
         one = played[kind]
         found = {"likelihood": Advantage(one.guesses, one.there), "trees": learned(one.rows, one.there)}
         shown = {name: {"advantage": round(reached.value, 4), "band": round(reached.band, 4)} for name, reached in found.items()}

@@ -74,6 +74,24 @@ class Sign:
         return kernel.neighbour(kernel.Neighbour(source, mac)), event, "live" if self.lives else "datagram"
 
 
+class Address(Sign):
+    """A guest takes one more IPv6 address, and a connection ends by it; `octets` numbers it."""
+
+    def messages(self) -> tuple[bytes, bytes, str]:
+        """Return the neighbour's message and the connection's."""
+        source, there = bytes.fromhex("20010db8ca4e0001") + self.octets.to_bytes(8, "big"), bytes(15) + b"\x01"
+        now = (OPENS + self.at) * SECOND
+        flow = kernel.Flow(
+            kernel.INET6, kernel.UDP, source, there, 40000, 443, there, source, 443, 40000, kernel.SEEN_REPLY,
+            now - 31 * SECOND, packets_up=1, packets_down=1, bytes_up=100, bytes_down=0, stop=now,
+        )  # fmt: skip
+        return (
+            kernel.neighbour(kernel.Neighbour(source, b"\x02\x11" + self.terminal.to_bytes(4, "big"))),
+            kernel.conntrack("destroy", flow),
+            "datagram",
+        )
+
+
 class Time:
     """The time source of a virtual device."""
 

@@ -25,7 +25,18 @@ def test_each_attack_is_listed_with_what_it_would_gain():
     numbers = [row[0].strip("| ") for row in rows]
     assert len(set(numbers)) == len(numbers)
     model = TEXT[: TEXT.index("## Attacks")]
-    assert set(re.findall(r"\b[A-Z]\d+\b", model)) <= set(numbers)
+    assert set(re.findall(r"\b[A-Z]\d+\b(?!-)", model)) <= set(numbers)
+
+
+def test_each_that_cant_be_done_is_tried():
+    """Of everybody in the threat model: each clause of what he can't names a test's file or an attack's number."""
+    model = TEXT[TEXT.index("| who |") : TEXT.index("## Attacks")]
+    rows = [line.strip("| ").split(" | ") for line in model.splitlines()[2:] if line.startswith("|")]
+    assert len(rows) >= 12
+    for row in rows:
+        assert row[-1] != row[0]
+        for clause in row[-1].split("; "):
+            assert re.search(r"`tests/[\w./]+\.py`|\b[A-Z]\d+", clause), (row[0], clause)
 
 
 def test_each_file_that_is_named_is_there():

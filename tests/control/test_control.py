@@ -419,7 +419,7 @@ def test_a_user_has_two_places_and_twenty_calls_a_second_and_root_always_finds_o
         for user in (65534, 65533) * 3:
             stack.enter_context(running([*as_user(user), *PERL, HOLD, str(path)]))
         limit = time.monotonic() + 90
-        while asked_as(65532, "", path, '{"v":1,"call":"all"}') != json.loads(TOO_MANY):
+        while asked_as(65534, "", path, '{"v":1,"call":"all"}') != json.loads(TOO_MANY):
             assert time.monotonic() < limit, "the others' half of the places never fills"
         for _ in range(3):
             assert ask(path, b'{"v":1,"call":"status"}\n').startswith(b'{"a":')

@@ -607,7 +607,8 @@ def test_dates_are_those_that_a_tls_library_reads(tmp_path, interpreter):
     der = ssl.PEM_cert_to_DER_cert(issue(tmp_path / "one", (-1, 1)).read_text().partition("\n")[2])
     (tmp_path / "der").write_bytes(der)
     text = """
-from agent.doctor.certificate import NotACertificate, validity
+from agent.doctor.certificate import validity
+from agent.runtime.x509 import NotACertificate
 whole = open(%r, "rb").read()
 wanted, good = validity(whole), 0
 for size in range(len(whole)):

@@ -472,17 +472,19 @@ def test_billing_is_bounded_and_writes_the_stalest_session_early(stage, memory):
 
 
 def clients(**sessions: tuple[str, str]) -> str:
-    """Write openNDS's list, as its documentation shows it: every value is a text."""
-    rows = {
-        mac: {
-            "gatewayname": "Venue%20Node%3aaabbccddeeff", "gatewayaddress": "192.168.1.1:2050",
-            "mac": ":".join(mac[at : at + 2] for at in range(0, 12, 2)),
-            "version": "10.1.0", "ip": "192.168.1.10", "session_start": "0", "session_end": "0", "last_active": "0", "token": "0f0f",
-            "state": state, "custom": custom, "download_this_session": "0", "upload_this_session": "0",
-        }
-        for mac, (state, custom) in sessions.items()
-    }  # fmt: skip
-    return json.dumps({"client_list_length": str(len(rows)), "clients": rows, "trusted": []})
+    """Write openNDS's list as it prints it: a field a line, and `custom` as it is."""
+    lines = ["{", f'  "client_list_length":"{len(sessions)}",', '  "clients":{']
+    for number, (mac, (state, custom)) in enumerate(sessions.items(), 1):
+        named = ":".join(mac[at : at + 2] for at in range(0, 12, 2))
+        fields = {
+            "gatewayname": "Venue%20Node%3aaabbccddeeff", "gatewayaddress": "192.168.1.1:2050", "gatewayfqdn": "status.client",
+            "version": "10.1.3", "client_type": "cpd_can", "mac": named, "ip": "192.168.1.10", "clientif": "wlan0", "session_start": "0",
+            "session_end": "null", "last_active": "0", "token": "0f0f", "state": state, "custom": custom, "download_this_session": "0",
+            "upload_this_session": "0", "upload_session_avg": "0.00",
+        }  # fmt: skip
+        rows = [f'      "{name}":"{text}"' for name, text in fields.items()]
+        lines += [f'    "{named}":{{', ",\n".join(rows), "    }" + "," * (number < len(sessions))]
+    return "\n".join([*lines, "  },", '  "trusted_list_length":"1",', '  "trusted":[', '    "02:00:00:00:00:ff"', "  ]", "}", ""])
 
 
 def test_portal_list_tells_who_is_logged_in(stage):
@@ -496,20 +498,20 @@ def test_portal_list_tells_who_is_logged_in(stage):
 @pytest.mark.parametrize("part", [1, 7, 4096])
 def test_portal_list_is_read_alike_however_it_is_cut(stage, part):
     """Braces, quotes and backslashes in a user's own text are text; nothing of the list is held but the client that is being read."""
-    odd = ['a}b{"c', "back\\slash\\\\", '"', "}}{{"]
+    odd = ['a}b{"c', "back\\slash\\\\", '"', "}}{{", '","mac":"']
     told = clients(**{f"02000000010{number}": ("Authenticated", text) for number, text in enumerate(odd)})
-    steps = [["read", told, part]] + [["user", f"02000000010{number}"] for number in range(4)]
+    steps = [["read", told, part]] + [["user", f"02000000010{number}"] for number in range(len(odd))]
     assert stage("portal", steps) == [True, *odd]
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"clients":[]}', '{"clients":{"a":1}}', '{"clients":{"a":{"mac":"x"}}}', "[" * 500])
 def test_list_that_is_none_is_refused_and_nothing_is_kept(stage, text):
     """Hostile output of a child: counted as a failure, no crash, on both interpreters."""
-    assert stage("portal", [["read", text, 100], ["count"]])[1] == [0, 0]
+    assert stage("portal", [["read", text, 100], ["count"]]) == [False, [0, 0]]
 
 
 def test_client_that_is_too_long_ends_the_reading(stage):
-    """Bounded memory: what isn't closed within 4,096 octets is no client, and what follows isn't looked at."""
+    """Bounded memory: a list with a line of more than 4,096 octets is none."""
     long = clients(**{MAC_A: ("Authenticated", "x" * 5000), MAC_B: ("Authenticated", "room13")})
     assert stage("portal", [["read", long, 1000], ["count"]]) == [False, [0, 0]]
 

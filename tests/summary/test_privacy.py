@@ -18,6 +18,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agent.capture.who import Who
 from agent.forwarder import forwarder
 from agent.recorder.recorder import Recorder
 from agent.runtime.sodium import Sodium
@@ -27,7 +28,7 @@ from agent.summary.ledger import Ledger
 from agent.summary.noise import Sampler
 from agent.summary.terminals import Terminals
 from host_sim.privacy import attack, bands
-from host_sim.privacy.paired import DAY, HOUR, OPENS, PORTS, SECOND, TRUSTED, Device, Seen, Sign, Silence, crowd, distances
+from host_sim.privacy.paired import DAY, HOUR, PORTS, TRUSTED, Address, Device, Seen, Sign, Silence, crowd, distances
 from host_sim.venue import kernel
 
 L1 = {metric.name: metric.l1 for metric in metrics.METRICS}
@@ -74,20 +75,6 @@ class Quiet(Sign):
         """Return the link's message instead of the neighbour's."""
         _, event, method = super().messages()
         return kernel.link("lan"), event, method
-
-
-class Address(Sign):
-    """A guest takes one more IPv6 address, and a connection ends by it; `octets` numbers it."""
-
-    def messages(self) -> tuple[bytes, bytes, str]:
-        """Return the neighbour's message and the connection's."""
-        source, there = bytes.fromhex("20010db8ca4e0001") + self.octets.to_bytes(8, "big"), bytes(15) + b"\x01"
-        now = (OPENS + self.at) * SECOND
-        flow = kernel.Flow(
-            kernel.INET6, kernel.UDP, source, there, 40000, 443, there, source, 443, 40000, kernel.SEEN_REPLY,
-            now - 31 * SECOND, packets_up=1, packets_down=1, bytes_up=100, bytes_down=0, stop=now,
-        )  # fmt: skip
-        return kernel.neighbour(kernel.Neighbour(source, b"\x02\x11\xff\xff\xff\xff")), kernel.conntrack("destroy", flow), "datagram"
 
 
 def test_one_terminal_under_18_000_addresses_changes_no_figure_by_more_than_its_own_row(memory):
@@ -269,14 +256,12 @@ def drawn(seed: str) -> dict[str, Callable[[int], bytes]]:
     return {"draws": Random(seed).randbytes}
 
 
-HONEST = [((), 1.0, 300), ((12 * HOUR,), 2.0, 300)]
-
-
-@pytest.mark.parametrize(("boots", "epsilon", "days"), HONEST, ids=["a day", "a day with a boot"])
+@pytest.mark.parametrize(("kind", "days"), [("a day", 300), ("a day with a boot", 300), ("a day of a guest who floods", 60)])
 @pytest.mark.long
-def test_no_attack_on_everything_that_leaves_beats_the_bound(memory, boots, epsilon, days):
+def test_no_attack_on_everything_that_leaves_beats_the_bound(memory, kind, days):
     """(e^eps - 1) / (e^eps + 1), within three deviations; the likelihood ratio does better than chance, so the attack is one."""
-    trial = attack.Trial(memory / "honest", boots, more=drawn("honest"))
+    boots, epsilon, victim = attack.KINDS[kind]
+    trial = attack.Trial(memory / "honest", boots, more=drawn("honest"), victim=victim)
     seen, there = trial.play(days)
     most = attack.bound(epsilon)
     best, learned = trial.by_likelihood(seen, there), trial.by_trees(seen, there)
@@ -374,6 +359,10 @@ def free_boots(patch):
     patch.setattr(Ledger, "start", lambda _self, _day, _epsilon, _ceiling: True)
 
 
+def no_bound_for_a_mac(patch):
+    patch.setattr(Who, "_may_have_another", lambda _self, _mac: True)
+
+
 def log_a_count(patch):
     patch.setattr(
         AgentDay,
@@ -411,8 +400,12 @@ BROKEN: dict[str, tuple[Callable, str, tuple[int, ...], Callable[[], Sampler] | 
     "noise made of floats": (long_messages, "by_low_bits", (), Naive, {}),
     "seeded noise": (lambda _patch: None, "by_trees", (), SEEDED, {}),
     "the day's table is kept": (keep_the_day, "by_trees", (), None, {}),
+    "no bound for a MAC": (no_bound_for_a_mac, "by_likelihood", (), None, {}),
     "boots for nothing": (free_boots, "by_likelihood", MANY_BOOTS, None, {"options": ARRIVALS_ALONE}),
 }  # fmt: skip
+
+
+FLOODS = ("no bound for a MAC",)  # that show only where the victim takes addresses
 
 
 # Sizes that nothing foretells: what is alike a store would deflate to next to nothing.
@@ -443,7 +436,8 @@ def test_the_attack_tells_a_broken_agent_apart(memory, monkeypatch, name):
     """Negative controls: each beats the bound by more than three deviations."""
     broken, attacked, boots, noise, more = BROKEN[name]
     broken(monkeypatch)
-    trial = attack.Trial(memory / "broken", boots, noise, more | drawn(name))
+    victim = attack.FLOODING if name in FLOODS else attack.EXTREME
+    trial = attack.Trial(memory / "broken", boots, noise, more | drawn(name), victim)
     seen, there = trial.play(50)
     reached = getattr(trial, attacked)(seen, there)
     assert reached.value - reached.band > attack.bound(2 if boots else 1)

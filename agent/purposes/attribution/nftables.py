@@ -121,6 +121,7 @@ class Table:
         self._descriptor = descriptor
         self.devices = devices
         self._buffer = bytearray(1024)
+        self._inbox = sockets.Inbox(descriptor, self._buffer)
 
     def load(self, rest: "tuple[int, int]") -> None:
         """Make the table anew, without any block; `rest` are the first and last port of who has none. Raises Refused."""
@@ -146,7 +147,7 @@ class Table:
         """Say whether the kernel still has the table: whoever flushes the ruleset takes it away, and nobody is told."""
         body = struct.pack(">BBH", _INET, 0, 0) + _text(1, TABLE)
         sockets.request(self._descriptor, struct.pack("IHHII", HEADER + len(body), _SUBSYSTEM << 8 | _GET_TABLE, _REQUEST, 0, 0) + body)
-        size = sockets.receive(self._descriptor, self._buffer)
+        size = self._inbox.more()
         if size < HEADER + 4:
             return True
         _, kind = struct.unpack_from("IH", self._buffer, 0)
@@ -190,7 +191,7 @@ class Table:
         sockets.request(self._descriptor, data)
         answers, refused = 0, 0
         while answers < batch.answers():
-            size = sockets.receive(self._descriptor, self._buffer)
+            size = self._inbox.more()
             if size < 0:
                 break
             at = 0

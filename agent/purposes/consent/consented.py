@@ -53,6 +53,7 @@ class Consented:
         self._now = now
         self._note = note
         self._look = self._wall = self._monotonic = self._stepped = 0
+        self._unwritten = 0  # suspensions by a process without a role that the audit log and flash don't have yet
         self.stores: "dict[str, consent_ring.ConsentRing]" = {}
         for name in BY_CONSENT:
             folder = paths.vault + "/" + name
@@ -156,6 +157,10 @@ class Consented:
             self._note("emergency", "expired", incident, "recorder")
         if self._bus is not None:
             self._bus.tick(monotonic, wall // _SECOND)
+        while self._unwritten:
+            self._unwritten -= 1
+            self._look = monotonic
+            self._note("consent", "suspended", calls.ANYONE)
         if monotonic < self._look:
             return
         self._look = monotonic + LOOK
@@ -239,15 +244,27 @@ class Consented:
         return {"withdrawn": len(places), "destroyed": destroyed, "durable": room.flush()}
 
     def suspend(self, fields: "dict[str, Any]", by: str) -> "dict[str, Any]":
-        """Suspend a terminal's consents, until they are resumed."""
+        """Suspend a terminal's consents, until they are resumed.
+
+        A process without a role hears the same whatever there was: neither the answer nor how long flash took to write says
+        whether a terminal is here, or has consented. Flash is written in the next tick then.
+        """
         room, now = self._room(), self._now()
-        mac = self.terminal(fields)
+        try:
+            mac = self.terminal(fields)
+        except calls.Refused:
+            if by != calls.ANYONE or fields["address"] is None:
+                raise
+            return dict(_HEARD)
         places = room.suspend(mac, now)
         for place in places:
             if now is None:
                 self.stations.drop(place)
             else:
                 self.stations.finish(place, now)
+        if by == calls.ANYONE:
+            self._unwritten += bool(places)
+            return dict(_HEARD)
         if places:
             self._note("consent", "suspended", by)
         return {"suspended": len(places), "durable": room.flush()}
@@ -319,10 +336,12 @@ class Consented:
         self._token.wipe()
         self._token.close()
         if self._consents is not None:
+            self._consents.flush()
             self._consents.close()
 
 
 _TOKEN = 16  # octets
+_HEARD = {"heard": True}
 PAGE = 100  # consents in one answer of `list`
 
 

@@ -46,6 +46,8 @@ def change(line: "Line") -> int:
     answer = line.ask(line.verb.name, **_whose(line))
     if answer is None:
         return 1
+    if "heard" in answer:  # a process without a role isn't told whether there was any
+        return line.show(answer, ["suspended what there was"])
     word = {"consent withdraw": "withdrawn", "consent suspend": "suspended", "consent resume": "resumed"}[line.verb.name]
     lines = [word + " " + str(answer[word]) + (" consent" if answer[word] == 1 else " consents")]
     if answer.get("destroyed"):

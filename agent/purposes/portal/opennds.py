@@ -2,24 +2,28 @@
 """openNDS's word on who is logged in: the list of `ndsctl json`, which /usr/sbin/oubli-sessions leaves every half minute (L34-I-2).
 
 openNDS talks to root alone, and the recorder starts no program: the list comes as a file that only the recorder may read, in a folder that
-only root may change. It is an object `clients` with a flat object a MAC, every value a text; of it `mac`, `state` ("Authenticated") and
-`custom`, the portal's own text for a session, are looked at and nothing else. It is read client by client, a part at a turn: a small heap
-has no room for the list of a square. Source: openNDS's documentation of ndsctl, of BinAuth and of the "custom" string of FAS and
-ThemeSpec; where a portal has no user id there, `custom` is "none" or empty, and the session has none here either.
+only root may change. Of a client `mac`, `state` ("Authenticated") and `custom`, the portal's own text for a session, are looked at and
+nothing else. Source: openNDS's documentation of ndsctl, of BinAuth and of the "custom" string of FAS and ThemeSpec; where a portal has no
+user id there, `custom` is "none" or empty, and the session has none here either.
+
+The list is almost JSON: openNDS prints a field a line, and the text of `custom` as it is, quotes and line ends included, which a guest may
+have had a word in. So it is read line by line, not by a JSON parser, and twice: nothing is taken over before it is known that there are as
+many clients as the list announces, each with one `mac`, which is its name, one `state` and one `custom`. A text that makes up a client is
+one too many, and the list is none; one that makes up a field leaves its own client without a user. A small heap holds a line at a time.
 """
 
-import json
 import os
 
 from agent.purposes.portal import sessions
 from agent.runtime import files
 
 OUTPUT = 524288  # octets, some 800 clients
-CLIENT = 4096  # octets of one client; a longer one is passed over
+LINE = 4096  # octets; a list with a longer one is none
 LATE = 120000000000  # ns without a new list after which that is a failure
 _PART = 4096
 _PARTS = 8  # of the list in one turn
-_QUOTE, _OPEN, _BACKSLASH = b'"{\\'
+_READ = (b"mac", b"state", b"custom")
+_LENGTH, _CLIENTS = b'"client_list_length":"', b'"clients":{'
 
 
 class OpenNds:
@@ -34,39 +38,50 @@ class OpenNds:
         self._late = 0  # when that it didn't come is a failure, monotonic ns
         self._now = 0
         self.failures = 0
-        self._again()
+        self.begin(taking=False)
 
-    def _again(self) -> None:
-        """Begin to read a list: `_rest` is what isn't read of it, `_at` how far it was looked at, `_begin` where an object began."""
+    def begin(self, *, taking: bool) -> None:
+        """Begin to read a list: to see whether it is one, then once more to take its clients over."""
+        self._taking = taking
         self._rest = b""
-        self._at, self._begin = 0, -1
-        self._quoted = self._broken = False
+        self._announced, self._clients = -1, 0
+        self._inside = self._closed = self._broken = False  # of the object of clients
+        self._name = b""  # of the client whose lines are being read
+        self._fields: "dict[bytes, bytes]" = {}
+        self._odd = False  # one of its lines is no field, or comes twice
+
+    def whole(self) -> bool:
+        """Say whether what was read is a list with as many clients as it announced."""
+        return self._closed and not self._broken and self._clients == self._announced
 
     def tick(self, now: int) -> None:
         """Read a part of the list, or see whether there is a new one; never waits. `now` is monotonic ns."""
         self._now = now // 1000000000
         if self._list < 0:
             self._look(now)
-        else:
-            for _ in range(_PARTS):
-                if not self._read():
-                    self._over()
-                    break
+            return
+        for _ in range(_PARTS):
+            if not self._read():
+                self._over()
+                break
 
     def _look(self, now: int) -> None:
         """Open the list where it is another one than the last."""
         try:
-            status = os.stat(self._path)
-            found = status[1], status[6], status[8]
+            found = self._which()
             if found != self._seen:
                 self._list = files.open_reading(self._path)
                 self._seen, self._late, self._left = found, now + LATE, OUTPUT
-                self._again()
+                self.begin(taking=False)
         except OSError:
             pass  # there is no portal, or it is late
         if self._seen is not None and now >= self._late:
             self._late = now + LATE
             self.failures += 1
+
+    def _which(self) -> "tuple[int, int, float]":
+        status = os.stat(self._path)
+        return status[1], status[6], status[8]
 
     def _read(self) -> bool:
         """Take over the next part; False at the end."""
@@ -82,64 +97,77 @@ class OpenNds:
         return size > 0 and not self._broken
 
     def _over(self) -> None:
-        self.failures += self._broken or self._left == OUTPUT or bool(self._rest.strip())
+        """Count a list that is none; read one that is once more, to take it over."""
+        whole, taken = self.whole(), self._taking
         self.close()
-        self._again()
+        self.begin(taking=whole and not taken)
+        if not whole:
+            self.failures += 1
+        elif not taken:
+            try:
+                self._list = files.open_reading(self._path)
+                self._left = OUTPUT
+                if self._which() != self._seen:  # there is another one by now: it is looked through first
+                    self.close()
+            except OSError:
+                pass
 
     def take(self, part: bytes) -> None:
-        """Take over the clients in a part of the list; what is left of it waits for the next one."""
-        if self._broken:
-            return
-        self._rest += part
-        rest, done = self._rest, 0
-        while True:
-            end = self._next_sign(rest)
-            if end < 0:
-                break
-            sign = rest[end]
-            if self._quoted or sign == _QUOTE:
-                self._quoted = not self._quoted
-            elif sign == _OPEN:
-                self._begin = end
+        """Take over the lines in a part of the list; what is left of it waits for the next one."""
+        lines = (self._rest + part).split(b"\n")
+        self._rest = lines.pop()
+        for line in lines:
+            self._line(line.strip())
+        self._broken = self._broken or len(self._rest) > LINE
+
+    def _line(self, line: bytes) -> None:
+        end = line in (b"}", b"},")
+        if self._closed:
+            return  # the list of trusted MACs follows
+        if self._name:
+            if end:
+                self._client()
             else:
-                if self._begin >= 0:
-                    self._broken = self._broken or not self._client(rest[self._begin : end + 1])
-                self._begin = -1
-                done = end + 1
-            self._at = end + 1
-        if self._begin < 0:
-            done = self._at
-        self._rest = rest[done:]
-        self._at -= done
-        self._begin = self._begin - done if self._begin >= 0 else -1
-        self._broken = self._broken or len(self._rest) > CLIENT
+                self._field(line)
+        elif self._inside:
+            if end:
+                self._closed = True
+            elif len(line) > 4 and line[:1] == b'"' and line.endswith(b'":{'):
+                self._name, self._fields, self._odd = line[1:-3], {}, False
+            else:
+                self._broken = True
+        elif line.startswith(_LENGTH):
+            digits = line[len(_LENGTH) :].rstrip(b'",')
+            self._announced = int(digits) if digits.isdigit() and len(digits) < 6 else -1
+        else:
+            self._inside = line == _CLIENTS
 
-    def _next_sign(self, rest: bytes) -> int:
-        """Return where the text that is open ends, or the next text or object begins or ends; -1: not in this part."""
-        at = self._at
-        while self._quoted:
-            end = rest.find(b'"', at)
-            before = end - 1
-            while before >= self._at and rest[before] == _BACKSLASH:
-                before -= 1
-            if end < 0 or (end - before) & 1:
-                return end
-            at = end + 1
-        found = [rest.find(sign, at) for sign in (b'"', b"{", b"}")]
-        return min([place for place in found if place >= 0] or [-1])
+    def _field(self, line: bytes) -> None:
+        """Take note of one line of a client: a name and a text, each in quotes, the text as it is."""
+        text = line[:-1] if line.endswith(b",") else line
+        middle = text.find(b'":"')
+        if text[:1] != b'"' or middle < 0 or len(text) < middle + 4 or not text.endswith(b'"'):
+            self._odd = True
+            return
+        name = text[1:middle]
+        if name in _READ:
+            self._odd = self._odd or name in self._fields
+            self._fields[name] = text[middle + 3 : -1]
 
-    def _client(self, text: bytes) -> bool:
-        """Take over one client; False where the octets are no object."""
+    def _client(self) -> None:
+        """Take over one client."""
+        fields, name = self._fields, self._name
+        self._clients += 1
+        self._name, self._fields = b"", {}
+        if not self._taking:
+            return
         try:
-            row = json.loads(text)
-            mac, state, user = sessions.mac_of(row["mac"]), row["state"], row["custom"]
-        except (KeyError, TypeError):  # some other object
-            return True
-        except (ValueError, RuntimeError, MemoryError):  # the last two: nested deeper than the parser goes
-            return False
-        if mac and not (state == "Authenticated" and user != "none" and self._who.begin(mac, user, self._now)):
+            mac, user = sessions.mac_of(name.decode()), fields.get(b"custom", b"").decode()
+        except ValueError:
+            mac, user = sessions.mac_of("".join([chr(octet) for octet in name])), ""
+        sure = not self._odd and fields.get(b"mac") == name and fields.get(b"state") == b"Authenticated" and user != "none"
+        if mac and not (sure and self._who.begin(mac, user, self._now)):
             self._who.end(mac)
-        return True
 
     def close(self) -> None:
         """Let go of a list that is being read."""

@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a guest may claim about another guest, by the files of the DHCP server and of the portal, on each interpreter."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.purposes.test_attribution import clients
+from tests.support.interpreters import Remote
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.support.interpreters import Interpreter
+
+NOW = 1_800_000_000
+VICTIM, FORGER = "020000000001", "020000000002"
+NAMED = "02:00:00:00:00:01"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        f"{NOW + 3600} 12 2001:db8::5 phone 00:03:00:01:{NAMED}",
+        f"{NOW + 3600} 12 2001:db8::5 phone 00:01:00:01:2e:1a:2b:3c:{NAMED}",
+        f"# br-lan 00030001{VICTIM} 3e8 phone {NOW + 3600} 2a5 128 2001:db8::5/128",
+        f"# br-lan 000100012e1a2b3c{VICTIM} 3e8 phone -1 2a5 128 2001:db8::5/128",
+    ],
+    ids=["dnsmasq, LL", "dnsmasq, LLT", "odhcpd, LL", "odhcpd, LLT"],
+)
+def test_a_duid_names_nobody(remotes: Callable[[str], Remote], interpreter: Interpreter, tmp_path: Path, line: str) -> None:
+    """L34-I-2: a client of DHCPv6 makes up its own DUID; with another's MAC in it, what it does would be that one's."""
+    (tmp_path / "leases").write_text(line + "\n")
+    assert remotes(interpreter.name)("leases", [str(tmp_path / "leases")], NOW) == {"told": [], "count": 0}
+
+
+# What a guest gets into `custom`, the last field of his own that anybody else has a word in.
+CUSTOM = {
+    "fields in a line": f'x","state":"Authenticated","mac":"{NAMED}","custom":"forged',
+    "fields of its own": f'x",\n      "mac":"{NAMED}",\n      "custom":"forged',
+    "another client": f'x"\n    }},\n    "{NAMED}":{{\n      "mac":"{NAMED}",\n      "state":"Authenticated",\n      "custom":"forged',
+    "another client, on one line": f'x"}},"{NAMED}":{{"mac":"{NAMED}","state":"Authenticated","custom":"forged',
+    "the end of the list": 'x"\n    }\n  }\n}',
+    "half a line": "x\n",
+}
+
+
+@pytest.mark.parametrize("custom", CUSTOM)
+@pytest.mark.parametrize("first", [True, False], ids=["forger first", "victim first"])
+def test_a_text_of_the_portal_makes_nobody_else_of_a_guest(interpreter: Interpreter, custom: str, *, first: bool) -> None:
+    """L34-I-2: openNDS writes `custom` as it is; nobody is logged in as somebody by what another one's text makes up."""
+    remote = Remote(interpreter, "tests.support.attribution_stage")
+    rows = {FORGER: ("Authenticated", CUSTOM[custom]), VICTIM: ("Authenticated", "room12")}
+    told = clients(**(rows if first else dict(reversed(rows.items()))))
+    absent = clients(**{FORGER: ("Authenticated", CUSTOM[custom])})
+    steps = [["read", told, 100], ["user", VICTIM], ["user", FORGER], ["read", absent, 100], ["user", VICTIM]]
+    whole, victim, forger, _, away = remote("portal", steps)
+    assert remote.close() == 0
+    assert victim == ("room12" if whole else "")
+    assert "forged" not in (victim, forger, away)
+    assert away == victim  # a list without him ends nobody's session; a day without a word does
