@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """`oubli-sim`: the gateway's days without hardware. `--json FILE` everywhere, `-` is standard output; bad input: exit 2, one line.
 
-Each command imports its room when it runs: a replay needs no broker, and the lab's needs (root, nftables) are the lab's alone.
+Each command imports its module when it runs: a replay needs no broker, and the lab's needs (root, nftables) are the lab's alone.
 """
 
 import json

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What every test shares: the interpreters, what a test can't do without, and the seconds by room.
+"""What every test shares: the interpreters, what a test can't do without, and the seconds by module.
 
 A test names what it needs by its fixtures (`interpreter`, `any_interpreter`, `micropython`, `mips`) or by a mark:
 `@pytest.mark.needs("root", "nft", "mosquitto")`. In CI a thing that is missing fails the test. Elsewhere the test is left out,
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 IN_CI = os.environ.get("CI", "").lower() in {"1", "true"}
 TMPFS = "/dev/shm"  # noqa: S108 (a folder of a random name is made there)
-ROOMS = pytest.StashKey["Rooms"]()
+SECONDS = pytest.StashKey["Seconds"]()
 LEFT_OUT = pytest.StashKey[Counter[str]]()
 PARTS = frozenset(tables.parts())
 QUICK = {"cpython", "micropython", "shellcheck", "shfmt"}  # what a test of a quick run may need
@@ -128,7 +128,7 @@ def needs(item: pytest.Item) -> Iterator[str]:
 
 @functools.cache
 def is_there(name: str) -> bool:
-    """Tell whether a need is met: root rights, an interpreter, a part of tools/parts.txt, or a command."""
+    """Return True if a need is met: root rights, an interpreter, a part of tools/parts.txt, or a command."""
     match name:
         case "root":
             return os.geteuid() == 0
@@ -160,8 +160,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Start the run's counts."""
     config.stash[LEFT_OUT] = Counter()
-    config.stash[ROOMS] = Rooms()
-    config.pluginmanager.register(config.stash[ROOMS])
+    config.stash[SECONDS] = Seconds()
+    config.pluginmanager.register(config.stash[SECONDS])
 
 
 @pytest.hookimpl(trylast=True)  # after -k and -m
@@ -205,7 +205,7 @@ def pytest_testnodedown(node: object, error: object) -> None:  # noqa: ARG001 (t
     node.config.stash[LEFT_OUT] |= Counter(output.get("left_out", {}))  # type: ignore[attr-defined]
 
 
-class Rooms:
+class Seconds:
     """Adds up the seconds of each test's phases (set-up, call, tear-down) by the file it stands in."""
 
     def __init__(self) -> None:
@@ -214,21 +214,21 @@ class Rooms:
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Count one phase; under pytest-xdist the main process hears of each one once."""
-        room = report.nodeid.split("::")[0]
-        self.seconds[room] += report.duration  # type: ignore[assignment]  # seconds are a float
-        self.tests.setdefault(room, set()).add(report.nodeid)
+        file = report.nodeid.split("::")[0]
+        self.seconds[file] += report.duration  # type: ignore[assignment]  # seconds are a float
+        self.tests.setdefault(file, set()).add(report.nodeid)
 
     def lines(self) -> Iterator[str]:
-        """Yield a line a room, the slowest first, then the sum."""
-        for room, seconds in self.seconds.most_common():
-            yield f"{seconds:8.2f} s  {len(self.tests[room]):4} tests  {room}"
+        """Yield a line a module, the slowest first, then the sum."""
+        for file, seconds in self.seconds.most_common():
+            yield f"{seconds:8.2f} s  {len(self.tests[file]):4} tests  {file}"
         yield f"{sum(self.seconds.values()):8.2f} s  {sum(map(len, self.tests.values())):4} tests  in all"
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Print the seconds by room, and what was left out."""
-    terminalreporter.section("seconds by room")
-    for line in config.stash[ROOMS].lines():
+    """Print the seconds by module, and what was left out."""
+    terminalreporter.section("seconds by file")
+    for line in config.stash[SECONDS].lines():
         terminalreporter.write_line(line)
     for name, count in sorted(config.stash[LEFT_OUT].items()):
         reason = (

@@ -25,7 +25,7 @@ _BATCH = 256  # executions between two looks at the clock
 
 
 def fuzz_capture(seed: int, seconds: float) -> dict[str, Any]:
-    """Fuzz agent/capture and the straight way on CPython, with MicroPython beside it."""
+    """Fuzz agent/capture and the fast path on CPython, with MicroPython beside it."""
     with ExitStack() as stack:
         ours, theirs = (Path(stack.enter_context(machine.memory_folder())) for _ in NAMES)
         peer = capture.Peer(NAMES[1], theirs)

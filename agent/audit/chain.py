@@ -2,7 +2,7 @@
 """The form of the audit log, and what holds it together: each line's hash covers the line before it (L34-VI-3).
 
 A line is `NUMBER SECONDS CLOCK ACT WORD... HASH`: counted from 1 over the log's life, seconds since the epoch by a clock of that
-state, an act of agent.audit.audit's table, and the BLAKE2b-256 of the former line's hash and this line's text. Files are named by
+state, an act of agent.audit.log's table, and the BLAKE2b-256 of the former line's hash and this line's text. Files are named by
 their number and cover four weeks each. The first line of each is a `link`: its file's number, number and hash of the newest checkpoint,
 the hash it goes on from, and whether the file before was left `whole` or `torn` by a loss of power. So the oldest files can go and the
 rest still holds. Source of the hash: RFC 7693, by libsodium.
@@ -70,7 +70,7 @@ def first(path: str) -> "Entry | None":
 
 
 def over(link: Entry, time: int, clock: str, checkpoints: int) -> bool:
-    """Say whether what lies before a link is twelve months old, by clocks that were trusted or by powered-on hours."""
+    """Return True if what lies before a link is twelve months old, by clocks that were trusted or by powered-on hours."""
     trusted = link.clock == clock == "trusted"
     return (trusted and time - link.time > KEEP) or checkpoints - int(link.words[1]) > KEEP // 3600
 

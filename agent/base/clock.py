@@ -86,7 +86,7 @@ class Clock:
 
     @property
     def stepped(self) -> bool:
-        """Say whether stamps may be of another time line than the present one."""
+        """Return True if stamps may be of another time line than the present one."""
         return len(self._lines) > 1 or self._forgotten
 
     def _load(self) -> bool:
@@ -173,7 +173,7 @@ class Clock:
         return self.trusted
 
     def hour(self) -> bool:
-        """Say whether another powered-on hour of this boot is full; each is told once, whatever process asks."""
+        """Return True if another powered-on hour of this boot is full; each is told once, whatever process asks."""
         if self._seen < self._hour:
             return False
         self._hour += HOUR

@@ -6,7 +6,7 @@ layouts over and over, so a message is walked, with every length checked, only w
 (which octets are headers, where the values stand) is kept as a `Pattern`, and the next message of that size is the same layout
 if all its headers are the same octets. The destination address stays in the kernel's buffer: the decoder knows where it stands,
 so that it can be compared in place, and copies nothing of it. A malformed message is counted and skipped; nothing raises past
-this room. Source: linux/netfilter/nfnetlink_conntrack.h (attribute numbers), checked against recorded datagrams.
+this module. Source: linux/netfilter/nfnetlink_conntrack.h (attribute numbers), checked against recorded datagrams.
 """
 
 from agent.capture.netlink import HEADER, Malformed, Reader, attributes, dump_request, exactly
@@ -73,7 +73,7 @@ class Layout:
         self.protocol = 0  # if it is a common one
         self.stamped = False  # whether it says when the connection began and ended
         self.timed = False  # whether it says how much of the time-out was left
-        self.placed: "tuple[Any, ...]" = (None, None, None, None)  # agent.recorder.straight's
+        self.placed: "tuple[Any, ...]" = (None, None, None, None)  # agent.recorder.fast_path's
         self.pattern: "Any" = None
         self.following: "Layout | None" = None  # another one of the same size
 

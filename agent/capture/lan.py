@@ -6,23 +6,23 @@ own addresses from the kernel, followed live. Destinations are looked at in plac
 inside the venue (hairpin, broadcast) from what goes out; nothing of them is copied (L34-VI-1).
 """
 
+from agent.capture.address_table import NEIGHBOUR
 from agent.capture.connections import INET, INET6
 from agent.capture.neighbours import Listener
-from agent.capture.who import NEIGHBOUR
 
 OWN, OUTSIDE, HAIRPIN, BROADCAST, TERMINAL = "own", "outside", "hairpin", "broadcast", ""
 _FORMER = 16  # prefixes and own addresses remembered after they left: their connections may still be ending
 
 
 class Lan(Listener):
-    """Follows links, addresses and neighbours; tells `who` of the terminals. `wall` answers the present time in ns."""
+    """Follows links, addresses and neighbours; tells the address table of the terminals. `wall` answers the present time in ns."""
 
-    def __init__(self, names: "Sequence[str]", who: "Who", wall: "Callable[[], int]", ways_out: "Sequence[str]" = ()) -> None:
+    def __init__(self, names: "Sequence[str]", holders: "AddressTable", wall: "Callable[[], int]", ways_out: "Sequence[str]" = ()) -> None:
         self.names = names
         self._ways_out = ways_out
         self._outs: "dict[int, str]" = {}
         self.told: "Callable[[bytes], None]" = _nobody  # is told of each address that may have another holder now
-        self._who = who
+        self._holders = holders
         self._wall = wall
         self._links: "dict[int, str]" = {}  # of the LAN, and their names
         self._own: "list[tuple[int, bytes, int]]" = []  # index, address, bits of its prefix: the router's own, everywhere
@@ -59,13 +59,13 @@ class Lan(Listener):
 
     @property
     def behind(self) -> bool:
-        """Say whether that is an address which the internet can't see: a second NAT lies between (L34-II-4)."""
+        """Return True if that is an address which the internet can't see: a second NAT lies between (L34-II-4)."""
         return any(self.public) and is_private(self.public)
 
     def listing(self) -> None:
         """Hold everything in doubt that isn't listed again."""
         self._unseen = (list(self._links), list(self._own))
-        self._who.doubt(NEIGHBOUR)
+        self._holders.doubt(NEIGHBOUR)
 
     def listed(self) -> None:
         """Forget what has gone unnoticed."""
@@ -74,8 +74,8 @@ class Lan(Listener):
             self.no_link(index)
         for entry in addresses:
             self.no_address(*entry)
-        if self._who.serial == 1:  # no dump was swept yet: that was the first listing, before which an address may have changed hands
-            self._who.begun = self._wall()
+        if self._holders.serial == 1:  # no dump was swept yet: that was the first listing, before which an address may have changed hands
+            self._holders.begun = self._wall()
 
     def link(self, index: int, name: str) -> None:
         """Take note of an interface, or of its new name."""
@@ -132,20 +132,20 @@ class Lan(Listener):
                     marks[address[0]] = 1
 
     def neighbour(self, index: int, address: bytes, mac: bytes) -> None:
-        """Tell `who` of a terminal; a neighbour on another side is nobody's business."""
+        """Tell the address table of a terminal; a neighbour on another side is nobody's business."""
         if index in self._links:
-            self._who.learn(address, mac, self._wall())
+            self._holders.learn(address, mac, self._wall())
             self.told(address)
 
     def no_neighbour(self, index: int, address: bytes) -> None:
         """Tell `who` that a terminal left its address."""
         if index in self._links:
-            self._who.leave(address)
+            self._holders.leave(address)
 
     def lease(self, address: bytes, mac: bytes) -> None:
-        """Tell `who` of a lease; one for an address outside the LAN is nobody's business."""
+        """Tell the address table of a lease; one for an address outside the LAN is nobody's business."""
         if any(_within(address, 0, len(address), prefix, bits) for prefix, bits in self.prefixes):
-            self._who.lease(address, mac, self._wall())
+            self._holders.lease(address, mac, self._wall())
             self.told(address)
 
     def side(self, source: bytes) -> str:
@@ -167,7 +167,7 @@ class Lan(Listener):
         return self._near(buffer, at + layout.destination, at + layout.reply_source, layout.octets)
 
     def stays(self, last: "Decoder") -> str:
-        """Say whether a terminal's connection, the last one read, stays inside: BROADCAST, HAIRPIN, or TERMINAL (out, or to the router)."""
+        """Return how a terminal's last read connection stays inside: BROADCAST, HAIRPIN, or TERMINAL (out, or to the router)."""
         connection = last.connection
         marks = self._local[connection.family]
         if marks[connection.near] or marks[connection.answers]:
@@ -193,7 +193,7 @@ def _nobody(_address: bytes) -> None:
 
 
 def is_private(address: bytes) -> bool:
-    """Tell whether an IPv4 address of 4 octets has another NAT between itself and the internet (RFC 1918, RFC 6598, RFC 7335)."""
+    """Return True if an IPv4 address of 4 octets has another NAT between itself and the internet (RFC 1918, RFC 6598, RFC 7335)."""
     first, second = address[0], address[1]
     return (
         first == 10
@@ -209,7 +209,7 @@ def _link_local(address: bytes) -> bool:
 
 
 def _within(buffer: "bytearray | bytes", at: int, octets: int, address: bytes, bits: int) -> bool:
-    """Say whether the address at `at` has the first `bits` bits of another; compared in place."""
+    """Return True if the address at `at` has the first `bits` bits of another; compared in place."""
     if octets != len(address):
         return False
     for index in range(bits >> 3):
@@ -220,7 +220,7 @@ def _within(buffer: "bytearray | bytes", at: int, octets: int, address: bytes, b
 
 
 def _last(buffer: "bytearray | bytes", at: int, bits: int) -> bool:
-    """Say whether the IPv4 address at `at` is its prefix's broadcast address."""
+    """Return True if the IPv4 address at `at` is its prefix's broadcast address."""
     for index in range(4):
         host = 255 >> min(8, max(0, bits - index * 8))
         if buffer[at + index] & host != host:
@@ -232,5 +232,5 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Callable, Sequence
 
+    from agent.capture.address_table import AddressTable
     from agent.capture.connections import Decoder, Layout
-    from agent.capture.who import Who

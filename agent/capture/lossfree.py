@@ -56,7 +56,7 @@ class LossFree:
         self.on = keep
 
     def _safe(self, monotonic: int, ended: int) -> bool:
-        """Say whether the network can afford the mode; never where the table can't be read."""
+        """Return True if the network can afford the mode; never where the table can't be read."""
         count, limit = self._read("count"), self._read("max")
         if count is None or not limit:
             self.fill = 100

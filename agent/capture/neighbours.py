@@ -58,7 +58,7 @@ class Neighbours:
 
     @property
     def complete(self) -> bool:
-        """Say whether the last listing is over."""
+        """Return True if the last listing is over."""
         return self.reader.done and not self._dumps
 
     def request(self) -> "bytes | None":

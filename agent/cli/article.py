@@ -39,7 +39,7 @@ _TEXT = "the wording in force since 31 July 2021 knows " + law.IN_FORCE + " inst
 
 
 def state(row: "law.Purpose", config: "Config") -> str:
-    """Say whether a purpose is on here: configured, or following from one that is."""
+    """Return whether a purpose is on here: configured, or following from one that is."""
     if row.name == "consent":
         return "on" if "services" in config.purposes or "location" in config.purposes else "off"
     if row.name == "freeze":

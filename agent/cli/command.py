@@ -60,7 +60,7 @@ class Verb:
         self.one_of = one_of
 
     def takes(self, option: str) -> bool:
-        """Say whether an option may stand behind this verb."""
+        """Return True if an option may stand behind this verb."""
         return option in _EVERYWHERE or option in self.options or option in self.needs or option in self.one_of
 
 
@@ -77,7 +77,7 @@ class Line(Start):
         super().__init__(root, options.get("--config"))
 
     def __contains__(self, option: str) -> bool:
-        """Say whether an option was given."""
+        """Return True if an option was given."""
         return option in self.options
 
     def __getitem__(self, option: str) -> str:
@@ -89,10 +89,10 @@ class Line(Start):
         return self.options.get(option)
 
     def run(self) -> int:
-        """Import the verb's room and run it; returns the exit code. UsageError where the room isn't on this device."""
-        room, function = self.verb.run.rsplit(".", 1)
+        """Import the verb's module and run it; returns the exit code. UsageError where the module isn't on this device."""
+        module, function = self.verb.run.rsplit(".", 1)
         try:
-            found = __import__("agent." + room, None, None, (function,))
+            found = __import__("agent." + module, None, None, (function,))
         except ImportError:
             raise UsageError(self.verb.name + ": " + PACKAGE + " isn't installed; accepted: once it is")
         code: int = getattr(found, function)(self)

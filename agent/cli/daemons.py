@@ -40,7 +40,7 @@ def run(words: "list[str]") -> "int | None":
 
 def recorder(start: "Start") -> int:
     """Run the daemon that sees terminals, once what is due is destroyed."""
-    from agent.recorder import loop as room
+    from agent.recorder import loop as module
     from agent.vault import expiry, stores
 
     source = DeviceTime()
@@ -68,22 +68,22 @@ def recorder(start: "Start") -> int:
                 "oubli: " + place + " is in memory, and what is sealed must outlive a loss of power; accepted: flash (EXP-6)\n"
             )
             return 1
-        from agent.vault.room import lacking
+        from agent.vault.space import lacking
 
         short = lacking(settings, start.paths)
         if short:
             sys.stderr.write("oubli: " + short + " (EXP-6)\n")
             return 1
-    return room.run(settings, start.paths.root, source)
+    return module.run(settings, start.paths.root, source)
 
 
 def forwarder(start: "Start") -> int:
     """Run the daemon that sends."""
-    from agent.forwarder import forwarder as room
+    from agent.forwarder import forwarder as module
 
     settings = start.settings()
     settings.require_mqtt()
-    return room.run(settings, start.paths.root, DeviceTime())
+    return module.run(settings, start.paths.root, DeviceTime())
 
 
 _DAEMONS = {"recorder": recorder, "forwarder": forwarder}

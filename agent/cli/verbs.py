@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the plain verbs of `oubli` do; each takes the line as it was understood and returns an exit code.
 
-Rooms are imported where they are used: a router's small heap holds the one verb that runs, not all of them.
+Modules are imported where they are used: a router's small heap holds the one verb that runs, not all of them.
 """
 
 import os
@@ -22,10 +22,10 @@ CLOSING = 50  # seconds in which a recorder that closes has ended, or one that h
 
 def status(line: "Line") -> int:
     """Show what is kept, lost and published."""
-    from agent.cli import status as room
+    from agent.cli import status as module
 
     answer = line.ask("status")
-    return 1 if answer is None else line.show(answer, room.lines(answer))
+    return 1 if answer is None else line.show(answer, module.lines(answer))
 
 
 def leases(line: "Line") -> int:
@@ -46,11 +46,11 @@ def summary(line: "Line") -> int:
 
 def explain(line: "Line") -> int:
     """Explain a metric: with the epsilon that is set here, or the default one where nothing is configured yet."""
-    from agent.cli import explain as room
+    from agent.cli import explain as module
 
     language = os.getenv("LC_ALL") or os.getenv("LC_MESSAGES") or os.getenv("LANG") or ""
     epsilon = load(line.config).metrics.get(line.word) if "--config" in line or files.exists(line.config) else None
-    print("\n".join(room.lines(line.word, epsilon, french=language.startswith("fr"))))
+    print("\n".join(module.lines(line.word, epsilon, french=language.startswith("fr"))))
     return 0
 
 
@@ -115,7 +115,7 @@ def expire(line: "Line") -> int:
 
 
 def _alone(folder: str) -> bool:
-    """Say whether no daemon runs that holds this folder, and keep one from starting; never for who may not look."""
+    """Return True if no daemon runs that holds this folder, and keep one from starting; never for who may not look."""
     try:
         return not files.exists(folder) or files.hold_folder(folder)
     except OSError:

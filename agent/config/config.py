@@ -247,7 +247,7 @@ class Config:
 
 
 def _on_this_machine(host: "str | None") -> bool:
-    """Say whether a broker's host is loopback, by its name or as an address that is written out."""
+    """Return True if a broker's host is loopback, by its name or as an address that is written out."""
     octets = packed(host.encode()) if host else b""
     return host == "localhost" or octets == bytes(15) + b"\1" or (len(octets) == 4 and octets[0] == 127)
 
@@ -456,7 +456,7 @@ def in_force(path: str, accepted: str) -> Config:
 
 
 def _installed(reader: _Reader, name: str, without: "list[str] | None") -> None:
-    """Refuse a purpose whose rooms aren't on this device, or tell it."""
+    """Refuse a purpose whose modules aren't on this device, or tell it."""
     from agent.vault import stores
 
     if stores.installed(name):
@@ -508,7 +508,7 @@ def devices(names: "Sequence[str]", path: str) -> "list[str]":
 
 
 def agreeing_clock(path: str) -> bool:
-    """Say whether root's word at `path` is that the clock with a battery and the system's agree (etc/init.d/oubli)."""
+    """Return True if root's word at `path` is that the clock with a battery and the system's agree (etc/init.d/oubli)."""
     return any(kind == "clock" and words == ["option", "agrees", "1"] for kind, _, words in _sections(path))
 
 

@@ -171,16 +171,16 @@ CALLS = {
     "session": Call(
         (ROOT, PORTAL),
         {"terminal": terminal, "user?": text(64)},
-        lambda recorder, fields, _roles: recorder.deferred().session(fields["terminal"], fields["user"]),
+        lambda recorder, fields, _roles: recorder.require_deferred().session(fields["terminal"], fields["user"]),
     ),
-    "request identity": Call(STAFF, {}, lambda recorder, _fields, _roles: recorder.deferred().identity()),
+    "request identity": Call(STAFF, {}, lambda recorder, _fields, _roles: recorder.require_deferred().identity()),
     "request state": Call(
-        STAFF, {"number": hexadecimal(32)}, lambda recorder, fields, _roles: recorder.deferred().handover(fields["number"])
+        STAFF, {"number": hexadecimal(32)}, lambda recorder, fields, _roles: recorder.require_deferred().handover(fields["number"])
     ),
     "request": Call(
         STAFF,
         {"document": document(3072)},
-        lambda recorder, fields, _roles: recorder.deferred().request(fields["document"], recorder.tracked()),
+        lambda recorder, fields, _roles: recorder.require_deferred().request(fields["document"], recorder.tracked()),
     ),
     "enrolled": Call((ROOT,), {"digest": digest}, lambda recorder, fields, _roles: recorder.enrolled(fields["digest"])),
 }

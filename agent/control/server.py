@@ -107,7 +107,7 @@ class Server:
         return True
 
     def _place(self, user: int, root: bool) -> bool:
-        """Say whether there is a place for somebody, after taking one back where another holds more than he would."""
+        """Return True if there is a place for somebody, after taking one back where another holds more than he would."""
         others = [client for client in self._clients.values() if calls.ROOT not in client.roles]
         if root or len(others) < OTHERS:
             return len(self._clients) < CLIENTS and (root or _held(others, user) < EACH)

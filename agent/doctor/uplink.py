@@ -24,7 +24,7 @@ SOON = 30 * 86400  # seconds
 
 
 def second_nat(gateway: "Gateway") -> "Iterator[Finding]":
-    """Tell whether the WAN address is one that the internet can't see. The address itself is told to nobody."""
+    """Yield whether the WAN address is one that the internet can't see. The address itself is told to nobody."""
     names = list(gateway.config.gateway.wan)
     devices = names + config.devices(names, gateway.paths.network_files()[0])
     found = []
@@ -72,7 +72,7 @@ def broker(gateway: "Gateway") -> "Iterator[Finding]":
 
 
 def _answers(address: "tuple[Any, ...]") -> bool:
-    """Tell whether one address, as getaddrinfo gives it, takes a TCP connection in time."""
+    """Return True if one address, as getaddrinfo gives it, takes a TCP connection in time."""
     end = socket.socket(address[0], address[1], address[2])
     try:
         end.setblocking(False)

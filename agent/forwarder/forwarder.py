@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The forwarder: holds the MQTT connection and sees nothing but the spool's finished messages (L34-VI-2).
 
-It never parses or edits a message, and sends at moments drawn at random (`moments`). One is in flight at a time; its file goes only
+It never parses or edits a message, and sends at moments drawn at random (`jitter`). One is in flight at a time; its file goes only
 after the broker's PUBACK, so what was cut off is sent again octet for octet. Reconnects back off with full jitter. It subscribes to
 nothing.
 """
@@ -14,7 +14,7 @@ from agent import VERSION
 from agent.base import canonical
 from agent.base.paths import Paths
 from agent.forwarder.errors import MqttError
-from agent.outbox import moments, topics
+from agent.outbox import jitter, topics
 from agent.outbox.spool import Spool, due, metric
 from agent.runtime import files, process, sockets
 from agent.runtime.libc import reason
@@ -82,7 +82,7 @@ class Forwarder:
         self._backoff = BACKOFF_FIRST
         self._retry = 0
         self._health = b""
-        self._next_health = moments.health_sent(source.monotonic(), random)
+        self._next_health = jitter.health_sent(source.monotonic(), random)
         self._began = source.monotonic()
         self._said = ""
         self.published = self.failures = self.unsendable = 0
@@ -145,7 +145,7 @@ class Forwarder:
     def _moment(self, due: int) -> "tuple[int, int]":
         """Return when a message is sent that is seen for the first time: at once where it has waited longer than it had to."""
         late = self._source.wall() >= due
-        return (due if late else due + moments.drawn(self._random, moments.SENT), self._source.monotonic() + HOLD)
+        return (due if late else due + jitter.drawn(self._random, jitter.SENT), self._source.monotonic() + HOLD)
 
     def _idle(self, client: "Any", milliseconds: int, now: int, monotonic: int) -> None:
         """Wait at most so long, and to the first moment after `now`: to its ms with the connection, then to the moment itself."""
@@ -188,7 +188,7 @@ class Forwarder:
         if self._health and monotonic < self._next_health:
             return
         if monotonic >= self._next_health:
-            self._next_health = moments.health_sent(monotonic, self._random)
+            self._next_health = jitter.health_sent(monotonic, self._random)
         text = self._read(self._paths.health)
         if text is not None and text != self._health and not (CAPTURE_STOPPED in text and monotonic < self._began + RESTART):
             client.publish(topics.health(self._gateway), text, retain=True)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The forwarder's MQTT client on CPython: paho-mqtt speaks the protocol, this room bounds its waits and its buffer.
+"""The forwarder's MQTT client on CPython: paho-mqtt speaks the protocol, this module bounds its waits and its buffer.
 
 No thread: paho's `loop_read`, `loop_write` and `loop_misc` run inside the calls. A connection that failed in any way is dropped
 without DISCONNECT, so that the broker publishes the last will.
@@ -14,7 +14,7 @@ import time
 from paho.mqtt import client as paho
 
 from agent.forwarder.errors import MqttError
-from agent.outbox import moments
+from agent.outbox import jitter
 
 LONGEST = 2  # bytes after the remaining length in CONNACK and PUBACK; PINGRESP has none
 STEP = 0.5  # seconds; how often paho looks whether an answer is overdue
@@ -47,7 +47,7 @@ class Client:
 
     def __init__(
         self, host: str, port: int, client_id: str, will_topic: str, will_payload: bytes, *, tls: "dict[str, Any] | None" = None,
-        username: "str | None" = None, password: "str | None" = None, keepalive: int = moments.KEEPALIVE,
+        username: "str | None" = None, password: "str | None" = None, keepalive: int = jitter.KEEPALIVE,
         connect_timeout: int = 20, acknowledge_timeout: int = 20, random: "Callable[[int], bytes]" = os.urandom,
     ) -> None:  # fmt: skip
         """Keep what a connection needs; times in seconds. `random(count)` gives octets, from which the moments of pings are drawn.
@@ -121,7 +121,7 @@ class Client:
         session.connect(self._host, self._port, self._keepalive)
         if not self._serve(session.is_connected, deadline):
             raise MqttError("the broker did not answer in time")
-        self._ping = moments.ping(time.monotonic_ns(), self._keepalive, self._random)
+        self._ping = jitter.ping(time.monotonic_ns(), self._keepalive, self._random)
 
     def _context(self, paths: "dict[str, Any]") -> ssl.SSLContext:
         """Return what verifies a server's authority, dates and name; the name stands in subjectAltName or nowhere (RFC 9525, 2)."""
@@ -156,7 +156,7 @@ class Client:
         if self._session is not None:
             self._session.ping()
         # One that was overdue by a keepalive (the processor stood still) isn't made up for.
-        self._ping = moments.ping(max(self._ping, time.monotonic_ns() - self._keepalive * _SECOND), self._keepalive, self._random)
+        self._ping = jitter.ping(max(self._ping, time.monotonic_ns() - self._keepalive * _SECOND), self._keepalive, self._random)
 
     def _serve(self, done: "Callable[[], bool]", deadline: float) -> bool:
         """Let paho read, write and ping until it's done (true) or the deadline (false)."""

@@ -19,7 +19,7 @@ import struct
 import time
 
 from agent.forwarder.errors import MqttError
-from agent.outbox import moments
+from agent.outbox import jitter
 from agent.runtime import files, process, x509
 from agent.runtime.clocks import DeviceTime
 
@@ -57,7 +57,7 @@ class Client:
 
     def __init__(
         self, host: str, port: int, client_id: str, will_topic: str, will_payload: bytes, *, tls: "dict[str, Any] | None" = None,
-        username: "str | None" = None, password: "str | None" = None, keepalive: int = moments.KEEPALIVE,
+        username: "str | None" = None, password: "str | None" = None, keepalive: int = jitter.KEEPALIVE,
         connect_timeout: int = 20, acknowledge_timeout: int = 20, random: "Callable[[int], bytes]" = os.urandom,
     ) -> None:  # fmt: skip
         """Keep what a connection needs; times in seconds. `random(count)` gives octets, from which the moments of pings are drawn.
@@ -150,7 +150,7 @@ class Client:
             raise MqttError("the broker did not answer in time")
         if packet[3] != 0:
             raise MqttError("the broker refused the connection")
-        self._ping = moments.ping(self._clock.monotonic(), self._seconds, self._random)
+        self._ping = jitter.ping(self._clock.monotonic(), self._seconds, self._random)
 
     def _reach(self, address: "tuple[Any, ...]", deadline: int) -> bool:
         raw = self._raw = socket.socket(address[0], address[1], address[2])
@@ -217,7 +217,7 @@ class Client:
         self._send(PINGREQ, self._now() + self._keepalive)
         self._asked = self._now()
         # One that was overdue by a keepalive (the processor stood still) isn't made up for.
-        self._ping = moments.ping(max(self._ping, self._clock.monotonic() - self._keepalive * 1_000_000), self._seconds, self._random)
+        self._ping = jitter.ping(max(self._ping, self._clock.monotonic() - self._keepalive * 1_000_000), self._seconds, self._random)
 
     def _send(self, packet: bytes, deadline: int) -> None:
         rest = memoryview(packet)

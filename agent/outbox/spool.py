@@ -80,7 +80,7 @@ class Spool:
 
 
 def _is_message(name: str) -> bool:
-    """Say whether a name is `<due>-<metric>-<slot>`."""
+    """Return True if a name is `<due>-<metric>-<slot>`."""
     parts = name.split("-")
     if len(parts) != 3 or (len(parts[0]), len(parts[2])) != (12, 2) or not parts[1]:
         return False

@@ -2,11 +2,11 @@
 """What `attribution` and `billing` need on this gateway: two agents, large enough blocks, the custodian's keys (L34-II-4, EXP-3)."""
 
 from agent import law
-from agent.capture import trouble
+from agent.capture import kernel_stats
 from agent.cli.status import WARNING
 from agent.doctor.catalogue import Finding
 from agent.purposes.custodian.bundle import Bundle
-from agent.purposes.requests import desk, requests
+from agent.purposes.requests import executor, requests
 from agent.runtime.sodium import Sodium
 
 
@@ -14,14 +14,14 @@ def purposes(gateway: "Gateway") -> "Iterator[Finding]":
     """Look at what authorities' requests rest on."""
     attribution = gateway.config.purposes.get("attribution")
     try:
-        names = set(desk.agents_at(gateway.paths.agents).values())
+        names = set(executor.agents_at(gateway.paths.agents).values())
     except requests.Refused as refusal:
         yield Finding("agents", refusal.args[0].split(" (")[0])
     else:
         if len(names) < 2:
             yield Finding("agents", "one agent alone is enrolled")
     if attribution is not None and attribution.mode == "blocks":
-        network = trouble.read(gateway.proc + "/net/stat/nf_conntrack")
+        network = kernel_stats.read(gateway.proc + "/net/stat/nf_conntrack")
         if network and network["insert_failed"]:
             yield Finding("block-full", "connections that the kernel could give no port: " + str(network["insert_failed"]))
 

@@ -15,7 +15,7 @@ from agent.capture import neighbours
 from agent.capture.netlink import RECEIVE_BUFFER
 from agent.control import calls
 from agent.control.server import Server
-from agent.outbox import moments
+from agent.outbox import jitter
 from agent.recorder.recorder import Recorder
 from agent.runtime import files, memory, process, sockets
 from agent.runtime.libc import LIBC
@@ -65,7 +65,7 @@ def run(config: "Config", root: str, source: "TimeSource") -> int:
     wait, behind = 0, False
     deaf = True  # events wait in the kernel until the LAN is known
     while True:
-        LIBC.call("alarm", moments.HANG)
+        LIBC.call("alarm", jitter.HANG)
         ready = poll.wait(wait)
         if events in ready and not behind:
             # What ends in the next moment is read in the same turn: turns cost more than events do.
@@ -132,7 +132,7 @@ def _streams(recorder: Recorder, routes: int, events: int, table: int, ruleset: 
     """
     return (
         (routes, None, recorder.neighbour, recorder.neighbour_overrun, BATCH, lambda _behind: True),
-        (events, recorder.straight, recorder.event, recorder.overrun, BATCH, lambda _behind: recorder.introduced),
+        (events, recorder.fast_path, recorder.event, recorder.overrun, BATCH, lambda _behind: recorder.introduced),
         (table, None, recorder.live, recorder.live_overrun, DUMP_BATCH, lambda behind: not behind),
         (ruleset, None, recorder.policy, recorder.policy_overrun, DUMP_BATCH, lambda behind: not behind),
     )
@@ -144,29 +144,29 @@ def _read(streams: "Sequence[Stream]", ready: "list[int]", inbox: "Any") -> bool
     True where more may wait.
     """
     behind = False
-    for descriptor, straight, take, overrun, batch, may in streams:
+    for descriptor, fast_path, take, overrun, batch, may in streams:
         if descriptor in ready and may(behind):
-            behind = _drain(descriptor, inbox, straight, take, overrun, batch) or behind
+            behind = _drain(descriptor, inbox, fast_path, take, overrun, batch) or behind
     return behind
 
 
 def _drain(
     descriptor: int,
     inbox: "Any",
-    straight: "Straight | None",
+    fast_path: "FastPath | None",
     take: "Callable[[Any, int], None]",
     overrun: "Callable[[], None]",
     batch: int,
 ) -> bool:
     """Hand on at most `batch` datagrams, and whether the kernel says that it dropped some; True where more may wait."""
     while batch:
-        if straight is None:
+        if fast_path is None:
             batch -= 1
             size = inbox.of(descriptor)
         else:
             # Nearly all are handled there; it comes back with one that isn't, or with nothing.
-            size = straight.run(inbox, batch)
-            batch = straight.left
+            size = fast_path.run(inbox, batch)
+            batch = fast_path.left
         if size > 0:
             take(inbox.view, size)
         elif size == -errno.EAGAIN:
@@ -186,7 +186,7 @@ if TYPE_CHECKING:
     from agent.config.config import Config
     from agent.purposes.location.bus import Bus
     from agent.purposes.location.stations import Stations
-    from agent.recorder.straight import Straight
+    from agent.recorder.fast_path import FastPath
 
-    # Descriptor; the straight way; what takes a datagram, what is told of ENOBUFS; datagrams in one turn; whether it may be read now.
-    Stream = tuple[int, "Straight | None", Callable[[Any, int], None], Callable[[], None], int, Callable[[bool], bool]]
+    # Descriptor; the fast path; what takes a datagram, what is told of ENOBUFS; datagrams in one turn; whether it may be read now.
+    Stream = tuple[int, "FastPath | None", Callable[[Any, int], None], Callable[[], None], int, Callable[[bool], bool]]

@@ -9,19 +9,19 @@ then forgotten by everything but the vault and the day's table.
 import os
 
 from agent import BUILT, law
-from agent.audit.audit import Audit
 from agent.audit.counters import Counters
+from agent.audit.log import Audit
 from agent.base.clock import HOUR, Clock, newest
 from agent.base.paths import Paths, make_folders
-from agent.capture import connections, lan, leases, lossfree, neighbours, timeouts, trouble
-from agent.capture.who import LEASE, Who
+from agent.capture import connections, kernel_stats, lan, leases, lossfree, neighbours, timeouts
+from agent.capture.address_table import LEASE, AddressTable
 from agent.config.config import devices, lease_files
 from agent.control import calls
 from agent.doctor import verdict
-from agent.outbox import moments
+from agent.outbox import jitter
 from agent.outbox.spool import Spool
-from agent.recorder import standing
-from agent.recorder.straight import Straight
+from agent.recorder import snapshot
+from agent.recorder.fast_path import FastPath
 from agent.runtime import files
 from agent.runtime.libc import reason
 from agent.runtime.sodium import Sodium
@@ -93,7 +93,7 @@ class Recorder:
         log: "Callable[[str], None]" = print,
         sysctl: "Callable[[str], int | None]" = timeouts.read_sysctl,
         switch: "Callable[[bool], None]" = _no_socket,
-        network: "Callable[[], dict[str, int] | None]" = trouble.read,
+        network: "Callable[[], dict[str, int] | None]" = kernel_stats.read,
         drops: "Callable[[], int]" = _no_drops,
         random: "Callable[[int], bytes]" = os.urandom,
         bus: "Callable[[Stations, Callable[[], bool]], Bus | None]" = _no_bus,
@@ -124,10 +124,10 @@ class Recorder:
         self._take_event, self._take_live = self._connection, self._alive
         self._timeouts = timeouts.Timeouts(sysctl)
         self.terminals = Terminals(paths.terminals, config.summary.rows, source.boot, sodium)
-        self._who = Who(ADDRESSES_A_ROW * config.summary.rows, source.wall())
-        self._lan = lan.Lan((), self._who, source.wall)
+        self._holders = AddressTable(ADDRESSES_A_ROW * config.summary.rows, source.wall())
+        self._lan = lan.Lan((), self._holders, source.wall)
         self._neighbours = neighbours.Neighbours(self._lan)
-        self._leases = leases.Leases((), lambda: self._who.doubt(LEASE), self._lan.lease)
+        self._leases = leases.Leases((), lambda: self._holders.doubt(LEASE), self._lan.lease)
         self._handed: "object" = ()  # the networks' file, as it was when it was read
         self._follow()
         self.loss_free = lossfree.LossFree(sysctl, switch, drops)
@@ -140,9 +140,9 @@ class Recorder:
         self._wall = source.wall()
         self._monotonic = source.monotonic()
         self._ring.now(self._wall + _AHEAD, self._monotonic + _AHEAD)
-        self.straight = Straight(
+        self.fast_path = FastPath(
             self._decoder,
-            (self._who, self._lan, self._timeouts, self._day, self.terminals, self._ring),
+            (self._holders, self._lan, self._timeouts, self._day, self.terminals, self._ring),
             self.counters.values,
             self._plain,
         )
@@ -157,7 +157,7 @@ class Recorder:
         self._missing: "list[str]" = []  # interfaces of the LAN, when last looked at
         self._heard, self._heard_at = 0, self._monotonic  # connections, and when there was the newest
         self._note_gap()
-        self.deferral = self._defer(sodium, nat)
+        self.deferred = self._defer(sodium, nat)
         self._neighbours.restart()
         self._introduce(of_ledger)
 
@@ -180,15 +180,17 @@ class Recorder:
         if config.gateway.duty == "undeclared":
             log("gateway.duty is undeclared: say who answers authority requests (L34-II-3)")
 
-    def _defer(self, sodium: Sodium, nat: "Any") -> "Deferral | None":
-        """Return what `attribution` and `billing` have beside their stores, None while both are off: its rooms cost heap."""
+    def _defer(self, sodium: Sodium, nat: "Any") -> "DeferredPurposes | None":
+        """Return what `attribution` and `billing` have beside their stores, None while both are off: its modules cost heap."""
         config = self.config
         if "attribution" not in config.purposes and "billing" not in config.purposes:
             return None
-        from agent.purposes import deferral
+        from agent.purposes import deferred_purposes
 
-        table, count, note = nat or deferral.NoKernel(), self.counters.add, self.audit.note
-        return deferral.Deferral(config, self.paths, self.stores, self._lan, self._who, sodium, table, count, note, self._monotonic)
+        table, count, note = nat or deferred_purposes.NoKernel(), self.counters.add, self.audit.note
+        return deferred_purposes.DeferredPurposes(
+            config, self.paths, self.stores, self._lan, self._holders, sodium, table, count, note, self._monotonic
+        )
 
     def _open_stores(self, sodium: Sodium, boot: str) -> None:
         """Open each purpose's own store (L34-III-3), also where one is off now and what it kept must still go in time."""
@@ -221,13 +223,13 @@ class Recorder:
             self.audit.note("torn", purpose, segments.pop())
 
     def by_consent(self) -> "Consented":
-        """Return what is done by consent or in an emergency; read only where it is needed, for its rooms cost heap."""
+        """Return what is done by consent or in an emergency; read only where it is needed, for its modules cost heap."""
         if self.consented is None:
             try:
                 from agent.purposes.consent.consented import Consented
             except ImportError:
                 raise calls.Refused(stores.PACKAGE + " isn't installed; accepted: on a gateway that has it")
-            parts = (self.config, self.paths, self._keys, self._sodium, self._who, self.counters, self._lose, self._log)
+            parts = (self.config, self.paths, self._keys, self._sodium, self._holders, self.counters, self._lose, self._log)
             self.consented = made = Consented(*parts, self._second, self.audit.note, self._bus)
             for name in made.stores:
                 self.stores[name] = made.stores[name]
@@ -248,16 +250,16 @@ class Recorder:
 
     def datagram(self, buffer: "bytearray | bytes", length: int) -> None:
         """Handle one ctnetlink event: `length` octets at the start of `buffer`."""
-        if self.straight.one(buffer, length):
+        if self.fast_path.one(buffer, length):
             self.event(buffer, length)
 
     def event(self, buffer: "bytearray | bytes", length: int) -> None:
-        """Handle a ctnetlink event that isn't for the straight way: through the rooms, one after the other."""
+        """Handle a ctnetlink event that isn't for the fast path: through the modules, one after the other."""
         self._decoder.feed(buffer, length, self._take_event)
 
     def _plain(self) -> bool:
-        """Say whether that goes for every event."""
-        return self.clock.stepped or self._services is not None or self.deferral is not None or not self._keeps
+        """Return True if that goes for every event."""
+        return self.clock.stepped or self._services is not None or self.deferred is not None or not self._keeps
 
     def neighbour(self, buffer: "bytearray | bytes", length: int) -> None:
         """Handle one rtnetlink datagram."""
@@ -265,7 +267,7 @@ class Recorder:
 
     @property
     def introduced(self) -> bool:
-        """Say whether the LAN's terminals have been listed, or are given up on: a connection that ends has its terminal then."""
+        """Return True if the LAN's terminals have been listed, or are given up on: a connection that ends has its terminal then."""
         return self._neighbours.complete or self._monotonic >= self._patience
 
     def neighbour_request(self) -> "bytes | None":
@@ -325,7 +327,7 @@ class Recorder:
             connection = self._restated(connection, connection.stop)
             terminal = self._surely(connection)
         else:
-            terminal = self._who.find(connection)
+            terminal = self._holders.find(connection)
         kind = self._lan.stays(self._decoder) if terminal is not None else self._lan.side(connections.source_of(connection))
         if kind:
             self.counters.values["excluded: " + kind] += 1
@@ -338,9 +340,9 @@ class Recorder:
     def _surely(self, connection: "connections.Connection") -> "Terminal | None":
         """Return whose a restated connection is; None where that depends on how its start's stamp is read."""
         younger = connections.restated(connection, (connection.start + self.clock.doubt, connection.stop))
-        terminal = self._who.find(younger)
+        terminal = self._holders.find(younger)
         row = terminal.row if terminal is not None else 0
-        terminal = self._who.find(connection)
+        terminal = self._holders.find(connection)
         return terminal if terminal is not None and terminal.row == row else None
 
     def _record(self, connection: "connections.Connection", terminal: "Terminal | None", end: int) -> None:
@@ -350,8 +352,8 @@ class Recorder:
             self._see(connection, terminal, end, connection.bytes_up + connection.bytes_down)
         if self._services is not None and connection.stop and connection.accounted:
             self._services(connection, terminal, end)
-        if self.deferral is not None and connection.stop and 0 <= end < _LATEST:
-            self.deferral.connection(self._decoder, connection, terminal, end)
+        if self.deferred is not None and connection.stop and 0 <= end < _LATEST:
+            self.deferred.connection(self._decoder, connection, terminal, end)
         if not self._keeps:
             self.counters.values["no purpose"] += self._services is None
         elif not connection.stop or not connection.accounted:
@@ -374,13 +376,13 @@ class Recorder:
             connection = self._restated(connection, self._wall)
             terminal = self._surely(connection)
         else:
-            terminal = self._who.find(connection)
+            terminal = self._holders.find(connection)
         if terminal is not None:
-            self._who.needed(terminal.row)
+            self._holders.needed(terminal.row)
             if not self._lan.stays(self._table):
                 self._see(connection, terminal, self._timeouts.last(connection, self._wall), 0)
-                if self.deferral is not None:
-                    self.deferral.alive(self._table, connection, terminal)
+                if self.deferred is not None:
+                    self.deferred.alive(self._table, connection, terminal)
 
     def tick(self) -> int:
         """Do what is due now; returns the ns until it wants to be called again."""
@@ -393,8 +395,8 @@ class Recorder:
             store.tick(wall + _AHEAD, monotonic + _AHEAD, trusted=trusted)
         if self.consented is not None:
             self.consented.tick(wall, monotonic, trusted=trusted)
-        if self.deferral is not None:
-            self.deferral.tick(wall, monotonic, trusted=trusted)
+        if self.deferred is not None:
+            self.deferred.tick(wall, monotonic, trusted=trusted)
         self._day.tick(wall, monotonic, trusted=trusted)
         self.clock.floor = max(self.clock.floor, self.ledger["high_water"])
         if self._timeouts.policies.finish() or monotonic >= self._next_refresh:
@@ -405,8 +407,8 @@ class Recorder:
         while self.clock.hour():
             self._hour()
         if monotonic >= self._next_health:
-            self._health(self.capture(), max(self._next_health, monotonic - moments.HANG * _SECOND))
-            self._next_health = moments.health_made(monotonic, self._random)
+            self._health(self.capture(), max(self._next_health, monotonic - jitter.HANG * _SECOND))
+            self._next_health = jitter.health_made(monotonic, self._random)
         self.loss_free.tick(monotonic, self._decoder.connections)
         self._streams()
         self.counters.values["messages lost"] += self._day.lost
@@ -459,12 +461,12 @@ class Recorder:
                 # Not the whole table: it is listed again soon, nothing is swept.
                 self._next_dump = self._monotonic + REFRESH
             elif self._neighbours.complete:
-                self._who.sweep()
+                self._holders.sweep()
             table.refused = 0
-        self.counters.values["addresses handed over"] += self._who.handed_over
-        self.counters.values["associations given up"] += self._who.given_up
-        self.counters.values["address conflicts"] += self._who.conflicts
-        self._who.handed_over = self._who.given_up = self._who.conflicts = 0
+        self.counters.values["addresses handed over"] += self._holders.handed_over
+        self.counters.values["associations given up"] += self._holders.given_up
+        self.counters.values["address conflicts"] += self._holders.conflicts
+        self._holders.handed_over = self._holders.given_up = self._holders.conflicts = 0
         if self._neighbours.complete and self._lan.missing != self._missing:
             self._missing = self._lan.missing
             missing = ", ".join(self._missing)
@@ -480,10 +482,10 @@ class Recorder:
         if step:
             self._log("the wall clock was stepped by " + str(step // _SECOND) + " s")
             self.audit.note("clock", "forward" if step > 0 else "back", abs(step) // _SECOND)
-            self._who.shift(step)
+            self._holders.shift(step)
             self._timeouts.shift(step)
-            if self.deferral is not None:
-                self.deferral.shift(step, self.clock.source.wall())
+            if self.deferred is not None:
+                self.deferred.shift(step, self.clock.source.wall())
             if self.consented is not None:
                 self.consented.stepped(step, self.clock.source.wall())
             for store in self.stores.values():
@@ -509,8 +511,8 @@ class Recorder:
             self.counters.add("messages dropped", count)
             self.counters.add("messages dropped: " + metric.name, count)
         self.spool.dropped = {}
-        if self.deferral is not None:
-            self.deferral.hour()
+        if self.deferred is not None:
+            self.deferred.hour()
 
     def _note_bundle(self, days: "int | None") -> None:
         """Put on the audit log that the custodian's keys reach further than before, or no further than today."""
@@ -549,12 +551,12 @@ class Recorder:
 
     @property
     def deaf(self) -> bool:
-        """Say whether no connection has ended for a day although the kernel has some (told at the gateway alone, ANON-4)."""
+        """Return True if no connection has ended for a day although the kernel has some (told at the gateway alone, ANON-4)."""
         return self._monotonic - self._heard_at >= law.DAY * _SECOND and self.tracked() > 0
 
     @property
     def refusing(self) -> bool:
-        """Say whether flash refused the last write of the ledger, of a message or of the audit log."""
+        """Return True if flash refused the last write of the ledger, of a message or of the audit log."""
         return self._refusing or self._day.failing or self.audit.failing
 
     def troubles(self) -> "list[str]":
@@ -621,11 +623,11 @@ class Recorder:
         return {"read": self._read_leases()}
 
     def access(self, fields: "dict[str, Any]", by: str) -> "Generator[dict[str, Any]]":
-        """Look at what is held on a terminal, for the person at it; read only where it is needed, for its room costs heap."""
+        """Look at what is held on a terminal, for the person at it; read only where it is needed, for its module costs heap."""
         if self._access is None:
             from agent.recorder.access import Access
 
-            self._access = Access(self, self._who.holder)
+            self._access = Access(self, self._holders.holder)
         return self._access.look(fields, by)
 
     def erase(self, purpose: str, by: str) -> "dict[str, Any]":
@@ -643,8 +645,8 @@ class Recorder:
                 refused.append(name)
                 records += before - store.status(self._monotonic)["records"]
             try:
-                if self.deferral is not None:
-                    self.deferral.erase(name)
+                if self.deferred is not None:
+                    self.deferred.erase(name)
             except OSError:
                 refused.append(name)
         self.counters.add("erased", records)
@@ -656,8 +658,8 @@ class Recorder:
         return {"erased": records}
 
     def refused(self) -> bool:
-        """Say whether this may not go on where it is: a second NAT that nobody has acknowledged (L34-II-4). It is closed then."""
-        wrong = self.deferral.refusal() if self.deferral is not None else ""
+        """Return True if this may not go on where it is: a second NAT that nobody has acknowledged (L34-II-4). It is closed then."""
+        wrong = self.deferred.refusal() if self.deferred is not None else ""
         if wrong:
             self._log(wrong)
             self.close()
@@ -665,13 +667,13 @@ class Recorder:
 
     def work(self) -> bool:
         """Do a small part of what may wait: a handover that is being written (L34-II-4). True where there is more of it."""
-        return self.deferral is not None and self.deferral.work()
+        return self.deferred is not None and self.deferred.work()
 
-    def deferred(self) -> "Deferral":
+    def require_deferred(self) -> "DeferredPurposes":
         """Return what `attribution` and `billing` have beside their stores; Refused while both are off."""
-        if self.deferral is None:
+        if self.deferred is None:
             raise calls.Refused("neither attribution nor billing is on; accepted: on a gateway that keeps one of them")
-        return self.deferral
+        return self.deferred
 
     def tracked(self) -> int:
         """Return how many connections the kernel's table has."""
@@ -685,7 +687,7 @@ class Recorder:
     def status(self) -> "dict[str, Any]":
         """Return what `oubli status` shows; for the person at the gateway, never for the wire."""
         self.tick()
-        return standing.standing(self, self._monotonic)
+        return snapshot.snapshot(self, self._monotonic)
 
     def close(self) -> None:
         """Close segments in order and save; the keys stay for the next process of this boot. Health says that capture has stopped."""
@@ -695,9 +697,9 @@ class Recorder:
         self._note_losses()
         self.audit.note("stop")
         self._health("stopped", self._monotonic)
-        if self.deferral is not None:
-            self.deferral.close()
-        self._who.close()
+        if self.deferred is not None:
+            self.deferred.close()
+        self._holders.close()
         for store in self.stores.values():
             store.close()
         self._keys.close()
@@ -710,10 +712,10 @@ if TYPE_CHECKING:
     from typing import Any, Callable, Generator, Protocol
 
     from agent.base.clock import TimeSource
-    from agent.capture.who import Terminal
+    from agent.capture.address_table import Terminal
     from agent.config.config import Config
     from agent.purposes.consent.consented import Consented
-    from agent.purposes.deferral import Deferral
+    from agent.purposes.deferred_purposes import DeferredPurposes
     from agent.purposes.location.bus import Bus
     from agent.purposes.location.stations import Stations
     from agent.recorder.access import Access
@@ -730,7 +732,7 @@ if TYPE_CHECKING:
             ...
 
         def late(self, wall: "int | None", monotonic: int) -> bool:
-            """Say whether anything outlived its deadline."""
+            """Return True if anything outlived its deadline."""
             ...
 
         def erase(self) -> int:

@@ -160,7 +160,7 @@ def clear(path: "str | bytes", depth: int = 8) -> None:
 
 
 def exists(path: "str | bytes") -> bool:
-    """Say whether something by this name is there."""
+    """Return True if something by this name is there."""
     try:
         os.stat(path)
     except OSError:
@@ -169,7 +169,7 @@ def exists(path: "str | bytes") -> bool:
 
 
 def is_file(path: "str | bytes") -> bool:
-    """Say whether something is a regular file, or a link to one; OSError where it is absent."""
+    """Return True if something is a regular file, or a link to one; OSError where it is absent."""
     return os.stat(path)[0] & 0o170000 == 0o100000
 
 
@@ -179,12 +179,12 @@ def size_of(path: "str | bytes") -> int:
 
 
 def is_mount(path: str) -> bool:
-    """Say whether a file system is mounted at a folder: it lies on another device than the folder above."""
+    """Return True if a file system is mounted at a folder: it lies on another device than the folder above."""
     return exists(path) and os.stat(path)[2] != os.stat(path + "/..")[2]
 
 
 def in_memory(path: str) -> bool:
-    """Say whether a folder lies in memory that a loss of power clears (tmpfs, ramfs)."""
+    """Return True if a folder lies in memory that a loss of power clears (tmpfs, ramfs)."""
     statfs = bytearray(256)
     LIBC.call("statfs", _path(path), statfs)
     # statfs's f_type, the first long on every processor
@@ -215,7 +215,7 @@ def hold_folder(path: str) -> bool:
 
 
 def is_held(path: str) -> bool:
-    """Say whether a process holds a folder; OSError where it isn't there."""
+    """Return True if a process holds a folder; OSError where it isn't there."""
     descriptor = LIBC.call("open", _path(path), LIBC["O_DIRECTORY"] | LIBC["O_CLOEXEC"] | LIBC["O_NOFOLLOW"], 0)
     try:
         held: bool = LIBC.function("flock")(descriptor, _LOCK_EX | _LOCK_NB) != 0

@@ -146,7 +146,7 @@ class Libc:
         return result
 
     def has(self, word: str) -> bool:
-        """Say whether a word is the name of one of these functions."""
+        """Return True if a word is the name of one of these functions."""
         return word in self._functions
 
     def function(self, name: str) -> "Callable[..., Any]":

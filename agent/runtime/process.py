@@ -42,7 +42,7 @@ def become(user: int, group: int) -> None:
 
 
 def swaps_to_disk() -> bool:
-    """Say whether this machine swaps to anything but zram, which is memory too (EXP-2)."""
+    """Return True if this machine swaps to anything but zram, which is memory too (EXP-2)."""
     try:
         with open("/proc/swaps") as file:
             lines = file.read().split("\n")[1:]
@@ -74,7 +74,7 @@ def fork(seconds: int) -> int:
 
 
 def ended(copy: int) -> bool:
-    """Say whether a copy of this process has ended, of which nothing is left then."""
+    """Return True if a copy of this process has ended, of which nothing is left then."""
     return LIBC.function("waitpid")(copy, None, _WNOHANG) != 0
 
 

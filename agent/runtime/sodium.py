@@ -126,7 +126,7 @@ class Sodium:
             raise SealError  # not a point of the curve, or one of small order
 
     def signed(self, signature: bytes, data: bytes, public: bytes) -> bool:
-        """Say whether an Ed25519 signature of `data` is by the holder of a public signing key."""
+        """Return True if an Ed25519 signature of `data` is by the holder of a public signing key."""
         return self._verify(signature, data, len(data), public) == 0
 
     def sign_keys(self, secret: int, seed: int) -> bytes:

@@ -42,7 +42,7 @@ def enter(data: bytes, at: int, end: int) -> "tuple[int, int]":
 
 
 def vouches(data: bytes, host: str) -> bool:
-    """Say whether a certificate's subjectAltName has this host: an address as iPAddress, a name as dNSName."""
+    """Return True if a certificate's subjectAltName has this host: an address as iPAddress, a name as dNSName."""
     address = packed(host.encode())
     try:
         for tag, value in _alternatives(data):
@@ -73,7 +73,7 @@ def _alternatives(data: bytes) -> "Iterator[tuple[int, bytes]]":
 
 
 def _matches(pattern: bytes, host: str) -> bool:
-    """Say whether a dNSName is a host's, "*" standing for its whole first label (RFC 9525, 6.3)."""
+    """Return True if a dNSName is a host's, "*" standing for its whole first label (RFC 9525, 6.3)."""
     name, wanted = pattern.lower(), host.lower().encode()
     dot = wanted.find(b".")
     return name == wanted or (name[:2] == b"*." and dot > 0 and name[1:] == wanted[dot:])

@@ -28,7 +28,7 @@ epsilon. An agent-day opens at most once, so a forged or repaired clock buys no 
 
 **Nothing else follows terminals.** Messages have one shape, one length and a fixed window of time, and are sent whether or not anybody
 came; what is learned after a slot or a day has closed counts nowhere. A loop that terminals keep busy is late: so files of the spool are
-made, and messages sent, at moments drawn at random, the second ones without regard to the first; `agent.outbox.moments` says what is
+made, and messages sent, at moments drawn at random, the second ones without regard to the first; `agent.outbox.jitter` says what is
 left of it. Health says only what is true of the device (the audit log's hash covers random octets beside what guests can cause); the log
 has no line that guests can cause. What a person reads (`published`) is made of the noised messages.
 

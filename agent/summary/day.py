@@ -2,12 +2,12 @@
 """The agent-day: opens it, counts, and draws each cell once (ANON-3 to ANON-6).
 
 An agent-day is a UTC date shifted to 03:00. While it is open every slot that has closed is marked, drawn and spooled, whether or
-not anybody came, at a moment of the next two minutes (`moments`); what has one message a day follows at its close, and the next day
+not anybody came, at a moment of the next two minutes (`jitter`); what has one message a day follows at its close, and the next day
 opens then. What is learned after a slot or day has closed counts nowhere, and so does a connection that ended before the day's first
 counted hour.
 """
 
-from agent.outbox import moments
+from agent.outbox import jitter
 from agent.runtime.libc import reason
 from agent.summary import messages
 from agent.summary.metrics import DAY, METRICS, QUARTERS, scale
@@ -58,7 +58,7 @@ class AgentDay:
             terminals.erase()
 
     def counts(self) -> "tuple[bool, int, int]":
-        """Say whether a connection counts now, when the agent-day began (ns) and its first quarter-hour that is counted."""
+        """Return whether a connection counts now, when the agent-day began (ns) and its first quarter-hour that is counted."""
         return self._terminals.day > 0 and self.hour >= 0, self.opened, self._terminals.first_hour() << 2
 
     def see(self, mac: "int | bytes", start: int, end: int, service: int, octets: int) -> None:
@@ -90,7 +90,7 @@ class AgentDay:
         today, passed = day_of(second), (second - SHIFT) % DAY
         if second // 3600 != self._turned:
             self._turned = second // 3600
-            self.due = self._turned * 3600 * _SECOND + moments.drawn(self._random, moments.MADE)
+            self.due = self._turned * 3600 * _SECOND + jitter.drawn(self._random, jitter.MADE)
         if terminals.day:
             drawn = self._turned * 3600 - (wall < self.due)
             if drawn != self._done and day_of(drawn) >= terminals.day:
@@ -128,7 +128,7 @@ class AgentDay:
             values = [count + self._sampler.laplace(b) for count in terminals.count(metric, slot)]
             start = max(end - metric.slot_seconds, opened + terminals.first_hour() * 3600)
             text = messages.summary(self._config.gateway.id, metric, terminals.day, slot, start, end, values, b)
-            self._spool.put(end + moments.SETTLE, metric.name, slot, text)
+            self._spool.put(end + jitter.SETTLE, metric.name, slot, text)
             self.failing = False
         except OSError:
             # Marked and not spooled: lost for ever, never drawn again.

@@ -75,7 +75,7 @@ class Terminals:
         self.day = day
 
     def over(self, monotonic: int) -> bool:
-        """Say whether the open day's time has run out by the clock since boot, in ns: true whatever the wall clock says."""
+        """Return True if the open day's time has run out by the clock since boot, in ns: true whatever the wall clock says."""
         (end,) = struct.unpack_from("<q", self._view, _END)
         return self.day != 0 and monotonic >= end
 
@@ -84,7 +84,7 @@ class Terminals:
         return struct.unpack_from("<I", self._view, _USED)[0]
 
     def filled(self) -> bool:
-        """Say whether the table filled today, which doubles the day's bound (ANON-8; local use only)."""
+        """Return True if the table filled today, which doubles the day's bound (ANON-8; local use only)."""
         return self._view[_FULL] == 1
 
     def first_hour(self) -> int:
@@ -174,7 +174,7 @@ class Terminals:
         return self._hashed[0]
 
     def drawn(self, place: int) -> bool:
-        """Say whether the noise of a message's cells was drawn, or is about to be; `place` among the day's messages."""
+        """Return True if the noise of a message's cells was drawn, or is about to be; `place` among the day's messages."""
         (marks,) = struct.unpack_from("<I", self._view, _MARKS)
         return marks >> place & 1 == 1
 
@@ -211,7 +211,7 @@ class Row:
         return self._words[(self.at >> 2) + KIB]
 
     def uses(self, service: int) -> bool:
-        """Say whether it used a service class."""
+        """Return True if it used a service class."""
         return self._view[self.at + CLASSES_AT + (service >> 3)] >> (service & 7) & 1 == 1
 
     def rank(self, cell: int) -> int:

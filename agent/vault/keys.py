@@ -170,7 +170,7 @@ def open_ring(path: str) -> memory.Region:
 
 
 def known(region: memory.Region) -> bool:
-    """Say whether a mapped ring is of the version that this module reads."""
+    """Return True if a mapped ring is of the version that this module reads."""
     return bytes(region.view[:8]) == _MAGIC
 
 

@@ -42,7 +42,7 @@ def slots_for(lifetime: int, budget: int) -> int:
 
 
 def due(slot: keys.Slot, wall: "int | None", monotonic: int) -> bool:
-    """Say whether a segment's deadline has come; `wall` in ns, None while the clock isn't trusted."""
+    """Return True if a segment's deadline has come; `wall` in ns, None while the clock isn't trusted."""
     if wall is not None and wall >= (slot.window + slot.lifetime) * _SECOND:
         return True
     return monotonic >= slot.anchor + slot.lifetime * _SECOND
@@ -69,7 +69,7 @@ class _Open:
         self.full = False
 
     def room(self) -> bool:
-        """Say whether the page has room for one more record."""
+        """Return True if the page has room for one more record."""
         return self.used <= FULL and self.held < COLUMN
 
     def append(self, connection: "Connection", terminal: "Holder | None", end: int) -> None:
@@ -396,7 +396,7 @@ class Ring:
         return gone
 
     def late(self, wall: "int | None", monotonic: int) -> bool:
-        """Say whether any key outlived its deadline: must never be true."""
+        """Return True if any key outlived its deadline: must never be true."""
         return any(due(slot, wall, monotonic) for slot in self._mine())
 
     def status(self, monotonic: int) -> "dict[str, int]":

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which purposes keep a store on flash, and where; the rooms that write it are read only where one does, for they cost heap."""
+"""Which purposes keep a store on flash, and where; the modules that write it are read only where one does, for they cost heap."""
 
 from agent import law
 from agent.base.dates import date, day_of
@@ -8,11 +8,11 @@ from agent.runtime import files
 BY_CONSENT = ("services", "location")
 CONSENTS = 512  # that may have a key at once, for each of these purposes: so many slots of the key ring
 PAGES = 4  # days that records of one purpose can wait for at once: so many slots of the key ring
-PACKAGE = "the package oubli-purposes"  # brings the rooms of every purpose but `security`
+PACKAGE = "the package oubli-purposes"  # brings the modules of every purpose but `security`
 
 
 def installed(name: str) -> bool:
-    """Say whether the rooms of a purpose other than `security` are on this device, by its packer."""
+    """Return True if the modules of a purpose other than `security` are on this device, by its packer."""
     try:
         __import__("agent.purposes." + name + ".record")
     except ImportError:
@@ -21,7 +21,7 @@ def installed(name: str) -> bool:
 
 
 def homeless(config: "Config", paths: "Paths") -> bool:
-    """Say whether something is kept here that rooms which aren't installed would have to destroy in time (EXP-1)."""
+    """Return True if something is kept here that modules which aren't installed would have to destroy in time (EXP-1)."""
     kept = needed(config, paths) or files.exists(paths.consents) or files.exists(paths.run + "/blocks")
     return bool(kept) and not installed("location")
 

@@ -5,7 +5,7 @@ from collections import Counter
 from pathlib import Path
 
 from agent.audit import chain
-from agent.audit.audit import ROOM
+from agent.audit.log import ROOM
 from agent.runtime.sodium import Sodium
 from host_sim.venue.world import World
 

@@ -197,7 +197,7 @@ class Vault:
 
 
 def _known(one: Kept) -> bool:
-    """Say whether the recorder must know whose a connection is."""
+    """Return True if the recorder must know whose a connection is."""
     return one.known and one.sure and one.exact
 
 
@@ -207,7 +207,7 @@ def _slots(region: memory.Region) -> Iterator[keys.Slot]:
 
 
 def keys_left(path: str) -> bool:
-    """Say whether the key ring at a path has a key of this purpose, or an octet in a free slot."""
+    """Return True if the key ring at a path has a key of this purpose, or an octet in a free slot."""
     region = keys.open_ring(path)
     try:
         return any(_slots(region)) or any(_left(region))

@@ -35,7 +35,7 @@ from host_sim.venue.world import Step, World
 
 _LOOK = HOUR  # between two full looks
 _SHOWN = 3 * HOUR  # between two looks that the demo shows
-_LATEST = 11 * MINUTE  # after its slot a message has been sent (agent.outbox.moments)
+_LATEST = 11 * MINUTE  # after its slot a message has been sent (agent.outbox.jitter)
 _ARRIVAL = 120  # real seconds that the last messages may take
 # Whereupon a recorder may draw what should have been sent long ago, and a forwarder sends such a message at once: until the auditor has
 # seen it, the forwarder stands still.

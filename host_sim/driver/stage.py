@@ -93,7 +93,7 @@ class Socket:
         self.loss_free = on
 
     def offer(self, now: int, overrun: "Callable[[], None]") -> bool:
-        """Say whether this datagram reaches the reader; ENOBUFS is told once until the buffer has been emptied."""
+        """Return True if this datagram reaches the reader; ENOBUFS is told once until the buffer has been emptied."""
         self.numbers += 1
         if now >= self._free_at:
             self._told = False
@@ -316,11 +316,11 @@ class Stage:
         if not copy:
             server.tell(writer, answer)
         sockets.close(writer)
-        poll, room = sockets.Poll(), memory.scratch(_BUFFER)
+        poll, part = sockets.Poll(), memory.scratch(_BUFFER)
         poll.add(reader)
-        while poll.wait(_LOOKS * 1000) and LIBC.function("recv")(reader, room.address, room.size, 0) > 0:
-            room.wipe()
-        room.close()
+        while poll.wait(_LOOKS * 1000) and LIBC.function("recv")(reader, part.address, part.size, 0) > 0:
+            part.wipe()
+        part.close()
         while not process.ended(copy):
             poll.wait(1)
         for descriptor in (reader, listener):
@@ -382,8 +382,8 @@ class Stage:
             self.radios.killed()
         if self.chip is not None and how == tape.POWER:
             self.chip.cut(lambda: [store.seal() for store in recorder.stores.values() if hasattr(store, "seal")])
-        for room in [recorder] + list(recorder.__dict__.values()) + list(recorder.stores.values()):
-            for thing in list(getattr(room, "__dict__", {}).values()):
+        for part in [recorder] + list(recorder.__dict__.values()) + list(recorder.stores.values()):
+            for thing in list(getattr(part, "__dict__", {}).values()):
                 if isinstance(thing, memory.Region):
                     thing.close()
 
@@ -458,7 +458,7 @@ def main(words: "list[str]") -> int:
     config, rate = configuration.load(options["--config"]), int(options["--rate"])
     chip = None
     if "attribution" in config.purposes or "billing" in config.purposes:
-        from host_sim.driver.medium import Chip
+        from host_sim.driver.chip import Chip
 
         chip = Chip(options["--root"] + "/srv/oubli/vault", int(seed))
     return Stage(config, options["--root"], sysctl, SeededRandom(seed), SeededRandom(seed + ":table"), rate, chip).play()

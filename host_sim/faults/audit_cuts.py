@@ -13,7 +13,8 @@ MicroPython too.
 
 import sys
 
-from agent.audit import audit, chain
+from agent.audit import chain
+from agent.audit import log as audit
 from agent.runtime.sodium import Sodium
 from host_sim.faults import cutter
 from host_sim.faults.flash import PREFIX, Flash

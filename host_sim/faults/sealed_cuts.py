@@ -20,8 +20,8 @@ import sys
 
 from agent.purposes.custodian import mending, sealed
 from agent.purposes.custodian.custodian import Custodian
-from agent.purposes.custodian.medium import Medium
-from agent.purposes.custodian.shelf import Shelf
+from agent.purposes.custodian.flash_folder import FlashFolder
+from agent.purposes.custodian.segment_index import SegmentIndex
 from agent.runtime import files, memory
 from agent.runtime import sodium as crypto
 from agent.vault import segment
@@ -226,13 +226,13 @@ def no_file_sync() -> None:
 
 def key_a_day_longer() -> None:
     """Keep each segment one day too long."""
-    add = Shelf.add
+    add = SegmentIndex.add
 
-    def late(self: Shelf, header: sealed.Sealed, boot: str, octets: int, records: int) -> None:
+    def late(self: SegmentIndex, header: sealed.Sealed, boot: str, octets: int, records: int) -> None:
         header.destroy += 1
         add(self, header, boot, octets, records)
 
-    Shelf.add = late  # type: ignore[method-assign]
+    SegmentIndex.add = late  # type: ignore[method-assign]
 
 
 def torn_is_removed() -> None:
@@ -257,7 +257,7 @@ def frames_unchecked() -> None:
 
 def unlink_unsynced() -> None:
     """Say that a segment is gone before its name surely is."""
-    Medium.sync_folder = lambda self: None  # type: ignore[method-assign] # noqa: ARG005 (what is broken)
+    FlashFolder.sync_folder = lambda self: None  # type: ignore[method-assign] # noqa: ARG005 (what is broken)
 
 
 VARIANTS = {

@@ -45,7 +45,7 @@ def _forwarder_netlink(_root: str) -> None:
 
 def _log_mac(_root: str) -> None:
     """Say on the log whom the recorder learned of (L34-II-5)."""
-    from agent.capture.who import Who
+    from agent.capture.address_table import AddressTable
 
     def make(learn: "Any") -> "Any":
         def say(self: "Any", address: bytes, mac: bytes, now: int) -> None:
@@ -54,12 +54,12 @@ def _log_mac(_root: str) -> None:
 
         return say
 
-    _swap(Who, "learn", make)
+    _swap(AddressTable, "learn", make)
 
 
 def _keep_destination(root: str) -> None:
     """Copy every message about a connection that ended, destination included, to a file (L34-VI-1)."""
-    from agent.recorder.straight import Handed
+    from agent.recorder.fast_path import Handed
 
     def make(more: "Any") -> "Any":
         def keep(self: "Any") -> int:
@@ -76,7 +76,7 @@ def _keep_destination(root: str) -> None:
 
 
 def _plainly() -> None:
-    """Let each connection go through the rooms, one after the other: the straight way would pass by what is broken there."""
+    """Let each connection go through the modules, one after the other: the fast path would pass by what is broken there."""
     from agent.recorder.recorder import Recorder
 
     _swap(Recorder, "_plain", lambda _: lambda _self: True)
@@ -200,11 +200,11 @@ def _slow(_root: str) -> None:
 
 def _hang(root: str) -> None:
     """Hang once the file `hang` is there, and be found out in seconds, where a device takes half a minute."""
-    from agent.outbox import moments
+    from agent.outbox import jitter
     from agent.recorder.recorder import Recorder
     from agent.runtime import process
 
-    moments.HANG = HANG
+    jitter.HANG = HANG
     process._BEAT = 200000000  # noqa: SLF001 (in ns; oubli-watch looks more often here)
     mark = root + "/var/run/oubli/hang"
 

@@ -36,7 +36,7 @@ class Comparison:
     differences: list[str] = field(default_factory=list)
 
     def fails(self) -> bool:
-        """Say whether anything differs, or nothing was compared."""
+        """Return True if anything differs, or nothing was compared."""
         return bool(self.missing or self.extra or self.unequal or not self.equal)
 
     def note(self, kind: str, what: object) -> None:

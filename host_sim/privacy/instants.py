@@ -5,7 +5,7 @@ Recorder and forwarder take turns on one processor, as on a router with one core
 takes, to the nanosecond; where both wait, the clock is put forward, so that a quarter of an hour lasts a tenth of a second. The
 terminal does its worst: it lets connections end a moment before each whole second, when timers would run, and at other times. An
 attacker who sees each moment at which a file is made or a message sent gets them whole, below the second and below the millisecond:
-`attack.learned`. `Trial.lateness` is what the moments of `agent.outbox.moments` have to hide, `shown` what of it they can't.
+`attack.learned`. `Trial.lateness` is what the moments of `agent.outbox.jitter` have to hide, `shown` what of it they can't.
 """
 
 import os
@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from unittest import mock
 
 from agent.forwarder import forwarder
-from agent.outbox import moments
+from agent.outbox import jitter
 from agent.recorder import loop, recorder
 from agent.summary.metrics import MESSAGES
 from host_sim.driver.scratch import scratch
@@ -31,13 +31,13 @@ LASTS = 900 * SECOND
 SINCE = 10**15  # ns since boot, when a span begins
 BLINK = 1_000_000  # ns before a whole second
 BURST, SECONDS = 64, (50, 60)  # connections that end at once, and of each hundred seconds those that the forwarder's grid would have
-DAY_OF_HEALTH = 86400 * SECOND // moments.PERIOD
+DAY_OF_HEALTH = 86400 * SECOND // jitter.PERIOD
 MADE, TOLD, SENT, SAID = "file", "health file", "message", "health message"
 WINDOWS = {  # of each kind of moment: how many a day, ns
-    MADE: (24, moments.MADE),  # the last hour's turn makes the day's too
-    TOLD: (DAY_OF_HEALTH, moments.MADE),
-    SENT: (MESSAGES, moments.SENT),
-    SAID: (DAY_OF_HEALTH, moments.PERIOD - moments.SETTLE * SECOND),
+    MADE: (24, jitter.MADE),  # the last hour's turn makes the day's too
+    TOLD: (DAY_OF_HEALTH, jitter.MADE),
+    SENT: (MESSAGES, jitter.SENT),
+    SAID: (DAY_OF_HEALTH, jitter.PERIOD - jitter.SETTLE * SECOND),
 }
 
 
@@ -79,7 +79,7 @@ class Span:
 
     def __init__(self, folder: Path, random: Callable[[int], bytes], sends: Callable[[int], bytes]) -> None:
         self._looks = self._sends = 0
-        self.moments: list[Moment] = []
+        self.jitter: list[Moment] = []
         device = Device(folder, Silence, security="option lifetime '24h'")
         device.recorder.close()
         self.clock = clock = Processor()
@@ -105,7 +105,7 @@ class Span:
         made.confirm_time()
 
     def _note(self, kind: str, late: int) -> None:
-        self.moments.append(Moment(kind, self.clock.now(), late))
+        self.jitter.append(Moment(kind, self.clock.now(), late))
 
     # The forwarder's client
 
@@ -161,7 +161,7 @@ class Span:
                 if clock.monotonic() >= made.due:
                     made.tick()
         made.close()
-        return [moment for moment in self.moments if BEFORE // 2 < moment.at < LASTS]
+        return [moment for moment in self.jitter if BEFORE // 2 < moment.at < LASTS]
 
 
 def busy(seed: int) -> list[int]:
@@ -178,9 +178,9 @@ def features(seen: list[Moment]) -> list[float]:
     """Return all that an attacker has of a span's moments: of each kind, in order, the time, below the second, below the millisecond."""
     rows: list[float] = []
     for kind in WINDOWS:
-        most = 1 if kind in {MADE, SENT} else LASTS // moments.PERIOD - 1
+        most = 1 if kind in {MADE, SENT} else LASTS // jitter.PERIOD - 1
         times = [moment.at for moment in seen if moment.kind == kind][-most:]
-        offsets = [time % unit for unit in (moments.PERIOD, SECOND, BLINK) for time in times]
+        offsets = [time % unit for unit in (jitter.PERIOD, SECOND, BLINK) for time in times]
         rows += offsets + [0.0] * (3 * most - len(offsets)) + [sum(time % unit for time in times) for unit in (SECOND, BLINK)]
     return rows
 

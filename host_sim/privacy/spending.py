@@ -197,8 +197,8 @@ class History:
 
     def kill(self) -> None:
         """Unmap what the process mapped: it is gone, its files are as they are."""
-        for room in (self.recorder, *vars(self.recorder).values()) if self.recorder else ():
-            for thing in vars(room).values() if hasattr(room, "__dict__") else ():
+        for part in (self.recorder, *vars(self.recorder).values()) if self.recorder else ():
+            for thing in vars(part).values() if hasattr(part, "__dict__") else ():
                 if isinstance(thing, memory.Region):
                     thing.close()
         self.recorder = None

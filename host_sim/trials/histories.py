@@ -113,8 +113,8 @@ class Here:
 
     def kill(self) -> None:
         """Unmap what it mapped, without a word to the files: they are as SIGKILL would leave them."""
-        for room in (self.recorder, *vars(self.recorder).values()):
-            for thing in vars(room).values() if hasattr(room, "__dict__") else ():
+        for part in (self.recorder, *vars(self.recorder).values()):
+            for thing in vars(part).values() if hasattr(part, "__dict__") else ():
                 if isinstance(thing, memory.Region):
                     thing.close()
 
@@ -372,7 +372,7 @@ class History:
         self.ledger()
 
     def may_trust(self) -> bool:
-        """Say whether two confirmations of this boot agree, and nothing moved the clock by more than a day since the last."""
+        """Return True if two confirmations of this boot agree, and nothing moved the clock by more than a day since the last."""
         pairs = [
             (one, other)
             for place, one in enumerate(self.confirmed)
@@ -386,7 +386,7 @@ class History:
         return {record.bytes_up for record in ring.read(str(self.root), "security", 0, 0)}
 
     def early(self, number: int) -> bool:
-        """Say whether it is too early for a record to be gone: by more than a window, quartz and wobble, and doubt about its stamp."""
+        """Return True if it is too early for a record to be gone: by more than a window, quartz and wobble, and doubt about its stamp."""
         slack = self.width + AHEAD + WOBBLE + 2 * self.lifetime * PPM // 1_000_000 + self.doubt[number]
         return self.t - self.ended[number] < self.lifetime - slack
 

@@ -86,7 +86,7 @@ from agent.runtime.sodium import Sodium
 from agent.purposes.custodian.bundle import Bundle
 from agent.purposes.custodian.custodian import Custodian
 from agent.vault.keys import KeyRing
-from agent.purposes.custodian.shelf import DAY
+from agent.purposes.custodian.segment_index import DAY
 
 tmpfs, flash, first = {tmpfs!r}, {flash!r}, {first}
 sodium = Sodium()

@@ -277,7 +277,7 @@ MUTANTS = (
     Mutant("ceiling-forgotten", "a lifetime above the ceiling isn't refused (L34-II-2)", "noon", "refused", True, Patch(
         "law.py", "refuse_lifetime", "A > row.ceiling", "False")),
     Mutant("mac-in-health", "the health message has a hash of a terminal in it (ANON-4)", "noon", "shape", True, Patch(
-        "recorder/recorder.py", "Recorder._health", "self.clock.state", 'self.clock.state + "%02x" % self._who.mac(1)[5]')),
+        "recorder/recorder.py", "Recorder._health", "self.clock.state", 'self.clock.state + "%02x" % self._holders.mac(1)[5]')),
     Mutant("drawn-again", "a slot's noise is drawn anew an hour later (ANON-5)", "noon", "cells", False, Patch(
         "summary/day.py", "AgentDay.tick", "self._turned = A",
         "self._turned = A\nif terminals.day:\n    self._publish(METRICS[0], passed // 3600 - 2)")),
@@ -299,13 +299,13 @@ MUTANTS = (
         "recorder/recorder.py", "Recorder._streams",
         'self.counters.values["lost: overrun"] += A', 'self.counters.values["overruns"] += A')),
     Mutant("connection-uncounted", "one in fifty is kept and not counted", "noon", "counted", True, Patch(
-        "recorder/straight.py", "Straight._run", 'self._values["connections"] += A', 'self._values["connections"] += A and at % 50 > 0')),
+        "recorder/fast_path.py", "FastPath._run", 'self._values["connections"] += A', 'self._values["connections"] += A and at % 50 > 0')),
     Mutant("reboot-for-free", "a boot goes on with the day and spends nothing (ANON-5)", "reboots", "ledger", False, Patch(
         "summary/ledger.py", "Ledger.start", 'values["spent"] += A', 'values["spent"] += 0')),
     Mutant("tokens-too-often", "a token every five hours (ANON-6)", "two days", "ledger", True, Patch(
         "summary/ledger.py", "", "HOURS_A_TOKEN = A", "HOURS_A_TOKEN = A - 1")),
     Mutant("steady-pings", "PINGREQ comes at steady moments, which show the processor's load (ANON-4)", PINGS, "pings", True, Patch(
-        "outbox/moments.py", "ping", "drawn(A, B)", "0")),
+        "outbox/jitter.py", "ping", "drawn(A, B)", "0")),
     Mutant("free-token", "each factory reset gives a token: no ledger is a new one (ANON-6)", SPENDING, "spending", True, Patch(
         "summary/ledger.py", "Ledger.__init__", 'values["version"], values["tokens"], values["high_water"] = A, B, C',
         'values["version"], values["tokens"], values["high_water"] = A, B if files.exists(path) else 1, C')),
@@ -318,8 +318,8 @@ MUTANTS = (
     Mutant("spool-without-bound", "the spool is never trimmed", "outage", "bounded", True, Patch(
         "outbox/spool.py", "Spool.trim", "total <= self._octets and A", "total")),
     Mutant("address-in-log", "the log says whom the recorder learned of (L34-II-5)", "noon", "private", True, Patch(
-        "capture/lan.py", "Lan.neighbour", "self._who.learn(address, mac, A)",
-        "[__import__('sys').stderr.write(repr(mac) + chr(10)), self._who.learn(address, mac, A)]")),
+        "capture/lan.py", "Lan.neighbour", "self._holders.learn(address, mac, A)",
+        "[__import__('sys').stderr.write(repr(mac) + chr(10)), self._holders.learn(address, mac, A)]")),
     Mutant("message-edited", "the forwarder shortens what it sends (ANON-4)", "noon", "delivered", False, Patch(
         "forwarder/forwarder.py", "Forwarder._publish", "client.publish(A, text)", "client.publish(A, text.rstrip())")),
     Mutant("removed-before-sent", "a message of the eleventh slot is removed and not sent", "noon", "delivered", True, Patch(
@@ -337,17 +337,17 @@ MUTANTS = (
     Mutant("port-of-the-terminal", "`attribution` writes the port before translation (L34-III-2)", "guests", "attribution", True, Patch(
         "purposes/attribution/attribution.py", "Attribution.connection", "port, user = A, B", "port, user = connection.source_port, B")),
     Mutant("attributes-what-stays", "`attribution` records what never left the venue (L34-III-2)", "guests", "attribution", True, Patch(
-        "purposes/deferral.py", "Deferral._attribute", "public == source and A and is_private(source)", "False")),
+        "purposes/deferred_purposes.py", "DeferredPurposes._attribute", "public == source and A and is_private(source)", "False")),
     Mutant("more-than-its-fields", "`attribution` writes an octet more than its fields (L34-III-3)", "guests", "attribution", True, Patch(
         "purposes/attribution/record.py", "pack", "return out", 'return out + b"\\0"')),
     Mutant("custodian-never-syncs", "what a custodian's store writes isn't synced (EXP-6)", "cuts", "attribution", True, Patch(
-        "purposes/custodian/medium.py", "Medium.sync", "files.sync(A)", "None")),
+        "purposes/custodian/flash_folder.py", "FlashFolder.sync", "files.sync(A)", "None")),
     Mutant("user-and-mac", "`billing` joins user and MAC (L34-IV-2)", "guests", "billing", True, Patch(
         "purposes/billing/billing.py", "Billing._end", "user[:size]", 'user[:size] + (b" %d" % mac[5] if size else b"")')),
     Mutant("billed-twice", "a session is written twice (L34-IV-2)", "guests", "billing", True, Patch(
         "purposes/billing/billing.py", "Billing._end", "return self._append(A, B)", "return (self._append(A, B), self._append(A, B))[1]")),
     Mutant("key-stays-on-the-device", "the key of a custodian's segment isn't overwritten (EXP-3)", "guests", "custody", True, Patch(
-        "purposes/custodian/press.py", "Press._open", "self._sodium.zero(slot.key, A)", "None")),
+        "purposes/custodian/segment_writer.py", "SegmentWriter._open", "self._sodium.zero(slot.key, A)", "None")),
     Mutant("readable-after-withdrawal", "a withdrawal leaves the keys of what was kept (L34-V-4)", "guests", "consents", True, Patch(
         "purposes/consent/consent_ring.py", "ConsentRing.destroy", "self._keys.destroy(A)", "None")),
     Mutant("follows-who-suspended", "a suspended consent still allows (L34-V-4)", "guests", "consents", False, Patch(
@@ -358,9 +358,9 @@ MUTANTS = (
         "purposes/location/stations.py", "Stations._moved", "struct.pack_into(A, B, C, 1, D, E, F, now)",
         "struct.pack_into(A, B, C, 1, D, E, F, now - 600)")),
     Mutant("no-bound-for-a-mac", "one terminal takes the places of the others' associations (L34-I-2)", "addresses", "records", True, Patch(
-        "capture/who.py", "Who._may_have_another", "count < ADDRESSES", "True")),
+        "capture/address_table.py", "AddressTable._may_have_another", "count < ADDRESSES", "True")),
     Mutant("known-from-before", "who holds an address now is named for what began before anybody listened (L34-I-2)", "crashes", "records",
-        True, Patch("capture/who.py", "Who.find", "connection.start < self.begun", "False")),
+        True, Patch("capture/address_table.py", "AddressTable.find", "connection.start < self.begun", "False")),
     Mutant("younger-start", "a start's stamp is read as the younger of two that it may be (EXP-1)", "steps back", "expired", False, Patch(
         "base/clock.py", "Clock.restate", "begun + present", "min(begun + self.doubt, oldest) + present")),
     Mutant("rows-at-home", "what somebody looks at is read in the recorder's own memory (EXP-1)", "looks", "forgotten", True, Patch(
@@ -436,7 +436,7 @@ def _cut(folder: Path, interpreter: str) -> tuple[tuple[str, ...], float, str]:
 
 
 def _found(folder: Path, room: str, count: int) -> tuple[tuple[str, ...], float, str]:
-    """Let one of the simulator's rooms look for what it is made to find."""
+    """Let one of the simulator's modules look for what it is made to find."""
     words = [sys.executable, "-m", f"host_sim.privacy.{room}", str(SEED), str(count)]
     done = subprocess.run(words, cwd=folder, env=environment(folder), capture_output=True, text=True, check=True)
     found = json.loads(done.stdout)

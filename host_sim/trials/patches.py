@@ -38,7 +38,7 @@ def _whole(text: str) -> ast.AST:
 
 
 def _matches(pattern: object, node: object, found: dict[str, ast.expr]) -> bool:
-    """Say whether a tree is what a pattern asks for; `found` has what its letters stand for."""
+    """Return True if a tree is what a pattern asks for; `found` has what its letters stand for."""
     if isinstance(pattern, ast.Name) and len(pattern.id) == 1 and pattern.id.isupper() and isinstance(node, ast.expr):
         return ast.dump(found.setdefault(pattern.id, node)) == ast.dump(node)
     if isinstance(pattern, list):

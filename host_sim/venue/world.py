@@ -31,7 +31,7 @@ LAZINESS = 50 * SECOND  # the kernel's garbage collection, at most
 BOOTED = 41 * SECOND  # time since boot when the recorder starts: what a router needs to boot
 STEP = 15 * MINUTE  # between two looks of the auditor
 SECOND_CONFIRMATION = 11 * MINUTE  # after the first one: two that agree, at least ten minutes apart (EXP-5)
-ADDRESSES, HOLDERS = 32, 8  # of one MAC, and of one address: more need not be remembered (agent.capture.who)
+ADDRESSES, HOLDERS = 32, 8  # of one MAC, and of one address: more need not be remembered (agent.capture.address_table)
 STORY = 10  # lines of the gateway's history that a violation shows
 _NOTICE = SECOND  # before an address changes hands: what begins then counts for the newcomer, whose first packets may come before the word
 _TEMPORARY = DAY  # how long a temporary IPv6 address is used (RFC 8981)
@@ -732,7 +732,7 @@ class World:
         return entry.holder
 
     def _known(self, entry: Entry, mac: bytes) -> tuple[bool, bool]:
-        """Say whether the recorder may know whose a connection is, and whether it has room for that, whatever it may leave out."""
+        """Return whether the recorder may know whose a connection is, and whether it has room for that, whatever it may leave out."""
         few = len(self.truth.terminals.get(mac, ())) <= ADDRESSES and len(self._handed.get(entry.source, ())) <= HOLDERS
         return entry.first >= self.listens_since, few and self._associations <= 4 * self.scenario.rows
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""agent/audit/audit, chain, history: the audit log (L34-VI-3), written, cut, rewritten, forked, and lost power under.
+"""agent/audit/log, chain, history: the audit log (L34-VI-3), written, cut, rewritten, forked, and lost power under.
 
 What is tampered with here is tampered with by somebody who knows the form and can make every hash anew: then only a head that was seen
 outside shows it.
@@ -19,7 +19,8 @@ from unittest.mock import Mock
 
 import pytest
 
-from agent.audit import audit, chain
+from agent.audit import chain
+from agent.audit import log as audit
 from agent.audit.history import History
 from agent.control import calls
 from agent.runtime.sodium import Sodium
@@ -106,7 +107,7 @@ def test_no_act_has_a_place_for_terminal_data(memory, act):
 
 SAME = """
 import sys
-from agent.audit import audit, chain
+from agent.audit import log as audit, chain
 from agent.runtime.sodium import Sodium
 from agent.vault import stores
 class Time:

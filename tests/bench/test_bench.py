@@ -353,7 +353,7 @@ FINDINGS = (
 
 @pytest.mark.parametrize(("name", "result", "line"), FINDINGS)
 def test_a_loss_ends_each_command_with_one_line_and_exit_1(monkeypatch, tmp_path, name, result, line):
-    """The room's own command and `all` print their figures first; a peer may lose what it likes."""
+    """The module's own command and `all` print their figures first; a peer may lose what it likes."""
     measured = dict(result)
     monkeypatch.setattr(everything, "ROOMS", (everything.Room(name, lambda *_: measured, lambda _: [Sheet("", ("",), [("figures",)])]),))
     monkeypatch.setattr(f"tools.bench.{name}.measure", lambda *_, **__: measured)
@@ -417,7 +417,7 @@ def room(name: str, *, fails: str = "", needs: tuple[str, ...] = (), root: bool 
 
 
 def test_what_cannot_be_measured_is_named_and_the_rest_is_measured(monkeypatch, tmp_path):
-    """Without root: exit 2, one line; a room that fails: exit 1; the page has both, and loads nothing."""
+    """Without root: exit 2, one line; a module that fails: exit 1; the page has both, and loads nothing."""
     rooms = room("fine"), room("rooted", root=True), room("poor", needs=("no-such-command",))
     monkeypatch.setattr(everything, "ROOMS", rooms)
     monkeypatch.setattr("os.geteuid", lambda: 1000)

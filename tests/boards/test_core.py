@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A gateway that has `oubli` alone, without the rooms of the purposes that are off by default (boards/packages/oubli-purposes)."""
+"""A gateway that has `oubli` alone, without the modules of the purposes that are off by default (boards/packages/oubli-purposes)."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
 PREFIX = "/usr/lib/oubli/agent/"
 LISTED = (PROJECT / "boards/packages/oubli-purposes").read_text().split()
-ROOMS = {path.relative_to(PROJECT / "agent").as_posix()[:-3] for path in (PROJECT / "agent").rglob("*.py")}
+MODULES = {path.relative_to(PROJECT / "agent").as_posix()[:-3] for path in (PROJECT / "agent").rglob("*.py")}
 HERE = tuple(path.removeprefix(PREFIX) for path in LISTED if path.startswith(PREFIX))
-ABSENT = {room.replace("/", ".") for room in ROOMS if room in HERE or room.startswith(tuple(f"{folder}/" for folder in HERE))}
+ABSENT = {module.replace("/", ".") for module in MODULES if module in HERE or module.startswith(tuple(f"{folder}/" for folder in HERE))}
 GATEWAY = "config gateway 'gateway'\n\toption id 'aaaaaaaaaaaaaaaa'\n"
 OPTIONS = {"attribution": "\toption ground 'IIbis-3'\n\toption reference 'x'\n", "billing": "\toption lifetime '30d'\n"}
 RECORDER = """
@@ -50,8 +50,8 @@ def core(tmp_path_factory) -> Path:
     """Give a folder with the agent of the package `oubli`."""
     folder = tmp_path_factory.mktemp("core")
     shutil.copytree(PROJECT / "agent", folder / "agent", ignore=shutil.ignore_patterns("__pycache__"))
-    for room in ABSENT:
-        (folder / "agent" / (room.replace(".", "/") + ".py")).unlink()
+    for module in ABSENT:
+        (folder / "agent" / (module.replace(".", "/") + ".py")).unlink()
     return folder
 
 
@@ -67,10 +67,10 @@ def run(core: Path, interpreter: Interpreter, *words: str | Path) -> subprocess.
     return subprocess.run(command, capture_output=True, text=True, check=False, cwd=core, env=host.environment(core), timeout=240)
 
 
-def imported(room: str) -> set[str]:
-    """Return the rooms of the agent that a room imports as soon as it is imported itself."""
+def imported(module: str) -> set[str]:
+    """Return the modules of the agent that a module imports as soon as it is imported itself."""
     found = set()
-    for node in ast.parse((PROJECT / "agent" / (room.replace(".", "/") + ".py")).read_text()).body:
+    for node in ast.parse((PROJECT / "agent" / (module.replace(".", "/") + ".py")).read_text()).body:
         if isinstance(node, ast.ImportFrom) and node.module is not None and node.module.partition(".")[0] == "agent":
             base = node.module.removeprefix("agent").removeprefix(".")
             found |= {base, *(f"{base}.{name.name}".removeprefix(".") for name in node.names)}
@@ -78,9 +78,9 @@ def imported(room: str) -> set[str]:
 
 
 def test_no_room_of_the_core_imports_one_of_another_package():
-    rooms = {room.replace("/", ".") for room in ROOMS}
-    assert rooms > ABSENT > {"purposes.__init__"}
-    assert {room: imported(room) & ABSENT for room in rooms - ABSENT if imported(room) & ABSENT} == {}
+    modules = {module.replace("/", ".") for module in MODULES}
+    assert modules > ABSENT > {"purposes.__init__"}
+    assert {module: imported(module) & ABSENT for module in modules - ABSENT if imported(module) & ABSENT} == {}
 
 
 def test_what_the_law_asks_of_every_gateway_is_in_the_core():

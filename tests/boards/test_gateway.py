@@ -275,7 +275,7 @@ def test_what_a_sysupgrade_restored_is_handed_over_and_no_link_is_followed(devic
 
 @NETWORK
 def test_a_further_package_stops_the_service_for_its_files_and_starts_what_was_on(device, built):
-    """By apk's scripts; what only its rooms could destroy in time goes with it (EXP-1), and nobody starts what was off."""
+    """By apk's scripts; what only its modules could destroy in time goes with it (EXP-1), and nobody starts what was off."""
     gateway, scripts = device
     installed(gateway, scripts, "post-install")
     on = set(procd.service(recorded(gateway))["instances"])

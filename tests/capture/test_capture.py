@@ -781,8 +781,8 @@ def play(count):
     # As the daemon reads: a run of datagrams at a time.
     left = count * len(known)
     while left:
-        size = recorder.straight.run(tape, min(left, 64))
-        left -= min(left, 64) - recorder.straight.left
+        size = recorder.fast_path.run(tape, min(left, 64))
+        left -= min(left, 64) - recorder.fast_path.left
         if size > 0:
             recorder.event(inbox.view, size)
 

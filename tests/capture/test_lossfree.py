@@ -159,11 +159,11 @@ for step in json.loads(sys.stdin.readline()):
     elif word == "asked":
         print(json.dumps(recorder.live_request() is not None))
     elif word == "held":
-        print(recorder._who.held())
+        print(recorder._holders.held())
     elif word == "forget":
-        recorder._who.leave(unhexlify(value))
+        recorder._holders.leave(unhexlify(value))
     elif word == "learn":
-        recorder._who.learn(unhexlify(value), b"macmac", source.wall())
+        recorder._holders.learn(unhexlify(value), b"macmac", source.wall())
     elif word == "kill":
         break
     else:
@@ -301,14 +301,14 @@ for name in range(4):
     pair(1, 2 | LIBC["O_NONBLOCK"], 0, both)
     ends.append(struct.unpack("ii", both))
 
-class Straight:
+class FastPath:
     def run(self, inbox, limit):
         self.left = limit - 1
         return inbox.more()
 
 class Counting:
     introduced = False
-    straight = Straight()
+    fast_path = FastPath()
 
     def neighbour(self, buffer, length): taken[0] += 1
     def event(self, buffer, length): taken[1] += 1

@@ -128,8 +128,8 @@ def test_a_line_is_what_the_tables_say_and_nothing_else(any_interpreter: Interpr
 
 @pytest.mark.parametrize("verb", VERBS, ids=lambda verb: verb.name)
 def test_every_verb_of_oubli_has_a_room_that_runs_it_and_a_line_of_help(verb) -> None:
-    room, name = verb.run.rsplit(".", 1)
-    assert getattr(importlib.import_module(f"agent.{room}"), name).__doc__
+    module, name = verb.run.rsplit(".", 1)
+    assert getattr(importlib.import_module(f"agent.{module}"), name).__doc__
     assert verb.text in TABLE.help()
     for option in (*verb.options, *verb.needs, *verb.one_of):
         assert OPTIONS[option].text in TABLE.help(verb.name.split()[0])

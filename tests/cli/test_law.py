@@ -55,7 +55,7 @@ LIFETIMES = [0, 1, 599, 600, 3600, DAY, 30 * DAY, 30 * DAY + 1, 90 * DAY, 90 * D
 
 
 def long_enough(name: str, lifetime: int) -> bool:
-    """Say whether a lifetime is one that its custody can keep: a custodian's key is for a whole day (EXP-3)."""
+    """Return True if a lifetime is one that its custody can keep: a custodian's key is for a whole day (EXP-3)."""
     return lifetime >= 600 and (TABLE[name][1] != "custodian" or (lifetime > 0 and lifetime % DAY == 0))
 
 

@@ -600,7 +600,7 @@ TROUBLED = """
 import json
 from agent.config import config
 from agent.cli import status
-from agent.capture import trouble
+from agent.capture import kernel_stats as trouble
 from agent.recorder.recorder import Recorder
 
 class Time:

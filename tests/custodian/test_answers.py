@@ -25,7 +25,7 @@ from agent.purposes.billing import record as billing
 from agent.purposes.custodian.bundle import Bundle
 from agent.purposes.custodian.custodian import Custodian
 from agent.purposes.device_key import Signer
-from agent.purposes.requests import desk
+from agent.purposes.requests import executor
 from agent.purposes.requests.archive import Archive
 from agent.purposes.requests.requests import Request
 from agent.runtime import files
@@ -105,7 +105,7 @@ class Gateway:
         self, text: str, *, second_nat: bool = False, made: int = TEN + 7200, alive: int = 0, damage: int | None = None,
         unbroken: int = TEN + 7200,
     ) -> Path:  # fmt: skip
-        """Write the tar file that the gateway's desk writes, with an octet of the segments damaged on flash before."""
+        """Write the tar file that the gateway's executor writes, with an octet of the segments damaged on flash before."""
         path = self.root / f"handover{len(list(self.root.glob('*.tar')))}.tar"
         signer = Signer(str(self.root / "device.key"), self.sodium)
         self.gateways = {signer.public: GATEWAY}
@@ -115,7 +115,7 @@ class Gateway:
         archive.add("gateway.json", json.dumps(statement).encode())
         store = "billing" if 'purpose = "billing"' in text else "attribution"
         assert self.stores[store].seal()
-        for segment in self.stores[store].held(*desk.days(Request(text))):
+        for segment in self.stores[store].held(*executor.days(Request(text))):
             if damage is not None:
                 data = bytearray(Path(segment).read_bytes())
                 data[damage] ^= 1

@@ -69,7 +69,7 @@ def emptied(url: str) -> None:
 
 @pytest.fixture
 def sqlite(empty: Path, memory: Path) -> Iterator[str]:
-    """Give an empty store on SQLite and return its URL; the rooms of tools.fleet then work on it."""
+    """Give an empty store on SQLite and return its URL; the modules of tools.fleet then work on it."""
     path = memory / f"store{next(_NUMBERS)}.sqlite"
     shutil.copy(empty, path)
     site.configure(f"sqlite:///{path}")

@@ -71,7 +71,7 @@ def children(process: subprocess.Popen[bytes]) -> list[int]:
 
 
 def connected(log: Path, times: int) -> bool:
-    """Say whether consumers have connected so many times."""
+    """Return True if consumers have connected so many times."""
     return log.exists() and log.read_text().count("connected without TLS") >= times
 
 
@@ -165,12 +165,12 @@ FORWARDERS, EACH = 60, 24
 
 
 def gone(running: subprocess.Popen[bytes], pid: int) -> bool:
-    """Say whether a consumer has ended."""
+    """Return True if a consumer has ended."""
     return pid not in children(running)
 
 
 def under_way(running: subprocess.Popen[bytes], wanted: int) -> bool:
-    """Say whether both consumers run and more than so many messages are there."""
+    """Return True if both consumers run and more than so many messages are there."""
     return len(children(running)) == 2 and Message.objects.count() > wanted
 
 

@@ -25,7 +25,7 @@ ONLINE = b'{"state":"online","boot":"' + b"a1" * 16 + b'","version":"0.1.0","con
 
 
 def valid(kind: str, text: bytes) -> bool:
-    """Say whether a message has its kind's schema."""
+    """Return True if a message has its kind's schema."""
     validator = jsonschema.Draft202012Validator(schema(kind))
     return validator.is_valid(json.loads(text))
 

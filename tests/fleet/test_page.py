@@ -350,7 +350,7 @@ def test_queries_use_indexes_and_are_few(store):
 
 
 def spoken() -> set[str]:
-    """Return every text that templates and rooms say."""
+    """Return every text that templates and modules say."""
     found = {text for _, text in KINDS.values()} | set(REASONS.values())
     for path in (FLEET / "templates").rglob("*.html"):
         found |= {text.strip("\"'") for text in re.findall(r"""\{% say ("[^"]*"|'[^']*')""", path.read_text())}

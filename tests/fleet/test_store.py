@@ -40,7 +40,7 @@ def changed(arrival: Arrival, **content: object) -> Arrival:
 
 
 def totals_agree() -> bool:
-    """Say whether the running totals are those that the messages add up to."""
+    """Return True if the running totals are those that the messages add up to."""
     groups = dict(Gateway.objects.values_list("pk", "group"))
     sums: Counter[tuple] = Counter()
     for row in Message.objects.values_list("metric", "day", "slot", "gateway_id", "b_over", "b_under", *VALUES):

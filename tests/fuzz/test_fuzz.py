@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from agent.capture import connections, neighbours, netlink
-from agent.recorder import straight
+from agent.recorder import fast_path
 from agent.summary import terminals
 from agent.vault import record
 from host_sim.venue import kernel
@@ -63,7 +63,7 @@ def test_a_bounded_run_finds_nothing_and_both_interpreters_agree(peer: capture.P
     assert report["executions"] == begun["executions"] + STEPS
     for figure in ("corpus", "edges", "features"):
         assert report[figure] > 1.1 * begun[figure]
-    assert report["straight"] > STEPS // 20
+    assert report["fast"] > STEPS // 20
     again = capture.Fuzzer(1, folder(tmp_path, "again"))
     for _ in range(STEPS // 10):
         again.step()
@@ -90,10 +90,10 @@ def test_a_layout_that_leaves_a_header_unchecked_is_found(monkeypatch: pytest.Mo
     assert found(tmp_path).startswith("a learned layout misreads")
 
 
-class Forgetful(straight.Straight):
+class Forgetful(fast_path.FastPath):
     """One that counts each connection as kept once more."""
 
-    def run(self, inbox: straight.Inbox, limit: int) -> int:
+    def run(self, inbox: fast_path.Inbox, limit: int) -> int:
         size = super().run(inbox, limit)
         self._values["kept"] += not size
         return size
@@ -104,15 +104,15 @@ class Forgetful(straight.Straight):
     [
         ("FEW", record.FEW - 1, "records"),
         ("CLASSES_AT", terminals.CLASSES_AT + 1, "day's table"),
-        ("Straight", Forgetful, "counters"),
+        ("FastPath", Forgetful, "counters"),
     ],
 )
 def test_a_straight_way_that_leaves_something_else_behind_is_found(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str, wrong: object, differ: str
 ) -> None:
     """It alone takes something for another: packets of 14, the place of a class; or counts wrongly."""
-    monkeypatch.setattr("agent.recorder.recorder.Straight" if name == "Straight" else f"agent.recorder.straight.{name}", wrong)
-    assert re.match(f"the straight way leaves something else behind: .*{differ}", found(tmp_path))
+    monkeypatch.setattr("agent.recorder.recorder.FastPath" if name == "FastPath" else f"agent.recorder.fast_path.{name}", wrong)
+    assert re.match(f"the fast path leaves something else behind: .*{differ}", found(tmp_path))
 
 
 def test_an_exception_that_leaves_the_room_is_found(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -358,7 +358,7 @@ def test_a_clock_that_drifts_and_is_set_shows_what_it_showed() -> None:
 
 
 def days(*moments: int, boots: tuple[int, ...] = ()) -> Days:
-    """Return what the book says after confirmed hours; `moments` are hours after the agent-day's start, `boots` too."""
+    """Return what the book says after confirmed hours; `jitter` are hours after the agent-day's start, `boots` too."""
     book, clock = Days(), DeviceClock(BEGINS, 41 * SECOND, 0, BEGINS)
     book.boot(clock)
     for moment in sorted({*moments, *boots}):

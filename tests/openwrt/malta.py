@@ -325,7 +325,7 @@ def _agree(place: Venue, connections: int) -> dict[str, Any]:
     return figures | {"findings": wrong}
 
 
-def soak(seed: int, seconds: float) -> dict[str, Any]:  # noqa: ARG001 (what every room is given)
+def soak(seed: int, seconds: float) -> dict[str, Any]:  # noqa: ARG001 (what every module is given)
     """Start the machine, compare 2,000 connections, cut its power amid others, start it again and compare once more."""
     if subprocess.run([ROOT / "tools/setup-part", *PARTS], check=False).returncode != 0:
         raise LabError(f"{' and '.join(PARTS)} can't be made; accepted: after what tools/setup-part says")

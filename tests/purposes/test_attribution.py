@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Attribution and billing, room by room, alike on both interpreters: records, port blocks, sessions, the portal (L34-III, L34-IV)."""
+"""Attribution and billing, room by module, alike on both interpreters: records, port blocks, sessions, the portal (L34-III, L34-IV)."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ class Map:
         self.do(["tick", self.wall, self.now, self.holders])
 
     def covers(self, address: str, port: int, start: int | None = None, mac: str = "") -> bool:
-        """Say whether a connection of whoever held an address last, or of another MAC, is covered."""
+        """Return True if a connection of whoever held an address last, or of another MAC, is covered."""
         return self.ask("covers", address, port, mac or self.newest[address], self.wall if start is None else start, self.now)
 
     def first(self, address: str) -> int:

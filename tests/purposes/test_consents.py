@@ -38,7 +38,7 @@ BOOT = "a1" * 16
 
 @pytest.fixture
 def stage(any_interpreter):
-    """Give the rooms in an interpreter of their own."""
+    """Give the modules in an interpreter of their own."""
     remote = Remote(any_interpreter, "tests.support.consent_stage")
     yield remote
     assert remote.close() == 0
@@ -46,7 +46,7 @@ def stage(any_interpreter):
 
 @pytest.fixture
 def here(cpython):
-    """Give the rooms on CPython."""
+    """Give the modules on CPython."""
     remote = Remote(cpython, "tests.support.consent_stage")
     yield remote
     remote.close()

@@ -11,7 +11,7 @@ import pytest
 
 from agent.purposes.custodian.bundle import Bundle
 from agent.purposes.custodian.custodian import Custodian
-from agent.purposes.custodian.press import Press
+from agent.purposes.custodian.segment_writer import SegmentWriter
 from agent.runtime import files, memory
 from agent.runtime.sodium import Sodium
 from agent.vault.keys import KeyRing
@@ -278,7 +278,7 @@ def fail_once(later: int, gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_a_store_that_pushes_a_failed_stream_again_is_found_out(gateway, monkeypatch):
-    monkeypatch.setattr(Press, "_abandon", lambda _self, _page, _former: None)
+    monkeypatch.setattr(SegmentWriter, "_abandon", lambda _self, _page, _former: None)
     with pytest.raises(AssertionError, match="a nonce for two messages"):
         fail_once(4, gateway, monkeypatch)
 

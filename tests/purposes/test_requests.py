@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Requests of an authority: the document, the two signatures, the desk that runs it once, alike everywhere (L34-II-4, L34-III-1)."""
+"""Requests of an authority: the document, the two signatures, the executor that runs it once, alike everywhere (L34-II-4, L34-III-1)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from nacl.signing import SigningKey
 
 from agent.base.paths import Paths
 from agent.purposes.device_key import Signer
-from agent.purposes.requests import desk
+from agent.purposes.requests import executor
 from agent.purposes.requests.archive import Archive
 from agent.runtime.sodium import Sodium
 from agent.vault import expiry
@@ -217,7 +217,7 @@ def test_every_octet_of_a_document_counts(stages):
 
 
 class Gateway:
-    """A gateway's flash with two enrolled agents and two sealed segments, and its desk on a stage."""
+    """A gateway's flash with two enrolled agents and two sealed segments, and its executor on a stage."""
 
     def __init__(self, stage, folder) -> None:
         self.stage, self.folder = stage, folder
@@ -271,7 +271,9 @@ def test_erasing_a_store_takes_its_handovers(stages, tmp_path):
     gateway = Gateway(stages("cpython"), tmp_path)
     assert gateway.run(AGENTS.sign(document(), 0, 1))[0] == "ok"
     (tmp_path / "handovers/.half.tar.new").write_bytes(b"left by a loss of power")
-    room = desk.Desk("", str(tmp_path / "requests"), {"attribution": str(tmp_path / "handovers")}, GATEWAY, {}, lambda *_: False)
+    room = executor.RequestExecutor(
+        "", str(tmp_path / "requests"), {"attribution": str(tmp_path / "handovers")}, GATEWAY, {}, lambda *_: False
+    )
     room.erase("billing")
     assert len(list((tmp_path / "handovers").iterdir())) == 2
     room.erase("attribution")

@@ -37,7 +37,7 @@ def radios(tmp_path):
 
 
 class Ear:
-    """The agent's rooms in an interpreter; `turn` until something holds."""
+    """The agent's modules in an interpreter; `turn` until something holds."""
 
     def __init__(self, interpreter, path: Path) -> None:
         self.stage = Remote(interpreter, "tests.support.consent_stage")
@@ -70,7 +70,7 @@ class Ear:
 
 @pytest.fixture
 def ear(any_interpreter, radios, tmp_path):
-    """Give the rooms, connected and subscribed to both radios."""
+    """Give the modules, connected and subscribed to both radios."""
     made = Ear(any_interpreter, tmp_path / "ubus.sock")
     made.until(lambda seen: seen["answered"] and radios.subscribers() == 2)
     yield made
@@ -290,7 +290,7 @@ def test_a_hundred_terminals_at_once(ear, radios):
 
 
 def test_signal_strength_is_never_read():
-    """L34-V-1: neither its name nor any other field's but these stands in the rooms that read the bus."""
+    """L34-V-1: neither its name nor any other field's but these stands in the modules that read the bus."""
     for room in ("ubus", "stations", "bus"):
         code = (PROJECT / f"agent/purposes/location/{room}.py").read_text()
         assert not any(word in code for word in ('b"signal"', 'b"freq"', 'b"rssi"', 'b"capabilities"', 'b"rate"'))

@@ -275,7 +275,7 @@ def test_only_runtime_asks_which_interpreter_this_is():
 
 
 def interpreter_questions(tree: ast.Module) -> list[int]:
-    """Return the lines of a room that look at sys.implementation or sys.platform, or that compare with an interpreter's name."""
+    """Return the lines of a module that look at sys.implementation or sys.platform, or that compare with an interpreter's name."""
     lines = []
     for node in ast.walk(tree):
         if isinstance(node, ast.Attribute) and node.attr in {"implementation", "platform", "byteorder"}:

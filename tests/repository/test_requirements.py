@@ -152,14 +152,14 @@ def test_each_row_of_the_law_table_leads_to_a_room_a_test_and_a_command():
     for paragraph in ("II", "III", "NOTA", "IV", "V", "VI"):
         assert any(re.search(rf"\b{paragraph}\b", name) for name in rows), paragraph
     carried, proven = quoted_in_code(), quoted_by_tests()
-    for name, (does, room, test, command) in rows.items():
+    for name, (does, module, test, command) in rows.items():
         assert does
-        rooms, tests = re.findall(r"`([\w/.]+)`", room), re.findall(r"`(tests/[\w/.]+)`", test)
-        assert any(found for path, found in carried.items() if path.startswith(tuple(rooms))), name
+        modules, tests = re.findall(r"`([\w/.]+)`", module), re.findall(r"`(tests/[\w/.]+)`", test)
+        assert any(found for path, found in carried.items() if path.startswith(tuple(modules))), name
         for path in tests:
             assert any(found for place, found in proven.items() if place.startswith(path)), (name, path)
         commands = re.findall(r"`([^`]+)`", command)
-        assert rooms, name
+        assert modules, name
         assert tests, name
         assert commands, name
         assert [text for text in commands if wrong_command(text)] == [], name

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A smoke set on the other processors of boards/, little-endian MIPS, 32-bit and 64-bit ARM, under qemu-user; and on Debian's MicroPython.
 
-Big-endian MIPS, where a wrong byte order shows, runs the rooms' own tests (fixture `any_interpreter`). ARM's are Debian's MicroPython too.
+Big-endian MIPS, where a wrong byte order shows, runs the modules' own tests (fixture `any_interpreter`). ARM's are Debian's MicroPython
+too.
 """
 
 from __future__ import annotations
@@ -61,7 +62,7 @@ def test_messages_reach_a_real_broker(name, tmp_path: Path):
 
 @on_processors
 def test_both_daemons_rooms_fit_into_the_smallest_boards_memory(name):
-    """Resident pages of the guest alone: interpreter, libraries, a heap of 576 KiB in which the daemon's rooms are loaded."""
+    """Resident pages of the guest alone: interpreter, libraries, a heap of 576 KiB in which the daemon's modules are loaded."""
     sizes = {room: processors.resident(name, room) for room in processors.ROOMS.values()}
     nothing, forwarder, recorder = (sizes[room] for room in processors.ROOMS.values())
     assert nothing < min(forwarder, recorder), sizes

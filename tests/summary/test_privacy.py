@@ -18,7 +18,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.capture.who import Who
+from agent.capture.address_table import AddressTable
 from agent.forwarder import forwarder
 from agent.recorder.recorder import Recorder
 from agent.runtime.sodium import Sodium
@@ -360,7 +360,7 @@ def free_boots(patch):
 
 
 def no_bound_for_a_mac(patch):
-    patch.setattr(Who, "_may_have_another", lambda _self, _mac: True)
+    patch.setattr(AddressTable, "_may_have_another", lambda _self, _mac: True)
 
 
 def log_a_count(patch):
@@ -378,7 +378,7 @@ def log_a_count(patch):
 NO_NOISE_BELOW = "[count + self._sampler.laplace(b) if count else 0 for count in"
 DRAW = "[count + self._sampler.laplace(b) for count in"
 SCALE = "b = scale(metric.l1, self._config.metrics[metric.name])"
-PUT = "self._spool.put(end + moments.SETTLE, metric.name, slot, text)"
+PUT = "self._spool.put(end + jitter.SETTLE, metric.name, slot, text)"
 MANY_BOOTS = tuple(hour * HOUR + 1800 for hour in range(1, 23))
 ARRIVALS_ALONE = "config metric 'arrivals'\n option epsilon '1000'\n" + "".join(
     f"config metric '{metric.name}'\n option enabled '0'\n" for metric in metrics.METRICS[1:]

@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 from opendp import prelude as dp
 
 from agent.base.dates import date
-from agent.outbox import moments
+from agent.outbox import jitter
 from agent.runtime.sodium import Sodium
 from agent.summary import messages, metrics, services
 from agent.summary.day import day_of
@@ -840,7 +840,7 @@ def test_a_day_gives_its_messages_of_one_shape_with_truth_plus_noise(tmp_path, a
         due, metric, slot = name.split("-")
         message = json.loads(text)
         times = (OPENS + int(slot) * HOUR, OPENS + (int(slot) + 1) * HOUR) if metric == "arrivals" else (OPENS, OPENS + DAY)
-        assert int(due) - times[1] == moments.SETTLE
+        assert int(due) - times[1] == jitter.SETTLE
         again = {
             "schema": f"oubli/{metric}/1", "gateway": GATEWAY, "day": date(TODAY), "slot": int(slot), "start": times[0],
             "end": times[1], "unit": units[metric], "values": message["values"], "b": message["b"], "half_width": message["half_width"],
@@ -1149,7 +1149,7 @@ def test_what_began_before_the_first_listing_was_over_is_nobodys(tmp_path, any_i
 
 def test_what_ends_between_a_days_close_and_its_draw_counts_in_neither_day(memory, monkeypatch):
     """ANON-1: the closed day's table takes nothing more, although it is drawn up to two minutes later; the new one isn't open yet."""
-    monkeypatch.setattr(moments, "drawn", lambda _random, _within: 100 * 10**9)
+    monkeypatch.setattr(jitter, "drawn", lambda _random, _within: 100 * 10**9)
     device = paired.Device(memory / "between", None)
     device.pass_to(24 * HOUR - 60)
     terminals = device.recorder.terminals

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The rooms of `attribution`, `billing` and requests behind a pipe, on any interpreter. Octets travel as hex."""
+"""The modules of `attribution`, `billing` and requests behind a pipe, on any interpreter. Octets travel as hex."""
 
 import binascii
 
-from agent.capture import who
-from agent.purposes import deferral
+from agent.capture import address_table as who
+from agent.purposes import deferred_purposes
 from agent.purposes.attribution import attribution, blocks
 from agent.purposes.attribution import record as attribution_records
 from agent.purposes.attribution.nftables import Refused, Table
@@ -13,7 +13,7 @@ from agent.purposes.billing import record as billing_records
 from agent.purposes.custodian.varint import Cut
 from agent.purposes.device_key import Signer
 from agent.purposes.portal import opennds, sessions
-from agent.purposes.requests import desk, requests
+from agent.purposes.requests import executor, requests
 from agent.runtime import sockets
 from agent.runtime.clocks import DeviceTime
 from agent.runtime.sodium import Sodium
@@ -155,7 +155,7 @@ def blocks_do(steps: "list[list[Any]]") -> "list[Any]":
     return answers
 
 
-class _Deferral(deferral.Deferral):
+class _DeferredPurposes(deferred_purposes.DeferredPurposes):
     """What the recorder does for `attribution`, of which only blocks and terminals are there."""
 
     suspended = False
@@ -164,7 +164,7 @@ class _Deferral(deferral.Deferral):
         self.attribution = attribution.Attribution(lambda _start, _octets: "kept", lambda _mac: b"")
         self.attribution.blocks = room
         self.billing = None
-        self._who = terminals
+        self._holders = terminals
         self._count = lambda _name: None
         self._wall, self._now = NOON, 1000
 
@@ -181,8 +181,8 @@ class _Connection:
 
 def blocks_heard(alive: bool, sweeps: int) -> "list[int]":
     """Learn a terminal by a lease, lose the lease, dump the table so often; then one connection ends or lasts. Returns blocks held."""
-    terminals, address, mac = who.Who(64), bytes((10, 0, 0, 10)), bytes((2, 0, 0, 0, 0, 1))
-    made = _Deferral(_held["blocks"], terminals)
+    terminals, address, mac = who.AddressTable(64), bytes((10, 0, 0, 10)), bytes((2, 0, 0, 0, 0, 1))
+    made = _DeferredPurposes(_held["blocks"], terminals)
     one: "Any" = _Connection()
     terminals.lease(address, mac, NOON * 1000000000)
     terminals.doubt(who.LEASE)
@@ -341,9 +341,9 @@ def judge(text: str, agents: str) -> "list[Any]":
 def desk_run(
     folder: str, text: str, now: int, trusted: bool, grounds: "dict[str, str | None]", segments: "list[str]", permit: bool
 ) -> "list[Any]":
-    """Run a request at the desk of the gateway `abcdefgh23456777` whose flash is `folder`; returns what it says, or reason and text."""
+    """Run a request at the executor of the gateway `abcdefgh23456777` whose flash is `folder`; returns what it says, or reason and text."""
     places = dict.fromkeys(grounds, folder + "/handovers")
-    room = desk.Desk(folder + "/etc/agents", folder + "/requests", places, "abcdefgh23456777", grounds, Sodium().signed)
+    room = executor.RequestExecutor(folder + "/etc/agents", folder + "/requests", places, "abcdefgh23456777", grounds, Sodium().signed)
     try:
         request = room.check(text, now, trusted=trusted)
         signer = Signer(folder + "/device.key", Sodium())
@@ -365,7 +365,7 @@ def desk_run(
 def enrol(path: str, line: str) -> bool:
     """Enrol an agent; False where the line isn't accepted."""
     try:
-        desk.enrol(path, line)
+        executor.enrol(path, line)
     except ValueError:
         return False
     return True

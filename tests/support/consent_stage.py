@@ -151,7 +151,7 @@ def radios_allow(mac: str, place: int) -> None:
 
 
 def radios_wanted(wanted: bool) -> None:
-    """Say whether anybody is to be looked for."""
+    """Return True if anybody is to be looked for."""
     _held["wanted"] = wanted
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The custodian's store behind a pipe, as `tests.support.remote` has the other rooms: the same test on each interpreter."""
+"""The custodian's store behind a pipe, as `tests.support.remote` has the other modules: the same test on each interpreter."""
 
 from agent.purposes.custodian.bundle import Bundle, BundleError, install
 from agent.purposes.custodian.custodian import Custodian

@@ -26,7 +26,7 @@ PROJECT = host.ROOT
 OPENWRT = "micropython-1.28"  # a part of tools/parts.txt, and its folder in .cache, which comes first in PATH
 FOREIGN = ("mips", "mipsel", "armhf", "arm64")  # under qemu-user; tools/setup lays them into .cache
 HEAP = "576K"
-STAGE_HEAP = "1M"  # a stage holds every room of the agent at once, and the test's own rows: what no daemon does
+STAGE_HEAP = "1M"  # a stage holds every module of the agent at once, and the test's own rows: what no daemon does
 
 
 @dataclass(frozen=True)

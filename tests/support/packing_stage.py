@@ -8,7 +8,7 @@ from tests.support.pipe import serve
 
 
 def there() -> bool:
-    """Say whether this machine has libz for this interpreter."""
+    """Return True if this machine has libz for this interpreter."""
     return deflate.DEFLATE.way("deflate") is not None
 
 

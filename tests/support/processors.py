@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Code size and memory on the processors of boards/: MicroPython's own size, and what it holds with each daemon's rooms loaded.
+"""Code size and memory on the processors of boards/: MicroPython's own size, and what it holds with each daemon's modules loaded.
 
 Under qemu-user the guest's pages lie in a range of their own in the emulator's memory: what is resident there is what a device
 would have resident, the libraries' and the interpreter's own pages included. `python -m tests.support.processors` prints the table.
@@ -25,7 +25,7 @@ def binary(name: str) -> Path:
 
 
 def resident(name: str, room: str) -> int:
-    """Return the KiB that are resident on a processor once a room of the agent is loaded."""
+    """Return the KiB that are resident on a processor once a module of the agent is loaded."""
     words = INTERPRETERS[name].command("-c", f"import sys, {room}; print('up'); sys.stdin.read()")
     environment = host.environment() | {"QEMU_GUEST_BASE": hex(BASE)}
     if name == "arm64":  # 64 bits reach beyond any range, unless told

@@ -178,7 +178,7 @@ def _bus(gateway: roots.Gateway) -> Iterator[None]:
 
 
 def _there(gateway: roots.Gateway, path: str) -> bool:
-    """Say whether a file is in the gateway."""
+    """Return True if a file is in the gateway."""
     return gateway.run("/bin/ls", path, check=False).returncode == 0
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The agent's rooms behind a pipe: one JSON line in, `[call, argument, ...]`, one JSON line out.
+"""The agent's modules behind a pipe: one JSON line in, `[call, argument, ...]`, one JSON line out.
 
 `tests.support.interpreters.Remote` runs it on CPython, MicroPython or MIPS, so that one test asks all of them the same. Octets travel as
 hex. A connection is a list in the order of ROW. `die` ends the process with SIGKILL inside a later call.
@@ -10,13 +10,13 @@ import json
 import struct
 
 from agent import law
+from agent.capture import address_table as associations
 from agent.capture import lan as lan_room
-from agent.capture import who as associations
+from agent.capture.address_table import ADDRESSES, LEASE, AddressTable
 from agent.capture.connections import Decoder, source_of
 from agent.capture.lan import Lan
 from agent.capture.leases import Leases
 from agent.capture.neighbours import Neighbours
-from agent.capture.who import ADDRESSES, LEASE, Who
 from agent.config import config
 from agent.control import calls
 from agent.outbox.spool import Spool
@@ -42,7 +42,7 @@ ROW = "protocol", "source", "source_port", "translated_port", "service", "packet
 PAGE = 50  # records of one answer
 UNIT = 100000000  # ns
 _SIGKILL = 9
-_held: "dict[str, Any]" = {}  # the rooms that are open, by name
+_held: "dict[str, Any]" = {}  # the modules that are open, by name
 
 
 class _Exhausted(Exception):
@@ -85,7 +85,7 @@ def _hex(data: "bytes | bytearray | memoryview") -> str:
 
 
 class Holder:
-    """Who held an address, as `Who.find` answers: told apart by address and MAC."""
+    """Who held an address, as `AddressTable.find` answers: told apart by address and MAC."""
 
     def __init__(self, address: bytes, mac: bytes) -> None:
         self.key = binascii.crc32(address + mac) or 1
@@ -389,7 +389,7 @@ def recorder_close() -> None:
 
 def who_open(limit: int, begun: int = 0) -> None:
     """Make a table of associations."""
-    _held["who"] = Who(limit, begun)
+    _held["who"] = AddressTable(limit, begun)
 
 
 def who(steps: "list[list[Any]]") -> "dict[str, Any]":
@@ -442,7 +442,7 @@ def who_close() -> "list[bool]":
 
 def lan(names: "list[str]", datagrams: "list[str]", events: "list[str]") -> "dict[str, Any]":
     """Follow rtnetlink datagrams ("": a listing begins anew), then say of each connection where it comes from and whether it stays."""
-    table, told = Who(256), []
+    table, told = AddressTable(256), []
     room = Lan(names, table, lambda: 5000000000)
     follower = Neighbours(room)
     for text in datagrams:
@@ -493,7 +493,7 @@ def leases(paths: "list[str]", now: int) -> "dict[str, Any]":
 
 def leases_open(paths: "list[str]") -> None:
     """Keep a reader of lease files, and a table that it tells."""
-    table = _held["who"] = Who(256)
+    table = _held["who"] = AddressTable(256)
     _held["leases"] = Leases(paths, lambda: table.doubt(LEASE), lambda address, mac: table.lease(address, mac, 9000000000))
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the figures should be, and whether they are: each aim is read off the rooms' results, and an aim that isn't reached says so."""
+"""What the figures should be, and whether they are: each aim is read off the modules' results, and an aim that isn't reached says so."""
 
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
@@ -83,7 +83,7 @@ _OF: dict[str, Callable[[dict[str, Any]], Iterator[Aim]]] = {
 
 
 def aims(result: dict[str, Any]) -> list[Aim]:
-    """Return the aims of the rooms that were measured."""
+    """Return the aims of the modules that were measured."""
     return [aim for name, read in _OF.items() if name in result["rooms"] for aim in read(result["rooms"][name])]
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`oubli-bench all`: every room of this bench one after the other; what this machine can't measure is named, and the rest is measured."""
+"""`oubli-bench all`: every module of this bench one after the other; what this machine can't measure is named, and the rest is measured."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -86,7 +86,7 @@ ROOMS = (
 
 
 def lacking() -> dict[str, list[str]]:
-    """Return what the rooms lack that can't be measured here, by name."""
+    """Return what the modules lack that can't be measured here, by name."""
     return {room.name: lacks for room in ROOMS if (lacks := machine.lacks(room.needs, root=room.root))}
 
 
@@ -98,13 +98,13 @@ def losses(rooms: dict[str, Any]) -> list[str]:
 
 
 def alone(name: str, result: dict[str, Any]) -> dict[str, Any]:
-    """Return one room's figures, machine included, in the shape of all of them."""
+    """Return one module's figures, machine included, in the shape of all of them."""
     about = {"date": str(clock.today()), "command": f"oubli-bench {name}", "machine": result["machine"]}
     return {**about, "rooms": {name: result}, "skipped": {}, "failed": {}}
 
 
 def measure(quick: bool, rounds: int | None, tell: Tell) -> dict[str, Any]:
-    """Measure all that can be measured here; `skipped` and `failed` say of each other room why not."""
+    """Measure all that can be measured here; `skipped` and `failed` say of each other module why not."""
     skipped, failed, results, seconds = lacking(), {}, {}, {}
     for number, room in enumerate(ROOMS):
         if room.name in skipped:
@@ -130,8 +130,8 @@ def measure(quick: bool, rounds: int | None, tell: Tell) -> dict[str, Any]:
 
 
 def sheets(result: dict[str, Any], names: Sequence[str] = ()) -> list[Sheet]:
-    """Return the tables of the rooms that were measured, the aims first; only those of `names` where there are any."""
-    from tools.bench import aims  # noqa: PLC0415 (aims reads the rooms' figures, and is read here)
+    """Return the tables of the modules that were measured, the aims first; only those of `names` where there are any."""
+    from tools.bench import aims  # noqa: PLC0415 (aims reads the modules' figures, and is read here)
 
     made = [aims.sheet(result)] if aims.aims(result) else []
     for room in ROOMS:

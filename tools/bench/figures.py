@@ -32,7 +32,7 @@ def kept() -> dict[str, Any]:
 
 
 def write(result: dict[str, Any]) -> None:
-    """Keep the figures, the rooms' a line each, and write the page."""
+    """Keep the figures, the modules' a line each, and write the page."""
     rooms = ",\n".join(f"  {json.dumps(name)}: {json.dumps(figures)}" for name, figures in result["rooms"].items())
     others = "".join(f",\n {json.dumps(name)}: {json.dumps(value)}" for name, value in result.items() if name != "rooms")
     KEPT.write_text(f'{{\n "rooms": {{\n{rooms}\n }}{others}\n}}\n')

@@ -121,7 +121,7 @@ class Gateway:
             return int(Path("/proc/sys/net/netfilter/nf_conntrack_count").read_text())
 
     def listening(self) -> bool:
-        """Say whether somebody listens to connections that end."""
+        """Return True if somebody listens to connections that end."""
         return any(int(row[3], 16) & DESTROY for row in self._sockets())
 
     def unread(self) -> int:

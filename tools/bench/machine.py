@@ -37,7 +37,7 @@ def plugins(name: str) -> list[Path]:
 
 
 def is_there(name: str) -> bool:
-    """Say whether a command is here, or a library or plugin that goes by a name in the same table."""
+    """Return True if a command is here, or a library or plugin that goes by a name in the same table."""
     if name == "pyroute2":
         return importlib.util.find_spec(name) is not None
     if name == "postgresql":

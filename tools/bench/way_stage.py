@@ -98,7 +98,7 @@ def prepared(path: str, folder: str, more: bytes = b"") -> "tuple[Recorder, Time
     """
     told = frames(path + ".lan")
     recorder, time = started(folder, _MORE % max(ROWS, 2 * len(told)) + more, _absent)
-    recorder._who._factors = FACTORS  # noqa: SLF001 (the same)
+    recorder._holders._factors = FACTORS  # noqa: SLF001 (the same)
     inbox = memory.scratch(4096)
     for data in told:
         inbox.view[: len(data)] = data
@@ -124,7 +124,7 @@ def player(recorder: Recorder, inbox: memory.Region, ended: "list[Any]") -> "Cal
     def play() -> None:
         at[0] = 0
         while at[0] < len(ended):
-            size = recorder.straight.run(tape, min(len(ended) - at[0], BATCH))
+            size = recorder.fast_path.run(tape, min(len(ended) - at[0], BATCH))
             if size:
                 recorder.event(inbox.view, size)
 

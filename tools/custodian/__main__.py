@@ -15,9 +15,9 @@ from rich.console import Console
 from rich.table import Table
 
 from tools.commands import Program, bounded, output
-from tools.custodian import bundles, desk, register, segments
-from tools.custodian.desk import Secret
+from tools.custodian import bundles, register, request_commands, segments
 from tools.custodian.keyfiles import PURPOSES
+from tools.custodian.request_commands import Secret
 from tools.custodian.store import AHEAD, Store, StoreError
 
 LIMIT = 1 << 30  # octets of a segment
@@ -239,7 +239,7 @@ def _bundle_wrong(path: Path, key: VerifyKey) -> str:
     return f"{len(late)} rows more than {AHEAD} days ahead" if late else ""
 
 
-desk.add(app, _program, passphrase)
+request_commands.add(app, _program, passphrase)
 
 if __name__ == "__main__":
     app()

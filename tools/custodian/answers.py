@@ -22,7 +22,7 @@ from nacl.signing import SigningKey
 from agent import law
 from agent.base.dates import date as date_of
 from agent.purposes.custodian.varint import Cut
-from agent.purposes.requests import desk
+from agent.purposes.requests import executor
 from tools import clock
 from tools.custodian import disk, matching, segments
 from tools.custodian.agents import AgentError, write_new
@@ -157,7 +157,7 @@ def answer(handover: Handover, key: Key, frozen: Iterable[bytes] = ()) -> Answer
 def absent(handover: Handover) -> tuple[list[str], list[str]]:
     """Return a note on each day of the window of which the gateway handed over nothing, and on the day before it."""
     request = handover.request
-    first, last = desk.days(request)
+    first, last = executor.days(request)
     there = {name[:10] for name in handover.segments}
     notes = {day: f"{date_of(day)}: the gateway held no segment of that day" for day in range(first, last + 1) if date_of(day) not in there}
     return [note for day, note in notes.items() if day > first], [note for day, note in notes.items() if day == first]

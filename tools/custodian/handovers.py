@@ -43,7 +43,7 @@ class Handover:
 
 
 def signed(signature: bytes, data: bytes, key: bytes) -> bool:
-    """Say whether an Ed25519 signature fits."""
+    """Return True if an Ed25519 signature fits."""
     try:
         VerifyKey(key).verify(data, signature)
     except (BadSignatureError, ValueError):
@@ -100,7 +100,7 @@ def read(path: Path, agents: Mapping[bytes, str], gateways: Mapping[bytes, str])
 
 
 def _by_gateway(path: Path, size: int, signature: bytes, keys: list[bytes]) -> bool:
-    """Say whether the first `size` octets of a file carry a gateway's Ed25519ph signature."""
+    """Return True if the first `size` octets of a file carry a gateway's Ed25519ph signature."""
     if len(signature) != bindings.crypto_sign_BYTES:
         return False
     for key in keys:

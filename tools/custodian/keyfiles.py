@@ -36,7 +36,7 @@ class KeyFile:
 
     @property
     def unfinished(self) -> bool:
-        """Say whether it is a key that power was lost before: nobody has its public half."""
+        """Return True if it is a key that power was lost before: nobody has its public half."""
         return _UNFINISHED.fullmatch(self.path.name) is not None
 
     def read(self) -> Key | None:

@@ -77,7 +77,7 @@ def entries(store: Store) -> list[dict[str, Any]]:
 
 
 def _cut(rest: str) -> bool:
-    """Say whether what is behind the last end of a line is nothing, or the beginning of an entry."""
+    """Return True if what is behind the last end of a line is nothing, or the beginning of an entry."""
     try:
         json.loads(rest)
     except (ValueError, RecursionError):

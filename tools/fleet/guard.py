@@ -101,7 +101,7 @@ def busy() -> HttpResponse:
 
 
 def by_basic(request: HttpRequest) -> bool:
-    """Say whether a request carries a user's name and password (RFC 7617), as Prometheus sends them; Busy as `Tries.user`."""
+    """Return True if a request carries a user's name and password (RFC 7617), as Prometheus sends them; Busy as `Tries.user`."""
     kind, _, text = request.headers.get("Authorization", "").partition(" ")
     try:
         name, _, password = base64.b64decode(text, validate=True).decode().partition(":")

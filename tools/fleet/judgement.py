@@ -89,7 +89,7 @@ class Standing:
 
     @property
     def late(self) -> bool:
-        """Say whether a record outlived its deadline."""
+        """Return True if a record outlived its deadline."""
         return any(finding.kind == "late" for finding in self.findings)
 
     @property

@@ -31,7 +31,7 @@ def parted(kind: str, content: dict[str, Any]) -> tuple[dict[str, Any], str] | N
 
 
 def whole(kind: str, content: dict[str, Any]) -> bool:
-    """Say whether a message is of a version that nobody here knows, to be kept as it is: by its schema's name, or its state's."""
+    """Return True if a message is of a version that nobody here knows, to be kept as it is: by its schema's name, or its state's."""
     if kind == "state":
         return isinstance(content.get("state"), str) and content["state"] not in _STATES and bool(WORD.fullmatch(content["state"]))
     named = re.fullmatch(rf"oubli/{kind}/([1-9][0-9]{{0,3}})", str(content.get("schema")))

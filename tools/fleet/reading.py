@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """One message as it came from the broker, read with suspicion: a checked `Reading`, or the reason why it is refused.
 
-The broker's ACL says who may write where; this room trusts none of it. Everything is bounded before it is looked at. Every kind has its
+The broker's ACL says who may write where; this module trusts none of it. Everything is bounded before it is looked at. Every kind has its
 JSON Schema: each number has both bounds there, each text its pattern and length (Python's `$` also stands before a last newline).
 What a newer gateway says beyond the schema is set apart by `newer` and kept raw.
 What a schema can't say is checked here: that the topic is the gateway's own, that a slot's times are the day's, that no clock talks

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The fleet's Django settings, made from a database's URL: one place, no settings module, nothing read from the surroundings.
 
-Call `configure` before any other room of tools.fleet is imported that touches the store. `open_store` brings the tables up to date and
+Call `configure` before any other module of tools.fleet is imported that touches the store. `open_store` brings the tables up to date and
 takes the secret that signs sessions from the store, so that several processes agree on it.
 """
 

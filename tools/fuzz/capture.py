@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Fuzzes agent/capture and the straight way: bytes of the kernel, bent ever further from what it really sends, on both interpreters.
+"""Fuzzes agent/capture and the fast path: bytes of the kernel, bent ever further from what it really sends, on both interpreters.
 
 A datagram joins the corpus when it runs through lines in a way that none did before. What must hold of each execution: nothing
-raises; the rooms that have read everything before say the same as fresh ones (a learned layout never misreads); and a recorder that
-takes it by the straight way then holds what one holds that doesn't (tools.fuzz.ways). What must hold of each new corpus entry, and of
+raises; the modules that have read everything before say the same as fresh ones (a learned layout never misreads); and a recorder that
+takes it by the fast path then holds what one holds that doesn't (tools.fuzz.ways). What must hold of each new corpus entry, and of
 every EACH-th execution: MicroPython says the same, without a read behind the datagram.
 """
 
@@ -26,7 +26,7 @@ from tools.fuzz.ways import Ways
 
 VECTORS = interpreters.ROOT / "tests" / "vectors"
 _AGENT = interpreters.ROOT / "agent"
-WATCHED = [*(_AGENT / "capture").glob("*.py"), _AGENT / "runtime" / "cpython.py", _AGENT / "recorder" / "straight.py"]
+WATCHED = [*(_AGENT / "capture").glob("*.py"), _AGENT / "runtime" / "cpython.py", _AGENT / "recorder" / "fast_path.py"]
 STAGE = ("-m", "tools.fuzz.stage")
 EACH = 16
 _TERMINALS, _ENDED = 200, 120  # of the recorded LAN, more than a segment remembers, and connections that ended there
@@ -110,7 +110,7 @@ class Fuzzer:
             self._execute(datagram)
 
     def step(self) -> None:
-        """Bend one datagram of the corpus, a recent one, a recorded one or one that goes the straight way rather than any."""
+        """Bend one datagram of the corpus, a recent one, a recorded one or one that goes the fast path rather than any."""
         parents = self._draw.choice((self._seeds, self.corpus, self.corpus[-64:], self._ended))
         self._execute(mutated(self._draw, parents, "<")[:_LONGEST])
 
@@ -121,7 +121,7 @@ class Fuzzer:
             "corpus": len(self.corpus),
             "edges": len({edge for edge, _ in self.features}),
             "features": len(self.features),
-            "straight": self._ways.straight,
+            "fast": self._ways.fast_path,
             "findings": self.findings,
         }
 
@@ -142,7 +142,7 @@ class Fuzzer:
         if warm != fresh:
             self._find(datagram, f"a learned layout misreads: {warm!r} instead of {fresh!r}")
         if differ:
-            self._find(datagram, f"the straight way leaves something else behind: {differ}")
+            self._find(datagram, f"the fast path leaves something else behind: {differ}")
         features |= more
         new = not features <= self.features
         if new:

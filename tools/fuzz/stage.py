@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Tells of netlink datagrams on standard input (u16 little-endian length, octets; repeated), a line for each. Both interpreters.
 
-Each datagram is read twice: by rooms that have read all the former ones, and by fresh ones. It lies at the very end of a mapped
+Each datagram is read twice: by modules that have read all the former ones, and by fresh ones. It lies at the very end of a mapped
 page, and the page behind it is closed: a read behind the datagram ends the process. With RECORDING and FOLDER for two recorders
 (tools.fuzz.ways) they are told of it too, and a line begins with WAYS where they then differ.
 """
@@ -58,7 +58,7 @@ def _text(word: object) -> str:
 
 
 class Reading:
-    """The rooms that read netlink, and what they say."""
+    """The modules that read netlink, and what they say."""
 
     def __init__(self) -> None:
         self._said: "list[str]" = []

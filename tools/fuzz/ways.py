@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Two recorders side by side: one takes each datagram by the straight way, the other never does (agent/recorder/straight.py).
+"""Two recorders side by side: one takes each datagram by the fast path, the other never does (agent/recorder/fast_path.py).
 
 They know the same LAN, are given the same datagrams, and after each must hold the same, to the octet: pages that wait to be sealed, the
 day's table, what is sealed (by its size), every count. What a datagram can do to a LAN it may do here, so they begin anew now and then.
@@ -27,11 +27,11 @@ class Ways:
         self._inbox = memory.scratch(_ROOM)
         self._pair: "list[Recorder]" = []
         self._told = 0
-        self.straight = 0  # datagrams that went the straight way
+        self.fast_path = 0  # datagrams that went the fast path
 
     def _begin(self) -> None:
         self.close()
-        for way in ("straight", "plain"):
+        for way in ("fast", "plain"):
             folder = "%s/%s-%d" % (self._folder, way, self._told)
             self._pair.append(way_stage.prepared(self._recording, folder)[0])
         one, other = [recorder.terminals for recorder in self._pair]
@@ -54,11 +54,11 @@ class Ways:
             for recorder in self._pair:
                 recorder.neighbour(view, length)
         else:
-            size = one.straight.one(view, length)
+            size = one.fast_path.one(view, length)
             if size:
                 one.event(view, size)
             else:
-                self.straight += 1
+                self.fast_path += 1
             other.event(view, length)
         return " ".join(self._differences())
 

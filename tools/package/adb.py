@@ -185,7 +185,7 @@ def read(data: bytes) -> Contents:
 
 
 def signed_by(contents: Contents, key: ec.EllipticCurvePublicKey) -> bool:
-    """Say whether one of the signatures is this key's and holds."""
+    """Return True if one of the signatures is this key's and holds."""
     for signature in contents.signatures:
         head, octets = signature[:18], signature[18:]
         if head == bytes((0, SHA512_NUMBER)) + key_id(key):

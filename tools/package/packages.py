@@ -2,7 +2,7 @@
 """The packages that a board's files are cut into: what each says of itself, what it needs, and its scripts.
 
 `oubli` is what every gateway needs. What is off by default, and LuCI's view, are packages of their own: a file of this name in
-boards/packages lists what they have, a path from the root a line, a folder with all below it, a room of the agent without its ending.
+boards/packages lists what they have, a path from the root a line, a folder with all below it, a module of the agent without its ending.
 """
 
 from dataclasses import dataclass
@@ -36,7 +36,7 @@ FORGET = """if [ -z "${IPKG_INSTROOT}" ] && [ "${PKG_UPGRADE}" != 1 ]; then
 	rm -rf /var/run/oubli-root /var/run/oubli-portal /etc/oubli/accepted
 fi
 """
-# The same for what only these rooms can destroy, and the kernel's table of port blocks.
+# The same for what only these modules can destroy, and the kernel's table of port blocks.
 FORGET_PURPOSES = """if [ -z "${IPKG_INSTROOT}" ] && [ "${PKG_UPGRADE}" != 1 ]; then
 	/etc/init.d/oubli stop
 	/usr/bin/oubli forget purposes || exit 1
@@ -44,7 +44,7 @@ FORGET_PURPOSES = """if [ -z "${IPKG_INSTROOT}" ] && [ "${PKG_UPGRADE}" != 1 ]; 
 	rm -f /var/run/oubli/blocks
 fi
 """
-# A service that was on goes on: with these rooms, or without them.
+# A service that was on goes on: with these modules, or without them.
 START = """if [ -z "${IPKG_INSTROOT}" ] && /etc/init.d/oubli enabled; then
 	/etc/init.d/oubli start
 fi
@@ -96,7 +96,7 @@ class Package:
         return {name: text for name, text in made.items() if text}
 
     def has(self, path: str) -> bool:
-        """Say whether its list names a file, by its path from the root."""
+        """Return True if its list names a file, by its path from the root."""
         return self.name != OUBLI and any(path == line or path.startswith((line + "/", line + ".")) for line in listed(self.name))
 
     def needs(self) -> list[tuple[str, str]]:

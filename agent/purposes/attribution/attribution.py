@@ -7,7 +7,7 @@ a custodian's store, which this device can't read back (EXP-3).
 """
 
 from agent.purposes.attribution.record import UNKNOWN_MAC, Record, pack
-from agent.purposes.spread import Spread
+from agent.purposes.sharded_dict import ShardedDict
 
 _SECOND = 1000000000
 _DAY = 86400
@@ -34,7 +34,7 @@ class Attribution:
         self.covered = 0
         self._append = append
         self._user = user
-        self._own = Spread()  # address -> _Own
+        self._own = ShardedDict()  # address -> _Own
 
     def keep(self, record: Record) -> str:
         """Hand a record to the store; its deadline runs from its start (L34-III-2)."""
@@ -55,7 +55,7 @@ class Attribution:
         return self.keep(Record(connection.protocol, public, port, port, source, mac, start, end, user, confirmed=self.confirmed))
 
     def covers(self, source: bytes, public: bytes, port: int, mac: bytes, start: int, end: int, now: int) -> bool:
-        """Say whether a holding answers for a connection, which may last; it isn't idle then. Times in s."""
+        """Return True if a holding answers for a connection, which may last; it isn't idle then. Times in s."""
         if self.blocks is None:
             return False
         if len(source) == 4:
@@ -119,7 +119,7 @@ class Attribution:
         if self.blocks is not None:
             self.blocks.confirmed = self.confirmed
             self.blocks.restate(wall, step, ended=ended)
-        self._own = Spread()
+        self._own = ShardedDict()
 
     def public(self, address: bytes, wall: int) -> None:
         """Take note of the public IPv4 address, bytes(4) for none."""

@@ -19,7 +19,7 @@ import struct
 
 from agent.purposes.attribution.nftables import Refused
 from agent.purposes.attribution.record import UNKNOWN_MAC, Record
-from agent.purposes.spread import Spread
+from agent.purposes.sharded_dict import ShardedDict
 from agent.runtime import files, memory
 
 FIRST, LAST = 16384, 65535  # ports that are dealt out; the kernel's own default range for a router's connections lies within
@@ -67,9 +67,9 @@ class Blocks:
         self._flash = flash
         self._hand = 0
         self._loaded = False
-        self._given = Spread()  # address -> block
-        self._users = Spread()  # block -> what its open row says of a portal user
-        self._without = Spread()  # address -> MAC
+        self._given = ShardedDict()  # address -> block
+        self._users = ShardedDict()  # block -> what its open row says of a portal user
+        self._without = ShardedDict()  # address -> MAC
         self._short = False  # no block is free
         self._retry = 0
         header = _MAGIC + struct.pack("<I", size)
@@ -254,7 +254,7 @@ class Blocks:
     # Connections.
 
     def covers(self, source: bytes, port: int, mac: bytes, start: int, now: int) -> bool:
-        """Say whether a terminal's connection from an IPv4 address that began at `start` (wall) left by a port of its own block.
+        """Return True if a terminal's connection from an IPv4 address that began at `start` (wall) left by a port of its own block.
 
         The kernel gives an address the ports of its former holder's block until it is told otherwise.
         """
@@ -390,4 +390,4 @@ if TYPE_CHECKING:
     from typing import Callable
 
     from agent.purposes.attribution.nftables import Table
-    from agent.purposes.deferral import NoKernel
+    from agent.purposes.deferred_purposes import NoKernel

@@ -144,7 +144,7 @@ class Table:
         self._send(batch)
 
     def stands(self) -> bool:
-        """Say whether the kernel still has the table: whoever flushes the ruleset takes it away, and nobody is told."""
+        """Return True if the kernel still has the table: whoever flushes the ruleset takes it away, and nobody is told."""
         body = struct.pack(">BBH", _INET, 0, 0) + _text(1, TABLE)
         sockets.request(self._descriptor, struct.pack("IHHII", HEADER + len(body), _SUBSYSTEM << 8 | _GET_TABLE, _REQUEST, 0, 0) + body)
         size = self._inbox.more()

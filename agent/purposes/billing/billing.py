@@ -11,7 +11,7 @@ user id u8, spare, start u32, newest sign u32 (s since the epoch; 0: the row is 
 import struct
 
 from agent.purposes.billing.record import Record, pack
-from agent.purposes.spread import Spread
+from agent.purposes.sharded_dict import ShardedDict
 from agent.runtime import memory
 
 _ROW = 104
@@ -31,7 +31,7 @@ class Billing:
         self._append = append
         self._user = user
         self._region = memory.map_file(path, LIMIT * _ROW)
-        self._places = Spread()  # MAC -> row
+        self._places = ShardedDict()  # MAC -> row
         for place in range(LIMIT):
             if self._taken(place):
                 self._places[self._row(place)[0]] = place
@@ -103,7 +103,7 @@ class Billing:
     def erase(self) -> None:
         """Forget every open session."""
         self._region.wipe()
-        self._places = Spread()
+        self._places = ShardedDict()
 
     def close(self) -> None:
         """Unmap; the sessions stay for the next process."""

@@ -174,7 +174,7 @@ class ConsentRing:
         self._soonest = min(wall, slot.window * _SECOND + lasts), min(monotonic, slot.anchor + lasts)
 
     def late(self, wall: "int | None", monotonic: int) -> bool:
-        """Say whether any key outlived its consent: must never be true."""
+        """Return True if any key outlived its consent: must never be true."""
         return any(due(self._keys.slot(index), wall, monotonic) for index in self._places.values())
 
     def status(self, monotonic: int) -> "dict[str, int]":

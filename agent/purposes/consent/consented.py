@@ -37,7 +37,7 @@ class Consented:
         paths: "Paths",
         keys: "KeyRing",
         sodium: "Sodium",
-        who: "Who",
+        holders: "AddressTable",
         counters: "Counters",
         lose: "Callable[[str, int], None]",
         log: "Callable[[str], None]",
@@ -46,7 +46,7 @@ class Consented:
         bus: "Callable[[Stations, Callable[[], bool]], Bus | None]",
     ) -> None:
         self._paths = paths
-        self._who = who
+        self._holders = holders
         self._counters = counters.values
         self._lose = lose
         self._log = log
@@ -109,7 +109,7 @@ class Consented:
         return self._bus is not None and self._bus.ready(descriptor, wall // _SECOND)
 
     def wanted(self) -> bool:
-        """Say whether the radios are to be listened to."""
+        """Return True if the radios are to be listened to."""
         if self.emergency.is_open:
             return True
         return self._consents is not None and "location" in self.stores and self._consents.any_active("location", self._now())
@@ -118,15 +118,15 @@ class Consented:
 
     def connection(self, connection: "Connection", terminal: "Holder | None", end: int) -> None:
         """Keep a connection for `services` where its terminal consents; `end` in ns."""
-        room, packer = self._consents, self._services
-        if room is None or packer is None:
+        register, packer = self._consents, self._services
+        if register is None or packer is None:
             return
-        place = room.active(terminal.mac(), "services", self._now()) if terminal is not None else -1
-        if terminal is None or place < 0 or connection.start <= max(room.since(place) + 1, self._stepped) * _SECOND:
+        place = register.active(terminal.mac(), "services", self._now()) if terminal is not None else -1
+        if terminal is None or place < 0 or connection.start <= max(register.since(place) + 1, self._stepped) * _SECOND:
             self._counters["services without consent"] += 1
             return
         size = packer.pack(connection, terminal, end)
-        if self.stores["services"].append(place, size, room.end(place), self._wall, self._monotonic) == "kept":
+        if self.stores["services"].append(place, size, register.end(place), self._wall, self._monotonic) == "kept":
             self._counters["services kept"] += 1
 
     def _allowed(self, mac: bytearray) -> int:
@@ -135,11 +135,11 @@ class Consented:
         return self._consents.active(mac, "location", self._now())
 
     def _keep(self, place: int, mac: bytes, start: int, end: int, access_point: bytes) -> None:
-        room, store = self._consents, self.stores.get("location")
-        if room is None or store is None or not room.alive(place, "location", self._now()):
+        register, store = self._consents, self.stores.get("location")
+        if register is None or store is None or not register.alive(place, "location", self._now()):
             return
         size = location.pack(store.plain, mac, start, end, access_point)
-        if store.append(place, size, room.end(place), self._wall, self._monotonic) == "kept":
+        if store.append(place, size, register.end(place), self._wall, self._monotonic) == "kept":
             self._counters["location kept"] += 1
 
     # Time
@@ -182,20 +182,20 @@ class Consented:
 
     def _prune(self, now: "int | None") -> None:
         """Drop what no consent allows any more: keys and stays."""
-        room = self._consents
-        if room is None:
+        register = self._consents
+        if register is None:
             return
         for name, store in self.stores.items():
             for place in store.places():
-                if not room.alive(place, name, now):
+                if not register.alive(place, name, now):
                     store.destroy(place)
         for place in self.stations.stays():
-            if not room.alive(place, "location", now):
+            if not register.alive(place, "location", now):
                 self.stations.drop(place)
 
     # Calls
 
-    def _room(self) -> "consents.Consents":
+    def _consents_or_refuse(self) -> "consents.Consents":
         if self._trouble:
             raise calls.Refused("flash refuses" + reason(self._trouble) + ": every consent is suspended; accepted: once it can be read")
         if self._consents is None:
@@ -204,11 +204,11 @@ class Consented:
 
     def terminal(self, fields: "dict[str, Any]") -> bytes:
         """Return the MAC that a call names, by itself or by an address that it holds now."""
-        return calls.named(fields, self._who.holder)
+        return calls.named(fields, self._holders.holder)
 
     def grant(self, fields: "dict[str, Any]", by: str) -> "dict[str, Any]":
         """Take a consent."""
-        room, now = self._room(), self._now()
+        register, now = self._consents_or_refuse(), self._now()
         off = [name for name in fields["purposes"] if name not in self.stores]
         if off:
             raise calls.Refused("purposes: one isn't on (L34-II-1); accepted: " + ", ".join(sorted(self.stores)))
@@ -218,7 +218,7 @@ class Consented:
         mac = self.terminal(fields)
         words = (fields["purposes"], fields["categories"], fields["third_parties"])
         try:
-            place = room.grant(mac, words[0], words[1], words[2], end, _hex(fields["text"]), now)
+            place = register.grant(mac, words[0], words[1], words[2], end, _hex(fields["text"]), now)
         except consents.Refused as failure:
             raise calls.Refused(failure.args[0])
         except OSError as failure:
@@ -232,8 +232,8 @@ class Consented:
 
     def withdraw(self, fields: "dict[str, Any]", by: str) -> "dict[str, Any]":
         """End a terminal's consents: their keys go first, at once."""
-        room = self._room()
-        places = room.withdraw(self.terminal(fields), self._now())
+        register = self._consents_or_refuse()
+        places = register.withdraw(self.terminal(fields), self._now())
         destroyed = 0
         for place in places:
             self.stations.drop(place)
@@ -241,7 +241,7 @@ class Consented:
         self._counters["withdrawn"] += destroyed
         if places:
             self._note("consent", "withdrawn", by)
-        return {"withdrawn": len(places), "destroyed": destroyed, "durable": room.flush()}
+        return {"withdrawn": len(places), "destroyed": destroyed, "durable": register.flush()}
 
     def suspend(self, fields: "dict[str, Any]", by: str) -> "dict[str, Any]":
         """Suspend a terminal's consents, until they are resumed.
@@ -249,14 +249,14 @@ class Consented:
         A process without a role hears the same whatever there was: neither the answer nor how long flash took to write says
         whether a terminal is here, or has consented. Flash is written in the next tick then.
         """
-        room, now = self._room(), self._now()
+        register, now = self._consents_or_refuse(), self._now()
         try:
             mac = self.terminal(fields)
         except calls.Refused:
             if by != calls.ANYONE or fields["address"] is None:
                 raise
             return dict(_HEARD)
-        places = room.suspend(mac, now)
+        places = register.suspend(mac, now)
         for place in places:
             if now is None:
                 self.stations.drop(place)
@@ -267,13 +267,13 @@ class Consented:
             return dict(_HEARD)
         if places:
             self._note("consent", "suspended", by)
-        return {"suspended": len(places), "durable": room.flush()}
+        return {"suspended": len(places), "durable": register.flush()}
 
     def resume(self, fields: "dict[str, Any]", by: str) -> "dict[str, Any]":
         """Resume what was suspended."""
-        room = self._room()
+        register = self._consents_or_refuse()
         try:
-            places = room.resume(self.terminal(fields), self._now())
+            places = register.resume(self.terminal(fields), self._now())
         except consents.Refused as failure:
             raise calls.Refused(failure.args[0])
         except OSError as failure:
@@ -294,8 +294,8 @@ class Consented:
 
     def listed(self, first: "int | None") -> "dict[str, Any]":
         """Return how many consents are in which state, and a page of them, without whose they are."""
-        room, now = self._room(), self._now()
-        return {"counts": room.counts(now), "consents": room.listed(first or 0, PAGE, now)}
+        register, now = self._consents_or_refuse(), self._now()
+        return {"counts": register.counts(now), "consents": register.listed(first or 0, PAGE, now)}
 
     # Emergency
 
@@ -355,8 +355,8 @@ if TYPE_CHECKING:
 
     from agent.audit.counters import Counters
     from agent.base.paths import Paths
+    from agent.capture.address_table import AddressTable
     from agent.capture.connections import Connection
-    from agent.capture.who import Who
     from agent.config.config import Config
     from agent.purposes.location.bus import Bus
     from agent.runtime.sodium import Sodium

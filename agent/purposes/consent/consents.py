@@ -177,7 +177,7 @@ class Consents:
         return -1
 
     def any_active(self, purpose: str, now: "int | None") -> bool:
-        """Say whether anybody's consent allows a purpose; it may be over for as long as `tick` wasn't called."""
+        """Return True if anybody's consent allows a purpose; it may be over for as long as `tick` wasn't called."""
         return now is not None and self._live[PURPOSES.index(purpose)] > 0
 
     def since(self, place: int) -> int:
@@ -189,7 +189,7 @@ class Consents:
         return self._row(place)[5]
 
     def alive(self, place: int, purpose: str, now: "int | None") -> bool:
-        """Say whether what is kept for a purpose under the consent at a place may stay: active or suspended, and not over."""
+        """Return True if what is kept for a purpose under the consent at a place may stay: active or suspended, and not over."""
         state, purposes, _, _, _, end, _, _ = self._row(place)
         return state in (ACTIVE, SUSPENDED) and bool(purposes >> PURPOSES.index(purpose) & 1) and (now is None or now < end)
 

@@ -30,7 +30,7 @@ def digest(folder: str, name: str) -> str:
 
 
 def known(folder: str, shown: str) -> bool:
-    """Say whether a hash is of one of the texts."""
+    """Return True if a hash is of one of the texts."""
     for name in names(folder):
         try:
             if digest(folder, name) == shown:

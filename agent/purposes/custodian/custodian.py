@@ -2,16 +2,16 @@
 """A store on flash that this device can't read back: custodian custody (EXP-1, EXP-3, EXP-4, EXP-6, L34-VI-2).
 
 Records wait in a page of tmpfs, one for each day that deadlines run from. When the page is full, or the sync interval is over, it is
-sealed and written (agent.purposes.custodian.press). A restart of the process goes on where the former one ended. After a cut of power,
-files without a trailer are cut behind their last whole frame. An expired file is unlinked and the folder synced, so that it doesn't come
-back. Flash that refuses is counted by cause, said in `status`, and tried again each minute (agent.purposes.custodian.medium).
+sealed and written (agent.purposes.custodian.segment_writer). A restart of the process goes on where the former one ended. After a cut of
+power, files without a trailer are cut behind their last whole frame. An expired file is unlinked and the folder synced, so that it doesn't
+come back. Flash that refuses is counted by cause, said in `status`, and tried again each minute (agent.purposes.custodian.flash_folder).
 """
 
 from agent import law
 from agent.purposes.custodian import recovery
-from agent.purposes.custodian.medium import Medium
-from agent.purposes.custodian.press import Press
-from agent.purposes.custodian.shelf import DAY
+from agent.purposes.custodian.flash_folder import FlashFolder
+from agent.purposes.custodian.segment_index import DAY
+from agent.purposes.custodian.segment_writer import SegmentWriter
 from agent.purposes.custodian.waiting import ROOM
 from agent.runtime import files
 from agent.runtime import sodium as crypto
@@ -65,9 +65,9 @@ class Custodian:
         self._trusted = False
         self._wall = self._monotonic = self._look = 0
         files.make_folder(pages, 0o700)
-        self._medium = Medium(folder, mount)
-        self._press = Press(self._number, pages + "/chunks", self._medium, ring, sodium, budget, boot, hours, floor, lose)
-        lost = recovery.take_over(self._number, ring, self._key, self._press)
+        self._flash = FlashFolder(folder, mount)
+        self._writer = SegmentWriter(self._number, pages + "/chunks", self._flash, ring, sodium, budget, boot, hours, floor, lose)
+        lost = recovery.take_over(self._number, ring, self._key, self._writer)
         if lost:
             lose("no key", lost)
         self._prepare()
@@ -75,18 +75,18 @@ class Custodian:
     @property
     def trouble(self) -> str:
         """Return why flash refused the last time, "" where it didn't."""
-        return self._medium.trouble
+        return self._flash.trouble
 
     def _prepare(self) -> None:
         """Put in order what lies on flash; again later where flash refuses."""
-        medium = self._medium
+        flash = self._flash
         try:
-            self.torn += recovery.put_in_order(self._number, self._boot, medium, self._press, self._sodium)
+            self.torn += recovery.put_in_order(self._number, self._boot, flash, self._writer, self._sodium)
         except OSError as failure:
-            medium.refused(failure, self._monotonic)
-            medium.clear()
+            flash.refused(failure, self._monotonic)
+            flash.clear()
             return
-        medium.ready, medium.trouble = True, ""
+        flash.ready, flash.trouble = True, ""
 
     def _key(self, day: int) -> "tuple[bytes, int] | None":
         """Return the custodian's (public key, destroy day) of a day."""
@@ -103,10 +103,10 @@ class Custodian:
         if self._wall and trusted != self._trusted:
             self.stepped()  # the day began at another time since boot than the open segments say
         self._wall, self._monotonic, self._trusted = wall, monotonic, trusted
-        self._press.now(wall, monotonic, trusted=trusted)
-        medium = self._medium
-        medium.turn(monotonic)
-        if medium.trouble and not medium.ready and medium.rested(monotonic):
+        self._writer.now(wall, monotonic, trusted=trusted)
+        flash = self._flash
+        flash.turn(monotonic)
+        if flash.trouble and not flash.ready and flash.rested(monotonic):
             self._prepare()
         if monotonic >= self._look:
             self._look = monotonic + LOOK
@@ -117,29 +117,29 @@ class Custodian:
             now = self._now()
             for page in self.pages():
                 if now >= (page.day + KEPT_OPEN) * DAY or page.slot.written() >= SEGMENT_LIMIT:
-                    self._press.close(page)
+                    self._writer.close(page)
                 elif page.used and monotonic - page.since >= self._sync:
-                    self._press.write(page, crypto.REKEY)
+                    self._writer.write(page, crypto.REKEY)
         return gone
 
     def _look_at_mount(self) -> None:
         """Notice that the medium was taken away, before anything is due: what it holds is sealed, and goes when it is back."""
         try:
-            if self._medium.ready:
-                self._medium.require()
+            if self._flash.ready:
+                self._flash.require()
         except OSError as failure:
-            self._medium.refused(failure, self._monotonic)
+            self._flash.refused(failure, self._monotonic)
 
     def _willing(self) -> bool:
-        """Say whether flash may be asked: it hasn't just refused."""
-        return self._medium.willing(self._monotonic)
+        """Return True if flash may be asked: it hasn't just refused."""
+        return self._flash.willing(self._monotonic)
 
     def _due(self, wall: "int | None", monotonic: int) -> int:
         day = -1 if wall is None else wall // _SECOND // DAY
-        return self._medium.shelf.due(day, monotonic // _SECOND, self._hours())
+        return self._flash.segments.due(day, monotonic // _SECOND, self._hours())
 
     def _expire(self) -> int:
-        gone, shelf = 0, self._medium.shelf
+        gone, segments = 0, self._flash.segments
         for page in self.pages():
             # What waits for a segment that isn't there yet has a deadline too.
             slot = page.slot
@@ -147,26 +147,26 @@ class Custodian:
             if self._now() >= slot.window + slot.lifetime or left <= 0:
                 if left > DAY * _SECOND:  # it came while the clock wasn't trusted, and has the floor's day: it goes too early
                     self._lose("clock", page.records)
-                self._press.forget(page)
+                self._writer.forget(page)
         try:
             while True:
                 index = self._due(self._wall if self._trusted else None, self._monotonic)
                 if index < 0:
                     break
-                cause = shelf.early(index, self._now(), self._monotonic // _SECOND) if self._trusted else ""
-                self._press.left(shelf.days[index], shelf.numbers[index])
-                records = shelf.drop(index)
+                cause = segments.early(index, self._now(), self._monotonic // _SECOND) if self._trusted else ""
+                self._writer.left(segments.days[index], segments.numbers[index])
+                records = segments.drop(index)
                 gone += 1
                 if cause:
                     self._lose(cause, records)
             if gone:
-                self._medium.sync_folder()
+                self._flash.sync_folder()
         except OSError as failure:
-            self._medium.refused(failure, self._monotonic)
+            self._flash.refused(failure, self._monotonic)
         return gone
 
     def late(self, wall: "int | None", monotonic: int) -> bool:
-        """Say whether anything outlived its deadline: must never be true."""
+        """Return True if anything outlived its deadline: must never be true."""
         return self._due(wall, monotonic) >= 0
 
     # Keeping
@@ -181,16 +181,16 @@ class Custodian:
         day = max(begins // DAY, 0)
         if day * DAY + self.lifetime <= now:
             return "due on arrival"
-        page = self._press.pages.get(day) or self._begin(day, now)
+        page = self._writer.pages.get(day) or self._begin(day, now)
         if page is None:
             return "lost"
-        if page.used + 1 + len(record) > ROOM and not (self._willing() and self._press.write(page, crypto.REKEY)):
+        if page.used + 1 + len(record) > ROOM and not (self._willing() and self._writer.write(page, crypto.REKEY)):
             self._lose(self.trouble, 1)
             return "lost"
         anchor = self._monotonic - (now - day * DAY) * _SECOND
         if anchor < page.slot.anchor - WRONG:
             # The clock says otherwise than when the page was begun, and flash has refused to close it since (EXP-1).
-            self._press.date_back(page, anchor)
+            self._writer.date_back(page, anchor)
         if not page.used:
             page.since = self._monotonic
         page.put(record)
@@ -202,9 +202,9 @@ class Custodian:
         if found is None or found[1] * DAY <= now:
             self._lose("no key", 1)
             return None
-        if self._press.full() and self._willing():
-            self._press.close(self._press.pages[min(self._press.pages)])
-        page = self._press.begin(day, now, found)
+        if self._writer.full() and self._willing():
+            self._writer.close(self._writer.pages[min(self._writer.pages)])
+        page = self._writer.begin(day, now, found)
         if page is None:
             self._lose(self.trouble or "store", 1)
         return page
@@ -218,24 +218,24 @@ class Custodian:
 
     def seal(self) -> bool:
         """Close every open segment, so that all that is kept lies in files; False where flash refuses."""
-        closed = [self._press.close(page) for page in self.pages()]
+        closed = [self._writer.close(page) for page in self.pages()]
         return all(closed)
 
     def held(self, first: int, last: int) -> "list[str]":
         """Return the paths of the segments whose days are from `first` to `last`, oldest first."""
-        shelf = self._medium.shelf
-        return [shelf.path(day, number) for day, number in sorted(zip(shelf.days, shelf.numbers)) if first <= day <= last]
+        segments = self._flash.segments
+        return [segments.path(day, number) for day, number in sorted(zip(segments.days, segments.numbers)) if first <= day <= last]
 
     def erase(self) -> int:
         """Destroy everything now, by order; returns how many records that were. OSError where flash refuses."""
-        shelf = self._medium.shelf
-        records = shelf.records
+        segments = self._flash.segments
+        records = segments.records
         for page in self.pages():
             records += page.records
-            self._press.forget(page)
-        while len(shelf):
-            shelf.drop(0)
-        self._medium.sync_folder()
+            self._writer.forget(page)
+        while len(segments):
+            segments.drop(0)
+        self._flash.sync_folder()
         return records
 
     def key_days(self) -> int:
@@ -244,25 +244,25 @@ class Custodian:
 
     def status(self, monotonic: int) -> "dict[str, Any]":
         """Return what is kept, against its limits (local use only)."""
-        now, shelf, pages = self._now(), self._medium.shelf, self._press.pages
-        days = shelf.days + list(pages)
+        now, segments, pages = self._now(), self._flash.segments, self._writer.pages
+        days = segments.days + list(pages)
         waiting = sum([page.records for page in pages.values()])
         return {
-            "segments": len(shelf),
-            "records": shelf.records + waiting,
-            "bytes": shelf.octets,
-            "budget": self._press.budget,
+            "segments": len(segments),
+            "records": segments.records + waiting,
+            "bytes": segments.octets,
+            "budget": self._writer.budget,
             "oldest_seconds": max(now - min(days) * DAY, 0) if days else 0,
             "window_seconds": DAY,
             "lifetime_seconds": self.lifetime,
-            "syncs_a_day": self._medium.syncs_a_day(monotonic),
+            "syncs_a_day": self._flash.syncs_a_day(monotonic),
             "key_days": self.key_days(),
             "trouble": self.trouble,
         }
 
     def pages(self) -> "list[Page]":
         """Return what waits, a page for each day that has one."""
-        return list(self._press.pages.values())
+        return list(self._writer.pages.values())
 
     def close(self) -> None:
         """Close every segment; what flash refuses waits on for the next process of this boot."""
@@ -271,7 +271,7 @@ class Custodian:
 
     def release(self) -> None:
         """Unmap, and leave everything as it is."""
-        self._press.release()
+        self._writer.release()
 
 
 TYPE_CHECKING = False

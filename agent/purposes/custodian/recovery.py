@@ -14,7 +14,7 @@ from agent.runtime import sodium as crypto
 from agent.vault.stores import parse_name
 
 
-def take_over(number: int, ring: "KeyRing", find: "Callable[[int], tuple[bytes, int] | None]", press: "Press") -> int:
+def take_over(number: int, ring: "KeyRing", find: "Callable[[int], tuple[bytes, int] | None]", writer: "SegmentWriter") -> int:
     """Find again what waits on tmpfs for the purpose of a number; returns how many records wait for a day that `find` has no key of."""
     lost = 0
     for slot in list(ring.used()):
@@ -24,58 +24,58 @@ def take_over(number: int, ring: "KeyRing", find: "Callable[[int], tuple[bytes, 
                 lost += slot.records
                 ring.destroy(slot)
             else:
-                press.found(slot, key)
-    press.wipe()
+                writer.found(slot, key)
+    writer.wipe()
     return lost
 
 
-def put_in_order(number: int, boot: str, medium: "Medium", press: "Press", sodium: crypto.Sodium) -> "list[str]":
+def put_in_order(number: int, boot: str, flash: "FlashFolder", writer: "SegmentWriter", sodium: crypto.Sodium) -> "list[str]":
     """Look through a store's folder; returns the names of segments that were found unfinished. OSError where flash refuses."""
-    medium.require()
-    medium.make()
-    press.given_up.clear()  # they are mended with the rest
-    for page in list(press.pages.values()):
-        _resume(page, medium, press, sodium)
-    return [name for name in sorted(files.names(medium.shelf.folder)) if _shelve(name, number, boot, medium, press)]
+    flash.require()
+    flash.make()
+    writer.given_up.clear()  # they are mended with the rest
+    for page in list(writer.pages.values()):
+        _resume(page, flash, writer, sodium)
+    return [name for name in sorted(files.names(flash.segments.folder)) if _shelve(name, number, boot, flash, writer)]
 
 
-def _resume(page: "Page", medium: "Medium", press: "Press", sodium: crypto.Sodium) -> None:
+def _resume(page: "Page", flash: "FlashFolder", writer: "SegmentWriter", sodium: crypto.Sodium) -> None:
     """Go on with a segment of a former process, unless a write of it was cut off."""
     slot = page.slot
-    path = medium.shelf.path(page.day, slot.number)
+    path = flash.segments.path(page.day, slot.number)
     size = files.size_of(path) if slot.number and files.exists(path) else 0
     check = binascii.crc32(files.read_at(path, 0, sealed.HEADER)) if size else 0
     if size > slot.written():
         if mending.finished(path, size, check) is not None:
-            press.forget(page)  # it was closed: what waited is in it
+            writer.forget(page)  # it was closed: what waited is in it
             return
         if slot.written():
             mending.cut(path, slot.written(), check)
         else:
             files.remove(path)
     if size != slot.written() or not size:
-        press.unopened(page)
+        writer.unopened(page)
         if not page.used:
-            press.forget(page)
+            writer.forget(page)
     else:
         sodium.zero(slot.bank(slot.generation + 1), crypto.STATE)
         page.header = files.read_at(path, 0, sealed.HEADER)
         page.sealed = mending.scan(path, check)[2]
 
 
-def _shelve(name: str, number: int, boot: str, medium: "Medium", press: "Press") -> bool:
+def _shelve(name: str, number: int, boot: str, flash: "FlashFolder", writer: "SegmentWriter") -> bool:
     """Take a file of the folder in; one that isn't finished, and that nobody writes to, is mended first, and said to be torn."""
     known = parse_name(name)
     if known is None:
         return False
-    path = medium.shelf.path(known[0], known[1])
-    page = press.pages.get(known[0])
+    path = flash.segments.path(known[0], known[1])
+    page = writer.pages.get(known[0])
     if page is not None and page.slot.number == known[1]:
-        medium.shelf.add(sealed.unpack(page.header)[0], boot, files.size_of(path), page.sealed)
+        flash.segments.add(sealed.unpack(page.header)[0], boot, files.size_of(path), page.sealed)
         return False
     found = mending.mend(path, known[0], known[1], number)
     if found.header is not None:
-        medium.shelf.add(found.header, boot, found.octets, found.records)
+        flash.segments.add(found.header, boot, found.octets, found.records)
     return found.torn
 
 
@@ -83,8 +83,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Callable, Protocol
 
-    from agent.purposes.custodian.medium import Medium
-    from agent.purposes.custodian.press import Press
+    from agent.purposes.custodian.flash_folder import FlashFolder
+    from agent.purposes.custodian.segment_writer import SegmentWriter
     from agent.purposes.custodian.waiting import Page
     from agent.vault.keys import KeyRing
 

@@ -69,7 +69,7 @@ def unpack(data: bytes) -> "tuple[Sealed, bytes, bytes]":
 
 
 def is_later(data: bytes) -> bool:
-    """Say whether a header is of a version that this one can't write or mend."""
+    """Return True if a header is of a version that this one can't write or mend."""
     return data[4] > VERSION
 
 

@@ -30,7 +30,7 @@ class Bus:
 
     @property
     def connected(self) -> bool:
-        """Say whether the bus is there."""
+        """Return True if the bus is there."""
         return self._descriptor >= 0
 
     def tick(self, monotonic: int, now: int) -> None:

@@ -24,7 +24,7 @@ class Emergency:
 
     @property
     def is_open(self) -> bool:
-        """Say whether one is open."""
+        """Return True if one is open."""
         return self._until > 0
 
     def open(self, mac: bytes, incident: int, monotonic: int) -> None:

@@ -74,7 +74,7 @@ class Stations:
 
     @property
     def answered(self) -> bool:
-        """Say whether the radios are known and every one that was asked has answered."""
+        """Return True if the radios are known and every one that was asked has answered."""
         return bool(self._radios) and not self._adding and not self._asked
 
     @property

@@ -78,7 +78,7 @@ def named(view: "memoryview | bytearray", at: int, end: int, name: bytes) -> "tu
 
 
 def same(view: "memoryview | bytearray", at: int, octets: bytes) -> bool:
-    """Say whether these octets stand at an offset; compared in place."""
+    """Return True if these octets stand at an offset; compared in place."""
     return all(view[at + index] == octets[index] for index in range(len(octets)))
 
 

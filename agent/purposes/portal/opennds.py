@@ -51,7 +51,7 @@ class OpenNds:
         self._odd = False  # one of its lines is no field, or comes twice
 
     def whole(self) -> bool:
-        """Say whether what was read is a list with as many clients as it announced."""
+        """Return True if what was read is a list with as many clients as it announced."""
         return self._closed and not self._broken and self._clients == self._announced
 
     def tick(self, now: int) -> None:

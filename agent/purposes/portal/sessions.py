@@ -7,7 +7,7 @@ portal can make. Kept only while `attribution` or `billing` is on; written nowhe
 
 import struct
 
-from agent.purposes.spread import Spread
+from agent.purposes.sharded_dict import ShardedDict
 from agent.runtime import memory
 
 LIMIT = 512  # sessions; the one that was confirmed longest ago gives way
@@ -23,7 +23,7 @@ class Sessions:
     """
 
     def __init__(self) -> None:
-        self._places = Spread()  # MAC -> where its row is
+        self._places = ShardedDict()  # MAC -> where its row is
         self._region = memory.scratch(LIMIT * _ROW)
         self.given_up = 0
 
@@ -73,7 +73,7 @@ class Sessions:
 
 
 def acceptable(user: "object") -> bool:
-    """Say whether this is a portal user id: 1 to 64 printable ASCII characters."""
+    """Return True if this is a portal user id: 1 to 64 printable ASCII characters."""
     return isinstance(user, str) and 0 < len(user) <= USER_LIMIT and all(" " <= letter <= "~" for letter in user)
 
 

@@ -22,7 +22,7 @@ order of the table below, nothing else; values are printable ASCII without `"` a
     subject         billing: user:ID or mac:aa:bb:cc:dd:ee:ff
     agent_1         public key, 64 hexadecimal digits      signature_1   128 of them      agent_2, signature_2 alike
 
-The device checks it here and hands over segments that it can't read; the custodian's tool checks it again, with this same room.
+The device checks it here and hands over segments that it can't read; the custodian's tool checks it again, with this same module.
 """
 
 import binascii
@@ -257,7 +257,7 @@ def agents_in(text: str) -> "dict[bytes, str]":
 
 
 def agent_name(text: str) -> bool:
-    """Say whether this can be an agent's name: 1 to 60 printable ASCII characters, no blank at an end."""
+    """Return True if this can be an agent's name: 1 to 60 printable ASCII characters, no blank at an end."""
     return 0 < len(text) <= 60 and text == text.strip() and all(" " <= letter <= "~" and letter not in '"\\' for letter in text)
 
 

@@ -8,8 +8,8 @@ from agent import BUILT, law
 from agent.cli.command import UsageError
 from agent.cli.verbs import as_recorder
 from agent.config.config import load
-from agent.purposes.custodian import bundle as room
-from agent.purposes.requests import desk, requests
+from agent.purposes.custodian import bundle as module
+from agent.purposes.requests import executor, requests
 from agent.runtime import files
 from agent.runtime.clocks import DeviceTime
 from agent.runtime.libc import LIBC, reason
@@ -38,8 +38,8 @@ def bundle_install(line: "Line") -> int:
     today = max(DeviceTime().wall() // 1000000000, BUILT) // law.DAY
     try:
         paths = line.paths
-        said = room.install(line.word, paths.bundles, paths.anchor, lifetimes, today, Sodium(), lambda: as_recorder(paths))
-    except room.BundleError as failure:
+        said = module.install(line.word, paths.bundles, paths.anchor, lifetimes, today, Sodium(), lambda: as_recorder(paths))
+    except module.BundleError as failure:
         sys.stderr.write("oubli: " + str(failure) + "\n")
         return 2
     return line.show({"installed": said}, [said])
@@ -54,7 +54,7 @@ def enrol(line: "Line") -> int:
     try:
         if text.strip().count("\n") or not text.strip():
             raise ValueError
-        new = desk.enrol(line.paths.agents, text)
+        new = executor.enrol(line.paths.agents, text)
     except ValueError:
         raise UsageError(line.word + ": not a key to enrol; accepted: " + accepted)
     line.ask("enrolled", digest="".join(["%02x" % octet for octet in Sodium().digest(text.encode(), 8)]))

@@ -41,7 +41,7 @@ class Thief(paho.Client):
         self.connect("localhost", port, clean_start=True)
 
     def settled(self) -> bool:
-        """Say whether the broker let it in, once that is known."""
+        """Return True if the broker let it in, once that is known."""
         end = time.monotonic() + PATIENCE
         while not self.is_connected():
             if self.loop(0.2):
@@ -51,7 +51,7 @@ class Thief(paho.Client):
 
 
 def tried(folder: Path, port: int, client_id: str, who: str = ONE) -> bool:
-    """Say whether a thief gets in."""
+    """Return True if a thief gets in."""
     try:
         thief = Thief(folder, port, client_id, who)
     except OSError:

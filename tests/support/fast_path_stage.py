@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Plays a tape to a whole recorder, by the straight way or by the plain one; runs on both interpreters (tests/recorder/test_straight.py).
+"""Plays a tape to a whole recorder, by the fast path or by the plain one; runs on both interpreters (tests/recorder/test_fast_path.py).
 
-`straight_stage.py TAPE FOLDER straight|plain`. The tape has frames: octets u16 little-endian, one octet of what it is, then the octets: `d`
+`straight_stage.py TAPE FOLDER fast|plain`. The tape has frames: octets u16 little-endian, one octet of what it is, then the octets: `d`
 a connection that ended, `n` what rtnetlink says, `t` seconds that pass before a tick, `s` seconds of TCP's and UDP's time-outs from now on.
-Prints one JSON object: digests of everything that is kept, the counters, and how many connections went the straight way.
+Prints one JSON object: digests of everything that is kept, the counters, and how many connections went the fast path.
 """
 
 import json
@@ -27,7 +27,7 @@ class Fixed(Sodium):
             Sodium.random(self, address, size)
 
 
-def main(path: str, folder: str, straight: bool) -> "dict[str, Any]":
+def main(path: str, folder: str, fast_path: bool) -> "dict[str, Any]":
     """Play the tape; returns what is to be compared."""
     settings: "dict[str, int]" = {}
     sodium = Fixed()
@@ -58,7 +58,7 @@ def main(path: str, folder: str, straight: bool) -> "dict[str, Any]":
     def play() -> int:
         count = 0
         while waiting:
-            size = recorder.straight.run(inbox, min(len(waiting), RUN)) if straight else inbox.more()
+            size = recorder.fast_path.run(inbox, min(len(waiting), RUN)) if fast_path else inbox.more()
             if size:
                 count += 1
                 recorder.event(inbox.view, size)
@@ -85,7 +85,7 @@ def main(path: str, folder: str, straight: bool) -> "dict[str, Any]":
     counters = dict(recorder.counters.values)
     read, connections = recorder._decoder.reader.datagrams, recorder._decoder.connections
     recorder.close()
-    return {"seen": seen, "counters": counters, "read": [read, connections], "straight": connections - plainly}
+    return {"seen": seen, "counters": counters, "read": [read, connections], "fast": connections - plainly}
 
 
 TYPE_CHECKING = False
@@ -93,4 +93,4 @@ if TYPE_CHECKING:
     from typing import Any
 
 if __name__ == "__main__":
-    print(json.dumps(main(sys.argv[1], sys.argv[2], sys.argv[3] == "straight")))
+    print(json.dumps(main(sys.argv[1], sys.argv[2], sys.argv[3] == "fast")))

@@ -14,8 +14,8 @@ goes into a new segment under a new key.
 import binascii
 
 from agent.purposes.custodian import mending, sealed
-from agent.purposes.custodian.medium import ENOSPC
-from agent.purposes.custodian.shelf import DAY
+from agent.purposes.custodian.flash_folder import ENOSPC
+from agent.purposes.custodian.segment_index import DAY
 from agent.purposes.custodian.waiting import Page
 from agent.runtime import files, memory
 from agent.runtime import sodium as crypto
@@ -25,7 +25,7 @@ from agent.vault.stores import PAGES
 _SECOND = 1000000000
 
 
-class Press:
+class SegmentWriter:
     """The pages of one store, by day. `now` first: what is written says by which clocks.
 
     number    of the purpose; `boot` id; `budget` in octets
@@ -37,7 +37,7 @@ class Press:
         self,
         number: int,
         path: str,
-        medium: "Medium",
+        flash: "FlashFolder",
         ring: keys.KeyRing,
         sodium: crypto.Sodium,
         budget: int,
@@ -49,7 +49,7 @@ class Press:
         self.pages: "dict[int, Page]" = {}
         self.budget = budget
         self._number = number
-        self._medium = medium
+        self._flash = flash
         self._ring = ring
         self._sodium = sodium
         self._boot = boot
@@ -80,7 +80,7 @@ class Press:
             self._sodium.zero(self._region.address + place * segment.PAGE, segment.PAGE)
 
     def full(self) -> bool:
-        """Say whether there is no page for another day."""
+        """Return True if there is no page for another day."""
         return not self._free
 
     def begin(self, day: int, now: int, key: "tuple[bytes, int]") -> "Page | None":
@@ -129,33 +129,33 @@ class Press:
 
     def write(self, page: Page, tag: int) -> bool:
         """Seal what waits, write and sync it; False where flash refuses: then it waits on, for another segment."""
-        medium, slot, new = self._medium, page.slot, not page.header
+        flash, slot, new = self._flash, page.slot, not page.header
         former = slot.written()
         try:
-            medium.require()
+            flash.require()
             self._tidy()
             self._make_room(page.used + 512)
             if new:
                 self._open(page)
             total = self._chunk(page, former or sealed.HEADER, tag)
-            descriptor = files.open_file(medium.shelf.path(page.day, slot.number), ("O_CREAT", "O_EXCL") if new else ("O_APPEND",))
+            descriptor = files.open_file(flash.segments.path(page.day, slot.number), ("O_CREAT", "O_EXCL") if new else ("O_APPEND",))
             try:
                 if new:
                     files.write_all(descriptor, page.header, sealed.HEADER)
                 files.write_all(descriptor, memoryview(self._scratch.view)[:total], total)
-                medium.sync(descriptor)
+                flash.sync(descriptor)
             finally:
                 files.close(descriptor)
             if new:
-                medium.sync_folder()
+                flash.sync_folder()
         except (OSError, crypto.SealError) as failure:  # SealError: a public key that is none
-            medium.refused(failure, self._monotonic)
+            flash.refused(failure, self._monotonic)
             self._abandon(page, former)
             return False
-        medium.trouble = ""
+        flash.trouble = ""
         if new:
-            medium.shelf.add(sealed.unpack(page.header)[0], self._boot, sealed.HEADER, 0)
-        medium.shelf.grow(medium.shelf.find(page.day, slot.number), total, page.records)
+            flash.segments.add(sealed.unpack(page.header)[0], self._boot, sealed.HEADER, 0)
+        flash.segments.grow(flash.segments.find(page.day, slot.number), total, page.records)
         slot.prepare(slot.generation + 1 & 255, (former or sealed.HEADER) + total)
         slot.commit(slot.generation + 1 & 255)
         self._sodium.zero(slot.bank(slot.generation + 1), crypto.STATE)  # the former one opens what it sealed
@@ -173,7 +173,7 @@ class Press:
     def _open(self, page: Page) -> None:
         """Make the next segment of a page: a new key, sealed to the custodian's and overwritten."""
         slot = page.slot
-        slot.number, slot.records = self._medium.shelf.next_number(page.day), page.records
+        slot.number, slot.records = self._flash.segments.next_number(page.day), page.records
         slot.save()
         boxed, stream = bytearray(sealed.SEALED_KEY), bytearray(crypto.HEADER)
         self._sodium.random(slot.key, 32)
@@ -204,14 +204,14 @@ class Press:
 
     def _make_room(self, octets: int) -> None:
         """Displace the oldest segments where the budget is used up; their records are lost. OSError where none is left."""
-        shelf = self._medium.shelf
-        while shelf.octets + octets > self.budget:
+        segments = self._flash.segments
+        while segments.octets + octets > self.budget:
             open_ones = [(page.day, page.slot.number) for page in self.pages.values()]
-            closed = [(day, number) for day, number in zip(shelf.days, shelf.numbers) if (day, number) not in open_ones]
+            closed = [(day, number) for day, number in zip(segments.days, segments.numbers) if (day, number) not in open_ones]
             if not closed:
                 raise OSError(ENOSPC, "")
-            self._lose("ring full", shelf.drop(shelf.find(*min(closed))))
-            self._medium.sync_folder()
+            self._lose("ring full", segments.drop(segments.find(*min(closed))))
+            self._flash.sync_folder()
 
     # What failed
 
@@ -237,15 +237,15 @@ class Press:
 
     def _tidy(self) -> None:
         """Cut what was given up behind its last good chunk; remove it where it has none."""
-        shelf = self._medium.shelf
+        segments = self._flash.segments
         if self.given_up:
-            self._medium.require()
+            self._flash.require()
         while self.given_up:
             day, number, former, check = self.given_up[-1]
-            path = shelf.path(day, number)
+            path = segments.path(day, number)
             if former and files.exists(path):
                 octets = mending.cut(path, former, check)
-                shelf.grow(shelf.find(day, number), octets - former, 0)
+                segments.grow(segments.find(day, number), octets - former, 0)
             else:
                 files.remove(path)
             self.given_up.pop()
@@ -264,4 +264,4 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Callable
 
-    from agent.purposes.custodian.medium import Medium
+    from agent.purposes.custodian.flash_folder import FlashFolder

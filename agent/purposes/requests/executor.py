@@ -55,8 +55,8 @@ def _hex(data: bytes) -> str:
     return "".join(["%02x" % octet for octet in data])
 
 
-class Desk:
-    """The desk of one gateway.
+class RequestExecutor:
+    """The executor of one gateway.
 
     agents     path of the keys file; `folder` on flash is where the list of what ran lies, `places` (store -> folder) where handovers go
     gateway    gateway.id; `grounds`: purpose -> the ground its store is kept for, None where the request's own table decides

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The straight way leaves the same behind as the plain one: sealed and waiting records, the day's table, every count, to the octet."""
+"""The fast path leaves the same behind as the plain one: sealed and waiting records, the day's table, every count, to the octet."""
 
 import json
 import random
@@ -122,7 +122,7 @@ def _tape(draw: random.Random, order: kernel.ByteOrder) -> Iterator[tuple[bytes,
 
 
 def _played(interpreter: Interpreter, tape: Path, folder: Path, way: str) -> dict[str, Any]:
-    done = interpreter.run("-m", "tests.support.straight_stage", tape, folder, way, timeout=240)
+    done = interpreter.run("-m", "tests.support.fast_path_stage", tape, folder, way, timeout=240)
     told: dict[str, Any] = json.loads(done.stdout)
     return told
 
@@ -136,19 +136,19 @@ def tape(any_interpreter: Interpreter, tmp_path: Path) -> Path:
     return path
 
 
-@pytest.mark.xdist_group("straight")
+@pytest.mark.xdist_group("fast")
 def test_both_ways_leave_the_same_behind(any_interpreter: Interpreter, tape: Path, tmp_path: Path) -> None:
     """L34-I-2, L34-VI-1, EXP-1, ANON-2: hand-overs, late and odd ones, full pages and dictionaries, changed time-outs, the day's change."""
     plain = _played(any_interpreter, tape, tmp_path / "plain", "plain")
-    straight = _played(any_interpreter, tape, tmp_path / "straight", "straight")
-    assert plain.pop("straight") == 0
-    count = straight.pop("straight")
-    assert straight == plain
+    fast_path = _played(any_interpreter, tape, tmp_path / "fast", "fast")
+    assert plain.pop("fast") == 0
+    count = fast_path.pop("fast")
+    assert fast_path == plain
     assert count > 0.25 * STEPS * ENDED
 
 
-def _straight(rule: str, old: str, new: str) -> tuple[str, Patch]:
-    return f"{rule}: straight", Patch("recorder/straight.py", "Straight._run", old, new)
+def _fast_path(rule: str, old: str, new: str) -> tuple[str, Patch]:
+    return f"{rule}: fast", Patch("recorder/fast_path.py", "FastPath._run", old, new)
 
 
 def _plain(rule: str, *where: str) -> tuple[str, Patch]:
@@ -156,40 +156,40 @@ def _plain(rule: str, *where: str) -> tuple[str, Patch]:
     return f"{rule}: plain", Patch(file, function, old, new)
 
 
-# What the straight way asks before it takes a connection, and the rules that stand in it and in the plain way: each copy is broken.
+# What the fast path asks before it takes a connection, and the rules that stand in it and in the plain way: each copy is broken.
 BROKEN = (
-    _straight("what stays in the venue", "(near_4[A] or near_4[B]) and inside(buffer, layout)", "False"),
-    _straight("whose address it was when it began", "message.start < A", "False"),
-    _straight("time-outs that were changed since", "begun <= changed_high and A", "False"),
-    _straight("the rest of the time-out", "lasted -= message.remaining", "pass"),
+    _fast_path("what stays in the venue", "(near_4[A] or near_4[B]) and inside(buffer, layout)", "False"),
+    _fast_path("whose address it was when it began", "message.start < A", "False"),
+    _fast_path("time-outs that were changed since", "begun <= changed_high and A", "False"),
+    _fast_path("the rest of the time-out", "lasted -= message.remaining", "pass"),
     _plain("the rest of the time-out", "capture/timeouts.py", "Timeouts.last", "seconds -= connection.remaining", "pass"),
-    _straight("the time-out of what was answered", "seconds[1 if A else 0]", "seconds[0]"),
+    _fast_path("the time-out of what was answered", "seconds[1 if A else 0]", "seconds[0]"),
     _plain("the time-out of what was answered", "capture/timeouts.py", "name_of", "connection.status & ASSURED", "False"),
-    _straight("no end before the beginning", "tick < begun", "False"),
+    _fast_path("no end before the beginning", "tick < begun", "False"),
     _plain("no end before the beginning", "capture/timeouts.py", "Timeouts.last", "now if A else B", "now"),
-    _straight("every quarter-hour", "range(first, last)", "range(first, first)"),
+    _fast_path("every quarter-hour", "range(first, last)", "range(first, first)"),
     _plain("every quarter-hour", "summary/terminals.py", "Terminals.see", "range(first, last + 1)", "range(last, last + 1)"),
-    _straight("both volumes", "bytes_up + bytes_down + A", "bytes_up + A"),
+    _fast_path("both volumes", "bytes_up + bytes_down + A", "bytes_up + A"),
     _plain(
         "both volumes", "recorder/recorder.py", "Recorder._record", "connection.bytes_up + connection.bytes_down", "connection.bytes_up"
     ),
-    _straight("octets below a KiB", "volume & 1023", "volume & 511"),
+    _fast_path("octets below a KiB", "volume & 1023", "volume & 511"),
     _plain("octets below a KiB", "summary/terminals.py", "Terminals.see", "octets & 1023", "octets & 511"),
-    _straight("class and protocol in an octet", "service * 5 + code << 2", "service * 4 + code << 2"),
+    _fast_path("class and protocol in an octet", "service * 5 + code << 2", "service * 4 + code << 2"),
     _plain("class and protocol in an octet", "vault/record.py", "begin", "A * 5 + code << 2", "A * 4 + code << 2"),
-    _straight("packets in an octet", "packets_up << 4 | packets_down", "packets_down << 4 | packets_up"),
+    _fast_path("packets in an octet", "packets_up << 4 | packets_down", "packets_down << 4 | packets_up"),
     _plain("packets in an octet", "vault/record.py", "packets", "A << 4 | B", "B << 4 | A"),
-    _straight("octets without headers", "bytes_up - packets_up * least", "bytes_up"),
+    _fast_path("octets without headers", "bytes_up - packets_up * least", "bytes_up"),
     _plain("octets without headers", "vault/record.py", "volumes", "connection.bytes_up - A", "connection.bytes_up"),
-    _straight("what an end counts from", "places[place + terminals] if told else before", "before"),
+    _fast_path("what an end counts from", "places[place + terminals] if told else before", "before"),
     _plain("what an end counts from", "vault/record.py", "Packer.pack", "before = places[TERMINALS + place]", "before = self.end & ENDS"),
-    _straight("a place of the dictionary", "places[place] = key", "pass"),
+    _fast_path("a place of the dictionary", "places[place] = key", "pass"),
     _plain("a place of the dictionary", "vault/record.py", "Packer.pack", "places[place] = key", "pass"),
-    _straight("a translated port", "head |= 2", "pass"),
+    _fast_path("a translated port", "head |= 2", "pass"),
     _plain("a translated port", "vault/record.py", "begin", "told if A else B", "told"),
-    _straight("a number of two octets", "lasted & 127 | 128", "lasted & 127"),
+    _fast_path("a number of two octets", "lasted & 127 | 128", "lasted & 127"),
     _plain("a number of two octets", "vault/record.py", "put", "value & 127 | 128", "value & 127"),
-    _straight("what is kept", 'self._values["kept"] += handled', "pass"),
+    _fast_path("what is kept", 'self._values["kept"] += handled', "pass"),
     _plain("what is kept", "recorder/recorder.py", "Recorder._keep", "self.counters.values[result] += 1", "pass"),
 )
 
@@ -204,15 +204,15 @@ def day(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def _left(agent: Path, tape: Path, folder: Path, way: str) -> dict[str, Any] | None:
     """Return what a way of a patched agent leaves behind, None where it ends with a fault."""
-    words = [sys.executable, "-m", "tests.support.straight_stage", str(tape), str(folder), way]
+    words = [sys.executable, "-m", "tests.support.fast_path_stage", str(tape), str(folder), way]
     env = environment() | {"PYTHONPATH": f"{agent}:{PROJECT}"}
     done = subprocess.run(words, cwd=agent, env=env, capture_output=True, text=True, check=False, timeout=240)
-    return None if done.returncode else json.loads(done.stdout) | {"straight": 0}
+    return None if done.returncode else json.loads(done.stdout) | {"fast": 0}
 
 
 @pytest.mark.parametrize("patch", [row[1] for row in BROKEN], ids=[row[0] for row in BROKEN])
 def test_a_rule_that_stands_twice_cant_change_in_one_place(day: Path, tmp_path: Path, patch: Patch) -> None:
     """The test above is what notices, whichever of the two copies is the wrong one."""
     agent = patched(patch, tmp_path / "agent")
-    ways = [_left(agent, day, tmp_path / way, way) for way in ("plain", "straight")]
+    ways = [_left(agent, day, tmp_path / way, way) for way in ("plain", "fast")]
     assert None in ways or ways[0] != ways[1]

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the recorder does for `attribution` and `billing`: the two stores that only a custodian reads (L34-1 III; IV, 1st par.).
 
-It holds what the two need besides their stores: the portal's sessions, the port blocks and the kernel's table of them, the desk where
+It holds what the two need besides their stores: the portal's sessions, the port blocks and the kernel's table of them, the executor where
 requests are run. Nothing of it exists while both are off. The two never meet: each has its own store under its own keys (L34-III-3).
 """
 
@@ -14,7 +14,7 @@ from agent.purposes.billing import billing
 from agent.purposes.device_key import Signer
 from agent.purposes.portal.opennds import OpenNds
 from agent.purposes.portal.sessions import Sessions
-from agent.purposes.requests import desk, requests
+from agent.purposes.requests import executor, requests
 from agent.runtime.libc import reason
 from agent.vault.stores import place
 
@@ -46,7 +46,7 @@ class NoKernel:
         """Take note of nothing."""
 
 
-class Deferral:
+class DeferredPurposes:
     """The two purposes of one recorder; `stores` are its stores by name, `table` the kernel's (agent.purposes.attribution.nftables.Table).
 
     `count(name)` counts, `note(act, *words)` writes on the audit log, `alive()` says how many entries the connection table has.
@@ -58,7 +58,7 @@ class Deferral:
         paths: "Paths",
         stores: "dict[str, Any]",
         lan: "Lan",
-        who: "Who",
+        holders: "AddressTable",
         sodium: "Sodium",
         table: "nftables.Table | NoKernel",
         count: "Callable[[str], None]",
@@ -68,7 +68,7 @@ class Deferral:
         self._section = section = config.purposes.get("attribution")
         self._stores = stores
         self._lan = lan
-        self._who = who
+        self._holders = holders
         self._sodium = sodium
         self._table = table
         self._count = count
@@ -96,7 +96,9 @@ class Deferral:
         self._gateway = config.gateway.id
         self._device_key = paths.device_key
         places = {name: place(name, config, paths)[0] + "/handovers" for name in grounds}
-        self._desk = desk.Desk(paths.agents, paths.flash + "/requests", places, config.gateway.id, grounds, sodium.signed)
+        self._executor = executor.RequestExecutor(
+            paths.agents, paths.flash + "/requests", places, config.gateway.id, grounds, sodium.signed
+        )
         self._unbroken = 0  # s since the epoch: what began since then and has no end in the store is held still
         self._running: "tuple[dict[str, Any], str, bytes, Signer] | None" = None  # what is told of the request that is run, its act, digest
         self._ran: "dict[str, Any]" = {}  # what is told of the one that ran last
@@ -109,12 +111,12 @@ class Deferral:
 
     @property
     def second_nat(self) -> bool:
-        """Say whether the WAN address is one that the internet can't see (L34-II-4)."""
+        """Return True if the WAN address is one that the internet can't see (L34-II-4)."""
         return self._lan.behind
 
     @property
     def suspended(self) -> bool:
-        """Say whether `attribution` keeps nothing, for a second NAT lies between and nobody has acknowledged it."""
+        """Return True if `attribution` keeps nothing, for a second NAT lies between and nobody has acknowledged it."""
         return self._section is not None and self.second_nat and not self._section.upstream_nat
 
     def refusal(self) -> str:
@@ -126,7 +128,7 @@ class Deferral:
     # Connections and terminals
 
     def _holder(self, address: bytes) -> bytes:
-        return self._who.user(address) or b""
+        return self._holders.user(address) or b""
 
     def told(self, address: bytes) -> None:
         """Take note that the terminal which holds an address may be another one."""
@@ -215,7 +217,7 @@ class Deferral:
             self.attribution.blocks.hour()
         if self._trusted:
             try:
-                self._desk.tidy(self._wall)
+                self._executor.tidy(self._wall)
             except OSError:
                 pass  # the next hour, or the next request, tries again
 
@@ -253,7 +255,7 @@ class Deferral:
         signer: "Signer | None" = None
         act = "request"
         try:
-            request = self._desk.check(text, self._wall, trusted=self._trusted)
+            request = self._executor.check(text, self._wall, trusted=self._trusted)
             act = "freeze" if request.purpose == "freeze" else act
             store = self._stores[request.store]
             if self.billing is not None and request.store == "billing":
@@ -268,10 +270,10 @@ class Deferral:
                 "unbroken": self._unbroken,
             }
             signer = Signer(self._device_key, self._sodium)
-            self._desk.begin(request, store.held(*desk.days(request)), statement, self._wall, signer)
+            self._executor.begin(request, store.held(*executor.days(request)), statement, self._wall, signer)
         except (requests.Refused, OSError) as failure:
             raise calls.Refused(self._given_up(failure, act, digest, signer))
-        handover = self._desk.busy
+        handover = self._executor.busy
         assert handover is not None
         told = {"number": request.fields["number"], "export": handover.path, "segments": handover.segments, "octets": handover.octets}
         self._running = told, act, digest, signer
@@ -283,7 +285,7 @@ class Deferral:
             return False
         told, act, digest, signer = self._running
         try:
-            if not self._desk.work(self._wall, lambda: self._note(act, "run", digest)):
+            if not self._executor.work(self._wall, lambda: self._note(act, "run", digest)):
                 return True
             self._ran = told
         except (requests.Refused, OSError) as failure:
@@ -296,8 +298,8 @@ class Deferral:
 
     def handover(self, number: str) -> "dict[str, Any]":
         """Return how far the handover of a request is: `written` of `octets`, or `export` once it is there; Refused where it isn't."""
-        if self._running is not None and self._running[0]["number"] == number and self._desk.busy is not None:
-            return {"octets": self._running[0]["octets"], "written": self._desk.busy.archive.octets}
+        if self._running is not None and self._running[0]["number"] == number and self._executor.busy is not None:
+            return {"octets": self._running[0]["octets"], "written": self._executor.busy.archive.octets}
         if self._ran.get("number") != number:
             raise calls.Refused("no such request is being run; accepted: request run")
         if "wrong" in self._ran:
@@ -346,13 +348,13 @@ class Deferral:
 
     def erase(self, name: str) -> None:
         """Forget what a purpose holds outside its store, handovers of it too. OSError where flash refuses."""
-        busy = self._desk.busy
+        busy = self._executor.busy
         if self._running is not None and busy is not None and busy.request.store == name:
             told, act, digest, signer = self._running
             why = requests.Refused("erased", "request: the store was erased meanwhile; accepted: a new request")
             self._ran = {"number": told["number"], "wrong": self._given_up(why, act, digest, signer)}
             self._running = None
-        self._desk.erase(name)
+        self._executor.erase(name)
         if name == "billing" and self.billing is not None:
             self.billing.erase()
         elif name == "attribution" and self.attribution is not None:
@@ -361,7 +363,7 @@ class Deferral:
 
     def close(self) -> None:
         """Let go; blocks and open sessions stay for the next process."""
-        self._desk.give_up()
+        self._executor.give_up()
         if self._running is not None:
             self._running[3].close()
         self._portal.close()
@@ -376,9 +378,9 @@ if TYPE_CHECKING:
     from typing import Any, Callable, Sequence
 
     from agent.base.paths import Paths
+    from agent.capture.address_table import AddressTable
     from agent.capture.connections import Connection, Decoder
     from agent.capture.lan import Lan
-    from agent.capture.who import Who
     from agent.config.config import Config
     from agent.runtime.sodium import Sodium
     from agent.vault.record import Holder

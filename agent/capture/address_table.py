@@ -22,7 +22,7 @@ does so in any case, for what begins there from now on isn't the former holder's
 
 The table lies outside the collected heap. Rows of 52 octets: address 16 (IPv4 mapped into IPv6), MAC 6, who says that it is
 current, marks; then words: next row of the bucket, since (ns, two words), number of the association, serial of the last dump
-that needed it, link (`Who.link`), next row of the MAC's bucket.
+that needed it, link (`AddressTable.link`), next row of the MAC's bucket.
 Buckets are chosen by a multilinear hash with random coefficients: a guest chooses its own IPv6 addresses and its MACs.
 """
 
@@ -49,26 +49,26 @@ _INET = 2
 
 
 class Terminal:
-    """What `Who.find` answers; one object, overwritten by the next answer.
+    """What `AddressTable.find` answers; one object, overwritten by the next answer.
 
     key      number of the association: another terminal, or another address of it, has another one
     address  where its MAC's 6 octets stand in memory
     """
 
-    def __init__(self, who: "Who") -> None:
-        self._who = who
+    def __init__(self, holders: "AddressTable") -> None:
+        self._holders = holders
         self.row = self.key = self.address = 0
 
     def mac(self) -> bytes:
         """Return the MAC."""
-        return self._who.mac(self.row)
+        return self._holders.mac(self.row)
 
     def octet(self, number: int) -> int:
         """Return one of the MAC's 6 octets."""
-        return self._who.octet(self.row, number)
+        return self._holders.octet(self.row, number)
 
 
-class Who:
+class AddressTable:
     """At most `limit` associations. Addresses have 4 or 16 octets, MACs 6, times are ns of the wall clock.
 
     `begun` is when this process began to listen: what began before belongs to nobody who is known.
@@ -140,7 +140,7 @@ class Who:
         return self._heads[self.bucket(connection.word0, connection.word1, connection.word2, word)]
 
     def _holds(self, at: int, connection: "Source") -> bool:
-        """Say whether the row at a word has this source but for its last word."""
+        """Return True if the row at a word has this source but for its last word."""
         table = self._words
         if connection.family == _INET:
             return table[at + 2] == MAPPED and not table[at + 1] and not table[at]
@@ -244,7 +244,7 @@ class Who:
         return self._macs + (total >> 16 & self._mask)
 
     def _may_have_another(self, mac: bytes) -> bool:
-        """Say whether a MAC may have one address more; where it has as many as it may, its oldest that isn't needed any more goes."""
+        """Return True if a MAC may have one address more; where it has as many as it may, its oldest that isn't needed any more goes."""
         count = oldest = 0
         row = self._heads[self._bucket_of_mac(mac)]
         while row:
@@ -280,7 +280,7 @@ class Who:
         return oldest
 
     def _is_needed(self, row: int) -> bool:
-        """Say whether an association may still be asked for: it is new, or one of the last two dumps had a connection of it."""
+        """Return True if an association may still be asked for: it is new, or one of the last two dumps had a connection of it."""
         return self._words[row * ROW + _SEEN] + 1 >= self.serial
 
     def leave(self, address: bytes) -> None:
@@ -314,7 +314,7 @@ class Who:
         return link
 
     def _follows(self, at: int) -> bool:
-        """Say whether another row of the address at a word stands behind it."""
+        """Return True if another row of the address at a word stands behind it."""
         table = self._words
         four = tuple([table[at + index] for index in range(4)])
         row = table[at + NEXT]

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.forwarder.forwarder import HOLD, Forwarder
-from agent.outbox import moments
+from agent.outbox import jitter
 from agent.recorder.recorder import Recorder
 from host_sim.privacy import attack, instants, pings
 from host_sim.privacy.paired import ACCOUNTING, DAY, HOUR, OPENS, SECOND, TODAY, TRUSTED, Device, Sign, Silence, Time, turn
@@ -27,25 +27,25 @@ OCTETS = st.binary(min_size=8, max_size=8)
 
 def test_windows_follow_one_another_and_end_in_time():
     """What is sent is sent after the last moment at which it can be made, a hang included, and before the fleet calls it late."""
-    assert moments.SETTLE * SECOND == moments.MADE + moments.HANG * SECOND
-    assert moments.SETTLE * SECOND + moments.SENT == 660 * SECOND < PUNCTUAL * SECOND
-    assert moments.SETTLE * SECOND + moments.SENT + moments.HANG * SECOND < HOLD
+    assert jitter.SETTLE * SECOND == jitter.MADE + jitter.HANG * SECOND
+    assert jitter.SETTLE * SECOND + jitter.SENT == 660 * SECOND < PUNCTUAL * SECOND
+    assert jitter.SETTLE * SECOND + jitter.SENT + jitter.HANG * SECOND < HOLD
 
 
 @given(monotonic=TIMES, one=OCTETS, other=OCTETS)
 def test_health_is_looked_for_after_it_is_made_and_before_the_next(monotonic, one, other):
-    made, sent = moments.health_made(monotonic, lambda _: one), moments.health_sent(monotonic, lambda _: other)
-    period = made // moments.PERIOD
-    assert period == monotonic // moments.PERIOD + 1
-    assert made % moments.PERIOD < moments.MADE
-    assert sent // moments.PERIOD == period
-    assert sent % moments.PERIOD >= moments.MADE + moments.HANG * SECOND
+    made, sent = jitter.health_made(monotonic, lambda _: one), jitter.health_sent(monotonic, lambda _: other)
+    period = made // jitter.PERIOD
+    assert period == monotonic // jitter.PERIOD + 1
+    assert made % jitter.PERIOD < jitter.MADE
+    assert sent // jitter.PERIOD == period
+    assert sent % jitter.PERIOD >= jitter.MADE + jitter.HANG * SECOND
 
 
 DRAWN = """
-from agent.outbox import moments
+from agent.outbox import jitter
 for octets in (bytes(8), b"\\x80" + bytes(7), b"\\xff" * 8, b"\\x12\\x34\\x56\\x78\\x9a\\xbc\\xde\\xf0"):
-    print(moments.drawn(lambda count: octets[:count], 120000000000), moments.health_sent(700000000000, lambda count: octets[:count]))
+    print(jitter.drawn(lambda count: octets[:count], 120000000000), jitter.health_sent(700000000000, lambda count: octets[:count]))
 """
 
 
@@ -125,7 +125,7 @@ def test_a_slot_is_drawn_at_its_moment_and_counts_what_came_until_it_closed(devi
     assert spooled(tmp_path) == ["arrivals-01"]
     (path,) = (tmp_path / "srv/oubli-spool").iterdir()
     assert json.loads(path.read_bytes())["values"] == [1]
-    assert int(path.name[:12]) == OPENS + 2 * HOUR + moments.SETTLE
+    assert int(path.name[:12]) == OPENS + 2 * HOUR + jitter.SETTLE
     made.close()
 
 
@@ -148,7 +148,7 @@ def test_the_recorder_asks_to_be_called_at_the_moment_itself(device, tmp_path):
     trusted(made, time, 2 * HOUR + 30)
     time.extra = 5
     made.tick()
-    moment = moments.drawn(share, moments.MADE)
+    moment = jitter.drawn(share, jitter.MADE)
     assert made.due - time.monotonic() == moment - 30 * SECOND - 5
     time.second, time.extra = 2 * HOUR, moment
     assert made.tick() > 0
@@ -309,7 +309,7 @@ def test_a_ping_comes_within_the_keepalive_at_the_moment_that_was_drawn(kind):
     drawn = Random(3)
     due, late = pings.BEGINS, []
     for moment in moments_of:
-        due = moments.ping(due, kept, drawn.randbytes)
+        due = jitter.ping(due, kept, drawn.randbytes)
         late.append(moment - due)
     assert max(late) - min(late) < slack
 

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where a custodian's store lies on flash: its shelf of segments, whether the medium is there, and how it refuses (EXP-6).
+"""Where a custodian's store lies on flash: its index of segments, whether the medium is there, and how it refuses (EXP-6).
 
 Flash that refuses is said in `status` by cause and asked again after a minute; capture goes on. A file system that must be mounted and
 isn't is never written below: what is written there would fill the router's own flash, unseen.
 """
 
-from agent.purposes.custodian.shelf import DAY, Shelf
+from agent.purposes.custodian.segment_index import DAY, SegmentIndex
 from agent.runtime import files
 
 RETRY = 60000000000  # ns between two tries at flash that refuses
@@ -22,20 +22,20 @@ _CAUSES = {
 }  # EDQUOT (MIPS), EROFS, EACCES, EPERM
 
 
-class Medium:
+class FlashFolder:
     """The folder of one store; `mount`: what must be mounted there before anything is written, "" for nothing. Times since boot, ns."""
 
     def __init__(self, folder: str, mount: str) -> None:
-        self.shelf = Shelf(folder)
+        self.segments = SegmentIndex(folder)
         self.trouble = ""  # why it refused the last time, "" where it didn't
-        self.ready = False  # its shelf has been looked through
+        self.ready = False  # its index has been looked through
         self._mount = mount
         self._again = 0
         self._syncs = [0, 0]  # in this day since boot, in the one before
         self._day = 0
 
     def require(self) -> None:
-        """Raise OSError where what must be mounted isn't: nothing of the shelf is known then."""
+        """Raise OSError where what must be mounted isn't: nothing of the index is known then."""
         if self._mount and not files.is_mount(self._mount):
             self.clear()
             raise OSError(ENODEV, "")
@@ -43,11 +43,11 @@ class Medium:
     def clear(self) -> None:
         """Forget what lies here until it is looked through again."""
         self.ready = False
-        self.shelf = Shelf(self.shelf.folder)
+        self.segments = SegmentIndex(self.segments.folder)
 
     def make(self) -> None:
         """Make the folder where it isn't there."""
-        folder = self.shelf.folder
+        folder = self.segments.folder
         if not files.exists(folder):
             files.make_folder(folder, 0o700)
             files.sync_folder(folder.rsplit("/", 1)[0])
@@ -59,11 +59,11 @@ class Medium:
         self._again = monotonic + RETRY
 
     def willing(self, monotonic: int) -> bool:
-        """Say whether it may be asked: it hasn't just refused."""
+        """Return True if it may be asked: it hasn't just refused."""
         return self.ready and self.rested(monotonic)
 
     def rested(self, monotonic: int) -> bool:
-        """Say whether it hasn't refused within the last minute."""
+        """Return True if it hasn't refused within the last minute."""
         return not self.trouble or monotonic >= self._again
 
     def sync(self, descriptor: int) -> None:
@@ -73,7 +73,7 @@ class Medium:
 
     def sync_folder(self) -> None:
         """Sync the folder: names that came stay, and names that went don't come back."""
-        files.sync_folder(self.shelf.folder)
+        files.sync_folder(self.segments.folder)
         self._syncs[0] += 1
 
     def turn(self, monotonic: int) -> None:

@@ -17,7 +17,7 @@ SLACK = 2  # seconds; what goes earlier than this by the wall clock, quartz apar
 PPM = 100  # how wrong a quartz may be
 
 
-class Shelf:
+class SegmentIndex:
     """The segments below `folder`, in no order; `octets` and `records` over all of them. A segment is known by its index until one goes."""
 
     def __init__(self, folder: str) -> None:

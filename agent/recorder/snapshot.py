@@ -14,14 +14,14 @@ from agent.runtime import files
 FORWARDER_LIMIT = 1024
 
 
-def standing(recorder: "Recorder", monotonic: int) -> "dict[str, Any]":
+def snapshot(recorder: "Recorder", monotonic: int) -> "dict[str, Any]":
     """Return what `oubli status` shows of a recorder whose clock says `monotonic` (ns)."""
     purposes = {}
     for name in sorted(recorder.config.purposes):
         entry: "dict[str, Any]" = recorder.stores[name].status(monotonic)
         entry["paragraph"] = law.purpose(name).paragraph
-        if recorder.deferral is not None:
-            entry.update(recorder.deferral.status(name))
+        if recorder.deferred is not None:
+            entry.update(recorder.deferred.status(name))
         wording = law.other_wording(recorder.config.purposes[name].values.get("ground"))
         if wording:
             entry["wording"] = wording

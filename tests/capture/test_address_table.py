@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""agent/capture/who: whose terminal when, alike on both interpreters: hand-over, forgetting, bounds, and nothing left behind.
+"""agent/capture/address_table: whose terminal when, alike on both interpreters: hand-over, forgetting, bounds, and nothing left behind.
 
 Times are seconds here and ns there; a change counts from a second before it was read. A model of a few lines is asked the same
 as the table, on sequences that Hypothesis invents.

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The straight way: what happens to an ordinary connection that ended, from the kernel's octets to the packed record, in one function.
+"""The fast path: what happens to an ordinary connection that ended, from the kernel's octets to the packed record, in one function.
 
 Ordinary is what nearly every one is: its message has a known layout; its terminal is the only one known to have held the address, or has
 since before it began; it leaves the venue; it began since the recorder listens, and no time-out was changed since; it lasted 27 minutes
 at most, and ended as near to its terminal's one before; its packets have their headers; the segment of its end is open and has room; and
-the terminal has a row in the day's table, or is given one there. Whatever isn't goes the plain way, `Recorder.event`, through the rooms
-one after the other. Both ways leave the same octets behind: tests/recorder/test_straight.py holds them to it.
+the terminal has a row in the day's table, or is given one there. Whatever isn't goes the plain way, `Recorder.event`, through the modules
+one after the other. Both ways leave the same octets behind: tests/recorder/test_fast_path.py holds them to it.
 
 Why it is written so: a call, an attribute and an object cost an interpreter more than the work itself. So what holds for a run of datagrams
 is named once, before the loop; nothing is called for a connection that needn't be; and a function takes its frame from MicroPython's heap
@@ -14,15 +14,15 @@ compared in a segment's ticks, which are small integers; none is read that would
 there): addresses in halves, times in an upper and a lower part; the page's head, which makes its records valid, is written once a run. All
 that asks "is it ordinary" comes before anything is written.
 
-What is repeated here, and where it is told in full: agent.capture.who (rows, buckets), agent.capture.lan (`stays`), .timeouts (`last`),
-agent.summary.day and .terminals (`see`), agent.vault.record (`pack`), agent.vault.ring (`append`).
+What is repeated here, and where it is told in full: agent.capture.address_table (rows, buckets), agent.capture.lan (`stays`), .timeouts
+(`last`), agent.summary.day and .terminals (`see`), agent.vault.record (`pack`), agent.vault.ring (`append`).
 """
 
 from struct import calcsize, pack_into
 
+from agent.capture.address_table import FORMER, GUESSES, LINK, LINKED, LINKED_4, MAC_WORD, NUMBER, ROW, SINCE
 from agent.capture.connections import ASSURED, ICMP, ICMPV6, TCP, UDP
 from agent.capture.netlink import HEADER
-from agent.capture.who import FORMER, GUESSES, LINK, LINKED, LINKED_4, MAC_WORD, NUMBER, ROW, SINCE
 from agent.runtime import memory, sockets
 from agent.summary import services
 from agent.summary.day import QUARTER
@@ -48,16 +48,16 @@ TWO = (1 << 14) - 1  # what a varint of two octets holds
 _LASTED, _APART, _UP, _DOWN, _LONG = 1, 2, 4, 8, 16
 
 
-class Straight:
+class FastPath:
     """The ordinary connections of one stream of events.
 
-    `rooms` are those that a connection goes through, `values` the recorder's counters. `plain` says whether everything must go the plain
+    `collaborators` are those that it goes through, `values` the recorder's counters. `plain` says whether everything must go the plain
     way at present: where there is something to do for a connection that this way doesn't know of.
     """
 
-    def __init__(self, decoder: "Decoder", rooms: "Rooms", values: "dict[str, int]", plain: "Callable[[], bool]") -> None:
+    def __init__(self, decoder: "Decoder", collaborators: "Collaborators", values: "dict[str, int]", plain: "Callable[[], bool]") -> None:
         self._decoder = decoder
-        self._who, self._lan, self._timeouts, self._day, self._terminals, self._ring = rooms
+        self._holders, self._lan, self._timeouts, self._day, self._terminals, self._ring = collaborators
         self._values = values
         self._plain = plain
         self._erased = self._terminals.erased
@@ -82,18 +82,18 @@ class Straight:
 
     def _met(self, at: int) -> int:
         """Return the link of the association at a word, made when the first connection comes by; 0 for none."""
-        return self._who.link(at // ROW, 0) if at else 0
+        return self._holders.link(at // ROW, 0) if at else 0
 
     def _entered(self, at: int, begun: int, ended: int) -> int:
         """Return it with its terminal's row in the day's table, which is made where the connection counts; `begun` and `ended` in units."""
         row = at // ROW
-        return self._who.link(row, self._day.enter(self._who.address(row), begun * UNIT, ended * UNIT))
+        return self._holders.link(row, self._day.enter(self._holders.address(row), begun * UNIT, ended * UNIT))
 
     def _unlink(self) -> None:
         """Undo every link where the day's table is another one than they were made for (ANON-7)."""
         if self._erased != self._terminals.erased:
             self._erased = self._terminals.erased
-            self._who.unlink()
+            self._holders.unlink()
 
     def _fitting(self, key: int, buffer: "Any") -> "tuple[Any, ...] | None":
         """Return what a run asks of the layout that the message at the buffer's start has; None where such a one isn't ordinary.
@@ -138,9 +138,9 @@ class Straight:
         # What holds for the whole run, by names of this function: they cost the least.
         find = self._decoder.layouts.get
         forms, sizes, spots = self._forms, self._sizes, self._spots
-        table, guess, halves = self._who.parts()
-        search = self._who.search
-        (near_4, near_6), inside, changed = self._lan.near, self._lan.inside, max(self._timeouts.changed, self._who.begun - 1)
+        table, guess, halves = self._holders.parts()
+        search = self._holders.search
+        (near_4, near_6), inside, changed = self._lan.near, self._lan.inside, max(self._timeouts.changed, self._holders.begun - 1)
         changed_high = changed >> 32
         counts, opened, counted = self._day.counts()
         rows, row_words = self._terminals.in_place()
@@ -414,15 +414,15 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Callable, Protocol
 
+    from agent.capture.address_table import AddressTable
     from agent.capture.connections import Decoder
     from agent.capture.lan import Lan
     from agent.capture.timeouts import Timeouts
-    from agent.capture.who import Who
     from agent.summary.day import AgentDay
     from agent.summary.terminals import Terminals
     from agent.vault.ring import Ring
 
-    Rooms = tuple[Who, Lan, Timeouts, AgentDay, Terminals, Ring]
+    Collaborators = tuple[AddressTable, Lan, Timeouts, AgentDay, Terminals, Ring]
 
     class Inbox(Protocol):
         """Where datagrams arrive, one at a time, each at the start of `view`."""

@@ -4,7 +4,7 @@
 PIECES = 64
 
 
-class Spread:
+class ShardedDict:
     """Keys are octets (told apart by their last one first) or whole numbers; None is no value."""
 
     def __init__(self) -> None:
@@ -19,7 +19,7 @@ class Spread:
         return self._count
 
     def __contains__(self, key: "bytes | int") -> bool:
-        """Say whether a key has a value."""
+        """Return True if a key has a value."""
         return key in self._piece(key)
 
     def __getitem__(self, key: "bytes | int") -> "Any":
