@@ -10,7 +10,8 @@ trying them all. A log that was cut, rewritten or forked no longer holds the has
 
 A line is on flash before `note` returns. What a loss of power tears stays where it is; the next file goes on from the last line that
 holds, and says so. A file covers four weeks; files older than twelve months go. An act has room for 200 lines in a file; more of it is
-only counted, so that nobody can fill the flash by suspending his consent again and again.
+only counted, so that nobody can fill the flash by suspending his consent again and again. Giving a consent and withdrawing it have room
+of their own, for as many as a gateway remembers: no other act, and nobody else's, keeps a withdrawal from being noted.
 """
 
 import os
@@ -23,6 +24,7 @@ from agent.vault.stores import parse_name
 
 SPAN = 28 * 86400  # s that a file covers
 ROOM = 200  # lines of one act in one file
+RESERVED = {"consent granted": 1024, "consent withdrawn": 2048}  # of these alone; a consent is to two purposes, each withdrawn by itself
 LARGEST = 1000000
 SALT = 16
 
@@ -38,10 +40,11 @@ ACTS: "dict[str, tuple[str | tuple[str, ...], ...]]" = {
     "loss": (CAUSES, NUMBER),
     "ledger": (("new",),),  # root said that this device is new
     "torn": (PURPOSES, SEGMENT),  # a segment that a process or the power left unfinished: on flash its name, on tmpfs its number
-    "erase": (PURPOSES + ("all",), BY),
+    "erase": (PURPOSES + ("all", "terminal"), BY),
     "access": (BY,),  # an operator looks, with her agreement
     "look": (BY,),  # the person at a terminal looks
     "consent": (("granted", "withdrawn", "suspended", "resumed", "expired"), BY),
+    "objection": (("made", "ended"), BY),  # to being counted
     "request": (("enrolled", "run", "refused"), DIGEST),
     "freeze": (("run", "refused"), DIGEST),
     "bundle": (("installed", "over"), NUMBER),  # days that its keys reach
@@ -60,6 +63,17 @@ def _word(kind: "str | tuple[str, ...]", value: "object") -> str:
     if isinstance(kind, tuple) and isinstance(value, str) and value in kind:
         return value
     raise ValueError
+
+
+def kind_of(words: "Sequence[str]") -> str:
+    """Return whose lines in a file an act counts to: those reserved for its first two words, or else its first one's."""
+    two = " ".join(words[:2])
+    return two if two in RESERVED else words[0]
+
+
+def most(kind: str) -> int:
+    """Return how many lines a file has for a kind of acts."""
+    return RESERVED.get(kind, ROOM)
 
 
 class Audit:
@@ -97,7 +111,8 @@ class Audit:
         if len(words) != len(kinds):
             raise ValueError
         text = " ".join([act] + [_word(kind, word) for kind, word in zip(kinds, words)])
-        written = self._lines.get(act, 0) < ROOM and self._append(text)
+        kind = kind_of(text.split(" "))
+        written = self._lines.get(kind, 0) < most(kind) and self._append(text)
         if not written:
             self._beyond += 1
         return written
@@ -123,7 +138,8 @@ class Audit:
     def _seen(self, entry: "chain.Entry") -> None:
         """Take over a line that is in the newest file."""
         self._number, self.head = entry.number, entry.head
-        self._lines[entry.act] = self._lines.get(entry.act, 0) + 1
+        kind = kind_of([entry.act] + entry.words)
+        self._lines[kind] = self._lines.get(kind, 0) + 1
         if entry.act == "link":
             self._link, self.newest = entry, (int(entry.words[1]), entry.words[2])
         if entry.act == "checkpoint":
@@ -192,15 +208,15 @@ class Audit:
             self._log("the audit log can't be written" + reason(failure.errno))
             return False
         self._number, self.head = self._number + 1, head
-        act = text.split(" ", 1)[0]
-        self._lines[act] = self._lines.get(act, 0) + 1
+        kind = kind_of(text.split(" "))
+        self._lines[kind] = self._lines.get(kind, 0) + 1
         self.failing = False
         return True
 
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Callable
+    from typing import Callable, Sequence
 
     from agent.base.clock import Clock
     from agent.runtime.sodium import Sodium

@@ -88,9 +88,9 @@ class Line(Start):
         """Return an option's value, None where it wasn't given."""
         return self.options.get(option)
 
-    def run(self) -> int:
-        """Import the verb's module and run it; returns the exit code. UsageError where the module isn't on this device."""
-        module, function = self.verb.run.rsplit(".", 1)
+    def run(self, by: str = "") -> int:
+        """Import the verb's module, or another one, and run it; returns the exit code. UsageError where the module isn't on this device."""
+        module, function = (by or self.verb.run).rsplit(".", 1)
         try:
             found = __import__("agent." + module, None, None, (function,))
         except ImportError:
@@ -110,7 +110,7 @@ class Line(Start):
         from agent.control import client
 
         try:
-            for answer in client.ask_for(self.paths.socket, call, **fields):
+            for answer in client.ask_for(self.paths.socket, call, 0, **fields):
                 if "error" in answer:
                     sys.stderr.write("oubli: " + answer["error"] + "\n")
                     return

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`oubli law --notice fr|en` and `--register fr|en`: what guests are told, and the entry in the register of processing (L34-VI-4).
+"""`oubli law --notice fr|en`: what guests are told (L34-VI-4).
 
-Both come from the configuration that runs and the fields of the record formats: a purpose that is off isn't named, a field that is
-kept is, and a right is offered only with who serves it. Law 78-17 art. 48 and GDPR art. 13 ask for the notice, GDPR art. 30 for the
-register. Who answers for the processing is in the section `notice` of the configuration, else a blank to be filled in. Not legal advice.
+It comes from the configuration that runs and the fields of the record formats: a purpose that is off isn't named, a field that is kept is,
+and a right is offered only with who serves it. Law 78-17 art. 48 and GDPR art. 13 ask for it. Who answers for the processing is in the
+section `notice` of the configuration, else a blank to be filled in. Not legal advice.
 """
 
 from agent import law
@@ -34,28 +34,17 @@ TEXTS: "dict[str, dict[str, str]]" = {
         "basis": "base : ",
         "recipients": "destinataires : ",
         "rights": "Vos droits (loi 78-17 ; RGPD, articles 12 à 22) :",
-        "access": "- accès : demandez au responsable ;",
-        "page": "- accès : la page http://{}:8450/ montre à votre appareil ce qui est conservé à son sujet ;",
+        "access": "- accès, portabilité, effacement : demandez au responsable ;",
+        "page": "- accès, portabilité, effacement : la page http://{}:8450/ montre à votre appareil ce qui est conservé à son sujet, "
+        "l'enregistre dans un fichier ou l'efface ;",
+        "object": "- opposition au comptage, retenue pendant 13 mois : de même ;",
         "consent": "- accord : vous pouvez le suspendre ou le retirer à tout moment, gratuitement, sur la page de la borne ; le retrait "
         "rend illisible ce qui a été conservé avec votre accord, et rien d'autre ;",
-        "other": "- effacement, limitation, opposition, portabilité : adressez-vous au responsable ;",
+        "other": "- autre opposition, limitation : adressez-vous au responsable ;",
         "duty": "- ce qui est conservé pour les autorités ou la facturation est scellé : ni la borne ni l'exploitant ne peuvent le lire, "
         "ni en effacer la part d'un seul appareil ;",
         "complaint": "- réclamation auprès de la CNIL (www.cnil.fr) ; directives sur vos données après votre mort (loi 78-17, article 85).",
         "transfers": "Aucune de ces données n'est envoyée par la borne sur l'internet, ni hors de l'Union européenne.",
-        "register": "Registre des activités de traitement (RGPD, article 30)",
-        "people": "personnes : utilisateurs du réseau Wi-Fi",
-        "count": "- comptage anonyme des visiteurs",
-        "counted": "données : empreinte de l'adresse MAC sous une clé d'un jour, heures de présence, volumes, types de service",
-        "day": "un jour, jusqu'à 3 h UTC",
-        "public": "public (sommes anonymes)",
-        "data": "données : ",
-        "duration": "durée : ",
-        "measures": "mesures : ",
-        "volatile": "en mémoire vive, chiffré ; une coupure de courant l'efface",
-        "memory": "en mémoire vive ; une coupure de courant l'efface",
-        "custodian": "chiffré ; seul un tiers de confiance détient les clés et les détruit à l'échéance",
-        "device": "chiffré sous la clé de la borne",
         "then": " ; ",
     },
     "en": {
@@ -82,28 +71,17 @@ TEXTS: "dict[str, dict[str, str]]" = {
         "basis": "basis: ",
         "recipients": "recipients: ",
         "rights": "Your rights (law 78-17; GDPR, articles 12 to 22):",
-        "access": "- access: ask the controller;",
-        "page": "- access: the page http://{}:8450/ shows to your device what is kept about it;",
+        "access": "- access, portability, erasure: ask the controller;",
+        "page": "- access, portability, erasure: the page http://{}:8450/ shows to your device what is kept about it, saves that in a "
+        "file, or erases it;",
+        "object": "- objection to being counted, remembered for 13 months: likewise;",
         "consent": "- consent: you can suspend or withdraw it at any time, free of charge, on the gateway's page; a withdrawal makes what "
         "was kept by your consent unreadable, and nothing else;",
-        "other": "- erasure, restriction, objection, portability: ask the controller;",
+        "other": "- any other objection, restriction: ask the controller;",
         "duty": "- what is kept for authorities or billing is sealed: neither the gateway nor the operator can read it, or erase one "
         "device's part of it;",
         "complaint": "- complaint to the CNIL (www.cnil.fr); directives on your data after your death (law 78-17, article 85).",
         "transfers": "The gateway sends none of this data over the internet, nor out of the European Union.",
-        "register": "Record of processing activities (GDPR, article 30)",
-        "people": "people: users of the Wi-Fi network",
-        "count": "- anonymous count of visitors",
-        "counted": "data: hash of the MAC address under a key of one day, times of presence, volumes, kinds of service",
-        "day": "a day, until 03:00 UTC",
-        "public": "the public (anonymous sums)",
-        "data": "data: ",
-        "duration": "duration: ",
-        "measures": "measures: ",
-        "volatile": "in memory, encrypted; a power cut erases it",
-        "memory": "in memory; a power cut erases it",
-        "custodian": "encrypted; only a trusted third party has the keys, and destroys them when the time is over",
-        "device": "encrypted under the gateway's key",
         "then": "; ",
     },
 }
@@ -136,7 +114,7 @@ def rows(config: "Config") -> "list[law.Purpose]":
     return [row for row in law.PURPOSES if article.state(row, config) == "on"]
 
 
-def _paragraph(row: "law.Purpose", config: "Config", language: str) -> str:
+def paragraph(row: "law.Purpose", config: "Config", language: str) -> str:
     """Return the paragraph that a purpose stands under: of the wording that its ground is of."""
     section = config.purposes.get(row.name)
     text = row.in_force if section is not None and section.values.get("ground") == law.IN_FORCE else row.paragraph
@@ -145,7 +123,8 @@ def _paragraph(row: "law.Purpose", config: "Config", language: str) -> str:
     return text + (", RGPD 6.1 " if language == "fr" else ", GDPR 6.1 ") + _LAWFUL[row.name]
 
 
-def _long(row: "law.Purpose", config: "Config", language: str) -> str:
+def long(row: "law.Purpose", config: "Config", language: str) -> str:
+    """Return for how long a purpose keeps a record here."""
     seconds, text = article.lifetime(row, config), TEXTS[language]
     if row.custody == law.DEVICE:
         return text["remembered"] + words.span(row.ceiling, language)
@@ -154,13 +133,14 @@ def _long(row: "law.Purpose", config: "Config", language: str) -> str:
     return text["most"] + words.span(seconds or row.ceiling, language)
 
 
-def _recipients(row: "law.Purpose", config: "Config", language: str) -> str:
+def recipients(row: "law.Purpose", config: "Config", language: str) -> str:
+    """Return who may get what a purpose keeps."""
     at = words.LANGUAGES.index(language)
     text = _RECIPIENTS[row.name][at]
     return text.format(_AUTHORITIES[config.purposes[row.name].ground][at]) if row.grounds else text
 
 
-def _responsible(config: "Config", text: "dict[str, str]") -> "list[str]":
+def responsible(config: "Config", text: "dict[str, str]") -> "list[str]":
     """Return who answers for the processing; what the configuration doesn't say is a blank, and `dpo 'none'` says that there is none."""
     told = [config.notice.values[name] or text["blank"] for name in ("controller", "contact", "dpo")]
     return [text["controller"] + told[0], text["contact"] + told[1], text["dpo"] + (text["nobody"] if told[2] == "none" else told[2])]
@@ -171,11 +151,11 @@ def lines(config: "Config", language: str) -> "list[str]":
     text = TEXTS[language]
     found = rows(config)
     venue = config.notice.venue
-    out = [text["title"] + (", " + venue if venue else "")] + _responsible(config, text) + ["", text["rule"], text["present"]]
+    out = [text["title"] + (", " + venue if venue else "")] + responsible(config, text) + ["", text["rule"], text["present"]]
     out.append(text["kept"] if found else text["none"])
     for row in found:
-        parts = [words.fields(row, language), _long(row, config, language), text["basis"] + _paragraph(row, config, language)]
-        parts.append(text["recipients"] + _recipients(row, config, language))
+        parts = [words.fields(row, language), long(row, config, language), text["basis"] + paragraph(row, config, language)]
+        parts.append(text["recipients"] + recipients(row, config, language))
         name = words.PURPOSES[row.name][words.LANGUAGES.index(language)]
         out.append(
             text["proof" if row.custody == law.DEVICE else "for"] + name + (" : " if language == "fr" else ": ") + text["then"].join(parts)
@@ -184,32 +164,14 @@ def lines(config: "Config", language: str) -> "list[str]":
         out.append(text["counting"])
     page = config.notice.page
     out += [text["transfers"], "", text["rights"], text["page"].format(page) if page else text["access"]]
+    if config.metrics:
+        out.append(text["object"])
     if any("consent" in row.needs for row in found):
         out.append(text["consent"])
     out.append(text["other"])
     if any(row.custody == law.CUSTODIAN for row in found):
         out.append(text["duty"])
     out.append(text["complaint"])
-    return [words.typeset(line, language) for line in out]
-
-
-def register(config: "Config", language: str) -> "list[str]":
-    """Return the entry for the controller's register of processing, in `fr` or `en`."""
-    text = TEXTS[language]
-    out = [text["register"]] + _responsible(config, text)
-    for row in rows(config):
-        basis = _paragraph(row, config, language)
-        if row.grounds:
-            basis += ", " + config.purposes[row.name].ground + ", " + config.purposes[row.name].reference
-        parts = [words.PURPOSES[row.name][words.LANGUAGES.index(language)], text["people"], text["data"] + words.fields(row, language)]
-        parts += [text["basis"] + basis, text["recipients"] + _recipients(row, config, language)]
-        parts += [text["duration"] + _long(row, config, language), text["measures"] + text[row.custody]]
-        out.append("- " + text["then"].join(parts))
-    if config.metrics:
-        parts = [text["count"], text["people"], text["counted"], text["basis"] + ("RGPD 6.1 f" if language == "fr" else "GDPR 6.1 f")]
-        parts += [text["recipients"] + text["public"], text["duration"] + text["day"], text["measures"] + text["memory"]]
-        out.append(text["then"].join(parts))
-    out.append(text["transfers"])
     return [words.typeset(line, language) for line in out]
 
 

@@ -85,6 +85,8 @@ def lines(status: "dict[str, Any]") -> "list[str]":
         out.append("!! CONSENTS SUSPENDED: flash refuses them" + reason(consents["errno"]) + ": nobody is followed (L34-V-2)")
     elif consents is not None:
         out.append("consents: " + ", ".join([str(consents[name]) + " " + name for name in ("active", "suspended", "withdrawn", "ended")]))
+    if status["objections"]:
+        out.append("objections: " + str(status["objections"]))
     if not status["purposes"]:
         out.append("no purpose is on: no record is written (L34-II-1)")
     counters = status["counters"]

@@ -68,6 +68,8 @@ def new_device(line: "Line") -> int:
 
 def erase(line: "Line") -> int:
     """Destroy what is kept: by the recorder, or here where none runs. One that closes, or hangs, is waited for: it ends, or is ended."""
+    if "--mac" in line:
+        return line.run("purposes.erasure.verbs.run")
     purpose = line.get("--purpose") or "all"
     known = [row.name for row in table.PURPOSES]
     if purpose not in known and purpose != "all":
@@ -159,13 +161,15 @@ def as_recorder(paths: "Paths") -> None:
 
 def law(line: "Line") -> int:
     """Show the table of purposes and what of it is on, the notice that the guests must be given, or the entry in the register."""
-    settings = load(line.config)
-    for option, text in (("--notice", "lines"), ("--register", "register")):
+    for option, paper in (("--register", "register"), ("--dpia", "impact")):
         if option in line:
-            from agent.cli import notice
+            return line.run("purposes." + paper + ".run")
+    settings = load(line.config)
+    if "--notice" in line:
+        from agent.cli import notice
 
-            print("\n".join(getattr(notice, text)(settings, line[option])))
-            return 0
+        print("\n".join(notice.lines(settings, line["--notice"])))
+        return 0
     from agent.cli import article
 
     return line.show(article.data(settings), article.lines(settings))

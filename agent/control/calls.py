@@ -146,6 +146,13 @@ _GRANT: "dict[str, Check]" = {
     "days": number(1, 365),
     "text": hexadecimal(64),
 }
+_TEXT: "dict[str, Check]" = {
+    "purposes": some_of(*BY_CONSENT),
+    "third_parties": text(63),
+    "days": number(1, 365),
+    "name": text(32),
+}
+_WITHDRAW: "dict[str, Check]" = {"terminal?": terminal, "address?": address, "purpose?": one_of(*BY_CONSENT)}
 _PORTAL = (ROOT, OPERATOR, PORTAL)
 
 CALLS = {
@@ -155,11 +162,14 @@ CALLS = {
     "leases": Call((ROOT,), {}, lambda recorder, _fields, _roles: recorder.read_leases()),
     "access": Call(_PORTAL, _LOOK, lambda recorder, fields, roles: recorder.access(fields, roles[0])),
     "consent grant": Call(_PORTAL, _GRANT, lambda recorder, fields, roles: recorder.by_consent().grant(fields, roles[0])),
-    "consent withdraw": Call(_PORTAL, _WHOSE, lambda recorder, fields, roles: recorder.by_consent().withdraw(fields, roles[0])),
+    "consent text": Call(_PORTAL, _TEXT, lambda recorder, fields, _roles: recorder.by_consent().document(fields)),
+    "consent withdraw": Call(_PORTAL, _WITHDRAW, lambda recorder, fields, roles: recorder.by_consent().withdraw(fields, roles[0])),
     "consent suspend": Call(_PORTAL + (ANYONE,), _WHOSE, lambda recorder, fields, roles: recorder.by_consent().suspend(fields, roles[0])),
     "consent resume": Call(_PORTAL, _WHOSE, lambda recorder, fields, roles: recorder.by_consent().resume(fields, roles[0])),
     "consent own": Call(_PORTAL, _WHOSE, lambda recorder, fields, _roles: recorder.by_consent().own(fields)),
     "consent list": Call(STAFF, {"from?": number(0, 1023)}, lambda recorder, fields, _roles: recorder.by_consent().listed(fields["from"])),
+    "objection": Call(_PORTAL, _WHOSE, lambda recorder, fields, roles: recorder.object(fields, roles[0])),
+    "objection end": Call(_PORTAL, _WHOSE, lambda recorder, fields, roles: recorder.by_consent().accept(fields, roles[0])),
     "emergency open": Call(
         STAFF,
         {"terminal?": terminal, "address?": address, "incident": number(1, 999999)},
@@ -168,6 +178,8 @@ CALLS = {
     "emergency where": Call(STAFF, {"again?": number(0, 1)}, lambda recorder, fields, _roles: recorder.by_consent().where(fields["again"])),
     "emergency close": Call(STAFF, {}, lambda recorder, _fields, roles: recorder.by_consent().close_emergency(roles[0])),
     "erase": Call(STAFF, {"purpose": text(16)}, lambda recorder, fields, roles: recorder.erase(fields["purpose"], roles[0])),
+    "erase terminal": Call(_PORTAL, _WHOSE, lambda recorder, fields, roles: recorder.erasure().begin(fields, roles[0])),
+    "erase state": Call(_PORTAL, _WHOSE, lambda recorder, fields, _roles: recorder.erasure().state(fields)),
     "session": Call(
         (ROOT, PORTAL),
         {"terminal": terminal, "user?": text(64)},

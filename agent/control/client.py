@@ -26,15 +26,15 @@ def _connect(path: str) -> int:
     return sockets.unix_client(path)
 
 
-def ask(path: str, call: str, **fields: "object") -> "dict[str, Any]":
-    """Return the answer to one call; OSError where nobody answers in time, ValueError where it isn't an answer."""
+def ask(path: str, call: str, patience: int = 0, **fields: "object") -> "dict[str, Any]":
+    """Return the answer to one call; OSError where nobody answers in time, ValueError where it isn't an answer. `patience` in ms."""
     answer: "dict[str, Any]" = {}
-    for answer in ask_for(path, call, **fields):  # noqa: B007 (there is one)
+    for answer in ask_for(path, call, patience, **fields):  # noqa: B007 (there is one)
         pass
     return answer
 
 
-def ask_for(path: str, call: str, **fields: "object") -> "Iterator[dict[str, Any]]":
+def ask_for(path: str, call: str, patience: int = 0, **fields: "object") -> "Iterator[dict[str, Any]]":
     """Yield the lines of the answer to one call, one at least; errors as above. Take all of them."""
     descriptor = _connect(path)
     try:
@@ -51,7 +51,7 @@ def ask_for(path: str, call: str, **fields: "object") -> "Iterator[dict[str, Any
                 continue
             part = b""
             if len(data) < LIMIT:
-                if not poll.wait(PATIENCE):
+                if not poll.wait(patience or PATIENCE):
                     raise OSError(errno.ETIMEDOUT, "")
                 part = sockets.read_some(descriptor, 4096) or b""
             if not part:

@@ -5,8 +5,9 @@ An answer of several lines is made and sent by a copy of this process: the recor
 ends with it (EXP-1), and nobody is held up.
 
 The caller is known by the kernel's word (SO_PEERCRED), never by his own; what he may ask is in agent.control.calls. Places are
-few: somebody who isn't root holds two at most, and all of them together half of them, so that root finds one. Where those are taken,
-who holds fewer than another takes that one's oldest: two users can't keep out a third.
+few: somebody who isn't root holds two at most, the portal's user four (the guests' page asks by it), and all of them together six, so
+that root finds one. Where those are taken, who holds fewer than another takes that one's oldest: two users can't keep out a third. The
+portal's calls are counted by the address that they name: no guest uses up what the others may ask.
 """
 
 from agent.base import canonical
@@ -14,14 +15,17 @@ from agent.control import calls
 from agent.runtime import process, sockets
 
 CLIENTS = 8
-OTHERS = 4  # of these, for those who aren't root
-EACH = 2  # of these, for one user
+OTHERS = 6  # of these, for those who aren't root
+EACH, PORTALS = 2, 4  # of these, for one user; for the portal's
 LINE = 4096
 PATIENCE = 5000000000  # ns a client may take for its line and for reading the answer
 LONGEST = 120  # s that an answer of many lines may take, each of them within PATIENCE
-RATE = 20  # calls a second of a user who isn't root
-TOO_MANY = "too many at once; accepted: " + str(EACH) + " of a user, " + str(CLIENTS) + " in all"
+RATE, GUESTS_RATE = 20, 6  # calls a second of a user who isn't root; that the portal's user makes for one address
+GUESTS = 100  # calls a second that the portal's user makes for all of them
+_PLACES = str(EACH) + " of a user, " + str(PORTALS) + " of the portal's, " + str(CLIENTS) + " in all"
+TOO_MANY = "too many at once; accepted: " + _PLACES
 _SECOND = 1000000000
+_ADDRESS = 45  # characters of the longest
 _MODE = 0o666  # everybody may knock: a suspension of consent needs no account (L34-V-4)
 
 
@@ -56,7 +60,7 @@ class Server:
         self._copies = copies
         self._clients: "dict[int, _Client]" = {}
         self._second = 0
-        self._calls: "dict[int, int]" = {}  # user -> calls in this second
+        self._calls: "dict[tuple[int, bytes], int]" = {}  # user and whom he asks for -> calls in this second
         poll.add(self.listener)
 
     def ready(self, descriptor: int, now: int) -> bool:
@@ -98,7 +102,7 @@ class Server:
         except (OSError, MemoryError):
             sockets.close(descriptor)
             return True
-        if not self._place(user, calls.ROOT in roles):
+        if not self._place(user, roles):
             _refuse(descriptor, TOO_MANY)
             sockets.close(descriptor)
             return True
@@ -106,11 +110,12 @@ class Server:
         self._poll.add(descriptor)
         return True
 
-    def _place(self, user: int, root: bool) -> bool:
+    def _place(self, user: int, roles: "calls.Roles") -> bool:
         """Return True if there is a place for somebody, after taking one back where another holds more than he would."""
+        root, each = calls.ROOT in roles, PORTALS if calls.PORTAL in roles else EACH
         others = [client for client in self._clients.values() if calls.ROOT not in client.roles]
         if root or len(others) < OTHERS:
-            return len(self._clients) < CLIENTS and (root or _held(others, user) < EACH)
+            return len(self._clients) < CLIENTS and (root or _held(others, user) < each)
         most = max([_held(others, client.user) for client in others])
         if _held(others, user) >= most:
             return False
@@ -154,9 +159,13 @@ class Server:
         if calls.ROOT not in client.roles:
             if now - self._second >= _SECOND:
                 self._second, self._calls = now, {}
-            count = self._calls[client.user] = self._calls.get(client.user, 0) + 1
-            if count > RATE:
-                return {"error": "too many calls; accepted: " + str(RATE) + " a second"}
+            portal = calls.PORTAL in client.roles
+            guest = _address(client.inbox) if portal else b""
+            whom = [(b"", GUESTS if portal else RATE)] + ([(guest, GUESTS_RATE)] if guest else [])
+            for guest, most in whom:
+                count = self._calls[client.user, guest] = self._calls.get((client.user, guest), 0) + 1
+                if count > most:
+                    return {"error": "too many calls; accepted: " + str(most) + " a second" + (" of a terminal" if guest else "")}
         return self._answer(client.inbox.split(b"\n")[0], client.roles)
 
     def _drop(self, client: _Client) -> None:
@@ -202,6 +211,11 @@ def _held(clients: "list[_Client]", user: int) -> int:
 def _line(answer: "dict[str, Any]") -> bytes:
     answer["v"] = calls.VERSION
     return (canonical.dumps(answer) + "\n").encode()
+
+
+def _address(line: bytes) -> bytes:
+    """Return the address that a request names, as it is written there; b"" where it names none."""
+    return line.partition(b'"address":"')[2].partition(b'"')[0][:_ADDRESS]
 
 
 def _refuse(descriptor: int, why: str) -> None:

@@ -2,7 +2,7 @@
 """One examination: every check once, what can be set right without harm, and the report of what is left."""
 
 from agent.base import canonical
-from agent.doctor import device, grounds, ruleset, service, tracking, uplink, verdict
+from agent.doctor import device, ruleset, service, tracking, uplink, verdict
 from agent.doctor.catalogue import NOTE
 from agent.runtime.libc import reason
 
@@ -12,7 +12,7 @@ def deferred(gateway: "Gateway") -> "Iterator[Finding]":
     if "attribution" in gateway.config.purposes or "billing" in gateway.config.purposes:
         from agent.purposes import checks
 
-        for check in (checks.purposes, checks.keys):
+        for check in (checks.purposes, checks.keys, checks.wording):
             for finding in check(gateway):
                 yield finding
 
@@ -39,7 +39,6 @@ CHECKS = (
     device.swap,
     device.libsodium,
     device.flash,
-    grounds.wording,
 )
 
 

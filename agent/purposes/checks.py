@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What `attribution` and `billing` need on this gateway: two agents, large enough blocks, the custodian's keys (L34-II-4, EXP-3)."""
+"""What `attribution` and `billing` need on this gateway: two agents, large enough blocks, the custodian's keys (L34-II-4, EXP-3).
+
+And what the configuration rests on, where two wordings of the article differ (L34-III-1).
+"""
 
 from agent import law
 from agent.capture import kernel_stats
@@ -41,6 +44,14 @@ def keys(gateway: "Gateway") -> "Iterator[Finding]":
             yield Finding("bundle-missing", name + ": no key of the custodian for today")
         elif left <= WARNING:
             yield Finding("bundle-ending", name + ": keys of the custodian for " + str(left) + " days")
+
+
+def wording(gateway: "Gateway") -> "Iterator[Finding]":
+    """Tell of a ground that only the wording of 2014-2021 knows (L34-III-1)."""
+    for section in gateway.config.purposes.values():
+        said = law.other_wording(section.values.get("ground"))
+        if said:
+            yield Finding("wording", said)
 
 
 TYPE_CHECKING = False

@@ -81,6 +81,7 @@ class Recorder:
 
     _key_days: "int | None" = None  # of the custodian's keys, when health was last told
     _access: "Access | None" = None
+    _erasure: "Erasure | None" = None
     _refusing = False  # flash refused what each hour writes
 
     def __init__(
@@ -234,6 +235,7 @@ class Recorder:
             for name in made.stores:
                 self.stores[name] = made.stores[name]
             self._services = made.connection if "services" in made.stores else None
+            self.terminals.objects = made.objects
         return self.consented
 
     def _second(self) -> "int | None":
@@ -657,6 +659,15 @@ class Recorder:
             raise calls.Refused(", ".join(refused) + ": flash refuses, not everything is erased; accepted: once more when it is writable")
         return {"erased": records}
 
+    def erasure(self) -> "Erasure":
+        """Return what erases a terminal's records; read only where it is needed, and it isn't on every gateway."""
+        if self._erasure is None:
+            self.by_consent()  # of the same package
+            from agent.purposes.erasure.rounds import Erasure
+
+            self._erasure = Erasure(self, self._ring, self._holders.holder)
+        return self._erasure
+
     def refused(self) -> bool:
         """Return True if this may not go on where it is: a second NAT that nobody has acknowledged (L34-II-4). It is closed then."""
         wrong = self.deferred.refusal() if self.deferred is not None else ""
@@ -666,8 +677,16 @@ class Recorder:
         return bool(wrong)
 
     def work(self) -> bool:
-        """Do a small part of what may wait: a handover that is being written (L34-II-4). True where there is more of it."""
+        """Do a small part of what may wait: an erasure, a handover that is being written (L34-II-4). True where there is more of it."""
+        if self._erasure is not None and self._erasure.work(self._monotonic):
+            return True
         return self.deferred is not None and self.deferred.work()
+
+    def object(self, fields: "dict[str, Any]", by: str) -> "dict[str, Any]":
+        """Take a terminal's objection: its row of the day's table counts nothing any more, and it gets no other one."""
+        mac, answer = self.by_consent().object(fields, by)
+        self.terminals.forget(mac)
+        return answer
 
     def require_deferred(self) -> "DeferredPurposes":
         """Return what `attribution` and `billing` have beside their stores; Refused while both are off."""
@@ -699,6 +718,8 @@ class Recorder:
         self._health("stopped", self._monotonic)
         if self.deferred is not None:
             self.deferred.close()
+        if self._erasure is not None:
+            self._erasure.close()
         self._holders.close()
         for store in self.stores.values():
             store.close()
@@ -716,6 +737,7 @@ if TYPE_CHECKING:
     from agent.config.config import Config
     from agent.purposes.consent.consented import Consented
     from agent.purposes.deferred_purposes import DeferredPurposes
+    from agent.purposes.erasure.rounds import Erasure
     from agent.purposes.location.bus import Bus
     from agent.purposes.location.stations import Stations
     from agent.recorder.access import Access

@@ -37,6 +37,7 @@ def snapshot(recorder: "Recorder", monotonic: int) -> "dict[str, Any]":
         "refusing": recorder.refusing,
         "table": {"fill": recorder.loss_free.fill, "loss_free": recorder.loss_free.on},
         "purposes": purposes,
+        "objections": recorder.consented.objections() if recorder.consented is not None else 0,
         "consents": recorder.consented.status() if recorder.consented is not None else None,
         "counters": dict(recorder.counters.values),
         "network": recorder.network(),

@@ -98,9 +98,12 @@ class Sodium:
         self._generichash(out, size, data, len(data), None, 0)
         return bytes(out)
 
-    def keyed_digest(self, out: "bytearray | int", size: int, data: "bytes | bytearray", key: int) -> None:
-        """Put `size` octets of the BLAKE2b hash of `data` under the 32-octet key at an address into `out`."""
-        self._generichash(out, size, data, len(data), key, KEY)
+    def keyed_digest(self, out: "bytearray | int", size: int, data: "int | bytes | bytearray", key: int, length: int = 0) -> None:
+        """Put `size` octets of the BLAKE2b hash of `data` under the 32-octet key at an address into `out`.
+
+        `length` says how many octets stand at `data` where that is an address.
+        """
+        self._generichash(out, size, data, len(data) if not isinstance(data, int) else length, key, KEY)
 
     def encrypt(self, out: int, message: int, size: int, data: bytes, nonce: "bytes | bytearray", key: int) -> int:
         """Seal `size` octets by themselves, with associated `data`; returns the octets written (size + 16).

@@ -5,11 +5,16 @@ A terminal is told apart by a keyed hash of its MAC; the key lives in this file 
 The marks of the cells already drawn stand beside, so that a restart of the process goes on with the same day at no cost. The
 table is personal data until the day ends (L34-II-1).
 
+Who objects to being counted has no row (L34-VI-5). A row that is there when it objects counts nothing from then on: it is marked, its hash
+is replaced by a random one and the rest is overwritten. It stays taken until the day's end, so that no other terminal's row moves and
+none is counted twice. What such a terminal adds to any message is still within the bound of ANON-2: 1 at most to the arrivals of the
+hour in which it was first seen, where that was drawn before it objected, and nothing to what is drawn later.
+
 File, little-endian: header of 128 octets: magic 8, rows u32, agent-day u32 (days since the epoch, 0: none), rows used u32,
 1 where the table filled u8, first hour counted u8, pad 2, boot id 32 ASCII at 24, day key 16 at 64, marks of drawn messages u32 at
 80, end of the day i64 at 88 (ns since boot), epsilon of each metric u16 x 5 at 96.
 Rows of 32 octets: hash 8 (60 of its bits, first word zero: free), quarter-hours with traffic as 96 bits at 8, KiB u32 at 20,
-service classes as bits u16 at 24, first hour u8 at 26, octets below a KiB u32 at 28.
+service classes as bits u16 at 24, first hour u8 at 26, 1 where its terminal objected u8 at 27, octets below a KiB u32 at 28.
 """
 
 import struct
@@ -20,7 +25,7 @@ from agent.runtime.libc import words
 ROW, HEADER = 32, 128
 _MAGIC = b"OUBLIDY1"
 _DAY, _USED, _FULL, _FIRST, _BOOT, _KEY, _MARKS, _END, _TERMS = 12, 16, 20, 21, 24, 64, 80, 88, 96
-QUARTERS_AT, CLASSES_AT, _HOUR = 8, 24, 26
+QUARTERS_AT, CLASSES_AT, _HOUR, _GONE = 8, 24, 26, 27
 KIB, OCTETS = 5, 7  # words of a row
 MOST = (1 << 30) - 1  # KiB: where a terminal's volume stops counting, within a small integer of a 32-bit processor
 _SMALL = (1 << 30) - 1024  # octets
@@ -30,7 +35,12 @@ _PROBES = 64  # rows looked at before the table counts as full: four fifths of t
 
 
 class Terminals:
-    """The table at `path` with `rows` rows; another boot's, or one of another size, is erased."""
+    """The table at `path` with `rows` rows; another boot's, or one of another size, is erased.
+
+    `objects(mac)` says whether a terminal, 6 octets or where they stand in memory, is not to be counted; None: nobody objects.
+    """
+
+    objects: "Callable[[int | bytes], bool] | None" = None
 
     def __init__(self, path: str, rows: int, boot: str, sodium: "Sodium") -> None:
         self._rows = rows
@@ -144,6 +154,8 @@ class Terminals:
             if there == low and table[(at >> 2) + 1] == high:
                 return at
             if there == 0:
+                if self.objects is not None and self.objects(mac):
+                    return 0
                 table[_USED >> 2] += 1
                 break
             row = (row + further) % self._rows  # 1, 3, 6, 10 ... away: no row is in the way of a whole run of others
@@ -157,13 +169,25 @@ class Terminals:
         table[at >> 2] = low
         return at
 
+    def forget(self, mac: bytes) -> None:
+        """Let the row of a terminal that objects, if it has one, count nothing from now on, and be nobody's."""
+        at = self.row_of(mac, 0)
+        if at:
+            self._view[at + _GONE] = 1  # first: a process that is killed here leaves a row that counts nothing
+            self._sodium.random(self._region.address + at, 8)
+            self._view[at] |= 1  # taken
+            self._view[at + 3] &= 63
+            self._view[at + 7] &= 63
+            self._view[at + 8 : at + ROW] = bytes(_GONE - 8) + b"\1" + bytes(ROW - _GONE - 1)
+            self.erased += 1
+
     def count(self, metric: "Metric", slot: int) -> "list[int]":
         """Read a message's cells off the rows; a row adds 1 to at most L1 of them (ANON-2)."""
         counts = [0] * len(metric.cells)
         row = Row(self._view, self._words, self.rank)
         for number in range(self._rows):
             row.at = HEADER + number * ROW
-            if self._words[row.at >> 2]:
+            if self._words[row.at >> 2] and not self._view[row.at + _GONE]:
                 for cell in metric.cells_of(row, slot)[: metric.l1]:
                     counts[cell] += 1
         return counts

@@ -6,6 +6,10 @@ records share a second segment, open for three hours after the window; still lat
 is due at its window's start plus the lifetime, by trusted wall clock or by time since boot, whichever comes first: early by
 at most one window, never late. Due means: key overwritten, file overwritten, name removed. What no longer fits displaces
 the oldest segment, and its records are counted as lost.
+
+A segment is sealed anew without a terminal (L34-VI-5) as a copy of the same deadline. The copy is marked, and closed with the number of
+the original's slot; from then on it counts, and the original goes. A process that is killed before that leaves a copy that the next one
+destroys, and after it an original that the next one destroys.
 """
 
 import os
@@ -23,6 +27,7 @@ from agent.vault.unpacker import Unpacker
 
 _SECOND = 1000000000
 GRACE = 240  # seconds a segment stays open after its window
+COPY = 3  # `late` of a segment that is being copied
 LATE = 10800  # seconds after its window at which the second segment closes: a phone that walked away is told of 7,490 s late
 EARLY = 2 * _SECOND  # a segment that goes earlier than this by the wall clock, quartz apart, was named by a clock that was stepped since
 PPM = 100  # how wrong a quartz may be
@@ -147,6 +152,10 @@ class Ring:
     def _recover(self) -> None:
         """Close what a former process left open; remove files that no key belongs to."""
         owned = {"chunks"}
+        for slot in [slot for slot in self._mine() if slot.late == COPY]:
+            self._keys.destroy(slot if slot.state == keys.OPEN else self._keys.slot(slot.page))
+            if slot.state != keys.FREE:
+                self._counts(slot)
         for slot in self._mine():
             try:
                 if slot.lifetime > self.lifetime:  # a shorter one holds for what there is, too; a longer one doesn't
@@ -238,7 +247,8 @@ class Ring:
             return "lost"
         return "kept"
 
-    def _begin(self, window: int, late: int) -> "_Open | None":
+    def _begin(self, window: int, late: int, like: "keys.Slot | None" = None) -> "_Open | None":
+        """Open a segment of a window, with the deadline of another one where it is its copy; None where there is no slot or page."""
         wall, monotonic = self._wall, self._monotonic
         slot = self._keys.take()
         if slot is None:
@@ -252,9 +262,11 @@ class Ring:
         slot.page, slot.window, slot.records, slot.lifetime = page, window, 0, self.lifetime
         # A window that lies in the future was named by a clock that has stepped back since: what arrives has ended by now.
         slot.anchor = monotonic - max(wall - window * _SECOND, 0)
+        if like is not None:
+            slot.lifetime, slot.anchor = like.lifetime, like.anchor
         stream = bytearray(crypto.HEADER)
         self._sodium.stream_open(slot.bank(0), stream, slot.key)
-        header = segment.header(self._purpose, 0, self._boot, window, self.lifetime, wall, monotonic, slot.number, bytes(stream))
+        header = segment.header(self._purpose, 0, self._boot, window, slot.lifetime, wall, monotonic, slot.number, bytes(stream))
         slot.prepare(0, len(header))
         self.octets += len(header)
         try:
@@ -304,16 +316,21 @@ class Ring:
         entry.used = entry.held = 0
         entry.full = entry.slot.written() >= SEGMENT_LIMIT
 
-    def _close(self, name: int) -> None:
+    def _close(self, name: int, original: int = 0) -> None:
+        """Close a segment; of a copy, `original` is the slot that it counts for from then on."""
         entry = self._open[name]
         self._flush(entry, crypto.FINAL)
         del self._open[name]
-        entry.slot.state = keys.CLOSED
-        entry.slot.save()
+        slot = entry.slot
+        self._free.append(slot.page)
+        if slot.late == COPY:
+            slot.page = original
+            slot.save()
+        slot.state = keys.CLOSED
+        slot.save()
         # Nothing is written any more: both states go, the key stays for reading until the deadline.
-        self._sodium.zero(entry.slot.bank(0), crypto.STATE)
-        self._sodium.zero(entry.slot.bank(1), crypto.STATE)
-        self._free.append(entry.slot.page)
+        self._sodium.zero(slot.bank(0), crypto.STATE)
+        self._sodium.zero(slot.bank(1), crypto.STATE)
 
     def _end(self, name: int) -> None:
         entry = self._open[name]
@@ -378,6 +395,48 @@ class Ring:
             records += slot.records
             self._forget(slot)
         return records
+
+    def segments(self) -> "Generator[keys.Slot]":
+        """Close what is open; yield every segment that there is now."""
+        self.stepped()
+        newest = max([slot.number for slot in self._mine()] or [0])
+        for slot in self._mine():
+            if slot.number <= newest:
+                yield slot
+
+    def records(self, slot: keys.Slot, scratch: memory.Region) -> "Iterator[Record]":
+        """Return what reads a segment's records, as `read_segment`."""
+        return read_segment(self._folder, slot, self._sodium, scratch)
+
+    def exchange(self, slot: keys.Slot, rows: "Iterator[tuple[Any, Holder | None, int]]", left: int) -> None:
+        """Seal a closed segment anew with `left` rows: connection, terminal, end in ns. Where that can't be it goes, and they are lost."""
+        copy: "_Open | None" = None
+        name = slot.window * 4 + COPY
+        try:
+            copy = self._begin(slot.window, COPY, slot) if left else None
+            if copy is not None:
+                self._open[name] = copy
+                for connection, terminal, end in rows:
+                    if not copy.room():
+                        self._flush(copy, crypto.MESSAGE)
+                    copy.append(connection, terminal, end)
+                self._close(name, slot.index)
+        except (OSError, crypto.SealError):
+            if copy is not None:
+                self._forget(copy.slot)
+            copy = None
+        slot.load()
+        if slot.state != keys.FREE:  # else it made room for its own copy, and is counted
+            if copy is None:
+                self._lose("store", left)
+            self._forget(slot)
+        if copy is not None:
+            self._counts(copy.slot)
+
+    def _counts(self, copy: keys.Slot) -> None:
+        """Let a copy be a segment as any other, once its original is gone."""
+        copy.late = 2
+        copy.save()
 
     def tick(self, wall: int, monotonic: int, *, trusted: bool) -> int:
         """Close what is over, destroy what is due; returns how many segments were destroyed. Times in ns."""

@@ -5,7 +5,7 @@ from collections import Counter
 from pathlib import Path
 
 from agent.audit import chain
-from agent.audit.log import ROOM
+from agent.audit.log import kind_of, most
 from agent.runtime.sodium import Sodium
 from host_sim.venue.world import World
 
@@ -15,13 +15,13 @@ ACTS = {"grant": "granted", "suspend": "suspended", "resume": "resumed", "withdr
 def look(folder: Path, world: World, hours: int) -> list[str]:
     """Return what is wrong with the log; `hours` are the powered-on ones that the ledger has, each with its checkpoint."""
     acts: Counter[str] = Counter()
-    lines: Counter[int] = Counter()  # of consents, by file
+    lines: Counter[tuple[str, int]] = Counter()  # of consents, by kind and file
 
     def visit(entry: chain.Entry) -> None:
         acts[entry.act] += 1
         if entry.act == "consent":
             acts[entry.words[0]] += 1
-            lines[acts["link"]] += 1
+            lines[kind_of([entry.act, *entry.words]), acts["link"]] += 1
 
     verdict = chain.verify(str(folder), Sodium(), visit)
     wrong = [f"the chain doesn't hold: {verdict.wrong}"] if verdict.wrong else []
@@ -30,8 +30,8 @@ def look(folder: Path, world: World, hours: int) -> list[str]:
     if verdict.checkpoint[0] != hours:
         wrong.append(f"{verdict.checkpoint[0]} checkpoints, {hours} powered-on hours")
     done = world.portal.acts if world.portal else Counter[str]()
-    full = max(lines.values(), default=0) == ROOM  # what came after that is only counted
+    full = {kind for (kind, _), count in lines.items() if count == most(kind)}  # what came after that is only counted
     for act, name in ACTS.items():
-        if acts[name] > done[act] or (acts[name] < done[act] and not full):
+        if acts[name] > done[act] or (acts[name] < done[act] and kind_of(["consent", name]) not in full):
             wrong.append(f"{acts[name]} consents are noted as {name}, {done[act]} were")
     return wrong

@@ -59,7 +59,7 @@ class Sign:
 
     def messages(self) -> tuple[bytes, bytes, str]:
         """Return the neighbour's message, the connection's, and the recorder's method for it."""
-        mac = b"\x02\x11" + self.terminal.to_bytes(4, "big")
+        mac = mac_of(self.terminal)
         low = (self.terminal % 65_000 + 2).to_bytes(2, "big")  # the same address may be another MAC's next
         source = bytes.fromhex("20010db8ca4e0001") + bytes(6) + low if self.six else b"\x0a\x14" + low
         family, there = (kernel.INET6, bytes(15) + b"\x01") if self.six else (kernel.INET, b"\xcb\0\x71\1")
@@ -74,6 +74,11 @@ class Sign:
         return kernel.neighbour(kernel.Neighbour(source, mac)), event, "live" if self.lives else "datagram"
 
 
+def mac_of(terminal: int) -> bytes:
+    """Return a terminal's MAC."""
+    return b"\x02\x11" + terminal.to_bytes(4, "big")
+
+
 class Address(Sign):
     """A guest takes one more IPv6 address, and a connection ends by it; `octets` numbers it."""
 
@@ -86,7 +91,7 @@ class Address(Sign):
             now - 31 * SECOND, packets_up=1, packets_down=1, bytes_up=100, bytes_down=0, stop=now,
         )  # fmt: skip
         return (
-            kernel.neighbour(kernel.Neighbour(source, b"\x02\x11" + self.terminal.to_bytes(4, "big"))),
+            kernel.neighbour(kernel.Neighbour(source, mac_of(self.terminal))),
             kernel.conntrack("destroy", flow),
             "datagram",
         )
@@ -252,15 +257,26 @@ class Device:
                 self.seen.sent.append((name, text))
                 self.seen.made.append((self.time.second, name))
 
-    def play(self, signs: Iterable[Sign], restarts: Iterable[int] = (), boots: Iterable[int] = (), end: int = DAY) -> Seen:
-        """Let the signs come, then the day end; return what was seen."""
-        events: list[tuple[int, int, Sign | None]] = [(sign.at, 2, sign) for sign in signs]
+    def play(
+        self,
+        signs: Iterable[Sign],
+        restarts: Iterable[int] = (),
+        boots: Iterable[int] = (),
+        end: int = DAY,
+        objections: Iterable[tuple[int, int]] = (),
+    ) -> Seen:
+        """Let the signs come, then the day end; return what was seen. `objections`: second and terminal of each."""
+        events: list[tuple[int, int, Sign | int | None]] = [(sign.at, 2, sign) for sign in signs]
         events += [(at, 0, None) for at in restarts] + [(at, 1, None) for at in boots]
+        events += [(at, 3, terminal) for at, terminal in objections]
         for at, kind, sign in sorted(events, key=lambda event: event[:2]):
-            if sign is None or sign.lives:
+            if not isinstance(sign, Sign) or sign.lives:
                 self.pass_to(at)
             else:
                 self._pass(at)
+            if isinstance(sign, int):
+                self.recorder.object({"terminal": mac_of(sign), "address": None}, "root")
+                continue
             if sign is None:
                 self.recorder.close()
                 (self.boot if kind else self.restart)(at)

@@ -6,7 +6,6 @@ access point a terminal was while that was allowed. Each device draws from dice 
 very same world as before.
 """
 
-import hashlib
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -14,6 +13,8 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import NamedTuple
 
+from agent.config.config import Section
+from agent.purposes.consent import texts
 from host_sim.venue import tape
 from host_sim.venue.device_clock import SECOND
 from host_sim.venue.people import HOUR, MINUTE, Device
@@ -22,8 +23,9 @@ from host_sim.venue.scenario import Purposes
 
 TEXT = "This gateway simulates guests. Whoever consents here lives in a file.\n"  # shown before a consent (L34-V-2)
 TEXT_NAME = "consent-1.en.txt"
-TEXT_HASH = hashlib.sha256(TEXT.encode()).hexdigest()
 DAYS = 30  # a consent's
+PURPOSES = ["services", "location"]
+SHOWN = texts.rendered(TEXT, "en", PURPOSES, "none", DAYS, Section("notice"))[1]  # hash of the document that a guest is shown
 _AGAIN = 8 * HOUR  # after which the portal says again who is logged in
 _RETRY = 5 * MINUTE
 
@@ -174,8 +176,8 @@ class Portal:
         self._number += 1
         guest.consent, guest.state, guest.since = self._number, ACTIVE, self._second(now)
         self.alive.add(guest.consent)
-        words = {"purposes": ["services", "location"], "categories": ["connections", "access-point"]}
-        yield self._act("grant", guest, **words, third_parties="none", days=DAYS, text=TEXT_HASH)
+        words = {"purposes": PURPOSES, "categories": ["connections", "access-point"]}
+        yield self._act("grant", guest, **words, third_parties="none", days=DAYS, text=SHOWN)
         self._begin(now, guest)
 
     def suspend(self, now: int, guest: Guest) -> Iterator["Told"]:

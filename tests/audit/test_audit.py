@@ -23,6 +23,7 @@ from agent.audit import chain
 from agent.audit import log as audit
 from agent.audit.history import History
 from agent.control import calls
+from agent.purposes.consent import consents
 from agent.runtime.sodium import Sodium
 from agent.vault import stores
 from host_sim.checks import log_auditor
@@ -146,6 +147,14 @@ def test_the_log_is_the_same_to_the_octet_on_every_interpreter(any_interpreter: 
     assert out.endswith(b"None\n")
 
 
+def test_every_consent_that_a_gateway_remembers_can_be_noted(tmp_path):
+    """L34-VI-3: each one given, and each of its purposes withdrawn."""
+    assert audit.most("consent granted") == consents.LIMIT
+    assert audit.most("consent withdrawn") == consents.LIMIT * len(consents.PURPOSES)
+    log = log_in(tmp_path / "audit", Time())
+    assert all(log.note("consent", "granted", "portal") for _ in range(audit.ROOM + 1))
+
+
 def test_an_act_fills_its_own_room_and_no_more(tmp_path):
     """L34-VI-3: whoever suspends his consent all day takes no room from the others; the next checkpoint says how many acts found none."""
     log = log_in(tmp_path / "audit", Time())
@@ -158,6 +167,8 @@ def test_an_act_fills_its_own_room_and_no_more(tmp_path):
     assert lines(tmp_path / "audit")[-1].endswith(" 0")
     log = log_in(tmp_path / "audit", Time())
     assert not log.note("consent", "suspended", "anyone"), "a restart makes no room"
+    for act in ("granted", "withdrawn"):  # nobody's suspensions keep another one's withdrawal from being noted
+        assert log.note("consent", act, "portal")
     assert sum(path.stat().st_size for path in (tmp_path / "audit").iterdir()) < 40000
     assert verdict(tmp_path / "audit").wrong is None
 
@@ -569,12 +580,24 @@ def test_oubli_log_shows_and_judges(any_interpreter: Interpreter, tmp_path: Path
     assert oubli("--verify") == (1, [f"oubli: no audit log at {folder} (no such file or directory)"])
 
 
-@pytest.mark.parametrize(("noted", "done", "wrong"), [(150, 150, 0), (150, 151, 1), (151, 150, 1), (audit.ROOM, audit.ROOM + 3, 0)])
-def test_the_simulators_auditor_knows_how_many_consents_a_file_has_room_for(tmp_path: Path, noted: int, done: int, wrong: int) -> None:
+@pytest.mark.parametrize(
+    ("act", "noted", "done", "wrong"),
+    [
+        ("grant", 150, 150, 0),
+        ("grant", 150, 151, 1),
+        ("grant", 151, 150, 1),
+        ("grant", audit.ROOM + 1, audit.ROOM + 3, 1),
+        ("suspend", audit.ROOM, audit.ROOM + 3, 0),
+        ("suspend", 150, 151, 1),
+    ],
+)
+def test_the_simulators_auditor_knows_how_many_consents_a_file_has_room_for(
+    tmp_path: Path, act: str, noted: int, done: int, wrong: int
+) -> None:
     """Below that each one must be there; above it none may be that wasn't given."""
     log = log_in(tmp_path, Time())
     log.hour()
-    for _ in range(min(noted, audit.ROOM)):
-        log.note("consent", "granted", "portal")
-    world: Any = SimpleNamespace(boots=0, restarts=0, portal=SimpleNamespace(acts=Counter(grant=done)))
+    for _ in range(noted):
+        assert log.note("consent", log_auditor.ACTS[act], "portal")
+    world: Any = SimpleNamespace(boots=0, restarts=0, portal=SimpleNamespace(acts=Counter({act: done})))
     assert len(log_auditor.look(tmp_path, world, 1)) == wrong

@@ -102,7 +102,7 @@ def test_what_the_law_asks_of_every_gateway_is_in_the_core():
 def test_a_verb_of_a_package_that_isnt_installed_names_it(core, root, interpreter):
     absent = [verb for verb in VERBS if verb.run.rpartition(".")[0] in ABSENT]
     families = {verb.name.split()[0] for verb in absent}
-    assert families == {"consent", "emergency", "page", "request", "bundle"}
+    assert families == {"consent", "objection", "emergency", "page", "request", "bundle"}
     values = {"--terminal": "02:00:00:00:00:01", "--purposes": "services", "--categories": "connections", "--third-parties": "none"}
     values |= {"--days": "1", "--text": "1.fr", "--incident": "7"}
     for family in families:

@@ -489,8 +489,8 @@ def test_rpcd_plugin_and_page_answer_by_their_contracts(device, built):
         assert said == (answer or silent)
     request = ("REQUEST_METHOD=GET", "REMOTE_ADDR=10.77.1.2", "SERVER_ADDR=10.77.1.1", "HTTP_HOST=10.77.1.1:8450", "QUERY_STRING=lang=en")
     answer = gateway.run("/www/oubli/cgi-bin/oubli", env=request, check=False).stdout
-    assert answer.startswith("Status: 200 OK\nContent-Type: text/html; charset=utf-8\n"), answer
-    assert "Your device isn&#39;t known on this network." in answer
+    assert answer.startswith("Status: 503 Service Unavailable\nContent-Type: text/html; charset=utf-8\n"), answer
+    assert "The gateway doesn&#39;t answer at present" in answer
     installed(gateway, scripts, "post-install")
     service = procd.Procd(procd.service(recorded(gateway)), gateway.start)
     try:

@@ -27,7 +27,8 @@ WORDS = [
     *(["summary"], ["summary", "--json"], ["status"], ["log"], ["leases"], ["who", "--mac", "02:00:00:00:00:01", "--agreed"]),
     *(["erase", "--all", "--json"], ["request", "identity"], ["consent", "list"], ["page"], ["bundle", "install", "/nowhere"]),
     *(["expire", "--json"], ["new-device", "--json"], ["forget", "purposes"], ["forget", "everything"], ["forget", "me"]),
-    *(["forwarder"], ["none"], ["who", "--mac", "2"], ["erase"]),
+    *(["forwarder"], ["none"], ["who", "--mac", "2"], ["erase"], ["erase", "--mac", "02:00:00:00:00:01"]),
+    *(["objection", "--terminal", "02:00:00:00:00:01"], ["join", "/nowhere"], ["law", "--register", "fr"], ["law", "--dpia", "fr"]),
 ]
 
 

@@ -18,6 +18,7 @@ from agent import law
 from agent.__main__ import main
 from agent.cli import article, notice, status, words
 from agent.config import config
+from agent.purposes import impact, register
 from agent.vault import record
 from host_sim.privacy.paired import Device
 from tests.support.interpreters import PROJECT, Interpreter
@@ -311,12 +312,12 @@ def test_the_notice_says_what_this_gateway_does_and_nothing_else(any_interpreter
     at = words.LANGUAGES.index(language)
     on = GATEWAY + PURPOSE.format("security", "lifetime", "7d")
     text = shown(any_interpreter, tmp_path, on, "--notice", language)
-    register = shown(any_interpreter, tmp_path, on, "--register", language)
+    entry = shown(any_interpreter, tmp_path, on, "--register", language)
     said = {name: words.typeset(line, language) for name, line in notice.TEXTS[language].items()}
     assert said["rule"] in text
     assert said["counting"] in text
-    assert text.count(said["blank"]) == register.count(said["blank"]) == 3
-    for told in (text, register):
+    assert text.count(said["blank"]) == entry.count(said["blank"]) == 3
+    for told in (text, entry):
         assert {"fr": "7 jours", "en": "7 days"}[language] in told
         assert words.PURPOSES["security"][at] in told
         assert not any(names[at] in told for name, names in words.PURPOSES.items() if name != "security")
@@ -328,7 +329,7 @@ def test_the_notice_says_what_this_gateway_does_and_nothing_else(any_interpreter
     assert said["none"] in text
     assert said["present"] in text
     assert said["counting"] not in text
-    assert said["count"] not in shown(any_interpreter, tmp_path, off, "--register", language)
+    assert words.typeset(register.TEXTS[language]["count"], language) not in shown(any_interpreter, tmp_path, off, "--register", language)
 
 
 @pytest.mark.parametrize("ground", law.GROUNDS)
@@ -341,7 +342,8 @@ def test_every_field_that_is_kept_is_named_with_its_time_basis_and_recipients(tm
     assert notice.rows(read) == kept
     for at, language in enumerate(words.LANGUAGES):
         assert set(notice.TEXTS[language]) == set(notice.TEXTS["en"])
-        for told in (notice.lines(read, language), notice.register(read, language)):
+        assert set(register.TEXTS[language]) == set(register.TEXTS["en"])
+        for told in (notice.lines(read, language), register.register(read, language)):
             for row in kept:
                 begins = tuple("- " + word + words.PURPOSES[row.name][at] for word in ("", "for ", "pour "))
                 (line,) = [one for one in told if one.startswith(begins)]
@@ -357,8 +359,26 @@ def test_every_field_that_is_kept_is_named_with_its_time_basis_and_recipients(tm
         text = "\n".join(notice.lines(read, language))
         assert words.typeset(notice.TEXTS[language]["consent"], language) in text
         assert "Hôtel du Lac" in text
-        assert ground + ", order 12/2026" in "\n".join(notice.register(read, language))
+        assert ground + ", order 12/2026" in "\n".join(register.register(read, language))
     assert "consent: on" in "\n".join(article.lines(read))
+
+
+@pytest.mark.parametrize("language", ["fr", "en"])
+def test_the_impact_analysis_has_what_runs_and_the_measures_for_it(any_interpreter: Interpreter, tmp_path: Path, language: str) -> None:
+    """GDPR art. 35: the register's rows, each purpose's need, the three feared events, blanks for what a controller alone can say."""
+    at = words.LANGUAGES.index(language)
+    alone = shown(any_interpreter, tmp_path, GATEWAY + PURPOSE.format("security", "lifetime", "7d"), "--dpia", language)
+    (tmp_path / "oubli").write_text(GATEWAY + EVERYTHING[len(GATEWAY) :].format(law.IN_FORCE) + VENUE)
+    read = config.load(str(tmp_path / "oubli"))
+    everything = "\n".join(impact.impact(read, language))
+    for line in register.register(read, language)[1:]:
+        assert line in everything
+    for measure in impact.MEASURES:
+        text = words.typeset(measure[1 + at].format("2.000"), language)
+        assert text in everything
+        assert (text in alone) == (measure[0] in {"", law.VOLATILE, impact.COUNTING})
+    assert everything.count("____________________") == alone.count("____________________") - 3 == 4
+    assert set(impact.TEXTS["fr"]) == set(impact.TEXTS["en"])
 
 
 def test_what_a_record_holds_is_what_the_law_table_says() -> None:

@@ -34,7 +34,7 @@ from tests.support.interpreters import HEAP, INTERPRETERS, PROJECT, Interpreter
 NO_REQUEST = b'{"error":"not a request; accepted: {\\"v\\":1,\\"call\\":NAME,...}","v":1}\n'
 TOO_LONG = b'{"error":"too long; accepted: a line of at most 4096 octets","v":1}\n'
 TOO_SLOW = b'{"error":"too slow; accepted: a line within 5 s","v":1}\n'
-TOO_MANY = b'{"error":"too many at once; accepted: 2 of a user, 8 in all","v":1}\n'
+TOO_MANY = b'{"error":"too many at once; accepted: 2 of a user, 4 of the portal\'s, 8 in all","v":1}\n'
 
 
 @pytest.fixture
@@ -429,6 +429,27 @@ def test_a_user_has_two_places_and_twenty_calls_a_second_and_root_always_finds_o
         assert json.loads(told) == {"error": "too many calls; accepted: 20 a second", "v": 1}
 
 
+@pytest.mark.needs("root", "setpriv", "perl")
+def test_no_guest_uses_up_what_the_portal_may_ask_for_the_others(any_interpreter: Interpreter, folder: Path) -> None:
+    """L34-V-4: the portal's user has twice the places; one address has six calls a second, and another one its own."""
+    for name, text in ACCOUNTS.items():
+        (folder / name).write_text(text)
+    with serving(any_interpreter, folder) as path:
+        call = '{"address":"192.168.7.%s","call":"mine","v":1}\n'
+        told = subprocess.run(
+            [*as_user(4242), *PERL, HASTE, str(path), call % "21"], capture_output=True, check=True, timeout=240
+        ).stdout  # fmt: skip
+        assert json.loads(told) == {"error": "too many calls; accepted: 6 a second of a terminal", "v": 1}
+        assert asked_as(4242, "", path, call % "22")["error"] == "mine: an unknown field; accepted: none"
+        with contextlib.ExitStack() as stack:
+            for _ in range(6):
+                stack.enter_context(running([*as_user(4242), *PERL, HOLD, str(path)]))
+            limit = time.monotonic() + 90
+            while asked_as(4242, "", path, call % "23") != json.loads(TOO_MANY):
+                assert time.monotonic() < limit, "the portal's places never fill"
+            assert asked_as(65532, "", path, '{"v":1,"call":"all"}')["calls"]
+
+
 ASK = """
 import json, sys
 from agent.control import client
@@ -695,8 +716,8 @@ def test_only_root_gets_anything_of_a_recorder_and_junk_does_not_stop_it(interpr
     with device(folder, interpreter) as gateway:
         path = folder / "var/run/oubli/control/socket"
         mine = ", ".join(sorted(name for name, row in CALLS.items() if ANYONE in row.roles)) or "nothing"
-        for call in CALLS.keys() - set(mine.split(", ")):
-            assert asked_as(65534, "", path, f'{{"v":1,"call":"{call}"}}') == {"error": NOT_MINE.format(mine), "v": 1}
+        for number, call in enumerate(CALLS.keys() - set(mine.split(", "))):  # by two users, each of whom has 20 calls a second
+            assert asked_as(65533 + number % 2, "", path, f'{{"v":1,"call":"{call}"}}') == {"error": NOT_MINE.format(mine), "v": 1}
         for octets in JUNK.values():
             assert ask(path, octets + b"\n") == NO_REQUEST
         word = folder / "var/run/oubli-live/forwarder.json"
@@ -863,12 +884,28 @@ def test_a_person_sees_what_is_held_on_her_terminal_and_nothing_of_others(interp
         # Who isn't root has no way to her records but by this call.
         denied = [*as_user(65534, "1234"), "cat", str(folder / "var/run/oubli/keys")]
         assert subprocess.run(denied, capture_output=True, check=False).returncode != 0
+        # L34-VI-5: she has it erased; what is held on his terminal stays, and what hers does from now on is kept again.
+        his = held(gateway, interpreter, HIS)
+        assert his > 0
+        code, out, err = gateway.oubli(interpreter, "erase", "--mac", HERS, "--json")
+        assert (code, err) == (0, "")
+        assert json.loads(out) == {"withdrawn": 0, "destroyed": 0, "durable": True, "sealed": [], "erased": True}
+        assert (held(gateway, interpreter, HERS), held(gateway, interpreter, HIS)) == (0, his)
+        assert gateway.status(interpreter)["counters"]["erased"] == len(rows)
+        (told,) = lines_as(4242, "", path, '{"v":1,"call":"erase state","address":"192.168.7.21"}')
+        assert told == {"erasing": False, "v": 1}
         log = "\n".join(gateway.stop())
         acts = gateway.oubli(interpreter, "log")[1]
-        assert acts.count(" access root") == 3
+        assert acts.count(" erase terminal root") == 1
+        assert acts.count(" access root") == 6
         assert (acts.count(" access operator"), acts.count(" look portal")) == (1, 1)
         for place in (log, acts, (folder / "srv/oubli/audit/00000001").read_text()):
             assert not any(word in place.lower() for word in (HERS, HERS.replace(":", ""), "192.168.7.21"))
+
+
+def held(gateway: Device, interpreter: Interpreter, mac: str) -> int:
+    """Return how many records `security` has of a terminal."""
+    return json.loads(gateway.oubli(interpreter, "who", "--mac", mac, "--agreed", "--json")[1].splitlines()[-1])["records"]["security"]
 
 
 @LIVE

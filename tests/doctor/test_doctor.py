@@ -27,7 +27,7 @@ from cryptography import x509
 
 from agent.config import config as configuration
 from agent.control.calls import VERSION
-from agent.doctor import examination, grounds, uplink
+from agent.doctor import examination, uplink
 from agent.doctor.catalogue import CATALOGUE, ERROR, NOTE, WARNING
 from agent.doctor.gateway import Gateway
 from agent.purposes import checks
@@ -828,7 +828,7 @@ def test_a_ground_of_the_former_wording_is_noted(ground, told):
     """L34-III-1: "wording", with the ground that the wording in force knows instead."""
     section = SimpleNamespace(values={} if ground is None else {"ground": ground})
     gateway = SimpleNamespace(config=SimpleNamespace(purposes={"attribution": section}))
-    found = list(grounds.wording(gateway))  # type: ignore[arg-type]  # what it asks of a gateway
+    found = list(checks.wording(gateway))  # type: ignore[arg-type]  # what it asks of a gateway
     assert [(one.name, one.severity) for one in found] == [("wording", "note")] * told
     assert all("since 31 July 2021 knows IIbis-3 instead" in one.what for one in found)
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import random
 import shutil
@@ -15,7 +16,8 @@ from typing import Any
 import pytest
 
 from agent import law
-from agent.cli import status
+from agent.cli import status, words
+from agent.config import config
 from agent.control import calls
 from agent.purposes.consent import consent_ring, texts
 from agent.purposes.consent.consents import Consents
@@ -81,7 +83,7 @@ def test_a_consent_allows_its_terminal_its_purpose_until_its_end(stage, tmp_path
     assert shown == [
         {
             "number": 0, "state": "active", "since": NOW, "end": NOW + 30 * DAY, "purposes": ["location"],
-            "categories": ["access-point"], "text": TEXT[2:], "third_parties": "Exemple SARL",
+            "categories": ["access-point"], "text": TEXT[2:], "third_parties": "Exemple SARL", "withdrawn": [],
         }
     ]  # fmt: skip
     assert stage("consents", "listed", 0, 100, NOW) == shown
@@ -222,7 +224,7 @@ def test_a_first_start_on_flash_that_refuses_follows_nobody_and_says_so(memory, 
     assert not room.wanted()
     for act in (room.suspend, room.withdraw, room.resume):
         with pytest.raises(calls.Refused, match=r"\(read-only file system\): every consent is suspended"):
-            act({"terminal": bytes.fromhex(GUEST[2:]), "address": None}, "root")
+            act({"terminal": bytes.fromhex(GUEST[2:]), "address": None, "purpose": None}, "root")
     assert sum("all of them are suspended" in line for line in device.seen.log) == 1
     monkeypatch.setattr(files, "write_atomic", write)
     device.pass_to(3700)
@@ -660,22 +662,197 @@ def test_nonces_are_never_used_twice_under_a_key(here, tmp_path):
 # Texts
 
 
+SHIPPED_TEXTS = PROJECT / "boards/common/usr/share/oubli"
+AGREED = (["location", "services"], "Exemple SARL", 30)
+
+
+def notice(**values: str) -> config.Section:
+    section = config.Section("notice")
+    section.values |= values
+    return section
+
+
 def test_the_texts_that_ship_inform_of_what_the_law_names():
     """V: categories, duration, purposes, third parties, withdrawal and suspension; a text is never changed, another one is added."""
-    folder = PROJECT / "boards/common/usr/share/oubli"
-    assert {name: texts.digest(str(folder), name) for name in texts.names(str(folder))} == SHIPPED
-    assert all(texts.known(str(folder), digest) for digest in SHIPPED.values())
-    assert not texts.known(str(folder), "0" * 64)
-    for name, words in {
+    folder = SHIPPED_TEXTS
+    found = {name: hashlib.sha256((folder / f"consent-{name}.txt").read_bytes()).hexdigest() for name in texts.names(str(folder))}
+    assert found == SHIPPED
+    for name, told in {
         "1.fr": ("services", "position", "365 jours", "30 jours", "tiers", "suspendre", "retirer", "refuser"),
         "1.en": ("services", "location", "365 days", "30 days", "third parties", "suspend", "withdraw", "refuse"),
     }.items():
         text = (folder / f"consent-{name}.txt").read_text()
-        assert all(word in text for word in words)
+        assert all(word in text for word in told)
         assert max(map(len, text.splitlines())) <= 140
 
 
 SHIPPED = {
-    "1.en": "3846e11395202c7b150bcf6b47534a72b00507351b9b786aa7ec900f3a18b40d",
-    "1.fr": "f9d010d0b1b2e6f29e84aa54b97e62446c6aad5cc4ca3d68cb063fd0c0282887",
+    "1.en": "435080795d36be7c094f994065eec1403a7f915a6c1798488c63f8dbbdd3f889",
+    "1.fr": "c1970be7bcb6640d4ad2c9aeb88c146216148e3b9e8306b9b4ebd100b756bf41",
 }
+
+
+@pytest.mark.parametrize("language", ["fr", "en"])
+def test_the_document_says_all_that_is_consented_to_and_is_hashed_whole(language):
+    """L34-V-2: venue, controller, each field of each purpose, for how long, third parties, the text; any other word, another hash."""
+    here = notice(venue="Café de la Gare", controller="Gare SARL", contact="rgpd@example.org", page="wifi.example.org")
+    lines, digest = texts.document(str(SHIPPED_TEXTS), f"1.{language}", *AGREED, here)
+    text = "".join(line + "\n" for line in lines)
+    assert hashlib.sha256(text.encode()).hexdigest() == digest
+    told = [here.venue, here.controller, here.contact, here.page, "Exemple SARL", {"fr": "30 jours", "en": "30 days"}[language]]
+    for purpose in ("services", "location"):
+        told += [words.FIELDS[field][words.LANGUAGES.index(language)] for field in law.purpose(purpose).fields]
+    assert [word for word in told if word not in text] == []
+    assert (SHIPPED_TEXTS / f"consent-1.{language}.txt").read_text() in text
+    assert texts.known(str(SHIPPED_TEXTS), digest, *AGREED, here)
+    other = [
+        (["location"], *AGREED[1:], here),
+        (AGREED[0], "none", 30, here),
+        (*AGREED[:2], 29, here),
+        (*AGREED, notice()),
+        (*AGREED, notice(**here.values | {"venue": "Ailleurs"})),
+    ]
+    assert not any(texts.known(str(SHIPPED_TEXTS), digest, *one) for one in other)
+    nobody = texts.document(str(SHIPPED_TEXTS), f"1.{language}", ["services"], "none", 1, notice())[0]
+    assert {"fr": "Transmis à\u202f: personne", "en": "Passed on to: nobody"}[language] in nobody
+    assert words.FIELDS["access_point"][words.LANGUAGES.index(language)] not in "".join(nobody[: nobody.index("")])
+
+
+def test_a_consent_is_taken_with_the_document_for_just_that_consent(memory):
+    """L34-V-2: by who was shown another time, other third parties or another text, none is given."""
+    device = paired.Device(memory / "device", None, options="config purpose 'location'\n option enabled '1'\n")
+    (device.root / "usr/share").mkdir(parents=True)
+    shutil.copytree(SHIPPED_TEXTS, device.root / "usr/share/oubli")
+    device.pass_to(3600)
+    room = device.recorder.by_consent()
+    agreed = {"purposes": ["location"], "third_parties": "none", "days": 30}
+    shown = room.document(agreed | {"name": "1.fr"})
+    given = agreed | {"terminal": MAC, "address": None, "categories": ["access-point"], "text": shown["text"]}
+    assert any("la localisation" in line for line in shown["document"])
+    for wrong in ({"days": 29}, {"third_parties": "Exemple SARL"}, {"text": SHIPPED["1.fr"]}):
+        with pytest.raises(calls.Refused, match="not the hash of a document for this consent"):
+            room.grant(given | wrong, "portal")
+    assert room.grant(given, "portal")["number"] == 0
+    with pytest.raises(calls.Refused, match=r"no text of this device; accepted: consent-1\.en\.txt, consent-1\.fr\.txt"):
+        room.document(agreed | {"name": "../1.fr"})
+    device.recorder.close()
+
+
+# One purpose of two
+
+
+BOTH = (["services", "location"], ["connections", "access-point"], "none")
+
+
+def test_one_purpose_is_withdrawn_by_itself(stage, tmp_path):
+    """L34-V-3: at once and over a restart; the other one goes on, and nobody is asked again for the former."""
+    stage("consents_open", str(tmp_path))
+    end = NOW + 20 * DAY
+    assert stage("consents", "grant", GUEST, *BOTH, end, TEXT, NOW) == 0
+    assert stage("consents", "withdraw", GUEST, NOW + 10, "services") == [0]
+    for _ in range(2):
+        assert [active(stage, purpose=name, now=NOW + 11) for name in ("services", "location")] == [False, True]
+        assert [stage("consents", "alive", 0, name, NOW + 11) for name in ("services", "location")] == [False, True]
+        assert stage("consents", "since", 0) == NOW  # of the other one nothing changes
+        (shown,) = stage("consents", "of_terminal", GUEST, NOW + 11)
+        assert (shown["state"], shown["purposes"], shown["categories"]) == ("active", ["location"], ["access-point"])
+        assert shown["withdrawn"] == ["services"]
+        assert "not to be asked again" in grant(stage, purpose="services", days=1, now=NOW + 11)
+        assert stage("consents", "flush") is True
+        stage("consents_open", str(tmp_path))
+    assert stage("consents", "withdraw", GUEST, NOW + 20, "services") == []
+    assert stage("consents", "withdraw", GUEST, NOW + 20, "location") == [0]
+    (shown,) = stage("consents", "of_terminal", GUEST, NOW + 21)
+    assert (shown["state"], shown["since"]) == ("withdrawn", NOW + 20)
+
+
+def test_a_consent_is_resumed_a_few_times_a_day_and_suspended_always(here, tmp_path):
+    """Each costs writes of flash; another terminal, and another day, have their own."""
+    here("consents_open", str(tmp_path))
+    grant(here)
+    grant(here, OTHER)
+    for turn in range(5):
+        here("consents", "suspend", GUEST, NOW + turn)
+        assert here("consents", "resume", GUEST, NOW + turn) == [0]
+    assert here("consents", "suspend", GUEST, NOW + 9) == [0]
+    assert here("consents", "resume", GUEST, NOW + 9).startswith("refused: changed 5 times today")
+    assert not active(here, now=NOW + 9)
+    here("consents", "suspend", OTHER, NOW + 9)
+    assert here("consents", "resume", OTHER, NOW + 9) == [1]
+    assert here("consents", "resume", GUEST, NOW + DAY) == [0]
+    assert here("consents", "withdraw", GUEST, NOW + DAY) == [0]
+
+
+# Objections
+
+
+def test_an_objection_holds_for_thirteen_months_over_restarts(stage, tmp_path):
+    """L34-VI-5: at once, without a clock too, for its terminal alone; taken back it is gone, and not by an end that a clock tells."""
+    stage("consents_open", str(tmp_path))
+    assert stage("consents", "objects", GUEST) is False
+    assert stage("consents", "object", GUEST, None) is True
+    assert stage("consents", "object", GUEST, NOW) is False  # it did before
+    assert stage("consents", "flush") is True
+    stage("consents_open", str(tmp_path))
+    stage("consents", "tick", NOW)
+    month = 30 * DAY
+    for day in (0, 364, 394):
+        stage("consents", "tick", NOW + day * DAY)
+        stage("consents_open", str(tmp_path))
+        assert [stage("consents", "objects", who) for who in (GUEST, OTHER)] == [True, False]
+    stage("consents", "tick", NOW - month)
+    assert stage("consents", "objects", GUEST) is True
+    assert stage("consents", "of_terminal", GUEST, NOW) == stage("consents", "listed", 0, 100, NOW) == []
+    assert stage("consents", "counts", NOW) == {"active": 0, "suspended": 0, "withdrawn": 0, "ended": 0}
+    stage("consents", "tick", NOW + 395 * DAY)
+    assert stage("consents", "objects", GUEST) is False
+    assert list((tmp_path / "consents").iterdir()) == []
+    assert stage("consents", "object", GUEST, NOW) is True
+    assert stage("consents", "flush") is True
+    assert stage("consents", "accept", GUEST, NOW) is True
+    assert stage("consents", "accept", GUEST, NOW) is False
+    stage("consents_open", str(tmp_path))
+    assert stage("consents", "objects", GUEST) is False
+
+
+def test_who_objects_gives_no_consent_and_resumes_none(here, tmp_path):
+    """L34-VI-5: it isn't in `services` or `location` either, until that is taken back."""
+    here("consents_open", str(tmp_path))
+    grant(here, purpose="services", days=9)
+    here("consents", "suspend", GUEST, NOW)
+    here("consents", "object", GUEST, NOW)
+    for said in (grant(here), here("consents", "resume", GUEST, NOW)):
+        assert said.startswith("refused: this terminal objects to being counted (L34-VI-5)")
+    assert here("consents", "accept", GUEST, NOW) is True
+    assert here("consents", "resume", GUEST, NOW) == [0]
+
+
+def test_objections_are_bounded_and_leave_room_for_consents(here, memory):
+    root = memory / "objections"
+    root.mkdir()
+    here("consents_open", str(root))
+    macs = [f"0x02000000{number:04x}" for number in range(513)]
+    told = [here("consents", "object", mac, NOW) for mac in macs]
+    assert told[:512] == [True] * 512
+    assert told[512].startswith("refused: no room: 512 objections are remembered")
+    assert grant(here, OTHER) == 512
+    assert here("consents", "flush") is True
+    here("consents_open", str(root))
+    assert [here("consents", "objects", mac) for mac in macs] == [True] * 512 + [False]
+
+
+def test_an_objection_that_flash_refuses_holds_and_is_written_later(book, monkeypatch):
+    """L34-VI-5: it counts at once; one that can't be taken back goes on."""
+    consents = book()
+    with monkeypatch.context() as patch:
+        refuse(patch)
+        assert consents.object(MAC, NOW)
+        assert not consents.flush()
+        assert consents.objects(MAC)
+    consents.tick(NOW + 1)
+    assert book().objects(MAC)
+    with monkeypatch.context() as patch:
+        refuse(patch, "remove")
+        with pytest.raises(OSError, match="Errno 5"):
+            book().accept(MAC, NOW)
+    assert book().objects(MAC)

@@ -30,10 +30,10 @@ SENT = f"token={TOKEN}&"
 SAME = {"HTTP_ORIGIN": "http://192.168.1.1:8450"}
 CONSENT = {
     "number": 3, "state": "active", "since": 1800000000, "end": 1800086400, "purposes": ["services", "location"],
-    "categories": ["connections", "access-point"], "text": "00", "third_parties": "none",
+    "categories": ["connections", "access-point"], "text": "00", "third_parties": "none", "withdrawn": [],
 }  # fmt: skip
 KEPT = [["security", 86400], ["attribution", 365 * 86400]]
-VOID = {"meta", "input"}
+VOID = {"meta", "input", "link"}
 
 
 class Well(HTMLParser):
@@ -79,13 +79,14 @@ class Recorder:
         (root / "var/run/oubli/control").mkdir(parents=True)
         self.asked: list[dict] = []
         self.answers: dict[str, dict | list[dict]] = {}
+        self.busy = 0  # how many are turned away first
         self.own([CONSENT])
         self._listener = sockets.unix_server(str(root / "var/run/oubli/control/socket"), 0o666)
         os.set_blocking(self._listener, True)
         threading.Thread(target=self._serve, daemon=True).start()
 
-    def own(self, consents: list[dict], kept: list[list] = KEPT, *, counted: bool = True) -> None:
-        self.answers["consent own"] = {"consents": consents, "kept": kept, "counted": counted, "token": TOKEN}
+    def own(self, consents: list[dict], kept: list[list] = KEPT, *, counted: bool = True, objects: bool = False) -> None:
+        self.answers["consent own"] = {"consents": consents, "kept": kept, "counted": counted, "objects": objects, "token": TOKEN}
 
     def _serve(self) -> None:
         listener = socket.socket(fileno=self._listener)
@@ -95,6 +96,8 @@ class Recorder:
                 request = json.loads(stream.readline())
                 self.asked.append(request)
                 said = self.answers.get(request["call"], {"error": "no"})
+                if self.busy:
+                    self.busy, said = self.busy - 1, {"error": "too many at once; accepted: 4 of a user, 8 in all"}
                 for line in said if isinstance(said, list) else [said]:
                     stream.write(json.dumps({"v": 1} | line).encode() + b"\n")
 
@@ -122,21 +125,32 @@ def test_the_page_shows_what_its_own_terminal_agreed_to(interpreter, recorder, t
     assert headers["Cache-Control"] == "no-store"
     assert "default-src 'none'" in headers["Content-Security-Policy"]
     assert recorder.asked == [{"v": 1, "call": "consent own", "address": "192.168.1.10"}]
-    assert "connections, location (Wi-Fi access point): in force until 2027-01-16, passed on to: nobody" in page.text
+    assert "services that you consented to, location that you consented to: in force until 2027-01-16, passed on to: nobody" in page.text
     assert "security of the network, at most 24 hours" in page.text
     assert {values.get("value") for tag, values in page.tags if tag == "input" and values["name"] == "token"} == {TOKEN}
-    assert page.acts() == ["suspend", "withdraw", "see"]
+    both = ["withdraw", "withdraw", "withdraw"]  # each purpose by itself, and all of it
+    assert page.acts() == ["suspend", *both, "object", "see", "export", "erase"]
+    assert [values["value"] for tag, values in page.tags if tag == "input" and values["name"] == "purpose"] == CONSENT["purposes"]
     _, _, page = ask(interpreter, tmp_path, HTTP_ACCEPT_LANGUAGE="fr")
-    assert "connexions, position (point d'accès Wi-Fi)\u202f: en vigueur jusqu'au 16 janvier 2027, transmis à\u202f: personne" in page.text
+    agreed = "les services auxquels vous avez consenti, la localisation à laquelle vous avez consenti"
+    assert f"{agreed}\u202f: en vigueur jusqu'au 16 janvier 2027, transmis à\u202f: personne" in page.text
     assert "Retirer votre accord, et effacer ce qui a été conservé avec lui" in page.text
+    assert "Retirer seulement\u202f: les services auxquels vous avez consenti" in page.text
     recorder.own([CONSENT | {"state": "suspended"}])
-    assert ask(interpreter, tmp_path)[2].acts() == ["resume", "withdraw", "see"]
+    assert ask(interpreter, tmp_path)[2].acts() == ["resume", *both, "object", "see", "export", "erase"]
+    recorder.own([CONSENT | {"state": "suspended", "purposes": ["location"], "withdrawn": ["services"]}], objects=True)
+    _, _, page = ask(interpreter, tmp_path)
+    assert page.acts() == ["withdraw", "accept", "see", "export", "erase"]  # while it objects it isn't followed by a consent either
+    assert "les services auxquels vous avez consenti\u202f: retiré" in page.text
+    assert "n'est pas compté" in page.text
+    assert "comptage" not in page.text
     recorder.own([CONSENT | {"state": "withdrawn"}])
     _, _, page = ask(interpreter, tmp_path)
-    assert page.acts() == ["see"]
+    assert page.acts() == ["object", "see", "export", "erase"]
     assert "retiré le 15 janvier 2027" in page.text
     recorder.own([], [], counted=False)
     _, _, page = ask(interpreter, tmp_path)
+    assert page.acts() == ["see", "export", "erase"]
     assert "Aucun accord n'est enregistré" in page.text
     assert "Rien n'est conservé sans votre accord." in page.text
     assert re.search(r"(?<!\u202f)[;:!?](?!\d)", page.text.rsplit("}", 1)[1]) is None
@@ -151,23 +165,61 @@ def test_what_goes_on_after_a_suspension_or_a_withdrawal_is_said(interpreter, re
         recorder.answers["consent " + act] = {word: 1, "durable": True}
         _, _, page = ask(interpreter, tmp_path, f"{SENT}act={act}", REQUEST_METHOD="POST", **SAME)
         assert said in page.text
-        for left in ("sécurité du réseau, au plus 24 heures", "réponse aux autorités, au plus 365 jours", "comptage anonyme", "La preuve"):
+        for left in (
+            "la sécurité du réseau, au plus 24 heures",
+            "la réponse aux autorités, au plus 365 jours",
+            "comptage anonyme",
+            "La preuve",
+        ):
             assert left in page.text
 
 
-@pytest.mark.parametrize("act", ["suspend", "resume", "withdraw"])
-def test_one_click_does_it(act, interpreter, recorder, tmp_path):
-    """L34-V-3, L34-V-4: one call, no account, no script."""
-    word = {"suspend": "suspended", "resume": "resumed", "withdraw": "withdrawn"}[act]
-    recorder.answers["consent " + act] = {word: 1, "durable": True}
-    status, _, page = ask(interpreter, tmp_path, f"{SENT}lang=en&act={act}", REQUEST_METHOD="POST", **SAME)
+@pytest.mark.parametrize(
+    ("act", "call", "word", "said"),
+    [
+        ("suspend", "consent suspend", "suspended", "is suspended"),
+        ("resume", "consent resume", "resumed", "is in force again"),
+        ("withdraw", "consent withdraw", "withdrawn", "is withdrawn"),
+        ("object", "objection", "objected", "is counted no more"),
+        ("accept", "objection end", "accepted", "is counted again"),
+    ],
+)
+def test_one_click_does_it(act, call, word, said, interpreter, recorder, tmp_path):
+    """L34-V-3, L34-V-4, L34-VI-5: one call, no account, no script."""
+    recorder.answers[call] = {word: 1, "durable": True}
+    status, _, page = ask(interpreter, tmp_path, f"{SENT}lang=en&act={act}&purpose=services", REQUEST_METHOD="POST", **SAME)
     assert status == "200 OK"
-    assert recorder.asked[1] == {"v": 1, "call": f"consent {act}", "address": "192.168.1.10"}
-    assert {"suspend": "is suspended", "resume": "is in force again", "withdraw": "is withdrawn"}[act] in page.text
-    recorder.answers["consent " + act]["durable"] = False
+    asked = {"v": 1, "call": call, "address": "192.168.1.10"}
+    assert recorder.asked[1] == asked | ({"purpose": "services"} if act == "withdraw" else {})
+    assert said in page.text
+    recorder.answers[call]["durable"] = False
     assert "isn't on durable memory yet" in ask(interpreter, tmp_path, f"{SENT}lang=en&act={act}", REQUEST_METHOD="POST", **SAME)[2].text
-    del recorder.answers["consent " + act]
+    del recorder.answers[call]
     assert ask(interpreter, tmp_path, f"{SENT}act={act}", REQUEST_METHOD="POST", **SAME)[0] == "503 Service Unavailable"
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "said"),
+    [
+        ("too many calls; accepted: 6 a second of a terminal", "429 Too Many Requests", "Others are being answered"),
+        ("changed 5 times today; accepted: tomorrow", "429 Too Many Requests", "come back tomorrow"),
+        ("flash refuses: it stays suspended", "503 Service Unavailable", "could not be done"),
+    ],
+)
+def test_why_something_was_not_done_is_said(error, status, said, cpython, recorder, tmp_path):
+    recorder.answers["consent resume"] = {"error": error}
+    answered, _, page = ask(cpython, tmp_path, f"{SENT}lang=en&act=resume", REQUEST_METHOD="POST", **SAME)
+    assert (answered, said in page.text) == (status, True)
+
+
+def test_others_who_are_being_answered_are_waited_for(interpreter, recorder, tmp_path):
+    """The recorder's places are few; whoever finds none tries again, for three seconds in all."""
+    recorder.busy = 3
+    assert "Vos données" in ask(interpreter, tmp_path)[2].text
+    assert [one["call"] for one in recorder.asked] == ["consent own"] * 4
+    recorder.busy = 10**6
+    status, _, page = ask(interpreter, tmp_path)
+    assert (status, "D'autres demandes sont en cours" in page.text) == ("429 Too Many Requests", True)
 
 
 @pytest.mark.parametrize(
@@ -254,7 +306,7 @@ def test_what_a_portal_wrote_is_only_text(interpreter, recorder, tmp_path):
 
 def test_without_a_recorder_it_says_so(interpreter, tmp_path):
     assert ask(interpreter, tmp_path, "act=suspend", REQUEST_METHOD="POST", **SAME)[0] == "503 Service Unavailable"
-    assert "n'est pas reconnu" in ask(interpreter, tmp_path)[2].text
+    assert "ne répond pas en ce moment" in ask(interpreter, tmp_path)[2].text
 
 
 ROW = {
@@ -275,21 +327,21 @@ def test_a_person_sees_what_is_held_on_her_device(interpreter, recorder, tmp_pat
     status, _, page = ask(interpreter, tmp_path, SENT + "act=see", REQUEST_METHOD="POST", HTTP_ACCEPT_LANGUAGE="en", **SAME)
     assert (status, recorder.asked[1:]) == ("200 OK", [{"v": 1, "call": "access", "address": "192.168.1.10"}])
     assert "security of the network: 120 records" in page.text
-    assert "location (Wi-Fi access point): 1 record\n" in page.text
+    assert "location that you consented to: 1 record\n" in page.text
     assert "answers to authorities: sealed: the gateway can't read it; a third party answers for it" in page.text
     assert page.text.count("address 192.168.1.10, port ") == 100
     assert page.text.index("port 30119,") < page.text.index("port 30020,")
     assert "port 30019," not in page.text
-    assert "for all of them ask the operator" in page.text
+    assert "all of them are in the file" in page.text
     recorder.answers["access"] = [{"sealed": []}, {"purpose": "location", "rows": [STAY]}, {"records": {"location": 1}, "consents": []}]
     _, _, page = ask(interpreter, tmp_path, SENT + "act=see&lang=fr", REQUEST_METHOD="POST", **SAME)
     assert "15 janvier 2027, 08:00:00 UTC, 600 s, point d'accès wlan0<b>" in page.text
-    assert "position (point d'accès Wi-Fi)\u202f: 1 enregistrement\n" in page.text
+    assert "la localisation à laquelle vous avez consenti\u202f: 1 enregistrement\n" in page.text
     assert "b" not in {tag for tag, _ in page.tags}
     for said, shown in (
-        ([{"error": "somebody else is looking; accepted: again in a moment"}], "Une autre demande"),
-        ([{"sealed": []}, {"error": "security changed while it was read; accepted: once more"}], "Une autre demande"),
-        ([{"sealed": []}], "Une autre demande"),  # it ended before its end
+        ([{"error": "somebody else is looking; accepted: again in a moment"}], "D'autres demandes"),
+        ([{"sealed": []}, {"error": "security changed while it was read; accepted: once more"}], "n'a pas pu être fait"),
+        ([{"sealed": []}], "D'autres demandes"),  # it ended before its end
         ([{"error": "address: nobody on the LAN is known to hold it; accepted: a terminal's present address"}], "n'est pas reconnu"),
     ):
         recorder.answers["access"] = said
@@ -302,6 +354,63 @@ def test_a_person_sees_what_is_held_on_her_device(interpreter, recorder, tmp_pat
         assert ask(interpreter, tmp_path, SENT + "act=see", REQUEST_METHOD="POST", **source)[0] == "403 Forbidden"
     ask(interpreter, tmp_path, QUERY_STRING="act=see")
     assert "access" not in [one["call"] for one in recorder.asked]
+
+
+def test_a_person_saves_what_is_held_on_her_device_as_a_file(interpreter, recorder, tmp_path):
+    """Portability (GDPR art. 20): every record, sealed stores with their end, consents; JSON, and its end says whether it is all of it."""
+    recorder.answers["access"] = [
+        {"sealed": [{"purpose": "attribution", "lifetime_seconds": 365 * 86400}]},
+        {"purpose": "location", "rows": [STAY]},
+        {"purpose": "security", "rows": [ROW, ROW | {"source_port": 1}]},
+        {"records": {"security": 2, "location": 1}, "consents": [CONSENT]},
+    ]
+    head, text = saved(interpreter, tmp_path)
+    assert head["Status"] == "200 OK"
+    assert head["Content-Type"] == "application/json"
+    assert head["Content-Disposition"] == 'attachment; filename="oubli.json"'
+    assert head["Cache-Control"] == "no-store"
+    assert json.loads(text) == {
+        "sealed": [{"purpose": "attribution", "lifetime_seconds": 365 * 86400}],
+        "records": [
+            row | {"purpose": name} for row, name in ((STAY, "location"), (ROW, "security"), (ROW | {"source_port": 1}, "security"))
+        ],
+        "consents": [CONSENT],
+        "complete": True,
+    }
+    recorder.answers["access"] = [{"sealed": []}, {"error": "security changed while it was read; accepted: once more"}]
+    assert "complete" not in saved(interpreter, tmp_path)[1]
+    for said, status in (
+        ([{"error": "somebody else is looking"}], "503 Service Unavailable"),
+        ([{"error": "too many calls"}], "429 Too Many Requests"),
+    ):
+        recorder.answers["access"] = said
+        head, text = saved(interpreter, tmp_path)
+        assert (head["Status"], head["Content-Type"]) == (status, "text/html; charset=utf-8")
+        well_formed(text)
+
+
+def saved(interpreter, root: Path) -> tuple[dict[str, str], str]:
+    """Return the headers and the text of the file."""
+    body = SENT + "act=export"
+    variables = {**HERE, **SAME, "REQUEST_METHOD": "POST", "CONTENT_LENGTH": str(len(body))}
+    done = interpreter.run("-m", "agent", "page", "--root", root, input=body, env=variables)
+    head, _, text = done.stdout.decode("ascii").partition("\r\n\r\n")
+    return dict(line.split(": ", 1) for line in head.split("\r\n")), text
+
+
+def test_a_person_has_what_is_kept_on_her_device_erased(interpreter, recorder, tmp_path):
+    """L34-VI-5: whether it goes on is said, and what is sealed until its end."""
+    erased = {"withdrawn": 1, "destroyed": 2, "durable": True, "sealed": [["billing", 30 * 86400]]}
+    for state, on in (({"erasing": True}, True), ({"erasing": False}, False), ({"error": "no"}, True)):
+        recorder.answers["erase terminal"], recorder.answers["erase state"] = erased, state
+        status, _, page = ask(interpreter, tmp_path, SENT + "act=erase&lang=en", REQUEST_METHOD="POST", **SAME)
+        assert status == "200 OK"
+        assert "billing: sealed: the gateway can't read it" in page.text
+        assert "at the latest after 30 days" in page.text
+        assert ("The erasure goes on" in page.text) == on
+    assert {"v": 1, "call": "erase terminal", "address": "192.168.1.10"} in recorder.asked
+    recorder.answers["erase terminal"] = erased | {"sealed": []}
+    assert "The law has this kept" not in ask(interpreter, tmp_path, SENT + "act=erase&lang=en", REQUEST_METHOD="POST", **SAME)[2].text
 
 
 def test_every_field_of_a_record_is_shown_in_both_languages(interpreter, recorder, tmp_path):

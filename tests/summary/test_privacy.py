@@ -77,6 +77,40 @@ class Quiet(Sign):
         return kernel.link("lan"), event, method
 
 
+@pytest.mark.parametrize("others", [0, 60])
+@settings(max_examples=20)
+@given(
+    signs=SIGNS, at=st.integers(TRUSTED + 1, DAY - 1), seed=st.integers(0, 1 << 32),
+    restarts=st.lists(st.integers(TRUSTED, DAY - 2 * TRUSTED), max_size=2, unique=True),
+)  # fmt: skip
+def test_who_objects_changes_no_figure_by_more_than_the_bound_and_nothing_by_what_he_does_later(memory, others, signs, at, seed, restarts):
+    """L34-VI-5, ANON-2, ANON-5: whenever he objects, over restarts too, in a table that is nearly full as in an empty one."""
+    root, background = memory / f"objects-{others}", crowd(seed, others)
+
+    def seen(mine: list[Sign], objections: list[tuple[int, int]]) -> Seen:
+        return Device(root, Silence, b"\x5a" * 16, 64).play(background + mine, restarts, objections=objections)
+
+    objecting = seen(signs, [(at, VICTIM)])
+    assert objecting.spool == seen([sign for sign in signs if sign.at <= at], [(at, VICTIM)]).spool
+    without = seen(NOBODY, [])
+    distance = distances(objecting, without)
+    assert all(distance[name] <= L1[name] * allowed(objecting, without) for name in L1), distance
+    drawn_before = {name for sign in signs if sign.at < at for name in ["arrivals"] if at > (sign.at // HOUR + 1) * HOUR}
+    if allowed(objecting, without) == 1:
+        assert {name for name in L1 if distance[name]} <= drawn_before
+
+
+def test_who_objected_before_the_day_is_in_none_of_its_figures(memory):
+    """L34-VI-5: over a boot, whose table is empty: his signs leave no row, and the messages are those of a day without him."""
+    background, his = crowd(5, 20), [Sign(at, VICTIM) for at in (40000, 50000, 60000)]
+
+    def seen(mine: list[Sign], *, objects: bool) -> Seen:
+        device = Device(memory / "objected", Silence, b"\x5a" * 16, 64)
+        return device.play(background + mine, boots=[30000], objections=[(20000, VICTIM)] if objects else [])
+
+    assert seen(his, objects=True).spool == seen([], objects=False).spool != seen(his, objects=False).spool
+
+
 def test_one_terminal_under_18_000_addresses_changes_no_figure_by_more_than_its_own_row(memory):
     """ANON-8: it took the places of others' associations before, and `presence` changed by 391."""
     chance, others = Random(5), []

@@ -231,6 +231,15 @@ def vault_tick(wall: int, monotonic: int, trusted: bool) -> "dict[str, Any]":
     return {"gone": gone, "late": late, "lost": _taken(lost), "status": store.status(monotonic)}
 
 
+def vault_without(*macs: str) -> "dict[str, Any]":
+    """Seal every segment anew without these terminals; returns how many records went of each, and the losses."""
+    from agent.purposes.erasure.rounds import without
+
+    store, _, lost = _held["vault"]
+    gone = list(without(store, {_octets(mac) for mac in macs}))
+    return {"gone": gone, "lost": _taken(lost)}
+
+
 def vault_destroy_due(root: str, boot: str, monotonic: int) -> int:
     """Destroy what is due below a root, as each start does; returns how many segments."""
     return expiry.destroy_due(root, boot, monotonic)
@@ -552,7 +561,8 @@ def die(instant: int, packing: bool = True) -> None:
 
 
 CALLS = (
-    laplace, classes, summary, settings, pack, unpack, vault_open, vault_append, vault_tick, vault_destroy_due, vault_close, read,
+    laplace, classes, summary, settings, pack, unpack, vault_open, vault_append, vault_tick, vault_without, vault_destroy_due, vault_close,
+    read,
     terminals_open, terminals_day, terminals_see, terminals_mark, terminals_erase, terminals_close, ledger, spool, recorder_open,
     recorder, recorder_close, who_open, who, who_flood, who_close, lan, within, devices, leases, leases_open, leases_refresh, die,
 )  # fmt: skip

@@ -740,6 +740,101 @@ def test_a_torn_segment_is_closed_with_a_final_seal(remotes, micropython, tmp_pa
     vault.close()
 
 
+# Erased: one terminal
+
+OTHER, SIX = "026677889900", "20010db8" + "00" * 11 + "07"
+
+
+def mixed(count: int, end: float) -> list[list]:
+    """Return connections of two terminals, one of them under an IPv6 address too, and of one that isn't known."""
+    rows = [row(end + number / 100, port=number, mac=(MAC, OTHER, "00" * 6)[number % 3]) for number in range(count)]
+    for number, one in enumerate(rows):
+        one[0], one[4] = ((6, 1), (17, 2), (47, 5), (6, 0))[number % 4]  # protocol and service class
+        if number % 5 == 0:
+            one[1] = SIX
+    return rows
+
+
+def of(rows: list[list], *, erased: str = "") -> list[str]:
+    return sorted(plain(one) for one in rows if one[9] != erased)
+
+
+def test_a_terminals_records_are_erased_and_nobody_elses(ask, tmp_path):
+    """L34-VI-5: of open, closed and torn segments; each other record is read as before and goes when it would have; old keys are gone."""
+    early, now, late = mixed(200, NOW - 3000), mixed(300, NOW - 60), mixed(40, NOW - 60)
+    vault = Vault(ask, tmp_path)
+    vault.keep(*early, at=0)
+    vault.tick(700)
+    vault.keep(*now, at=700)
+    vault.close()
+    vault = Vault(ask, tmp_path)
+    vault.keep(*late, at=701)
+    rows = early + now + late
+    assert sorted(vault.read(701)) == of(rows)
+    former = {slot[32:64] for slot in used_slots(tmp_path)}
+    deadlines = sorted(struct.unpack_from("<IIIq", slot, 12)[::2] for slot in used_slots(tmp_path))
+    erased = vault.ask("vault_without", MAC)
+    assert erased["lost"] == []
+    assert sum(erased["gone"]) == sum(one[9] == MAC for one in rows)
+    assert sorted(vault.read(701)) == of(rows, erased=MAC)
+    assert not former & {slot[32:64] for slot in used_slots(tmp_path)}
+    assert not any(key in vault.everything() for key in former)
+    assert sorted(struct.unpack_from("<IIIq", slot, 12)[::2] for slot in used_slots(tmp_path)) == deadlines
+    assert vault.tick(701)["status"]["bytes"] == sum(map(len, vault.files().values()))
+    vault.keep(row(port=7), at=702)  # what begins later is kept as before
+    assert len(vault.read(702)) == len(of(rows, erased=MAC)) + 1
+    assert sum(vault.ask("vault_without", "02" * 6)["gone"]) == 0
+    vault.close()
+    vault = Vault(ask, tmp_path)
+    assert vault.opened["lost"] == []
+    vault.tick(DAY + 4000)
+    assert not used_slots(tmp_path)
+    assert not vault.files()
+    vault.close()
+
+
+def test_a_segment_with_nothing_else_goes_whole_and_a_damaged_one_too(remotes, tmp_path):
+    """L34-VI-5: what can't be read may have the terminal's records: it is destroyed, and what else it held is counted as lost."""
+    vault = Vault(remotes("cpython"), tmp_path)
+    vault.keep(*[row(port=port) for port in range(10)])
+    vault.keep(*[row(NOW - 3700, port=port, mac=OTHER) for port in range(7)])
+    vault.tick(700)
+    path = vault.folder / "00000001"
+    path.write_bytes(path.read_bytes()[:-1] + b"x")
+    assert vault.ask("vault_without", MAC) == {"gone": [10, 0], "lost": [["store", 0], ["store", 7]]}
+    assert not used_slots(tmp_path)
+    assert vault.files() == {}
+    vault.close()
+
+
+@pytest.mark.needs("micropython")
+@pytest.mark.long
+def test_a_kill_while_a_terminal_is_erased_loses_and_doubles_nobody_elses_record(remotes, micropython, tmp_path):
+    """L34-VI-5, EXP-6: SIGKILL before or after each step; what the next process reads is whole, and the next erasure ends it."""
+    rows = mixed(100, NOW - 60) + [wide(port, NOW - 4000) for port in range(60)] + mixed(30, NOW - 4000)
+    instant, stages = 1, set()
+    while True:
+        root = tmp_path / str(instant)
+        root.mkdir()
+        calls = [["vault_open", str(root), DAY, BUDGET, BOOT], ["vault_append", rows, NOW * SECOND, SINCE * SECOND]]
+        calls += [["vault_tick", (NOW + 700) * SECOND, (SINCE + 700) * SECOND, True], ["die", instant, False], ["vault_without", OTHER]]
+        done = micropython.run("-m", "tests.support.remote", input="\n".join(map(json.dumps, calls)) + "\n", check=False)
+        if done.returncode == 0:
+            break
+        vault = Vault(remotes("cpython"), root)
+        assert vault.opened["lost"] == []
+        read = vault.read(700)
+        assert sorted(one for one in read if OTHER not in one) == of(rows, erased=OTHER), instant
+        stages.add(sum(OTHER in one for one in read))
+        assert len(vault.files()) == len(used_slots(root))
+        assert vault.ask("vault_without", OTHER)["lost"] == []
+        assert sorted(vault.read(700)) == of(rows, erased=OTHER)
+        vault.close()
+        instant += 3
+    assert instant > 30
+    assert len(stages) == 3  # nothing gone yet, one segment's, all
+
+
 # Secrets
 
 

@@ -46,6 +46,7 @@ class Consented:
         bus: "Callable[[Stations, Callable[[], bool]], Bus | None]",
     ) -> None:
         self._paths = paths
+        self._notice = config.notice
         self._holders = holders
         self._counters = counters.values
         self._lose = lose
@@ -79,10 +80,10 @@ class Consented:
         if self.stores and not texts.names(paths.texts):
             log("no text of consent is installed: none can be given (L34-V-2)")
 
-    def _open(self) -> None:
-        """Read the consents; where flash refuses, there are none, and `tick` tries again."""
+    def _open(self, make: bool = False) -> None:
+        """Read the consents; where flash refuses, there are none, and `tick` tries again. `make`: also where none were kept before."""
         paths = self._paths
-        if self._consents is not None or not (self.stores or files.exists(paths.consents)):
+        if self._consents is not None or not (make or self.stores or files.exists(paths.consents)):
             return
         try:
             files.make_folder(paths.consents, 0o700)
@@ -212,8 +213,9 @@ class Consented:
         off = [name for name in fields["purposes"] if name not in self.stores]
         if off:
             raise calls.Refused("purposes: one isn't on (L34-II-1); accepted: " + ", ".join(sorted(self.stores)))
-        if not texts.known(self._paths.texts, fields["text"]):
-            raise calls.Refused("text: not the hash of a text of this device (L34-V-2); accepted: that of " + self._texts())
+        named = fields["purposes"], fields["third_parties"], fields["days"]
+        if not texts.known(self._paths.texts, fields["text"], named[0], named[1], named[2], self._notice):
+            raise calls.Refused("text: not the hash of a document for this consent (L34-V-2); accepted: of one with " + self._texts())
         end = (now or 0) + fields["days"] * law.DAY
         mac = self.terminal(fields)
         words = (fields["purposes"], fields["categories"], fields["third_parties"])
@@ -227,21 +229,77 @@ class Consented:
         self.stations.ask()
         return {"number": place, "end": end}
 
+    def document(self, fields: "dict[str, Any]") -> "dict[str, Any]":
+        """Return the document to be shown before a consent, a line each, and its hash."""
+        if fields["name"] not in texts.names(self._paths.texts):
+            raise calls.Refused("name: no text of this device; accepted: " + self._texts())
+        words = fields["purposes"], fields["third_parties"], fields["days"]
+        try:
+            lines, digest = texts.document(self._paths.texts, fields["name"], words[0], words[1], words[2], self._notice)
+        except (OSError, ValueError):
+            raise calls.Refused("name: that text can't be read; accepted: a file in UTF-8")
+        return {"document": lines, "text": digest}
+
     def _texts(self) -> str:
         return ", ".join(["consent-" + name + ".txt" for name in texts.names(self._paths.texts)]) or "none, for none is installed"
 
     def withdraw(self, fields: "dict[str, Any]", by: str) -> "dict[str, Any]":
-        """End a terminal's consents: their keys go first, at once."""
-        register = self._consents_or_refuse()
-        places = register.withdraw(self.terminal(fields), self._now())
+        """End a terminal's consents, or what they say of one purpose: the keys go first, at once."""
+        return self._withdraw(self._consents_or_refuse(), self.terminal(fields), fields["purpose"], by)
+
+    def _withdraw(self, register: "consents.Consents", mac: bytes, purpose: "str | None", by: str) -> "dict[str, Any]":
+        now = self._now()
+        places = register.withdraw(mac, now, purpose)
         destroyed = 0
         for place in places:
-            self.stations.drop(place)
-            destroyed += sum([store.destroy(place) for store in self.stores.values()])
+            if not register.alive(place, "location", now):
+                self.stations.drop(place)
+            for name in self.stores:
+                if not register.alive(place, name, now):
+                    destroyed += self.stores[name].destroy(place)
         self._counters["withdrawn"] += destroyed
         if places:
             self._note("consent", "withdrawn", by)
         return {"withdrawn": len(places), "destroyed": destroyed, "durable": register.flush()}
+
+    def forget(self, mac: bytes, by: str) -> "dict[str, Any]":
+        """End a terminal's consents where any are kept, as a part of its erasure."""
+        if self._trouble:
+            self._consents_or_refuse()
+        if self._consents is None:
+            return {"withdrawn": 0, "destroyed": 0, "durable": True}
+        return self._withdraw(self._consents, mac, None, by)
+
+    # Objections
+
+    def objects(self, mac: "int | bytes") -> bool:
+        """Return True if a terminal, 6 octets or where they stand in memory, is not to be counted; nobody is, where that can't be read."""
+        return self._trouble > 0 if self._consents is None else self._consents.objects(mac)
+
+    def object(self, fields: "dict[str, Any]", by: str) -> "tuple[bytes, dict[str, Any]]":
+        """Take a terminal's objection to being counted; returns whose it is, and the answer. Its consents are suspended, too."""
+        self._open(make=True)
+        register, mac = self._consents_or_refuse(), self.terminal(fields)
+        try:
+            new = register.object(mac, self._now())
+        except consents.Refused as failure:
+            raise calls.Refused(failure.args[0])
+        if new:
+            self._note("objection", "made", by)
+        return mac, {"objected": new, "durable": self._suspend(register, mac, by)["durable"]}
+
+    def accept(self, fields: "dict[str, Any]", by: str) -> "dict[str, Any]":
+        """Take an objection back; consents stay suspended until they are resumed."""
+        register = self._consents_or_refuse()
+        try:
+            ended = register.accept(self.terminal(fields), self._now())
+        except consents.Refused as failure:
+            raise calls.Refused(failure.args[0])
+        except OSError as failure:
+            raise calls.Refused("flash refuses" + reason(failure.errno) + ": the objection goes on")
+        if ended:
+            self._note("objection", "ended", by)
+        return {"accepted": ended}
 
     def suspend(self, fields: "dict[str, Any]", by: str) -> "dict[str, Any]":
         """Suspend a terminal's consents, until they are resumed.
@@ -249,13 +307,17 @@ class Consented:
         A process without a role hears the same whatever there was: neither the answer nor how long flash took to write says
         whether a terminal is here, or has consented. Flash is written in the next tick then.
         """
-        register, now = self._consents_or_refuse(), self._now()
+        register = self._consents_or_refuse()
         try:
             mac = self.terminal(fields)
         except calls.Refused:
             if by != calls.ANYONE or fields["address"] is None:
                 raise
             return dict(_HEARD)
+        return self._suspend(register, mac, by)
+
+    def _suspend(self, register: "consents.Consents", mac: bytes, by: str) -> "dict[str, Any]":
+        now = self._now()
         places = register.suspend(mac, now)
         for place in places:
             if now is None:
@@ -290,7 +352,8 @@ class Consented:
         self._sodium.keyed_digest(digest, _TOKEN, mac, self._token.address)
         token = "".join([chr(97 + (octet >> shift & 15)) for octet in digest for shift in (4, 0)])  # letters: a form's field holds no other
         found = self._consents.of_terminal(mac, self._now()) if self._consents is not None else []
-        return {"consents": found, "kept": self._without, "counted": self._counted, "token": token}
+        objects = self._consents is not None and self._consents.objects(mac)
+        return {"consents": found, "kept": self._without, "counted": self._counted, "objects": objects, "token": token}
 
     def listed(self, first: "int | None") -> "dict[str, Any]":
         """Return how many consents are in which state, and a page of them, without whose they are."""
@@ -325,6 +388,10 @@ class Consented:
         if self._trouble:
             return {"errno": self._trouble}
         return self._consents.counts(self._now()) if self._consents is not None else None
+
+    def objections(self) -> int:
+        """Return how many terminals object to being counted (local use only)."""
+        return self._consents.objections if self._consents is not None else 0
 
     def close(self, now: int) -> None:
         """End every stay, and close; the stores are the recorder's to close, afterwards."""

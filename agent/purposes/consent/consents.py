@@ -9,6 +9,12 @@ and renamed, before it is acknowledged. A grant or a resumption counts only afte
 and is tried again until flash takes it (L34-V-4: fails to suspended). A withdrawal ends the consent then and there; a prompt is
 refused for 30 days after it (L34-V-3). An end that has come is written too: a clock that is set back brings nothing to life again
 (L34-VI-5). 30 days after its end a consent is removed.
+
+Each purpose of a consent may be withdrawn by itself: its bit moves to the upper half of `purposes`, and nobody is asked for it again as
+long as the consent is remembered. A consent can be resumed a few times a day: each time costs two writes of flash.
+
+An objection to being counted is a row of the same kind, without a purpose (L34-VI-5): it counts at once, whatever flash does, and is
+remembered for 13 months, or until its terminal takes it back. Whoever objects is not followed by a consent either.
 """
 
 import os
@@ -20,14 +26,20 @@ from agent.runtime.libc import words
 from agent.runtime.sodium import NONCE, TAG, SealError
 from agent.vault.stores import BY_CONSENT
 
-ACTIVE, SUSPENDED, WITHDRAWN, ENDED = 1, 2, 3, 4
-STATES = ("", "active", "suspended", "withdrawn", "ended")
+ACTIVE, SUSPENDED, WITHDRAWN, ENDED, OBJECTED = 1, 2, 3, 4, 5
+STATES = ("", "active", "suspended", "withdrawn", "ended", "objected")
 PURPOSES = BY_CONSENT  # in the order of their bits
 CATEGORIES = ("connections", "access-point")  # what a record of each of these keeps, by the same bits
 AFTER = 30 * law.DAY  # seconds: what a consent is remembered after its end, and a withdrawal keeps prompts away
-LIMIT = 1024  # consents remembered
+LIMIT = 1024  # consents remembered, and objections
+OBJECTIONS = 512  # of these
+OBJECTION = 365 * law.DAY  # seconds until an objection's end: with the 30 days after it, 13 months
+CHANGES = 5  # that one terminal may make a day: resume, take an objection back
+MAC = 6  # octets
 THIRD_PARTIES = 63  # octets
 
+_ALL = (1 << len(PURPOSES)) - 1
+_WITHDRAWN = 4  # bits by which a purpose that was withdrawn is moved
 _VERSION = 1
 _FORMAT = ">BBBBIII16s32sB63s"
 _SIZE = 128
@@ -59,6 +71,9 @@ class Consents:
         self._buckets = memory.scratch(_BUCKETS * 4)
         self._index = words(self._buckets.view, self._buckets.size)  # place + 1, 0 for none
         self._live = [0] * len(PURPOSES)
+        self.objections = 0  # of terminals that are not to be counted
+        self._changes: "dict[bytes, int]" = {}  # of the present day, by terminal
+        self._day = 0
         self.unreadable = 0
         self._waiting = False  # something of it isn't on flash yet
         self._blocked: "list[int]" = []  # places whose file can't be read now, or is a refused consent's that couldn't be removed
@@ -140,8 +155,10 @@ class Consents:
         index = self._index
         self._buckets.wipe()
         live = [0] * len(PURPOSES)
+        self.objections = 0
         for place in self._used():
             row = self._row(place)
+            self.objections += row[0] == OBJECTED
             if row[0] == ACTIVE and (now is None or now < row[5]):
                 for bit in range(len(PURPOSES)):
                     live[bit] += row[1] >> bit & 1
@@ -151,10 +168,9 @@ class Consents:
             index[bucket] = place + 1
         self._live = live
 
-    def _of(self, mac: "bytes | bytearray") -> "Iterator[int]":
-        """Yield the places of a terminal's consents."""
-        self._sodium.keyed_digest(self._hash, 16, mac, self._key.hash)
-        owner = bytes(self._hash)
+    def _of(self, mac: "int | bytes | bytearray") -> "Iterator[int]":
+        """Yield the places of a terminal's consents, and of its objection."""
+        owner = self._owner(mac)
         bucket = (owner[0] << 8 | owner[1]) % _BUCKETS
         while self._index[bucket]:
             place = self._index[bucket] - 1
@@ -175,6 +191,10 @@ class Consents:
             if state == ACTIVE and purposes & bit and now < end:
                 return place
         return -1
+
+    def objects(self, mac: "int | bytes | bytearray") -> bool:
+        """Return True if a terminal, 6 octets or where they stand in memory, is not to be counted."""
+        return self.objections > 0 and any(self._row(place)[0] == OBJECTED for place in self._of(mac))
 
     def any_active(self, purpose: str, now: "int | None") -> bool:
         """Return True if anybody's consent allows a purpose; it may be over for as long as `tick` wasn't called."""
@@ -198,21 +218,23 @@ class Consents:
         found = {"active": 0, "suspended": 0, "withdrawn": 0, "ended": 0}
         for place in self._used():
             row = self._row(place)
-            found[_state(row, now)] += 1
+            if row[0] != OBJECTED:
+                found[_state(row, now)] += 1
         return found
 
     def of_terminal(self, mac: bytes, now: "int | None") -> "list[dict[str, Any]]":
         """Return a terminal's own consents, for the person at it."""
-        return [self._shown(place, now) for place in self._of(mac)]
+        return [self._shown(place, now) for place in self._of(mac) if self._row(place)[0] != OBJECTED]
 
     def listed(self, first: int, count: int, now: "int | None") -> "list[dict[str, Any]]":
         """Return at most `count` consents from a place on, without whose they are."""
-        return [self._shown(place, now) for place in self._used() if place >= first][:count]
+        return [self._shown(place, now) for place in self._used() if place >= first and self._row(place)[0] != OBJECTED][:count]
 
     def _shown(self, place: int, now: "int | None") -> "dict[str, Any]":
         row = self._row(place)
         shown = {"number": place, "state": _state(row, now), "since": row[4], "end": row[5]}
         shown["purposes"], shown["categories"] = _names(PURPOSES, row[1]), _names(CATEGORIES, row[2])
+        shown["withdrawn"] = _names(PURPOSES, row[1] >> _WITHDRAWN)
         try:
             fields = self._read(place)
             shown["text"] = "".join("%02x" % octet for octet in fields[8])
@@ -243,18 +265,16 @@ class Consents:
             raise Refused("third_parties: not understood (L34-V-2); accepted: none, or names of at most 63 octets")
         for place in self._of(mac):
             state, held, _, _, since, former, _, _ = self._row(place)
+            if state == OBJECTED:
+                raise Refused("this terminal objects to being counted (L34-VI-5); accepted: once that is taken back")
+            if held >> _WITHDRAWN & bits:
+                raise Refused("withdrawn before: not to be asked again as long as that is remembered (L34-V-3)")
             if state == WITHDRAWN and (not since or now < since + AFTER):
                 raise Refused("withdrawn less than 30 days ago: not to be asked again before (L34-V-3)")
             if state in (ACTIVE, SUSPENDED) and held & bits and now < former:
                 raise Refused("a consent to this is in force until its end (L34-V-2); accepted: withdraw, or again after its end")
-        view = self._rows.view
-        place = 0
-        while place < LIMIT and (view[place * _OCTETS] or place in self._blocked):
-            place += 1
-        if place == LIMIT:
-            raise Refused("no room: " + str(LIMIT) + " consents are remembered")
-        self._sodium.keyed_digest(self._hash, 16, mac, self._key.hash)
-        owner = bytes(self._hash)
+        place = self._free()
+        owner = self._owner(mac)
         parties = named + bytes(THIRD_PARTIES - len(named))
         try:
             self._write(place, [_VERSION, ACTIVE, bits, bits, now, now, end, owner, text, len(named), parties])
@@ -268,19 +288,93 @@ class Consents:
         self._rebuild(now)
         return place
 
-    def withdraw(self, mac: bytes, now: "int | None") -> "list[int]":
-        """End a terminal's consents at once, for good; returns their places. What was kept under them must go now."""
-        return self._stop(mac, (ACTIVE, SUSPENDED), WITHDRAWN, now)
+    def _free(self) -> int:
+        """Return a place where nothing stands; Refused where there is none."""
+        view = self._rows.view
+        place = 0
+        while place < LIMIT and (view[place * _OCTETS] or place in self._blocked):
+            place += 1
+        if place == LIMIT:
+            raise Refused("no room: " + str(LIMIT) + " consents are remembered")
+        return place
+
+    def _owner(self, mac: "int | bytes | bytearray") -> bytes:
+        """Return the keyed hash of a terminal."""
+        self._sodium.keyed_digest(self._hash, 16, mac, self._key.hash, MAC)
+        return bytes(self._hash)
+
+    def _change(self, owner: bytes, now: "int | None") -> None:
+        """Count a change that a terminal may make a few times a day: nobody wears out the flash. Refused beyond that."""
+        if now is not None and now // law.DAY != self._day:
+            self._day, self._changes = now // law.DAY, {}
+        count = self._changes.get(owner, 0)
+        if count >= CHANGES or len(self._changes) >= LIMIT:
+            raise Refused("changed " + str(CHANGES) + " times today; accepted: tomorrow; suspending and withdrawing always")
+        self._changes[owner] = count + 1
+
+    def withdraw(self, mac: bytes, now: "int | None", purpose: "str | None" = None) -> "list[int]":
+        """End a terminal's consents at once, for good, or what they say of one purpose; returns their places. What was kept must go now."""
+        bits = _ALL if purpose is None else 1 << PURPOSES.index(purpose)
+        places = []
+        for place in self._of(mac):
+            state, purposes, categories, _, since, end, given, owner = self._row(place)
+            if state not in (ACTIVE, SUSPENDED) or not purposes & bits or (now is not None and now >= end):
+                continue
+            places.append(place)
+            left = purposes & _ALL & ~bits
+            if left:
+                purposes, categories = purposes - (purposes & bits) | (purposes & bits) << _WITHDRAWN, categories & ~bits
+            else:
+                state, since, end = WITHDRAWN, now or 0, end if now is None else now
+            self._set(place, state, purposes, categories, 1, since, end, given, owner)
+            self._waiting = True
+        self._rebuild(now)
+        return places
+
+    def object(self, mac: bytes, now: "int | None") -> bool:
+        """Take a terminal's objection to being counted, at once; False where there is one. Refused: there is no place for it."""
+        if self.objects(mac):
+            return False
+        if self.objections >= OBJECTIONS:
+            raise Refused("no room: " + str(OBJECTIONS) + " objections are remembered; accepted: the operator's word with you")
+        place = self._free()
+        self._set(place, OBJECTED, 0, 0, 1, now or 0, (now or 0) + OBJECTION, now or 0, self._owner(mac))
+        self._waiting = True
+        self._rebuild(now)
+        return True
+
+    def accept(self, mac: bytes, now: "int | None") -> bool:
+        """Take an objection back; False where there was none. OSError where flash refuses: it goes on."""
+        found = [place for place in self._of(mac) if self._row(place)[0] == OBJECTED]
+        if found:
+            self._change(self._owner(mac), now)
+        for place in found:
+            if files.exists(self._path(place)):
+                files.remove(self._path(place))
+                files.sync_folder(self._folder)
+            self._set(place, 0, 0, 0, 0, 0, 0, 0, bytes(16))
+        self._rebuild(now)
+        return bool(found)
 
     def suspend(self, mac: bytes, now: "int | None") -> "list[int]":
         """Suspend a terminal's consents at once, until they are resumed; returns their places."""
-        return self._stop(mac, (ACTIVE,), SUSPENDED, now)
+        places = [place for place in self._of(mac) if self._row(place)[0] == ACTIVE and (now is None or now < self._row(place)[5])]
+        for place in places:
+            _, purposes, categories, _, _, end, given, owner = self._row(place)
+            self._set(place, SUSPENDED, purposes, categories, 1, now or 0, end, given, owner)
+            self._waiting = True
+        self._rebuild(now)
+        return places
 
     def resume(self, mac: bytes, now: "int | None") -> "list[int]":
         """Resume what was suspended; returns the places. Refused, OSError: it stays suspended."""
         if now is None:
             raise Refused("the time isn't confirmed yet, so no end can be told (EXP-5); accepted: again in some minutes")
+        if self.objects(mac):
+            raise Refused("this terminal objects to being counted (L34-VI-5); accepted: once that is taken back")
         places = [place for place in self._of(mac) if self._row(place)[0] == SUSPENDED and now < self._row(place)[5]]
+        if places:
+            self._change(self._owner(mac), now)
         for place in places:
             try:
                 fields = self._read(place)
@@ -298,16 +392,6 @@ class Consents:
                 raise
             _, purposes, categories, _, _, end, given, owner = self._row(place)
             self._set(place, ACTIVE, purposes, categories, 0, now, end, given, owner)
-        self._rebuild(now)
-        return places
-
-    def _stop(self, mac: bytes, states: "tuple[int, ...]", state: int, now: "int | None") -> "list[int]":
-        places = [place for place in self._of(mac) if self._row(place)[0] in states and (now is None or now < self._row(place)[5])]
-        for place in places:
-            _, purposes, categories, _, _, end, given, owner = self._row(place)
-            ends = now if state == WITHDRAWN and now is not None else end
-            self._set(place, state, purposes, categories, 1, now or 0, ends, given, owner)
-            self._waiting = True
         self._rebuild(now)
         return places
 
@@ -336,8 +420,11 @@ class Consents:
 
     def _flush(self, place: int, row: "list[Any]") -> bool:
         try:
-            fields = self._read(place)
-            fields[1], fields[5], fields[6] = row[0], row[4], row[5]
+            if row[0] == OBJECTED:
+                fields: "list[Any]" = [_VERSION, 0, 0, 0, row[6], 0, 0, row[7], bytes(32), 0, bytes(THIRD_PARTIES)]
+            else:
+                fields = self._read(place)
+            fields[1:7] = row[:3] + [fields[4], row[4], row[5]]
             self._write(place, fields)
         except (SealError, ValueError):
             pass  # unreadable on flash: no from the next start on, as it is now
@@ -356,6 +443,8 @@ class Consents:
         for place in self._used():
             state, purposes, categories, _, since, end, given, owner = self._row(place)
             if not since:
+                if state == OBJECTED:
+                    end, given = now + OBJECTION, now
                 ends = min(now, end) if state == WITHDRAWN else end
                 self._set(place, state, purposes, categories, 1, now, ends, given, owner)
                 self._waiting = True

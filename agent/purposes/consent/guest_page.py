@@ -1,122 +1,51 @@
 # SPDX-License-Identifier: Apache-2.0
 """`oubli page`: one request of the page on which the person at a terminal suspends, resumes or withdraws (L34-V-3, L34-V-4).
 
-She sees there, too, what the gateway holds on it (law 78-17, to which L34-1 VI refers). A CGI program (RFC 3875): the request is
-environment and standard input, the answer standard output. Which terminal asks is REMOTE_ADDR, the web server's own word; nothing of
-the request's text is ever shown. A request must have been made to the address that it came in by, or to the name `notice.page` (Host):
-else a foreign name that leads here would make a foreign page one of ours. What changes anything, or shows records, must be a POST from
-a page of this same host (Origin, else Referer) with the token that this page gave this terminal, so that another site's page can't
-do it through a guest's browser. No script, no cookie.
+She sees there, too, what the gateway holds on it, saves that as a file, has it erased (law 78-17, to which L34-1 VI refers), and objects to
+being counted (L34-VI-5). A CGI program (RFC 3875): the request is environment and standard input, the answer standard output. Which
+terminal asks is REMOTE_ADDR, the web server's own word; nothing of the request's text is ever shown. A request must have been made to the
+address that it came in by, or to the name `notice.page` (Host): else a foreign name that leads here would make a foreign page one of ours.
+What changes anything, or shows records, must be a POST from a page of this same host (Origin, else Referer) with the token that this page
+gave this terminal, so that another site's page can't do it through a guest's browser. No script, no cookie. A request that isn't answered
+within three seconds is given up, but for records, which are read as long as they come.
 """
 
 import os
 import sys
+import time
 
-from agent.base import dates
+from agent.base import canonical, dates
 from agent.cli import words
+from agent.purposes.consent.page_words import CLASSES, PAGE, WORDS
 from agent.runtime.clocks import BOOTTIME
 from agent.runtime.libc import LIBC, native
 from agent.runtime.sockets import Poll, packed
 
 LIMIT = 256  # octets of a request's body
-SHOWN = 100  # records on a page, the newest; all of them: `oubli who`
-TIME = 3000  # ms in which a request's body must come: one that doesn't would hold one of the server's few places
-ACTS = ("suspend", "resume", "withdraw")
-_WORDS = {
-    "title": ("Vos données", "Your data"),
-    "see": ("Voir ce qui est conservé au sujet de votre appareil", "See what is kept about your device"),
-    "record": ("enregistrement", "record"),
-    "records": ("enregistrements", "records"),
-    "newest": ("les plus récents d'abord ; tous : demandez à l'exploitant", "the newest first; for all of them ask the operator"),
-    "security": ("sécurité du réseau", "security of the network"),
-    "attribution": ("réponse aux autorités", "answers to authorities"),
-    "billing": ("facturation", "billing"),
-    "sealed": (
-        "scellé : la borne ne peut pas le lire ; un tiers en répond, et chaque donnée disparaît au plus tard après",
-        "sealed: the gateway can't read it; a third party answers for it, and each record goes at the latest after",
-    ),
-    "busy": ("Une autre demande est en cours. Essayez encore dans un moment.", "Another request is being answered. Try again in a moment."),
-    "none": ("Aucun accord n'est enregistré pour votre appareil.", "No consent is recorded for your device."),
-    "without": ("Conservé sans votre accord, et effacé automatiquement :", "Kept without your consent, and erased automatically:"),
-    "nothing": ("Rien n'est conservé sans votre accord.", "Nothing is kept without your consent."),
-    "counting": (
-        "comptage anonyme des visiteurs : une ligne par appareil en mémoire vive, effacée chaque jour à 3 h UTC",
-        "anonymous count of visitors: a row a device in memory, erased each day at 03:00 UTC",
-    ),
-    "most": ("au plus", "at most"),
-    "services": ("connexions", "connections"),
-    "location": ("position (point d'accès Wi-Fi)", "location (Wi-Fi access point)"),
-    "active": ("en vigueur jusqu'au", "in force until"),
-    "suspended": ("suspendu ; fin le", "suspended; ends on"),
-    "withdrawn": ("retiré le", "withdrawn on"),
-    "ended": ("terminé le", "ended on"),
-    "proof": (
-        "La preuve de votre accord est conservée jusqu'à 30 jours après sa fin.",
-        "The proof of your consent is kept until 30 days after its end.",
-    ),
-    "third": ("transmis à :", "passed on to:"),
-    "nobody": ("personne", "nobody"),
-    "suspend": ("Suspendre votre accord", "Suspend your consent"),
-    "resume": ("Reprendre", "Resume"),
-    "withdraw": (
-        "Retirer votre accord, et effacer ce qui a été conservé avec lui",
-        "Withdraw your consent, and erase what was kept by it",
-    ),
-    "done suspend": (
-        "Votre accord est suspendu : rien n'est plus conservé avec lui. Ce qui est conservé sans lui est indiqué plus bas.",
-        "Your consent is suspended: nothing more is kept by it. What is kept without it stands below.",
-    ),
-    "done resume": ("Votre accord est rétabli.", "Your consent is in force again."),
-    "done withdraw": (
-        "Votre accord est retiré : ce qui avait été conservé avec lui est illisible. Ce qui est conservé sans lui est indiqué plus bas.",
-        "Your consent is withdrawn: what was kept by it is unreadable. What is kept without it stands below.",
-    ),
-    "not durable": (
-        "Ce n'est pas encore écrit en mémoire durable : si la borne redémarre, vérifiez ici.",
-        "It isn't on durable memory yet: if the gateway restarts, look here again.",
-    ),
-    "refused": ("Cela n'a pas pu être fait. Essayez encore.", "That could not be done. Try again."),
-    "unknown": (
-        "Votre appareil n'est pas reconnu sur ce réseau.",
-        "Your device isn't known on this network.",
-    ),
-    "bad": ("Demande incomprise.", "The request isn't understood."),
-    "again": ("Cette page a expiré. Ouvrez-la de nouveau.", "This page has expired. Open it again."),
-    "from": ("adresse", "address"),
-    "port": ("port", "port"),
-    "outside": ("port public", "public port"),
-    "bytes": ("octets envoyés et reçus :", "bytes sent and received:"),
-    "packets": ("paquets :", "packets:"),
-    "point": ("point d'accès", "access point"),
+SHOWN = 100  # records on a page, the newest; all of them: the file, or `oubli who`
+TIME = 3000  # ms for a request, its body included: one that takes longer would hold one of the server's few places
+PAUSE = 0.05  # s between two tries where others are being answered
+# What each button asks the recorder, and the word by which that says that it was done.
+ACTS = {
+    "suspend": ("consent suspend", "suspended"),
+    "resume": ("consent resume", "resumed"),
+    "withdraw": ("consent withdraw", "withdrawn"),
+    "object": ("objection", "objected"),
+    "accept": ("objection end", "accepted"),
+    "erase": ("erase terminal", "durable"),
 }
-# Service classes in French; in English they are their own names.
-_CLASSES = {
-    "other": "autre", "mail": "courriel", "calls": "appels", "remote": "accès à distance", "files": "fichiers", "time": "heure",
-    "push": "notifications",
-}  # fmt: skip
-_PAGE = """<!DOCTYPE html>
-<html lang="{lang}">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{title}</title>
-<style>
-body {{ font: 1.1em/1.5 sans-serif; max-width: 34em; margin: 0 auto; padding: 1em }}
-button {{ font: inherit; width: 100%; padding: .8em; margin: .3em 0 }}
-</style>
-</head>
-<body>
-<main>
-<h1>{title}</h1>
-{body}
-</main>
-</body>
-</html>
-"""
+LOOKS = ("see", "export")
+FILE = "oubli.json"
+# How an answer of the recorder begins that is a refusal, what is said then, and the status of what was posted.
+FAILURES = (
+    ("address", "unknown", "503 Service Unavailable"),
+    ("too many", "busy", "429 Too Many Requests"),
+    ("somebody", "busy", "503 Service Unavailable"),
+    ("changed", "often", "429 Too Many Requests"),
+)
 _HEADERS = (
-    "Content-Type: text/html; charset=utf-8",
     "Cache-Control: no-store",
-    "Content-Security-Policy: default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'",
+    "Content-Security-Policy: default-src 'none'; img-src data:; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'",
     "Referrer-Policy: same-origin",
     "X-Content-Type-Options: nosniff",
 )
@@ -149,37 +78,66 @@ class _Page:
 
     def say(self, word: str) -> str:
         """Return a text in the language of the page."""
-        return _WORDS[word][words.LANGUAGES.index(self.language)]
+        return WORDS[word][words.LANGUAGES.index(self.language)]
 
-    def answer(self) -> str:
-        """Return the whole answer."""
+    def purpose(self, name: str) -> str:
+        """Return what a purpose is called."""
+        return words.PURPOSES[name][words.LANGUAGES.index(self.language)]
+
+    def answer(self) -> "Iterator[str]":
+        """Yield the answer, in parts."""
         address = self._environment("REMOTE_ADDR") or ""
         act = self.fields.get("act")
         if not packed(address.encode()):
-            return self.page("400 Bad Request", self.paragraph("bad"))
+            return iter((self.page("400 Bad Request", self.paragraph("bad")),))
         if not self._here():
-            return self.page("403 Forbidden", self.paragraph("bad"))
-        if self.posted and act not in ACTS and act != "see":
-            return self.page("400 Bad Request", self.paragraph("bad"))
+            return iter((self.page("403 Forbidden", self.paragraph("bad")),))
+        if self.posted and act not in ACTS and act not in LOOKS:
+            return iter((self.page("400 Bad Request", self.paragraph("bad")),))
         if self.posted and not self._from_here():
-            return self.page("403 Forbidden", self.paragraph("bad"))
+            return iter((self.page("403 Forbidden", self.paragraph("bad")),))
         own = self._ask("consent own", address=address)
         if "error" in own:
-            return self.page("503 Service Unavailable" if self.posted else "200 OK", self.paragraph("unknown"))
+            return iter((self.failed(own["error"]),))
         self._token = own["token"]
         if not self.posted:
-            return self.overview(own)
+            return iter((self.overview(own),))
         if self.fields.get("token") != self._token:
-            return self.page("403 Forbidden", self.paragraph("again"))
-        if act == "see":
-            return self.held(address)
-        done = self._ask("consent " + str(act), address=address)
+            return iter((self.page("403 Forbidden", self.paragraph("again") + self.back()),))
+        if act in LOOKS:
+            return self.file(address) if act == "export" else iter((self.held(address),))
+        return iter((self.act(str(act), address),))
+
+    def act(self, act: str, address: str) -> str:
+        """Do what a button says; return the page that says so, with what is in force then."""
+        call, word = ACTS[act]
+        purpose = self.fields.get("purpose") if act == "withdraw" else None
+        more = {"purpose": purpose} if purpose else {}
+        done = self._ask(call, address=address, **more)
         if "error" in done:
-            return self.page("503 Service Unavailable", self.paragraph("refused"))
-        said = self.paragraph("done " + str(act)) if done.get("suspended") or done.get("resumed") or done.get("withdrawn") else ""
+            return self.failed(done["error"])
+        said = self.paragraph("done " + act, "status") if done.get(word) else ""
+        if act == "erase":
+            said += self.erased(done, address)
         said += "" if done.get("durable", True) else self.paragraph("not durable")
         own = self._ask("consent own", address=address)
-        return self.page("200 OK", said) if "error" in own else self.overview(own, said)
+        return self.page("200 OK", said + self.back()) if "error" in own else self.overview(own, said)
+
+    def erased(self, done: "dict[str, Any]", address: str) -> str:
+        """Return what is said of an erasure: whether it is over, and what isn't erased, with its end."""
+        left = [
+            self.purpose(name) + self.colon() + self.say("sealed") + " " + words.span(seconds, self.language)
+            for name, seconds in done["sealed"]
+        ]
+        going_on = self._ask("erase state", address=address).get("erasing", True)
+        return (self.paragraph("erasing") if going_on else "") + (self.paragraph("not erased") + self.items(left) if left else "")
+
+    def failed(self, error: str) -> str:
+        """Return the page that says why nothing was done, by how the recorder's answer begins."""
+        for start, word, status in FAILURES:
+            if error.startswith(start):
+                return self.page(status if self.posted or word == "busy" else "200 OK", self.paragraph(word) + self.back())
+        return self.page("503 Service Unavailable", self.paragraph("refused" if error else "closed") + self.back())
 
     def _here(self) -> bool:
         """Return True if the request was made to the address that it came in by, or to the page's own name."""
@@ -198,22 +156,41 @@ class _Page:
     def overview(self, own: "dict[str, Any]", said: str = "") -> str:
         """Return the page with what this terminal has consented to, what is kept without that, and the buttons that make sense."""
         lines, states = "", []
+        agreed: "list[str]" = []
         for consent in own["consents"]:
             states.append(consent["state"])
-            lines += "<li>" + self.plain(", ".join([self.say(name) for name in consent["purposes"]]) + self.colon()) + "<b>"
+            if consent["state"] in ("active", "suspended"):
+                agreed += consent["purposes"]
             when = consent["since" if consent["state"] == "withdrawn" else "end"]
-            lines += self.plain(self.say(consent["state"]) + " " + words.day(when, self.language)) + "</b>, "
+            told = self.say(consent["state"]) + " " + words.day(when, self.language)
             third = consent["third_parties"]
-            lines += self.plain(self.say("third") + " ") + _plain(self.say("nobody") if third == "none" else third) + "</li>\n"
-        shown = "<ul>\n" + lines + "</ul>" + self.paragraph("proof") if lines else self.paragraph("none")
-        goes_on = [self.say(name) + ", " + self.say("most") + " " + words.span(seconds, self.language) for name, seconds in own["kept"]]
-        if own["counted"]:
+            third = self.plain(self.say("third") + " ") + _plain(self.say("nobody") if third == "none" else third)
+            lines += self.item(consent["purposes"], told) + ", " + third + "</li>\n"
+            if consent["withdrawn"]:
+                lines += self.item(consent["withdrawn"], self.say("was withdrawn")) + "</li>\n"
+        shown = self.heading("consents") + ("<ul>\n" + lines + "</ul>" + self.paragraph("proof") if lines else self.paragraph("none"))
+        if "active" in states:
+            shown += self.button("suspend")
+        if "suspended" in states and not own["objects"]:
+            shown += self.button("resume")
+        for name in agreed if len(agreed) > 1 else ():
+            shown += self.button("withdraw", name)
+        if agreed:
+            shown += self.button("withdraw")
+        goes_on = [self.purpose(name) + ", " + self.say("most") + " " + words.span(seconds, self.language) for name, seconds in own["kept"]]
+        counted = own["counted"] and not own["objects"]
+        if counted:
             goes_on.append(self.say("counting"))
-        shown += self.paragraph("without") + self.items(goes_on) if goes_on else self.paragraph("nothing")
-        buttons = [act for act, needs in (("suspend", "active"), ("resume", "suspended")) if needs in states]
-        if "active" in states or "suspended" in states:
-            buttons.append("withdraw")
-        return self.page("200 OK", said + shown + "".join([self.button(act) for act in buttons + ["see"]]))
+        shown += self.heading("kept") + (self.paragraph("without") + self.items(goes_on) if goes_on else self.paragraph("nothing"))
+        if own["objects"]:
+            shown += self.paragraph("uncounted") + self.button("accept")
+        elif counted:
+            shown += self.button("object")
+        return self.page("200 OK", said + shown + self.button("see") + self.button("export") + self.button("erase"))
+
+    def item(self, purposes: "list[str]", told: str) -> str:
+        """Return the beginning of a list's item on purposes."""
+        return "<li>" + self.plain(", ".join([self.purpose(name) for name in purposes]) + self.colon()) + "<b>" + self.plain(told) + "</b>"
 
     def held(self, address: str) -> str:
         """Return the page with what is held on this terminal: how much of each purpose, and the newest records."""
@@ -222,30 +199,52 @@ class _Page:
         newest: "list[str]" = []
         for answer in self._look(address):
             if "error" in answer:
-                return self.page("503 Service Unavailable", self.paragraph("unknown" if answer["error"].startswith("address") else "busy"))
+                return self.failed(answer["error"])
             sealed = answer.get("sealed", sealed)
             counts = answer.get("records", counts)
             newest += [self.record(row) for row in answer.get("rows", ())]
             newest = newest[-SHOWN:]
         if counts is None:  # it ended before its end
-            return self.page("503 Service Unavailable", self.paragraph("busy"))
+            return self.failed("somebody")
         forms = self.say("record"), self.say("records")
-        lines = [self.say(name) + self.colon() + words.counted(counts[name], forms, self.language) for name in sorted(counts)]
+        lines = [self.purpose(name) + self.colon() + words.counted(counts[name], forms, self.language) for name in sorted(counts)]
         for store in sealed:
             end = words.span(store["lifetime_seconds"], self.language)
-            lines.append(self.say(store["purpose"]) + self.colon() + self.say("sealed") + " " + end)
+            lines.append(self.purpose(store["purpose"]) + self.colon() + self.say("sealed") + " " + end)
         shown = self.items(lines)
         if sum(counts.values()) > len(newest):
             shown += self.paragraph("newest")
         newest.reverse()
-        return self.page("200 OK", shown + self.items(newest))
+        return self.page("200 OK", shown + self.items(newest) + self.button("export") + self.back())
+
+    def file(self, address: str) -> "Iterator[str]":
+        """Yield what is held on this terminal as a file to be saved (GDPR art. 20): JSON, with `complete` at its end where it is."""
+        begun, comma = False, ""
+        for answer in self._look(address):
+            if "error" in answer and not begun:
+                yield self.failed(answer["error"])
+            if "error" in answer:
+                return
+            if not begun:
+                begun = True
+                kinds = "Content-Type: application/json", 'Content-Disposition: attachment; filename="' + FILE + '"'
+                yield "Status: 200 OK\r\n" + "\r\n".join(kinds + _HEADERS) + "\r\n\r\n"
+                yield '{"sealed":' + canonical.dumps(answer.get("sealed", ())) + ',\n"records":['
+            for row in answer.get("rows", ()):
+                row["purpose"] = answer["purpose"]
+                yield comma + "\n" + canonical.dumps(row)
+                comma = ","
+            if "records" in answer:
+                yield '],\n"consents":' + canonical.dumps(answer["consents"]) + ',\n"complete":true}\n'
+        if not begun:
+            yield self.failed("somebody")
 
     def record(self, row: "dict[str, Any]") -> str:
         """Return a record, with every field that is kept of it."""
         when = words.day(row["start"], self.language) + ", " + dates.moment(row["start"])[11:] + " UTC, " + str(row["seconds"]) + " s"
         if "access_point" in row:
             return when + ", " + self.say("point") + " " + row["access_point"]
-        service = _CLASSES.get(row["service"], row["service"]) if self.language == "fr" else row["service"]
+        service = CLASSES.get(row["service"], row["service"]) if self.language == "fr" else row["service"]
         parts = [when, row["protocol"], service, self.say("from") + " " + row["address"], self.say("port") + " " + str(row["source_port"])]
         parts.append(self.say("outside") + " " + str(row["translated_port"]))
         parts.append(self.say("bytes") + " " + str(row["bytes_up"]) + ", " + str(row["bytes_down"]))
@@ -264,21 +263,32 @@ class _Page:
         """Return a list."""
         return "<ul>\n" + "".join(["<li>" + self.plain(line) + "</li>\n" for line in lines]) + "</ul>\n"
 
-    def paragraph(self, word: str) -> str:
+    def paragraph(self, word: str, role: str = "") -> str:
         """Return a paragraph of the page."""
-        return "<p>" + self.plain(self.say(word)) + "</p>\n"
+        return "<p" + (' role="' + role + '"' if role else "") + ">" + self.plain(self.say(word)) + "</p>\n"
 
-    def button(self, act: str) -> str:
+    def heading(self, word: str) -> str:
+        """Return a heading within the page."""
+        return "<h2>" + self.plain(self.say(word)) + "</h2>\n"
+
+    def button(self, act: str, purpose: str = "") -> str:
         """Return a form with one button."""
-        values = ("lang", self.language), ("token", self._token)
+        values = [("lang", self.language), ("token", self._token)] + ([("purpose", purpose)] if purpose else [])
         hidden = "".join(['<input type="hidden" name="' + name + '" value="' + _plain(value) + '">' for name, value in values])
-        label = '<button name="act" value="' + act + '">' + self.plain(self.say(act)) + "</button>"
+        said = self.say("withdraw only") + " " + self.purpose(purpose) if purpose else self.say(act)
+        label = '<button name="act" value="' + act + '">' + self.plain(said) + "</button>"
         return '\n<form action="/cgi-bin/oubli" method="post">' + hidden + label + "</form>"
+
+    def back(self) -> str:
+        """Return a link to the page's beginning."""
+        return '<p><a href="/cgi-bin/oubli?lang=' + self.language + '">' + self.say("back") + "</a></p>\n"
 
     def page(self, status: str, body: str) -> str:
         """Return status, headers and page."""
-        text = _PAGE.format(lang=self.language, title=self.say("title"), body=body)
-        return "Status: " + status + "\r\n" + "\r\n".join(_HEADERS) + "\r\n\r\n" + "".join([_ascii(letter) for letter in text])
+        other = words.LANGUAGES[1 - words.LANGUAGES.index(self.language)]
+        text = PAGE.format(lang=self.language, title=self.say("title"), to=other, other=self.say("other"), body=body)
+        headers = "\r\n".join(("Content-Type: text/html; charset=utf-8",) + _HEADERS)
+        return "Status: " + status + "\r\n" + headers + "\r\n\r\n" + text
 
 
 def _fields(text: str) -> "dict[str, str]":
@@ -286,7 +296,7 @@ def _fields(text: str) -> "dict[str, str]":
     found = {}
     for part in text.split("&"):
         name, _, value = part.partition("=")
-        if name in ("act", "lang", "token") and value.isalpha():
+        if name in ("act", "lang", "token", "purpose") and value.isalpha():
             found[name] = value
     return found
 
@@ -298,17 +308,21 @@ def _plain(text: str) -> str:
     return text
 
 
-def _ascii(letter: str) -> str:
-    return letter if ord(letter) < 128 else "&#" + str(ord(letter)) + ";"
+def _encoded(line: str) -> str:
+    """Return a line of HTML in ASCII."""
+    if len(line) == len(line.encode()):
+        return line
+    return "".join([letter if ord(letter) < 128 else "&#" + str(ord(letter)) + ";" for letter in line])
 
 
 def _now() -> int:
     return native.clock(BOOTTIME) // 1000000
 
 
-def _body(size: int) -> bytes:
+def _body(size: int, until: int) -> bytes:
+    """Return what comes of a body until a time, in ms since boot."""
     data, got = bytearray(size), 0
-    ready, until = Poll(), _now() + TIME
+    ready = Poll()
     ready.add(0)
     while got < size and ready.wait(max(0, until - _now())):
         part = bytearray(size - got)
@@ -325,11 +339,19 @@ def run(line: "Line") -> int:
     from agent.config.config import ConfigError, load
     from agent.control import client
 
+    until = _now() + TIME
+
     def ask(call: str, **fields: "object") -> "dict[str, Any]":
-        try:
-            return client.ask(line.paths.socket, call, **fields)
-        except (OSError, ValueError):
-            return {"error": ""}
+        answer: "dict[str, Any]" = {"error": ""}
+        while _now() < until:
+            try:
+                answer = client.ask(line.paths.socket, call, max(1, until - _now()), **fields)
+            except (OSError, ValueError):
+                return {"error": ""}
+            if not answer.get("error", "").startswith("too many at once"):
+                break
+            time.sleep(PAUSE)
+        return answer
 
     def look(address: str) -> "Iterator[dict[str, Any]]":
         try:
@@ -344,7 +366,11 @@ def run(line: "Line") -> int:
         except ConfigError:
             return None
 
-    sys.stdout.write(_Page(os.getenv, _body, ask, look, name).answer())
+    for part in _Page(os.getenv, lambda size: _body(size, until), ask, look, name).answer():
+        end = ""
+        for text in part.split("\n"):  # a line at a time: a small heap holds no second page
+            sys.stdout.write(end + _encoded(text))
+            end = "\n"
     return 0
 
 

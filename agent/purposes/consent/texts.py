@@ -1,17 +1,44 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The texts that inform before a consent (L34-V-2): files that only root writes, known by their SHA-256.
+"""The document that informs before a consent, shown and hashed whole (L34-V-2): what one consents to, and below it a text of this device.
 
-A consent is taken only with the hash of a text that lies on this device, so it is known for as long as the consent what was
-shown. A text is never changed: another wording is another file, `consent-NUMBER.LANGUAGE.txt`, beside the former ones.
+A text is a file that only root writes, `consent-NUMBER.LANGUAGE.txt`; it is never changed, another wording is another file beside it. What
+stands above it follows from the consent itself and from the section `notice` of the configuration: venue, who answers for it, purposes
+with every field that is kept, for how long, third parties. A consent is taken only with the SHA-256 of a document that this device makes
+for just that consent, so it is known for as long as the consent what was shown.
 """
 
 import hashlib
 import os
 
+from agent import law
+from agent.cli import words
 from agent.runtime import files
+from agent.vault.stores import BY_CONSENT
 
 LIMIT = 16384  # octets of a text
 FILES = 32
+_HEAD = {
+    "fr": {
+        "title": "Accord pour le réseau Wi-Fi",
+        "controller": "Responsable du traitement : ",
+        "contact": "Contact : ",
+        "purpose": "- pour {} : {}",
+        "span": "Durée : {} à partir de votre accord",
+        "third": "Transmis à : ",
+        "nobody": "personne",
+        "page": "Votre page : http://{}:8450/",
+    },
+    "en": {
+        "title": "Consent for the Wi-Fi network",
+        "controller": "Controller: ",
+        "contact": "Contact: ",
+        "purpose": "- for {}: {}",
+        "span": "Duration: {} from your consent",
+        "third": "Passed on to: ",
+        "nobody": "nobody",
+        "page": "Your page: http://{}:8450/",
+    },
+}
 
 
 def names(folder: str) -> "list[str]":
@@ -23,18 +50,50 @@ def names(folder: str) -> "list[str]":
     return sorted([name[8:-4] for name in found if name.startswith("consent-") and name.endswith(".txt")])[:FILES]
 
 
-def digest(folder: str, name: str) -> str:
-    """Return the SHA-256 of a text, 64 hexadecimal digits; OSError where it can't be read."""
-    data = files.read_bounded(folder + "/consent-" + name + ".txt", LIMIT)
-    return "".join("%02x" % octet for octet in hashlib.sha256(data).digest())
+def document(
+    folder: str, name: str, purposes: "Sequence[str]", third_parties: str, days: int, notice: "Section"
+) -> "tuple[list[str], str]":
+    """Return `rendered` with a text of the folder. OSError where that can't be read, ValueError where it isn't UTF-8."""
+    text = files.read_bounded(folder + "/consent-" + name + ".txt", LIMIT).decode()
+    return rendered(text, "fr" if name.endswith(".fr") else "en", purposes, third_parties, days, notice)
 
 
-def known(folder: str, shown: str) -> bool:
-    """Return True if a hash is of one of the texts."""
+def rendered(
+    text: str, language: str, purposes: "Sequence[str]", third_parties: str, days: int, notice: "Section"
+) -> "tuple[list[str], str]":
+    """Return the lines of the document that a terminal's holder is to be shown, and its SHA-256 in 64 hexadecimal digits.
+
+    The hash is of these lines in UTF-8, each with a line's end.
+    """
+    say, at = _HEAD[language], words.LANGUAGES.index(language)
+    out = [say["title"] + (", " + notice.venue if notice.venue else "")]
+    out += [say[who] + notice.values[who] for who in ("controller", "contact") if notice.values[who]]
+    for purpose in BY_CONSENT:
+        if purpose in purposes:
+            out.append(say["purpose"].format(words.PURPOSES[purpose][at], words.fields(law.purpose(purpose), language)))
+    out += [say["span"].format(words.span(days * law.DAY, language)), say["third"] + say["nobody"]]
+    if third_parties != "none":
+        out[-1] = say["third"] + third_parties
+    if notice.page:
+        out.append(say["page"].format(notice.page))
+    out = [words.typeset(line, language) for line in out] + [""] + text.rstrip("\n").split("\n")
+    made = hashlib.sha256("".join([line + "\n" for line in out]).encode())
+    return out, "".join(["%02x" % octet for octet in made.digest()])
+
+
+def known(folder: str, shown: str, purposes: "Sequence[str]", third_parties: str, days: int, notice: "Section") -> bool:
+    """Return True if a hash is of a document that this device makes for such a consent."""
     for name in names(folder):
         try:
-            if digest(folder, name) == shown:
+            if document(folder, name, purposes, third_parties, days, notice)[1] == shown:
                 return True
-        except OSError:
+        except (OSError, ValueError):
             continue
     return False
+
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Sequence
+
+    from agent.config.config import Section

@@ -18,24 +18,28 @@ def _whose(line: "Line") -> "dict[str, str]":
     return {"terminal" if word.count(":") == 5 and len(word) == 17 else "address": word}
 
 
-def grant(line: "Line") -> int:
-    """Take a consent; the hash of the text that was shown is worked out from the text itself."""
-    from agent.purposes.consent import texts
+def _agreed(line: "Line") -> "dict[str, Any]":
+    """Return what a consent is to, as the calls take it."""
+    return {
+        "purposes": line["--purposes"].split(","),
+        "third_parties": line["--third-parties"],
+        "days": int(line["--days"]),
+    }
 
-    name = line["--text"]
-    if name not in texts.names(line.paths.texts):
-        known = ", ".join(texts.names(line.paths.texts)) or "none, for none is installed in " + line.paths.texts
-        sys.stderr.write("oubli: --text: unknown; accepted: " + known + "\n")
-        return 2
-    answer = line.ask(
-        "consent grant",
-        purposes=line["--purposes"].split(","),
-        categories=line["--categories"].split(","),
-        third_parties=line["--third-parties"],
-        days=int(line["--days"]),
-        text=texts.digest(line.paths.texts, name),
-        **_whose(line),
-    )
+
+def document(line: "Line") -> int:
+    """Show the document that the holder of a terminal is to be shown before a consent."""
+    answer = line.ask("consent text", name=line["--text"], **_agreed(line))
+    return 1 if answer is None else line.show(answer, answer["document"])
+
+
+def grant(line: "Line") -> int:
+    """Take a consent; the hash of the document that was shown is the recorder's own."""
+    shown = line.ask("consent text", name=line["--text"], **_agreed(line))
+    answer = None
+    if shown is not None:
+        words = dict(categories=line["--categories"].split(","), text=shown["text"], **_agreed(line))
+        answer = line.ask("consent grant", **words, **_whose(line))
     if answer is None:
         return 1
     return line.show(answer, ["consent " + str(answer["number"]) + ", until " + date(answer["end"] // 86400)])
@@ -43,7 +47,8 @@ def grant(line: "Line") -> int:
 
 def change(line: "Line") -> int:
     """Withdraw, suspend or resume all consents of a terminal."""
-    answer = line.ask(line.verb.name, **_whose(line))
+    purpose = {"purpose": line["--purpose"]} if "--purpose" in line else {}
+    answer = line.ask(line.verb.name, **purpose, **_whose(line))
     if answer is None:
         return 1
     if "heard" in answer:  # a process without a role isn't told whether there was any
@@ -54,6 +59,20 @@ def change(line: "Line") -> int:
         lines.append("made unreadable: " + str(answer["destroyed"]) + " records")
     line.show(answer, lines)
     if not answer.get("durable", True):
+        sys.stderr.write("oubli: flash refuses: it holds until the gateway restarts, and is tried again until then\n")
+        return 1
+    return 0
+
+
+def objection(line: "Line") -> int:
+    """Take a terminal's objection to being counted, or take it back."""
+    answer = line.ask(line.verb.name, **_whose(line))
+    if answer is None:
+        return 1
+    if line.verb.name == "objection end":
+        return line.show(answer, ["taken back" if answer["accepted"] else "there was none"])
+    line.show(answer, ["not counted from now on" if answer["objected"] else "it objected before"])
+    if not answer["durable"]:
         sys.stderr.write("oubli: flash refuses: it holds until the gateway restarts, and is tried again until then\n")
         return 1
     return 0

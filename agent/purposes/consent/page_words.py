@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What stands on the guests' page, in French and English, and its frame (agent.purposes.consent.guest_page)."""
+
+WORDS = {
+    "title": ("Vos données", "Your data"),
+    "other": ("English", "Français"),
+    "see": ("Voir ce qui est conservé au sujet de votre appareil", "See what is kept about your device"),
+    "export": ("Enregistrer cela dans un fichier", "Save that in a file"),
+    "erase": (
+        "Effacer ce que la borne conserve au sujet de votre appareil, et retirer votre accord",
+        "Erase what the gateway keeps about your device, and withdraw your consent",
+    ),
+    "record": ("enregistrement", "record"),
+    "records": ("enregistrements", "records"),
+    "newest": (
+        "Les plus récents d'abord ; tous sont dans le fichier que vous pouvez enregistrer.",
+        "The newest first; all of them are in the file that you can save.",
+    ),
+    "sealed": (
+        "scellé : la borne ne peut pas le lire ; un tiers en répond, et chaque donnée disparaît au plus tard après",
+        "sealed: the gateway can't read it; a third party answers for it, and each record goes at the latest after",
+    ),
+    "consents": ("Votre accord", "Your consent"),
+    "none": ("Aucun accord n'est enregistré pour votre appareil.", "No consent is recorded for your device."),
+    "kept": ("Conservé sans votre accord", "Kept without your consent"),
+    "without": ("Effacé automatiquement :", "Erased automatically:"),
+    "nothing": ("Rien n'est conservé sans votre accord.", "Nothing is kept without your consent."),
+    "counting": (
+        "comptage anonyme des visiteurs : une ligne par appareil en mémoire vive, effacée chaque jour à 3 h UTC",
+        "anonymous count of visitors: a row a device in memory, erased each day at 03:00 UTC",
+    ),
+    "uncounted": (
+        "Votre appareil n'est pas compté. Cela est retenu pendant 13 mois, sous une empreinte de son adresse.",
+        "Your device isn't counted. That is remembered for 13 months, under a keyed hash of its address.",
+    ),
+    "most": ("au plus", "at most"),
+    "active": ("en vigueur jusqu'au", "in force until"),
+    "suspended": ("suspendu ; fin le", "suspended; ends on"),
+    "withdrawn": ("retiré le", "withdrawn on"),
+    "was withdrawn": ("retiré", "withdrawn"),
+    "ended": ("terminé le", "ended on"),
+    "proof": (
+        "La preuve de votre accord est conservée jusqu'à 30 jours après sa fin.",
+        "The proof of your consent is kept until 30 days after its end.",
+    ),
+    "third": ("transmis à :", "passed on to:"),
+    "nobody": ("personne", "nobody"),
+    "suspend": ("Suspendre votre accord", "Suspend your consent"),
+    "resume": ("Reprendre", "Resume"),
+    "withdraw": (
+        "Retirer votre accord, et effacer ce qui a été conservé avec lui",
+        "Withdraw your consent, and erase what was kept by it",
+    ),
+    "withdraw only": ("Retirer seulement :", "Withdraw only:"),
+    "object": ("Ne plus être compté", "Be counted no more"),
+    "accept": ("Être de nouveau compté", "Be counted again"),
+    "done suspend": (
+        "Votre accord est suspendu : rien n'est plus conservé avec lui. Ce qui est conservé sans lui est indiqué plus bas.",
+        "Your consent is suspended: nothing more is kept by it. What is kept without it stands below.",
+    ),
+    "done resume": ("Votre accord est rétabli.", "Your consent is in force again."),
+    "done withdraw": (
+        "Votre accord est retiré : ce qui avait été conservé avec lui est illisible. Ce qui est conservé sans lui est indiqué plus bas.",
+        "Your consent is withdrawn: what was kept by it is unreadable. What is kept without it stands below.",
+    ),
+    "done object": (
+        "Votre appareil n'est plus compté, et aucun accord de votre part n'est plus appliqué.",
+        "Your device is counted no more, and no consent of yours is applied any more.",
+    ),
+    "done accept": (
+        "Votre appareil est de nouveau compté. Un accord suspendu le reste jusqu'à ce que vous le repreniez.",
+        "Your device is counted again. A consent that was suspended stays so until you resume it.",
+    ),
+    "done erase": (
+        "Votre demande d'effacement est faite. Ce que votre appareil fait désormais est de nouveau conservé, comme indiqué plus bas.",
+        "Your erasure is under way. What your device does from now on is kept again, as stands below.",
+    ),
+    "erasing": (
+        "L'effacement est en cours ; il se termine en quelques minutes.",
+        "The erasure goes on; it ends in some minutes.",
+    ),
+    "not erased": (
+        "La loi oblige à garder ceci jusqu'à son terme ; ni la borne ni l'exploitant ne peuvent le lire :",
+        "The law has this kept until its end; neither the gateway nor the operator can read it:",
+    ),
+    "not durable": (
+        "Ce n'est pas encore écrit en mémoire durable : si la borne redémarre, vérifiez ici.",
+        "It isn't on durable memory yet: if the gateway restarts, look here again.",
+    ),
+    "refused": ("Cela n'a pas pu être fait. Essayez encore.", "That could not be done. Try again."),
+    "often": (
+        "Vous avez changé d'avis plusieurs fois aujourd'hui : revenez demain. Suspendre ou retirer reste possible.",
+        "You changed your mind several times today: come back tomorrow. Suspending and withdrawing are still possible.",
+    ),
+    "busy": ("D'autres demandes sont en cours. Essayez encore dans un moment.", "Others are being answered. Try again in a moment."),
+    "closed": (
+        "La borne ne répond pas en ce moment : rien n'a été changé. Essayez encore dans un moment.",
+        "The gateway doesn't answer at present: nothing was changed. Try again in a moment.",
+    ),
+    "unknown": ("Votre appareil n'est pas reconnu sur ce réseau.", "Your device isn't known on this network."),
+    "bad": ("Demande incomprise.", "The request isn't understood."),
+    "again": ("Cette page a expiré. Ouvrez-la de nouveau.", "This page has expired. Open it again."),
+    "back": ("Retour", "Back"),
+    "from": ("adresse", "address"),
+    "port": ("port", "port"),
+    "outside": ("port public", "public port"),
+    "bytes": ("octets envoyés et reçus :", "bytes sent and received:"),
+    "packets": ("paquets :", "packets:"),
+    "point": ("point d'accès", "access point"),
+}
+# Service classes in French; in English they are their own names.
+CLASSES = {
+    "other": "autre", "mail": "courriel", "calls": "appels", "remote": "accès à distance", "files": "fichiers", "time": "heure",
+    "push": "notifications",
+}  # fmt: skip
+PAGE = """<!DOCTYPE html>
+<html lang="{lang}">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{title}</title>
+<link rel="icon" href="data:,">
+<style>
+body {{ font: 1.1em/1.5 sans-serif; max-width: 34em; margin: 0 auto; padding: 1em }}
+button {{ font: inherit; width: 100%; padding: .8em; margin: .3em 0 }}
+li {{ overflow-wrap: anywhere }}
+</style>
+</head>
+<body>
+<main>
+<h1>{title}</h1>
+<p><a href="/cgi-bin/oubli?lang={to}" lang="{to}">{other}</a></p>
+{body}
+</main>
+</body>
+</html>
+"""

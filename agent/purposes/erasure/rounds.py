@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Erasure of what `security` keeps of single terminals (GDPR art. 17, L34-VI-5): `oubli erase --mac`, and a button of the guests' page.
+
+Its segments are sealed anew without those terminals, a segment a turn of the recorder's loop, so that capture goes on meanwhile; the old
+keys are overwritten at once. Whoever asks while that goes on waits for the next round, together with all others who ask, and a round
+begins a minute after the former one at the earliest: nobody makes the gateway do nothing else. What begins after a terminal has asked
+is kept as before. MACs that wait are in memory, and in no file.
+"""
+
+from agent import law
+from agent.control import calls
+from agent.purposes.erasure.copied import Copied
+from agent.runtime import memory
+from agent.runtime.sodium import SealError
+from agent.vault.segment import PAGE
+
+WAITING = 64  # terminals that may wait for a round
+PAUSE = 60 * 1000000000  # ns between two rounds
+
+
+class Erasure:
+    """The rounds over a recorder's store of `security`; `holder(address)` answers the MAC that holds an address now."""
+
+    def __init__(self, recorder: "Recorder", ring: "Ring", holder: "Callable[[bytes], bytes | None]") -> None:
+        self._recorder = recorder
+        self._ring = ring
+        self._holder = holder
+        self._waiting: "set[bytes]" = set()
+        self._present: "set[bytes]" = set()
+        self._round: "Generator[int] | None" = None
+        self._next = 0
+
+    def begin(self, fields: "dict[str, Any]", by: str) -> "dict[str, Any]":
+        """Take a terminal in for the next round, and end its consents at once; says what can't be erased here, with its end."""
+        recorder, mac = self._recorder, calls.named(fields, self._holder)
+        new = not self._pending(mac)
+        if new and len(self._waiting) >= WAITING:
+            raise calls.Refused("too many terminals wait for their erasure; accepted: again in a minute")
+        self._waiting.add(mac)
+        answer: "dict[str, Any]" = {"withdrawn": 0, "destroyed": 0, "durable": True}
+        if recorder.consented is not None:
+            answer = recorder.consented.forget(mac, by)
+        if new:
+            recorder.audit.note("erase", "terminal", by)
+        purposes = recorder.config.purposes
+        answer["sealed"] = [[name, purposes[name].lifetime] for name in purposes if law.purpose(name).custody == law.CUSTODIAN]
+        return answer
+
+    def state(self, fields: "dict[str, Any]") -> "dict[str, Any]":
+        """Return True if the erasure of a terminal still goes on."""
+        return {"erasing": self._pending(calls.named(fields, self._holder))}
+
+    def _pending(self, mac: bytes) -> bool:
+        return mac in self._waiting or mac in self._present
+
+    def work(self, monotonic: int) -> bool:
+        """Seal one segment anew, where a round goes on or is due; False where there is nothing to do now. Time in ns."""
+        if self._round is None:
+            if not self._waiting or monotonic < self._next:
+                return False
+            self._present, self._waiting = self._waiting, set()
+            self._round = without(self._ring, self._present)
+        for records in self._round:
+            self._recorder.counters.add("erased", records)
+            return True
+        self._present, self._round = set(), None
+        self._next = monotonic + PAUSE
+        return False
+
+    def close(self) -> None:
+        """Let go of a round that goes on: whoever waits asks again once another recorder runs."""
+        if self._round is not None:
+            self._round.close()
+            self._round = None
+
+
+def without(ring: "Ring", macs: "set[bytes]") -> "Generator[int]":
+    """Seal anew, without the records of these terminals, every segment that there is now; yields after each how many records went.
+
+    One that can't be read, or copied for want of room, goes whole, and what else it held is counted as lost.
+    """
+    scratch = memory.scratch(4 * PAGE)
+    try:
+        for slot in ring.segments():
+            gone, unread = 0, False
+            try:
+                for record in ring.records(slot, scratch):
+                    gone += record.mac in macs
+            except (OSError, SealError):
+                unread = True
+            if gone or unread:
+                ring.exchange(slot, _others(ring.records(slot, scratch), macs), slot.records - gone)
+            yield gone
+    finally:
+        scratch.wipe()
+        scratch.close()
+
+
+def _others(records: "Iterator[Record]", macs: "set[bytes]") -> "Generator[tuple[Any, Any, int]]":
+    """Yield the records of other terminals as the packer takes them."""
+    copied = Copied()
+    for record in records:
+        if record.mac not in macs:
+            terminal = copied.take(record)
+            yield copied, terminal, copied.end
+
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Callable, Generator, Iterator
+
+    from agent.recorder.recorder import Recorder
+    from agent.vault.record import Record
+    from agent.vault.ring import Ring

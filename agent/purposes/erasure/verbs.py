@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`oubli erase --mac`: what is kept on one terminal (L34-VI-5)."""
+
+import sys
+import time
+
+from agent import law
+from agent.runtime.clocks import DeviceTime
+
+ERASING = 600  # seconds for which the erasure of a terminal is waited for
+
+
+def run(line: "Line") -> int:
+    """Erase what is kept on one terminal, by the recorder; say what can't be, with its end (L34-VI-5)."""
+    mac = line["--mac"]
+    answer = line.ask("erase terminal", terminal=mac)
+    if answer is None:
+        return 1
+    end = DeviceTime().monotonic() + ERASING * 1000000000
+    state = line.ask("erase state", terminal=mac)
+    while state is not None and state["erasing"] and DeviceTime().monotonic() < end:
+        time.sleep(0.2)
+        state = line.ask("erase state", terminal=mac)
+    if state is None:
+        return 1
+    answer["erased"] = not state["erasing"]
+    lines = ["erased what security keeps of it" if answer["erased"] else "still being erased; accepted: the same again"]
+    lines.append(str(answer["withdrawn"]) + " consents ended, " + str(answer["destroyed"]) + " records under them made unreadable")
+    for name, seconds in answer["sealed"]:
+        lines.append(name + ": sealed, not to be erased here; each record goes after " + law.duration(seconds) + " at the latest")
+    line.show(answer, lines)
+    if not answer["durable"]:
+        sys.stderr.write(
+            "oubli: flash refuses the end of its consents: it holds until the gateway restarts, and is tried again until then\n"
+        )
+    return 0 if answer["erased"] and answer["durable"] else 1
+
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from agent.cli.command import Line

@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`oubli law --dpia fr|en`: the skeleton of an impact analysis (GDPR art. 35), from the configuration that runs (L34-VI-4).
+
+What is processed and why comes from the register; the measures are those that this software takes for what is on. What a controller
+alone can say, how severe and how likely a risk is, is a blank. Not legal advice.
+"""
+
+from agent import law
+from agent.cli import article, notice, words
+from agent.config.config import load
+from agent.purposes import register
+
+TEXTS = {
+    "fr": {
+        "title": "Analyse d'impact relative à la protection des données (RGPD, article 35) : trame",
+        "context": "1. Contexte",
+        "need": "2. Nécessité et proportionnalité",
+        "limits": "au plus ",
+        "rights": "Information : oubli law --notice fr. Droits : oubli who, erase --mac, objection, consent, et la page des visiteurs.",
+        "risks": "3. Risques",
+        "access": "- accès illégitime aux données : ",
+        "change": "- modification non désirée de données : ",
+        "loss": "- disparition de données : ",
+        "blank": "sources, gravité, vraisemblance : ____________________ (à compléter)",
+        "measures": "4. Mesures que le logiciel prend",
+        "end": "5. Avis du délégué et des personnes concernées, décision du responsable : ____________________ (à compléter)",
+    },
+    "en": {
+        "title": "Data protection impact assessment (GDPR, article 35): skeleton",
+        "context": "1. Context",
+        "need": "2. Necessity and proportionality",
+        "limits": "at most ",
+        "rights": "Information: oubli law --notice en. Rights: oubli who, erase --mac, objection, consent, and the guests' page.",
+        "risks": "3. Risks",
+        "access": "- illegitimate access to data: ",
+        "change": "- unwanted change of data: ",
+        "loss": "- disappearance of data: ",
+        "blank": "sources, severity, likelihood: ____________________ (to be filled in)",
+        "measures": "4. Measures that the software takes",
+        "end": "5. Opinion of the DPO and of those concerned, decision of the controller: ____________________ (to be filled in)",
+    },
+}
+COUNTING = "counting"
+# Each measure: what must be on for it ("": always), then its words in French and English.
+MEASURES = (
+    (
+        "",
+        "ni adresse de destination, ni contenu, ni nom n'est conservé (L34-VI-1)",
+        "no destination address, content or name is kept (L34-VI-1)",
+    ),
+    (
+        "",
+        "le processus qui voit les appareils n'a pas d'accès au réseau, celui qui en a un n'en voit aucun (L34-VI-2)",
+        "the process that sees terminals has no network, the one that has one sees no terminal (L34-VI-2)",
+    ),
+    (
+        "",
+        "journal chaîné de chaque acte, sans donnée d'appareil (L34-VI-3)",
+        "a chained log of every act, without terminal data (L34-VI-3)",
+    ),
+    (
+        law.VOLATILE,
+        "chiffré en mémoire vive, clés écrasées à l'échéance (EXP-1, EXP-2)",
+        "encrypted in memory, keys overwritten when the time is over (EXP-1, EXP-2)",
+    ),
+    (
+        law.CUSTODIAN,
+        "scellé pour un tiers de confiance ; deux signatures pour une demande (L34-II-4)",
+        "sealed for a custodian; two signatures for a request (L34-II-4)",
+    ),
+    (
+        law.DEVICE,
+        "accords sous une empreinte à clé ; retrait et suspension immédiats (L34-V-3, L34-V-4)",
+        "consents under a keyed hash; withdrawal and suspension at once (L34-V-3, L34-V-4)",
+    ),
+    (
+        COUNTING,
+        "sommes bruitées : epsilon de {} par jour au plus ; opposition retenue 13 mois (ANON-5, L34-VI-5)",
+        "noised sums: epsilon of {} a day at most; an objection remembered for 13 months (ANON-5, L34-VI-5)",
+    ),
+)
+
+
+def impact(config: "Config", language: str) -> "list[str]":
+    """Return the skeleton, in `fr` or `en`."""
+    text, at = TEXTS[language], words.LANGUAGES.index(language)
+    rows = notice.rows(config)
+    out = [text["title"], "", text["context"]] + register.register(config, language)[1:] + ["", text["need"]]
+    for row in rows:
+        limit = text["limits"] + words.span(article.lifetime(row, config) or row.ceiling, language)
+        out.append("- " + words.PURPOSES[row.name][at] + ", " + notice.paragraph(row, config, language) + ", " + limit)
+    out += (
+        [text["rights"], "", text["risks"]] + [text[name] + text["blank"] for name in ("access", "change", "loss")] + ["", text["measures"]]
+    )
+    on = [""] + [row.custody for row in rows] + ([COUNTING] if config.metrics else [])
+    ceiling = "%d.%03d" % (config.summary.epsilon_ceiling // 1000, config.summary.epsilon_ceiling % 1000)
+    out += ["- " + measure[1 + at].format(ceiling) for measure in MEASURES if measure[0] in on]
+    return [words.typeset(line, language) for line in out + ["", text["end"]]]
+
+
+def run(line: "Line") -> int:
+    """Show it."""
+    print("\n".join(impact(load(line.config), line["--dpia"])))
+    return 0
+
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from agent.cli.command import Line
+    from agent.config.config import Config

@@ -1,0 +1,342 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The guests' page in a real Chromium and under attack, before a recorder that runs; uhttpd by its contract (tests.support).
+
+A guest on a phone does by keys alone what the law gives him: he sees, saves, suspends, resumes, withdraws, objects, erases (L34-V-3,
+L34-V-4, L34-VI-5). Pages of other sites get nothing, and fifty guests who hammer keep nobody out.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import re
+import shutil
+import subprocess
+import tempfile
+import threading
+import time
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import sync_playwright
+
+from host_sim.driver.interpreters import environment
+from tests.control.test_control import ACCOUNTS, NAMESPACE, Device
+from tests.support import uhttpd
+from tests.support.interpreters import INTERPRETERS, PROJECT, Interpreter
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from playwright.sync_api import Browser, Page
+
+PORTAL = 4242
+PURPOSES = "".join(f"config purpose '{name}'\n\toption enabled '1'\n\toption budget '262144'\n" for name in ("services", "location"))
+CONFIG = "config gateway\n\toption id 'oublipageontrial'\n\toption duty 'portal'\n\toption hardware_clock '1'\n\tlist lan 'lan'\n"
+GUEST, OTHERS = 21, range(100, 150)  # last octets of 192.168.7.0/24; a guest asks from the same of 127.0.7.0/24
+SIGNED = {"--purposes": "services,location", "--third-parties": "none", "--days": "30", "--text": "1.fr"}
+pytestmark = [
+    pytest.mark.needs("root", "unshare", "nsenter", "ip", "nft", "conntrack", "micropython"),
+    pytest.mark.xdist_group("chromium"),
+]
+
+
+def mac(host: int) -> str:
+    return f"02:00:00:00:07:{host:02x}"
+
+
+class Venue:
+    """A recorder in a network namespace, guests in its neighbour table, the page's web server before it."""
+
+    def __init__(self, gateway: Device, server: uhttpd.Server, interpreter: Interpreter) -> None:
+        self.gateway, self.server, self.interpreter = gateway, server, interpreter
+        self.address = f"http://127.0.0.1:{server.port}"
+
+    def oubli(self, *words: str) -> str:
+        code, out, err = self.gateway.oubli(self.interpreter, *words)
+        assert (code, err) == (0, ""), err
+        return out
+
+    def grant(self, host: int) -> None:
+        """Let the portal take a guest's consent."""
+        words = [word for pair in SIGNED.items() for word in pair]
+        self.oubli("consent", "grant", "--terminal", mac(host), "--categories", "connections,access-point", *words)
+
+    def ask(self, host: int, body: str = "", path: str = "/cgi-bin/oubli?lang=en", **headers: str) -> tuple[int, str]:
+        """Ask as a guest, without a browser; returns status and page."""
+        client = http.client.HTTPConnection("127.0.0.1", self.server.port, timeout=60, source_address=(f"127.0.7.{host}", 0))
+        client.request("POST" if body else "GET", path, body or None, {"Host": f"127.0.0.1:{self.server.port}"} | headers)
+        answer = client.getresponse()
+        text = answer.read().decode()
+        client.close()
+        return answer.status, text
+
+    def act(self, host: int, act: str) -> tuple[int, str]:
+        """Open the page and press a button of it."""
+        limit = time.monotonic() + 90
+        while (token := re.search(r'name="token" value="(\w+)"', self.ask(host)[1])) is None:
+            assert time.monotonic() < limit, "the page doesn't come"
+            time.sleep(0.2)
+        return self.ask(host, f"lang=en&act={act}&token={token[1]}", "/cgi-bin/oubli", Origin=self.address)
+
+    def connections(self, host: int, count: int) -> None:
+        """Let a guest's connections end, and wait until so many are kept at least."""
+        limit = time.monotonic() + 90
+        while self.held(host) < count:
+            assert time.monotonic() < limit, "nothing is kept"
+            for port in range(count):
+                flow = ("--sport", str(41000 + port), "--dport", "443", "--timeout", "60", "--src", f"192.168.7.{host}")
+                self.gateway.inside("conntrack", "-I", "-p", "udp", *flow, "--dst", "203.0.113.9")
+            self.gateway.inside("conntrack", "-D", "-p", "udp")
+
+    def held(self, host: int) -> int:
+        """Return how many records `security` has of a guest."""
+        (end,) = [json.loads(line) for line in self.oubli("who", "--mac", mac(host), "--agreed", "--json").splitlines()[-1:]]
+        return int(end["records"]["security"])
+
+    def consents(self) -> dict[str, int]:
+        counts: dict[str, int] = json.loads(self.oubli("consent", "list", "--json"))["counts"]
+        return counts
+
+    def objections(self) -> int:
+        return int(json.loads(self.oubli("status", "--json"))["objections"])
+
+
+@contextmanager
+def open_venue(folder: Path) -> Iterator[Venue]:
+    interpreter = INTERPRETERS["micropython"]
+    (folder / "etc/config").mkdir(parents=True)
+    (folder / "etc/config/oubli").write_text(CONFIG + PURPOSES)
+    for name, text in ACCOUNTS.items():
+        (folder / "etc" / name).write_text(text)
+    shutil.copytree(PROJECT / "boards/common/usr/share/oubli", folder / "usr/share/oubli")
+    shutil.copytree(PROJECT / "agent", folder / "lib/agent", ignore=shutil.ignore_patterns("__pycache__"))
+    words = ["unshare", "-n", "sh", "-ec", NAMESPACE, "sh", *interpreter.command("-m", "agent", "recorder", "--root", str(folder))]
+    page = interpreter.command("-m", "agent", "page", "--root", str(folder))
+    server = uhttpd.Server(page, folder / "lib", lambda address: "192.168" + address.removeprefix("127.0"), PORTAL)
+    with (folder / "log").open("wb") as log, subprocess.Popen(
+        words, cwd=PROJECT, env=environment() | {"VALUE": "1"}, stdout=log, stderr=log
+    ) as recorder:  # fmt: skip
+        try:
+            venue = Venue(Device(folder, recorder), server, interpreter)
+            limit = time.monotonic() + 90
+            while not (folder / "var/run/oubli/control/socket").exists():
+                assert recorder.poll() is None, (folder / "log").read_text()
+                assert time.monotonic() < limit, "the recorder doesn't listen"
+                time.sleep(0.05)
+            for host in (GUEST, *OTHERS):
+                venue.gateway.inside("ip", "neigh", "add", f"192.168.7.{host}", "lladdr", mac(host), "dev", "lan", "nud", "permanent")
+            yield venue
+            assert server.failed == []
+        finally:
+            server.close()
+            recorder.terminate()
+            recorder.wait(240)
+
+
+@pytest.fixture
+def venue() -> Iterator[Venue]:
+    """Give a venue in a folder with a short name that every user may read."""
+    with tempfile.TemporaryDirectory(prefix="oubli-") as path:
+        Path(path).chmod(0o755)
+        with open_venue(Path(path)) as made:
+            yield made
+
+
+def test_fifty_guests_who_hammer_keep_nobody_out(venue: Venue) -> None:
+    """L34-V-4: each asks again as soon as he is answered, and some send a body that never comes; another one suspends meanwhile."""
+    venue.grant(GUEST)
+    over = threading.Event()
+
+    def hammer(host: int) -> None:
+        while not over.is_set():
+            with suppress(OSError, http.client.HTTPException):
+                if host % 10:
+                    venue.ask(host)
+                else:
+                    client = http.client.HTTPConnection("127.0.0.1", venue.server.port, timeout=60, source_address=(f"127.0.7.{host}", 0))
+                    client.request("POST", "/cgi-bin/oubli", "act=s", {"Content-Length": "200"})
+                    client.getresponse().read()
+
+    threads = [threading.Thread(target=hammer, args=(host,)) for host in OTHERS]
+    for thread in threads:
+        thread.start()
+    try:
+        time.sleep(1)
+        status, text = venue.act(GUEST, "suspend")
+    finally:
+        over.set()
+        for thread in threads:
+            thread.join(240)
+    assert (status, "Your consent is suspended" in text) == (200, True)
+    assert venue.consents()["suspended"] == 1
+
+
+def test_a_guest_who_hammers_is_told_so_and_the_others_are_not(venue: Venue) -> None:
+    """L34-V-4: six calls a second are his; another guest's are another's."""
+    seen = set()
+    limit = time.monotonic() + 90
+    while 429 not in seen:
+        found: list[int] = []
+        threads = [threading.Thread(target=lambda found=found: found.append(venue.ask(OTHERS[0])[0])) for _ in range(16)]
+        for thread in threads:
+            thread.start()
+        status = venue.ask(GUEST)[0]
+        for thread in threads:
+            thread.join(240)
+        assert status == 200
+        seen |= set(found)
+        assert seen <= {200, 429}
+        assert time.monotonic() < limit, "nobody is told"
+
+
+def test_a_guest_wears_out_no_flash_and_fills_no_log(venue: Venue) -> None:
+    """L34-V-4, L34-VI-3: two hundred and twenty times suspended and resumed: five a day; another one's withdrawal is noted."""
+    venue.grant(GUEST)
+    venue.grant(OTHERS[0])
+    told = []
+    for act in ("suspend", "resume") * 7:
+        while (answer := venue.act(GUEST, act))[0] == 429 and "Others are being answered" in answer[1]:
+            time.sleep(0.2)
+        told.append(answer[0])
+    assert told.count(429) == 2
+    assert venue.act(OTHERS[0], "withdraw")[0] == 200
+    log = venue.oubli("log")
+    assert log.count(" consent resumed portal") == 5
+    assert log.count(" consent withdrawn portal") == 1
+
+
+RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
+SAYS: dict[str, dict[str, str]] = {
+    "fr": {
+        "suspend": "Votre accord est suspendu", "resume": "Votre accord est rétabli", "withdraw": "Votre accord est retiré",
+        "object": "n'est plus compté", "accept": "de nouveau compté", "erase": "Votre demande d'effacement est faite",
+        "see": "la sécurité du réseau",
+    },
+    "en": {
+        "suspend": "Your consent is suspended", "resume": "in force again", "withdraw": "Your consent is withdrawn",
+        "object": "is counted no more", "accept": "is counted again", "erase": "Your erasure is under way",
+        "see": "security of the network",
+    },
+}  # fmt: skip
+
+
+@pytest.fixture
+def browser() -> Iterator[Browser]:
+    """Give a headless Chromium."""
+    with sync_playwright() as playwright:
+        one = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        yield one
+        one.close()
+
+
+def accessible(page: Page) -> None:
+    """Check a page by axe-core's rules, and that nothing is wider than the window."""
+    found: dict[str, Any] = Axe().run(page, options=RULES).response
+    assert [(rule["id"], node["html"][:200]) for rule in found["violations"] for node in rule["nodes"]] == []
+    assert len(found["passes"]) > 10
+    wide = page.evaluate("[document.documentElement.scrollWidth, window.innerWidth]")
+    assert wide[0] <= wide[1]
+
+
+def press(page: Page, act: str, *, nth: int = 0) -> None:
+    """Come to a button by the tabulator key alone, and press it."""
+    for _ in range(40):
+        page.keyboard.press("Tab")
+        if page.evaluate("[document.activeElement.value, [...document.querySelectorAll(`button[value=${document.activeElement.value}]`)]"
+                         ".indexOf(document.activeElement)]") == [act, nth]:  # fmt: skip
+            break
+    else:
+        raise AssertionError(act)
+    with page.expect_navigation():
+        page.keyboard.press("Enter")
+
+
+@pytest.mark.needs("chromium")
+@pytest.mark.parametrize("language", ["fr", "en"])
+def test_a_guest_does_on_his_phone_by_keys_alone_what_the_law_gives_him(venue: Venue, browser: Browser, language: str) -> None:
+    """See, save, suspend, resume, object, take that back, withdraw one purpose, erase: told in his language; axe finds nothing."""
+    says = SAYS[language]
+    venue.grant(GUEST)
+    venue.connections(GUEST, 2)
+    venue.server.only = f"127.0.7.{GUEST}"
+    page = browser.new_context(
+        locale={"fr": "fr-FR", "en": "en-GB"}[language], viewport={"width": 360, "height": 740}, accept_downloads=True
+    ).new_page()
+    complaints: list[str] = []
+    page.on("console", lambda message: complaints.append(message.text) if message.type in {"error", "warning"} else None)
+    page.goto(venue.address)
+    page.wait_for_url("**/cgi-bin/oubli")
+    assert page.locator("html").get_attribute("lang") == language
+    accessible(page)
+
+    def did(act: str, nth: int = 0) -> str:
+        time.sleep(1)  # six calls a second are a terminal's
+        press(page, act, nth=nth)
+        accessible(page)
+        text = page.locator("main").inner_text()
+        assert says[act].replace("'", "\u2019") in text.replace("'", "\u2019"), text
+        return text
+
+    before = venue.held(GUEST)
+    told = re.search(says["see"] + r"\W+(\d+)", did("see"))
+    assert told is not None
+    with page.expect_download() as download:
+        time.sleep(1)
+        for _ in range(40):
+            page.keyboard.press("Tab")
+            if page.evaluate("document.activeElement.value") == "export":
+                break
+        page.keyboard.press("Enter")
+    saved = json.loads(Path(download.value.path()).read_text())
+    assert before <= int(told[1]) <= len(saved["records"]) <= venue.held(GUEST)
+    assert (saved["complete"], len(saved["consents"])) == (True, 1)
+    page.goto(f"{venue.address}/cgi-bin/oubli?lang={language}")
+    did("suspend")
+    assert venue.consents()["suspended"] == 1
+    did("resume")
+    assert venue.consents()["active"] == 1
+    did("object")
+    assert (venue.objections(), venue.consents()["suspended"]) == (1, 1)
+    did("accept")
+    assert venue.objections() == 0
+    did("resume")
+    did("withdraw", 1)  # location alone
+    assert "services" in venue.oubli("consent", "list")
+    assert "location" not in venue.oubli("consent", "list")
+    did("erase")
+    limit = time.monotonic() + 90
+    while venue.held(GUEST):
+        assert time.monotonic() < limit, "it isn't erased"
+        time.sleep(0.2)
+    assert venue.consents()["withdrawn"] == 1
+    assert complaints == []
+
+
+@pytest.mark.needs("chromium")
+def test_a_page_of_another_site_does_nothing_by_a_guests_browser(venue: Venue, browser: Browser) -> None:
+    """By a form of another origin, and by a name of its own that leads here (DNS rebinding): 403, and nothing is changed."""
+    venue.grant(GUEST)
+    venue.server.only = f"127.0.7.{GUEST}"
+    token = re.search(r'name="token" value="(\w+)"', venue.ask(GUEST)[1])
+    assert token is not None
+    form = f'<form method="post" action="{venue.address}/cgi-bin/oubli"><input name="token" value="{token[1]}">'
+    form += '<button name="act" value="withdraw">x'
+    page = browser.new_page()
+    page.route("http://evil.example/", lambda route: route.fulfill(body=form, content_type="text/html"))
+    page.goto("http://evil.example/")
+    with page.expect_response("**/cgi-bin/oubli") as answer:
+        page.get_by_role("button").click()
+    assert answer.value.status == 403
+    rebound = browser.new_page()
+    name = f"rebound.example:{venue.server.port}"
+    rebound.route(f"http://{name}/**", lambda route: route.fulfill(response=route.fetch(
+        url=route.request.url.replace(name, f"127.0.0.1:{venue.server.port}"), headers=route.request.headers | {"host": name}
+    )))  # fmt: skip
+    answered = rebound.goto(f"http://{name}/cgi-bin/oubli")
+    assert answered is not None
+    assert answered.status == 403
+    assert venue.consents() == {"active": 1, "suspended": 0, "withdrawn": 0, "ended": 0}
