@@ -46,6 +46,7 @@ GROWTH = 48 << 20  # octets by which the recorder's resident memory may grow aft
 _RUNS = re.compile(rb"\0{16,}| {16,}")
 _PIECE, _LONGEST = 512, 80  # octets of a text searched at once; of the longest form of an address
 _BEGIN = 4  # octets of the shortest form
+_CAME = 4  # terminals that the forwarder's memory is searched for
 _WARM = 4  # full looks until the recorder has its size
 _ACCOUNTS = ("ledger", "published")  # on flash beside the spool
 _RECORDERS = ("vault", "keys", "terminals", "clock", "control")
@@ -198,6 +199,7 @@ class Auditor:
             self._look_at_bounds(now, daemons["recorder"])
         if search:
             self._look_for_people(logs)
+            self.look_into_forwarder(daemons["forwarder"])
             self.look_at_log()
             self.look_at_purposes(now)
         return not any(finding.wrong for finding in self.report())
@@ -358,6 +360,16 @@ class Auditor:
             self._looked = self.world.looks
             rows = process_memory.found(recorder, _ROW, _ROW_OCTETS)
             self.forgotten.wrong += [f"{len(rows)} rows of what was looked at"] if rows else []
+
+    def look_into_forwarder(self, pid: int) -> None:
+        """Nothing of a terminal is in the forwarder's memory (L34-VI-2): of the last that came, the MAC raw and as text, IPv6 raw."""
+        needles = []
+        for mac in list(self.truth.terminals)[-_CAME:]:
+            addresses = [address for address in self.truth.terminals[mac] if len(address) == 16]  # four octets may be there by chance
+            needles += [mac, mac.hex(":").encode(), *addresses[:_CAME]]
+        self.apart.seen += len(needles)
+        if needles and process_memory.holds(pid, needles):
+            self.apart.wrong.append("the forwarder's memory has a terminal's address")
 
     def _look_at_bounds(self, now: int, recorder: int) -> None:
         files = octets = waiting = 0

@@ -17,6 +17,12 @@ def found(pid: int, pattern: re.Pattern[bytes], longest: int) -> set[bytes]:
     return hits
 
 
+def holds(pid: int, needles: list[bytes]) -> bool:
+    """Return True if a process's writable memory has one of these."""
+    longest = max(map(len, needles))
+    return any(needle in octets for octets in _parts(pid, longest) for needle in needles)
+
+
 def _parts(pid: int, longest: int) -> Iterator[bytes]:
     """Yield what a process may write to, in parts that overlap by what may match."""
     with Path(f"/proc/{pid}/mem").open("rb", 0) as memory:

@@ -23,7 +23,7 @@ from agent.capture.netlink import RECEIVE_BUFFER
 from agent.config import config as configuration
 from agent.control import calls, server
 from agent.recorder.recorder import Recorder
-from agent.runtime import memory, process, sockets
+from agent.runtime import files, memory, process, sockets
 from agent.runtime.libc import LIBC, buffer_at
 from agent.runtime.sodium import Sodium
 from agent.summary.noise import Sampler
@@ -247,6 +247,7 @@ class Stage:
             tape.CALL: self._call,
             tape.STATION: self._station,
             tape.LOOK: self._look,
+            tape.LEASES: self._leases,
         }
         socket = self.socket
         while self._fill(self._head):
@@ -327,6 +328,13 @@ class Stage:
             sockets.close(descriptor)
         os.remove(path)
 
+    def _leases(self, _true: int, length: int) -> None:
+        """The DHCP server has written its file."""
+        files.make_folder(self.root + "/tmp", 0o755)  # noqa: S108 (below the device's root)
+        files.write_atomic(self.root + "/tmp/dhcp.leases", bytes(self._payload[:length]), durable=False)  # noqa: S108 (as above)
+        if self.recorder is not None:
+            self.recorder.read_leases()
+
     def _station(self, _true: int, _length: int) -> None:
         self.radios.move(bytes(self._payload[:6]), self._payload[6], self._payload[7], self.time.wall() // 1000000000)
 
@@ -334,7 +342,8 @@ class Stage:
         """Power: tmpfs is empty, the clocks show what they can."""
         self.time.boot = bytes(self._payload[_CLOCKS_SIZE : _CLOCKS_SIZE + 32]).decode()
         self.time.set(true, *struct.unpack_from(tape.CLOCKS, self._payload, 0))
-        _empty(self.root + "/var")
+        for folder in ("/var", "/tmp"):  # noqa: S108 (as above)
+            _empty(self.root + folder)
         self.nat = self.blocks()
         if "location" in self.config.purposes:
             from host_sim.venue.radios import Radios

@@ -42,6 +42,10 @@ SENTENCES = {
         "a guest claims another terminal's address for {minutes:g} minutes",
         "un client usurpe l'adresse d'un autre terminal pendant {minutes:g} minutes",
     ),
+    "forged lease": (
+        "a guest has a lease made out to another terminal's MAC for {minutes:g} minutes",
+        "un client fait établir un bail au nom d'une autre adresse MAC pendant {minutes:g} minutes",
+    ),
     "no address": (
         "the DHCP pool is exhausted: a newcomer gets no address",
         "la réserve DHCP est épuisée : un arrivant reste sans adresse",

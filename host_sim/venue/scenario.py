@@ -43,6 +43,7 @@ EVENTS = {
     "address flood": ("amount", "minutes"),
     "forged neighbour": ("minutes",),
     "connection flood": ("amount", "minutes"),
+    "forged lease": ("minutes",),
 }
 _UNITS = {"m": 60, "h": 3600, "d": 86400}
 GROUND = "L336-3"  # of `attribution`, where a scenario turns it on

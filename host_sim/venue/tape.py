@@ -27,6 +27,7 @@ LIVE = 13  # payload: a datagram of a listing of the connection table, the last 
 SUSPEND = 12  # no timer runs until the next entry but this
 CALL = 14  # payload: a line for the control socket, as the portal says it
 STATION = 15  # payload: a MAC, the access point that it leaves u8, the one that it comes to u8; 0 for none
+LEASES = 17  # payload: the DHCP server's file as it is now, which the recorder is told to read
 LOOK = 16  # payload: a line for the control socket, by which a guest asks what is held on the own terminal
 
 CLOCKS = "<qQi"  # wall clock ns since the epoch, time since boot ns, drift in parts in a million

@@ -112,6 +112,7 @@ class World:
         self._present: dict[bytes, Device] = {}
         self._holders: dict[bytes, bytes] = {}  # address -> MAC that the kernel has as its neighbour
         self._handed: dict[bytes, list[tuple[int, bytes]]] = {}  # address -> when it changed hands, and to whom
+        self._forged: dict[bytes, bytes] = {}  # address -> MAC that a lease is made out to, which a guest has made up
         self._lease = self._id = self._said = 0
         self._uplink = True
         self._suspended = 0
@@ -317,6 +318,7 @@ class World:
             "mac flood": self._mac_flood,
             "address flood": self._address_flood,
             "forged neighbour": self._forge,
+            "forged lease": self._forge_lease,
         }
 
         def happen(now: int) -> Iterator[Step]:
@@ -342,6 +344,7 @@ class World:
         self._loose.clear()
         self._holders.clear()
         self._handed.clear()
+        self._forged.clear()
         self.truth.lose_day(self.clock.wall(now))
         self.truth.forget()
         self._at(now + int(event.minutes * MINUTE), self._boot_again)
@@ -504,6 +507,28 @@ class World:
                 yield from self._neighbour(later, device.address, device.mac)
 
         self._at(now + int(event.minutes * MINUTE), back)
+
+    def _forge_lease(self, now: int, event: Event) -> Iterator[Step]:
+        """A guest asks for a lease in another's name (chaddr), for an address that somebody has or will have: nobody sends by it."""
+        if not self._present:
+            return
+        devices = list(self._present.values())
+        address = self._random.choice(devices).address
+        if self._random.random() < 0.5:
+            address = _LAN[:2] + struct.pack(">H", 256 + self._random.randrange(self.scenario.addresses))
+        self.tell(now, "forged lease", minutes=event.minutes)
+        self._forged[address] = self._random.choice(devices).mac
+        yield self._leases(now)
+
+        def back(later: int) -> Iterator[Step]:
+            if self._forged.pop(address, None) and self.on:
+                yield self._leases(later)
+
+        self._at(now + int(event.minutes * MINUTE), back)
+
+    def _leases(self, now: int) -> Step:
+        lines = [f"0 {mac.hex(':')} {ipaddress.ip_address(address)} * *\n" for address, mac in self._forged.items()]
+        return Step(now, tape.LEASES, "".join(lines).encode())
 
     # People
 

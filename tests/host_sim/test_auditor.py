@@ -6,6 +6,8 @@ Its checks of the vault's records are shown theirs in test_demo.py, on a vault t
 
 import json
 import math
+import subprocess
+import sys
 from pathlib import Path
 from random import Random
 
@@ -316,3 +318,24 @@ def test_a_message_that_never_came_came_twice_or_from_nowhere_is_found(
     auditor.world.outages = [(0, 1)] if cut else []
     auditor.look_at_delivery([("oubli/1/x/summary/arrivals", payload.encode()) for payload in arrived])
     assert auditor.delivered.holds is holds
+
+
+HOLDS = "import sys; kept = bytes.fromhex(sys.stdin.readline().strip()); print(len(kept), flush=True); sys.stdin.read()"
+
+
+@pytest.mark.parametrize("form", ["mac", "text", "six", "none"])
+def test_a_terminal_in_the_forwarders_memory_is_found(form: str, auditor: Auditor) -> None:
+    """L34-VI-2: wherever it is in what a process may write to."""
+    mac, six = bytes.fromhex("02a1b2c3d4e5"), bytes.fromhex("20010db8ca4e0001a1b2c3d4e5f60718")
+    auditor.truth.terminals[mac] = {b"\x0a\x14\1\2", six}
+    held = {"mac": mac, "text": mac.hex(":").encode(), "six": six, "none": b"\x02\xa1\xb2\xc3\xd4\xe6"}[form]
+    with subprocess.Popen([sys.executable, "-c", HOLDS], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(held.hex().encode() + b"\n")
+        process.stdin.flush()
+        assert process.stdout.readline() == b"%d\n" % len(held)
+        auditor.look_into_forwarder(process.pid)
+        process.stdin.close()
+    assert auditor.apart.seen > 0
+    assert bool(auditor.apart.wrong) is (form != "none")
