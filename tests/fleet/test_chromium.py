@@ -179,7 +179,7 @@ def test_keyboard_phone_and_dark(served, browser):
                 break
         page.keyboard.press("Enter")
         page.wait_for_url("**/gateway/*")
-        for path in ("", "fleet", "compliance"):
+        for path in ("", "fleet", "compliance", "alerts"):
             if path:
                 page.goto(f"{address}/{path}")
             accessible(page)

@@ -84,12 +84,13 @@ def post(client: Client, path: str, **data: str):
 def test_nothing_is_shown_without_a_log_in(sqlite, client):
     """Every address leads to the log-in; the metrics ask for a user; no form is taken without its token, no other host name."""
     Intake().take([says.health(ONE)], says.NOW)
-    for path in ("/", f"/gateway/{ONE}", "/fleet", "/compliance", "/compliance.csv"):
+    for path in ("/", f"/gateway/{ONE}", "/fleet", "/compliance", "/compliance.csv", "/alerts"):
         answer = client.get(path)
         assert answer.status_code == 302
         assert answer.headers["Location"].startswith("/login")
     assert client.get("/metrics").status_code == 401
     assert client.post(f"/gateway/{ONE}/change", {"name": "x"}).status_code == 403
+    assert client.post("/alerts/change", {"act": "delete", "number": "1"}).status_code == 403
     assert client.post("/login", {"username": "operator", "password": PASSWORD}).status_code == 403
     assert post(client, "/login", username="operator", password=PASSWORD).headers["Location"] == "/"
     assert client.get("/").status_code == 200

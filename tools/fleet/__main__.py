@@ -14,7 +14,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -54,6 +54,20 @@ def _open(db: str, *, new: bool = True, **how: object) -> None:
     try:
         site.open_store(new=new)
     except site.StoreError as failure:
+        _program.refuse(str(failure))
+
+
+def _mail_server(url: str | None, sender: str, password_file: Path | None, ca: Path | None) -> Any:  # noqa: ANN401 (notices.Mail: Django isn't set up)
+    """Return the mail server that the options name, None without one."""
+    if url is None:
+        if password_file is not None or ca is not None:
+            _program.refuse("--smtp-password-file, --smtp-ca: without a mail server; accepted: with --smtp")
+        return None
+    from tools.fleet import mail
+
+    try:
+        return mail.server(url, sender, password_file, ca)
+    except BrokerError as failure:
         _program.refuse(str(failure))
 
 
@@ -138,8 +152,15 @@ def serve(
     proxy: Annotated[
         list[str] | None, typer.Option(metavar="ADDRESS", help="That proxy, if on another machine; may be given again.")
     ] = None,
+    smtp: Annotated[
+        str | None, typer.Option(metavar="URL", help="The mail server for alerts: smtps://[USER@]HOST[:PORT], or smtp:// with STARTTLS.")
+    ] = None,
+    smtp_password_file: Annotated[Path | None, typer.Option(help="Its user's password, a file of mode 0600.")] = None,
+    smtp_ca: Annotated[Path | None, typer.Option(help="Who vouches for the mail server, PEM; else the system's list.")] = None,
+    mail_from: Annotated[str, typer.Option(metavar="ADDRESS", help="Whom alerts by e-mail are from.")] = "oubli-fleet@localhost",
+    alert: Annotated[bool, typer.Option("--alerts/--no-alerts", help="Send alerts; off where another collector of the store does.")] = True,
 ) -> None:
-    """Consume from a broker into the store and serve page and /metrics, until SIGTERM."""
+    """Consume from a broker into the store, serve page and /metrics, and send alerts, until SIGTERM."""
     files = {"password_file": password_file, "ca": ca, "certificate": certificate, "key": key}
     uplink = serving.Uplink(broker, db, name, files, insecure, gateways)
     if consumers > 1:
@@ -150,6 +171,7 @@ def serve(
             secret(tls_key, "--tls-key")
     except BrokerError as failure:
         _program.refuse(str(failure))
+    server = _mail_server(smtp, mail_from, smtp_password_file, smtp_ca)
     if (tls_certificate is None) != (tls_key is None):
         _program.refuse("--tls-certificate, --tls-key: one without the other; accepted: both, or neither")
     if tls_certificate is not None:
@@ -161,7 +183,8 @@ def serve(
         _open(db)
         _enough(gateways)
         running = serving.Consumers(uplink, consumers)
-        serving.wait()
+        with serving.Alerting(server) if alert else contextlib.nullcontext():
+            serving.wait()
         running.close()
         raise typer.Exit(int(running.refused))
     listener, address = _listen(listen)
@@ -183,7 +206,8 @@ def serve(
         try:
             where = f"http{'s' * secure}://{shown}:{listener.getsockname()[1]}/"
             ready = lambda: serving.log(f"page: {where}")  # noqa: E731
-            serving.serve_page(listener, tls_certificate, tls_key, ready, proxies=(*serving.LOCAL, *(proxy or ())))
+            with serving.Alerting(server) if alert else contextlib.nullcontext():
+                serving.serve_page(listener, tls_certificate, tls_key, ready, proxies=(*serving.LOCAL, *(proxy or ())))
         finally:
             running.close()
     raise typer.Exit(int(running.refused))

@@ -1,13 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """The gateways that an operator has, spoken or not: those that are expected, what they are called, and those that are no more."""
 
+import unicodedata
 from collections.abc import Sequence
 
 from django.db import transaction
+from django.db.models import F, Q, QuerySet
 
 from tools.fleet import figures
 from tools.fleet.delivery import GATEWAYS
 from tools.fleet.models import Gateway
+
+AGAIN = 3600  # seconds after which a retired gateway that speaks is in the list again
 
 
 class FullError(Exception):
@@ -20,6 +24,7 @@ def expect(rows: Sequence[tuple[str, str, str]], now: int) -> int:
     A name or group that is given takes the place of a former one; all or none are taken.
     """
     with transaction.atomic():
+        Gateway.objects.filter(ident__in=[ident for ident, _, _ in rows]).update(retired=0)
         known = {one.ident: one for one in Gateway.objects.select_for_update().filter(ident__in=[ident for ident, _, _ in rows])}
         new = [row for row in rows if row[0] not in known]
         if Gateway.objects.count() + len(new) > GATEWAYS:
@@ -39,3 +44,21 @@ def rename(row: Gateway, name: str, group: str) -> set[str]:
     former, row.name, row.group = row.group, name, group
     row.save(update_fields=["name", "group"])
     return {former, group} if former != group else set()
+
+
+def current() -> "QuerySet[Gateway]":
+    """Return the gateways that are looked at: all but the retired ones that are silent."""
+    return Gateway.objects.filter(Q(retired=0) | Q(seen__gt=F("retired") + AGAIN))
+
+
+def remove(row: Gateway) -> None:
+    """Delete a gateway with all that it published; the sums of its group are made anew."""
+    with transaction.atomic():
+        group = row.group
+        row.delete()
+        figures.regroup(group)
+
+
+def folded(text: str) -> str:
+    """Return a text as a search compares it: without accents and capitals."""
+    return "".join(one for one in unicodedata.normalize("NFKD", text.casefold()) if not unicodedata.combining(one))

@@ -43,6 +43,7 @@ KINDS = {
     "conflict": (WARNING, "Sends figures that contradict those that are kept"),
     "refused": (WARNING, "Messages were refused"),
     "never": (WARNING, "Expected, and never spoke"),
+    "retired": (WARNING, "Retired, and speaks"),
     "offline": (WARNING, "Not connected to the broker"),
     "newer": (WARNING, "Says what this collector doesn't know ({names}): upgrade the collector"),
 }
@@ -86,6 +87,11 @@ class Standing:
     def days_of_keys(self) -> int | None:
         """Return how many days of keys the custodian's bundle still has; None without such a store."""
         return days_of_keys(self.gateway.health)
+
+    @property
+    def state(self) -> str:
+        """Return the state that it last told; `silent` or `never` where that says nothing any more."""
+        return next((one.kind for one in self.findings if one.kind in {"silent", "never"}), self.gateway.state)
 
     @property
     def late(self) -> bool:
@@ -137,6 +143,8 @@ def judge(gateway: Gateway, episodes: Iterable[Episode], refused: Iterable[str],
         found["silent"] = Finding("silent", gateway.seen, {})
     elif gateway.state in {"lost", "stopped"}:
         found["offline"] = Finding("offline", gateway.seen, {})
+    if gateway.retired:
+        found["retired"] = Finding("retired", gateway.retired, {})
     if gateway.config != gateway.expected:
         found["drift"] = Finding("drift", 0, {})
     if strange := sorted(kind for kind, (_, said) in gateway.unknown.items() if now - said < _RECENT * _DAY):

@@ -36,6 +36,7 @@ class Gateway(models.Model):
     returned = models.BigIntegerField(default=0)  # when that last was
     health = models.JSONField(default=dict)
     health_at = models.BigIntegerField(default=0)
+    retired = models.BigIntegerField(default=0)  # when a person took it out of the list; 0: it is in it
     unknown = models.JSONField(default=dict)  # kind of message -> [what it said that we have no schema of, as text, when]
 
     class Meta:
@@ -155,3 +156,64 @@ class Head(models.Model):
         """Table."""
 
         indexes = [models.Index(fields=["received"], name="head_received")]
+
+
+class Channel(models.Model):
+    """Where alerts go, and which: an address for e-mail, or a URL. `kinds` empty: every breach; `group` empty: all gateways."""
+
+    name = models.CharField(max_length=64)
+    form = models.CharField(max_length=16)
+    target = models.CharField(max_length=512)
+    group = models.CharField(max_length=64, default="", blank=True)
+    kinds = models.JSONField(default=list)
+    delay = models.IntegerField(default=10)  # minutes that something is wrong before it is told
+    repeat = models.IntegerField(default=24)  # hours until it is told again; 0: never
+    resolved = models.BooleanField(default=True)
+    quiet_from = models.CharField(max_length=5, default="", blank=True)  # HH:MM in `zone`; what comes in quiet hours is told after them
+    quiet_until = models.CharField(max_length=5, default="", blank=True)
+    zone = models.CharField(max_length=64, default="Europe/Paris")
+    language = models.CharField(max_length=2, default="en")
+    enabled = models.BooleanField(default=True)
+    dropped = models.IntegerField(default=0)  # messages that no try could deliver for a week
+
+
+class Alert(models.Model):
+    """What is wrong with a gateway as a channel knows it, until it is told that it is over; `told` is when it last was, 0: not yet."""
+
+    channel = models.ForeignKey(Channel, on_delete=models.CASCADE, db_index=False)
+    gateway = models.ForeignKey(Gateway, on_delete=models.CASCADE)
+    kind = models.CharField(max_length=16)
+    began = models.BigIntegerField()
+    gone = models.BigIntegerField(null=True)
+    told = models.BigIntegerField(default=0)
+
+    class Meta:
+        """Table."""
+
+        constraints = [models.UniqueConstraint(fields=["channel", "gateway", "kind"], name="alert_one")]
+
+
+class Outgoing(models.Model):
+    """A message that waits for its receiver; it goes when that has taken it. `ident` is the same at each try."""
+
+    channel = models.ForeignKey(Channel, on_delete=models.CASCADE)
+    ident = models.CharField(max_length=32)
+    created = models.BigIntegerField()
+    content = models.JSONField()
+    tries = models.IntegerField(default=0)
+    due = models.BigIntegerField()
+    claimed = models.BigIntegerField(default=0)  # when a collector began to send it
+    failure = models.CharField(max_length=160, default="")
+
+
+class Silence(models.Model):
+    """What a person doesn't want to be told for a while, and why. `known`: acknowledged, so it ends when what is wrong does."""
+
+    gateway = models.ForeignKey(Gateway, on_delete=models.CASCADE, null=True)
+    group = models.CharField(max_length=64, default="", blank=True)
+    kind = models.CharField(max_length=16, default="", blank=True)
+    reason = models.CharField(max_length=200)
+    by = models.CharField(max_length=150)
+    began = models.BigIntegerField()
+    until = models.BigIntegerField()
+    known = models.BooleanField(default=False)

@@ -17,7 +17,7 @@ from django.views.decorators.http import require_GET, require_POST
 
 from agent.summary.metrics import METRICS
 from tools import clock
-from tools.fleet import charts, figures, sheet, words
+from tools.fleet import charts, figures, inventory, sheet, words
 from tools.fleet.estimate import Estimate
 from tools.fleet.guard import TRIED, Busy, busy
 from tools.fleet.judgement import BREACH, SETTLED, WARNING, history, standings
@@ -78,12 +78,14 @@ def gateways(request: HttpRequest) -> HttpResponse:
     now = int(clock.seconds())
     wanted = request.GET.get("q", "")[:64].strip()
     show, group = request.GET.get("show", ""), request.GET.get("group", "")[:64]
-    everyone = standings(Gateway.objects.all(), now)
+    retired = Gateway.objects.filter(retired__gt=0)
+    everyone = standings(retired if show == "retired" else inventory.current(), now)
     counts = Counter(standing.grade for standing in everyone)
+    sought = inventory.folded(wanted)
     rows = [
         standing
         for standing in everyone
-        if (not wanted or wanted.lower() in standing.gateway.ident or wanted.lower() in standing.gateway.name.lower())
+        if (not sought or sought in standing.gateway.ident or sought in inventory.folded(standing.gateway.name))
         and (show not in {BREACH, WARNING, "good"} or standing.grade == show)
         and (not group or standing.gateway.group == group)
     ]
@@ -94,6 +96,7 @@ def gateways(request: HttpRequest) -> HttpResponse:
         "page": page,
         "grades": grades,
         "count": len(everyone),
+        "retired": retired.count(),
         "q": wanted,
         "show": show,
         "group": group,
@@ -198,11 +201,14 @@ def change(request: HttpRequest, ident: str) -> HttpResponse:
     with transaction.atomic():
         row = Gateway.objects.select_for_update().get(pk=row.pk)
         if "name" in request.POST:
-            former, row.name = row.group, request.POST["name"].strip()[:64]
-            row.group = request.POST.get("group", "").strip()[:64]
-            row.save(update_fields=["name", "group"])
-            for group in {former, row.group} if former != row.group else ():
+            for group in inventory.rename(row, request.POST["name"].strip()[:64], request.POST.get("group", "").strip()[:64]):
                 figures.regroup(group)
+        if request.POST.get("delete") == ident:
+            inventory.remove(row)
+            return redirect("gateways")
+        if request.POST.get("retire") in {"0", "1"}:
+            row.retired = int(clock.seconds()) * int(request.POST["retire"])
+            row.save(update_fields=["retired"])
         if request.POST.get("accept") == row.config:
             row.expected = row.config
             row.save(update_fields=["expected"])
@@ -243,7 +249,7 @@ def fleet(request: HttpRequest) -> HttpResponse:
 
 
 def _compliance(now: int) -> dict[str, Any]:
-    everyone = standings(Gateway.objects.all(), now)
+    everyone = standings(inventory.current(), now)
     rows = [(standing.gateway, finding) for standing in everyone for finding in standing.findings]
     rows.sort(key=lambda row: row[1].grade != BREACH)
     counts = Counter(standing.grade for standing in everyone)

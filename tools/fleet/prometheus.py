@@ -18,9 +18,10 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.registry import Collector
 
 from tools import clock
+from tools.fleet import inventory
 from tools.fleet.guard import Busy, busy, by_basic
 from tools.fleet.judgement import KINDS, standings
-from tools.fleet.models import Gateway, Tally
+from tools.fleet.models import Tally
 from tools.fleet.reading import FATES, REASONS
 
 
@@ -30,7 +31,7 @@ class Store(Collector):
     def collect(self) -> Iterator[Metric]:
         """Yield every family."""
         now = int(clock.seconds())
-        everyone = standings(Gateway.objects.all(), now)
+        everyone = standings(inventory.current(), now)
         grades = Counter(standing.grade for standing in everyone)
         count = GaugeMetricFamily("oubli_gateways", "Gateways by how they stand.", labels=["grade"])
         for grade in ("good", "warning", "breach"):

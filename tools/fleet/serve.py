@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.db.utils import Error
 
@@ -21,6 +21,9 @@ from tools import clock
 from tools.fleet import site
 from tools.fleet.broker import Address, BrokerError, address
 from tools.fleet.delivery import FIGURES, STATUS
+
+if TYPE_CHECKING:
+    from tools.fleet.mail import Mail
 
 _PRUNED_EVERY = 6 * 3600  # seconds
 LOCAL = ("127.0.0.1", "::1")
@@ -119,6 +122,43 @@ class Consumers:
             if process.is_alive():
                 process.kill()
                 process.join()
+
+
+class Alerting:
+    """Looks every few seconds at what is to be told, and tells it, in a thread until `close`."""
+
+    EVERY = 15  # seconds
+    _begun = False
+
+    def __init__(self, server: "Mail | None") -> None:
+        self._server = server
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        from django.db import close_old_connections, connections
+
+        from tools.fleet import alerts, notices
+
+        while not self._stop.wait(self.EVERY if self._begun else 1):
+            self._begun = True
+            try:
+                close_old_connections()
+                now = int(clock.seconds())
+                alerts.look(now)
+                notices.deliver(now, self._server, log)
+            except Error as failure:
+                log(f"alerts: the store can't be used ({type(failure).__name__}); trying again")
+        connections.close_all()
+
+    def __enter__(self) -> "Alerting":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End it; what it is sending is taken, or tried again later."""
+        self._stop.set()
+        self._thread.join(30)
 
 
 def serve_page(

@@ -10,7 +10,7 @@ from django.utils.safestring import SafeString
 
 from tools import clock
 from tools.fleet import figures, words
-from tools.fleet.judgement import Finding
+from tools.fleet.judgement import KINDS, Finding
 
 register = template.Library()
 _STEPS = ((60, 1, "{n} s ago"), (3600, 60, "{n} min ago"), (2 * 86_400, 3600, "{n} h ago"), (float("inf"), 86_400, "{n} days ago"))
@@ -55,6 +55,12 @@ def number(value: float) -> str:
 def finding(one: Finding) -> str:
     """Return what a finding says."""
     return words.say(one.text, **one.words)
+
+
+@register.filter
+def finding_kind(name: str) -> str:
+    """Return what findings of a kind say, without their numbers."""
+    return words.general(KINDS[name][1]) if name in KINDS else name
 
 
 @register.filter

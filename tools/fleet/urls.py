@@ -6,7 +6,7 @@ from django.contrib.auth.views import LogoutView
 from django.urls import path
 from django.views.i18n import set_language
 
-from tools.fleet import pages, prometheus
+from tools.fleet import alert_pages, pages, prometheus
 
 urlpatterns = [
     path("", pages.gateways, name="gateways"),
@@ -15,6 +15,8 @@ urlpatterns = [
     path("fleet", pages.fleet, name="fleet"),
     path("compliance", pages.compliance, name="compliance"),
     path("compliance.csv", pages.compliance_csv, name="compliance_csv"),
+    path("alerts", alert_pages.alerts, name="alerts"),
+    path("alerts/change", alert_pages.change_alerts, name="change_alerts"),
     path("login", pages.Login.as_view(), name="login"),
     path("logout", LogoutView.as_view(), name="logout"),
     path("language", login_not_required(set_language), name="language"),

@@ -9,8 +9,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from tools.fleet import inventory
 from tools.fleet.judgement import BREACH, WARNING, Standing, standings
-from tools.fleet.models import Gateway
 
 _LOOKS = {BREACH: ("◆", "bold red"), WARNING: ("▲", "yellow"), "good": ("●", "green")}
 
@@ -30,13 +30,13 @@ def data(now: int) -> list[dict[str, Any]]:
             "config": one.gateway.config,
             "health": one.gateway.health,
         }
-        for one in standings(Gateway.objects.all(), now)
+        for one in standings(inventory.current(), now)
     ]
 
 
 def shown(now: int, height: int) -> RenderableType:
     """Return the table, cut to so many lines."""
-    everyone = standings(Gateway.objects.all(), now)
+    everyone = standings(inventory.current(), now)
     counts = Counter(one.grade for one in everyone)
     head = Text(
         "  ".join(f"{_LOOKS[grade][0]} {counts[grade]} {grade}" for grade in _LOOKS)
@@ -59,7 +59,7 @@ def _row(one: Standing, now: int) -> list[Text]:
         mark,
         one.gateway.name or one.gateway.ident,
         _age(now - one.gateway.seen) if one.gateway.seen else "never",
-        one.gateway.state,
+        one.state,
         one.gateway.version,
         health.get("clock", ""),
         health.get("capture", ""),

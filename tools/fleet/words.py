@@ -30,7 +30,9 @@ FRENCH = {
     "Show": "Afficher",
     "How they stand": "Leur état",
     "No gateway is like that.": "Aucune passerelle ne correspond.",
-    "No gateway has spoken yet.": "Aucune passerelle ne s'est encore manifestée.",
+    "There is no gateway yet. Enrol the first by “oubli-fleet enrol”, bring it its archive, and run “oubli join” there: "
+    "boards/INSTALL.md has every line.": "Il n'y a encore aucune passerelle. Inscrire la première par « oubli-fleet enrol », y copier "
+    "son archive et lancer « oubli join » : boards/INSTALL.md donne chaque ligne.",
     "Gateways, the worst first": "Les passerelles, les plus graves d'abord",
     "Gateway": "Passerelle",
     "Stands": "Situation",
@@ -63,6 +65,7 @@ FRENCH = {
     "good": "en règle",
     "online": "en ligne",
     "lost": "perdue",
+    "silent": "muette",
     "stopped": "arrêtée",
     "ok": "correcte",
     "misconfigured": "mal réglée",
@@ -124,6 +127,7 @@ FRENCH = {
     "The gateway's doctor found: {names}": "Le diagnostic de la passerelle a trouvé : {names}",
     "Sends figures that contradict those that are kept": "Envoie des chiffres qui contredisent ceux déjà reçus",
     "Messages were refused": "Des messages ont été refusés",
+    "Retired, and speaks": "Retirée, et s'exprime",
     "Expected, and never spoke": "Attendue, et jamais entendue",
     "Not connected to the broker": "Pas reliée au courtier MQTT",
     "Says what this collector doesn't know ({names}): upgrade the collector": "Dit ce que ce collecteur ne connaît pas ({names}) : "
@@ -157,6 +161,15 @@ FRENCH = {
     "{n} messages refused": "{n} messages refusés",
     "Name and group": "Nom et groupe",
     "Save": "Enregistrer",
+    "When it is no more": "Quand elle n'est plus en service",
+    "Retired, it leaves the list, and what it published stays in the sums; if it speaks again, it is back. Deleted, its figures go "
+    "too.": "Retirée, elle quitte la liste, et ses chiffres restent dans les sommes ; si elle s'exprime de nouveau, elle y revient. "
+    "Supprimée, ses chiffres partent aussi.",
+    "Retire": "Retirer",
+    "Take back": "Reprendre",
+    "Delete with its figures": "Supprimer avec ses chiffres",
+    "Type its id to delete it": "Saisir son identifiant pour la supprimer",
+    "retired": "retirées",
     "What this collector doesn't know": "Ce que ce collecteur ne connaît pas",
     "The gateway's version is newer. What is known of its messages counts as ever; the rest is shown as it came.": "La passerelle a une "
     "version plus récente. Ce qui est connu de ses messages compte comme toujours ; le reste est montré tel quel.",
@@ -169,7 +182,6 @@ FRENCH = {
     "a number or text outside its range": "un nombre ou un texte hors limites",
     "times that can't be": "des heures impossibles",
     "another message with the key of one that is kept": "un autre message sous la clé d'un message reçu",
-    "a new gateway beyond the limit": "une passerelle de trop",
     "more than a gateway has to say": "plus de messages qu'une passerelle n'en a à envoyer",
     "what the store can't hold": "un contenu que la base ne peut pas garder",
     # the fleet
@@ -202,6 +214,7 @@ FRENCH = {
     "en manquement",
     "Open": "En cours",
     "Nothing is wrong.": "Rien à signaler.",
+    "There is no gateway yet: nothing was looked at.": "Il n'y a encore aucune passerelle : rien n'a été examiné.",
     "What is wrong now, the worst first": "Ce qui ne va pas, le plus grave d'abord",
     "Finding": "Constat",
     "Since (UTC)": "Depuis (UTC)",
@@ -216,6 +229,63 @@ FRENCH = {
     "finding": "constat",
     "since (UTC)": "depuis (UTC)",
     "until (UTC)": "jusqu'à (UTC)",
+    # alerts
+    "Alerts": "Alertes",
+    "Channels": "Destinataires",
+    "Nobody is told anything yet: add a channel below.": "Personne n'est encore prévenu : ajouter un destinataire ci-dessous.",
+    "To": "Vers",
+    "Tells of": "Annonce",
+    "Change": "Modifier",
+    "every breach": "tout manquement",
+    "after {n} min": "après {n} min",
+    "again after {n} h": "de nouveau après {n} h",
+    "quiet": "silencieux",
+    "switched off": "désactivé",
+    "takes nothing": "ne reçoit rien",
+    "on": "actif",
+    "{n} open, {m} waiting": "{n} en cours, {m} en attente",
+    "{n} dropped": "{n} perdus",
+    "Test": "Essayer",
+    "Switch off": "Désactiver",
+    "Switch on": "Activer",
+    "Delete": "Supprimer",
+    "A channel more": "Un destinataire de plus",
+    "Form": "Forme",
+    "e-mail": "courriel",
+    "webhook (JSON)": "webhook (JSON)",
+    "Address or URL": "Adresse ou URL",
+    "Only this group": "Seulement ce groupe",
+    "Tells of (none chosen: every breach)": "Annonce (aucun choix : tout manquement)",
+    "Minutes that something is wrong before it is told": "Minutes d'anomalie avant l'annonce",
+    "Hours until it is told again (0: never)": "Heures avant une nouvelle annonce (0 : jamais)",
+    "Tell too when it is over": "Annoncer aussi la fin",
+    "Quiet from": "Silencieux de",
+    "until": "jusqu'à",
+    "Time zone": "Fuseau horaire",
+    "Language": "Langue",
+    "Silenced": "Mis en silence",
+    "all gateways": "toutes les passerelles",
+    "acknowledged": "pris en compte",
+    "End it": "Y mettre fin",
+    "Nothing is silenced.": "Rien n'est mis en silence.",
+    "Hours": "Heures",
+    "Reason": "Motif",
+    "Silence": "Mettre en silence",
+    "Acknowledge": "Prendre en compte",
+    "No e-mail address; accepted: name@example.org": "Pas une adresse de courriel ; accepté : nom@example.org",
+    "No URL; accepted: https://...": "Pas une URL ; accepté : https://...",
+    "The topic is missing; accepted: https://HOST/TOPIC": "Le sujet manque ; accepté : https://HÔTE/SUJET",
+    "No time of day; accepted: 22:00": "Pas une heure ; accepté : 22:00",
+    "One without the other; accepted: both, or neither": "L'une sans l'autre ; accepté : les deux, ou aucune",
+    "No time zone; accepted: Europe/Paris": "Pas un fuseau horaire ; accepté : Europe/Paris",
+    "There are {n} channels, which is the most": "Il y a {n} destinataires, le maximum",
+    "A test: alerts reach you": "Un essai : les alertes vous parviennent",
+    "{n} resolved": "{n} terminés",
+    "{name}: {said}": "{name} : {said}",
+    "{n} findings, {breaches} in breach": "{n} constats, dont {breaches} manquements",
+    "and {n} more": "et {n} autres",
+    "Nothing is wrong: somebody pressed the test button.": "Tout va bien : quelqu'un a demandé un essai.",
+    "resolved": "terminé",
 }
 
 # What is a name in a message and reads badly as a title: each of these has its French above.
@@ -257,3 +327,8 @@ def say(text: str, **values: object) -> str:
     """Return a text in the reader's language with its values; one that neither table has (a name, a number) stays as it is."""
     spoken = (FRENCH if language() == "fr" else ENGLISH).get(text, text)
     return spoken.format(**values) if values else spoken
+
+
+def general(text: str) -> str:
+    """Return a text in the reader's language without the numbers and names that would fill it in."""
+    return say(text).partition("{")[0].rstrip(" (:")

@@ -10,6 +10,15 @@ var callStatus = rpc.declare({ object: 'oubli', method: 'status' });
 var callDoctor = rpc.declare({ object: 'oubli', method: 'doctor' });
 var callLaw = rpc.declare({ object: 'oubli', method: 'law' });
 
+// A call that fails, or is answered with something else, is a line of its own part: the rest of the page stays.
+function asked(call) {
+	return call().then(function(answer) {
+		return answer && typeof answer === 'object' ? answer : { error: _('no answer') };
+	}, function(failure) {
+		return { error: String(failure && failure.message || failure) };
+	});
+}
+
 function row(cells) {
 	return E('tr', { 'class': 'tr' }, cells.map(function(cell) {
 		return E('td', { 'class': 'td left' }, [ String(cell) ]);
@@ -35,19 +44,19 @@ function statusRows(status) {
 	];
 	if (status.refused)
 		rows.push([ _('Configuration refused, the last accepted one goes on'), status.refused ]);
-	if (status.missing.length)
+	if ((status.missing || []).length)
 		rows.push([ _('No such interface of the LAN'), status.missing.join(', ') ]);
 	if (status.deaf)
 		rows.push([ _('No connection has ended for a day'), _('although the kernel has some') ]);
 	if (status.refusing)
 		rows.push([ _('Flash refuses'), _('ledger and messages') ]);
-	Object.keys(status.purposes).sort().forEach(function(name) {
+	Object.keys(status.purposes || {}).sort().forEach(function(name) {
 		var held = status.purposes[name];
 		rows.push([ name, held.records + ' ' + _('records') + ', ' + held.bytes + ' ' + _('bytes') ]);
 		if (held.trouble)
 			rows.push([ _('Flash refuses'), name + ': ' + held.trouble ]);
 	});
-	Object.keys(status.counters).sort().forEach(function(name) {
+	Object.keys(status.counters || {}).sort().forEach(function(name) {
 		if (name.indexOf('lost') === 0 && status.counters[name])
 			rows.push([ name, status.counters[name] ]);
 	});
@@ -56,12 +65,12 @@ function statusRows(status) {
 
 return view.extend({
 	load: function() {
-		return Promise.all([ callStatus(), callDoctor(), callLaw() ]);
+		return Promise.all([ asked(callStatus), asked(callDoctor), asked(callLaw) ]);
 	},
 
 	render: function(data) {
 		var status = E('div', {}, [ table([ _('What'), _('Value') ], statusRows(data[0])) ]);
-		var findings = (data[1].findings || [ { what: data[1].error } ]).map(function(finding) {
+		var findings = (data[1].findings || [ { what: data[1].error || _('no answer') } ]).map(function(finding) {
 			return [ finding.what, finding.why || '', finding.fix || '' ];
 		});
 		var purposes = (data[2].purposes || []).map(function(purpose) {
@@ -69,7 +78,7 @@ return view.extend({
 		});
 
 		poll.add(function() {
-			return callStatus().then(function(fresh) {
+			return asked(callStatus).then(function(fresh) {
 				status.replaceChildren(table([ _('What'), _('Value') ], statusRows(fresh)));
 			});
 		});
@@ -80,7 +89,7 @@ return view.extend({
 			E('h3', {}, [ _('Doctor') ]),
 			findings.length ? table([ _('What'), _('Why it matters'), _('How to fix it') ], findings) : E('p', {}, [ _('Nothing was found.') ]),
 			E('h3', {}, [ _('Purposes of article L34-1') ]),
-			table([ _('Purpose'), _('Paragraph'), _('State'), _('At most') ], purposes)
+			data[2].error ? E('p', {}, [ data[2].error ]) : table([ _('Purpose'), _('Paragraph'), _('State'), _('At most') ], purposes)
 		]);
 	},
 

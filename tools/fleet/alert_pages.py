@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The page of alerts: channels, what waits for its receiver, what is silenced; and the forms by which a person changes them."""
+
+import re
+import zoneinfo
+from typing import Any
+
+from django import forms
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.views.decorators.http import require_GET, require_POST
+
+from tools import clock
+from tools.fleet import alerts as telling
+from tools.fleet import figures, mail, notices, words
+from tools.fleet.judgement import KINDS
+from tools.fleet.models import Alert, Channel, Gateway, Outgoing, Silence
+
+CHANNELS, SILENCES = 100, 1000
+_HOUR = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]")
+_LONGEST = 30 * 24  # hours of a silence
+
+
+class ChannelForm(forms.ModelForm):
+    """A channel as a person fills it in; each mistake stands at its field."""
+
+    form = forms.ChoiceField(choices=tuple(notices.FORMS.items()))
+    kinds = forms.MultipleChoiceField(choices=tuple((kind, kind) for kind in KINDS), required=False)
+    delay = forms.IntegerField(min_value=0, max_value=10_080)
+    repeat = forms.IntegerField(min_value=0, max_value=720)
+    language = forms.ChoiceField(choices=(("en", "en"), ("fr", "fr")))
+
+    class Meta:
+        """Fields of the model."""
+
+        model = Channel
+        fields = (
+            "name",
+            "form",
+            "target",
+            "group",
+            "kinds",
+            "delay",
+            "repeat",
+            "resolved",
+            "quiet_from",
+            "quiet_until",
+            "zone",
+            "language",
+        )
+
+    def clean(self) -> dict[str, Any]:
+        """Check what concerns several fields."""
+        found = super().clean() or {}
+        target, form = found.get("target", ""), found.get("form")
+        if form == "email" and not mail.is_address(target):
+            self.add_error("target", words.say("No e-mail address; accepted: name@example.org"))
+        elif form and form != "email" and not notices.is_url(target):
+            self.add_error("target", words.say("No URL; accepted: https://..."))
+        elif form == "ntfy" and not target.rpartition("/")[2]:
+            self.add_error("target", words.say("The topic is missing; accepted: https://HOST/TOPIC"))
+        for name in ("quiet_from", "quiet_until"):
+            if found.get(name) and not _HOUR.fullmatch(found[name]):
+                self.add_error(name, words.say("No time of day; accepted: 22:00"))
+        if bool(found.get("quiet_from")) != bool(found.get("quiet_until")):
+            self.add_error("quiet_until", words.say("One without the other; accepted: both, or neither"))
+        if found.get("zone") not in zoneinfo.available_timezones():
+            self.add_error("zone", words.say("No time zone; accepted: Europe/Paris"))
+        return found
+
+
+def _shown(form: ChannelForm | None, chosen: Channel | None) -> dict[str, Any]:
+    now = int(clock.seconds())
+    rows = []
+    for channel in Channel.objects.order_by("name", "pk"):
+        waiting = Outgoing.objects.filter(channel=channel).order_by("pk")
+        first = waiting.first()
+        rows.append(
+            {
+                "channel": channel,
+                "form": notices.FORMS.get(channel.form, channel.form),
+                "waiting": waiting.count(),
+                "failure": first.failure if first else "",
+                "open": Alert.objects.filter(channel=channel, told__gt=0).count(),
+                "quiet": telling.quiet(channel, now),
+            }
+        )
+    values = chosen or Channel()
+    return {
+        "rows": rows,
+        "chosen": chosen,
+        "values": form.data if form else {name: getattr(values, name) for name in ChannelForm.Meta.fields},
+        "errors": form.errors if form else {},
+        "checked": form.data.getlist("kinds") if form else values.kinds,
+        "forms": notices.FORMS,
+        "kinds": list(KINDS),
+        "groups": [name for name in figures.groups() if name],
+        "silences": Silence.objects.select_related("gateway").order_by("until"),
+        "now": now,
+    }
+
+
+@require_GET
+def alerts(request: HttpRequest) -> HttpResponse:
+    """Show channels and silences; `edit` fills a channel's form in."""
+    wanted = request.GET.get("edit", "")
+    chosen = get_object_or_404(Channel, pk=int(wanted)) if wanted.isdigit() and len(wanted) < 10 else None
+    return render(request, "fleet/alerts.html", _shown(None, chosen))
+
+
+@require_POST
+def change_alerts(request: HttpRequest) -> HttpResponse:
+    """Save, try, switch or delete a channel; silence something, or end a silence."""
+    number = request.POST.get("number", "")
+    which = int(number) if number.isdigit() and len(number) < 10 else 0
+    act, now = request.POST.get("act"), int(clock.seconds())
+    if act == "save":
+        chosen = get_object_or_404(Channel, pk=which) if which else None
+        form = ChannelForm(request.POST, instance=chosen)
+        if not chosen and Channel.objects.count() >= CHANNELS:
+            form.add_error("name", words.say("There are {n} channels, which is the most", n=CHANNELS))
+        if not form.is_valid():
+            return render(request, "fleet/alerts.html", _shown(form, chosen), status=422)
+        form.save()
+    elif act == "test":
+        telling.test(get_object_or_404(Channel, pk=which), now)
+    elif act == "switch":
+        channel = get_object_or_404(Channel, pk=which)
+        Channel.objects.filter(pk=channel.pk).update(enabled=not channel.enabled)
+    elif act == "delete":
+        get_object_or_404(Channel, pk=which).delete()
+    elif act == "silence":
+        _silence(request, now)
+    elif act == "end":
+        Silence.objects.filter(pk=which).delete()
+    return redirect(request.POST["next"] if re.fullmatch(r"/gateway/[a-z2-7]{16}", request.POST.get("next", "")) else "alerts")
+
+
+def _silence(request: HttpRequest, now: int) -> None:
+    """Silence a kind, a group or a gateway for some hours, with a reason; what isn't understood silences nothing."""
+    gateway = Gateway.objects.filter(ident=request.POST.get("gateway", "")).first()
+    kind, group = request.POST.get("kind", ""), request.POST.get("group", "")[:64]
+    hours, reason = request.POST.get("hours", ""), request.POST.get("reason", "").strip()[:200]
+    if not (hours.isdigit() and 0 < int(hours[:9]) <= _LONGEST and reason and kind in {"", *KINDS}):
+        return
+    if request.POST.get("gateway") and gateway is None:
+        return
+    if Silence.objects.count() >= SILENCES:
+        return
+    Silence.objects.create(
+        gateway=gateway, group=group, kind=kind, reason=reason, by=request.user.get_username(), began=now,
+        until=now + int(hours) * 3600, known=bool(request.POST.get("known") and gateway and kind),
+    )  # fmt: skip
