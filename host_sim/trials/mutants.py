@@ -333,7 +333,7 @@ MUTANTS = (
     Mutant("line-without-its-former", "a line of the audit log doesn't cover the one before (L34-VI-3)", "noon", "acts", True, Patch(
         "audit/chain.py", "seal", "head + text", "text")),
     Mutant("withdrawal-not-noted", "that somebody withdrew is left out of the audit log (L34-VI-3)", "guests", "acts", True, Patch(
-        "purposes/consent/consented.py", "Consented.withdraw", 'self._note("consent", "withdrawn", by)', "None")),
+        "purposes/consent/consented.py", "Consented._withdraw", 'self._note("consent", "withdrawn", by)', "None")),
     Mutant("port-of-the-terminal", "`attribution` writes the port before translation (L34-III-2)", "guests", "attribution", True, Patch(
         "purposes/attribution/attribution.py", "Attribution.connection", "port, user = A, B", "port, user = connection.source_port, B")),
     Mutant("attributes-what-stays", "`attribution` records what never left the venue (L34-III-2)", "guests", "attribution", True, Patch(

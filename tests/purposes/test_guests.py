@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 import re
 import shutil
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -207,6 +209,47 @@ def test_a_guest_wears_out_no_flash_and_fills_no_log(venue: Venue) -> None:
     log = venue.oubli("log")
     assert log.count(" consent resumed portal") == 5
     assert log.count(" consent withdrawn portal") == 1
+
+
+KNOCK = """
+import socket
+through = 0
+for _ in range(20):
+    with socket.socket() as one:
+        one.settimeout(0.2)
+        through += one.connect_ex(("10.9.0.1", 8450)) == 0
+print(through)
+"""
+LISTEN = "import socket; one = socket.create_server(('10.9.0.1', 8450), backlog=99); print('listening', flush=True); one.accept(); input()"
+
+
+def test_the_kernel_limits_each_terminal_by_its_mac(tmp_path: Path) -> None:
+    """L34-V-4: what etc/init.d/oubli loads, twice, in a real kernel: one terminal's connections are dropped, another's are its own."""
+    gateway, one, other = (f"oubli-{os.getpid()}-{name}" for name in "gab")
+    steps = [f"netns add {name}" for name in (gateway, one, other)]
+    steps += [f"-n {gateway} {words}" for words in ("link add lan type bridge", "addr add 10.9.0.1/24 dev lan", "link set lan up")]
+    for number, name in enumerate((one, other)):
+        steps += [f"link add port{number} netns {gateway} type veth peer name wifi netns {name}"]
+        steps += [f"-n {gateway} link set port{number} master lan up", f"-n {name} link set wifi up"]
+        steps += [f"-n {name} addr add 10.9.0.{number + 2}/24 dev wifi"]
+    inside = lambda name, *words: ["ip", "netns", "exec", name, *words]  # noqa: E731 (words of one call)
+    try:
+        for step in steps:
+            subprocess.run(["ip", *step.split()], check=True, capture_output=True)
+        for _ in range(2):
+            table = str(PROJECT / "boards/common/usr/share/oubli/page.nft")
+            subprocess.run(inside(gateway, "nft", "-f", table), check=True, capture_output=True)
+        words = inside(gateway, sys.executable, "-c", LISTEN)
+        with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=tmp_path) as listener:
+            assert listener.stdout is not None
+            assert listener.stdout.readline() == b"listening\n"
+            for name in (one, other):
+                done = subprocess.run(inside(name, sys.executable, "-c", KNOCK), check=True, capture_output=True)
+                assert 6 <= int(done.stdout) < 20
+            listener.kill()
+    finally:
+        for name in (gateway, one, other):
+            subprocess.run(["ip", "netns", "del", name], check=False, capture_output=True)
 
 
 RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
