@@ -20,7 +20,7 @@ from agent.cli import status, words
 from agent.config import config
 from agent.control import calls
 from agent.purposes.consent import consent_ring, texts
-from agent.purposes.consent.consents import Consents
+from agent.purposes.consent.consents import Consents, Refused
 from agent.purposes.device_key import DeviceKey
 from agent.purposes.location import record as location
 from agent.runtime import files
@@ -856,3 +856,58 @@ def test_an_objection_that_flash_refuses_holds_and_is_written_later(book, monkey
         with pytest.raises(OSError, match="Errno 5"):
             book().accept(MAC, NOW)
     assert book().objects(MAC)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_no_history_brings_back_what_was_withdrawn_or_has_ended(book, seed):
+    """L34-VI-5: restarts, steps of the clock either way, a clock that isn't trusted; who objects is never without his objection."""
+    dice, consents, now = random.Random(seed), book(), NOW
+    macs = [bytes((2, 0, 0, 0, 0, number)) for number in range(3)]
+    given: dict[tuple[bytes, str], int] = {}  # the newest consent's number, and those that are over for good
+    ends: dict[int, int] = {}
+    over: set[int] = set()
+    objecting: set[bytes] = set()
+    acts = 0
+    for number in range(250):
+        mac, trusted = dice.choice(macs), now if dice.random() < 0.9 else None
+        purpose = dice.choice(["services", "location"])
+        act = dice.choice(
+            ["grant", "grant", "suspend", "resume", "withdraw", "withdraw one", "object", "accept", "tick", "open", "step", "step"]
+        )
+        try:
+            if act == "grant":
+                end = now + dice.choice([HOUR, DAY, 20 * DAY])
+                consents.grant(mac, [purpose], [CATEGORY[purpose]], "none", end, bytes(32), trusted)
+                given[mac, purpose], ends[number] = number, end
+            elif act.startswith("withdraw"):
+                consents.withdraw(mac, trusted, purpose if act == "withdraw one" else None)
+                over |= {given[key] for key in given if key[0] == mac and (act == "withdraw" or key[1] == purpose)}
+            elif act in {"suspend", "resume"}:
+                getattr(consents, act)(mac, trusted)
+            elif act == "object":
+                consents.object(mac, trusted)
+                objecting.add(mac)
+            elif act == "accept":
+                consents.accept(mac, trusted)
+                objecting.discard(mac)
+            elif act == "step":
+                now += dice.choice([60, HOUR, DAY, 40 * DAY, -HOUR, -3 * DAY])
+            acts += 1
+        except Refused:
+            pass
+        if act == "tick" and trusted is not None:
+            consents.tick(now)
+            over |= {one for one, end in ends.items() if now >= end}
+        consents.flush()
+        if act == "open":
+            consents = book()
+        for key, one in given.items():
+            assert one not in over or consents.active(*key, now) < 0, (seed, number, act)
+        assert all(consents.objects(one) for one in objecting if now < NOW + 300 * DAY), (seed, number, act)
+    assert acts > 100
+    assert over
+
+
+HOUR = 3600
+ACTS = ["grant", "grant", "suspend", "resume", "withdraw", "withdraw one", "object", "accept", "tick", "open", "step", "step"]
+CATEGORY = {"services": "connections", "location": "access-point"}

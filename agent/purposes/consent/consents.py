@@ -318,7 +318,11 @@ class Consents:
         places = []
         for place in self._of(mac):
             state, purposes, categories, _, since, end, given, owner = self._row(place)
-            if state not in (ACTIVE, SUSPENDED) or not purposes & bits or (now is not None and now >= end):
+            if state not in (ACTIVE, SUSPENDED) or not purposes & bits:
+                continue
+            if now is not None and now >= end:  # over by itself, and that is written: a clock that is set back brings nothing back
+                self._set(place, ENDED, purposes, categories, 1, since, end, given, owner)
+                self._waiting = True
                 continue
             places.append(place)
             left = purposes & _ALL & ~bits
