@@ -150,7 +150,7 @@ OPTIONS: "dict[str, dict[str, tuple[Callable[[str], Any], Any]]]" = {
     },
     "metric": {"enabled": (_flag, True), "epsilon": (_between(1, EPSILON_LIMIT), None)},
     "mqtt": {
-        "host": (_text, None),
+        "host": (_text, ()),
         "port": (_between(1, 65535), 8883),
         "ca": (_text, None),
         "certificate": (_text, None),
@@ -158,11 +158,12 @@ OPTIONS: "dict[str, dict[str, tuple[Callable[[str], Any], Any]]]" = {
         "username": (_text, None),
         "password_file": (_text, None),
         "insecure": (_flag, False),
+        "spread": (_between(1, 3600), 60),
         "spool_days": (_between(1, 365), 7),
         "spool_bytes": (_between(65536, 67108864), 1048576),
     },
 }
-_LISTS = ("lan", "wan")
+_LISTS = ("lan", "wan", "host")
 _REQUIRED_BY = {
     "epsilon": "ANON-2",
     "epsilon_ceiling": "ANON-5",
@@ -209,6 +210,7 @@ class Config:
     refused                   why a later configuration is refused, "" where this is the present one
     plain                     messages go in plain text: to a broker on this machine, or because `mqtt.insecure` says so
     exposed                   they go in plain text to another machine (L34-VI-2)
+    here                      each broker is on this machine
     """
 
     def __init__(self, path: str, sections: "dict[str, Section]") -> None:
@@ -233,22 +235,22 @@ class Config:
         for name in sections:
             values[name] = sections[name].values
         self.canonical = canonical.dumps(values)
-        here = _on_this_machine(self.mqtt.host)
-        self.plain = self.mqtt.insecure or (here and self.mqtt.ca is None)
-        self.exposed = self.plain and not here and self.mqtt.host is not None
+        self.here = all(_on_this_machine(host) for host in self.mqtt.host)
+        self.plain = self.mqtt.insecure or (self.here and self.mqtt.ca is None)
+        self.exposed = self.plain and not self.here
 
     def require_mqtt(self) -> None:
         """Check what only the forwarder needs; ConfigError with the one line to show."""
-        if self.mqtt.host is None:
+        if not self.mqtt.host:
             raise ConfigError(self.path + ": mqtt.host: missing (L34-II-2); accepted: a host name or address")
         if not self.plain and self.mqtt.ca is None:
             accepted = "a CA file, a broker on this machine, or insecure '1' for a lab"
             raise ConfigError(self.path + ": mqtt.ca: missing (L34-VI-2); accepted: " + accepted)
 
 
-def _on_this_machine(host: "str | None") -> bool:
+def _on_this_machine(host: str) -> bool:
     """Return True if a broker's host is loopback, by its name or as an address that is written out."""
-    octets = packed(host.encode()) if host else b""
+    octets = packed(host.encode())
     return host == "localhost" or octets == bytes(15) + b"\1" or (len(octets) == 4 and octets[0] == 127)
 
 

@@ -37,7 +37,7 @@ def recorder(gateway: "Gateway") -> "Iterator[Finding]":
         yield Finding("deaf", "no connection has ended for a day, and the kernel has some")
     if refused:
         yield Finding("flash-refuses", "not written: " + ", ".join(refused))
-    if gateway.config.mqtt.host is not None:
+    if gateway.config.mqtt.host:
         if not _held(gateway.paths.spool):
             yield Finding("forwarder", "a broker is configured, and no forwarder runs")
         elif not status["forwarder"]["connected"]:

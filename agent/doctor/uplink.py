@@ -56,19 +56,20 @@ def second_nat(gateway: "Gateway") -> "Iterator[Finding]":
 
 
 def broker(gateway: "Gateway") -> "Iterator[Finding]":
-    """Open a TCP connection to the broker and close it: nothing is sent."""
+    """Open a TCP connection to each of the broker's hosts and close it: nothing is sent."""
     mqtt = gateway.config.mqtt
-    if mqtt.host is None:
+    if not mqtt.host:
         yield Finding("broker-missing", "no broker is configured: mqtt.host is missing")
         return
-    try:
-        addresses = socket.getaddrinfo(mqtt.host, mqtt.port, 0, socket.SOCK_STREAM)
-    except OSError:
-        addresses = []
-    if not addresses:
-        yield Finding("broker", "the broker's name can't be resolved")
-    elif not any(_answers(address) for address in addresses):
-        yield Finding("broker", "the broker takes no TCP connection within " + str(PATIENCE // 1000) + " s")
+    for host in mqtt.host:
+        try:
+            addresses = socket.getaddrinfo(host, mqtt.port, 0, socket.SOCK_STREAM)
+        except OSError:
+            addresses = []
+        if not addresses:
+            yield Finding("broker", "the broker's name can't be resolved")
+        elif not any(_answers(address) for address in addresses):
+            yield Finding("broker", "the broker takes no TCP connection within " + str(PATIENCE // 1000) + " s")
 
 
 def _answers(address: "tuple[Any, ...]") -> bool:

@@ -80,6 +80,7 @@ class Forwarder:
         self._seen: "dict[str, tuple[int, int]]" = {}
         self._client: "Any" = None
         self._backoff = BACKOFF_FIRST
+        self._host = random(1)[0]  # which of the hosts is tried next: gateways begin at different ones
         self._retry = 0
         self._health = b""
         self._next_health = jitter.health_sent(source.monotonic(), random)
@@ -102,7 +103,7 @@ class Forwarder:
                 "key": usable(mqtt.key, "mqtt.key", secret=True),
             }
         client = Client(
-            mqtt.host,
+            mqtt.host[self._host % len(mqtt.host)],
             mqtt.port,
             self._gateway,
             topics.state(self._gateway),
@@ -113,8 +114,8 @@ class Forwarder:
         )
         client.connect()
         client.publish(topics.state(self._gateway), self._online, retain=True)
-        self._backoff = BACKOFF_FIRST  # only now: a broker that accepts and then refuses is not to be stormed
-        self._health = b""
+        # Only now: a broker that accepts and then refuses is not to be stormed. When it goes, a whole fleet comes back within the window.
+        self._backoff = BACKOFF_FIRST if self._config.here else mqtt.spread
         self._log("connected" + (" without TLS (insecure)" if self._config.exposed else ""))
         return client
 
@@ -161,10 +162,11 @@ class Forwarder:
     def _fail(self, reason: str) -> None:
         self._client = None
         self.failures += 1
+        self._host += 1
         # Full jitter: a fleet whose broker comes back doesn't return in one instant.
         ceiling = self._backoff * 1000
         wait = int.from_bytes(os.urandom(4), "big") % ceiling + 100
-        self._backoff = min(self._backoff * 2, BACKOFF_LAST)
+        self._backoff = max(self._backoff, min(self._backoff * 2, BACKOFF_LAST))
         self._retry = self._source.monotonic() + wait * 1000000
         self._log("not connected (" + reason + "), next try in " + str(wait) + " ms")
 

@@ -14,8 +14,8 @@ What remains: lateness by d moves a window of w, so it shows with a chance of d 
 ever well, and chances add up. A day has 288 health messages, 28 figures in 24 turns and 524 PINGREQ: in the times of files 312 d / 120 s,
 on the wire 288 d / 150 s + 28 d / 510 s + 524 d / 90 s, d being what a busy terminal adds to a loop's lateness: 0.31 % in all for the 0.1
 to 0.3 ms that `host_sim/privacy/instants.py` measures, and attacks (PINGREQ: `host_sim/privacy/pings.py`); 10 % for a loop that is 10 ms
-late at every moment. Where the broker was away, what waited goes when a connection stands: after a random wait too, at first of a second
-only.
+late at every moment. Where the broker was away, what waited goes when a connection stands: after a random wait too, within `mqtt.spread`
+of when it was lost (a second where the broker is on the gateway itself).
 """
 
 _SECOND = 1000000000

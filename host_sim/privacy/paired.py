@@ -172,6 +172,7 @@ class Device:
         path = root / "config"
         path.write_text(
             f"config gateway\n option id '{GATEWAY}'\n option duty 'portal'\n"
+            f"config mqtt\n option host '127.0.0.1'\n"
             f"config purpose 'security'\n {security}\nconfig summary\n option rows '{rows}'\n{options}"
         )
         self.config = config.load(str(path))

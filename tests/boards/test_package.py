@@ -445,11 +445,11 @@ def test_shipped_configuration_shows_every_option_with_its_default(tmp_path):
     for key, default in known.items():
         parse = config.OPTIONS[key[0] if key[0] in config.OPTIONS else "metric"][key[1]][0]
         if shown[key] == "":
-            assert default in (None, ""), key
+            assert default in (None, "", ()), key
         else:
             parsed = parse(shown[key])
             assert (parsed,) == default if isinstance(default, tuple) else parsed == default, key
-    on = re.sub(r"(?m)^#\t(option|list)", r"\t\1", re.sub(r"(?m)^#\toption \w+ ''\n", "", text))
+    on = re.sub(r"(?m)^#\t(option|list)", r"\t\1", re.sub(r"(?m)^#\t(option|list) \w+ ''\n", "", text))
     (tmp_path / "oubli").write_text(on.replace("config gateway 'gateway'", "config gateway 'gateway'\n\toption id 'aaaaaaaaaaaaaaaa'"))
     config.load(str(tmp_path / "oubli"))
 

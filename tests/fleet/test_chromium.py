@@ -49,7 +49,7 @@ def served(sqlite: str, tmp_path: Path) -> Iterator[tuple[str, str, int, list[si
             stderr=file,
         )
         try:
-            until(lambda: b"page: http" in log.read_bytes() and b"connected without" in log.read_bytes(), "the page is served")
+            until(lambda: b"page: http" in log.read_bytes() and log.read_bytes().count(b"connected without") == 2, "the page is served")
             address = re.search(r"page: (\S+)/\n", log.read_text())
             password = re.search(r"log in as operator with (\S+)", log.read_text())
             assert address is not None

@@ -103,6 +103,7 @@ def test_what_was_said_before_and_while_the_collector_was_away_is_taken(sqlite, 
         publish(broker.port, says.state(one), says.health(one, now - 60))
         with collector(sqlite, broker.port, log):
             until(lambda: Gateway.objects.filter(version="0.1.0", health__clock="trusted").exists(), "retained")
+            until(lambda: connected(log, 2), "connected")
             publish(broker.port, says.summary(one, day=today))
             until(Message.objects.exists, "live")
         publish(broker.port, says.summary(one, day=today, slot=1), says.summary(one, day=today))
@@ -122,7 +123,7 @@ def test_a_large_packet_is_refused_by_the_shipped_broker_and_by_us(sqlite, tmp_p
         configuration.write_text(configuration.read_text().replace("max_packet_size 4096", ""))
         broker.start()
         with collector(sqlite, broker.port, log):
-            until(lambda: connected(log, 1), "connected")
+            until(lambda: connected(log, 2), "connected")
             publish(broker.port, Arrival(topics.summary(says.name(1), "arrivals"), b"1" * 10_000_000))
             until(lambda: Tally.objects.filter(fate="size", count__gte=1).exists(), "counted")
 

@@ -15,6 +15,7 @@ import pytest
 from django.core.management import call_command
 from django.db import connection, connections
 from django.db.models import Sum
+from django.test.utils import CaptureQueriesContext
 
 from agent.outbox import topics
 from tests.fleet import says
@@ -22,7 +23,7 @@ from tests.fleet.says import DAY, NOW
 from tools.fleet import retention, site
 from tools.fleet.intake import Arrival, FullError, Intake
 from tools.fleet.judgement import standings
-from tools.fleet.models import CELLS, VALUES, Episode, Gateway, Message, Setting, Tally, Total
+from tools.fleet.models import CELLS, VALUES, Episode, Gateway, Head, Message, Setting, Tally, Total
 from tools.fleet.reading import KEPT_DAYS, REASONS, Refused, read
 
 ONE, OTHER = says.name(1), says.name(2)
@@ -318,6 +319,53 @@ def test_what_is_too_old_goes(store):
     assert retention.prune(NOW + 5 * 86_400) > 28
     assert set(Message.objects.values_list("day", flat=True)) == {DAY} == set(Total.objects.values_list("day", flat=True))
     assert totals_agree()
+
+
+def test_heads_are_kept_hourly_for_35_days_and_daily_after(store):
+    """The newest of a day stays, and each that another contradicts, whatever its age."""
+    first = NOW - 40 * 86_400
+    intake = Intake()
+    for hour in range(48):
+        intake.take([says.health(ONE, first + hour * 3600, audit=(hour + 1, f"{hour:064x}"))], first + hour * 3600)
+    last = first + 48 * 3600
+    intake.take([says.health(ONE, last - 1, audit=(20, "f" * 64))], last - 1)
+    assert retention.prune(NOW - 5 * 86_400 - 1) == 0
+    assert retention.prune(NOW) == 48 - 3
+    assert list(Head.objects.order_by("number").values_list("number", flat=True)) == [20, 24, 48]
+    assert retention.prune(NOW) == 0
+
+
+def test_health_that_says_nothing_new_is_not_written(store):
+    """Only that the gateway spoke is: the row keeps the message that said it first. What differs in anything but its time is new."""
+    intake = Intake()
+    intake.take([says.health(ONE, NOW, audit=(1, "a" * 64))], NOW)
+    for minute in (5, 10, 15):
+        intake.take([says.health(ONE, NOW + 60 * minute, audit=(1, "a" * 64))], NOW + 60 * minute)
+    row = Gateway.objects.get()
+    assert (row.seen, row.health_at, row.health["time"]) == (NOW + 900, NOW + 900, NOW)
+    intake.take([says.health(ONE, NOW + 1200, audit=(1, "a" * 64), keys=9)], NOW + 1200)
+    intake.take([says.health(ONE, NOW + 600, audit=(1, "a" * 64))], NOW + 1201)  # an older one, sent again
+    row = Gateway.objects.get()
+    assert (row.health_at, row.health["time"], row.health["keys"]) == (NOW + 1200, NOW + 1200, 9)
+
+
+def test_a_batch_of_health_takes_as_many_queries_as_one_message(store):
+    """What a health costs is a batch's share of them, not four of its own."""
+    counts = []
+    for size in (1, 40):  # SQLite takes no more than 999 values at once
+        names = [says.name(number) for number in range(size)]
+        Intake().take([says.health(name, NOW) for name in names], NOW)
+        with CaptureQueriesContext(connection) as queries:
+            Intake().take([says.health(name, NOW + 300, late=True, audit=(9, "b" * 64)) for name in names], NOW + 300)
+        counts.append(len(queries))
+        emptied_of_gateways()
+    assert counts[0] == counts[1] < 20, counts
+
+
+def emptied_of_gateways() -> None:
+    """Take all rows that gateways made out of the store."""
+    for model in (Head, Episode, Message, Tally, Gateway):
+        model.objects.all().delete()
 
 
 def test_no_metric_has_more_cells_than_there_are_columns():

@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING
+import json
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -90,6 +91,50 @@ def test_whatever_a_broker_sends_nothing_changes_on_the_device(interpreter: Inte
         run.proxy.drop()
         until(lambda: not path.exists())
         once_each(run)
+
+
+STAGED = (
+    "import json\nfrom agent.config.config import load\nfrom agent.forwarder import forwarder\n"
+    "from agent.forwarder.errors import MqttError\nfrom agent.runtime.clocks import DeviceTime\n"
+    "hosts = []\n"
+    "class Client:\n"
+    "    def __init__(self, host, *rest, **more): hosts.append(host)\n"
+    "    def connect(self):\n"
+    "        if hosts[-1] == 'dead': raise MqttError('dead')\n"
+    "    def publish(self, topic, payload, retain=False): pass\n"
+    "forwarder.Client = Client\n"
+    "said = []\n"
+    "one = forwarder.Forwarder(load({path!r}), {root!r}, DeviceTime(), said.append, lambda count: bytes([{first}]) * count)\n"
+)
+
+
+def staged(interpreter: Interpreter, folder: Path, hosts: str, first: int, script: str) -> Any:
+    """Run a forwarder whose client connects to every host but `dead`; return what the script prints, as JSON."""
+    path = folder / "c"
+    lines = "".join(f" list host {host}\n" for host in hosts.split())
+    path.write_text(f"config gateway\n option id '{GATEWAY}'\nconfig mqtt\n option insecure 1\n option spread 40\n{lines}")
+    return json.loads(interpreter.run("-c", STAGED.format(path=str(path), root=str(folder), first=first) + script).stdout)
+
+
+@pytest.mark.parametrize(("first", "tried"), [(0, ["dead", "alive", "alive"]), (1, ["alive"] * 3), (2, ["dead", "dead", "alive"])])
+def test_the_nodes_of_a_cluster_are_tried_in_turn(interpreter: Interpreter, tmp_path: Path, first, tried):
+    """Each gateway begins at one that is drawn; the next try, whatever failed, goes to the next; one that answers is kept."""
+    script = (
+        "for _ in range(3):\n    try:\n        one._connect()\n    except MqttError:\n        one._fail('x')\nprint(json.dumps(hosts))\n"
+    )
+    assert staged(interpreter, tmp_path, "dead alive dead", first, script) == tried
+
+
+@pytest.mark.parametrize(("host", "window"), [("elsewhere.example", 40), ("127.0.0.1", 1)])
+def test_a_fleet_whose_broker_went_comes_back_within_a_window(interpreter: Interpreter, tmp_path: Path, host, window):
+    """The first retry after a connection that stood is spread over `mqtt.spread`, not over the first second; to this machine at once."""
+    script = "for _ in range(300):\n    one._connect()\n    one._fail('x')\n"
+    script += "print(json.dumps([int(text.split()[-2]) for text in said if 'next' in text]))\n"
+    waits = staged(interpreter, tmp_path, host, 0, script)
+    assert len(waits) == 300
+    assert max(waits) < window * 1000 + 100
+    assert max(waits) > window * 800  # missed once in 10^29
+    assert sum(wait < window * 500 for wait in waits) > 90  # of 300 evenly spread ones: missed once in 10^12
 
 
 def test_waits_between_two_tries_are_random_up_to_a_ceiling_that_doubles(interpreter: Interpreter, tmp_path: Path):

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 from host_sim.driver.ports import free_port
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
 
@@ -41,9 +42,9 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 @contextmanager
-def nats(folder: Path) -> Iterator[int]:
-    """Give the MQTT port of a NATS server; its MQTT needs JetStream."""
-    port, own = free_port(), free_port()
+def nats(folder: Path, own: int = 0) -> Iterator[int]:
+    """Give the MQTT port of a NATS server; its MQTT needs JetStream. `own` is its clients' port."""
+    port, own = free_port(), own or free_port()
     configuration = folder / "nats.conf"
     store = f'jetstream {{ store_dir: "{folder}/store" }}'
     mqtt = f'mqtt {{ host: 127.0.0.1, port: {port}, ack_wait: "1s" }}'  # by default what a killed client had waits for 30 s
@@ -57,11 +58,15 @@ def nats(folder: Path) -> Iterator[int]:
 
 
 @contextmanager
-def rabbitmq(folder: Path) -> Iterator[int]:
-    """Give the MQTT port of a RabbitMQ; its name service (epmd) listens on a port of its own too, and ends with it."""
-    port, names = free_port(), str(free_port())
-    (folder / "enabled").write_text("[rabbitmq_mqtt].\n")
-    (folder / "rabbitmq.conf").write_text(f"listeners.tcp = none\nmqtt.listeners.tcp.1 = 127.0.0.1:{port}\nlog.file = false\n")
+def rabbitmq(folder: Path, port: int = 0, configuration: str = "") -> Iterator[int]:
+    """Give the MQTT port of a RabbitMQ: in plain text for anybody, or as it is configured.
+
+    Its name service (epmd) listens on a port of its own too, and ends with it.
+    """
+    port, names = port or free_port(), str(free_port())
+    (folder / "enabled").write_text("[rabbitmq_mqtt,rabbitmq_auth_mechanism_ssl].\n" if configuration else "[rabbitmq_mqtt].\n")
+    plain = f"listeners.tcp = none\nmqtt.listeners.tcp.1 = 127.0.0.1:{port}\n"
+    (folder / "rabbitmq.conf").write_text((configuration or plain) + "log.file = false\n")
     variables = {
         "ERL_EPMD_PORT": names,
         "ERL_EPMD_ADDRESS": "127.0.0.1",
@@ -86,4 +91,4 @@ def rabbitmq(folder: Path) -> Iterator[int]:
         subprocess.run([shutil.which("epmd") or "epmd", "-kill"], env=environment, check=False, capture_output=True)
 
 
-BROKERS = {"nats": nats, "rabbitmq": rabbitmq}
+BROKERS: dict[str, Callable[[Path], AbstractContextManager[int]]] = {"nats": nats, "rabbitmq": rabbitmq}

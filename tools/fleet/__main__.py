@@ -133,9 +133,11 @@ def private() -> None:
 
 @app.command()
 def serve(
-    broker: Annotated[str, typer.Option(metavar="URL", help="mqtts://[USER@]HOST[:PORT]; mqtt:// for a broker on loopback.")],
+    broker: Annotated[
+        str, typer.Option(metavar="URL", help="mqtts://, amqps:// or nats+tls://[USER@]HOST[:PORT]; mqtt://, amqp://, nats:// on loopback.")
+    ],
     db: Db = HERE,
-    consumers: Annotated[int, typer.Option(min=0, max=64, help="Processes for figures; 0: only the page.")] = 1,
+    consumers: Annotated[int, typer.Option(min=0, max=64, help="Processes for figures; 0: only the page. More than 1: AMQP and NATS.")] = 1,
     gateways: Gateways = GATEWAYS,
     name: Annotated[str, typer.Option(help="This collector's name at the broker; another on each machine.")] = socket.gethostname(),
     password_file: Annotated[Path | None, typer.Option(help="The broker's password, a file of mode 0600.")] = None,
@@ -163,14 +165,14 @@ def serve(
     """Consume from a broker into the store, serve page and /metrics, and send alerts, until SIGTERM."""
     files = {"password_file": password_file, "ca": ca, "certificate": certificate, "key": key}
     uplink = serving.Uplink(broker, db, name, files, insecure, gateways)
-    if consumers > 1:
-        _program.refuse(f"--consumers: {consumers} over MQTT, where each would get every message; accepted: 1, or 0 for the page alone")
     try:
-        uplink.address()
+        shared = uplink.address().way != "mqtt"
         if tls_key is not None:
             secret(tls_key, "--tls-key")
     except BrokerError as failure:
         _program.refuse(str(failure))
+    if consumers > 1 and not shared:
+        _program.refuse(f"--consumers: {consumers} over MQTT, where each would get every message; accepted: 1, or 0 for the page alone")
     server = _mail_server(smtp, mail_from, smtp_password_file, smtp_ca)
     if (tls_certificate is None) != (tls_key is None):
         _program.refuse("--tls-certificate, --tls-key: one without the other; accepted: both, or neither")
@@ -211,6 +213,31 @@ def serve(
         finally:
             running.close()
     raise typer.Exit(int(running.refused))
+
+
+@app.command()
+def streams(
+    broker: Annotated[str, typer.Option(metavar="URL", help="nats+tls://[USER@]HOST[:PORT]; nats:// on loopback.")],
+    replicas: Annotated[int, typer.Option(min=1, max=5, help="Nodes that hold each stream: 3 in a cluster of three.")] = 1,
+    password_file: Annotated[Path | None, typer.Option(help="The broker's password, a file of mode 0600.")] = None,
+    ca: Annotated[Path | None, typer.Option(help="Who vouches for the broker, PEM; else the system's list.")] = None,
+    certificate: Annotated[Path | None, typer.Option(help="Our certificate for the broker, PEM.")] = None,
+    key: Annotated[Path | None, typer.Option(help="Its key, PEM, mode 0600.")] = None,
+    insecure: Annotated[bool, typer.Option("--insecure", help="Plain text to a broker on another machine.")] = False,
+) -> None:
+    """Make NATS's streams, which keep what gateways publish until a collector has stored it; those that are there stay."""
+    from tools.fleet import jetstream
+    from tools.fleet.broker import address
+
+    try:
+        at = address(broker, password_file=password_file, ca=ca, certificate=certificate, key=key, insecure=insecure)
+        if at.way != "nats":
+            _program.refuse(f"--broker: {broker.partition(':')[0]}:// has no streams; accepted: nats+tls://, nats://")
+        names = jetstream.make(at, replicas)
+    except BrokerError as failure:
+        _program.refuse(str(failure))
+    for name in names:
+        typer.echo(f"stream  {name}")
 
 
 @app.command()

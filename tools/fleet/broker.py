@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The broker as an operator names it: mqtts://USER@HOST:PORT with files for what is secret, checked before anybody connects."""
+"""The broker as an operator names it: SCHEME://USER@HOST:PORT with files for what is secret, checked before anybody connects."""
 
 import os
 import ssl
@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-ACCEPTED = "mqtts://[USER@]HOST[:PORT], or mqtt:// where the broker is loopback or with --insecure"
+ACCEPTED = "mqtts://, amqps:// or nats+tls://[USER@]HOST[:PORT], or mqtt://, amqp:// or nats:// on loopback or with --insecure"
+PORTS = {"mqtt": 1883, "mqtts": 8883, "amqp": 5672, "amqps": 5671, "nats": 4222, "nats+tls": 4222}
+_SECURE = {"mqtts", "amqps", "nats+tls"}
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 _SECRET = 4096  # octets of a password file
 
@@ -18,13 +20,14 @@ class BrokerError(Exception):
 
 @dataclass(frozen=True)
 class Address:
-    """Where the broker is and how to speak to it; `tls` is None for plain text."""
+    """Where the broker is and how to speak to it; `tls` is None for plain text. `way`: mqtt, amqp or nats."""
 
     host: str
     port: int
     username: str | None
     password: str | None
     tls: ssl.SSLContext | None
+    way: str = "mqtt"
 
 
 def address(
@@ -42,19 +45,20 @@ def address(
         port = parts.port
     except ValueError:
         port = -1
-    if parts.scheme not in {"mqtt", "mqtts"} or not parts.hostname or port == -1 or parts.path not in {"", "/"}:
+    if parts.scheme not in PORTS or not parts.hostname or port == -1 or parts.path not in {"", "/"}:
         raise BrokerError(f"--broker: not understood; accepted: {ACCEPTED}")
     if parts.password is not None:
         raise BrokerError("--broker: a password in a command line is everybody's; accepted: --password-file, mode 0600")
-    secure = parts.scheme == "mqtts"
+    secure = parts.scheme in _SECURE
     if not secure and parts.hostname not in _LOOPBACK and not insecure:
         raise BrokerError(f"--broker: plain text to another machine; accepted: {ACCEPTED}")
     return Address(
         parts.hostname,
-        port or (8883 if secure else 1883),
+        port or PORTS[parts.scheme],
         unquote(parts.username) if parts.username else None,
         _password(password_file),
         _tls(ca, certificate, key) if secure else None,
+        parts.scheme[:4],
     )
 
 

@@ -6,32 +6,53 @@ came (its own clock may be wrong). One number with two hashes is a log that was 
 log goes on in two ways: *forked*, two devices or two disks with one name.
 """
 
+from collections.abc import Collection, Sequence
+from functools import reduce
+from operator import or_
 from typing import Any
 
-from django.db.models import Q
+from django.db.models import OuterRef, Q, Subquery
 
 from tools.fleet import heads
+from tools.fleet.episodes import Episodes
 from tools.fleet.models import Episode, Gateway, Head
 
-HEADS = 20_000  # of one gateway: it makes one an hour, and they are kept for 400 days
 BROKEN = ("cut", "rewritten", "forked")
+Told = tuple[int, int, str]  # a gateway's key, the number of its newest checkpoint, its hash
 
 
-def note(gateway: Gateway, health: dict[str, Any], now: int) -> None:
-    """Hold a health's head against those that are kept, and keep it."""
-    number, text = health["audit"]["checkpoints"], health["audit"]["head"]
-    rows = Head.objects.filter(gateway=gateway)
-    newest = rows.order_by("-number").values_list("number", flat=True).first()
-    known = list(rows.filter(Q(number=number) | Q(number=newest)))
-    seen = [heads.Head(min(row.received, now - 1), row.number, row.hash) for row in known]
-    wrong = heads.finding(seen, heads.Head(now, number, text))
-    if wrong == "cut":
-        Episode.begin(gateway, "cut", now)
-    if wrong == "forked":
-        rows.filter(number=number).update(other=text)
-        Episode.begin(gateway, "rewritten" if rows.exclude(other="").count() == 1 else "forked", now)
-    if all(row.number != number for row in known) and rows.count() < HEADS:
-        Head.objects.create(gateway=gateway, number=number, hash=text, received=now)
+def note(told: Sequence[Told], episodes: Episodes, now: int) -> None:
+    """Hold the heads of one batch of healths against those that are kept, in their order, and keep them."""
+    if not told:
+        return
+    newest = _newest({gateway for gateway, _, _ in told})
+    wanted = {(gateway, number) for gateway, number, _ in told} | {(gateway, number) for gateway, number in newest.items() if number}
+    pairs = reduce(or_, (Q(gateway=gateway, number=number) for gateway, number in sorted(wanted)))
+    kept = {(one.gateway_id, one.number): one for one in Head.objects.filter(pairs)}
+    new: list[Head] = []
+    for gateway, number, text in told:
+        known = [kept[place] for place in {(gateway, number), (gateway, newest[gateway])} if place in kept]
+        seen = [heads.Head(min(one.received, now - 1), one.number, one.hash) for one in known]
+        wrong = heads.finding(seen, heads.Head(now, number, text))
+        if wrong == "cut":
+            episodes.begin(gateway, "cut")
+        if wrong == "forked":
+            Head.objects.bulk_create(new)
+            new = []
+            rows = Head.objects.filter(gateway=gateway)
+            rows.filter(number=number).update(other=text)
+            episodes.begin(gateway, "rewritten" if rows.exclude(other="").count() == 1 else "forked")
+        if (gateway, number) not in kept:
+            kept[gateway, number] = Head(gateway_id=gateway, number=number, hash=text, received=now)
+            new.append(kept[gateway, number])
+        newest[gateway] = max(number, newest[gateway] or 0)
+    Head.objects.bulk_create(new)
+
+
+def _newest(gateways: Collection[int]) -> dict[int, int | None]:
+    """Return the number of each gateway's newest checkpoint that is kept."""
+    one = Head.objects.filter(gateway=OuterRef("pk")).order_by("-number").values("number")[:1]
+    return dict(Gateway.objects.filter(pk__in=gateways).values_list("pk", Subquery(one)))
 
 
 def verdicts(ident: str | None) -> list[dict[str, Any]]:

@@ -14,9 +14,11 @@ from django.db.utils import Error
 
 from tools import clock
 from tools.fleet import trouble
+from tools.fleet.amqp import Amqp
 from tools.fleet.broker import Address, BrokerError
 from tools.fleet.delivery import FIGURES, GATEWAYS, STATUS, Delivery, Lost, Transport
 from tools.fleet.intake import Allowance, FullError, Intake
+from tools.fleet.jetstream import JetStream
 from tools.fleet.mqtt import Mqtt
 
 BATCH = {FIGURES: 256, STATUS: 500}  # messages of one transaction
@@ -25,11 +27,19 @@ BACKOFF = (1, 60)  # seconds
 NAME = "oubli-fleet"
 
 
+def _transport(address: Address, name: str, kind: str, log: Callable[[str], None]) -> Transport:
+    if address.way == "amqp":
+        return Amqp(address, kind, log)
+    if address.way == "nats":
+        return JetStream(address, kind, log)
+    return Mqtt(address, name, kind, log)
+
+
 class Consumer:
     """Takes messages of one kind from a broker into the store. `name` is its session: one name, one consumer at a time."""
 
     def __init__(self, address: Address, name: str, kind: str, log: Callable[[str], None], *, gateways: int = GATEWAYS) -> None:
-        self._transport: Transport = Mqtt(address, f"{NAME}-{name}", kind, log)
+        self._transport = _transport(address, f"{NAME}-{name}", kind, log)
         self._log = log
         self._batch, self._gather = BATCH[kind], GATHER[kind]
         self._pause = BACKOFF[0]  # seconds, at most, before the next try

@@ -20,11 +20,12 @@ from django.db.utils import DataError, IntegrityError
 
 from tools.fleet import checkpoints
 from tools.fleet.delivery import GATEWAYS
-from tools.fleet.models import CELLS, VALUES, Episode, Gateway, Message
+from tools.fleet.episodes import Episodes
+from tools.fleet.models import CELLS, VALUES, Gateway, Message
 from tools.fleet.reading import METRIC, Reading, Refused, addressed, read
 
 SILENT = 86_400  # seconds without a word after which a gateway counts as silent
-BOOTS = 5  # boot ids that are remembered
+BOOTS = 4  # boot ids that are remembered: as many as the column holds whole
 ALTERNATING = 2  # boot ids that came back within a day: two gateways have one id
 SUMMARIES = 12_000, 30  # of one gateway at once, and seconds until one more; it sends 28 a day, and a spool of a year at once
 WORDS = 60, 120  # state and health together; it sends 288 healths a day
@@ -134,6 +135,9 @@ class Intake:
         gateways = self._gateways({reading.gateway for _, reading in readings}, now)
         spoke: set[int] = set()  # primary keys of those that are alive
         changed: set[int] = set()  # and of those whose row says something else now
+        healthy: set[int] = set()  # and of those whose health says what the one before said
+        episodes = Episodes({gateways[one.gateway].pk for _, one in readings if one.kind in _SPOKEN}, now)
+        told: list[checkpoints.Told] = []
         rows: dict[tuple[int, int, int, int], tuple[Any, ...]] = {}
         for arrival, reading in readings:
             gateway = gateways[reading.gateway]
@@ -141,10 +145,15 @@ class Intake:
                 changed.add(gateway.pk)
             if reading.raw:
                 fates[None, "raw"] += 1
-            elif reading.kind in _SPOKEN:
-                _SPOKEN[reading.kind](gateway, reading.content, arrival, now)
-                fates[None, reading.kind] += 1
+            elif reading.kind == "state":
+                _state(gateway, reading.content, arrival, episodes, now)
+                fates[None, "state"] += 1
                 changed.add(gateway.pk)
+            elif reading.kind == "health":
+                {"same": healthy, "new": changed, "old": set()}[_health(gateway, reading.content, arrival, episodes, told, now)].add(
+                    gateway.pk
+                )
+                fates[None, "health"] += 1
             else:
                 row = _row(gateway.pk, reading, now)
                 if row[:4] in rows:
@@ -156,11 +165,14 @@ class Intake:
         self._summaries([rows[key] for key in sorted(rows)], {one.pk: one for one in gateways.values()}, fates)
         for gateway in gateways.values():
             if gateway.pk in spoke:
-                _heard(gateway, now)
-        told = sorted((one for one in gateways.values() if one.pk in changed), key=lambda one: one.pk)
-        if told:
-            Gateway.objects.bulk_update(told, _TOLD, batch_size=100)
-        Gateway.objects.filter(pk__in=spoke - changed).update(seen=now)
+                _heard(gateway, episodes, now)
+        checkpoints.note(told, episodes, now)
+        episodes.save()
+        rows_of = sorted((one for one in gateways.values() if one.pk in changed), key=lambda one: one.pk)
+        Gateway.objects.bulk_create(rows_of, update_conflicts=True, unique_fields=["id"], update_fields=_TOLD)
+        for quiet, times in (((healthy & spoke) - changed, {"seen": now, "health_at": now}), (spoke - healthy - changed, {"seen": now})):
+            if quiet:
+                Gateway.objects.filter(pk__in=quiet).update(**times)
         _tally(fates, gateways, now)
 
     def _gateways(self, names: set[str], now: int) -> dict[str, Gateway]:
@@ -251,13 +263,13 @@ def _set_apart(gateway: Gateway, reading: Reading, now: int) -> bool:
     return True
 
 
-def _heard(gateway: Gateway, now: int) -> None:
+def _heard(gateway: Gateway, episodes: Episodes, now: int) -> None:
     if gateway.seen and now - gateway.seen > SILENT:
-        Episode.objects.create(gateway=gateway, kind="silent", began=gateway.seen, ended=now)
+        episodes.over(gateway.pk, "silent", gateway.seen)
     gateway.seen = max(gateway.seen, now)
 
 
-def _state(gateway: Gateway, content: dict[str, Any], arrival: Arrival, now: int) -> None:
+def _state(gateway: Gateway, content: dict[str, Any], arrival: Arrival, episodes: Episodes, now: int) -> None:
     """Note a state. A boot id that comes back after another had replaced it: two gateways with one id, if it happens again and again."""
     gateway.state = content["state"]
     if content["state"] != "online":
@@ -270,36 +282,39 @@ def _state(gateway: Gateway, content: dict[str, Any], arrival: Arrival, now: int
         gateway.returns = 1 if now - gateway.returned > _DAY else gateway.returns + 1
         gateway.returned = now
         if gateway.returns == ALTERNATING:
-            Episode.begin(gateway, "duplicate", now)
+            episodes.begin(gateway.pk, "duplicate")
     if boot not in boots[:1]:
         gateway.boots = " ".join([boot, *[one for one in boots if one != boot]][:BOOTS])
 
 
-def _health(gateway: Gateway, content: dict[str, Any], arrival: Arrival, now: int) -> None:
-    """Note a health message that is newer than the one before, and open or close what it says is wrong."""
+def _health(gateway: Gateway, content: dict[str, Any], arrival: Arrival, episodes: Episodes, told: list[checkpoints.Told], now: int) -> str:
+    """Note a health message, and open or close what it says is wrong; return whether it is `old`, the `same` as before, or `new`.
+
+    One that differs from the one before only by its time isn't written: it would say the same.
+    """
     former = gateway.health
     if former and former["clock"] == content["clock"] == "trusted" and content["time"] < former["time"]:
-        return  # an older one that came late, or was sent again
-    gateway.health = content
-    if arrival.retained and content == former:
-        return
+        return "old"  # it came late, or was sent again
+    said = now
     if arrival.retained and content["clock"] == "trusted":
-        gateway.health_at = min(now, content["time"])
-        gateway.seen = max(gateway.seen, gateway.health_at)
-    else:
-        gateway.health_at = now
+        said = min(now, content["time"])
+        gateway.seen = max(gateway.seen, said)
+    if former and former | {"time": 0} == content | {"time": 0} and (gateway.state != "lost" or arrival.retained):
+        if arrival.retained and said > gateway.health_at and content["time"] != former["time"]:
+            gateway.health_at = said
+            return "new"
+        return "old" if arrival.retained else "same"
+    gateway.health, gateway.health_at = content, said
     if gateway.state == "lost" and not arrival.retained:
         gateway.state = "online"  # it speaks
-    _switch(gateway, "late", any(one["late"] for one in content["purposes"].values()), former, now)
-    _switch(gateway, "stopped", content["capture"] == "stopped", former, now)
-    checkpoints.note(gateway, content, now)
-
-
-def _switch(gateway: Gateway, kind: str, wrong: bool, former: dict[str, Any], now: int) -> None:
-    if wrong:
-        Episode.begin(gateway, kind, now)
-    elif former:
-        Episode.objects.filter(gateway=gateway, kind=kind, ended=None).update(ended=now)
+    for kind, wrong in (("late", any(one["late"] for one in content["purposes"].values())), ("stopped", content["capture"] == "stopped")):
+        if wrong:
+            episodes.begin(gateway.pk, kind)
+        elif former:
+            episodes.end(gateway.pk, kind)
+    if not former or former["audit"] != content["audit"]:
+        told.append((gateway.pk, content["audit"]["checkpoints"], content["audit"]["head"]))
+    return "new"
 
 
 def _tally(fates: Fates, gateways: dict[str, Gateway], now: int) -> None:
@@ -313,4 +328,4 @@ def _tally(fates: Fates, gateways: dict[str, Gateway], now: int) -> None:
     _grow("fleet_tally", ("gateway", "day", "fate"), ("count",), counts)
 
 
-_SPOKEN = {"state": _state, "health": _health}
+_SPOKEN = {"state", "health"}

@@ -132,15 +132,6 @@ class Episode(models.Model):
 
         indexes = [models.Index(fields=["gateway", "kind"], name="episode_gateway"), models.Index(fields=["began"], name="episode_began")]
 
-    @classmethod
-    def begin(cls, gateway: Gateway, kind: str, now: int) -> None:
-        """Open an episode unless one of its kind is open, or has just ended: then that one goes on."""
-        last = cls.objects.filter(gateway=gateway, kind=kind).order_by("-began").first()
-        if last is None or (last.ended is not None and last.ended <= now - cls.APART):
-            cls.objects.create(gateway=gateway, kind=kind, began=now)
-        elif last.ended is not None:
-            cls.objects.filter(pk=last.pk).update(ended=None)
-
 
 class Head(models.Model):
     """A checkpoint of an audit log as health carried it (L34-VI-3): number, hash, another hash for it (or ""), when it came."""

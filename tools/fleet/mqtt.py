@@ -12,6 +12,8 @@ No thread: paho's `loop` runs in `receive`, and nothing is acknowledged but by `
 """
 
 import contextlib
+import select
+import ssl
 import time
 from collections.abc import Callable
 from typing import Any
@@ -30,12 +32,23 @@ from tools.fleet.reading import LARGEST
 WINDOW = 512  # messages that the broker hands over before it waits for an acknowledgement
 PACKET = 16 << 20  # octets of the largest packet we let the broker send: larger than ours by far, so that what is too large is counted
 LONGEST = 1400  # octets of the longest packet that a gateway sends
+TICKETS = 1.0  # seconds in which a broker that sends session tickets has done so
 ANSWER = 20  # seconds in which the broker confirms a connection or a subscription
 ASKED = 3600  # seconds in which retained messages aren't asked for again
 TOPICS = {FIGURES: ((SUMMARIES, 1),), "status": ((STATES, 1), (HEALTHS, 0))}
 _UNSUPPORTED = 0x84
 # SUBACK: what another try doesn't change (MQTT 5, 3.9.3)
 _FINAL = {0x87: "its access list doesn't let this user read", 0x8F: "it takes no such topic filter", 0xA2: "it has no wildcards"}
+
+
+def _heard(_client: paho.Client, _data: object, stream: Any) -> None:  # noqa: ANN401 (paho's)
+    """Wait for the first word of the broker's after the handshake: tickets, or the alert that refuses our certificate (TLS 1.3).
+
+    Were CONNECT sent first, the connection would be reset and the alert lost. SSLError is the alert.
+    """
+    if isinstance(stream, ssl.SSLSocket) and select.select([stream], [], [], TICKETS)[0]:
+        with contextlib.suppress(ssl.SSLWantReadError):
+            stream.recv(1)  # no broker sends anything before CONNECT
 
 
 class Mqtt:
@@ -71,6 +84,7 @@ class Mqtt:
         client.on_message = self._came
         client.on_disconnect = self._ended
         client.on_log = self._noted
+        client.on_socket_open = _heard
         return client
 
     def connect(self) -> None:
