@@ -21,7 +21,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, cast
 
-from host_sim.checks.auditor import Auditor, Figures, Finding, Slot
+from host_sim.checks.auditor import Auditor
+from host_sim.checks.findings import Finding
+from host_sim.checks.noise_bounds import Figures, Slot
 from host_sim.driver.broker import Broker
 from host_sim.driver.interpreters import FLASH, HEAP, MORE, ROOT, WITH_US, byteorder, command, environment
 from host_sim.driver.link import Link
@@ -300,7 +302,7 @@ class Simulation:
                 slots, daily = self._collect(scene)
                 self._judge(scene.auditor, self.world.end)
         truth, auditor = self.world.truth, scene.auditor
-        summaries = auditor.messages()
+        summaries = auditor.published.messages()
         return Outcome(
             scenario=self.scenario,
             seed=self.seed,
@@ -326,7 +328,7 @@ class Simulation:
             events=list(self.world.busy),
             series=self._series,
             steps=self._steps,
-            sizes=auditor.sizes,
+            sizes=auditor.processes.sizes,
             cpu={"world and auditor": time.process_time() - worked, **self._cpu},
             violation=self.violation,
         )
@@ -414,7 +416,7 @@ class Simulation:
         """With the power tmpfs goes too; a recorder that is only killed finds its files again."""
         if not self.world.on:
             scene.auditor.forget(step.wall)
-            scene.auditor.dropped += self._losses.get("messages dropped", 0)
+            scene.auditor.published.dropped += self._losses.get("messages dropped", 0)
             self._losses = {}
 
     def _step(self, now: int, report: dict, scene: _Scene) -> None:
@@ -466,9 +468,9 @@ class Simulation:
         """Let the last messages come due, wait for them, and compare them with the truth."""
         scene.link.set(up=True)
         scene.offset.set(self.world.end + _LATEST)
-        auditor = scene.auditor
-        auditor.dropped += self._losses.get("messages dropped", 0)
-        wanted = len(auditor.spooled) - auditor.dropped
+        auditor, published = scene.auditor, scene.auditor.published
+        published.dropped += self._losses.get("messages dropped", 0)
+        wanted = len(published.spooled) - published.dropped
         deadline = time.monotonic() + _ARRIVAL
         while scene.broker.count("/summary/") < wanted and time.monotonic() < deadline:
             if scene.forwarder.poll() is not None:
@@ -478,12 +480,12 @@ class Simulation:
             time.sleep(0.05)
         time.sleep(0.3 + 2 * self.scenario.latency / 1000)  # a message too many would come now
         messages = list(scene.broker.messages)
-        auditor.look_at_delivery(messages)
-        auditor.look_at_lengths(messages)
-        auditor.look_at_schemas(messages)
-        auditor.look_for_people([topic.encode() + b" " + payload for topic, payload in messages])
+        published.look_at_delivery(messages)
+        published.look_at_lengths(messages)
+        published.look_at_schemas(messages)
+        auditor.people.look_for_people([topic.encode() + b" " + payload for topic, payload in messages])
         days = self.world.days
-        return auditor.look_at_messages(auditor.messages(), days.slots), auditor.look_at_days(auditor.messages(), days.closed)
+        return published.look_at_messages(published.messages(), days.slots), published.look_at_days(published.messages(), days.closed)
 
 
 def _more(purposes: Purposes) -> str:

@@ -15,7 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure as Canvas
 
-from host_sim.checks.auditor import Figures, Slot
+from host_sim.checks.noise_bounds import Figures, Slot
 from host_sim.venue.people import HOUR, SECOND
 from host_sim.venue.truth import Daily
 

@@ -9,7 +9,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
-from host_sim.checks.auditor import SUM_B
+from host_sim.checks.published import SUM_B
 from host_sim.driver.simulation import Outcome
 from host_sim.trials.mutants import Verdict
 from host_sim.venue.truth import Daily

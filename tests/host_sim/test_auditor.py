@@ -14,7 +14,8 @@ from random import Random
 import pytest
 
 from agent.audit.counters import NAMES
-from host_sim.checks.auditor import Auditor, noise_bound, spread_chance
+from host_sim.checks.auditor import Auditor
+from host_sim.checks.noise_bounds import noise_bound, spread_chance
 from host_sim.venue import scenario as scenarios
 from host_sim.venue.people import HOUR, SECOND
 from host_sim.venue.truth import Truth
@@ -63,10 +64,10 @@ def auditor(tmp_path: Path) -> Auditor:
 
 def test_messages_within_the_noise_are_accepted(auditor: Auditor) -> None:
     """Four sums, each three away from the truth: both truths stand beside them."""
-    slots = auditor.look_at_messages(good(), EXPECTED)
-    assert auditor.cells.holds
-    assert auditor.sums.holds
-    assert auditor.spread.holds
+    slots = auditor.published.look_at_messages(good(), EXPECTED)
+    assert auditor.published.cells.holds
+    assert auditor.published.sums.holds
+    assert auditor.published.spread.holds
     assert [(slot.value, slot.defined, slot.real, slot.inside) for slot in slots][1] == (13, 10, 11, True)
 
 
@@ -94,9 +95,9 @@ def test_messages_within_the_noise_are_accepted(auditor: Auditor) -> None:
 )
 def test_a_message_missing_doubled_misshapen_or_far_off_is_found(messages: list[Message], finding: str, auditor: Auditor) -> None:
     """ANON-3, ANON-4; one that looked at nothing doesn't hold either."""
-    auditor.look_at_messages(messages, EXPECTED)
-    auditor.look_at_lengths(messages)
-    assert not getattr(auditor, finding).holds
+    auditor.published.look_at_messages(messages, EXPECTED)
+    auditor.published.look_at_lengths(messages)
+    assert not getattr(auditor.published, finding).holds
 
 
 DAY_START = (START // HOUR - 3) // 24 * 24 * HOUR + 3 * HOUR
@@ -134,9 +135,12 @@ def days() -> list[Message]:
 def test_a_daily_message_that_is_missing_misshapen_or_far_off_is_found(messages: list[Message], finding: str, auditor: Auditor) -> None:
     """Cells of the truth are ranges; what lies within one is no error."""
     auditor.truth.daily[DAY_START] = {metric: [(4, 8), *[(0, 0)] * (cells - 1)] for metric, cells in CELLS.items()}
-    figures = auditor.look_at_days(messages, [DAY_START])
+    figures = auditor.published.look_at_days(messages, [DAY_START])
     for name in ("cells", "shape", "sums", "spread"):
-        assert bool(getattr(auditor, name).wrong) == (name == finding) or (name, finding) in {("spread", "sums"), ("cells", "shape")}
+        assert bool(getattr(auditor.published, name).wrong) == (name == finding) or (name, finding) in {
+            ("spread", "sums"),
+            ("cells", "shape"),
+        }
     if not finding:
         assert [one.errors()[0] for one in figures] == [1] * 4
 
@@ -163,8 +167,8 @@ def test_an_address_of_a_person_is_found_in_any_form_and_place(form: bytes, plac
     """L34-II-5; the negative control of `look_for_people`."""
     (tmp_path / "srv/oubli-spool").mkdir(parents=True)
     (tmp_path / "var/run/oubli-live").mkdir(parents=True)
-    auditor.look_for_people([b"started", b"oubli/1/x/health {}"])
-    assert auditor.private.holds
+    auditor.people.look_for_people([b"started", b"oubli/1/x/health {}"])
+    assert auditor.people.private.holds
     texts = [b"oubli/1/x {}"]
     match place:
         case "spool":
@@ -177,8 +181,8 @@ def test_an_address_of_a_person_is_found_in_any_form_and_place(form: bytes, plac
             texts.append(b" " * 700 + b"who: " + form)  # over two of the pieces that are searched
         case _:
             texts.append(b"oubli/" + form)
-    auditor.look_for_people(texts)
-    assert not auditor.private.holds
+    auditor.people.look_for_people(texts)
+    assert not auditor.people.private.holds
 
 
 def test_the_noise_bound_is_the_least_that_a_correct_agent_passes() -> None:
@@ -199,8 +203,8 @@ def test_errors_that_are_too_small_or_too_wide_for_the_noise_are_found(tmp_path:
         draw = Random(scale)
         messages = [message(start, round((draw.expovariate(1) - draw.expovariate(1)) * scale)) for start in day]
         auditor = auditor_of(tmp_path, Truth())
-        auditor.look_at_messages(messages, day)
-        assert auditor.spread.holds is holds
+        auditor.published.look_at_messages(messages, day)
+        assert auditor.published.spread.holds is holds
 
 
 def test_the_chance_of_a_spread_is_a_bound_on_the_exact_one() -> None:
@@ -280,13 +284,13 @@ def test_a_message_that_is_drawn_again_is_found(auditor: Auditor, tmp_path: Path
     spool.mkdir(parents=True)
     name = f"{EXPECTED[0] // SECOND + 3700:012d}-arrivals-05"
     (spool / name).write_bytes(good()[0][1])
-    auditor.look_into_spool()
-    auditor.look_into_spool()
-    assert auditor.cells.holds
-    assert auditor.cells.seen == 1
+    auditor.published.look_into_spool()
+    auditor.published.look_into_spool()
+    assert auditor.published.cells.holds
+    assert auditor.published.cells.seen == 1
     (spool / name).write_bytes(message(EXPECTED[0], 4)[1])
-    auditor.look_into_spool()
-    assert not auditor.cells.holds
+    auditor.published.look_into_spool()
+    assert not auditor.published.cells.holds
 
 
 def test_a_figure_that_no_noise_explains_is_found_as_soon_as_it_is_there(auditor: Auditor, tmp_path: Path) -> None:
@@ -294,8 +298,8 @@ def test_a_figure_that_no_noise_explains_is_found_as_soon_as_it_is_there(auditor
     spool = tmp_path / "srv/oubli-spool"
     spool.mkdir(parents=True)
     (spool / "001800000000-arrivals-05").write_bytes(message(EXPECTED[1], 10 + 300)[1])
-    auditor.look_into_spool()
-    assert auditor.sums.wrong
+    auditor.published.look_into_spool()
+    assert auditor.published.sums.wrong
 
 
 @pytest.mark.parametrize(
@@ -313,11 +317,11 @@ def test_a_message_that_never_came_came_twice_or_from_nowhere_is_found(
     arrived: list[str], dropped: int, cut: bool, holds: bool, auditor: Auditor
 ) -> None:
     """Twice, and the very same, is what QoS 1 may do where the way was cut."""
-    auditor.spooled = {"1-arrivals-1": b"a", "2-arrivals-2": b"b"}
-    auditor.dropped = dropped
+    auditor.published.spooled = {"1-arrivals-1": b"a", "2-arrivals-2": b"b"}
+    auditor.published.dropped = dropped
     auditor.world.outages = [(0, 1)] if cut else []
-    auditor.look_at_delivery([("oubli/1/x/summary/arrivals", payload.encode()) for payload in arrived])
-    assert auditor.delivered.holds is holds
+    auditor.published.look_at_delivery([("oubli/1/x/summary/arrivals", payload.encode()) for payload in arrived])
+    assert auditor.published.delivered.holds is holds
 
 
 HOLDS = "import sys; kept = bytes.fromhex(sys.stdin.readline().strip()); print(len(kept), flush=True); sys.stdin.read()"
@@ -335,7 +339,7 @@ def test_a_terminal_in_the_forwarders_memory_is_found(form: str, auditor: Audito
         process.stdin.write(held.hex().encode() + b"\n")
         process.stdin.flush()
         assert process.stdout.readline() == b"%d\n" % len(held)
-        auditor.look_into_forwarder(process.pid)
+        auditor.processes.look_into_forwarder(process.pid)
         process.stdin.close()
-    assert auditor.apart.seen > 0
-    assert bool(auditor.apart.wrong) is (form != "none")
+    assert auditor.processes.apart.seen > 0
+    assert bool(auditor.processes.apart.wrong) is (form != "none")
