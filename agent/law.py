@@ -40,11 +40,8 @@ GROUNDS = FORMER_GROUNDS + (IN_FORCE,)
 STRUCK_DOWN = "penal"
 STRUCK_DOWN_REASON = "L34-1 III, NOTA: the words on criminal investigation were declared unconstitutional (2021-976/977 QPC)"
 
-# What an authority's request may rest on, by the store it asks for (L34-II-4); there is none for any other store. `IV-1`: the bill is
-# disputed, or its payment is pursued. `IIIbis` (in force): an order to preserve what is held already.
-REQUEST_GROUNDS = {"attribution": GROUNDS, "billing": ("IV-1",), "freeze": ("IIIbis",)}
-
-DUTIES = ("portal", "radius", "nat-log", "oubli", "none", "undeclared")
+NOBODY = "none"
+DUTIES = ("portal", "radius", "nat-log", "oubli", NOBODY, "undeclared")
 
 
 class Purpose:

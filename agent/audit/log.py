@@ -18,6 +18,7 @@ import os
 
 from agent import law
 from agent.audit import chain, counters
+from agent.control.calls import REASONS
 from agent.runtime import files
 from agent.runtime.libc import reason
 from agent.vault.stores import parse_name
@@ -43,6 +44,7 @@ ACTS: "dict[str, tuple[str | tuple[str, ...], ...]]" = {
     "erase": (PURPOSES + ("all", "terminal"), BY),
     "access": (BY,),  # an operator looks, with her agreement
     "look": (BY,),  # the person at a terminal looks
+    "lookup": (REASONS, NUMBER, BY),  # an operator looks for the security of the network; the number of the report, 0 for none
     "consent": (("granted", "withdrawn", "suspended", "resumed", "expired"), BY),
     "objection": (("made", "ended"), BY),  # to being counted
     "request": (("enrolled", "run", "refused"), DIGEST),

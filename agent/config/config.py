@@ -124,6 +124,7 @@ OPTIONS: "dict[str, dict[str, tuple[Callable[[str], Any], Any]]]" = {
         "enabled": (_flag, False),
         "ground": (_ground, None),
         "reference": (_text, None),
+        "wording": (_choice("repealed"), None),
         "lifetime": (_lifetime, 365 * law.DAY),
         "mode": (_choice("blocks", "connections"), "blocks"),
         "block_size": (_between(_BLOCK, 4096), 512),
@@ -412,11 +413,6 @@ def load(path: str, without: "list[str] | None" = None) -> Config:
                 reader.line = sections[name].line
                 forms = {"ground": ", ".join(row.grounds), "reference": "a text", "lifetime": "at most " + law.duration(row.ceiling)}
                 reader.fail(name + "." + need, "missing", forms[need], _required_by(name, need))
-    attribution = sections["attribution"]
-    if attribution.enabled and attribution.mode == "connections" and attribution.storage is None:
-        reader.line = attribution.line
-        wrong = "missing: a record a connection doesn't fit a router's own flash"
-        reader.fail("attribution.storage", wrong, "a path where a larger medium is mounted", _required_by("attribution"))
     if sections["gateway"].id is None:
         reader.fail("gateway.id", "missing", "16 characters of a-z and 2-7, made at first boot")
     config = Config(path, sections)
@@ -476,9 +472,12 @@ def _budget(reader: _Reader, name: str, config: Config) -> None:
 
     section = config.purposes[name]
     reader.line = section.line
+    refused = budget.refused(section, config.gateway.duty) if name == "attribution" else None
+    if refused:
+        reader.fail(name + "." + refused[0], refused[1], refused[2], _required_by(name, refused[0]))
     need = budget.needed(name, section, config.summary.rows, config.vault.sync_minutes)
     if need.octets > section.budget:
-        accepted = budget.remedies(need, config.summary.rows, _MOST, _BLOCK)
+        accepted = budget.remedies(name, section, config.summary.rows, config.vault.sync_minutes, _MOST, _BLOCK)
         reader.fail(name + ".budget", str(section.budget) + " bytes are too few: " + need.text, accepted, _required_by(name, "budget"))
 
 

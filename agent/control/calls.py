@@ -23,6 +23,7 @@ VERSION = 1
 ROOT, OPERATOR, PORTAL, ANYONE = "root", "operator", "portal", "anyone"
 OPERATOR_GROUP, PORTAL_USER = "oubli-op", "oubli-portal"
 STAFF = (ROOT, OPERATOR)
+REASONS = ("abuse", "attack", "malware", "fault")  # for which an operator may look something up (L34-II-6)
 _ACCOUNTS = 16384  # octets of /etc/passwd and /etc/group
 _MAC = "0123456789abcdefABCDEF:"
 _MAPPED = bytes(10) + b"\xff\xff"  # IPv4 written as IPv6
@@ -44,12 +45,19 @@ def text(limit: int) -> "Check":
 
 
 def document(limit: int) -> "Check":
-    """Accept lines of printable ASCII, at most `limit` characters in all."""
+    """Accept lines of text, at most `limit` octets of UTF-8 in all."""
 
     def check(value: "object") -> "object":
-        if isinstance(value, str) and 0 < len(value) <= limit and all(" " <= letter <= "~" or letter == "\n" for letter in value):
-            return value
-        raise ValueError("lines of printable ASCII, at most " + str(limit) + " characters")
+        try:
+            if (
+                isinstance(value, str)
+                and 0 < len(value.encode()) <= limit
+                and all(" " <= letter != "\x7f" or letter == "\n" for letter in value)
+            ):
+                return value
+        except ValueError:
+            pass  # a half of a character, which UTF-8 can't hold
+        raise ValueError("lines of text, at most " + str(limit) + " octets")
 
     return check
 
@@ -153,6 +161,18 @@ _TEXT: "dict[str, Check]" = {
     "name": text(32),
 }
 _WITHDRAW: "dict[str, Check]" = {"terminal?": terminal, "address?": address, "purpose?": one_of(*BY_CONSENT)}
+_SECOND, _INCIDENT = number(0, 0xFFFFFFFF), number(1, 999999)
+_LOOKUP: "dict[str, Check]" = {
+    "terminal?": terminal,
+    "address?": address,
+    "public_address?": address,
+    "port?": number(0, 65535),
+    "protocol?": one_of("tcp", "udp", "icmp", "icmp6"),
+    "from": _SECOND,
+    "until": _SECOND,
+    "reason": one_of(*REASONS),
+    "report?": _INCIDENT,
+}
 _PORTAL = (ROOT, OPERATOR, PORTAL)
 
 CALLS = {
@@ -161,6 +181,7 @@ CALLS = {
     "new device": Call((ROOT,), {}, lambda recorder, _fields, _roles: recorder.new_device()),
     "leases": Call((ROOT,), {}, lambda recorder, _fields, _roles: recorder.read_leases()),
     "access": Call(_PORTAL, _LOOK, lambda recorder, fields, roles: recorder.access(fields, roles[0])),
+    "lookup": Call(STAFF, _LOOKUP, lambda recorder, fields, roles: recorder.lookup(fields, roles[0])),
     "consent grant": Call(_PORTAL, _GRANT, lambda recorder, fields, roles: recorder.by_consent().grant(fields, roles[0])),
     "consent text": Call(_PORTAL, _TEXT, lambda recorder, fields, _roles: recorder.by_consent().document(fields)),
     "consent withdraw": Call(_PORTAL, _WITHDRAW, lambda recorder, fields, roles: recorder.by_consent().withdraw(fields, roles[0])),
@@ -172,7 +193,7 @@ CALLS = {
     "objection end": Call(_PORTAL, _WHOSE, lambda recorder, fields, roles: recorder.by_consent().accept(fields, roles[0])),
     "emergency open": Call(
         STAFF,
-        {"terminal?": terminal, "address?": address, "incident": number(1, 999999)},
+        {"terminal?": terminal, "address?": address, "incident": _INCIDENT},
         lambda recorder, fields, roles: recorder.by_consent().open_emergency(fields, roles[0]),
     ),
     "emergency where": Call(STAFF, {"again?": number(0, 1)}, lambda recorder, fields, _roles: recorder.by_consent().where(fields["again"])),
@@ -192,7 +213,7 @@ CALLS = {
     "request": Call(
         STAFF,
         {"document": document(3072)},
-        lambda recorder, fields, _roles: recorder.require_deferred().request(fields["document"], recorder.tracked()),
+        lambda recorder, fields, _roles: recorder.require_deferred().request(fields["document"], recorder.tracked(), recorder.clock.floor),
     ),
     "enrolled": Call((ROOT,), {"digest": digest}, lambda recorder, fields, _roles: recorder.enrolled(fields["digest"])),
 }

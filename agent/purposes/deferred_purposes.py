@@ -249,14 +249,17 @@ class DeferredPurposes:
         signer.close()
         return {"gateway": self._gateway, "key": "".join(["%02x" % octet for octet in signer.public])}
 
-    def request(self, text: str, alive: int) -> "dict[str, Any]":
-        """Begin to run a request of an authority; `alive` connections haven't ended yet (L34-II-4). `work` does it, `handover` tells."""
+    def request(self, text: str, alive: int, latest: int) -> "dict[str, Any]":
+        """Begin to run a request of an authority; `work` does it, `handover` tells (L34-II-4).
+
+        `alive` connections haven't ended yet; `latest` is the latest time that was ever known, in seconds since the epoch.
+        """
         digest = self._sodium.digest(text.encode(), 8)
         signer: "Signer | None" = None
         act = "request"
         try:
-            request = self._executor.check(text, self._wall, trusted=self._trusted)
-            act = "freeze" if request.purpose == "freeze" else act
+            request = self._executor.check(text, self._wall, latest, trusted=self._trusted)
+            act = "freeze" if request.keep_until else act
             store = self._stores[request.store]
             if self.billing is not None and request.store == "billing":
                 self.billing.finish()

@@ -26,7 +26,7 @@ def _security(root: str, mac: bytes, wall: "int | None", monotonic: int) -> "Gen
     records = ring.read(root, "security", wall, monotonic)
     try:
         for record in records:
-            yield _row(record) if record.mac == mac else None
+            yield row_of(record) if record.mac == mac else None
     finally:
         records.close()  # MicroPython doesn't end a generator that is given up
 
@@ -39,12 +39,13 @@ def _services(root: str, mac: bytes, wall: "int | None", monotonic: int) -> "Gen
     try:
         for packed in found:
             record = services.unpack(packed)
-            yield _row(record) if record.mac == mac else None
+            yield row_of(record) if record.mac == mac else None
     finally:
         found.close()
 
 
-def _row(record: "Record") -> "dict[str, Any]":
+def row_of(record: "Record") -> "dict[str, Any]":
+    """Return what is told of a record of `security` or `services`."""
     row = {"start": record.start // _TENTHS, "seconds": record.duration // _TENTHS, "service": CLASSES[record.service]}
     row["protocol"] = _NAMES.get(record.protocol, str(record.protocol))
     row["address"] = _address(record.address)

@@ -625,12 +625,21 @@ class Recorder:
         return {"read": self._read_leases()}
 
     def access(self, fields: "dict[str, Any]", by: str) -> "Generator[dict[str, Any]]":
-        """Look at what is held on a terminal, for the person at it; read only where it is needed, for its module costs heap."""
+        """Look at what is held on a terminal, for the person at it."""
         if self._access is None:
             from agent.recorder.access import Access
 
             self._access = Access(self, self._holders.holder)
         return self._access.look(fields, by)
+
+    def lookup(self, fields: "dict[str, Any]", by: str) -> "Generator[dict[str, Any]]":
+        """Look at what `security` has of a port or a terminal, for the security of the network (L34-II-6)."""
+        try:
+            from agent.purposes import lookup
+            from agent.recorder.access import row_of
+        except ImportError:
+            raise calls.Refused(stores.PACKAGE + " isn't installed; accepted: on a gateway that has it")
+        return lookup.begin(self, self._holders.holder, row_of, fields, by, second_nat=self._lan.behind)
 
     def erase(self, purpose: str, by: str) -> "dict[str, Any]":
         """Destroy what a purpose keeps, or "all" of them; `by` is the caller's role."""

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent.purposes.attribution import record as attribution
-from host_sim.driver.interpreters import NoInterpreterError
+from host_sim.driver.interpreters import MORE, NoInterpreterError
 from host_sim.lab.custodian import ATTRIBUTION, Custodian
 from host_sim.lab.device import usable
 from host_sim.lab.lab import Lab, take_signals
@@ -204,7 +204,7 @@ def compare(custodian: Custodian, handover: Path, seen: list[Seen], macs: dict[s
 
 def play(interpreter: str, connections: int, terminals: int, block_size: int) -> Outcome:
     """Play it once."""
-    with Lab(interpreter, terminals=1) as lab:
+    with Lab(interpreter, terminals=1, heap=MORE) as lab:
         custodian = write_purposes(lab, ATTRIBUTION + f"\toption block_size '{block_size}'\n")
         venue = Venue(lab, terminals)
         venue.move_in()

@@ -9,13 +9,13 @@ from typing import Any
 from nacl.public import PrivateKey
 from nacl.signing import SigningKey
 
-from agent.purposes.requests import requests
+from agent.purposes.requests import authorities, requests
 from host_sim.lab.device import GATEWAY_ID, Device
 from tools import clock
 from tools.custodian import answers, bundles, handovers
 
 STORES = ("attribution", "billing")
-GROUND = "L336-3"
+GROUND = "IIbis-3"
 LIFETIME = 30  # days
 
 ATTRIBUTION = f"""
@@ -66,9 +66,11 @@ class Custodian:
 
     def request(self, store: str, begin: int, end: int, *signed_by: str, **scope: str) -> str:
         """Return a request for a window (s since the epoch), signed by these agents, both where none is named."""
+        ground = {"attribution": GROUND, "billing": "IV-1"}.get(store, "IIIbis")
         fields = {
             "format": requests.FORMAT, "number": secrets.token_hex(16), "gateway": GATEWAY_ID, "purpose": store,
-            "ground": {"billing": "IV-1", "freeze": "IIIbis"}.get(store, GROUND), "authority": "Tribunal judiciaire", "reference": "lab",
+            "ground": ground, "authority_kind": "judicial", "basis": authorities.AUTHORITIES[ground]["judicial"][0],
+            "authority": "Procureur de la République près le tribunal judiciaire d'Évry", "reference": "lab",
             "from": _time(begin), "until": _time(end), "issued": _time(end),
             "expires": _time(end + 7 * 86400),
         }  # fmt: skip

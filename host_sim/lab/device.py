@@ -21,7 +21,7 @@ from collections import defaultdict
 from pathlib import Path
 
 from host_sim.driver import first_boot, live_files
-from host_sim.driver.interpreters import ROOT, command, environment
+from host_sim.driver.interpreters import HEAP, ROOT, command, environment
 from host_sim.driver.launch import ShiftedTime
 from host_sim.lab.broker import PORT
 from host_sim.lab.network import INTERNET_4, LabError, Network
@@ -69,12 +69,12 @@ class Device:
     `lifetime` is the security purpose's, `offset` how much the clocks are ahead of this machine's at first; both in seconds.
     """
 
-    def __init__(self, network: Network, folder: Path, interpreter: str, lifetime: int, offset: int) -> None:
+    def __init__(self, network: Network, folder: Path, interpreter: str, lifetime: int, offset: int, heap: str = HEAP) -> None:
         self.root, self.config = folder / "root", folder / "root/etc/config/oubli"
         self.processes: dict[str, subprocess.Popen] = {}
         self.traces: dict[str, list[Path]] = defaultdict(list)
         self._network, self._folder = network, folder
-        self._interpreter = command(interpreter)
+        self._interpreter = command(interpreter, heap)
         self._clock = folder / "clock"
         self.time = ShiftedTime(str(self._clock))
         self._offset = 0

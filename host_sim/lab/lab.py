@@ -24,7 +24,7 @@ from typing import IO, cast
 from agent.outbox.spool import due
 from agent.vault import ring
 from agent.vault.record import Record
-from host_sim.driver.interpreters import NoInterpreterError
+from host_sim.driver.interpreters import HEAP, NoInterpreterError
 from host_sim.faults import variants
 from host_sim.lab import traffic as lab_traffic
 from host_sim.lab.broker import Broker, Message
@@ -64,8 +64,9 @@ class Lab:
         variant: str | None = None,
         trace: tuple[str, ...] = (),
         ahead: int = 0,
+        heap: str = HEAP,
     ) -> None:
-        self.network, self.canary, self._ahead = Network(terminals), Canary(), ahead
+        self.network, self.canary, self._ahead, self._heap = Network(terminals), Canary(), ahead, heap
         self.acts: list[dict] = []
         self._interpreter, self._variant, self._trace = interpreter, variant, trace
         self._first_port = FIRST_PORT
@@ -84,7 +85,7 @@ class Lab:
             self.broker = Broker(self.network, self.folder)
             stack.callback(self.broker.stop)
             self.broker.start()
-            self.device = Device(self.network, self.folder, self._interpreter, LIFETIME, self._ahead - CONFIRMATION)
+            self.device = Device(self.network, self.folder, self._interpreter, LIFETIME, self._ahead - CONFIRMATION, self._heap)
             stack.callback(self.device.close)
             self._serve()
             self._made = stack.pop_all()

@@ -46,7 +46,7 @@ EVENTS = {
     "forged lease": ("minutes",),
 }
 _UNITS = {"m": 60, "h": 3600, "d": 86400}
-GROUND = "L336-3"  # of `attribution`, where a scenario turns it on
+GROUND = "IIbis-3"  # of `attribution`, where a scenario turns it on
 CAFE = (0, 0, 0, 0, 0, 0, 0, 6, 12, 11, 9, 10, 18, 17, 13, 12, 13, 14, 15, 12, 9, 6, 0, 0)
 
 

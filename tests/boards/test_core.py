@@ -102,12 +102,16 @@ def test_what_the_law_asks_of_every_gateway_is_in_the_core():
 def test_a_verb_of_a_package_that_isnt_installed_names_it(core, root, interpreter):
     absent = [verb for verb in VERBS if verb.run.rpartition(".")[0] in ABSENT]
     families = {verb.name.split()[0] for verb in absent}
-    assert families == {"consent", "objection", "emergency", "page", "request", "bundle"}
+    assert families == {"consent", "objection", "emergency", "page", "request", "bundle", "lookup"}
     values = {"--terminal": "02:00:00:00:00:01", "--purposes": "services", "--categories": "connections", "--third-parties": "none"}
-    values |= {"--days": "1", "--text": "1.fr", "--incident": "7"}
+    values |= {"--days": "1", "--text": "1.fr", "--incident": "7", "--at": "2026-11-25T10:00:00Z", "--reason": "abuse", "--port": "7"}
     for family in families:
         verb = next(verb for verb in absent if verb.name.split()[0] == family)
-        words = [*verb.name.split(), *(["FILE"] if verb.word else []), *(word for need in verb.needs for word in (need, values[need]))]
+        words = [
+            *verb.name.split(),
+            *(["FILE"] if verb.word else []),
+            *(word for need in (*verb.needs, *verb.one_of[:1]) for word in (need, values[need])),
+        ]
         done = run(core, interpreter, "-m", "agent", *words, "--root", root)
         said = f"oubli: {verb.name}: the package oubli-purposes isn't installed; accepted: once it is\n"
         assert (done.returncode, done.stdout, done.stderr) == (2, "", said), verb.name

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from agent import law
 from agent.config import config
 from tests.openwrt import gateway as roots
 from tests.openwrt import procd
@@ -471,7 +472,7 @@ def test_rpcd_plugin_and_page_answer_by_their_contracts(device, built):
     plugin = "/usr/libexec/rpcd/oubli"
     methods = json.loads(gateway.run(plugin, "list").stdout)
     allowed = json.loads((gateway.path / "usr/share/rpcd/acl.d/oubli.json").read_text())["luci-app-oubli"]["read"]["ubus"]["oubli"]
-    assert set(allowed) | {"consent"} == set(methods)
+    assert set(allowed) | {"consent", "lookup"} == set(methods)
     silent = {"error": "no answer at /var/run/oubli/control/socket: the recorder isn't running"}
     assert json.loads(gateway.run(plugin, "call", "status", stdin="{}").stdout) == silent
     for method in ("law", "doctor"):  # a configuration that is refused is told, and is no clean bill of health
@@ -487,6 +488,15 @@ def test_rpcd_plugin_and_page_answer_by_their_contracts(device, built):
     ):
         said = json.loads(gateway.run(plugin, "call", "consent", stdin=asked).stdout)
         assert said == (answer or silent)
+    for fields, wrong in (
+        ({"port": "20012", "protocol": "tcp", "at": "2026-11-25T10:00:00Z", "reason": "abuse", "report": "7"}, silent["error"]),
+        ({"terminal": "02:00:00:00:00:01", "at": "2026-11-25T10:00:00Z", "reason": "fault"}, silent["error"]),
+        ({"port": "20012; reboot", "protocol": "tcp", "at": "2026-11-25T10:00:00Z", "reason": "abuse"}, silent["error"]),
+        ({"terminal": "02:00:00:00:00:01", "reason": "abuse"}, "lookup: --at is missing; accepted: "),
+        ({"at": "2026-11-25T10:00:00Z", "port": "1", "reason": "$(reboot)"}, silent["error"]),
+        ({"at": "2026-11-25T10:00:00Z", "reason": "abuse"}, "lookup: exactly one of these is needed; accepted: "),
+    ):
+        assert json.loads(gateway.run(plugin, "call", "lookup", stdin=json.dumps(fields)).stdout)["error"].startswith(wrong)
     request = ("REQUEST_METHOD=GET", "REMOTE_ADDR=10.77.1.2", "SERVER_ADDR=10.77.1.1", "HTTP_HOST=10.77.1.1:8450", "QUERY_STRING=lang=en")
     answer = gateway.run("/www/oubli/cgi-bin/oubli", env=request, check=False).stdout
     assert answer.startswith("Status: 503 Service Unavailable\nContent-Type: text/html; charset=utf-8\n"), answer
@@ -502,6 +512,12 @@ def test_rpcd_plugin_and_page_answer_by_their_contracts(device, built):
         assert "the recorder runs as root" in [finding["what"] for finding in findings]  # this root has no ujail
         shown = (gateway.path / "www/luci-static/resources/view/oubli/overview.js").read_text()
         assert set(re.findall(r"finding\.(\w+)", shown)) <= set(findings[0])
+        fields = {"terminal": "02:00:00:00:00:01", "at": "2026-11-25T10:00:00Z", "reason": "abuse"}
+        said = json.loads(gateway.run(plugin, "call", "lookup", stdin=json.dumps(fields)).stdout)
+        assert said == {"rows": [], "records": 0, "second_nat": False}
+        assert set(re.findall(r"said\.(\w+)", shown)) == {*said, "error"} - {"records"}
+        assert set(re.findall(r"\bone\.(\w+)", shown)) <= {*law.SECURITY_FIELDS, "seconds", "terminal"}
+        assert json.loads(re.sub("'", '"', re.findall(r"asked = (\[.*\]);", shown)[0])) == list(methods["lookup"])
     finally:
         service.stop()
 

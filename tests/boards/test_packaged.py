@@ -29,6 +29,7 @@ WORDS = [
     *(["expire", "--json"], ["new-device", "--json"], ["forget", "purposes"], ["forget", "everything"], ["forget", "me"]),
     *(["forwarder"], ["none"], ["who", "--mac", "2"], ["erase"], ["erase", "--mac", "02:00:00:00:00:01"]),
     *(["objection", "--terminal", "02:00:00:00:00:01"], ["join", "/nowhere"], ["law", "--register", "fr"], ["law", "--dpia", "fr"]),
+    *(["lookup", "--port", "20012", "--at", "2026-11-25T10:00:00Z", "--reason", "abuse"], ["lookup", "--port", "1"]),
 ]
 
 

@@ -222,7 +222,7 @@ def test_a_key_file_without_a_key_enrols_nobody(interpreter: Interpreter, text: 
         (None, "can't be read (no such file or directory)"),
         ("/", "can't be read (is a directory)"),
         ("a" * 10_000, "can't be read (file too large)"),
-        ("é\n", "not plain ASCII"),
+        ("\x1b\n", "not plain text in UTF-8"),
     ],
 )
 def test_a_request_that_cannot_be_read_is_told_in_words(interpreter: Interpreter, content: str | None, wrong: str, tmp_path: Path) -> None:

@@ -93,17 +93,19 @@ def written(name: str, options: dict[str, str]) -> str:
     return GATEWAY + f"config purpose '{name}'\n" + "".join(f" option {key} '{value}'\n" for key, value in options.items())
 
 
-def lawful(name: str, enabled: bool, lifetime: int | None, ground: str | None, reference: str | None) -> bool:
+def lawful(name: str, enabled: bool, lifetime: int | None, ground: str | None, reference: str | None, wording: str | None) -> bool:
     """Say what the requirements say of a configuration."""
     _, _, default, ceiling, grounds, needs = TABLE[name]
     if lifetime is not None and (name in ("services", "location") or not long_enough(name, lifetime) or lifetime > ceiling * DAY):
         return False  # the consent's own, or out of bounds
     if ground is not None and (ground not in grounds or "ground" not in needs):
         return False
-    if reference is not None and "reference" not in needs:
+    if (reference is not None or wording is not None) and "reference" not in needs:
         return False
     if not enabled:
         return True
+    if ground in ("L336-3", "STAD") and wording is None:
+        return False
     given = {"ground": ground, "reference": reference, "lifetime": lifetime or default}
     return all(given[need] for need in needs if need in given)
 
@@ -120,15 +122,18 @@ def judged(path: Path) -> dict[str, str]:
 def test_every_configuration_of_the_product_is_taken_or_refused_by_the_table(memory, remotes):
     """L34-II-2: five purposes, on and off, lifetimes, grounds, references; nothing is clamped; MicroPython judges alike."""
     path, taken, refused = memory / "product", 0, 0
-    product = itertools.product(law.CONFIGURABLE, (False, True), [None, *LIFETIMES], GROUNDS, (None, "order 12/2026"))
-    for number, (name, enabled, lifetime, ground, reference) in enumerate(product):
+    product = itertools.product(
+        law.CONFIGURABLE, (False, True), [None, *LIFETIMES], GROUNDS, ((None, None), ("order 12/2026", None), ("order 12/2026", "repealed"))
+    )
+    for number, (name, enabled, lifetime, ground, (reference, wording)) in enumerate(product):
         options = {"enabled": str(int(enabled)), "budget": "999999999"}  # what room they need is another test's
         options |= {} if lifetime is None else {"lifetime": f"{lifetime}s"}
         options |= {} if ground is None else {"ground": ground}
         options |= {} if reference is None else {"reference": reference}
+        options |= {} if wording is None else {"wording": wording}
         path.write_text(written(name, options) + "config summary\n option rows '256'\n")
         said = judged(path)
-        assert ("refused" not in said) == lawful(name, enabled, lifetime, ground, reference), (name, options)
+        assert ("refused" not in said) == lawful(name, enabled, lifetime, ground, reference, wording), (name, options)
         if "refused" in said:
             assert re.search(r"\(L34-[^)]*L34-1 (II|III|IV|V|VI)", said["refused"]), said
             refused += 1
@@ -167,6 +172,13 @@ UNLAWFUL = {  # what is asked: (the configuration, the paragraph that refuses it
     "attribution on another paragraph": (PURPOSE.format("attribution", "ground", "VI"), "III"),
     "attribution for national security by the gateway's own will": (PURPOSE.format("attribution", "ground", "IIIbis"), "III"),
     "attribution without a reference": (PURPOSE.format("attribution", "ground", "STAD") + " option enabled '1'\n", "III"),
+    "attribution on a ground that is repealed": (
+        PURPOSE.format("attribution", "ground", "L336-3") + " option enabled '1'\n option reference 'x'\n", "III",
+    ),
+    "attribution where nobody answers": (
+        "config gateway\n option id 'abcdefghijklmnop'\n option duty 'none'\n"
+        + PURPOSE.format("attribution", "ground", "IIbis-3") + " option enabled '1'\n option reference 'x'\n", "III",
+    ),
     "a ground for security": (PURPOSE.format("security", "ground", "STAD"), "III"),
     "a ground for billing": (PURPOSE.format("billing", "ground", "IIbis-3"), "III"),
     "a ground for location": (PURPOSE.format("location", "ground", "L336-3"), "III"),
@@ -301,7 +313,7 @@ EVERYTHING = (
     + "".join(f"config purpose '{name}'\n option enabled '1'\n" for name in ("services", "location"))
     + "config purpose 'billing'\n option enabled '1'\n option lifetime '90d'\n option budget '90000000'\n"
     + "config purpose 'attribution'\n option enabled '1'\n option ground '{}'\n option reference 'order 12/2026'\n"
-    + " option budget '90000000'\nconfig summary\n option rows '256'\n"
+    + " option wording 'repealed'\n option budget '90000000'\nconfig summary\n option rows '256'\n"
 )
 VENUE = "config notice\n option venue 'Hôtel du Lac'\n option controller 'Lac SARL'\n option contact 'a@b.example'\n option dpo 'none'\n"
 

@@ -160,6 +160,7 @@ def test_the_digest_follows_from_every_option(tmp_path):
         "path": "/mnt/stick",
         "storage": "/mnt/stick",
         "ground": "STAD",
+        "wording": "repealed",
         "upstream_nat": "acknowledged",
         "duty": "none",
         "mode": "connections",
@@ -181,7 +182,7 @@ def test_the_digest_follows_from_every_option(tmp_path):
                 text = (head if kind == "gateway" else GATEWAY + head) + f"option {name} {value}\n"
                 if name == "enabled":
                     text += {
-                        "attribution": "option ground STAD\noption reference x\noption lifetime 7d\noption budget 200000000\n",
+                        "attribution": "option ground IIbis-3\noption reference x\noption lifetime 7d\noption budget 200000000\n",
                         "billing": "option lifetime 30d\n",
                     }.get(kind, "")
             seen.add(load(tmp_path, text).canonical)
@@ -257,6 +258,18 @@ REFUSED: dict[
         r"attribution\.ground: missing",
         "L336-3, STAD",
     ),
+    "attribution on a ground of the repealed wording": (
+        ATTRIBUTION + " option ground 'STAD'\n option reference 'x'\n",
+        ":3",
+        r"attribution\.ground: 'STAD' is of the wording repealed on 31 July 2021",
+        "IIbis-3, or option wording 'repealed' beside it",
+    ),
+    "attribution for authorities whom nobody answers": (
+        GATEWAY + "option duty none\n" + ATTRIBUTION[len(GATEWAY) :] + " option ground 'IIbis-3'\n option reference 'x'\n",
+        ":4",
+        r"attribution\.enabled: it is kept for authorities, whom gateway\.duty 'none' leaves without an answer",
+        "'0', or the duty of who answers",
+    ),
     "attribution without a reference": (
         ATTRIBUTION + " option ground 'STAD'\n",
         ":3",
@@ -264,7 +277,7 @@ REFUSED: dict[
         "a text",
     ),
     "attribution of connections on the router's own flash": (
-        ATTRIBUTION + " option ground 'STAD'\n option reference 'x'\n option mode 'connections'\n",
+        ATTRIBUTION + " option ground 'IIbis-3'\n option reference 'x'\n option mode 'connections'\n",
         ":3",
         r"attribution\.storage: missing: a record a connection doesn't fit",
         "a path where a larger medium is mounted",

@@ -19,6 +19,7 @@ import subprocess
 import tempfile
 import time
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -512,10 +513,12 @@ class Device:
     root: Path
     process: subprocess.Popen | None = None
 
-    def oubli(self, interpreter: Interpreter, *words: str, before: tuple[str, ...] = ()) -> tuple[int, str, str]:
+    def oubli(self, interpreter: Interpreter, *words: str, before: tuple[str, ...] = (), given: str = "") -> tuple[int, str, str]:
         """Run the command on this root; returns exit status, output, errors."""
         command = [*before, *interpreter.command("-m", "agent", *words, "--root", str(self.root))]
-        done = subprocess.run(command, cwd=PROJECT, env=environment(), capture_output=True, text=True, check=False, timeout=240)
+        done = subprocess.run(
+            command, input=given, cwd=PROJECT, env=environment(), capture_output=True, text=True, check=False, timeout=240
+        )
         return done.returncode, done.stdout, done.stderr
 
     def status(self, interpreter: Interpreter) -> dict:
@@ -810,9 +813,57 @@ def test_every_call_is_refused_to_every_role_that_the_table_does_not_name(interp
 HERS, HIS = "02:00:00:00:00:21", "02:00:00:00:00:22"
 
 
+def look_up(gateway: Device, interpreter: Interpreter, rows: list[dict]) -> None:
+    """L34-II-6: one port, or one terminal, and a time; `rows` are what `who` shows of hers; not a record more."""
+
+    def time_of(second: int) -> str:
+        return f"{datetime.fromtimestamp(second, UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+    begin = rows[0]["start"] - 60
+    day = ("--at", time_of(begin), "--until", time_of(begin + 86400))
+    looked = ("--reason", "abuse", "--report", "7", "--json")
+    mine = [row | {"terminal": HERS} for row in rows]
+
+    def looks_up(*words: str) -> list[dict]:
+        code, out, err = gateway.oubli(interpreter, "lookup", *words, *looked)
+        assert (code, err) == (0, ""), err
+        said = json.loads(out)
+        assert (said["records"], said["second_nat"]) == (len(said["rows"]), False)
+        return [row for row in said["rows"] if row["terminal"] != "unknown"]  # from before the LAN's terminals were listed
+
+    first = [row for row in mine if row["source_port"] == 41001]
+    assert looks_up("--port", "41001", "--protocol", "udp", *day) == first
+    at = time_of(first[0]["start"])
+    assert first[0] in looks_up("--port", "41001", "--protocol", "udp", "--at", at)
+    assert looks_up("--port", "41001", "--protocol", "udp", "--public-address", "203.0.113.1", *day) == first
+    for port, protocol in (("41001", "tcp"), ("41004", "udp")):
+        assert looks_up("--port", port, "--protocol", protocol, *day) == []
+    assert looks_up("--port", "41001", "--protocol", "udp", "--public-address", "2001:db8::1", *day) == []
+    assert looks_up("--port", "41001", "--protocol", "udp", "--at", "2026-01-01T00:00:00Z") == []
+    assert looks_up("--terminal", HERS, *day) == mine
+    assert {row["terminal"] for row in looks_up("--terminal", "192.168.7.22", *day)} == {HIS}
+    text = gateway.oubli(interpreter, "lookup", "--terminal", "-", *day, "--reason", "attack", given=f"{HERS}\n")[1]
+    assert text.count(f"{HERS}  2") == len(rows)
+    assert text.endswith(f"{len(rows)} records touch that time; what hadn't ended is in none yet\n")
+    refused: dict[tuple[str, ...], str] = {
+        ("--port", "41001", "--protocol", "udp", *day[:3], time_of(begin + 86401)): "more than 24 h after it (L34-II-6)",
+        ("--port", "41001", *day): "not one question (L34-II-6)",
+        ("--terminal", HERS, "--protocol", "udp", *day): "not one question (L34-II-6)",
+        ("--terminal", "192.168.7.99", *day): "nobody on the LAN is known to hold it",
+    }
+    for words, why in refused.items():
+        code, out, err = gateway.oubli(interpreter, "lookup", *words, *looked)
+        assert (code, out) == (1, "")
+        assert why in err
+    for given in (["--port", "41001", *day], ["--port", "41001", "--at", "today", "--reason", "abuse"], [*day, "--reason", "abuse"]):
+        assert gateway.oubli(interpreter, "lookup", *given)[0] == 2
+    for given in (["--port", "41001", "--reason", "curiosity"], ["--port", "99999", "--reason", "abuse"]):
+        assert gateway.oubli(interpreter, "lookup", *given, "--protocol", "udp", *day)[0] == 1
+
+
 @LIVE
-def test_a_person_sees_what_is_held_on_her_terminal_and_nothing_of_others(interpreter: Interpreter, folder: Path) -> None:
-    """Right of access (law 78-17, L34-1 VI): her records, field by field; that somebody looked is on the audit log, at whom is nowhere."""
+def test_a_person_sees_what_is_held_on_her_terminal_and_nothing_of_others(interpreter: Interpreter, folder: Path) -> None:  # noqa: PLR0915 (one device, asked in every way)
+    """Right of access (law 78-17, L34-1 VI), look-up (L34-II-6): her records; that one looked is in the audit log, at whom is nowhere."""
     with device(folder, interpreter, DUTY) as gateway:
         for host, mac in ((21, HERS), (22, HIS)):
             gateway.inside("ip", "neigh", "add", f"192.168.7.{host}", "lladdr", mac, "dev", "lan", "nud", "permanent")
@@ -861,6 +912,7 @@ def test_a_person_sees_what_is_held_on_her_terminal_and_nothing_of_others(interp
         accepted = "oubli: --mac: not understood; accepted: a terminal's MAC such as 02:00:00:00:00:01\n"
         for wrong in ("02:00", "0g:00:00:00:00:01", "ff:ff:ff:ff:ff:ff", "192.168.7.21"):
             assert gateway.oubli(interpreter, "who", "--mac", wrong, "--agreed") == (2, "", accepted)
+        look_up(gateway, interpreter, rows)
         # She herself, on the page: the terminal that holds the address she asks from, whoever that is.
         for name, text in ACCOUNTS.items():
             (folder / "etc" / name).write_text(text)
@@ -874,7 +926,10 @@ def test_a_person_sees_what_is_held_on_her_terminal_and_nothing_of_others(interp
             look[:-1] + ',"agreed":1}': (4242, "", "access.agreed: not for a portal; accepted: address, of who asks"),
             f'{{"v":1,"call":"access","terminal":"{HERS}"}}': (4242, "", "access: neither own nor agreed"),
             look: (65534, "", "not permitted for this user"),
-        }
+            '{"v":1,"call":"lookup","port":41001,"protocol":"udp","from":0,"until":0,"reason":"abuse"}': (
+                4242, "", "not permitted for this user"
+            ),
+        }  # fmt: skip
         for asked, (user, groups, why) in by_others.items():
             (line,) = lines_as(user, groups, path, asked)
             assert line["error"].startswith(why)
@@ -898,7 +953,8 @@ def test_a_person_sees_what_is_held_on_her_terminal_and_nothing_of_others(interp
         acts = gateway.oubli(interpreter, "log")[1]
         assert acts.count(" erase terminal root") == 1
         assert acts.count(" access root") == 6
-        assert (acts.count(" access operator"), acts.count(" look portal")) == (1, 1)
+        counted = ("access operator", "look portal", "lookup abuse 7 root", "lookup attack 0 root")
+        assert [acts.count(f" {act}") for act in counted] == [1, 1, 9, 1]
         for place in (log, acts, (folder / "srv/oubli/audit/00000001").read_text()):
             assert not any(word in place.lower() for word in (HERS, HERS.replace(":", ""), "192.168.7.21"))
 

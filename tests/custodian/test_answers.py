@@ -8,6 +8,7 @@ import fcntl
 import hashlib
 import io
 import json
+import re
 import secrets
 import tarfile
 from datetime import UTC, date, datetime, time, timedelta
@@ -35,6 +36,7 @@ from tests.purposes.test_requests import AGENTS, COMMON, GATEWAY, SCOPE, documen
 from tests.purposes.test_requests import billing as billing_document
 from tools import clock
 from tools.custodian import agents, answers, bundles, freezes, handovers, matching, register
+from tools.custodian import times as written_times
 from tools.custodian.__main__ import app as custodian_app
 from tools.custodian.agents import AgentError
 from tools.custodian.handovers import HandoverError
@@ -113,7 +115,7 @@ class Gateway:
         archive.add("request.toml", text.encode())
         statement = {"gateway": GATEWAY, "made": made, "second_nat": second_nat, "alive": alive, "unbroken": unbroken}
         archive.add("gateway.json", json.dumps(statement).encode())
-        store = "billing" if 'purpose = "billing"' in text else "attribution"
+        store = Request(text).store
         assert self.stores[store].seal()
         for segment in self.stores[store].held(*executor.days(Request(text))):
             if damage is not None:
@@ -189,7 +191,8 @@ def test_one_port_at_a_time_is_answered_with_one_terminal(gateway):
     assert made.result == "held"
     assert made.rows == [
         {
-            "from": "2027-01-16T10:01:00Z", "until": "2027-01-16T10:01:10Z", "end": "recorded", "protocol": 6,
+            "from": "2027-01-16T10:01:00Z", "until": "2027-01-16T10:01:10Z", "from_paris": "2027-01-16T11:01:00+01:00",
+            "until_paris": "2027-01-16T11:01:10+01:00", "end": "recorded", "protocol": 6,
             "public_address": "203.0.113.2", "public_ports": "20012", "terminal_address": "192.168.1.10",
             "terminal_mac": "02:00:00:00:00:0a", "portal_user": "room 12", "clock_confirmed": True,
         }
@@ -447,12 +450,14 @@ def test_answer_is_signed_and_sealed_to_who_asked(gateway, tmp_path):
     staged("answer").publish()
     folder = tmp_path / "answer"
     content = {path.name: path.read_bytes() for path in folder.iterdir()}
-    assert set(content) == {"answer.csv", "answer.json", "manifest.json", "manifest.sig"}
+    assert set(content) == {"answer.csv", "answer.json", "couverture.html", "manifest.json", "manifest.sig"}
     assert all(path.stat().st_mode & 0o077 == 0 for path in (folder, *folder.iterdir()))
     signature = bytes.fromhex(content["manifest.sig"].decode())
     VerifyKey(bytes(gateway.signing.verify_key)).verify(content["manifest.json"], signature)
     manifest = json.loads(content["manifest.json"])
-    assert manifest["sha256"] == {name: hashlib.sha256(content[name]).hexdigest() for name in ("answer.csv", "answer.json")}
+    assert manifest["sha256"] == {
+        name: hashlib.sha256(content[name]).hexdigest() for name in ("answer.csv", "couverture.html", "answer.json")
+    }
     assert (manifest["agents"], manifest["records"], manifest["authority"]) == (["A. Martin", "B. Durand"], 1, COMMON["authority"])
     rows = list(csv.DictReader(content["answer.csv"].decode().splitlines()))
     assert rows[0]["terminal_mac"] == "02:00:00:00:00:0a"
@@ -486,8 +491,8 @@ def test_register_names_requests_and_no_terminal(gateway, tmp_path):
     with pytest.raises(HandoverError, match="answered before"):
         register.once(store, request).__enter__()
     told = {
-        "day": "2027-01-16", "kind": "answer", "purpose": "attribution", "ground": "L336-3", "authority": COMMON["authority"],
-        "reference": COMMON["reference"], "gateway": GATEWAY, "result": "held", "records": 1, "number": COMMON["number"],
+        "day": "2027-01-16", "kind": "answer", "gateway": GATEWAY, "result": "held", "records": 1,
+        **{name: COMMON[name] for name in ("purpose", "ground", "authority_kind", "basis", "authority", "reference", "number")},
     }  # fmt: skip
     assert register.entries(store) == [told | {"result": "refused", "records": 0}, told]
     text = path.read_text()
@@ -563,6 +568,102 @@ def test_order_to_preserve_keeps_what_is_held_and_nothing_more(gateway, tmp_path
             freezes.key_for(store, read.request)
 
 
+@pytest.mark.parametrize(
+    ("purpose", "subject", "kept", "later"),
+    [
+        ("freeze-subject", "mac:02:00:00:00:00:0a", 2, document(number="a" * 32)),
+        ("freeze-subject", "user:room 12", 1, document(number="a" * 32)),
+        ("freeze-billing", "user:room 12", 1, billing_document(number="a" * 32)),
+        ("freeze-billing", "mac:02:00:00:00:00:0b", 1, billing_document(number="a" * 32, subject="mac:02:00:00:00:00:0b")),
+    ],
+)
+def test_order_keeps_one_terminal_s_records_or_bills(gateway, tmp_path, purpose, subject, kept, later):
+    """L34-III-4: of a user or terminal, in one store; answered from that once the original's keys are gone, in that store alone."""
+    room, session = (b"room 12", b""), billing.Record(b"room 12", b"", TEN + 60, TEN + 300, 10, 20)
+    gateway.keep(connection(20012, TEN + 60, TEN + 70, user=room[0]), connection(20013, TEN + 60, TEN + 70, OTHER_MAC))
+    gateway.keep(connection(30000, TEN + 60, TEN + 70), connection(30000, TEN - 7200, TEN - 7000))  # the last is before the window
+    gateway.keep(
+        session, billing.Record(b"", OTHER_MAC, TEN + 60, TEN + 90, 1, 2), billing.Record(b"room 12", b"", TEN - 7200, TEN - 60, 9, 9)
+    )
+    fields = {name: value for name, value in COMMON.items() if name != "purpose"} | {"ground": "IIIbis"}
+    fields = {"format": fields.pop("format"), "number": fields.pop("number"), "gateway": fields.pop("gateway"), "purpose": purpose} | fields
+    read = gateway.read(gateway.hand_over(AGENTS.sign(document(fields | {"subject": subject, "keep_until": "2027-06-01"}), 0, 1)))
+    Store.make(tmp_path / "keys", b"correct horse", operations=1, octets=8192)
+    store = Store(tmp_path / "keys", b"correct horse")
+    made, public = answers.answer(read, gateway.key), freezes.key_for(store, read.request)
+    staged = Staged(tmp_path / "frozen", read.request)
+    assert freezes.freeze(made, answers.opened(read, gateway.key)[0], public, staged) == kept == len(made.rows)
+    staged.publish()
+    gateway.keys.clear()
+    again = gateway.read(gateway.hand_over(AGENTS.sign(later, 0, 1)))
+    answer = answers.answer(again, gateway.key, freezes.kept(store, tmp_path / "frozen", again.request))
+    assert (answer.result, len(answer.rows)) == ("held", 1)
+    assert answer.rows[0]["from"] == "2027-01-16T10:01:00Z"
+    other = SIGNED if purpose == "freeze-billing" else AGENTS.sign(billing_document(), 0, 1)
+    with pytest.raises(HandoverError, match="of another gateway or store"):
+        freezes.kept(store, tmp_path / "frozen", Request(other))
+
+
+def test_cover_page_says_in_french_what_was_asked_searched_and_may_be_missing(gateway):
+    """L34-II-4: for the file of a case; who asked is written as he is, what he chose is text, and each note has its French."""
+    gateway.keep(holding(19968, TEN, None), connection(20012, TEN + 60, TEN + 70, user=b"<room> & 12"))
+    asked = document(authority="Procureur de la République d\u2019Évry", reference="27/<1>")
+    page = gateway.answer(AGENTS.sign(asked, 0, 1), alive=3).cover()
+    assert re.findall("<h2>(.*?)</h2>", page) == [
+        "Ce qui a été demandé", "Ce qui a été examiné", "Réponse", "Ce qui peut manquer, et pourquoi", "Certitude de l'horloge",
+    ]  # fmt: skip
+    for text in (
+        "Procureur de la République d\u2019Évry (autorité judiciaire)", "CPP 77-1-1", "27/&lt;1&gt;", "&lt;room&gt; &amp; 12",
+        "A. Martin, B. Durand", "adresse publique 203.0.113.2, port 20012, protocole tcp", "du 16/01/2027 à 11:00:00 (UTC+0100)",
+        "02:00:00:00:00:0a", "certain jusqu&#x27;à 2027-01-16T11:01:10+01:00", "Inconnu du 16/01/2027 à 11:01:10 (UTC+0100)",
+        "3 connexions n&#x27;étaient pas terminées", "2027-01-15 : la borne n&#x27;a remis aucun fichier de ce jour",
+        "L&#x27;heure de la borne était confirmée",
+    ):  # fmt: skip
+        assert text in page, text
+    assert not re.search("<room>|<script|http", page)
+    assert "Une seconde traduction d&#x27;adresses" in gateway.answer(AGENTS.sign(document(port="1"), 0, 1), second_nat=True).cover()
+    assert "identifiant au portail room 12" in gateway.answer(AGENTS.sign(billing_document(), 0, 1)).cover()
+
+
+@pytest.mark.parametrize(
+    ("second", "written"),
+    [
+        (1_806_195_599, "2027-03-28T01:59:59+01:00"),
+        (1_806_195_600, "2027-03-28T03:00:00+02:00"),
+        (1_824_944_399, "2027-10-31T02:59:59+02:00"),
+        (1_824_944_400, "2027-10-31T02:00:00+01:00"),
+    ],
+)
+def test_paris_time_tells_an_hour_that_comes_twice(second, written):
+    """L34-II-4: what the law's time leaves out or repeats is told by its difference from UTC."""
+    assert written_times.paris(second) == written
+    assert datetime.fromisoformat(written).timestamp() == second
+    assert written_times.french(second).endswith(f"(UTC{written[-6:].replace(':', '')})")
+
+
+def test_the_state_is_told_what_it_asked_for_by_kind_and_period(tmp_path):
+    """L34-1 III: answered requests of the State, from the register; not what was refused, nor a party's to a bill, nor another year's."""
+    Store.make(tmp_path / "keys", b"correct horse battery", operations=1, octets=8192)
+    store = Store(tmp_path / "keys", None)
+    rows = [
+        ("a", "answer", "held", document()), ("b", "answer", "not known", document()), ("c", "answer", "refused", document()),
+        ("d", "freeze", "held", freeze()), ("e", "answer", "held", billing_document(authority_kind="party", basis="CPCE L34-1")),
+    ]  # fmt: skip
+    for digit, kind, result, text in rows:
+        request = Request(text.replace(COMMON["number"], digit * 32))
+        register.enter(store, register.entry(store, kind, request, result, 0))
+    words = ["compensation", "--store", f"{tmp_path}/keys", "--from", "2027-01-01", "--to"]
+    said = json.loads(CliRunner().invoke(custodian_app, [*words, "2027-12-31", "--json", "-"]).stdout)
+    assert (said["answered"], [one["number"][0] for one in said["requests"]]) == (3, ["a", "b", "d"])
+    told = [(one["authority_kind"], one["basis"], one["kind"], one["purpose"], one["count"]) for one in said["kinds"]]
+    assert told == [("judicial", "CPP 77-1-1", "answer", "attribution", 2), ("judicial", "CPP 77-1-1", "freeze", "freeze", 1)]
+    assert "2027-01-15: 0" in CliRunner().invoke(custodian_app, [*words, "2027-01-15"]).stdout
+    lines = (tmp_path / "keys" / register.NAME).read_text().splitlines(keepends=True)
+    (tmp_path / "keys" / register.NAME).write_text("".join(lines[1:]))
+    cut = CliRunner().invoke(custodian_app, [*words, "2027-12-31"])
+    assert (cut.exit_code, len(cut.stderr.splitlines())) == (2, 1)
+
+
 def test_order_behind_a_second_nat_is_refused_and_keeps_nothing(gateway, tmp_path):
     """L34-II-4, L34-III-4: what it would keep may be somebody else's, for public ports can't be matched here."""
     gateway.keep(connection(20012, TEN + 60, TEN + 70))
@@ -634,12 +735,23 @@ def test_commands_of_agents_and_custodian_make_an_answer(gateway, tmp_path, monk
     known = tmp_path / "agents"
     known.write_text((tmp_path / "a.pub").read_text() + (tmp_path / "b.pub").read_text())
     asked = tmp_path / "request.toml"
-    words = ["--out", str(asked), "--gateway", GATEWAY, "--authority", "Court", "--reference", "1", "--purpose", "attribution"]
-    words += ["--from", COMMON["from"], "--until", COMMON["until"]]
+    words = [
+        "--out",
+        str(asked),
+        "--gateway",
+        GATEWAY,
+        "--authority",
+        "Procureur de la République",
+        "--reference",
+        "1",
+        "--purpose",
+        "attribution",
+    ]
+    words += ["--from", COMMON["from"], "--until", COMMON["until"], "--authority-kind", "judicial", "--basis", "CPP 77-1-1"]
     scope = ["--public-address", "203.0.113.2", "--port", "20012", "--protocol", "tcp"]
     command("request", "new", *words, *scope, "--ground", "penal", status=2)
-    command("request", "new", *words, *scope[:4], "--ground", "L336-3", status=2)
-    command("request", "new", *words, *scope, "--ground", "L336-3")
+    command("request", "new", *words, *scope[:4], "--ground", "IIbis-3", status=2)
+    command("request", "new", *words, *scope, "--ground", "IIbis-3")
     for agent in "ab":
         command("request", "sign", str(asked), "--key", f"{tmp_path}/{agent}.key", *lock)
     command("request", "sign", str(asked), "--key", f"{tmp_path}/a.key", *lock, status=2)
@@ -674,4 +786,4 @@ def test_commands_of_agents_and_custodian_make_an_answer(gateway, tmp_path, monk
     told_by = json.loads((tmp_path / "answer/manifest.json").read_text())["register"]
     assert told_by == hashlib.sha256(register_file.read_bytes().splitlines()[-1]).hexdigest()
     listed = json.loads(command("register", "--store", f"{tmp_path}/keys", "--json", "-"))
-    assert [(row["kind"], row["result"], row["authority"]) for row in listed] == [("answer", "held", "Court")]
+    assert [(row["kind"], row["result"], row["authority"]) for row in listed] == [("answer", "held", "Procureur de la République")]

@@ -105,7 +105,7 @@ class Gateway:
         """Return what the custodian's tool finds, and what it says isn't known."""
         request = SimpleNamespace(store="attribution", public=PUBLIC, port=port, protocol=6, start=start, end=end)
         parts = [[unpack(one) for one in part] for part in self.parts]
-        found = matching.of_port(request, parts, self.made, self.unbroken)  # type: ignore[arg-type]  # the scope alone is asked for
+        found = matching.attributed(request, parts, self.made, self.unbroken)  # type: ignore[arg-type]  # the scope alone is asked for
         _, unknown = matching.rows(request, self.parts, self.made, self.unbroken)  # type: ignore[arg-type]
         return [one for one in found if one.until >= start], unknown
 

@@ -336,7 +336,13 @@ def test_no_answer_is_there_that_the_register_does_not_have(answering, tmp_path)
     assert (tmp_path / "keys/register").read_bytes() == before
     assert not [path for path in tmp_path.iterdir() if "answer" in path.name]
     assert answering().exit_code == 0
-    assert {path.name for path in (tmp_path / "answer").iterdir()} == {"answer.csv", "answer.json", "manifest.json", "manifest.sig"}
+    assert {path.name for path in (tmp_path / "answer").iterdir()} == {
+        "answer.csv",
+        "answer.json",
+        "couverture.html",
+        "manifest.json",
+        "manifest.sig",
+    }
     assert "answered before" in answering(out="again").stderr
 
 

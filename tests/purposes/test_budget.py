@@ -42,7 +42,7 @@ config purpose 'attribution'
 
 LINE = (
     r"config:6: billing\.budget: 1048576 bytes are too few: (\d+) terminals \(summary\.rows / 4\) x (\d+) x (\d+) bytes"
-    r" \+ (\d+) chunks x (\d+) \+ (\d+) = (\d+) bytes a day, x (\d+) days = (\d+) bytes \(.*\); accepted: at least (\d+), or less: rows.*"
+    r" \+ (\d+) chunks x (\d+) \+ (\d+) = (\d+) bytes a day, x (\d+) days = (\d+) bytes \(.*\); accepted: budget '(\d+)', or less: rows.*"
 )
 
 
@@ -116,9 +116,17 @@ def test_blocks_that_are_too_few_for_the_venue_are_in_the_sum_and_refused_with_w
     assert blocks.LAST + 1 - blocks.FIRST == budget.PORTS
     refused = said(800, 512, 40_000_000)
     assert "200 terminals (summary.rows / 4) x (3 x 44 + 5 x 52) bytes + 104 of them without one of the 96 blocks of 512 ports" in refused
-    assert re.search(r"; accepted: at least 9\d{8}, or block_size '245', or less: rows, lifetime$", refused)
+    assert re.search(r"; accepted: budget '9\d{8}', or block_size '245', or less: rows, lifetime$", refused)
+    told = re.search(r", or block_size '245' and budget '(\d+)', or less", said(800, 512, 1 << 20))
+    assert told
+    assert said(800, 245, int(told[1])) == ""
+    assert said(800, 245, int(told[1]) - 1) != ""
     assert said(800, 245, 40_000_000) == ""
     assert "without" not in said(800, 245, 1 << 20)
     refused = said(4096, 512, 999_999_999)
-    assert refused.endswith("; accepted: at most 3072 summary.rows, or less: rows, lifetime")
-    assert said(3072, 64, 200_000_000) == ""
+    assert refused.endswith("; accepted: block_size '64' with summary.rows '3072', or less: rows, lifetime")
+    told = re.search(
+        r"accepted: block_size '64' with summary.rows '3072' and budget '(\d+)', or less: rows, lifetime$", said(4096, 512, 1 << 20)
+    )
+    assert told
+    assert said(3072, 64, int(told[1])) == ""

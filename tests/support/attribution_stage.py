@@ -339,13 +339,13 @@ def judge(text: str, agents: str) -> "list[Any]":
 
 
 def desk_run(
-    folder: str, text: str, now: int, trusted: bool, grounds: "dict[str, str | None]", segments: "list[str]", permit: bool
+    folder: str, text: str, now: int, latest: int, trusted: bool, grounds: "dict[str, str | None]", segments: "list[str]", permit: bool
 ) -> "list[Any]":
     """Run a request at the executor of the gateway `abcdefgh23456777` whose flash is `folder`; returns what it says, or reason and text."""
     places = dict.fromkeys(grounds, folder + "/handovers")
     room = executor.RequestExecutor(folder + "/etc/agents", folder + "/requests", places, "abcdefgh23456777", grounds, Sodium().signed)
     try:
-        request = room.check(text, now, trusted=trusted)
+        request = room.check(text, now, latest, trusted=trusted)
         signer = Signer(folder + "/device.key", Sodium())
         room.begin(request, segments, {"gateway": "abcdefgh23456777", "made": now, "second_nat": False, "unbroken": now}, now, signer)
         handover, parts = room.busy, 1

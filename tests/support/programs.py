@@ -245,8 +245,10 @@ def try_rpcd(program: Path, folder: Path) -> None:
             assert call("oubli", "status") == silent
             assert call("oubli", "consent", act="grant")["error"].startswith("act: not understood")
             assert call("oubli", "consent", act="suspend", terminal="02:00:00:00:00:01") == silent
+            asked = {"port": "20012", "protocol": "tcp", "at": "2026-11-25T10:00:00Z", "reason": "abuse"}
+            assert call("oubli", "lookup", **asked) == silent
             rights = call("session", "login", username="root", password="secret")["acls"]
-            assert sorted(rights["ubus"]["oubli"]) == ["consent", "doctor", "law", "status"]
+            assert sorted(rights["ubus"]["oubli"]) == ["consent", "doctor", "law", "lookup", "status"]
             assert "luci-app-oubli" in rights["access-group"]
 
 

@@ -81,7 +81,7 @@ def new(fields: dict[str, str], path: Path, days: int) -> Request:
     made = {"format": requests.FORMAT, "number": secrets.token_hex(16), "issued": _time(now), "expires": _time(now + timedelta(days=days))}
     names = requests.names(fields["purpose"])
     if not names:
-        raise AgentError(f"--purpose: {fields['purpose']!r}: not available (L34-II-4); accepted: attribution, billing, freeze")
+        raise AgentError(f"--purpose: {fields['purpose']!r}: not available (L34-II-4); accepted: {', '.join(requests.KINDS)}")
     wrong = [f"{name}: missing" for name in names if name not in made | fields] + [
         f"{name}: not for it" for name in fields if name not in names
     ]
@@ -107,11 +107,11 @@ def understood(text: str) -> Request:
 def read(path: Path) -> Request:
     """Return the request of a file."""
     try:
-        text = bounded(path, requests.LIMIT).decode("ascii")
+        text = bounded(path, requests.LIMIT).decode()
     except OSError as failure:
         raise AgentError(f"{path}: can't be read ({failure.strerror}); accepted: a request") from None
     except UnicodeDecodeError as failure:
-        raise AgentError(f"{path}: byte {failure.start}: not ASCII; accepted: a request") from None
+        raise AgentError(f"{path}: byte {failure.start}: not UTF-8; accepted: a request") from None
     return understood(text)
 
 
@@ -125,7 +125,7 @@ def sign(path: Path, key: SigningKey) -> Request:
         raise AgentError(f"{path}: this agent has signed it; accepted: another agent's key")
     signed = understood(requests.with_signature(request, public, key.sign(request.signed).signature))
     beside = path.with_name(f".{path.name}.new")
-    beside.write_text(signed.text)
+    beside.write_bytes(signed.text.encode())
     beside.replace(path)
     return signed
 

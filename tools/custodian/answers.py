@@ -13,7 +13,7 @@ import json
 import tarfile
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from datetime import date
 from typing import Any
 
 from nacl.public import PrivateKey, PublicKey, SealedBox
@@ -24,15 +24,17 @@ from agent.base.dates import date as date_of
 from agent.purposes.custodian.varint import Cut
 from agent.purposes.requests import executor
 from tools import clock
-from tools.custodian import disk, matching, segments
+from tools.custodian import cover, disk, matching, segments, times
 from tools.custodian.agents import AgentError, write_new
 from tools.custodian.handovers import Handover, HandoverError
+from tools.custodian.notes import Note
 from tools.custodian.staged import Staged
 
 HELD, NOTHING, NOT_KNOWN, SECOND_NAT = "held", "nothing held", "not known", "second NAT"
 BEHIND = "a second NAT lies between: public ports can't be matched here"
 _FROM = {  # which field of the law's table a column of an answer tells
-    "from": "start", "until": "end", "end": "end", "protocol": "protocol", "public_address": "public_address",
+    "from": "start", "until": "end", "from_paris": "start", "until_paris": "end", "end": "end", "protocol": "protocol",
+    "public_address": "public_address",
     "public_ports": "translated_port", "terminal_address": "address", "terminal_mac": "mac", "portal_user": "portal_user",
     "bytes_up": "bytes_up", "bytes_down": "bytes_down",
 }  # fmt: skip
@@ -51,23 +53,28 @@ class Answer:
     handover: Handover
     result: str
     rows: list[dict[str, Any]] = field(repr=False)
-    notes: list[str] = field(default_factory=list)
+    notes: list[Note] = field(default_factory=list)
     register: str = ""  # SHA-256 of its entry in the register
 
     @property
     def manifest(self) -> dict[str, Any]:
         """Return who asked for what, and what came of it; no terminal is named in it."""
         fields = self.handover.request.fields
-        told = ("number", "gateway", "purpose", "ground", "authority", "reference", "from", "until")
+        told = ("number", "gateway", "purpose", "ground", "authority_kind", "basis", "authority", "reference", "from", "until")
         return {name: fields[name] for name in told} | {
             "agents": self.handover.agents,
-            "handed_over": _time(self.handover.statement["made"]),
-            "answered": _time(int(clock.now().timestamp())),
+            "handed_over": times.utc(self.handover.statement["made"]),
+            "answered": times.utc(int(clock.now().timestamp())),
             "result": BEHIND if self.result == SECOND_NAT else self.result,
             "records": len(self.rows),
             "notes": self.notes,
             "register": self.register,
         }
+
+    def cover(self) -> str:
+        """Return the cover page, in French."""
+        missing = [note.french for note in self.notes]
+        return cover.page(self.handover, executor.days(self.handover.request), self.result, self.rows, missing, self.register)
 
     def files(self, key: SigningKey) -> dict[str, bytes]:
         """Return the files of the answer by name, the manifest signed."""
@@ -79,15 +86,12 @@ class Answer:
         writer.writerows({name: _harmless(row[name]) for name in names} for row in rows)
         content = {
             "answer.csv": table.getvalue().encode(),
+            "couverture.html": self.cover().encode(),
             "answer.json": (json.dumps(self.manifest | {"rows": rows}, indent=1) + "\n").encode(),
         }
         sums = {name: hashlib.sha256(data).hexdigest() for name, data in content.items()}
         manifest = (json.dumps(self.manifest | {"sha256": sums}, indent=1) + "\n").encode()
         return content | {"manifest.json": manifest, "manifest.sig": f"{key.sign(manifest).signature.hex()}\n".encode()}
-
-
-def _time(seconds: int) -> str:
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
 def _harmless(value: object) -> object:
@@ -98,7 +102,7 @@ def _harmless(value: object) -> object:
 Key = Callable[[str, date], PrivateKey | None]
 
 
-def opened(handover: Handover, key: Key) -> tuple[list[list[bytes]], list[str]]:
+def opened(handover: Handover, key: Key) -> tuple[list[list[bytes]], list[Note]]:
     """Return the octets of each segment's records, and a note on each segment that couldn't be read whole.
 
     HandoverError where no segment opens with its key: another custodian's store.
@@ -113,17 +117,32 @@ def opened(handover: Handover, key: Key) -> tuple[list[list[bytes]], list[str]]:
                 raise HandoverError("malformed", f"{name}: a segment of another store; accepted: {store}")
             private = key(store, segment.day)
             if private is None:
-                notes.append(f"{name}: the key of that day is destroyed, or due to be; nothing of it can be read any more")
+                notes.append(
+                    Note(
+                        f"{name}: the key of that day is destroyed, or due to be; nothing of it can be read any more",
+                        f"{name} : la clé de ce jour est détruite, ou devait l'être ; plus rien n'en est lisible.",
+                    )
+                )
                 continue
             parts.append(list(segment.records(private)))
         except segments.SegmentError as failure:
-            notes.append(f"{name}: {failure}")
+            notes.append(Note(f"{name}: {failure}", f"{name} : fichier endommagé ou étranger, illisible."))
             closed += 1
             continue
         if segment.damage:
-            notes.append(f"{name}: {segment.damage}; what was before it is read")
+            notes.append(
+                Note(
+                    f"{name}: {segment.damage}; what was before it is read",
+                    f"{name} : fichier endommagé ; ce qui précède le défaut est lu, la suite ne l'est pas.",
+                )
+            )
         if segment.torn:
-            notes.append(f"{name}: ended by a loss of power; what was not yet written then is lost")
+            notes.append(
+                Note(
+                    f"{name}: ended by a loss of power; what was not yet written then is lost",
+                    f"{name} : interrompu par une coupure de courant ; ce qui n'était pas encore écrit est perdu.",
+                )
+            )
     if closed and not parts:
         raise HandoverError("key", "no segment opens with this store's keys; accepted: the key store whose bundle the gateway had")
     return parts, notes
@@ -136,11 +155,11 @@ def answer(handover: Handover, key: Key, frozen: Iterable[bytes] = ()) -> Answer
     """
     request, statement = handover.request, handover.statement
     if statement["second_nat"] and request.store == "attribution":
-        return Answer(handover, SECOND_NAT, [], [BEHIND])
+        return Answer(handover, SECOND_NAT, [], [Note(BEHIND, cover.RESULTS[SECOND_NAT])])
     if request.end > statement["made"]:
         raise HandoverError(
             "too early",
-            f"request.until: after {_time(statement['made'])}, when the gateway handed over (L34-II-4); accepted: a window over by then",
+            f"request.until: after {times.utc(statement['made'])}, when it was handed over (L34-II-4); accepted: a window over by then",
         )
     parts, missing = opened(handover, key)
     try:
@@ -154,21 +173,34 @@ def answer(handover: Handover, key: Key, frozen: Iterable[bytes] = ()) -> Answer
     return Answer(handover, HELD if rows else NOT_KNOWN if doubt else NOTHING, rows, [*doubt, *before, *alive(handover)])
 
 
-def absent(handover: Handover) -> tuple[list[str], list[str]]:
+def absent(handover: Handover) -> tuple[list[Note], list[Note]]:
     """Return a note on each day of the window of which the gateway handed over nothing, and on the day before it."""
     request = handover.request
     first, last = executor.days(request)
     there = {name[:10] for name in handover.segments}
-    notes = {day: f"{date_of(day)}: the gateway held no segment of that day" for day in range(first, last + 1) if date_of(day) not in there}
+    notes = {
+        day: Note(
+            f"{date_of(day)}: the gateway held no segment of that day",
+            f"{date_of(day)} : la borne n'a remis aucun fichier de ce jour (arrêt, absence de clé, ou rien à enregistrer).",
+        )
+        for day in range(first, last + 1)
+        if date_of(day) not in there
+    }
     return [note for day, note in notes.items() if day > first], [note for day, note in notes.items() if day == first]
 
 
-def alive(handover: Handover) -> list[str]:
+def alive(handover: Handover) -> list[Note]:
     """Return what the gateway had not written when it handed over."""
     count = handover.statement.get("alive")
     if not count:
         return []
-    return [f"{count} connections had not ended when it handed over: those that no holding covers are in no record yet"]
+    return [
+        Note(
+            f"{count} connections had not ended when it handed over: those that no holding covers are in no record yet",
+            f"{count} connexions n'étaient pas terminées lors de la remise : celles qu'aucune attribution de ports ne couvre "
+            "ne sont pas encore enregistrées.",
+        )
+    ]
 
 
 def write(made: Answer, key: SigningKey, staged: Staged, to: PublicKey | None) -> None:

@@ -15,7 +15,8 @@ from nacl.exceptions import CryptoError
 from nacl.public import PrivateKey, PublicKey, SealedBox
 
 from agent import law
-from agent.purposes.attribution import record as attribution
+from agent.purposes.attribution import record
+from agent.purposes.requests import requests
 from agent.purposes.requests.requests import Request
 from tools.commands import bounded
 from tools.custodian import matching, segments
@@ -49,13 +50,7 @@ def freeze(made: Answer, octets: list[list[bytes]], public: PublicKey, staged: S
     A holding without a recorded end is kept with the last moment at which it is certain: its segment, which tells, isn't kept.
     """
     request = made.handover.request
-    parts = [[attribution.unpack(one) for one in part] for part in octets]
-    kept = []
-    said = made.handover.statement
-    for one in matching.of_port(request, parts, said["made"], said["unbroken"]):
-        if one.until >= request.start:
-            one.record.end = one.until
-            kept.append(attribution.pack(one.record))
+    kept = matching.billed(request, octets) if request.store == "billing" else _attributed(made, octets)
     told = made.manifest | {"keep_until": str(end_of(request)), "records": len(kept)}
     head = json.dumps(told).encode()
     body = b"".join(bytes([len(one)]) + one for one in kept)
@@ -64,15 +59,27 @@ def freeze(made: Answer, octets: list[list[bytes]], public: PublicKey, staged: S
     return len(kept)
 
 
+def _attributed(made: Answer, octets: list[list[bytes]]) -> list[bytes]:
+    request, said = made.handover.request, made.handover.statement
+    parts = [[record.unpack(one) for one in part] for part in octets]
+    kept = []
+    for one in matching.attributed(request, parts, said["made"], said["unbroken"]):
+        if one.until >= request.start:
+            one.record.end = one.until
+            kept.append(record.pack(one.record))
+    return kept
+
+
 def kept(store: Store, path: Path, request: Request) -> list[bytes]:
-    """Return the records of a frozen file for a later request to its gateway's `attribution`; the request's scope isn't looked at here."""
+    """Return the records of a frozen file for a later request to its gateway and store; the request's scope isn't looked at here."""
     try:
         until = date.fromisoformat(_head(path)[0]["keep_until"])
     except (KeyError, TypeError, ValueError):
         raise HandoverError("malformed", f"{path}: not a frozen file; accepted: what oubli-custodian freeze wrote") from None
     told, records = read(path, store.key("freeze", until))
-    if told.get("gateway") != request.gateway or request.store != "attribution":
-        raise HandoverError("another gateway", f"{path}: of another gateway or store; accepted: attribution of {request.gateway}")
+    kind = requests.KINDS.get(str(told.get("purpose")))
+    if told.get("gateway") != request.gateway or kind is None or kind[0] != request.store:
+        raise HandoverError("another gateway", f"{path}: of another gateway or store; accepted: {request.store} of {request.gateway}")
     return records
 
 

@@ -78,7 +78,7 @@ def read(path: Path, agents: Mapping[bytes, str], gateways: Mapping[bytes, str])
         raise HandoverError("malformed", f"{path}: not a tar file; accepted: what oubli request run wrote") from None
     try:
         signature = members.pop(archive.SIGNATURE)
-        text, statement = members.pop("request.toml").decode("ascii"), json.loads(members.pop("gateway.json"))
+        text, statement = members.pop("request.toml").decode(), json.loads(members.pop("gateway.json"))
         said = (statement["gateway"], statement["made"], statement["second_nat"], statement["unbroken"])
     except (KeyError, ValueError, TypeError):
         raise HandoverError(

@@ -11,19 +11,16 @@ Times are cut to the window: what a terminal did before and after it isn't asked
 import ipaddress
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 from agent.purposes.attribution import record as attribution
 from agent.purposes.billing import record as billing
 from agent.purposes.requests.requests import Request
+from tools.custodian import times
+from tools.custodian.notes import Note
 
 DAY = 86400
 _NEVER = 1 << 40
-
-
-def _time(seconds: int) -> str:
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
 @dataclass
@@ -88,46 +85,76 @@ def _parts(octets: Iterable[Sequence[bytes]]) -> list[list[attribution.Record]]:
     return [[attribution.unpack(one) for one in part] for part in octets]
 
 
-def of_port(request: Request, parts: Sequence[Sequence[attribution.Record]], made: int = _NEVER, unbroken: int = _NEVER) -> list[Holding]:
-    """Return what of `attribution` touches the scope, certain or not; a connection's end is always recorded."""
-    single = [Holding(one, one.end or 0, recorded=True) for part in parts for one in part if one.protocol == request.protocol]
+def _is_subject(request: Request, record: attribution.Record | billing.Record) -> bool:
+    return record.portal_user == request.user if request.user else record.mac == request.mac
+
+
+def _in_scope(request: Request, record: attribution.Record) -> bool:
+    if not request.public:
+        return _is_subject(request, record)
+    same = record.protocol in (None, request.protocol) and record.public_address == request.public
+    return same and record.first <= request.port <= record.last
+
+
+def attributed(
+    request: Request, parts: Sequence[Sequence[attribution.Record]], made: int = _NEVER, unbroken: int = _NEVER
+) -> list[Holding]:
+    """Return what of `attribution` touches the scope, a port's or a terminal's, certain or not; a connection's end is always recorded."""
+    single = [Holding(one, one.end or 0, recorded=True) for part in parts for one in part if one.protocol is not None]
     return [
         one
         for one in single + holdings(parts, made, unbroken)
-        if one.record.public_address == request.public
-        and one.record.first <= request.port <= one.record.last
-        and one.record.start <= request.end
-        and (one.record.end or 0) >= request.start
+        if _in_scope(request, one.record) and one.record.start <= request.end and (one.record.end or 0) >= request.start
     ]
+
+
+def billed(request: Request, octets: Iterable[Sequence[bytes]]) -> list[bytes]:
+    """Return the records of `billing` that the scope covers."""
+    found = []
+    for part in octets:
+        for data in part:
+            one = billing.unpack(data)
+            if _is_subject(request, one) and one.start <= request.end and one.end >= request.start:
+                found.append(data)
+    return found
 
 
 def rows(
     request: Request, octets: Iterable[Sequence[bytes]], made: int = _NEVER, unbroken: int = _NEVER
-) -> tuple[list[dict[str, Any]], list[str]]:
+) -> tuple[list[dict[str, Any]], list[Note]]:
     """Return what an answer says of each record that the scope covers, in order of time, and a note on each time that isn't known.
 
     `octets` are the records of each segment, as they were written.
     """
     if request.store == "attribution":
-        touched = sorted(of_port(request, _parts(octets), made, unbroken), key=lambda one: one.record.start)
+        touched = sorted(attributed(request, _parts(octets), made, unbroken), key=lambda one: one.record.start)
         return [_port_row(request, one) for one in touched if one.until >= request.start], [
-            f"not known from {_time(max(one.until, request.start))} to {_time(min(one.record.end or 0, request.end))}: "
-            f"a holding of this port began at {_time(one.record.start)}, and its end isn't recorded"
+            _unknown(one, max(one.until, request.start), min(one.record.end or 0, request.end))
             for one in touched
             if one.until < min(one.record.end or 0, request.end)
         ]
-    sessions = [billing.unpack(one) for part in octets for one in part]
-    mine = [one for one in sessions if (one.portal_user == request.user if request.user else one.mac == request.mac)]
-    mine = [one for one in mine if one.start <= request.end and one.end >= request.start]
-    return [_session_row(one) for one in sorted(mine, key=lambda one: one.start)], []
+    sessions = [billing.unpack(data) for data in billed(request, octets)]
+    return [session_row(one) for one in sorted(sessions, key=lambda one: one.start)], []
+
+
+def _unknown(holding: Holding, begin: int, end: int) -> Note:
+    since = holding.record.start
+    return Note(
+        f"not known from {times.utc(begin)} to {times.utc(end)}: "
+        f"a holding of this port began at {times.utc(since)}, and its end isn't recorded",
+        f"Inconnu du {times.french(begin)} au {times.french(end)} : une attribution de ce port a commencé le {times.french(since)}, "
+        "et sa fin n'est pas enregistrée (coupure de courant, ou attribution encore en cours).",
+    )
 
 
 def _port_row(request: Request, holding: Holding) -> dict[str, Any]:
     one = holding.record
     return {
-        "from": _time(max(one.start, request.start)),
-        "until": _time(min(holding.until, request.end)),
-        "end": "recorded" if holding.recorded else f"not recorded, held at least until {_time(holding.until)}",
+        "from": times.utc(max(one.start, request.start)),
+        "until": times.utc(min(holding.until, request.end)),
+        "from_paris": times.paris(max(one.start, request.start)),
+        "until_paris": times.paris(min(holding.until, request.end)),
+        "end": "recorded" if holding.recorded else f"not recorded, held at least until {times.utc(holding.until)}",
         "protocol": request.protocol,
         "public_address": str(ipaddress.ip_address(one.public_address)),
         "public_ports": f"{one.first}" if one.first == one.last else f"{one.first}-{one.last}",
@@ -138,10 +165,13 @@ def _port_row(request: Request, holding: Holding) -> dict[str, Any]:
     }
 
 
-def _session_row(one: billing.Record) -> dict[str, Any]:
+def session_row(one: billing.Record) -> dict[str, Any]:
+    """Return what is said of a session."""
     return {
-        "from": _time(one.start),
-        "until": _time(one.end),
+        "from": times.utc(one.start),
+        "until": times.utc(one.end),
+        "from_paris": times.paris(one.start),
+        "until_paris": times.paris(one.end),
         "portal_user": one.portal_user.decode("ascii", "replace"),
         "terminal_mac": one.mac.hex(":"),
         "bytes_up": one.bytes_up,

@@ -2,10 +2,10 @@
 """The custodian's register of requests: what the operator shows the CNIL (L34-II-4). It names no terminal and no address.
 
 One for each key store, in its folder. One JSON object a line, appended whole or not at all, and synced: day, number, kind (answer,
-freeze), purpose, ground, authority, reference, gateway, result, how many records, and the SHA-256 of the line before. The store's log has
-each entry's SHA-256 as well, so a register that was cut or made anew shows. A number is answered once; a refusal is entered and may
-be followed by an answer. The entry comes before the answer (tools/custodian/staged.py), so a last line that a loss of power cut off
-belongs to no answer, and is cut away.
+freeze), purpose, ground, the authority's kind and basis, its name and reference, gateway, result, how many records, and the SHA-256 of the
+line before. The store's log has each entry's SHA-256 as well, so a register that was cut or made anew shows. A number is answered once; a
+refusal is entered and may be followed by an answer. The entry comes before the answer (tools/custodian/staged.py), so a last line that a
+loss of power cut off belongs to no answer, and is cut away.
 """
 
 import fcntl
@@ -26,7 +26,20 @@ from tools.custodian import disk
 from tools.custodian.handovers import HandoverError
 from tools.custodian.store import Store
 
-COLUMNS = ("day", "kind", "purpose", "ground", "authority", "reference", "gateway", "result", "records", "number")
+COLUMNS = (
+    "day",
+    "kind",
+    "purpose",
+    "ground",
+    "authority_kind",
+    "basis",
+    "authority",
+    "reference",
+    "gateway",
+    "result",
+    "records",
+    "number",
+)
 
 NAME = "register"  # in a key store's folder
 REFUSED = "refused"
@@ -124,7 +137,7 @@ def entry(store: Store, kind: str, request: Request, result: str, records: int) 
     """Return the line that would come next."""
     fields = request.fields
     told = {"day": f"{clock.now():%Y-%m-%d}", "kind": kind, "gateway": request.gateway, "result": result, "records": records}
-    row = told | {name: fields[name] for name in ("number", "purpose", "ground", "authority", "reference")}
+    row = told | {name: fields[name] for name in ("number", "purpose", "ground", "authority_kind", "basis", "authority", "reference")}
     lines = _lines(store.folder / NAME)
     return json.dumps({name: row[name] for name in COLUMNS} | {"previous": _digest(lines[-1]) if lines else ""})
 

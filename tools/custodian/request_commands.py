@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The commands about requests: `oubli-custodian request key|new|sign`, `answer`, `freeze`, `register` (L34-II-4).
+"""The commands about requests: `oubli-custodian request key|new|sign`, `answer`, `freeze`, `register`, `compensation` (L34-II-4).
 
 `request` is the qualified agents', each on his own machine; the others are the custodian's, with his keys.
 """
@@ -8,6 +8,7 @@ import json
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -16,7 +17,7 @@ from nacl.public import PublicKey
 from rich.console import Console
 
 from tools.commands import Program, bounded, output
-from tools.custodian import agents, answers, freezes, handovers, register
+from tools.custodian import agents, answers, compensation, freezes, handovers, register
 from tools.custodian.agents import AgentError
 from tools.custodian.handovers import HandoverError
 from tools.custodian.staged import Staged
@@ -56,23 +57,30 @@ def request_app(program: Program, passphrase: Ask) -> typer.Typer:
     @app.command("new")
     def new(
         out: Out,
-        purpose: Annotated[str, typer.Option(help="attribution, billing, or freeze (an order to preserve).")],
+        purpose: Annotated[
+            str, typer.Option(help="attribution, billing; an order to preserve: freeze (a port), freeze-subject, freeze-billing.")
+        ],
         gateway: Annotated[str, typer.Option(help="gateway.id of the one gateway.")],
-        ground: Annotated[str, typer.Option(help="L336-3, STAD or IIbis-3; billing: IV-1; freeze: IIIbis.")],
-        authority: Annotated[str, typer.Option(help="Who asks.")],
+        ground: Annotated[str, typer.Option(help="IIbis-3 (repealed: L336-3, STAD); billing: IV-1; freeze: IIIbis.")],
+        authority_kind: Annotated[str, typer.Option(help="judicial, administrative, arcom, anssi; party (to a bill).")],
+        basis: Annotated[str, typer.Option(help="The article that entitles it, such as 'CPP 77-1-1'.")],
+        authority: Annotated[str, typer.Option(help="Its name.")],
         reference: Annotated[str, typer.Option(help="On what document.")],
         from_: Annotated[str, typer.Option("--from", help="Such as 2026-11-25T10:00:00Z.")],
         until: Annotated[str, typer.Option(help="At most 24 h later.")],
         public_address: Annotated[str | None, typer.Option(help="The public IP address asked about.")] = None,
         port: Annotated[str | None, typer.Option(help="The public source port; ICMP: the identifier.")] = None,
         protocol: Annotated[str | None, typer.Option(help="tcp, udp, icmp, icmpv6, sctp, or a number.")] = None,
-        subject: Annotated[str | None, typer.Option(help="billing: user:ID or mac:aa:bb:cc:dd:ee:ff.")] = None,
+        subject: Annotated[
+            str | None, typer.Option(help="billing, freeze-subject, freeze-billing: user:ID or mac:aa:bb:cc:dd:ee:ff.")
+        ] = None,
         keep_until: Annotated[str | None, typer.Option(help="freeze: the day the order ends, such as 2027-03-01.")] = None,
         days: Annotated[int, typer.Option(min=1, max=31, help="It may be run for so many days.")] = 7,
     ) -> None:
         """Write a request that nobody has signed yet."""
         fields = {
-            "purpose": purpose, "gateway": gateway, "ground": ground, "authority": authority, "reference": reference,
+            "purpose": purpose, "gateway": gateway, "ground": ground, "authority_kind": authority_kind,
+            "basis": basis, "authority": authority, "reference": reference,
             "from": from_, "until": until, "public_address": public_address, "port": port, "protocol": protocol,
             "subject": subject, "keep_until": keep_until,
         }  # fmt: skip
@@ -101,6 +109,7 @@ def request_app(program: Program, passphrase: Ask) -> typer.Typer:
 def add(app: typer.Typer, program: Program, passphrase: Ask) -> None:
     """Add the commands to the custodian's program."""
     app.add_typer(request_app(program, passphrase), name="request")
+    add_register(app, program)
 
     @app.command("answer")
     def answer(
@@ -119,7 +128,7 @@ def add(app: typer.Typer, program: Program, passphrase: Ask) -> None:
                 _late(program, staged, json_file)
                 return
             turn.enter_context(register.refusals(keeper, "answer", read.request))
-            if read.request.purpose == "freeze":
+            if read.request.keep_until:
                 raise HandoverError(
                     "not available", "request.purpose: an order to preserve isn't answered; accepted: oubli-custodian freeze"
                 )
@@ -146,7 +155,7 @@ def add(app: typer.Typer, program: Program, passphrase: Ask) -> None:
                 _late(program, staged, json_file)
                 return
             turn.enter_context(register.refusals(keeper, "freeze", read.request))
-            if read.request.purpose != "freeze":
+            if not read.request.keep_until:
                 raise HandoverError("not available", "request.purpose: not an order to preserve; accepted: oubli-custodian answer")
             staged.free()
             custodian = Store(store, passphrase(secret))
@@ -160,6 +169,25 @@ def add(app: typer.Typer, program: Program, passphrase: Ask) -> None:
             line = register.entry(custodian, "freeze", read.request, made.result, count)
             _enter(custodian, line, staged, until=read.request.fields["keep_until"])
             _tell(program, made, out, json_file)
+
+
+def add_register(app: typer.Typer, program: Program) -> None:
+    """Add the commands that read the register."""
+
+    @app.command("compensation")
+    def compensate(
+        store: Folder,
+        begin: Annotated[datetime, typer.Option("--from", formats=["%Y-%m-%d"], help="First day.")],
+        end: Annotated[datetime, typer.Option("--to", formats=["%Y-%m-%d"], help="Last day.")],
+        json_file: Json = None,
+    ) -> None:
+        """Draw the statement of the State's answered requests by kind, for its reimbursement (L34-1 III), from the checked register."""
+        with _one_line(program):
+            said = compensation.statement(register.entries(Store(store, None)), begin.date(), end.date())
+        if json_file:
+            program.write(json.dumps(said, indent=1) + "\n", json_file)
+        else:
+            Console(width=None if sys.stdout.isatty() else 240).print(compensation.table(said))
 
     @app.command("register")
     def show(store: Folder, json_file: Json = None) -> None:

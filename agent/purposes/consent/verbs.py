@@ -13,8 +13,14 @@ from agent.base.dates import date
 _PAUSE, _TRIES = 0.2, 50  # s between two looks for the radios' answers, and how many
 
 
-def _whose(line: "Line") -> "dict[str, str]":
-    word = sys.stdin.readline(64).strip() if line["--terminal"] == "-" else line["--terminal"]
+def given(line: "Line", option: str) -> str:
+    """Return an option's value; `-` reads it from standard input, so that it stands in no list of processes."""
+    return sys.stdin.readline(64).strip() if line[option] == "-" else line[option]
+
+
+def whose(line: "Line") -> "dict[str, str]":
+    """Return the field of a call that names a terminal: by its MAC, or by an address that it holds now."""
+    word = given(line, "--terminal")
     return {"terminal" if word.count(":") == 5 and len(word) == 17 else "address": word}
 
 
@@ -39,7 +45,7 @@ def grant(line: "Line") -> int:
     answer = None
     if shown is not None:
         words = dict(categories=line["--categories"].split(","), text=shown["text"], **_agreed(line))
-        answer = line.ask("consent grant", **words, **_whose(line))
+        answer = line.ask("consent grant", **words, **whose(line))
     if answer is None:
         return 1
     return line.show(answer, ["consent " + str(answer["number"]) + ", until " + date(answer["end"] // 86400)])
@@ -48,7 +54,7 @@ def grant(line: "Line") -> int:
 def change(line: "Line") -> int:
     """Withdraw, suspend or resume all consents of a terminal."""
     purpose = {"purpose": line["--purpose"]} if "--purpose" in line else {}
-    answer = line.ask(line.verb.name, **purpose, **_whose(line))
+    answer = line.ask(line.verb.name, **purpose, **whose(line))
     if answer is None:
         return 1
     if "heard" in answer:  # a process without a role isn't told whether there was any
@@ -66,7 +72,7 @@ def change(line: "Line") -> int:
 
 def objection(line: "Line") -> int:
     """Take a terminal's objection to being counted, or take it back."""
-    answer = line.ask(line.verb.name, **_whose(line))
+    answer = line.ask(line.verb.name, **whose(line))
     if answer is None:
         return 1
     if line.verb.name == "objection end":
@@ -101,7 +107,7 @@ def listed(line: "Line") -> int:
 def emergency(line: "Line") -> int:
     """Open an emergency or ask once more, and wait for the radios' answers."""
     if line.verb.name == "emergency open":
-        answer = line.ask("emergency open", incident=int(line["--incident"]), **_whose(line))
+        answer = line.ask("emergency open", incident=int(line["--incident"]), **whose(line))
     else:
         answer = line.ask("emergency where", again=1)
     tries = 0

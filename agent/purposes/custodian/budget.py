@@ -10,6 +10,7 @@ A block of ports that was used rests for a day, so there are no more of them in 
 terminals beyond them are recorded connection by connection, and are most of the sum where `block_size` is too large for the venue.
 """
 
+from agent import law
 from agent.purposes.custodian import sealed
 from agent.purposes.custodian.waiting import DAY
 from agent.vault import segment
@@ -65,14 +66,30 @@ def needed(name: str, section: "Section", rows: int, sync_minutes: int) -> Sum:
     return Sum(section.mode, rows, section.lifetime, sync_minutes, section.block_size if section.mode == "blocks" else 0)
 
 
-def remedies(need: Sum, rows: int, most: int, smallest: int) -> str:
-    """Return what is accepted instead: a budget of at most `most` octets, blocks of at least `smallest` ports that are enough, or less."""
-    said = ["at least " + str(need.octets)] if need.octets <= most else []
+def refused(section: "Section", duty: str) -> "tuple[str, str, str] | None":
+    """Return why `attribution` is refused on a repealed ground, where nobody answers, or without room: option, what is wrong, accepted."""
+    if section.ground in law.FORMER_GROUNDS and section.wording is None:
+        wrong = "'" + section.ground + "' is of the wording repealed on 31 July 2021"
+        return "ground", wrong, law.IN_FORCE + ", or option wording 'repealed' beside it"
+    if duty == law.NOBODY:
+        wrong = "it is kept for authorities, whom gateway.duty '" + law.NOBODY + "' leaves without an answer"
+        return "enabled", wrong, "'0', or the duty of who answers"
+    if section.mode == "connections" and section.storage is None:
+        return "storage", "missing: a record a connection doesn't fit a router's own flash", "a path where a larger medium is mounted"
+    return None
+
+
+def remedies(name: str, section: "Section", rows: int, sync_minutes: int, most: int, smallest: int) -> str:
+    """Return what is accepted instead, each by itself: a larger budget, at most `most` octets; blocks of `smallest` ports or more; less."""
+    need = needed(name, section, rows, sync_minutes)
+    said = ["budget '%d'" % need.octets] if need.octets <= most else []
     if need.without:
-        fitting = PORTS // (rows // 4)
-        said.append(
-            "block_size '" + str(fitting) + "'" if fitting >= smallest else "at most " + str(PORTS // smallest * 4) + " summary.rows"
-        )
+        fitting = max(PORTS // (rows // 4), smallest)
+        fewer = min(rows, PORTS // fitting * 4)
+        enough = Sum("blocks", fewer, section.lifetime, sync_minutes, fitting).octets
+        text = "block_size '%d'" % fitting
+        text += " with summary.rows '%d'" % fewer if fewer < rows else ""
+        said.append(text + (" and budget '%d'" % enough if enough > section.budget else ""))
     said.append("less: rows, lifetime" + ("" if need.without else ", mode 'blocks'"))
     return ", or ".join(said)
 

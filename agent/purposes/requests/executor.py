@@ -80,8 +80,11 @@ class RequestExecutor:
         self._grounds = grounds
         self._signed = signed
 
-    def check(self, text: str, now: int, *, trusted: bool) -> "requests.Request":
-        """Return the request that may be run at `now` (s since the epoch); Refused with the reason otherwise."""
+    def check(self, text: str, now: int, latest: int, *, trusted: bool) -> "requests.Request":
+        """Return the request that may be run at `now` (s since the epoch); Refused with the reason otherwise.
+
+        `latest` is the latest time that was ever known: a clock that is set back brings no expired request back.
+        """
         request = requests.Request(text)
         if request.gateway != self._gateway:
             raise Refused("another gateway", "request.gateway: it is for another gateway (L34-II-4); accepted: " + self._gateway)
@@ -100,7 +103,7 @@ class RequestExecutor:
             raise Refused(
                 "clock", "request.issued: later than this gateway's time (L34-II-4); accepted: from " + request.fields["issued"] + " on"
             )
-        if now >= request.expires:
+        if max(now, latest) >= request.expires:
             raise Refused("expired", "request.expires: it has expired (L34-II-4); accepted: before " + request.fields["expires"])
         if request.number in [number for number, _ in self._ran()]:
             raise Refused("already run", "request.number: it was run before (L34-II-4); accepted: a new request")

@@ -2,15 +2,19 @@
 r"""Requests of an authority, the operator's "procédures internes" (L34-II-4): a document that two qualified agents have signed.
 
 The document is TOML of the strictest kind, so that every reader reads the same: lines `name = "value"`, each ended by a newline, in the
-order of the table below, nothing else; values are printable ASCII without `"` and `\`. What is signed (Ed25519) is
+order of the table below, nothing else; values are printable ASCII without `"` and `\`, and in `authority` and `reference` also the
+letters of western Europe, in UTF-8. What is signed (Ed25519) is
 "oubli request 1\n" and the octets of all lines before the first `agent_` line. Two signatures follow, each over the same octets:
 
     format          "oubli-request-1"
     number          32 hexadecimal digits, drawn at random: a request runs once
     gateway         gateway.id of the one gateway that it is for
-    purpose         attribution or billing; freeze: what `attribution` holds is to be kept; there is no request for any other store
+    purpose         attribution or billing; freeze, freeze-subject: what `attribution` holds is to be kept; freeze-billing: what `billing`
+                    holds; there is no request for any other store
     ground          attribution: the one that the store is kept for; billing: IV-1; freeze: IIIbis, an order to preserve
-    authority       who asks, and on what document: for the register
+    authority_kind  which kind of authority asks, one that may on this ground, and
+    basis           the article that entitles it: both of the table in authorities.py
+    authority       its name, and on what document it asks: for the register
     reference
     from, until     2026-11-25T10:00:00Z, at most 24 h apart: the window, over when the request is issued, as old as what the store keeps
     issued          the time at which it was written: the gateway runs it from then on,
@@ -18,8 +22,8 @@ order of the table below, nothing else; values are printable ASCII without `"` a
     public_address  attribution, freeze: exactly this address,
     port                         this public source port (ICMP: identifier),
     protocol                     tcp, udp, icmp, icmpv6, or a number
+    subject         billing, freeze-subject, freeze-billing: user:ID or mac:aa:bb:cc:dd:ee:ff
     keep_until      freeze: the day on which the order ends, such as 2027-03-01: at most 365 days after `expires`
-    subject         billing: user:ID or mac:aa:bb:cc:dd:ee:ff
     agent_1         public key, 64 hexadecimal digits      signature_1   128 of them      agent_2, signature_2 alike
 
 The device checks it here and hands over segments that it can't read; the custodian's tool checks it again, with this same module.
@@ -37,9 +41,21 @@ LIMIT = 3072  # octets of a document
 WINDOW = 86400  # seconds
 LIFE = 31 * 86400  # seconds from its issue that a request may wait to be run
 _SIGNED = "oubli request 1\n"
-_COMMON = "format", "number", "gateway", "purpose", "ground", "authority", "reference", "from", "until", "issued", "expires"
+_COMMON = (
+    "format", "number", "gateway", "purpose", "ground", "authority_kind", "basis", "authority", "reference",
+    "from", "until", "issued", "expires",
+)  # fmt: skip
 _PORT = "public_address", "port", "protocol"
-_SCOPE = {"attribution": _PORT, "billing": ("subject",), "freeze": _PORT + ("keep_until",)}
+_SUBJECT = ("subject",)
+_END = ("keep_until",)
+# What may be asked for: the store, the grounds, the lines of the scope.
+KINDS: "dict[str, tuple[str, tuple[str, ...], tuple[str, ...]]]" = {
+    "attribution": ("attribution", law.GROUNDS, _PORT),
+    "billing": ("billing", ("IV-1",), _SUBJECT),
+    "freeze": ("attribution", ("IIIbis",), _PORT + _END),
+    "freeze-subject": ("attribution", ("IIIbis",), _SUBJECT + _END),
+    "freeze-billing": ("billing", ("IIIbis",), _SUBJECT + _END),
+}
 _SIGNATURES = "agent_1", "signature_1", "agent_2", "signature_2"
 PROTOCOLS = {"icmp": 1, "tcp": 6, "udp": 17, "icmpv6": 58, "sctp": 132}
 _TEXT = 200  # characters of a free text
@@ -53,16 +69,14 @@ class Refused(Exception):
         self.reason = reason
 
 
-def moment(text: str) -> int:
+def second_of(text: str) -> int:
     """Return seconds since the epoch of 2026-11-25T10:00:00Z; ValueError for anything else."""
     parts = text[11:19].split(":")
-    if len(text) != 20 or text[10] != "T" or text[19] != "Z" or [len(part) for part in parts] != [2, 2, 2]:
-        raise ValueError
-    if not all(part.isdigit() for part in parts):
-        raise ValueError
-    hours, minutes, seconds = (int(part) for part in parts)
+    if len(text) != 20 or text[10] != "T" or text[19] != "Z" or [len(part) for part in parts] != [2, 2, 2] or not "".join(parts).isdigit():
+        raise ValueError("a time such as 2026-11-25T10:00:00Z")
+    hours, minutes, seconds = [int(part) for part in parts]
     if hours > 23 or minutes > 59 or seconds > 59:
-        raise ValueError
+        raise ValueError("a time such as 2026-11-25T10:00:00Z")
     return day_of(text[:10]) * 86400 + hours * 3600 + minutes * 60 + seconds
 
 
@@ -81,7 +95,8 @@ class Request:
 
     number 16 octets, purpose, ground, gateway; start and end of the window, `issued`, `expires` in s since the epoch; the scope: public (4
     or 16 octets), port, protocol (number), or user / mac in octets; `signed` are the octets that were signed, `signatures` pairs of
-    (public key, signature). `store` is the purpose whose records are asked for, `keep_until` a day since the epoch.
+    (public key, signature). `store` is the purpose whose records are asked for. `keep_until` is a day since the epoch, 0 for what is no
+    order to preserve.
     """
 
     def __init__(self, text: str) -> None:
@@ -89,17 +104,17 @@ class Request:
         self.fields = fields = _lines(text)
         purpose = fields["purpose"]
         self.purpose = purpose
-        self.store = "attribution" if purpose == "freeze" else purpose
+        self.store = KINDS[purpose][0]
         self.gateway = fields["gateway"]
         self.ground = fields["ground"]
         if fields["format"] != FORMAT:
             raise _wrong("format", FORMAT)
         self.number = _parsed(fields, "number", lambda value: _hex(value, 16), "32 hexadecimal digits")
         accepted = "a time such as 2026-11-25T10:00:00Z"
-        self.start = _parsed(fields, "from", moment, accepted)
-        self.end = _parsed(fields, "until", moment, accepted)
-        self.issued = _parsed(fields, "issued", moment, accepted)
-        self.expires = _parsed(fields, "expires", moment, accepted)
+        self.start = _parsed(fields, "from", second_of, accepted)
+        self.end = _parsed(fields, "until", second_of, accepted)
+        self.issued = _parsed(fields, "issued", second_of, accepted)
+        self.expires = _parsed(fields, "expires", second_of, accepted)
         if not self.start < self.end <= self.start + WINDOW:
             raise Refused(
                 "too wide", "request.until: the window is empty or longer than 24 h (L34-II-4); accepted: at most 24 h after from"
@@ -109,12 +124,12 @@ class Request:
         if not self.issued < self.expires <= self.issued + LIFE:
             raise _wrong("expires", "a time after issued, at most 31 days")
         for name in ("authority", "reference"):
-            if not 0 < len(fields[name]) <= _TEXT:
-                raise _wrong(name, "1 to " + str(_TEXT) + " characters")
+            if not fields[name].strip() or len(fields[name]) > _TEXT:
+                raise _wrong(name, "a text that isn't blank, of at most " + str(_TEXT) + " characters")
         self.public = self.user = self.mac = b""
         self.port = self.protocol = self.keep_until = 0
         self._scope()
-        refuse_ground(purpose, self.ground)
+        self._entitled()
         # The line, not the word: a value may hold "agent_1 = ", and what follows it would be signed by nobody.
         body = text[: text.find("\nagent_1 = ") + 1] if "agent_1" in fields else text
         self.signed = (_SIGNED + body).encode()
@@ -127,14 +142,29 @@ class Request:
             if "agent_" + which in fields
         ]
 
+    def _entitled(self) -> None:
+        """Refuse a ground that isn't one for this purpose, and an authority that may not ask on it (L34-III-1)."""
+        ground, grounds = self.ground, KINDS[self.purpose][1]
+        if ground not in grounds:
+            why = law.STRUCK_DOWN_REASON if ground == law.STRUCK_DOWN else "not one for " + self.purpose
+            raise Refused("ground", "request.ground: refused (L34-III-1: " + why + "); accepted: " + ", ".join(grounds))
+        from agent.purposes.requests.authorities import AUTHORITIES  # a table that most recorders never need
+
+        kinds = AUTHORITIES[ground]
+        kind, basis = self.fields["authority_kind"], self.fields["basis"]
+        for name, value, accepted in (("authority_kind", kind, sorted(kinds)), ("basis", basis, kinds.get(kind, ()))):
+            if value not in accepted:
+                text = "request." + name + ": not one that entitles on " + ground + " (L34-III-1); accepted: " + ", ".join(accepted)
+                raise Refused("authority", text)
+
     def _scope(self) -> None:
         fields = self.fields
-        if self.purpose == "freeze":
+        if "keep_until" in fields:
             accepted = "a day after the window, at most " + law.duration(law.purpose("freeze").ceiling) + " after expires"
             self.keep_until = _parsed(fields, "keep_until", day_of, accepted)
             if not self.end < self.keep_until * 86400 <= self.expires + law.purpose("freeze").ceiling:
                 raise _wrong("keep_until", accepted)
-        if self.purpose != "billing":
+        if "subject" not in fields:
             self.public = sockets.packed(fields["public_address"].encode())
             if not self.public:
                 raise _wrong("public_address", "an IPv4 or IPv6 address")
@@ -151,17 +181,8 @@ class Request:
         kind, _, who = fields["subject"].partition(":")
         self.mac = mac_of(who) if kind == "mac" else b""
         self.user = who.encode() if kind == "user" and acceptable(who) else b""
-        if not self.mac and not self.user:
+        if not any(self.mac) and not self.user:
             raise _wrong("subject", "user:ID or mac:aa:bb:cc:dd:ee:ff")
-
-
-def refuse_ground(purpose: str, ground: str) -> None:
-    """Refuse a ground that isn't one for this purpose (L34-III-1)."""
-    accepted = ", ".join(law.REQUEST_GROUNDS[purpose])
-    if ground == law.STRUCK_DOWN:
-        raise Refused("ground", "request.ground: refused (" + law.STRUCK_DOWN_REASON + "); accepted: " + accepted)
-    if ground not in law.REQUEST_GROUNDS[purpose]:
-        raise Refused("ground", "request.ground: not one for " + purpose + " (L34-III-1); accepted: " + accepted)
 
 
 def _parsed(fields: "dict[str, str]", name: str, parse: "Callable[[str], Any]", accepted: str) -> "Any":
@@ -176,9 +197,15 @@ def _line(line: str) -> "tuple[str, str]":
     if not found or not value.endswith('"'):
         raise ValueError
     value = value[:-1]
-    if any(not " " <= letter <= "~" or letter in '"\\' for letter in value):
+    free = name in ("authority", "reference")
+    if any(letter in '"\\' or not (" " <= letter <= "~" or (free and _western(letter))) for letter in value):
         raise ValueError
     return name, value
+
+
+def _western(letter: str) -> bool:
+    """Return True if this is a letter or sign of Latin-1 or Latin Extended-A, or an apostrophe, a dash, or the euro."""
+    return ("\xa1" <= letter <= "\u017f" and letter != "\xad") or letter in "\u2019\u2013\u2014\u20ac"
 
 
 def _lines(text: str) -> "dict[str, str]":
@@ -192,12 +219,15 @@ def _lines(text: str) -> "dict[str, str]":
             name, value = _line(line)
         except ValueError:
             raise Refused(
-                "malformed", "request: line " + str(number + 1) + ' isn\'t name = "value"; accepted: printable ASCII without " and \\'
+                "malformed",
+                "request: line "
+                + str(number + 1)
+                + ' isn\'t name = "value"; accepted: printable ASCII without " and \\, in authority and reference \u00e9 too',
             )
         if name == "purpose":
-            if value not in _SCOPE:
-                raise Refused("not available", "request.purpose: not available (L34-II-4); accepted: " + ", ".join(sorted(_SCOPE)))
-            expected = _COMMON + _SCOPE[value] + _SIGNATURES
+            if value not in KINDS:
+                raise Refused("not available", "request.purpose: not available (L34-II-4); accepted: " + ", ".join(sorted(KINDS)))
+            expected = _COMMON + KINDS[value][2] + _SIGNATURES
         if number >= len(expected) or name != expected[number]:
             wanted = expected[number] if number < len(expected) else "nothing more"
             raise Refused("malformed", "request: line " + str(number + 1) + " is another one; accepted: " + wanted)
@@ -209,12 +239,12 @@ def _lines(text: str) -> "dict[str, str]":
 
 def names(purpose: str) -> "tuple[str, ...]":
     """Return the names of a document's lines before the signatures, none for a purpose that can't be asked for."""
-    return _COMMON + _SCOPE[purpose] if purpose in _SCOPE else ()
+    return _COMMON + KINDS[purpose][2] if purpose in KINDS else ()
 
 
 def document(fields: "dict[str, str]") -> str:
     """Return the text of a document that nobody has signed yet."""
-    return "".join(name + ' = "' + fields[name] + '"\n' for name in _COMMON + _SCOPE[fields["purpose"]])
+    return "".join(name + ' = "' + fields[name] + '"\n' for name in names(fields["purpose"]))
 
 
 def with_signature(request: Request, key: bytes, signature: bytes) -> str:

@@ -23,9 +23,12 @@ def _read(path: str, limit: int, what: str) -> str:
         data = files.read_bounded(path, limit)
     except OSError as failure:
         raise UsageError(path + ": can't be read" + reason(failure.errno) + "; accepted: " + what)
-    if any(octet > 126 or (octet < 32 and octet != 10) for octet in data):
-        raise UsageError(path + ": not plain ASCII; accepted: " + what)
-    return data.decode()
+    try:
+        if any(octet == 127 or (octet < 32 and octet != 10) for octet in data):
+            raise ValueError
+        return data.decode()
+    except ValueError:
+        raise UsageError(path + ": not plain text in UTF-8; accepted: " + what)
 
 
 def bundle_install(line: "Line") -> int:

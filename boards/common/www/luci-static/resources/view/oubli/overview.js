@@ -4,11 +4,14 @@
 'require rpc';
 'require poll';
 
-// Status, doctor's findings and the table of purposes, read through ubus; nothing is set here. Every text goes in as text.
+// Status, doctor's findings, the table of purposes, and a look-up for the network's security, through ubus; nothing is set here. Every text
+// goes in as text.
 
 var callStatus = rpc.declare({ object: 'oubli', method: 'status' });
 var callDoctor = rpc.declare({ object: 'oubli', method: 'doctor' });
 var callLaw = rpc.declare({ object: 'oubli', method: 'law' });
+var asked = [ 'terminal', 'port', 'protocol', 'at', 'until', 'reason', 'report' ];
+var callLookup = rpc.declare({ object: 'oubli', method: 'lookup', params: asked });
 
 // A call that fails, or is answered with something else, is a line of its own part: the rest of the page stays.
 function asked(call) {
@@ -63,6 +66,30 @@ function statusRows(status) {
 	return rows;
 }
 
+// A port and its protocol, or a terminal; a time as 2026-11-25T10:00:00Z; a reason, which the audit log gets.
+function lookup() {
+	var fields = {}, found = E('div');
+	var cells = asked.map(function(name) {
+		fields[name] = E('input', { 'type': 'text', 'class': 'cbi-input-text', 'maxlength': 40 });
+		return E('label', {}, [ name + ' ', fields[name], ' ' ]);
+	});
+	var button = E('button', { 'class': 'cbi-button', 'click': function() {
+		return callLookup.apply(null, asked.map(function(name) { return fields[name].value.trim(); })).then(function(said) {
+			if (said.error)
+				return found.replaceChildren(E('p', {}, [ said.error ]));
+			var rows = said.rows.map(function(one) {
+				return [ new Date(one.start * 1000).toISOString(), one.seconds + ' s', one.terminal, one.address, one.protocol,
+					one.source_port, one.translated_port, one.service ];
+			});
+			found.replaceChildren(
+				E('p', {}, [ said.second_nat ? _('A second NAT lies between: public ports can\'t be matched here.') : '' ]),
+				table([ _('Start'), _('Duration'), _('Terminal'), _('Address'), _('Protocol'), _('Port'), _('Public port'), _('Service') ], rows)
+			);
+		});
+	} }, [ _('Look up') ]);
+	return E('div', {}, cells.concat([ button, found ]));
+}
+
 return view.extend({
 	load: function() {
 		return Promise.all([ asked(callStatus), asked(callDoctor), asked(callLaw) ]);
@@ -88,6 +115,7 @@ return view.extend({
 			E('h3', {}, [ _('Status') ]), status,
 			E('h3', {}, [ _('Doctor') ]),
 			findings.length ? table([ _('What'), _('Why it matters'), _('How to fix it') ], findings) : E('p', {}, [ _('Nothing was found.') ]),
+			E('h3', {}, [ _('Look up for the security of the network') ]), lookup(),
 			E('h3', {}, [ _('Purposes of article L34-1') ]),
 			data[2].error ? E('p', {}, [ data[2].error ]) : table([ _('Purpose'), _('Paragraph'), _('State'), _('At most') ], purposes)
 		]);

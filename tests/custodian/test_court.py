@@ -1,0 +1,462 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A hostile examiner's questions, around every edge, answered from segments that a real store sealed and compared with what is true.
+
+Nobody is named for a moment at which he did not hold the port, and `nothing held` is never said where the store has it (L34-II-4). Each
+story says of each holding what is true: when it began and ended, and how long the store can tell. Faults put into matching, windows,
+grounds and keys must show in at least one answer.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pytest
+from nacl.public import PrivateKey
+
+from agent.purposes.attribution.record import Record
+from agent.purposes.requests import executor, requests
+from agent.purposes.requests.requests import Request
+from tests.custodian.test_answers import DAY, EPOCH, MIDNIGHT, PUBLIC, Gateway
+from tests.purposes.test_requests import AGENTS, COMMON, REFUSED, SCOPE, document
+from tools.custodian import answers, handovers, matching, store
+from tools.custodian.handovers import Handover, HandoverError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tools.custodian.answers import Key
+
+MADE = MIDNIGHT + 7200
+A, B, C = 10, 11, 12  # terminals
+BLOCK = 16384
+OTHER_PUBLIC = bytes([203, 0, 113, 3])
+
+
+class Held(NamedTuple):
+    """Terminal `who` had a block from `start` to `end`, in truth; the store tells of it until `sure`, and can't exclude `maybe`."""
+
+    who: int
+    start: int
+    end: int
+    sure: int | None = None
+    maybe: int | None = None
+    first: int = BLOCK
+    public: bytes = PUBLIC
+    protocol: int | None = None  # a connection, of one port
+
+    @property
+    def certain(self) -> int:
+        """Return until when the store can tell."""
+        return self.end if self.sure is None else self.sure
+
+    @property
+    def possible(self) -> int:
+        """Return until when he can't be excluded."""
+        return self.certain if self.maybe is None else self.maybe
+
+
+@dataclass
+class Story:
+    """What a gateway wrote: `written` a list for each process, None where its segment is closed; and what is true of it."""
+
+    written: list[Record | None]
+    truth: list[Held]
+    unbroken: int = MADE
+    second_nat: bool = False
+    edges: tuple[int, ...] = ()
+    closed: tuple[int, ...] = ()  # days of which the key is destroyed
+
+
+def row(who: int, start: int, end: int | None, first: int = BLOCK, public: bytes = PUBLIC, *, confirmed: bool = True) -> Record:
+    """Return a holding's row."""
+    return Record(None, public, first, first + 511, bytes([192, 168, 1, who]), bytes([2, 0, 0, 0, 0, who]), start, end, confirmed=confirmed)
+
+
+def flow(who: int, port: int, start: int, end: int, protocol: int = 6) -> Record:
+    """Return a connection's record."""
+    return Record(protocol, PUBLIC, port, port, bytes([192, 168, 1, who]), bytes([2, 0, 0, 0, 0, who]), start, end)
+
+
+T = MIDNIGHT - DAY + 10 * 3600
+NEXT = MIDNIGHT
+STORIES = {
+    "a holding begins and ends": Story([row(A, T, None), row(A, T, T + 3600)], [Held(A, T, T + 3600)], edges=(T, T + 3600)),
+    "a block is handed on after a rest": Story(
+        [row(A, T, None), row(A, T, T + 600), row(B, T + 4200, None), row(B, T + 4200, T + 5000)],
+        [Held(A, T, T + 600), Held(B, T + 4200, T + 5000)],
+        edges=(T, T + 600, T + 4200, T + 5000),
+    ),
+    "a lease is renewed over midnight": Story(
+        [row(A, T, None), row(A, T, NEXT), row(A, NEXT, None), row(A, NEXT, NEXT + 1800)],
+        [Held(A, T, NEXT), Held(A, NEXT, NEXT + 1800)],
+        edges=(T, NEXT, NEXT + 1800),
+    ),
+    "an end is written twice, the later one is true": Story(
+        [row(A, T, None), row(A, T, T + 500), None, row(A, T, T + 900), None, row(A, T, T + 500)],
+        [Held(A, T, T + 900)],
+        edges=(T, T + 500, T + 900),
+    ),
+    "power is lost, and nothing was written after the begin": Story(
+        [row(A, T, None), None, row(B, T + 7200, None), row(B, T + 7200, T + 8000)],
+        [Held(A, T, T + 3000, T, T + 7200), Held(B, T + 7200, T + 8000)],
+        edges=(T, T + 3000, T + 7200, T + 8000),
+    ),
+    "power is lost, and a connection tells how long the process lived": Story(
+        [row(A, T, None), flow(C, 60000, T + 1000, T + 1900, 17), None, row(B, T + 7200, T + 8000)],
+        [Held(A, T, T + 3000, T + 1900, T + 7200), Held(B, T + 7200, T + 8000), Held(C, T + 1000, T + 1900, first=60000, protocol=17)],
+        edges=(T, T + 1000, T + 1900, T + 3000, T + 7200),
+    ),
+    "power is lost before midnight and the block is nobody's again": Story(
+        [row(A, T, None), flow(C, 60000, T + 10, T + 20, 17)],
+        [Held(A, T, T + 3000, T + 20, NEXT), Held(C, T + 10, T + 20, first=60000, protocol=17)],
+        edges=(T, T + 20, T + 3000, NEXT),
+    ),
+    "another segment's record proves nothing of an earlier process": Story(
+        [row(A, T, None), None, flow(C, 60000, T + 5000, T + 6000, 17)],
+        [Held(A, T, T + 400, T, NEXT), Held(C, T + 5000, T + 6000, first=60000, protocol=17)],
+        edges=(T, T + 400, T + 5000, T + 6000, NEXT),
+    ),
+    "the recorder has run since before the holding began": Story(
+        [row(A, NEXT + 600, None)], [Held(A, NEXT + 600, MADE)], unbroken=NEXT, edges=(NEXT, NEXT + 600, MADE - 90)
+    ),
+    "the recorder was restarted after the holding began": Story(
+        [row(A, NEXT + 600, None), flow(C, 60000, NEXT + 700, NEXT + 900, 17)],
+        [Held(A, NEXT + 600, MADE, NEXT + 900, MADE), Held(C, NEXT + 700, NEXT + 900, first=60000, protocol=17)],
+        unbroken=NEXT + 601,
+        edges=(NEXT + 600, NEXT + 900, MADE - 90),
+    ),
+    "the clock was stepped forward: what was open begins again": Story(
+        [row(A, T, None), None, row(A, T + 7200, None), row(A, T + 7200, T + 9000)],
+        [Held(A, T, T + 7200, T, T + 7200), Held(A, T + 7200, T + 9000)],
+        edges=(T, T + 7200, T + 9000),
+    ),
+    "the clock was stepped back: what was open begins again, earlier": Story(
+        [row(A, T, None), None, row(A, T - 7200, None), row(A, T - 7200, T - 6000)],
+        [Held(A, T, T + 60, T, NEXT), Held(A, T - 7200, T - 6000)],
+        edges=(T - 7200, T - 6000, T, T + 60, NEXT),
+    ),
+    "a clock that nobody confirmed makes no open holding certain": Story(
+        [row(A, T, None, confirmed=False), flow(C, 60000, T + 700, T + 900, 17)],
+        [Held(A, T, T + 800, T, NEXT), Held(C, T + 700, T + 900, first=60000, protocol=17)],
+        edges=(T, T + 800, NEXT),
+    ),
+    "a connection beside every block": Story(
+        [flow(A, 2000, T, T + 30), flow(B, 2000, T + 30, T + 60, 17), flow(B, 2001, T, T + 30)],
+        [
+            Held(A, T, T + 30, first=2000, protocol=6),
+            Held(B, T + 30, T + 60, first=2000, protocol=17),
+            Held(B, T, T + 30, first=2001, protocol=6),
+        ],
+        edges=(T, T + 30, T + 60),
+    ),
+    "two terminals share a port towards two servers": Story(
+        [flow(A, 2000, T, T + 30), flow(B, 2000, T + 10, T + 20)],
+        [Held(A, T, T + 30, first=2000, protocol=6), Held(B, T + 10, T + 20, first=2000, protocol=6)],
+        edges=(T, T + 10, T + 20, T + 30),
+    ),
+    "neighbouring blocks, and another public address": Story(
+        [row(A, T, T + 600), row(B, T, T + 600, BLOCK + 512), row(C, T, T + 600, public=OTHER_PUBLIC)],
+        [Held(A, T, T + 600), Held(B, T, T + 600, first=BLOCK + 512), Held(C, T, T + 600, public=OTHER_PUBLIC)],
+        edges=(T, T + 600),
+    ),
+    "a bundle's last day and the next bundle's first": Story(
+        [row(A, NEXT - 30, NEXT), row(A, NEXT, NEXT + 60)],
+        [Held(A, NEXT - 30, NEXT), Held(A, NEXT, NEXT + 60)],
+        edges=(NEXT - 30, NEXT, NEXT + 60),
+    ),
+    "below a second NAT": Story([row(A, T, T + 600)], [Held(A, T, T + 600)], second_nat=True, edges=(T, T + 600)),
+    "a day whose key is destroyed": Story(
+        [row(A, T, T + 600), row(A, NEXT + 60, NEXT + 600)],
+        [Held(A, NEXT + 60, NEXT + 600)],
+        edges=(T, T + 600, NEXT + 60),
+        closed=(T // DAY,),
+    ),
+    "a block of the same ports behind another address ends nothing": Story(
+        [row(A, T, None), row(C, T + 600, T + 900, public=OTHER_PUBLIC)],
+        [Held(A, T, T + 700, T + 900, NEXT), Held(C, T + 600, T + 900, public=OTHER_PUBLIC)],
+        edges=(T, T + 600, T + 900, NEXT),
+    ),
+    "power is lost, and the day after has other blocks": Story(
+        [row(A, T, None), None, row(B, NEXT + 300, NEXT + 400, BLOCK + 1024)],
+        [Held(A, T, T + 600, T, NEXT), Held(B, NEXT + 300, NEXT + 400, first=BLOCK + 1024)],
+        edges=(T, T + 600, NEXT, NEXT + 300),
+    ),
+    "nothing but others": Story([row(B, T, T + 600, BLOCK + 1024)], [Held(B, T, T + 600, first=BLOCK + 1024)], edges=(T,)),
+}
+PORTS = (BLOCK - 1, BLOCK, BLOCK + 511, BLOCK + 512, 2000, 60000)
+WINDOWS = ((-90, -1), (-1, 0), (0, 1), (1, 60), (-30, 30))
+
+
+class Question(NamedTuple):
+    """A port, a protocol and a window of a story."""
+
+    story: str
+    port: int
+    protocol: int
+    start: int
+    end: int
+
+
+def questions() -> Iterator[Question]:
+    """Give every window around every edge of each story, for ports in the block, at its ends and beside it."""
+    for name, story in STORIES.items():
+        for edge in story.edges:
+            for number, (before, after) in enumerate(WINDOWS):
+                for port in PORTS:
+                    start, end = edge + before, edge + after
+                    if end <= MADE and (number == 4 or port == BLOCK or (port in (2000, BLOCK + 511) and number in (1, 2))):
+                        yield Question(name, port, 17 if port == 60000 else 6, start, end)
+
+
+QUESTIONS = [*questions()]
+
+
+def time_of(second: int) -> str:
+    return f"{datetime.fromtimestamp(second, UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
+def request(question: Question) -> str:
+    """Return the document that asks a question."""
+    scope = {
+        "port": str(question.port),
+        "protocol": str(question.protocol),
+        "from": time_of(question.start),
+        "until": time_of(question.end),
+    }
+    return document(COMMON | SCOPE | scope | {"issued": time_of(max(MADE, question.end)), "expires": time_of(MADE + DAY)})
+
+
+def expected(question: Question) -> tuple[str, set[tuple[int, int, int]]]:
+    """Return the result that is true, and who is to be named with the times, from the story's truth alone."""
+    story = STORIES[question.story]
+    if story.second_nat:
+        return answers.SECOND_NAT, set()
+    named, doubt = set(), False
+    days = range(question.start // DAY, question.end // DAY + 1)
+    written = {record.start // DAY for record in story.written if record is not None}
+    doubt = any(day not in written or day in story.closed for day in days) or question.start // DAY - 1 in story.closed
+    for one in story.truth:
+        last = one.first if one.protocol else one.first + 511
+        if one.public != PUBLIC or not one.first <= question.port <= last or one.protocol not in (None, question.protocol):
+            continue
+        if one.start > question.end or one.possible < question.start:
+            continue
+        if one.certain >= question.start:
+            named.add((one.who, max(one.start, question.start), min(one.certain, question.end)))
+        doubt = doubt or one.certain < min(one.possible, question.end)
+    return answers.HELD if named else answers.NOT_KNOWN if doubt else answers.NOTHING, named
+
+
+@pytest.fixture(scope="module")
+def court(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Gateway]]:
+    """Give a gateway a story, its segments sealed by a real store."""
+    gateways = {}
+    for name, story in STORIES.items():
+        gateways[name] = made = Gateway(tmp_path_factory.mktemp("court"))
+        for record in story.written:
+            if record is None:
+                assert made.stores["attribution"].seal()
+            else:
+                made.keep(record)
+        assert made.stores["attribution"].seal()
+    yield gateways
+    for made in gateways.values():
+        made.close()
+
+
+def ask(gateway: Gateway, question: Question, room: Any = answers, key: Key | None = None) -> answers.Answer:
+    """Answer a question as the custodian does, with the answers' module that is judged."""
+    story = STORIES[question.story]
+    asked = Request(request(question))
+    held = gateway.stores["attribution"].held(*executor.days(asked))
+    segments = {Path(path).name: Path(path).read_bytes() for path in held}
+    statement = {"gateway": COMMON["gateway"], "made": MADE, "second_nat": story.second_nat, "unbroken": story.unbroken}
+    closed = {EPOCH + timedelta(days=day) for day in story.closed}
+    given = key or (lambda purpose, day: None if day in closed else gateway.key(purpose, day))
+    made: answers.Answer = room.answer(Handover(asked, ["A", "B"], statement, segments), given)
+    return made
+
+
+def wrong(gateway: Gateway, question: Question, room: Any = answers) -> str:
+    """Return what is wrong with an answer, "" where nothing is."""
+    try:
+        made = ask(gateway, question, room)
+    except Exception as failure:  # noqa: BLE001 (a mutant may fail in any way)
+        return f"{type(failure).__name__}"
+    result, named = expected(question)
+    said = {
+        (
+            int(one["terminal_mac"][-2:], 16),
+            int(datetime.fromisoformat(one["from"]).timestamp()),
+            int(datetime.fromisoformat(one["until"]).timestamp()),
+        )
+        for one in made.rows
+    }
+    if said - named:
+        return f"{said - named} is named"
+    if named - said:
+        return f"{named - said} isn't named"
+    return "" if made.result == result else f"{made.result}, not {result}"
+
+
+def test_every_answer_is_what_is_true(court: dict[str, Gateway]) -> None:
+    """L34-II-4: of the questions at least 200 have somebody, or doubt, in their window; and what mustn't be answered isn't."""
+    assert judge_answers(court, answers) == ""
+    seen = Counter(expected(question)[0] for question in QUESTIONS)
+    assert len(QUESTIONS) > 500
+    assert seen[answers.HELD] + seen[answers.NOT_KNOWN] > 200
+    assert min(seen[word] for word in (answers.HELD, answers.NOT_KNOWN, answers.NOTHING, answers.SECOND_NAT)) > 20
+
+
+# Faults
+
+
+def judge_answers(gateways: dict[str, Gateway], room: Any) -> str:
+    """Return the first answer that is wrong, or what is answered and must not be: a window that wasn't over, another custodian's keys."""
+    for question in QUESTIONS:
+        if found := wrong(gateways[question.story], question, room):
+            return f"{question}: {found}"
+    question = QUESTIONS[0]
+    for late, key in ((MADE + 60, None), (question.end, lambda _purpose, _day: PrivateKey.generate())):
+        try:
+            ask(gateways[question.story], question._replace(end=late), room, key)
+        except HandoverError:
+            continue
+        return "it is answered"
+    return ""
+
+
+def judge_requests(room: Any) -> str:
+    """Return the first document that is understood and must not be, or isn't and must be."""
+    for name, (text, reason) in REFUSED.items():
+        try:
+            room.verify(room.Request(text), AGENTS.of_all(), handovers.signed)
+        except room.Refused as refusal:
+            if refusal.reason == reason:
+                continue
+        except Exception:  # noqa: BLE001, S110 (a mutant may fail in any way)
+            pass
+        return name
+    room.verify(room.Request(AGENTS.sign(document(), 0, 1)), AGENTS.of_all(), handovers.signed)
+    return ""
+
+
+def judge_keys(room: Any, folder: Path) -> str:
+    """Return which key is given, or called destroyed, and must not be."""
+    noon = datetime(2027, 1, 16, 12, tzinfo=UTC)
+    passphrase = b"correct horse battery"
+    room.Store.make(folder, passphrase, operations=1, octets=8192, now=noon)
+    keys = room.Store(folder, passphrase, noon)
+    keys.bundle(date(2027, 1, 16), 3, {"attribution": 2})
+    given = {day: keys.key("attribution", date(2027, 1, day)) for day in (16, 17, 18)}
+    if None in given.values():
+        return "a key that is there"
+    (folder / "keys/attribution/2027-01-17.json").unlink()
+    keys.note("destroy", purpose="attribution", day="2027-01-17")  # begun, and never done
+    later = room.Store(folder, passphrase, noon + timedelta(days=2))
+    if later.key("attribution", date(2027, 1, 16)) is not None:
+        return "a key whose date has come"
+    for day in (17, 25):
+        try:
+            later.key("attribution", date(2027, 1, day))
+        except room.StoreError:
+            continue
+        return "a key that is lost"
+    later.destroy_due()
+    return "" if later.key("attribution", date(2027, 1, 16)) is None else "a key that is destroyed"
+
+
+class Fault(NamedTuple):
+    """A module, a piece of its source, and what stands there instead."""
+
+    room: ModuleType
+    before: str
+    after: str
+
+
+FAULTS = {
+    "the shorter of two ends": Fault(matching, "max(known.end, record.end or 0)", "min(known.end, record.end or known.end)"),
+    "whoever hands over has run for ever": Fault(matching, "if one.start >= unbroken else", "if True else"),
+    "whoever hands over has not run": Fault(matching, "if one.start >= unbroken else", "if False else"),
+    "a record's end proves nothing": Fault(
+        matching, "latest = max(latest, record.start, record.end or 0)", "latest = max(latest, record.start)"
+    ),
+    "what came before proves it": Fault(matching, "for record in reversed(records):", "for record in records:"),
+    "an unconfirmed clock is believed": Fault(matching, "min(until, one.end) if one.confirmed else one.start", "min(until, one.end)"),
+    "the next holder ends nothing": Fault(matching, "min([*later, one", "min([one"),
+    "a day doesn't end": Fault(matching, "one.start - one.start % DAY + DAY, ", ""),
+    "of any address": Fault(matching, "one.public_address == other.public_address and other.first", "other.first"),
+    "a block without its first port": Fault(
+        matching, "record.first <= request.port <= record.last", "record.first < request.port <= record.last"
+    ),
+    "a block without its last port": Fault(
+        matching, "record.first <= request.port <= record.last", "record.first <= request.port < record.last"
+    ),
+    "any protocol": Fault(matching, "same = record.protocol in (None, request.protocol) and ", "same = "),
+    "any public address": Fault(matching, " and record.public_address == request.public", ""),
+    "not what begins with the window's end": Fault(matching, "one.record.start <= request.end and", "one.record.start < request.end and"),
+    "not what ends with its begin": Fault(matching, "(one.record.end or 0) >= request.start", "(one.record.end or 0) > request.start"),
+    "not who is certain until its begin": Fault(
+        matching, "for one in touched if one.until >= request.start]", "for one in touched if one.until > request.start]"
+    ),
+    "what lies before the window": Fault(matching, '"from": times.utc(max(one.start, request.start)),', '"from": times.utc(one.start),'),
+    "what lies after the window": Fault(
+        matching, '"until": times.utc(min(holding.until, request.end)),', '"until": times.utc(holding.until),'
+    ),
+    "a second NAT is nothing": Fault(answers, 'if statement["second_nat"] and', "if False and"),
+    "no doubt": Fault(answers, "NOT_KNOWN if doubt else NOTHING", "NOTHING"),
+    "a segment that can't be read is nothing": Fault(answers, "doubt = [*missing, *unknown, *days]", "doubt = [*unknown, *days]"),
+    "an end that isn't known is one": Fault(answers, "doubt = [*missing, *unknown, *days]", "doubt = [*missing, *days]"),
+    "a day without a segment is nothing": Fault(answers, "doubt = [*missing, *unknown, *days]", "doubt = [*missing, *unknown]"),
+    "the future": Fault(answers, 'if request.end > statement["made"]:', "if False:"),
+    "anybody's keys": Fault(answers, "if closed and not parts:", "if False:"),
+    "two days": Fault(requests, "<= self.start + WINDOW", "<= self.start + 2 * WINDOW"),
+    "a window that isn't over": Fault(requests, "if self.end > self.issued:", "if False:"),
+    "it waits for months": Fault(requests, "<= self.issued + LIFE", "<= self.issued + 9 * LIFE"),
+    "any ground": Fault(requests, "        if ground not in grounds:", "        if ground == law.STRUCK_DOWN:"),
+    "any authority": Fault(requests, "            if value not in accepted:", "            if not value:"),
+    "one agent": Fault(requests, "if len(names) < 2 or", "if len(names) < 1 or"),
+    "everybody who is unknown": Fault(requests, "if not any(self.mac) and not self.user:", "if not self.mac and not self.user:"),
+    "a lost key is a destroyed one": Fault(store, "if (purpose, str(day)) in self._destroyed():", "if True:"),
+    "a key lives a day longer": Fault(
+        store, "if said is not None and said.destroy <= self.today:", "if said is not None and said.destroy < self.today:"
+    ),
+    "begun is done": Fault(store, 'if said["act"] == "destroyed"}', 'if said["act"] in ("destroy", "destroyed")}'),
+}
+
+
+def with_fault(fault: Fault) -> ModuleType:
+    """Return a module with its fault."""
+    source = Path(str(fault.room.__file__)).read_text()
+    assert source.count(fault.before) == 1, fault.before
+    made = ModuleType(fault.room.__name__)
+    made.__file__ = fault.room.__file__
+    exec(compile(source.replace(fault.before, fault.after), str(made.__file__), "exec"), made.__dict__)  # noqa: S102 (that is what is tried)
+    return made
+
+
+def judged(gateways: dict[str, Gateway], room: Any, name: str, folder: Path, patch: Callable[[Any], None]) -> str:
+    """Return what of a module's answers is wrong."""
+    if name == "matching":
+        patch(room)
+        return judge_answers(gateways, answers)
+    judges = {"answers": lambda: judge_answers(gateways, room), "requests": lambda: judge_requests(room)}
+    return judges[name]() if name in judges else judge_keys(room, folder)
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_fault_shows_in_an_answer(name: str, court: dict[str, Gateway], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Matching, windows, grounds and keys, each with a fault: an examiner's questions find it."""
+    fault = FAULTS[name]
+    room = fault.room.__name__.rpartition(".")[2]
+    assert judged(court, with_fault(fault), room, tmp_path, lambda made: monkeypatch.setattr(answers, "matching", made))
+
+
+def test_without_a_fault_no_document_and_no_key_is_wrong(tmp_path: Path) -> None:
+    assert judge_requests(requests) == ""
+    assert judge_keys(store, tmp_path) == ""

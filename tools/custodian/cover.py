@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The cover page of an answer, in French, for the file of a case: what was asked, by whom, what was searched, what may be missing and why.
+
+A single HTML file that prints on A4, without script and without anything from elsewhere. The manifest has its SHA-256.
+"""
+
+from collections.abc import Iterable, Sequence
+from html import escape
+from typing import Any
+
+from agent.base.dates import date as date_of
+from tools.custodian import times
+from tools.custodian.handovers import Handover
+
+KINDS = {
+    "judicial": "autorité judiciaire",
+    "administrative": "autorité administrative",
+    "arcom": "Autorité de régulation de la communication audiovisuelle et numérique (Arcom)",
+    "anssi": "Agence nationale de la sécurité des systèmes d'information (ANSSI)",
+    "party": "partie à une facture",
+}
+STORES = {
+    "attribution": "données techniques d'identification de la source des connexions",
+    "billing": "sessions conservées pour la facturation",
+}
+RESULTS = {
+    "held": "Le registre des connexions désigne ce qui suit.",
+    "nothing held": "Rien n'est conservé pour cette demande : aucun équipement ne tenait ce qui est demandé durant cette période.",
+    "not known": "Ce qui est conservé ne permet pas de répondre pour toute la période. Personne n'est désigné.",
+    "second NAT": "Une seconde traduction d'adresses se trouve en aval : un port public ne peut être rapproché d'un équipement ici. "
+    "Cela ne signifie pas que rien ne s'est passé.",
+}
+_COLUMNS = {
+    "from_paris": "de (heure de Paris)", "until_paris": "à (heure de Paris)", "from": "de (UTC)", "until": "à (UTC)", "end": "fin",
+    "terminal_mac": "adresse MAC", "terminal_address": "adresse IP locale", "portal_user": "identifiant au portail",
+    "public_ports": "ports publics", "bytes_up": "octets envoyés", "bytes_down": "octets reçus",
+}  # fmt: skip
+_PAGE = """<!DOCTYPE html>
+<html lang="fr"><head><meta charset="utf-8"><title>Réponse à la demande {number}</title><style>
+@page{{size:A4;margin:2cm}} body{{font:11pt/1.4 serif;max-width:17cm;margin:auto}} h1{{font-size:15pt}} h2{{font-size:12pt}}
+table{{border-collapse:collapse;font-size:8pt;width:100%}}
+td,th{{border:1px solid #666;padding:2pt 4pt;text-align:left;overflow-wrap:anywhere}}
+dt{{font-weight:bold}} dd{{margin:0 0 4pt 1cm}}
+</style></head><body>
+<h1>Réponse à une demande de communication de données (article L34-1 du CPCE)</h1>
+{body}
+</body></html>
+"""
+
+
+def _list(pairs: Iterable[tuple[str, str]]) -> str:
+    return "<dl>" + "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>\n" for name, value in pairs) + "</dl>"
+
+
+def _scope(handover: Handover) -> str:
+    request, fields = handover.request, handover.request.fields
+    if request.public:
+        return f"adresse publique {fields['public_address']}, port {fields['port']}, protocole {fields['protocol']}"
+    return f"identifiant au portail {request.user.decode()}" if request.user else f"adresse MAC {request.mac.hex(':')}"
+
+
+def _certainty(rows: Sequence[dict[str, Any]]) -> str:
+    if not rows:
+        return "Sans objet : aucun enregistrement n'est communiqué."
+    unsure = sum(not row["clock_confirmed"] for row in rows)
+    if unsure:
+        return f"Pour {unsure} enregistrement(s) sur {len(rows)}, l'heure de la borne n'était pas confirmée : elle n'est pas certaine."
+    return "L'heure de la borne était confirmée (par deux fois par le réseau, ou par une horloge sauvegardée) pour chaque enregistrement."
+
+
+def _table(rows: Sequence[dict[str, Any]]) -> str:
+    names = [name for name in _COLUMNS if name in rows[0]]
+    head = "".join(f"<th>{escape(_COLUMNS[name])}</th>" for name in names)
+    lines = []
+    for row in rows:
+        end = "enregistrée" if row.get("end") == "recorded" else f"non enregistrée ; certain jusqu'à {row['until_paris']}"
+        cells = [end if name == "end" else str(row[name]) for name in names]
+        lines.append("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in cells) + "</tr>\n")
+    return f"<table><tr>{head}</tr>\n{''.join(lines)}</table>"
+
+
+def page(
+    handover: Handover, days: tuple[int, int], result: str, rows: Sequence[dict[str, Any]], missing: Sequence[str], register: str
+) -> str:
+    """Return the page. `missing`: what may be missing and why, in French; `days`: the first and last searched, since the epoch."""
+    request, fields = handover.request, handover.request.fields
+    made = handover.statement["made"]
+    asked = [
+        ("Demande", f"n° {fields['number']}, du {times.french(request.issued)}"),
+        ("Demandeur", f"{fields['authority']} ({KINDS[fields['authority_kind']]})"),
+        ("Fondement", f"{request.ground} ; habilitation : {fields['basis']} ; référence : {fields['reference']}"),
+        ("Objet", _scope(handover)),
+        ("Période", f"du {times.french(request.start)} au {times.french(request.end)}, soit {fields['from']} à {fields['until']} (UTC)"),
+        ("Signée par deux agents habilités de l'opérateur", ", ".join(handover.agents)),
+    ]
+    searched = [
+        ("Borne", request.gateway),
+        ("Registre", STORES[request.store]),
+        ("Jours examinés (UTC)", f"du {date_of(days[0])} au {date_of(days[1])}"),
+        ("Fichiers scellés remis par la borne", ", ".join(sorted(handover.segments)) or "aucun"),
+        ("Remis et signé par la borne", times.french(made)),
+        ("Inscription au registre du dépositaire (SHA-256)", register or "—"),
+    ]
+    body = ["<h2>Ce qui a été demandé</h2>", _list(asked), "<h2>Ce qui a été examiné</h2>", _list(searched), "<h2>Réponse</h2>"]
+    body.append(f"<p>{escape(RESULTS[result])}</p>" + (_table(rows) if rows else ""))
+    reasons = "".join(f"<li>{escape(text)}</li>\n" for text in missing) or "<li>Rien à signaler.</li>"
+    body += ["<h2>Ce qui peut manquer, et pourquoi</h2>", f"<ul>{reasons}</ul>", "<h2>Certitude de l'horloge</h2>"]
+    body.append(f"<p>{escape(_certainty(rows))}</p>")
+    body.append(
+        "<p>Un équipement n'est pas une personne. L'adresse MAC est celle que l'équipement a présentée ; elle peut avoir été choisie. "
+        "Aucune destination n'est conservée. Le manifeste signé (manifest.json, manifest.sig) contient l'empreinte de cette page.</p>"
+    )
+    return _PAGE.format(number=escape(fields["number"]), body="\n".join(body))

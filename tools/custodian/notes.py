@@ -1,0 +1,15 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What an answer says of what may be missing: an English text, which is what every reader gets, and its French for the cover page."""
+
+
+class Note(str):
+    """A note; `french` is the same in French."""
+
+    __slots__ = ("french",)
+    french: str
+
+    def __new__(cls, english: str, french: str) -> "Note":
+        """Make a note of both texts."""
+        made = super().__new__(cls, english)
+        made.french = french
+        return made
