@@ -10,8 +10,8 @@
 var callStatus = rpc.declare({ object: 'oubli', method: 'status' });
 var callDoctor = rpc.declare({ object: 'oubli', method: 'doctor' });
 var callLaw = rpc.declare({ object: 'oubli', method: 'law' });
-var asked = [ 'terminal', 'port', 'protocol', 'at', 'until', 'reason', 'report' ];
-var callLookup = rpc.declare({ object: 'oubli', method: 'lookup', params: asked });
+var lookupFields = [ 'terminal', 'port', 'protocol', 'at', 'until', 'reason', 'report' ];
+var callLookup = rpc.declare({ object: 'oubli', method: 'lookup', params: lookupFields });
 
 // A call that fails, or is answered with something else, is a line of its own part: the rest of the page stays.
 function asked(call) {
@@ -69,14 +69,16 @@ function statusRows(status) {
 // A port and its protocol, or a terminal; a time as 2026-11-25T10:00:00Z; a reason, which the audit log gets.
 function lookup() {
 	var fields = {}, found = E('div');
-	var cells = asked.map(function(name) {
+	var cells = lookupFields.map(function(name) {
 		fields[name] = E('input', { 'type': 'text', 'class': 'cbi-input-text', 'maxlength': 40 });
 		return E('label', {}, [ name + ' ', fields[name], ' ' ]);
 	});
 	var button = E('button', { 'class': 'cbi-button', 'click': function() {
-		return callLookup.apply(null, asked.map(function(name) { return fields[name].value.trim(); })).then(function(said) {
-			if (said.error)
-				return found.replaceChildren(E('p', {}, [ said.error ]));
+		return asked(function() {
+			return callLookup.apply(null, lookupFields.map(function(name) { return fields[name].value.trim(); }));
+		}).then(function(said) {
+			if (said.error || !Array.isArray(said.rows))
+				return found.replaceChildren(E('p', {}, [ said.error || _('no answer') ]));
 			var rows = said.rows.map(function(one) {
 				return [ new Date(one.start * 1000).toISOString(), one.seconds + ' s', one.terminal, one.address, one.protocol,
 					one.source_port, one.translated_port, one.service ];
