@@ -96,7 +96,8 @@ class Archive:
 def edited(text: str, kind: str, options: "Sequence[tuple[str, str]]") -> str:
     """Return a configuration in which a section has these options, its comments and everything else as they were.
 
-    An option takes the place of the line that had it, or of the comment that shows its default; a section that isn't there comes last.
+    An option takes the place of the lines that had it, as an option or a list, or of the comment that shows its default; a section that
+    isn't there comes last.
     """
     lines = text.split("\n")
     first = _after(lines, 0, ["config", kind])
@@ -109,8 +110,8 @@ def edited(text: str, kind: str, options: "Sequence[tuple[str, str]]") -> str:
     section = lines[first + 1 : end]
     for name, value in options:
         new = "\toption " + name + " '" + value + "'"
-        places = [number for number, one in enumerate(section) if _names(one, "option", name)]
-        shown = [number for number, one in enumerate(section) if _names(one, "#option", name)]
+        places = [number for number, one in enumerate(section) if _names(one, ("option", "list"), name)]
+        shown = [number for number, one in enumerate(section) if _names(one, ("#option", "#list"), name)]
         if places or shown:
             section[(places or shown)[0]] = new
         else:
@@ -127,9 +128,9 @@ def _after(lines: "list[str]", number: int, words: "list[str]") -> int:
     return number
 
 
-def _names(line: str, word: str, name: str) -> bool:
+def _names(line: str, words: "tuple[str, str]", name: str) -> bool:
     parts = line.replace("#\t", "#").replace("# ", "#").split()
-    return parts[:1] == [word] and len(parts) > 1 and parts[1].strip("'\"") == name
+    return len(parts) > 1 and parts[0] in words and parts[1].strip("'\"") == name
 
 
 def _same(path: str, ident: str) -> None:

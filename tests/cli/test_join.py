@@ -77,14 +77,20 @@ def test_a_gateway_joins_and_keeps_its_comments(interpreter: Interpreter, root: 
         f"'{IDENT}'", "'mqtt.example.org'", "'8883'", f"'{folder}/broker-ca.pem'", f"'{folder}/gateway.pem'", f"'{folder}/gateway.key'"
     ]  # fmt: skip
     assert [line for line in SHIPPED.splitlines() if line.startswith("#") and line not in text.splitlines()] == [
-        f"#\toption {name} '{value}'" for name, value in
-        (("id", ""), ("host", ""), ("port", "8883"), ("ca", ""), ("certificate", ""), ("key", ""))
+        f"#\t{line}" for line in
+        ("option id ''", "list host ''", "option port '8883'", "option ca ''", "option certificate ''", "option key ''")
     ]  # fmt: skip
     names = {f"etc/oubli/{path.name}" for path in folder.iterdir()}
     assert set(tree(root)) == {"etc/config/oubli", "etc/passwd"} | names
     (root / "tmp/archive").write_text(archive)
     assert join(interpreter, root).returncode == 0
     assert (root / "etc/config/oubli").read_text() == text
+    (root / "tmp/archive").write_text(archive)
+    several = text.replace("\toption host 'mqtt.example.org'", "\tlist host 'a.example.org'\n\tlist host 'b.example.org'")
+    assert several != text
+    (root / "etc/config/oubli").write_text(several)
+    assert join(interpreter, root).returncode == 0
+    assert (root / "etc/config/oubli").read_text() == text  # the archive's broker, and no other
 
 
 REFUSED = {
