@@ -291,11 +291,13 @@ class room:  # noqa: N801 (reads as what it is)
         self.octets = octets
 
     def __enter__(self) -> None:
-        self.before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        self.before, self.caches = resource.getrlimit(resource.RLIMIT_FSIZE), sys.dont_write_bytecode
+        sys.dont_write_bytecode = True  # what is imported meanwhile leaves no half of a compiled module
         resource.setrlimit(resource.RLIMIT_FSIZE, (self.octets, self.before[1]))
 
     def __exit__(self, *_: object) -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, self.before)
+        sys.dont_write_bytecode = self.caches
 
 
 @pytest.fixture

@@ -158,7 +158,8 @@ def test_what_finds_no_room_is_told_in_one_line_and_not_left_half_written(words:
     """No file may grow beyond 1,000 octets, as on a full disk; the simulated device's own files are made under the same bound."""
     limit = 1000 if words[0] == "people" else 1 << 20
     command = ["prlimit", f"--fsize={limit}", sys.executable, "-m", "host_sim", *words]
-    environment = os.environ | {"TMPDIR": str(tmp_path), "PYTHONPATH": str(PROJECT)}
+    # Python keeps what it could write of a compiled module, even where that is a part: every later import of it would fail.
+    environment = os.environ | {"TMPDIR": str(tmp_path), "PYTHONPATH": str(PROJECT), "PYTHONDONTWRITEBYTECODE": "1"}
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode in {1, 2}
     assert re.fullmatch(f"oubli-sim: {line}", done.stderr.splitlines()[-1]), done.stderr
