@@ -517,7 +517,7 @@ def test_rpcd_plugin_and_page_answer_by_their_contracts(device, built):
         assert said == {"rows": [], "records": 0, "second_nat": False}
         assert set(re.findall(r"said\.(\w+)", shown)) == {*said, "error"} - {"records"}
         assert set(re.findall(r"\bone\.(\w+)", shown)) <= {*law.SECURITY_FIELDS, "seconds", "terminal"}
-        assert json.loads(re.sub("'", '"', re.findall(r"asked = (\[.*\]);", shown)[0])) == list(methods["lookup"])
+        assert json.loads(re.sub("'", '"', re.findall(r"lookupFields = (\[.*\]);", shown)[0])) == list(methods["lookup"])
     finally:
         service.stop()
 
