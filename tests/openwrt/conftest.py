@@ -6,6 +6,7 @@ Each test begins at a snapshot, so that none needs another's. All of them are on
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import re
@@ -18,8 +19,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from host_sim.lab.network import TIMEOUTS
+from host_sim.openwrt import feeds
 from host_sim.openwrt.lab import GatewayLab
-from host_sim.openwrt.lan import records
+from host_sim.openwrt.lan import Lan, records
 from host_sim.openwrt.network import GATEWAY
 from tests.support.interpreters import PROJECT
 
@@ -52,6 +54,7 @@ class World(GatewayLab):
     """The lab of the gateway, and what the document's lines said and how long they took, once they were followed."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.said: dict[str, str] = {}
         self.seconds: dict[str, float] = {}
 
@@ -73,9 +76,20 @@ class World(GatewayLab):
         assert done.returncode == 0, "\n".join([*lines, done.stdout[-2000:], done.stderr[-2000:], log])
         return done.stdout + done.stderr
 
-    def recorded(self, connections: int) -> list[Record]:
+    def add(self, package: str) -> None:
+        """Install one more of oubli's packages."""
+        name = next(name for name in self.packages if name.startswith(f"{package}-"))
+        self.machine.put(f"/tmp/{package}.apk", self.packages[name])
+        self.machine.run(f"apk add --allow-untrusted /tmp/{package}.apk")
+
+    @functools.cached_property
+    def packages(self) -> dict[str, bytes]:
+        """Give oubli's packages by their files' names."""
+        return feeds.build()
+
+    def recorded(self, connections: int = 4, lan: Lan | None = None) -> list[Record]:
         """Let the terminals hold conversations and return the records that came of them, as soon as none is missing."""
-        lan, deadline = self.lan, time.monotonic() + WAIT
+        lan, deadline = lan or self.lan, time.monotonic() + WAIT
         before = {_values(record) for record in records(self.machine)}
 
         def new() -> list[Record]:
@@ -100,6 +114,19 @@ class World(GatewayLab):
         """Return what `oubli status --json` says; {} as long as no recorder answers."""
         done = self.machine.ask("oubli status --json")
         return json.loads(done.stdout) if done.returncode == 0 else {}
+
+    def found(self) -> list[str]:
+        """Return the ids of what doctor finds."""
+        return [finding["id"] for finding in json.loads(self.machine.ask("oubli doctor --json").stdout)["findings"]]
+
+    def health(self) -> dict[str, Any]:
+        """Return the health message that the recorder wrote last."""
+        said: dict[str, Any] = json.loads(self.machine.run("cat /var/run/oubli-live/health"))
+        return said
+
+    def change(self, *options: str) -> None:
+        """Set options of oubli as an operator does, and let procd reload what has changed."""
+        self.machine.run("".join(f"uci set oubli.{option}; " for option in options) + "uci commit oubli; reload_config")
 
 
 def _values(record: Record) -> tuple[object, ...]:
