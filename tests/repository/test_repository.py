@@ -157,6 +157,7 @@ def test_readme_names_both_commands():
 
 # Where a process measures, or tells others, what the machine's own clock says; none of them judges by the date.
 MEASURED = {
+    "host_sim/openwrt/internet.py": "certificates for a gateway in QEMU, whose clock is this machine's",
     "tools/clock.py": "the one place",
     "host_sim/load/fleet.py": "when a message came, beside what fleet_worker.py in another process says",
     "host_sim/load/fleet_worker.py": "when a message went",
@@ -222,7 +223,7 @@ def test_agent_imports_nothing_that_micropython_lacks_at_run_time():
 # What imports what as soon as it is imported itself: each folder only those before it.
 LAYERS = {
     "agent": "runtime law base capture outbox summary config vault control audit cli doctor forwarder purposes recorder __main__",
-    "host_sim": "venue faults checks driver trials privacy lab load report __main__",
+    "host_sim": "venue faults checks driver trials privacy lab openwrt load report __main__",
 }
 # What a function imports of a folder behind its own: what not every gateway has, and what only one verb needs.
 LATER = {

@@ -33,7 +33,7 @@ TAKERS = {"which", "inside", "host", "host_command", "run_command", "_said"}  # 
 # Commands of Debian packages that every machine has ("Essential: yes", and git, which the project came with).
 BASE = {
     "apt-cache", "apt-get", "awk", "bash", "cat", "chgrp", "chmod", "chown", "cmp", "cp", "cut", "date", "dd", "diff", "dirname", "dpkg",
-    "dpkg-query", "echo", "env", "false", "find", "flock", "git", "grep", "head", "id", "install", "ln", "ls", "mkdir", "mkfifo",
+    "dpkg-query", "echo", "env", "false", "find", "flock", "git", "grep", "gzip", "head", "id", "install", "ln", "ls", "mkdir", "mkfifo",
     "mktemp", "mv", "nproc", "printf", "prlimit", "readlink", "rm", "rmdir", "sed", "seq", "sh", "sha256sum", "sleep", "sort",
     "stat", "sync", "tail", "tar", "timeout", "touch", "tr", "true", "uname", "wc", "xargs",
 }  # fmt: skip

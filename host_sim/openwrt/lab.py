@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The whole lab around one gateway: wires, internet, machine, collector and LAN, made and removed together."""
+
+import os
+import shutil
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Self
+
+from host_sim.openwrt import feeds
+from host_sim.openwrt.internet import BROKER, Internet, Subscriber
+from host_sim.openwrt.lan import Lan
+from host_sim.openwrt.machine import Machine
+from host_sim.openwrt.network import Wires
+
+MEMORY = Path("/dev/shm")  # noqa: S108 (a folder of a random name is made there)
+
+
+class GatewayLab:
+    """All around one gateway, which isn't started yet, from `with` to the removal of whatever was made."""
+
+    def __enter__(self) -> Self:
+        with ExitStack() as stack:  # each thing is removed, whatever happens to the others
+            self.folder = Path(tempfile.mkdtemp(prefix="oubli-gateway-", dir=MEMORY if os.access(MEMORY, os.W_OK) else None))
+            stack.callback(shutil.rmtree, self.folder, ignore_errors=True)
+            self.wires = stack.enter_context(Wires())
+            self.internet = Internet(self.wires, self.folder)
+            stack.callback(self.internet.close)
+            self.internet.start()
+            feeds.openwrt(self.internet.feed)
+            self.machine = Machine(self.wires, self.folder)
+            stack.callback(self.machine.close)
+            self.broker = Subscriber(self.wires, self.folder)
+            stack.callback(self.broker.close)
+            self.lan = Lan(self.wires, self.folder)
+            self.made = stack.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.made.close()
+
+    def configure(self) -> str:
+        """Give oubli its broker and the certificate that `oubli-fleet enrol` makes; returns the gateway's id."""
+        machine, authority = self.machine, self.internet.authority
+        ident = machine.run("uci get oubli.gateway.id").strip()
+        made = authority.gateway(ident)
+        machine.run("mkdir -p /etc/oubli && chmod 711 /etc/oubli")
+        for name, path in (("ca.pem", authority.certificate), ("gateway.pem", made.certificate), ("gateway.key", made.key)):
+            machine.put(f"/etc/oubli/{name}", path.read_bytes())
+        machine.run("chown oubli-fwd /etc/oubli/gateway.key && chmod 600 /etc/oubli/gateway.key")
+        options = {
+            "gateway.duty": "portal",
+            "mqtt.host": BROKER,
+            "mqtt.ca": "/etc/oubli/ca.pem",
+            "mqtt.certificate": "/etc/oubli/gateway.pem",
+            "mqtt.key": "/etc/oubli/gateway.key",
+        }
+        machine.run("".join(f"uci set oubli.{name}='{value}'; " for name, value in options.items()) + "uci commit oubli")
+        return ident

@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The terminals: each a namespace with a card of its own, a lease from the gateway by DHCP and addresses by its router advertisements.
+
+`generate` has them hold the lab's conversations (TCP, UDP and ICMP over both families, with all their endings); `Witness` reads what
+`conntrack -E`, run on the gateway, said of each connection, and `records` what oubli keeps of them, copied off the gateway.
+"""
+
+import io
+import json
+import secrets
+import subprocess
+import sys
+import tarfile
+import tempfile
+import time
+from pathlib import Path
+from typing import IO, cast
+
+from agent.vault import ring
+from agent.vault.record import Record
+from host_sim.lab import traffic
+from host_sim.lab.network import LabError, Terminal
+from host_sim.lab.plan import FIRST_PORT, Canary, plan, ports_used
+from host_sim.lab.witness import _ECHO, Seen, parse
+from host_sim.openwrt.machine import BUILT, Machine
+from host_sim.openwrt.network import Wires
+
+WITNESS = "/var/run/witness"  # on the gateway, in memory
+BOUND = """#!/bin/sh
+[ "$1" != bound ] || { ip addr replace "$ip/$mask" dev "$interface" && ip route replace default via "$router"; }
+"""
+
+
+class Lan:
+    """The terminals of one bridge; `first` numbers their namespaces."""
+
+    def __init__(self, wires: Wires, folder: Path, bridge: str = "lan", first: int = 0) -> None:
+        self.terminals: list[Terminal] = []
+        self.canary = Canary()
+        self._wires, self._folder, self._bridge, self._next = wires, folder, bridge, first
+        self._first_port = FIRST_PORT
+        self._script = folder / "bound"
+        self._script.write_text(BOUND)
+        self._script.chmod(0o755)
+        self.canary4, self.canary6 = wires.canary4, wires.canary6  # what `plan` asks of a network
+
+    def join(self, count: int = 1, seconds: float = 60) -> list[Terminal]:
+        """Plug terminals in and wait until each has a lease and a global IPv6 address."""
+        joined = []
+        for _ in range(count):
+            mac = bytes([0x06, 0xC4]) + secrets.token_bytes(4)
+            namespace = self._wires.plug(self._next, mac, self._bridge)
+            self._next += 1
+            self.lease(namespace, seconds)
+            joined.append(Terminal(namespace, mac, self._address(namespace, "inet", seconds), self._address(namespace, "inet6", seconds)))
+        self.terminals += joined
+        return joined
+
+    def lease(self, namespace: str, seconds: float = 60) -> None:
+        """Ask for a lease."""
+        tries = ["-n", "-q", "-t", str(int(seconds / 3)), "-T", "3"]
+        words = [str(BUILT / "host/busybox"), "udhcpc", "-i", "eth0", "-s", str(self._script), *tries]
+        done = subprocess.run(self._wires.inside(namespace, *words), capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            raise LabError(f"no lease: {done.stderr.strip()[-300:]}")
+
+    def _address(self, namespace: str, family: str, seconds: float) -> str:
+        """Return a terminal's address; of IPv6 the one under the prefix that the internet delegated."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            said = subprocess.run(["ip", "-n", namespace, "-j", "addr", "show", "dev", "eth0"], capture_output=True, check=True).stdout
+            for address in json.loads(said)[0]["addr_info"]:
+                if address["family"] == family and (family == "inet" or address["local"].startswith("2001:db8:2:1")):
+                    return str(address["local"])
+            time.sleep(0.3)
+        raise LabError(f"a terminal got no {family} address")
+
+    def run(self, terminal: Terminal, *words: str, seconds: float = 60) -> subprocess.CompletedProcess[str]:
+        """Run one of this machine's programs as a terminal."""
+        command = self._wires.inside(terminal.namespace, *words)
+        return subprocess.run(command, capture_output=True, text=True, check=False, timeout=seconds)
+
+    def generate(self, connections: int) -> int:
+        """Hold so many conversations, dealt out among the terminals, and return when all are through."""
+        parts = plan(self, connections, self._first_port)  # type: ignore[arg-type]  # it asks for terminals and canaries alone
+        self._first_port += ports_used(self, connections)  # type: ignore[arg-type]
+        running = []
+        for terminal in self.terminals:
+            words = self._wires.inside(terminal.namespace, sys.executable, traffic.__file__, "terminal")
+            process = subprocess.Popen(
+                words, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True
+            )
+            with cast("IO[bytes]", process.stdin) as given:
+                given.write(json.dumps({"canary": self.canary.payload(), "acts": parts[terminal.namespace]}).encode())
+            running.append(process)
+        for process in running:
+            with cast("IO[bytes]", process.stderr) as errors:
+                said = errors.read().decode(errors="replace")
+            if process.wait() != 0:
+                raise LabError(f"a terminal failed: {said[-500:]}")
+        return connections
+
+    def ended(self, machine: Machine, seconds: float) -> None:
+        """Wait until the gateway's kernel holds no conversation of these terminals; reading its table makes it drop what has timed out."""
+        sources = [f" src={spelled} " for terminal in self.terminals for spelled in self._wires.spelled(terminal)]
+        machine.wait(
+            lambda: not any(source in machine.run("cat /proc/net/nf_conntrack") for source in sources),
+            "the terminals' conversations don't end", seconds, 2,
+        )  # fmt: skip
+
+
+class Witness:
+    """`conntrack -E` on the gateway, twice as in the lab: XML has all but ICMP's identifiers, which the plain lines have."""
+
+    def __init__(self, machine: Machine) -> None:
+        self._machine = machine
+        machine.run("command -v conntrack >/dev/null || apk add conntrack; sysctl -qw net.core.rmem_default=16777216")
+        for name, options in (("xml", "xml,ktimestamp,id"), ("plain", "id")):
+            machine.run(f"conntrack -E -e DESTROY -o {options} >{WITNESS}.{name} 2>{WITNESS}.{name}.errors </dev/null & sleep 1")
+
+    def seen(self) -> list[Seen]:
+        """Return every connection that ended so far; LabError where it lost one."""
+        said = {name: self._machine.get(f"{WITNESS}.{name}").decode() for name in ("xml", "plain")}
+        for name in said:
+            if b"ENOBUFS" in self._machine.get(f"{WITNESS}.{name}.errors"):
+                raise LabError("the witness lost events: its word is worth nothing")
+        echoes = {
+            int(entry): (int(before), int(after))
+            for line in said["plain"].splitlines()
+            if " icmp" in line
+            for before, after, entry in _ECHO.findall(line)
+        }
+        return [parse(line, echoes) for line in said["xml"].splitlines() if line.startswith("<flow ") and line.endswith("</flow>")]
+
+    def close(self) -> None:
+        """End it."""
+        self._machine.run(f"killall conntrack; rm -f {WITNESS}.*")
+
+
+def records(machine: Machine, purpose: str = "security") -> list[Record]:
+    """Return the records that the gateway keeps, from a copy of its folder, keys included."""
+    packed = machine.ask("tar -C / -cf - var/run/oubli/keys var/run/oubli/vault 2>/dev/null || tar -C / -chf - tmp/run/oubli").stdout
+    with tempfile.TemporaryDirectory() as root:
+        with tarfile.open(fileobj=io.BytesIO(packed)) as tar:
+            tar.extractall(root, filter="data")
+        return list(ring.read(root, purpose, None, 0))

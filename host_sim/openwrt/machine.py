@@ -1,0 +1,268 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The gateway: one QEMU process with a disk, a serial console, and ssh from the administrator's namespace.
+
+It boots what tools/openwrt built, and gets the administrator's key over the serial console, so that no image need hold one. `kill` is a
+power cut.
+"""
+
+import json
+import re
+import secrets
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from host_sim.lab.network import LabError
+from host_sim.openwrt.network import BRIDGES, GATEWAY, Wires
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+BUILT = ROOT / ".cache/openwrt"
+DISK_MIB, MEMORY_MIB = 512, 256
+BOOT = 900  # seconds a boot may take; some forty on a quiet machine without KVM
+# On a machine that does much else an emulated processor stands still for seconds. Its kernel then takes itself for hung, writes that amid
+# what the console is asked, and ends at once where it tries whether its timer ticks.
+KERNEL = "console=ttyS0,115200 root=/dev/vda rootfstype=squashfs quiet loglevel=4 net.ifnames=0 mitigations=off panic=1 "
+KERNEL += "no_timer_check nowatchdog rcupdate.rcu_cpu_stall_suppress=1"
+# Once the LAN has its address, procd ends dnsmasq and starts it anew, on a busy machine after "init complete". In between nobody answers
+# for names, and apk says "Failed to send request: Operation not permitted". The dnsmasq that stays names the LAN's range as it starts.
+# netifd's hotplug calls load the firewall anew for each interface, one after the other.
+SETTLED = """for i in lan wan wan6; do
+    [ "$(ubus call network.interface.$i status | jsonfilter -e @.up)" = true ] || exit
+    logread -e "firewall: Reloading firewall due to ifup of $i " | grep -q . || exit
+done
+pgrep -f '[h]otplug-call iface' >/dev/null && exit
+dnsmasq=$(ubus call service list '{"name":"dnsmasq"}' | jsonfilter -e '@.dnsmasq.instances[*].pid')
+logread -e "dnsmasq-dhcp\\[$dnsmasq\\]: DHCP, IP range" | grep -q . || exit
+wget -q -O /dev/null http://downloads.openwrt.org/ && echo settled"""
+PROMPT = b"Please press Enter to activate this console"
+
+
+class Machine:
+    """The virtual machine, from `boot` to `close`; its files lie in `folder`."""
+
+    def __init__(self, wires: Wires, folder: Path) -> None:
+        self.folder, self._wires = folder, wires
+        self.disk, self.log = folder / "disk.qcow2", folder / "serial.log"
+        self._process: subprocess.Popen[bytes] | None = None
+        self._console: socket.socket | None = None
+        self._key = folder / "key"
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", self._key], check=True)
+
+    # The disk
+
+    def new_disk(self) -> None:
+        """Make a disk as it leaves the factory: what follows the image is empty, and becomes the overlay at first boot."""
+        self.disk.unlink(missing_ok=True)
+        base = (BUILT / "root.squashfs").resolve()
+        words: list[str | Path] = ["qemu-img", "create", "-q", "-f", "qcow2", "-b", base, "-F", "raw", self.disk, f"{DISK_MIB}M"]
+        subprocess.run(words, check=True, capture_output=True)
+
+    # Its life
+
+    def boot(self, clock: str = "utc") -> None:
+        """Start and wait until the system is up, then let the administrator in; `clock` is the battery's time (QEMU's -rtc base=)."""
+        if not self.disk.exists():
+            self.new_disk()
+        self.start(clock)
+        try:
+            self.wait_until_up()
+        except LabError:
+            self.kill()
+            raise
+
+    def start(self, clock: str = "utc") -> None:
+        """Start QEMU and don't wait."""
+        sockets = {name: self.folder / f"{name}.sock" for name in ("console", "monitor")}
+        for path in sockets.values():
+            path.unlink(missing_ok=True)
+        self.log.write_bytes(b"")
+        words = [
+            "qemu-system-x86_64", "-accel", "tcg,thread=multi", "-m", str(MEMORY_MIB),
+            "-display", "none", "-no-reboot", "-nodefaults",
+            "-drive", f"file={self.disk},format=qcow2,if=virtio,cache=writeback", "-device", "virtio-rng-pci", "-rtc", f"base={clock}",
+            "-chardev", f"socket,id=console,path={sockets['console']},server=on,wait=off,logfile={self.log},logappend=on",
+            "-serial", "chardev:console", "-qmp", f"unix:{sockets['monitor']},server=on,wait=off",
+        ]  # fmt: skip
+        for number, bridge in enumerate(BRIDGES):
+            words += ["-netdev", f"tap,id={bridge},ifname=tap-{bridge},script=no,downscript=no"]
+            words += ["-device", f"virtio-net-pci,netdev={bridge},mac=52:54:00:00:00:{number + 1:02x},romfile="]
+        words += ["-kernel", str(BUILT / "vmlinuz"), "-initrd", str(BUILT / "initramfs.gz"), "-append", KERNEL]
+        with (self.folder / "qemu.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                self._wires.inside(self._wires.switch, *words), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+            )
+        self._console = self._connect(sockets["console"])
+        with self._connect(sockets["monitor"]) as monitor:
+            self._monitor = monitor.makefile("rwb")
+        self._monitor.readline()  # its greeting
+        self._ask("qmp_capabilities")
+        threading.Thread(target=self._drain, args=(self._console,), daemon=True).start()
+
+    def _connect(self, path: Path) -> socket.socket:
+        connection = socket.socket(socket.AF_UNIX)
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                connection.connect(str(path))
+            except OSError:
+                if self.process.poll() is not None or time.monotonic() > deadline:
+                    raise LabError(f"QEMU doesn't start: {(self.folder / 'qemu.log').read_text()[-300:]}") from None
+                time.sleep(0.05)
+            else:
+                return connection
+
+    @staticmethod
+    def _drain(console: socket.socket) -> None:
+        """Read the console, so that QEMU never waits for us; what it said is in the log."""
+        try:
+            while console.recv(65536):
+                pass
+        except OSError:
+            return
+
+    @property
+    def process(self) -> subprocess.Popen[bytes]:
+        """QEMU's process; LabError where there is none."""
+        if self._process is None:
+            raise LabError("the machine isn't running")
+        return self._process
+
+    def wait_until_up(self) -> None:
+        """Wait until procd has said that init is complete, ssh answers, and the WAN is up."""
+        self.wait(lambda: PROMPT in self.log.read_bytes(), "the machine doesn't boot", BOOT)
+        key = self._key.with_suffix(".pub").read_text().strip()
+        # OpenWrt's dropbear looks in the first place, Debian's in the second.
+        places = "for d in /etc/dropbear /root/.ssh; do mkdir -p $d; chmod 700 $d; cp /tmp/key $d/authorized_keys; done"
+        self.console(f"(umask 077; echo '{key}' >/tmp/key; {places})")
+        self.wait(lambda: "init complete" in self._try("logread -e 'init complete'"), "the machine doesn't finish its boot", BOOT, 3)
+        self.wait_for_wan()
+
+    def wait_for_wan(self) -> None:
+        """Wait until the WAN is up, of both families, what follows from an interface that comes up is done, and names resolve."""
+        self.wait(lambda: self._try(SETTLED).strip() == "settled", "the network doesn't settle", BOOT, 3)
+
+    def wait(self, condition: Callable[[], object], wrong: str, seconds: float, every: float = 0.2) -> None:
+        """Wait until a condition holds; LabError with what is wrong and the console's last words where it doesn't in so many seconds."""
+        deadline = time.monotonic() + seconds
+        while not condition():
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                raise LabError(f"{wrong}; the console's end:\n{self.log.read_text(errors='replace')[-600:]}")
+            time.sleep(every)
+
+    def kill(self) -> None:
+        """Cut the power."""
+        self._forget_ssh()
+        if self._console is not None:
+            self._console.close()
+            self._monitor.close()
+            self._console = None
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def close(self) -> None:
+        """End whatever runs."""
+        self.kill()
+
+    # Snapshots: memory, devices and disk
+
+    def save(self, name: str) -> None:
+        """Keep the running machine's state under a name."""
+        self.run("sync")
+        self._forget_ssh()
+        self._human(f"savevm {name}")
+
+    def restore(self, name: str) -> None:
+        """Go back to a saved state; its clock goes on from that moment."""
+        self._forget_ssh()
+        self._human(f"loadvm {name}")
+
+    def _human(self, line: str) -> None:
+        complaint = self._ask("human-monitor-command", **{"command-line": line})
+        if complaint:
+            raise LabError(f"{line}: {str(complaint).strip()}")
+
+    def _ask(self, command: str, **arguments: str) -> object:
+        self._monitor.write(json.dumps({"execute": command, "arguments": arguments}).encode() + b"\n")
+        self._monitor.flush()
+        while line := self._monitor.readline():
+            answer = json.loads(line)
+            if "return" in answer:
+                return answer["return"]
+            if "error" in answer:
+                raise LabError(f"QEMU: {answer['error']['desc']}")
+        raise LabError("QEMU has ended")
+
+    # What is done inside
+
+    def console(self, command: str, seconds: float = 60) -> str:
+        """Run a command on the serial console and return what it printed."""
+        if self._console is None:
+            raise LabError("the machine isn't running")
+        mark, start = secrets.token_hex(6), self.log.stat().st_size
+        end = re.compile("".join(f"{letter}+" for letter in f"{mark}:end").encode())  # the emulated port doubles a letter now and then
+        self._console.sendall(b"\n")  # a shell that only starts now throws away what was typed before its first prompt
+        self.wait(lambda: self.log.read_bytes()[start:].endswith(b"# "), "no shell on the console", seconds)
+        self._console.sendall(f"{command}; echo {mark}':end'\n".encode())
+        self.wait(
+            lambda: end.search(self.log.read_bytes(), start), f"the console doesn't answer to {command.split(maxsplit=1)[0]}", seconds
+        )
+        said = end.split(self.log.read_bytes()[start:])[0].decode(errors="replace").replace("\r", "")
+        return said.rpartition("':end'\n")[2]
+
+    def credentials(self) -> list[str]:
+        """Return the options with which ssh and scp are let in."""
+        settings = {
+            "StrictHostKeyChecking": "no", "UserKnownHostsFile": "/dev/null", "LogLevel": "ERROR", "ConnectTimeout": "30",
+            "BatchMode": "yes", "IdentitiesOnly": "yes", "IdentityFile": str(self._key), "ServerAliveInterval": "20",
+        }  # fmt: skip
+        return [word for key, value in settings.items() for word in ("-o", f"{key}={value}")]
+
+    def _ssh(self, *options: str) -> list[str]:
+        shared = ["-o", "ControlMaster=auto", "-o", "ControlPersist=yes", "-o", f"ControlPath={self.folder}/ssh"]
+        return self._wires.inside(self._wires.administrator, "ssh", *self.credentials(), *shared, *options, f"root@{GATEWAY}")
+
+    def shell(self, *command: str) -> list[str]:
+        """Return the command line that runs a command on the gateway, a shell without one."""
+        return [*self._ssh(*([] if command else ["-t"])), *command]
+
+    def _forget_ssh(self) -> None:
+        if (self.folder / "ssh").exists():
+            subprocess.run(self._ssh("-O", "exit"), capture_output=True, check=False)
+            (self.folder / "ssh").unlink(missing_ok=True)
+
+    def ask(self, command: str, given: bytes = b"", seconds: float = 900) -> subprocess.CompletedProcess[bytes]:
+        """Run a command on the gateway over ssh; returns its status and what it printed, whatever it is."""
+        return subprocess.run(self.shell(command), input=given, capture_output=True, check=False, timeout=seconds)
+
+    def _try(self, command: str) -> str:
+        try:
+            return self.ask(command, seconds=30).stdout.decode(errors="replace")
+        except subprocess.TimeoutExpired:
+            self._forget_ssh()
+            return ""
+
+    def run(self, command: str, given: bytes = b"", seconds: float = 900) -> str:
+        """Run a command on the gateway and return what it printed; LabError where its status isn't 0."""
+        done = self.ask(command, given, seconds)
+        if done.returncode != 0:
+            said = (done.stdout + done.stderr).decode(errors="replace").strip()
+            raise LabError(f"gateway: {command[:200]}: status {done.returncode}: {said[-1500:]}")
+        return done.stdout.decode(errors="replace")
+
+    def put(self, path: str, data: bytes) -> None:
+        """Write a file on the gateway."""
+        self.run(f"cat >'{path}'", data)
+
+    def get(self, path: str) -> bytes:
+        """Read a file of the gateway."""
+        return self.ask(f"cat '{path}'").stdout
+
+    def waited(self) -> float:
+        """Return the seconds for which QEMU's processor wanted to run and had to wait for what else this machine does."""
+        threads = [path.read_text().split() for path in Path(f"/proc/{self.process.pid}/task").glob("*/schedstat")]
+        return max((int(ran), int(delayed)) for ran, delayed, _ in threads)[1] / 1e9

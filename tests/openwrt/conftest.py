@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The real OpenWrt in QEMU, booted once for all tests of this folder: `installed` has oubli on it, as README's lines leave it.
+
+Each test begins at a snapshot, so that none needs another's. All of them are one group: one worker boots one machine.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from host_sim.lab.network import TIMEOUTS
+from host_sim.openwrt.lab import GatewayLab
+from host_sim.openwrt.lan import records
+from host_sim.openwrt.network import GATEWAY
+from tests.support.interpreters import PROJECT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from agent.vault.record import Record
+
+HERE = Path(__file__).parent
+SLOW = 1800  # seconds, on a machine that does much else: QEMU without KVM
+WAIT = 900  # seconds within which the kernel has collected what ended, and the recorder has kept it
+LINES = re.compile(r"## Onto a gateway\n.*?```\n(.*?)```", re.DOTALL)
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the tests that boot in one group, and give each what it needs and its time."""
+    for item in items:
+        if item.path.is_relative_to(HERE) and {"world", "installed"} & {*getattr(item, "fixturenames", ())}:
+            for mark in (
+                pytest.mark.needs("root", "openwrt", "micropython-1.28", "mosquitto"),
+                pytest.mark.long,
+                pytest.mark.timeout(SLOW),
+            ):
+                item.add_marker(mark)
+            item.add_marker(pytest.mark.xdist_group("openwrt"))
+
+
+class World(GatewayLab):
+    """The lab of the gateway, and what the document's lines said and how long they took, once they were followed."""
+
+    def __init__(self) -> None:
+        self.said: dict[str, str] = {}
+        self.seconds: dict[str, float] = {}
+
+    def document(self, lines: list[str]) -> str:
+        """Run lines of the document as a user types them, on the administrator's machine; ssh and scp are given her key."""
+        tools = self.folder / "tools"
+        if not tools.exists():
+            tools.mkdir()
+            for name in ("ssh", "scp"):
+                (tools / name).write_text(f'#!/bin/sh\nexec {shlex.join([f"/usr/bin/{name}", *self.machine.credentials()])} "$@"\n')
+                (tools / name).chmod(0o755)
+        script = "\n".join(["set -e", *lines])
+        path = f"{tools}:{PROJECT}/.venv/bin:{os.environ['PATH']}"
+        command = self.wires.inside(self.wires.administrator, "bash", "-c", script)
+        done = subprocess.run(
+            command, cwd=self.folder, env=os.environ | {"PATH": path}, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+        )
+        log = self.machine.ask("logread | tail -n 40").stdout.decode() if done.returncode else ""
+        assert done.returncode == 0, "\n".join([*lines, done.stdout[-2000:], done.stderr[-2000:], log])
+        return done.stdout + done.stderr
+
+    def recorded(self, connections: int) -> list[Record]:
+        """Let the terminals hold conversations and return the records that came of them, as soon as none is missing."""
+        lan, deadline = self.lan, time.monotonic() + WAIT
+        before = {_values(record) for record in records(self.machine)}
+
+        def new() -> list[Record]:
+            here = {terminal.mac for terminal in lan.terminals}  # the administrator's ssh is a connection, too
+            return [record for record in records(self.machine) if bytes(record.mac) in here and _values(record) not in before]
+
+        lan.generate(connections)
+        lan.ended(self.machine, WAIT)
+        while len(kept := new()) < connections:
+            assert time.monotonic() < deadline, (len(kept), connections, self.machine.run("oubli status; logread -e oubli | tail -n 5"))
+            time.sleep(2)
+        return kept
+
+    def until(self, condition: Callable[[], object], seconds: float = WAIT) -> None:
+        """Wait until something holds."""
+        deadline = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < deadline, self.machine.run("logread -e oubli | tail -n 20")
+            time.sleep(1)
+
+    def status(self) -> dict[str, Any]:
+        """Return what `oubli status --json` says; {} as long as no recorder answers."""
+        done = self.machine.ask("oubli status --json")
+        return json.loads(done.stdout) if done.returncode == 0 else {}
+
+
+def _values(record: Record) -> tuple[object, ...]:
+    return tuple(getattr(record, name) for name in record.__slots__)
+
+
+def documented() -> list[str]:
+    """Return README's lines for a new device, for this board, without comments."""
+    found = LINES.search((PROJECT / "README.md").read_text())
+    assert found is not None
+    lines = [line.split("  #")[0].rstrip() for line in found[1].replace("gl-mt6000", "x86-64").splitlines()]
+    return [line.replace("192.168.1.1", GATEWAY) for line in lines if line]
+
+
+@pytest.fixture(scope="session")
+def world() -> Iterator[World]:
+    """Give the booted gateway and its surroundings."""
+    with World() as made:
+        made.machine.boot()
+        yield made
+
+
+@pytest.fixture(scope="session")
+def followed(world: World) -> World:
+    """Follow the document's own lines once; the snapshot `installed` is what they lead to."""
+    machine = world.machine
+    build, copy, add, edit, start, status = documented()
+    world.said["build"] = world.document([build])
+    world.said["copy"] = world.document([copy])
+    began, waited = time.monotonic(), machine.waited()
+    world.said["add"] = world.document([add])
+    assert edit.endswith("vi /etc/config/oubli"), edit
+    world.configure()
+    world.said["start"] = world.document([start])
+    world.until(world.status)
+    world.said["status"] = world.document([status])
+    # Connections end sooner than by the kernel's own limits: as in the lab, each state by another one.
+    limits = " ".join(f"net.netfilter.nf_conntrack_{name}={seconds}" for name, seconds in TIMEOUTS.items())
+    machine.run(f"sysctl -qw {limits}")
+    world.lan.join(2)
+    world.lan.generate(8)
+    world.until(lambda: world.status()["counters"]["kept"])
+    world.seconds["first record"] = time.monotonic() - began - (machine.waited() - waited)  # what else runs here isn't the gateway's fault
+    # Saved without a connection to the broker: one that only the snapshot remembers would be waited for until MQTT's keep-alive ends it.
+    world.until(lambda: world.broker.messages("/health"))
+    world.broker.disconnect()
+    world.internet.stop("broker")
+    machine.run("""ubus call service signal '{"name":"oubli","instance":"forwarder","signal":15}'""")
+    world.until(lambda: not world.status()["forwarder"]["connected"])
+    machine.save("installed")
+    world.internet.start_broker()
+    world.broker.connect()
+    return world
+
+
+@pytest.fixture
+def installed(followed: World) -> World:
+    """Give the gateway with oubli running, as the document's lines leave it, and two terminals with leases."""
+    followed.machine.restore("installed")
+    return followed
