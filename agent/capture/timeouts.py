@@ -16,6 +16,7 @@ from agent.capture.netlink import HEADER, Malformed, Reader, attributes, dump_re
 FOLDER = "/proc/sys/net/netfilter/nf_conntrack_"
 _KEPT = 16  # former values remembered for each timeout
 _SECOND = 1000000000
+PERIOD = 10 * _SECOND
 
 _TCP_STATES = (
     "",
@@ -120,6 +121,19 @@ class Policies:
         self.reader = Reader(self._take)
         self.largest: "dict[str, int]" = {}
         self._found: "dict[str, int]" = {}
+        self._next = 0
+
+    def request(self, monotonic: int) -> "bytes | None":
+        """Return the request where the list is due, None otherwise; ns since boot."""
+        if monotonic < self._next:
+            return None
+        self._next = monotonic + PERIOD
+        self.restart()
+        return REQUEST
+
+    def overrun(self) -> None:
+        """Note that a part of the list was dropped."""
+        self.reader.interrupted = True
 
     def restart(self) -> None:
         """Begin to read a new list."""
@@ -176,6 +190,7 @@ class Timeouts:
         self._settings = dict(DEFAULTS)
         self._current: "dict[str, int]" = {}
         self._former: "dict[str, list[tuple[int, int]]]" = {}
+        self._next = 0
         for name in DEFAULTS:
             self._current[name] = self._value(name)
         # For who reads in place what holds for connections that began after `changed` (ns): seconds of each of TCP's states, and of one
@@ -198,6 +213,12 @@ class Timeouts:
             self._settings[name] = setting
         # What is shorter than a second reads as 0 (older kernels' SCTP).
         return max(1, self._settings[name], self.policies.largest.get(name, 0))
+
+    def tick(self, wall: int, monotonic: int) -> None:
+        """Read every value again where that is due; times in ns."""
+        if self.policies.finish() or monotonic >= self._next:
+            self.refresh(wall)
+            self._next = monotonic + PERIOD
 
     def refresh(self, now: int) -> None:
         """Read every value again (every 10 s, and when the ruleset's objects were listed); `now` is the wall clock in ns."""

@@ -14,8 +14,10 @@ from agent.purposes.billing import billing
 from agent.purposes.device_key import Signer
 from agent.purposes.portal.opennds import OpenNds
 from agent.purposes.portal.sessions import Sessions
+from agent.purposes.purposes import Purposes
 from agent.purposes.requests import executor, requests
 from agent.runtime.libc import reason
+from agent.vault.segment import LATEST
 from agent.vault.stores import place
 
 _SECOND = 1000000000
@@ -46,7 +48,7 @@ class NoKernel:
         """Take note of nothing."""
 
 
-class DeferredPurposes:
+class DeferredPurposes(Purposes):
     """The two purposes of one recorder; `stores` are its stores by name, `table` the kernel's (agent.purposes.attribution.nftables.Table).
 
     `count(name)` counts, `note(act, *words)` writes on the audit log, `alive()` says how many entries the connection table has.
@@ -139,6 +141,8 @@ class DeferredPurposes:
 
     def connection(self, decoder: "Decoder", connection: "Connection", terminal: "Holder | None", end: int) -> None:
         """Keep a connection that has ended, for each of the two."""
+        if not 0 <= end < LATEST:
+            return
         if self.attribution is not None:
             if self.suspended:
                 self._count("second NAT")
@@ -221,7 +225,7 @@ class DeferredPurposes:
             except OSError:
                 pass  # the next hour, or the next request, tries again
 
-    def shift(self, step: int, wall: int) -> None:
+    def stepped(self, step: int, wall: int) -> None:
         """Take note that the wall clock was stepped by so many ns."""
         self._wall = wall // _SECOND
         if self.attribution is not None:
@@ -282,7 +286,7 @@ class DeferredPurposes:
         self._running = told, act, digest, signer
         return dict(told)
 
-    def work(self) -> bool:
+    def work(self, monotonic: int) -> bool:  # noqa: ARG002
         """Write a part of a handover where one is being made; True where there is more to do."""
         if self._running is None:
             return False
@@ -321,7 +325,7 @@ class DeferredPurposes:
 
     # For the person at the gateway
 
-    def status(self, name: str) -> "dict[str, Any]":
+    def shown(self, name: str) -> "dict[str, Any]":
         """Return what `oubli status` shows of a purpose beside its store."""
         entry = self._standing(name)
         if self._portal.failures and entry:
@@ -364,7 +368,7 @@ class DeferredPurposes:
             self.attribution.restate(self._wall, ended=False)
             self._unbroken = self._wall
 
-    def close(self) -> None:
+    def close(self, wall: int) -> None:  # noqa: ARG002
         """Let go; blocks and open sessions stay for the next process."""
         self._executor.give_up()
         if self._running is not None:

@@ -20,8 +20,8 @@ def snapshot(recorder: "Recorder", monotonic: int) -> "dict[str, Any]":
     for name in sorted(recorder.config.purposes):
         entry: "dict[str, Any]" = recorder.stores[name].status(monotonic)
         entry["paragraph"] = law.purpose(name).paragraph
-        if recorder.deferred is not None:
-            entry.update(recorder.deferred.status(name))
+        for part in recorder.parts:
+            entry.update(part.shown(name))
         wording = law.other_wording(recorder.config.purposes[name].values.get("ground"))
         if wording:
             entry["wording"] = wording
@@ -30,15 +30,15 @@ def snapshot(recorder: "Recorder", monotonic: int) -> "dict[str, Any]":
         "gateway": recorder.config.gateway.id,
         "duty": recorder.config.gateway.duty,
         "clock": recorder.clock.state,
-        "capture": recorder.capture(),
-        "missing": recorder.missing,
-        "deaf": recorder.deaf,
+        "capture": recorder.health.capture(),
+        "missing": recorder.guests.missing,
+        "deaf": recorder.health.deaf,
         "refused": recorder.config.refused,
         "refusing": recorder.refusing,
         "table": {"fill": recorder.loss_free.fill, "loss_free": recorder.loss_free.on},
         "purposes": purposes,
         "objections": recorder.consented.objections() if recorder.consented is not None else 0,
-        "consents": recorder.consented.status() if recorder.consented is not None else None,
+        "consents": recorder.consented.counts() if recorder.consented is not None else None,
         "counters": dict(recorder.counters.values),
         "network": recorder.network(),
         "summary": {

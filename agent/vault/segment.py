@@ -34,6 +34,7 @@ PAGE = 4096
 PAGE_HEADER = 4  # a little-endian word: octets used (of the rest, where there are columns) | generation it belongs to << 16
 VERSION = 1
 VOLATILE = 0
+LATEST = 1000000000 << 32  # ns since the epoch: a window has 32 bits of seconds
 _MAGIC = b"OUBV"
 _FORMAT = ">4sBBBB16sIIQQI24s4x"
 

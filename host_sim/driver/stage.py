@@ -391,7 +391,8 @@ class Stage:
             self.radios.killed()
         if self.chip is not None and how == tape.POWER:
             self.chip.cut(lambda: [store.seal() for store in recorder.stores.values() if hasattr(store, "seal")])
-        for part in [recorder] + list(recorder.__dict__.values()) + list(recorder.stores.values()):
+        parts = [recorder] + list(recorder.__dict__.values()) + list(recorder.guests.__dict__.values()) + list(recorder.stores.values())
+        for part in parts:
             for thing in list(getattr(part, "__dict__", {}).values()):
                 if isinstance(thing, memory.Region):
                     thing.close()

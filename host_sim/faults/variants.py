@@ -77,9 +77,9 @@ def _keep_destination(root: str) -> None:
 
 def _plainly() -> None:
     """Let each connection go through the modules, one after the other: the fast path would pass by what is broken there."""
-    from agent.recorder.recorder import Recorder
+    from agent.recorder.pipeline import Pipeline
 
-    _swap(Recorder, "_plain", lambda _: lambda _self: True)
+    _swap(Pipeline, "plain", lambda _: lambda _self: True)
 
 
 def _stop_is_end(_root: str) -> None:
@@ -92,7 +92,7 @@ def _stop_is_end(_root: str) -> None:
 
 def _on_connection(change: "Callable[[Connection, int], Any]") -> None:
     """Hand on what `change(connection, number)` makes of each connection; None drops it."""
-    from agent.recorder.recorder import Recorder
+    from agent.recorder.pipeline import Pipeline
 
     count = [0]
 
@@ -105,7 +105,7 @@ def _on_connection(change: "Callable[[Connection, int], Any]") -> None:
 
         return take
 
-    _swap(Recorder, "_connection", make)
+    _swap(Pipeline, "connection", make)
     _plainly()
 
 

@@ -86,18 +86,18 @@ class Span:
         words: dict[str, Any] = {"log": lambda _: None, "sysctl": ACCOUNTING.get}
         self.recorder = made = recorder.Recorder(device.config, str(folder), clock, sampler=Silence(), random=random, **words)
         self.forwarder = forwarder.Forwarder(device.config, str(folder), clock, lambda _: None, sends)
-        put, health = made.spool.put, made._health  # noqa: SLF001 (when it has done it is what is looked at)
+        put, health = made.spool.put, made.health.write
 
         def put_and_note(due: int, metric: str, slot: int, text: bytes) -> None:
             put(due, metric, slot, text)
-            self._note(MADE, clock.wall() - made._day.due)  # noqa: SLF001 (as above)
+            self._note(MADE, clock.wall() - made._day.due)  # noqa: SLF001 (when it has done it is what is looked at)
 
         def health_and_note(capture: str, due: int) -> None:
             health(capture, due)
             self._note(TOLD, clock.monotonic() - due)
 
         made.spool.put = put_and_note  # type: ignore[method-assign]
-        made._health = health_and_note  # type: ignore[method-assign]  # noqa: SLF001 (as above)
+        made.health.write = health_and_note  # type: ignore[method-assign]
         for message in (kernel.link("lan"), kernel.address(b"\x0a\x14\0\1", 16)):
             made.neighbour(message, len(message))
         made.confirm_time()

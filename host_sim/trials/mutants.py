@@ -277,7 +277,7 @@ MUTANTS = (
     Mutant("ceiling-forgotten", "a lifetime above the ceiling isn't refused (L34-II-2)", "noon", "refused", True, Patch(
         "law.py", "refuse_lifetime", "A > row.ceiling", "False")),
     Mutant("mac-in-health", "the health message has a hash of a terminal in it (ANON-4)", "noon", "shape", True, Patch(
-        "recorder/recorder.py", "Recorder._health", "self.clock.state", 'self.clock.state + "%02x" % self._holders.mac(1)[5]')),
+        "recorder/health.py", "Health.write", "recorder.clock.state", 'recorder.clock.state + "%02x" % recorder.guests.holders.mac(1)[5]')),
     Mutant("drawn-again", "a slot's noise is drawn anew an hour later (ANON-5)", "noon", "cells", False, Patch(
         "summary/day.py", "AgentDay.tick", "self._turned = A",
         "self._turned = A\nif terminals.day:\n    self._publish(METRICS[0], passed // 3600 - 2)")),
@@ -297,7 +297,7 @@ MUTANTS = (
         "capture/timeouts.py", "Timeouts._present", "seconds[state] = A", "seconds[state] = 0")),
     Mutant("dropped-uncounted", "what the kernel dropped is counted nowhere", "burst", "losses", True, Patch(
         "recorder/recorder.py", "Recorder._streams",
-        'self.counters.values["lost: overrun"] += A', 'self.counters.values["overruns"] += A')),
+        'values["lost: overrun"] += A', 'values["overruns"] += A')),
     Mutant("connection-uncounted", "one in fifty is kept and not counted", "noon", "counted", True, Patch(
         "recorder/fast_path.py", "FastPath._run", 'self._values["connections"] += A', 'self._values["connections"] += A and at % 50 > 0')),
     Mutant("reboot-for-free", "a boot goes on with the day and spends nothing (ANON-5)", "reboots", "ledger", False, Patch(
@@ -328,8 +328,8 @@ MUTANTS = (
         "forwarder/forwarder.py", "Forwarder._publish", "client.publish(A, text)",
         "[client.publish(A, text), self._source.monotonic() - monotonic > 500000000 and client.publish(A, text)]")),
     Mutant("network-socket", "the recorder holds a network socket (L34-VI-2)", "noon", "apart", True, Patch(
-        "recorder/recorder.py", "Recorder.__init__", "self._log = log",
-        "import socket\nself._log, self.held = log, socket.socket(socket.AF_INET, socket.SOCK_STREAM)")),
+        "recorder/recorder.py", "Recorder.__init__", "self.log = log",
+        "import socket\nself.log, self.held = log, socket.socket(socket.AF_INET, socket.SOCK_STREAM)")),
     Mutant("line-without-its-former", "a line of the audit log doesn't cover the one before (L34-VI-3)", "noon", "acts", True, Patch(
         "audit/chain.py", "seal", "head + text", "text")),
     Mutant("withdrawal-not-noted", "that somebody withdrew is left out of the audit log (L34-VI-3)", "guests", "acts", True, Patch(

@@ -143,7 +143,7 @@ table = {"events": 1, "acct": 1, "timestamp": 1, "count": 0, "max": 16384}
 drops, said, source = [0], [], Time()
 recorder = Recorder(config.load(sys.argv[1] + "/config"), sys.argv[1], source, log=said.append, sysctl=table.get, drops=lambda: drops[0])
 while recorder.neighbour_request() is not None:
-    recorder._neighbours.reader.done = True
+    recorder.guests.neighbours.reader.done = True
 for step in json.loads(sys.stdin.readline()):
     word, value = step
     if word == "wait":
@@ -159,11 +159,11 @@ for step in json.loads(sys.stdin.readline()):
     elif word == "asked":
         print(json.dumps(recorder.live_request() is not None))
     elif word == "held":
-        print(recorder._holders.held())
+        print(recorder.guests.holders.held())
     elif word == "forget":
-        recorder._holders.leave(unhexlify(value))
+        recorder.guests.holders.leave(unhexlify(value))
     elif word == "learn":
-        recorder._holders.learn(unhexlify(value), b"macmac", source.wall())
+        recorder.guests.holders.learn(unhexlify(value), b"macmac", source.wall())
     elif word == "kill":
         break
     else:

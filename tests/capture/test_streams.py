@@ -55,7 +55,7 @@ for row in sys.stdin:
     elif call == "counts":
         print(json.dumps([name + " " + str(count) for name, count in sorted(recorder.counters.values.items()) if count]))
     elif call == "held":
-        print(recorder._holders.held())
+        print(recorder.guests.holders.held())
     else:
         getattr(recorder, call)()
         recorder.tick()

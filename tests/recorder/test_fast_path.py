@@ -171,7 +171,7 @@ BROKEN = (
     _plain("every quarter-hour", "summary/terminals.py", "Terminals.see", "range(first, last + 1)", "range(last, last + 1)"),
     _fast_path("both volumes", "bytes_up + bytes_down + A", "bytes_up + A"),
     _plain(
-        "both volumes", "recorder/recorder.py", "Recorder._record", "connection.bytes_up + connection.bytes_down", "connection.bytes_up"
+        "both volumes", "recorder/pipeline.py", "Pipeline._record", "connection.bytes_up + connection.bytes_down", "connection.bytes_up"
     ),
     _fast_path("octets below a KiB", "volume & 1023", "volume & 511"),
     _plain("octets below a KiB", "summary/terminals.py", "Terminals.see", "octets & 1023", "octets & 511"),
@@ -190,7 +190,7 @@ BROKEN = (
     _fast_path("a number of two octets", "lasted & 127 | 128", "lasted & 127"),
     _plain("a number of two octets", "vault/record.py", "put", "value & 127 | 128", "value & 127"),
     _fast_path("what is kept", 'self._values["kept"] += handled', "pass"),
-    _plain("what is kept", "recorder/recorder.py", "Recorder._keep", "self.counters.values[result] += 1", "pass"),
+    _plain("what is kept", "recorder/pipeline.py", "Pipeline._keep", "self._values[result] += 1", "pass"),
 )
 
 

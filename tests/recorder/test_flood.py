@@ -52,7 +52,7 @@ def test_100_000_macs_in_an_hour_fill_the_table_and_harm_nothing_else(memory):
     assert table.filled()
     assert status["summary"]["filled"]
     assert 0.8 * ROWS < used <= ROWS
-    assert recorder._holders.held() <= 4 * ROWS
+    assert recorder.guests.holders.held() <= 4 * ROWS
     assert grown < 16384  # KiB: the segments of its connections lie on disk, and the table was there before
     assert status["counters"]["kept"] == FLOOD + RESIDENTS
     device.pass_to(3 * HOUR - 200)

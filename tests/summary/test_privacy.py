@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from agent.capture.address_table import AddressTable
 from agent.forwarder import forwarder
-from agent.recorder.recorder import Recorder
+from agent.recorder.health import Health
 from agent.runtime.sodium import Sodium
 from agent.summary import messages, metrics
 from agent.summary.day import AgentDay
@@ -344,8 +344,8 @@ def health_with(what: str):
     """Let health tell something that follows terminals."""
 
     def broken(patch):
-        sent = "messages.health(self.config.gateway.id, second, facts)"
-        patch.setattr(Recorder, "_health", edited(Recorder._health, sent, sent.replace("second", f"second + 10**9 * {what}")))
+        sent = "messages.health(config.gateway.id, second, facts)"
+        patch.setattr(Health, "write", edited(Health.write, sent, sent.replace("second", f"second + 10**9 * {what}")))
 
     return broken
 
@@ -428,8 +428,8 @@ BROKEN: dict[str, tuple[Callable, str, tuple[int, ...], Callable[[], Sampler] | 
     "a topic that follows": (topic_that_follows, "by_trees", (), None, {}),
     "a message that waits": (wait_on_the_wire, "by_trees", (), None, {}),
     "a time that follows": (publish_with(PUT, PUT.replace("SETTLE", "SETTLE + terminals.used()")), "by_trees", (), None, {}),
-    "health with an age": (health_with("(self.counters.values['connections'] % 7)"), "by_trees", (), None, {}),
-    "health with a loss class": (health_with("(self.counters.values['no purpose'] > 12)"), "by_trees", (), None, {}),
+    "health with an age": (health_with("(recorder.counters.values['connections'] % 7)"), "by_trees", (), None, {}),
+    "health with a loss class": (health_with("(recorder.counters.values['no purpose'] > 12)"), "by_trees", (), None, {}),
     "a log line that counts": (log_a_count, "by_trees", (), None, {}),
     "noise made of floats": (long_messages, "by_low_bits", (), Naive, {}),
     "seeded noise": (lambda _patch: None, "by_trees", (), SEEDED, {}),

@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from agent.recorder.recorder import DUMP
+from agent.capture.live_table import PERIOD
 from host_sim.lab import flows
 from tools.bench import machine
 from tools.bench.capture import NEEDS as CAPTURE
@@ -80,7 +80,7 @@ def _once(name: str, gateway: Gateway, folder: Path) -> tuple[float, float]:
         wait((folder / "var/run/oubli/control/socket").exists, running)
         rest(gateway, running)
         before, begun = running.cpu(), time.monotonic_ns()
-        move(folder, DUMP // _SECOND + 1)
+        move(folder, PERIOD // _SECOND + 1)
         time.sleep(1.5)  # its clock is looked at once a second
         rest(gateway, running)
         cpu = running.cpu() - before

@@ -98,7 +98,7 @@ def prepared(path: str, folder: str, more: bytes = b"") -> "tuple[Recorder, Time
     """
     told = frames(path + ".lan")
     recorder, time = started(folder, _MORE % max(ROWS, 2 * len(told)) + more, _absent)
-    recorder._holders._factors = FACTORS  # noqa: SLF001 (the same)
+    recorder.guests.holders._factors = FACTORS  # noqa: SLF001 (the same)
     inbox = memory.scratch(4096)
     for data in told:
         inbox.view[: len(data)] = data

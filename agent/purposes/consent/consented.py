@@ -14,6 +14,7 @@ from agent.purposes.device_key import DeviceKey
 from agent.purposes.location import record as location
 from agent.purposes.location.emergency import Emergency
 from agent.purposes.location.stations import Stations
+from agent.purposes.purposes import Purposes
 from agent.purposes.services.record import Services
 from agent.runtime import files, memory
 from agent.runtime.libc import reason
@@ -24,7 +25,7 @@ _SECOND = 1000000000
 LOOK = 30 * _SECOND  # how often the ends of consents are looked at; expiry of what is kept has its own, exact clock
 
 
-class Consented:
+class Consented(Purposes):
     """`lose(cause, records)` and `log(text)` as in the recorder; `now()` answers the present second, None while it isn't trusted.
 
     `note(act, *words)` puts an act on the audit log, where it says which roles did it, never about whom (L34-VI-3).
@@ -117,10 +118,10 @@ class Consented:
 
     # What comes in
 
-    def connection(self, connection: "Connection", terminal: "Holder | None", end: int) -> None:
+    def connection(self, decoder: "Decoder", connection: "Connection", terminal: "Holder | None", end: int) -> None:  # noqa: ARG002
         """Keep a connection for `services` where its terminal consents; `end` in ns."""
         register, packer = self._consents, self._services
-        if register is None or packer is None:
+        if register is None or packer is None or not connection.accounted:
             return
         place = register.active(terminal.mac(), "services", self._now()) if terminal is not None else -1
         if terminal is None or place < 0 or connection.start <= max(register.since(place) + 1, self._stepped) * _SECOND:
@@ -383,7 +384,7 @@ class Consented:
 
     # Figures
 
-    def status(self) -> "dict[str, int] | None":
+    def counts(self) -> "dict[str, int] | None":
         """Return how many consents are in which state, or with which `errno` flash refuses all; None where none are kept."""
         if self._trouble:
             return {"errno": self._trouble}
@@ -393,8 +394,9 @@ class Consented:
         """Return how many terminals object to being counted (local use only)."""
         return self._consents.objections if self._consents is not None else 0
 
-    def close(self, now: int) -> None:
+    def close(self, wall: int) -> None:
         """End every stay, and close; the stores are the recorder's to close, afterwards."""
+        now = wall // _SECOND
         self.emergency.close()
         self.stations.finish_all(now)
         if self._bus is not None:
@@ -423,7 +425,7 @@ if TYPE_CHECKING:
     from agent.audit.counters import Counters
     from agent.base.paths import Paths
     from agent.capture.address_table import AddressTable
-    from agent.capture.connections import Connection
+    from agent.capture.connections import Connection, Decoder
     from agent.config.config import Config
     from agent.purposes.location.bus import Bus
     from agent.runtime.sodium import Sodium

@@ -10,6 +10,7 @@ is kept as before. MACs that wait are in memory, and in no file.
 from agent import law
 from agent.control import calls
 from agent.purposes.erasure.copied import Copied
+from agent.purposes.purposes import Purposes
 from agent.runtime import memory
 from agent.runtime.sodium import SealError
 from agent.vault.segment import PAGE
@@ -18,7 +19,7 @@ WAITING = 64  # terminals that may wait for a round
 PAUSE = 60 * 1000000000  # ns between two rounds
 
 
-class Erasure:
+class Erasure(Purposes):
     """The rounds over a recorder's store of `security`; `holder(address)` answers the MAC that holds an address now."""
 
     def __init__(self, recorder: "Recorder", ring: "Ring", holder: "Callable[[bytes], bytes | None]") -> None:
@@ -67,7 +68,7 @@ class Erasure:
         self._next = monotonic + PAUSE
         return False
 
-    def close(self) -> None:
+    def close(self, wall: int) -> None:  # noqa: ARG002
         """Let go of a round that goes on: whoever waits asks again once another recorder runs."""
         if self._round is not None:
             self._round.close()

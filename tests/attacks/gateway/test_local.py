@@ -111,7 +111,7 @@ def test_suspending_tells_nobody_who_is_here_or_has_consented(tmp_path, monkeypa
     device.pass_to(3600)
     room, recorder = device.recorder.by_consent(), device.recorder
     mac = bytes.fromhex("021122334455")
-    recorder._holders.learn(b"\xc0\xa8\1\x0a", mac, 0)
+    recorder.guests.holders.learn(b"\xc0\xa8\1\x0a", mac, 0)
     given = {"purposes": ["location"], "categories": ["access-point"], "third_parties": "none", "days": 30, "text": TEXT}
     monkeypatch.setattr("agent.purposes.consent.texts.known", lambda *_words: True)
     room.grant({"terminal": mac, "address": None, **given}, "root")

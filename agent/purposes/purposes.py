@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the recorder asks of purposes beside `security`: those by consent, and those that only a custodian reads."""
+
+
+class Purposes:
+    """A group of purposes that are switched on together; each does of these what it needs. Times in ns.
+
+    A purpose is added by a subclass, and by the line of agent.recorder.recorder that makes it.
+    """
+
+    def connection(self, decoder: "Decoder", connection: "Connection", terminal: "Holder | None", end: int) -> None:
+        """Keep a connection that has ended."""
+
+    def alive(self, decoder: "Decoder", connection: "Connection", terminal: "Holder") -> None:
+        """Take note of a connection that lasts."""
+
+    def tick(self, wall: int, monotonic: int, *, trusted: bool) -> None:
+        """Do what is due; the stores themselves are ticked by the recorder, as all are."""
+
+    def stepped(self, step: int, wall: int) -> None:
+        """Take note that the wall clock was stepped by so many ns, and is at `wall` now."""
+
+    def hour(self) -> None:
+        """Do what is done each powered-on hour."""
+
+    def work(self, monotonic: int) -> bool:  # noqa: ARG002 (a subclass needs it)
+        """Do a small part of what may wait; True where there is more of it."""
+        return False
+
+    def erase(self, name: str) -> None:
+        """Forget what a purpose holds outside its store. OSError where flash refuses."""
+
+    def shown(self, name: str) -> "dict[str, Any]":  # noqa: ARG002 (as above)
+        """Return what `oubli status` shows of a purpose beside its store."""
+        return {}
+
+    def close(self, wall: int) -> None:
+        """Let go."""
+
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from agent.capture.connections import Connection, Decoder
+    from agent.vault.record import Holder

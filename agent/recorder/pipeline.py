@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What happens to a connection, in one order: its time, its terminal, its side, its end, then the summary and the purposes.
+
+Afterwards it is forgotten by everything but the vault and the day's table. agent.recorder.fast_path does the same for ordinary
+connections, in fewer steps. The steps are short: MicroPython takes the frame of a function with many names from the heap.
+"""
+
+from agent.capture import connections
+from agent.summary.services import service_of
+from agent.vault.segment import LATEST
+
+
+class Pipeline:
+    """`values` are the recorder's counters, `ring` the store of `security` (None: off), `decoders` those of events and of the table.
+
+    `purposes` are those beside `security` that are told of each connection, `by_consent` whether `services` is one of them.
+    """
+
+    def __init__(
+        self,
+        clock: "Clock",
+        values: "dict[str, int]",
+        guests: "GuestNetwork",
+        timeouts: "Timeouts",
+        decoders: "tuple[connections.Decoder, connections.Decoder]",
+        day: "AgentDay",
+        terminals: "Terminals",
+        ring: "Ring | None",
+    ) -> None:
+        self._clock = clock
+        self._values = values
+        self._holders, self._lan = guests.holders, guests.lan
+        self._timeouts = timeouts
+        self._decoder, self._table = decoders
+        self._day = day
+        self._terminals = terminals
+        self._ring = ring
+        self.purposes: "list[Purposes]" = []
+        self.by_consent = False
+        self.wall = 0  # ns since the epoch, when last looked at
+
+    def plain(self) -> bool:
+        """Return True if every connection must go this way: the fast path knows of nothing else that has to be done for one."""
+        return self._clock.stepped or len(self.purposes) > 0 or self._ring is None
+
+    def connection(self, connection: "connections.Connection") -> None:
+        """Handle a connection that has ended."""
+        self._values["connections"] += 1
+        if self._clock.stepped and connection.stop:
+            connection = self._restated(connection, connection.stop)
+            terminal = self._surely(connection)
+        else:
+            terminal = self._holders.find(connection)
+        kind = self._lan.stays(self._decoder) if terminal is not None else self._lan.side(connections.source_of(connection))
+        if kind:
+            self._values["excluded: " + kind] += 1
+        else:
+            self._record(connection, terminal, self._timeouts.end(connection) if connection.stop else self.wall)
+
+    def _restated(self, connection: "connections.Connection", stop: int) -> "connections.Connection":
+        return connections.restated(connection, self._clock.restate(connection.start, stop))
+
+    def _surely(self, connection: "connections.Connection") -> "Terminal | None":
+        """Return whose a restated connection is; None where that depends on how its start's stamp is read."""
+        younger = connections.restated(connection, (connection.start + self._clock.doubt, connection.stop))
+        terminal = self._holders.find(younger)
+        row = terminal.row if terminal is not None else 0
+        terminal = self._holders.find(connection)
+        return terminal if terminal is not None and terminal.row == row else None
+
+    def _record(self, connection: "connections.Connection", terminal: "Terminal | None", end: int) -> None:
+        if terminal is None:
+            self._values["unknown terminal"] += 1
+        elif self._terminals.day:
+            self._see(connection, terminal, end, connection.bytes_up + connection.bytes_down)
+        if connection.stop:
+            for purpose in self.purposes:
+                purpose.connection(self._decoder, connection, terminal, end)
+        if self._ring is None:
+            self._values["no purpose"] += not self.by_consent
+        elif not connection.stop or not connection.accounted:
+            self._values["lost: born before accounting"] += 1
+        else:
+            self._keep(self._ring, connection, terminal, end)
+
+    def _keep(self, ring: "Ring", connection: "connections.Connection", terminal: "Terminal | None", end: int) -> None:
+        result = ring.append(connection, terminal, end) if 0 <= end < LATEST else "lost: clock"
+        if result != "lost":
+            self._values[result] += 1
+
+    def _see(self, connection: "connections.Connection", terminal: "Terminal", end: int, volume: int) -> None:
+        service = service_of(connection.protocol, connection.destination_port)
+        self._day.see(terminal.address, connection.start or end, end, service, volume)
+
+    def alive(self, connection: "connections.Connection") -> None:
+        """Count a connection that lasts up to its last packet, without its volume yet, and keep its association (ANON-8)."""
+        if self._clock.stepped:
+            connection = self._restated(connection, self.wall)
+            terminal = self._surely(connection)
+        else:
+            terminal = self._holders.find(connection)
+        if terminal is not None:
+            self._holders.needed(terminal.row)
+            if not self._lan.stays(self._table):
+                self._see(connection, terminal, self._timeouts.last(connection, self.wall), 0)
+                for purpose in self.purposes:
+                    purpose.alive(self._table, connection, terminal)
+
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from agent.base.clock import Clock
+    from agent.capture.address_table import Terminal
+    from agent.capture.timeouts import Timeouts
+    from agent.purposes.purposes import Purposes
+    from agent.recorder.guest_network import GuestNetwork
+    from agent.summary.day import AgentDay
+    from agent.summary.terminals import Terminals
+    from agent.vault.ring import Ring
