@@ -7,7 +7,8 @@ They are started by what `run` understands, without the tables of agent.cli.tabl
 import sys
 
 from agent.base.paths import Paths, make_folders
-from agent.config.config import agreeing_clock, in_force, load
+from agent.config.config import in_force, load
+from agent.config.uci import agreeing_clock
 from agent.runtime import files, process
 from agent.runtime.clocks import DeviceTime
 

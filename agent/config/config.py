@@ -9,17 +9,13 @@ guests read of the venue is UTF-8.
 
 from agent import law
 from agent.base import canonical
+from agent.config import kinds, uci
 from agent.runtime.files import read_bounded
 from agent.runtime.libc import reason
 from agent.runtime.sockets import packed
 from agent.summary.metrics import METRICS
 
-LIMIT = 65536  # octets of a configuration file
 EPSILON_LIMIT = 2000  # thousandths: the guarantee for an agent-day (ANON-5)
-_BASE32 = "abcdefghijklmnopqrstuvwxyz234567"
-_HOST = "abcdefghijklmnopqrstuvwxyz0123456789-."
-_PERSON = 120  # characters of a name in the notice
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": law.DAY}
 
 
 class ConfigError(Exception):
@@ -28,140 +24,65 @@ class ConfigError(Exception):
     purpose = ""
 
 
-def _text(value: str) -> str:
-    if not value:
-        raise ValueError("a text that isn't empty")
-    return value
-
-
-def _path(value: str) -> str:
-    if value.startswith("/") and not value.endswith("/") and "//" not in value:
-        return value
-    raise ValueError("an absolute path without a slash at its end")
-
-
-def _flag(value: str) -> bool:
-    if value in ("1", "yes", "on", "true"):
-        return True
-    if value in ("0", "no", "off", "false"):
-        return False
-    raise ValueError("0 or 1")
-
-
-def _between(low: int, high: int) -> "Callable[[str], int]":
-    def parse(value: str) -> int:
-        if value.isdigit() and len(value) < 10 and low <= int(value) <= high:
-            return int(value)
-        raise ValueError("a whole number from " + str(low) + " to " + str(high))
-
-    return parse
-
-
-def _choice(*words: str) -> "Callable[[str], str]":
-    def parse(value: str) -> str:
-        if value not in words:
-            raise ValueError(", ".join(words))
-        return value
-
-    return parse
-
-
-def _lifetime(value: str) -> int:
-    digits, unit = value[:-1], value[-1:]
-    if not digits.isdigit() or len(digits) > 9 or unit not in _UNITS:
-        raise ValueError("a number and s, m, h or d, such as 24h")
-    return int(digits) * _UNITS[unit]
-
-
-def _identity(value: str) -> str:
-    if len(value) != 16 or any(letter not in _BASE32 for letter in value):
-        raise ValueError("16 characters of a-z and 2-7")
-    return value
-
-
-def _ground(value: str) -> str:
-    accepted = law.refuse_ground(law.purpose("attribution"), value)
-    if accepted:
-        raise ValueError(accepted)
-    return value
-
-
-def _person(value: str) -> str:
-    """Accept a name or address that guests read, in UTF-8; each character of `value` is one octet."""
-    try:
-        text = bytes([ord(letter) for letter in value]).decode()
-    except (ValueError, UnicodeError):
-        text = ""
-    if not 0 < len(text) <= _PERSON or any("\x7e" < letter < "\xa0" for letter in text):
-        raise ValueError("a text in UTF-8 of at most " + str(_PERSON) + " characters")
-    return text
-
-
-def _host(value: str) -> str:
-    if not 0 < len(value) < 64 or any(letter not in _HOST for letter in value.lower()):
-        raise ValueError("a host name or address without a port, such as 192.168.1.1 or wifi.example.org")
-    return value.lower()
-
-
 _MOST = 999999999  # octets of a budget
-_BUDGET = (_between(262144, _MOST), 4194304)
+_BUDGET = (kinds.between(262144, _MOST), 4194304)
 _BLOCK = 64  # ports of the smallest block
 OPTIONS: "dict[str, dict[str, tuple[Callable[[str], Any], Any]]]" = {
     "gateway": {
-        "id": (_identity, None),
-        "duty": (_choice(*law.DUTIES), "undeclared"),
-        "lan": (_text, ("lan",)),
-        "wan": (_text, ("wan",)),
-        "hardware_clock": (_flag, False),
+        "id": (kinds.identity, None),
+        "duty": (kinds.choice(*law.DUTIES), "undeclared"),
+        "lan": (kinds.text, ("lan",)),
+        "wan": (kinds.text, ("wan",)),
+        "hardware_clock": (kinds.flag, False),
     },
     "security": {
-        "enabled": (_flag, True),
-        "lifetime": (_lifetime, law.DAY),
-        "destination": (_choice("none"), "none"),
+        "enabled": (kinds.flag, True),
+        "lifetime": (kinds.lifetime, law.DAY),
+        "destination": (kinds.choice("none"), "none"),
         "budget": _BUDGET,
     },
     "attribution": {
-        "enabled": (_flag, False),
-        "ground": (_ground, None),
-        "reference": (_text, None),
-        "wording": (_choice("repealed"), None),
-        "lifetime": (_lifetime, 365 * law.DAY),
-        "mode": (_choice("blocks", "connections"), "blocks"),
-        "block_size": (_between(_BLOCK, 4096), 512),
-        "storage": (_path, None),
-        "upstream_nat": (_choice("acknowledged"), None),
+        "enabled": (kinds.flag, False),
+        "ground": (kinds.ground, None),
+        "reference": (kinds.text, None),
+        "wording": (kinds.choice("repealed"), None),
+        "lifetime": (kinds.lifetime, 365 * law.DAY),
+        "mode": (kinds.choice("blocks", "connections"), "blocks"),
+        "block_size": (kinds.between(_BLOCK, 4096), 512),
+        "storage": (kinds.path, None),
+        "upstream_nat": (kinds.choice("acknowledged"), None),
         "budget": _BUDGET,
     },
-    "billing": {"enabled": (_flag, False), "lifetime": (_lifetime, None), "budget": _BUDGET},
-    "services": {"enabled": (_flag, False), "budget": _BUDGET},
-    "location": {"enabled": (_flag, False), "budget": (_BUDGET[0], 524288)},
+    "billing": {"enabled": (kinds.flag, False), "lifetime": (kinds.lifetime, None), "budget": _BUDGET},
+    "services": {"enabled": (kinds.flag, False), "budget": _BUDGET},
+    "location": {"enabled": (kinds.flag, False), "budget": (_BUDGET[0], 524288)},
     "summary": {
-        "enabled": (_flag, True),
-        "epsilon": (_between(1, EPSILON_LIMIT), 1000),
-        "epsilon_ceiling": (_between(1, EPSILON_LIMIT), 2000),
-        "rows": (_between(64, 65536), 4096),
+        "enabled": (kinds.flag, True),
+        "epsilon": (kinds.between(1, EPSILON_LIMIT), 1000),
+        "epsilon_ceiling": (kinds.between(1, EPSILON_LIMIT), 2000),
+        "rows": (kinds.between(64, 65536), 4096),
     },
-    "vault": {"sync_minutes": (_between(1, 1440), 15), "path": (_path, None)},
+    "vault": {"sync_minutes": (kinds.between(1, 1440), 15), "path": (kinds.path, None)},
     "notice": {
-        "venue": (_person, None),
-        "controller": (_person, None),
-        "contact": (_person, None),
-        "dpo": (_person, None),
-        "page": (_host, None),
+        "venue": (kinds.person, None),
+        "controller": (kinds.person, None),
+        "contact": (kinds.person, None),
+        "dpo": (kinds.person, None),
+        "page": (kinds.host, None),
     },
-    "metric": {"enabled": (_flag, True), "epsilon": (_between(1, EPSILON_LIMIT), None)},
+    "metric": {"enabled": (kinds.flag, True), "epsilon": (kinds.between(1, EPSILON_LIMIT), None)},
     "mqtt": {
-        "host": (_text, ()),
-        "port": (_between(1, 65535), 8883),
-        "ca": (_text, None),
-        "certificate": (_text, None),
-        "key": (_text, None),
-        "username": (_text, None),
-        "password_file": (_text, None),
-        "insecure": (_flag, False),
-        "spread": (_between(1, 3600), 60),
-        "spool_days": (_between(1, 365), 7),
-        "spool_bytes": (_between(65536, 67108864), 1048576),
+        "host": (kinds.text, ()),
+        "port": (kinds.between(1, 65535), 8883),
+        "ca": (kinds.text, None),
+        "certificate": (kinds.text, None),
+        "key": (kinds.text, None),
+        "username": (kinds.text, None),
+        "password_file": (kinds.text, None),
+        "insecure": (kinds.flag, False),
+        "spread": (kinds.between(1, 3600), 60),
+        "spool_days": (kinds.between(1, 365), 7),
+        "spool_bytes": (kinds.between(65536, 67108864), 1048576),
     },
 }
 _LISTS = ("lan", "wan", "host")
@@ -255,45 +176,6 @@ def _on_this_machine(host: str) -> bool:
     return host == "localhost" or octets == bytes(15) + b"\1" or (len(octets) == 4 and octets[0] == 127)
 
 
-def _words(line: str) -> "list[str]":
-    """Split one line as uci does: words, single or double quotes, a backslash outside single ones, # begins a comment.
-
-    ValueError with what was wrong and what is accepted: what would go on in another line, or begin another command, is refused.
-    """
-    words, word, quote, open_word, escaped = [], "", "", False, False
-    for letter in line:
-        if escaped:
-            word += letter
-            escaped = False
-        elif letter == "\\" and quote != "'":
-            escaped = open_word = True
-        elif quote:
-            if letter == quote:
-                quote = ""
-            else:
-                word += letter
-        elif letter in "'\"":
-            quote, open_word = letter, True
-        elif letter in " \t\r":
-            if open_word:
-                words.append(word)
-            word, open_word = "", False
-        elif letter == "#":
-            break
-        elif letter == ";":
-            raise ValueError("a ; outside quotes", "one command a line")
-        else:
-            word += letter
-            open_word = True
-    if quote:
-        raise ValueError("a quote left open", "a closing quote")
-    if escaped:
-        raise ValueError("a backslash at the end", "a line that ends where it is")
-    if open_word:
-        words.append(word)
-    return words
-
-
 class _Reader:
     """Reads one file into sections; every error names file and line."""
 
@@ -318,9 +200,9 @@ class _Reader:
     def text(self) -> str:
         """Return the file's text, each octet as one character."""
         try:
-            data = read_bounded(self.path, LIMIT)
+            data = read_bounded(self.path, uci.LIMIT)
         except OSError as failure:
-            self.fail("file", "can't be read" + reason(failure.errno), "a UCI file of at most " + str(LIMIT) + " bytes")
+            self.fail("file", "can't be read" + reason(failure.errno), "a UCI file of at most " + str(uci.LIMIT) + " bytes")
         for at, octet in enumerate(data):
             if octet < 32 and octet not in b"\t\r\n":
                 self.line = data[:at].count(b"\n") + 1
@@ -333,7 +215,7 @@ class _Reader:
         for line in self.text().split("\n"):
             self.line += 1
             try:
-                words = _words(line)
+                words = uci.split(line)
             except ValueError as failure:
                 self.fail("line", failure.args[0], failure.args[1])
             if not words:
@@ -481,47 +363,6 @@ def _budget(reader: _Reader, name: str, config: Config) -> None:
         reader.fail(name + ".budget", str(section.budget) + " bytes are too few: " + need.text, accepted, _required_by(name, "budget"))
 
 
-def _sections(path: str) -> "Iterator[tuple[str, str, list[str]]]":
-    """Yield type and name of the section, and the words, of each line of another package's UCI file; nothing where it can't be read."""
-    try:
-        text = read_bounded(path, LIMIT).decode()
-    except (OSError, UnicodeError):
-        return
-    kind = name = ""
-    for line in text.split("\n"):
-        try:
-            words = _words(line)
-        except ValueError:
-            continue
-        if words[:1] == ["config"]:
-            kind, name = (words[1:] + ["", ""])[:2]
-        else:
-            yield kind, name, words
-
-
-def devices(names: "Sequence[str]", path: str) -> "list[str]":
-    """Return the interfaces that names stand for; a name is an OpenWrt network of the file at `path`, else an interface."""
-    known = {}
-    for kind, section, words in _sections(path):
-        if kind == "interface" and section and len(words) == 3 and words[0] == "option" and words[1] in ("device", "ifname"):
-            known[section] = words[2].split()
-    return [device for name in names for device in known.get(name, [name])]
-
-
-def agreeing_clock(path: str) -> bool:
-    """Return True if root's word at `path` is that the clock with a battery and the system's agree (etc/init.d/oubli)."""
-    return any(kind == "clock" and words == ["option", "agrees", "1"] for kind, _, words in _sections(path))
-
-
-def lease_files(path: str) -> "list[str]":
-    """Return the absolute paths of the lease files that the DHCP servers' file at `path` names, and of the usual ones."""
-    found = ["/tmp/dhcp.leases", "/tmp/hosts/odhcpd"]  # noqa: S108 (OpenWrt's places, which only root writes)
-    for kind, _, words in _sections(path):
-        if kind in ("dnsmasq", "odhcpd") and words[:2] == ["option", "leasefile"] and words[2:3] and words[2].startswith("/"):
-            found.append(words[2])
-    return sorted(set(found))
-
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Callable, Iterator, NoReturn, Sequence
+    from typing import Any, Callable, NoReturn

@@ -4,7 +4,7 @@
 import os
 
 import agent
-from agent.config.config import agreeing_clock
+from agent.config.uci import agreeing_clock
 from agent.control import client
 from agent.doctor.catalogue import Finding
 from agent.runtime import files

@@ -12,7 +12,7 @@ import time
 
 from agent.capture.lan import is_private
 from agent.capture.netlink import Malformed, attributes
-from agent.config import config
+from agent.config import uci
 from agent.doctor import certificate
 from agent.doctor.catalogue import NOTE, Finding
 from agent.runtime import sockets, x509
@@ -26,7 +26,7 @@ SOON = 30 * 86400  # seconds
 def second_nat(gateway: "Gateway") -> "Iterator[Finding]":
     """Yield whether the WAN address is one that the internet can't see. The address itself is told to nobody."""
     names = list(gateway.config.gateway.wan)
-    devices = names + config.devices(names, gateway.paths.network_files()[0])
+    devices = names + uci.devices(names, gateway.paths.network_files()[0])
     found = []
 
     def take(buffer: bytearray, at: int, end: int) -> None:

@@ -3,7 +3,7 @@
 
 from agent.capture import lan, leases, neighbours
 from agent.capture.address_table import LEASE, AddressTable
-from agent.config.config import devices, lease_files
+from agent.config.uci import devices, lease_files
 
 _SECOND = 1000000000
 REFRESH = 10 * _SECOND

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent import law
-from agent.config import config
+from agent.config import config, uci
 from tests.support.interpreters import PROJECT
 
 GATEWAY = "config gateway\n option id 'abcdefghijklmnop'\n"
@@ -83,7 +83,7 @@ UCI = PROJECT / "tests/vectors/uci"
 def test_a_word_is_what_uci_makes_of_it(text, value):
     """Recorded from OpenWrt's own tool. Never another value; what it refuses isn't one word here either."""
     try:
-        words = config._words("\toption x " + text)
+        words = uci.split("\toption x " + text)
     except ValueError:
         assert value is None or ";" in text or text.endswith("\\")  # another command, another line: refused here
     else:
@@ -113,7 +113,7 @@ def test_quoted_words_are_read_back(words, space):
     def quoted(word: str) -> str:
         return "".join('"\'"' if letter == "'" else f"'{letter}'" for letter in word) or "''"
 
-    assert config._words(space.join(map(quoted, words)) + space + "# no word") == words
+    assert uci.split(space.join(map(quoted, words)) + space + "# no word") == words
 
 
 def test_lists_gather_and_replace_the_default(tmp_path):

@@ -17,7 +17,7 @@ from agent.capture.connections import Decoder, source_of
 from agent.capture.lan import Lan
 from agent.capture.leases import Leases
 from agent.capture.neighbours import Neighbours
-from agent.config import config
+from agent.config import config, uci
 from agent.control import calls
 from agent.outbox.spool import Spool
 from agent.recorder.recorder import Recorder
@@ -482,7 +482,7 @@ def within(pairs: "list[list[Any]]") -> "list[bool]":
 
 def devices(names: "list[str]", path: str) -> "list[Any]":
     """Return the interfaces that names stand for by the network file at a path, and the lease files by a DHCP file there."""
-    return [config.devices(names, path), config.lease_files(path)]
+    return [uci.devices(names, path), uci.lease_files(path)]
 
 
 def leases(paths: "list[str]", now: int) -> "dict[str, Any]":

@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the value of an option may be: each takes the text of the file and returns the value; ValueError with what is accepted."""
+
+from agent import law
+
+_BASE32 = "abcdefghijklmnopqrstuvwxyz234567"
+_HOST = "abcdefghijklmnopqrstuvwxyz0123456789-."
+_PERSON = 120  # characters of a name in the notice
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": law.DAY}
+
+
+def text(value: str) -> str:
+    """Accept anything but nothing."""
+    if not value:
+        raise ValueError("a text that isn't empty")
+    return value
+
+
+def path(value: str) -> str:
+    """Accept the absolute path of a folder or file."""
+    if value.startswith("/") and not value.endswith("/") and "//" not in value:
+        return value
+    raise ValueError("an absolute path without a slash at its end")
+
+
+def flag(value: str) -> bool:
+    """Accept what uci takes for true and false."""
+    if value in ("1", "yes", "on", "true"):
+        return True
+    if value in ("0", "no", "off", "false"):
+        return False
+    raise ValueError("0 or 1")
+
+
+def between(low: int, high: int) -> "Callable[[str], int]":
+    """Accept a whole number between two, both included."""
+
+    def parse(value: str) -> int:
+        if value.isdigit() and len(value) < 10 and low <= int(value) <= high:
+            return int(value)
+        raise ValueError("a whole number from " + str(low) + " to " + str(high))
+
+    return parse
+
+
+def choice(*words: str) -> "Callable[[str], str]":
+    """Accept one of these words."""
+
+    def parse(value: str) -> str:
+        if value not in words:
+            raise ValueError(", ".join(words))
+        return value
+
+    return parse
+
+
+def lifetime(value: str) -> int:
+    """Accept a time such as 24h; returns seconds."""
+    digits, unit = value[:-1], value[-1:]
+    if not digits.isdigit() or len(digits) > 9 or unit not in _UNITS:
+        raise ValueError("a number and s, m, h or d, such as 24h")
+    return int(digits) * _UNITS[unit]
+
+
+def identity(value: str) -> str:
+    """Accept a gateway's id, which first boot draws."""
+    if len(value) != 16 or any(letter not in _BASE32 for letter in value):
+        raise ValueError("16 characters of a-z and 2-7")
+    return value
+
+
+def ground(value: str) -> str:
+    """Accept a ground of `attribution` (L34-III-1)."""
+    accepted = law.refuse_ground(law.purpose("attribution"), value)
+    if accepted:
+        raise ValueError(accepted)
+    return value
+
+
+def person(value: str) -> str:
+    """Accept a name or address that guests read, in UTF-8; each character of `value` is one octet."""
+    try:
+        text = bytes([ord(letter) for letter in value]).decode()
+    except (ValueError, UnicodeError):
+        text = ""
+    if not 0 < len(text) <= _PERSON or any("\x7e" < letter < "\xa0" for letter in text):
+        raise ValueError("a text in UTF-8 of at most " + str(_PERSON) + " characters")
+    return text
+
+
+def host(value: str) -> str:
+    """Accept a host's name or address."""
+    if not 0 < len(value) < 64 or any(letter not in _HOST for letter in value.lower()):
+        raise ValueError("a host name or address without a port, such as 192.168.1.1 or wifi.example.org")
+    return value.lower()
+
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Callable
