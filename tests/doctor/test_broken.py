@@ -119,7 +119,7 @@ def test_doctor_names_what_was_broken_and_finds_nothing_once_it_is_mended(world:
     world.well()
     run(world, row.steps)
     try:
-        wait_for(lambda: world.found() == sorted((row.name, *row.also)), 20)
+        wait_for(lambda: world.found() == sorted((row.name, *row.also)), 60)
     finally:
         print(world.found())
         world.whole()
