@@ -94,8 +94,8 @@ _RECIPIENTS = {
         "a trusted third party who has the keys; {}, on a request signed by two agents",
     ),
     "billing": (
-        "un tiers de confiance qui détient les clés ; le service de facturation de l'exploitant",
-        "a trusted third party who has the keys; the operator's billing",
+        "un tiers de confiance qui détient les clés ; {}, pour la facturation",
+        "a trusted third party who has the keys; {}, for billing",
     ),
     "services": ("l'exploitant, et les tiers nommés dans votre accord", "the operator, and the third parties named in your consent"),
     "location": ("l'exploitant, et les tiers nommés dans votre accord", "the operator, and the third parties named in your consent"),
@@ -106,6 +106,7 @@ _AUTHORITIES = {
     "STAD": ("l'ANSSI", "ANSSI"),
     law.IN_FORCE: ("les autorités que la loi habilite", "the authorities that the law entitles"),
 }
+_OPERATOR = ("l'exploitant", "the operator")  # where `billing.biller` names nobody (L34-IV-3)
 _FRENCH = (("2nd par.", "2e alinéa"), ("1st par.", "1er alinéa"), ("last sentence", "dernière phrase"), (" and ", " et "))
 
 
@@ -137,7 +138,9 @@ def recipients(row: "law.Purpose", config: "Config", language: str) -> str:
     """Return who may get what a purpose keeps."""
     at = words.LANGUAGES.index(language)
     text = _RECIPIENTS[row.name][at]
-    return text.format(_AUTHORITIES[config.purposes[row.name].ground][at]) if row.grounds else text
+    if row.grounds:
+        return text.format(_AUTHORITIES[config.purposes[row.name].ground][at])
+    return text.format(config.purposes[row.name].biller or _OPERATOR[at]) if row.name == "billing" else text
 
 
 def responsible(config: "Config", text: "dict[str, str]") -> "list[str]":

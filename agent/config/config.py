@@ -53,7 +53,7 @@ OPTIONS: "dict[str, dict[str, tuple[Callable[[str], Any], Any]]]" = {
         "upstream_nat": (kinds.choice("acknowledged"), None),
         "budget": _BUDGET,
     },
-    "billing": {"enabled": (kinds.flag, False), "lifetime": (kinds.lifetime, None), "budget": _BUDGET},
+    "billing": {"enabled": (kinds.flag, False), "lifetime": (kinds.lifetime, None), "biller": (kinds.person, None), "budget": _BUDGET},
     "services": {"enabled": (kinds.flag, False), "budget": _BUDGET},
     "location": {"enabled": (kinds.flag, False), "budget": (_BUDGET[0], 524288)},
     "summary": {
@@ -86,6 +86,7 @@ OPTIONS: "dict[str, dict[str, tuple[Callable[[str], Any], Any]]]" = {
     },
 }
 _LISTS = ("lan", "wan", "host")
+_NAMES = ("notice", "billing")  # sections in which guests are told names, in UTF-8
 _REQUIRED_BY = {
     "epsilon": "ANON-2",
     "epsilon_ceiling": "ANON-5",
@@ -220,11 +221,9 @@ class _Reader:
                 self.fail("line", failure.args[0], failure.args[1])
             if not words:
                 continue
-            free = kind == "notice" and words[0] == "option"
+            free = kind in _NAMES and words[0] == "option"
             if any(not " " <= letter <= "~" for word in words[: 2 if free else 3] for letter in word):
-                self.fail(
-                    "line", "a character that isn't printable ASCII", "letters, digits and signs; comments and `notice` may hold others"
-                )
+                self.fail("line", "a character that isn't printable ASCII", "letters, digits and signs; comments and names may hold others")
             if words[0] == "config" and len(words) in (2, 3):
                 kind, section = self._section(words[1], words[2] if len(words) == 3 else words[1])
             elif words[0] in ("option", "list") and len(words) == 3 and section is not None:
@@ -261,7 +260,7 @@ class _Reader:
         try:
             parsed = table[name][0](value)
         except ValueError as failure:
-            shown = "this" if kind == "notice" else "'" + value + "'"
+            shown = "this" if kind in _NAMES else "'" + value + "'"
             self.fail(subject, shown + " isn't accepted", failure.args[0], _required_by(kind, name))
         former = section.given.get(name)
         if form == "list" and name not in _LISTS:

@@ -151,8 +151,8 @@ CATALOGUE = {
     ),
     "agents": (
         WARNING,
-        "a request needs the signatures of two different agents who are enrolled here, in a file that root alone can write (L34-II-4)",
-        "oubli request enrol KEY as root, for each agent; owner root and mode 0644 for /etc/oubli/agents",
+        "a request needs two agents who are enrolled here, in a file that root alone can write (L34-II-4)",
+        "oubli request enrol KEY as root, for each; owner root and mode 0644 for /etc/oubli/agents",
     ),
     "block-full": (
         WARNING,

@@ -344,6 +344,17 @@ def test_the_notice_says_what_this_gateway_does_and_nothing_else(any_interpreter
     assert words.typeset(register.TEXTS[language]["count"], language) not in shown(any_interpreter, tmp_path, off, "--register", language)
 
 
+@pytest.mark.parametrize("language", ["fr", "en"])
+def test_the_notice_names_who_makes_out_the_bills(any_interpreter: Interpreter, tmp_path: Path, language: str) -> None:
+    """L34-IV-3, L34-VI-4: `billing.biller`, written as he is; where it isn't set, the operator."""
+    wording, biller = GATEWAY + EVERYTHING[len(GATEWAY) :].format("IIbis-3"), "Cabinet Lefèvre {0} & fils"
+    told = {"fr": "qui détient les clés\u202f; {}, pour la facturation", "en": "who has the keys; {}, for billing"}[language]
+    for option, name in (("", {"fr": "l'exploitant", "en": "the operator"}[language]), (f" option biller '{biller}'\n", biller)):
+        written = wording.replace(" option lifetime '90d'\n", f" option lifetime '90d'\n{option}")
+        for paper in ("--notice", "--register"):
+            assert told.format(name) in shown(any_interpreter, tmp_path, written, paper, language)
+
+
 @pytest.mark.parametrize("ground", law.GROUNDS)
 def test_every_field_that_is_kept_is_named_with_its_time_basis_and_recipients(tmp_path: Path, ground: str) -> None:
     """L34-VI-4: with every purpose on, notice and register name each field of each record format, in both languages, and who gets it."""

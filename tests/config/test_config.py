@@ -345,7 +345,7 @@ REFUSED: dict[
     "list where one value goes": (GATEWAY + " list duty 'none'\n", ":3", r"gateway\.duty: not a list", "option duty 'VALUE'"),
     "binary junk": (bytes(range(256)) * 8, ":1", "byte 0: a control character", "text"),
     "NUL in the third line": (GATEWAY.encode() + b"config\0mqtt\n", ":3", "byte 51: a control character", "text"),
-    "not UTF-8": (GATEWAY.encode() + b"config mqtt\n option host 'caf\xe9'\n", ":4", NOT_ASCII, "`notice` may hold others"),
+    "not UTF-8": (GATEWAY.encode() + b"config mqtt\n option host 'caf\xe9'\n", ":4", NOT_ASCII, "comments and names may hold others"),
     "overlong UTF-8": (GATEWAY.encode() + b"config mqtt\n option host '\xc0\xaf'\n", ":4", NOT_ASCII, "comments"),
     "digits of another script": (GATEWAY + "config mqtt\n option port '\u0663'\n", ":4", NOT_ASCII, "comments"),
     "carriage return in a word": (GATEWAY + "config mqtt\n option host 'a\rb'\n", ":4", NOT_ASCII, "comments"),

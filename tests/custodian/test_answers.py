@@ -38,8 +38,8 @@ from tools import clock
 from tools.custodian import agents, answers, bundles, freezes, handovers, matching, register
 from tools.custodian import times as written_times
 from tools.custodian.__main__ import app as custodian_app
-from tools.custodian.agents import AgentError
 from tools.custodian.handovers import HandoverError
+from tools.custodian.own_keys import AgentError
 from tools.custodian.staged import Staged
 from tools.custodian.store import Store
 

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tools.commands import Program, bounded, output
-from tools.custodian import bundles, register, request_commands, segments
+from tools.custodian import bundles, invoice_commands, register, request_commands, segments
 from tools.custodian.keyfiles import PURPOSES
 from tools.custodian.request_commands import Secret
 from tools.custodian.store import AHEAD, Store, StoreError
@@ -240,6 +240,7 @@ def _bundle_wrong(path: Path, key: VerifyKey) -> str:
 
 
 request_commands.add(app, _program, passphrase)
+invoice_commands.add(app, _program, passphrase)
 
 if __name__ == "__main__":
     app()

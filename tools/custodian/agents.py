@@ -1,78 +1,35 @@
 # SPDX-License-Identifier: Apache-2.0
 """The qualified agents' side of a request: their keys, the document, their signatures (L34-II-4). Each works on a machine of his own.
 
-A private key is an Ed25519 seed behind a passphrase (Argon2id, then a secret box), in a JSON file of mode 0600; the public one is a line
-`HEX NAME`, which `oubli request enrol` and the custodian's keys file take. The document is agent/purposes/requests/requests.py's.
+A private key is an Ed25519 seed behind a passphrase (tools/custodian/own_keys.py). The public one is a line `HEX NAME`, which
+`oubli request enrol` and the custodian's keys file take. The document is agent/purposes/requests/requests.py's.
 """
 
-import json
 import secrets
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from nacl import pwhash, secret
-from nacl.exceptions import CryptoError
 from nacl.signing import SigningKey
 
 from agent.purposes.requests import requests
 from agent.purposes.requests.requests import Refused, Request
 from tools import clock
 from tools.commands import bounded
-from tools.custodian import disk
+from tools.custodian import own_keys
+from tools.custodian.own_keys import LIMIT, AgentError, write_new
 
 KIND = "oubli agent key 1"
-LIMIT = 1 << 20  # octets of a file of keys
-
-
-class AgentError(Exception):
-    """A key or a document that can't be used; the text is the one line to show."""
-
-
-def _box(passphrase: bytes, salt: bytes) -> secret.SecretBox:
-    limits = (pwhash.argon2id.OPSLIMIT_MODERATE, pwhash.argon2id.MEMLIMIT_MODERATE)
-    return secret.SecretBox(pwhash.argon2id.kdf(secret.SecretBox.KEY_SIZE, passphrase, salt, *limits))
 
 
 def new_key(name: str, passphrase: bytes, path: Path) -> Path:
     """Make an agent's key at `path`, and its public half beside it (.pub), whose path is returned. Neither may be there already."""
-    if not requests.agent_name(name):
-        raise AgentError(f"NAME: {name!r} isn't a name; accepted: 1 to 60 printable ASCII characters")
-    if not passphrase:
-        raise AgentError("passphrase: empty; accepted: a passphrase that only this agent knows")
-    public = path.with_suffix(".pub")
-    key, salt = SigningKey.generate(), secrets.token_bytes(pwhash.argon2id.SALTBYTES)
-    sealed = _box(passphrase, salt).encrypt(bytes(key))
-    text = json.dumps({"kind": KIND, "name": name, "salt": salt.hex(), "sealed": bytes(sealed).hex()}) + "\n"
-    write_new(path, text.encode(), 0o600)
-    write_new(public, f"{bytes(key.verify_key).hex()} {name}\n".encode(), 0o644)
-    return public
-
-
-def write_new(path: Path, data: bytes, mode: int) -> None:
-    """Write a file that must not be there yet, synced; none is left where that fails."""
-    try:
-        disk.write_new(path, data, mode)
-    except FileExistsError:
-        raise AgentError(f"{path}: it is there already; accepted: a new file") from None
-    except OSError as failure:
-        raise AgentError(f"{path}: can't be written ({failure.strerror}); accepted: a new file") from None
+    key = SigningKey.generate()
+    return own_keys.write(KIND, name, bytes(key), bytes(key.verify_key), passphrase, path)
 
 
 def load_key(path: Path, passphrase: bytes) -> SigningKey:
     """Return an agent's key; AgentError for another file or another passphrase."""
-    try:
-        said = json.loads(bounded(path, LIMIT))
-        if said["kind"] != KIND:
-            raise ValueError
-        salt, sealed = bytes.fromhex(said["salt"]), bytes.fromhex(said["sealed"])
-    except OSError as failure:
-        raise AgentError(f"{path}: can't be read ({failure.strerror}); accepted: an agent's key") from None
-    except (ValueError, KeyError, TypeError, RecursionError):
-        raise AgentError(f"{path}: not an agent's key; accepted: what oubli-custodian request key makes") from None
-    try:
-        return SigningKey(_box(passphrase, salt).decrypt(sealed))
-    except (CryptoError, ValueError):
-        raise AgentError(f"{path}: the passphrase doesn't open it; accepted: the one it was made with") from None
+    return SigningKey(own_keys.read(KIND, path, passphrase, "an agent's key", "oubli-custodian request key"))
 
 
 def new(fields: dict[str, str], path: Path, days: int) -> Request:

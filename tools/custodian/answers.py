@@ -6,17 +6,13 @@ A folder with `answer.csv`, `answer.json` and `manifest.json` (who asked, on wha
 file instead, sealed to it (X25519, libsodium's sealed box, of a tar file).
 """
 
-import csv
-import hashlib
-import io
 import json
-import tarfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
-from nacl.public import PrivateKey, PublicKey, SealedBox
+from nacl.public import PrivateKey, PublicKey
 from nacl.signing import SigningKey
 
 from agent import law
@@ -24,8 +20,7 @@ from agent.base.dates import date as date_of
 from agent.purposes.custodian.varint import Cut
 from agent.purposes.requests import executor
 from tools import clock
-from tools.custodian import cover, disk, matching, segments, times
-from tools.custodian.agents import AgentError, write_new
+from tools.custodian import cover, matching, segments, signed_folder, times
 from tools.custodian.handovers import Handover, HandoverError
 from tools.custodian.notes import Note
 from tools.custodian.staged import Staged
@@ -80,37 +75,27 @@ class Answer:
         """Return the files of the answer by name, the manifest signed."""
         names = columns(self.handover.request.store)
         rows = [{name: row[name] for name in names} for row in self.rows]
-        table = io.StringIO()
-        writer = csv.DictWriter(table, names, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows({name: _harmless(row[name]) for name in names} for row in rows)
         content = {
-            "answer.csv": table.getvalue().encode(),
+            "answer.csv": signed_folder.table(names, rows),
             "couverture.html": self.cover().encode(),
             "answer.json": (json.dumps(self.manifest | {"rows": rows}, indent=1) + "\n").encode(),
         }
-        sums = {name: hashlib.sha256(data).hexdigest() for name, data in content.items()}
-        manifest = (json.dumps(self.manifest | {"sha256": sums}, indent=1) + "\n").encode()
-        return content | {"manifest.json": manifest, "manifest.sig": f"{key.sign(manifest).signature.hex()}\n".encode()}
-
-
-def _harmless(value: object) -> object:
-    """Return a cell that a spreadsheet takes for text: a portal user chooses his own name."""
-    return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t") else value
+        return signed_folder.sign(content, self.manifest, key)
 
 
 Key = Callable[[str, date], PrivateKey | None]
 
 
 def opened(handover: Handover, key: Key) -> tuple[list[list[bytes]], list[Note]]:
-    """Return the octets of each segment's records, and a note on each segment that couldn't be read whole.
+    """Return the octets of each segment's records, and a note on each segment that couldn't be read whole."""
+    return opened_segments(handover.request.store, handover.segments, key)
 
-    HandoverError where no segment opens with its key: another custodian's store.
-    """
-    store = handover.request.store
+
+def opened_segments(store: str, files: Mapping[str, bytes], key: Key) -> tuple[list[list[bytes]], list[Note]]:
+    """Do so with segments of a store by their names. HandoverError where none opens with its key: another custodian's store."""
     parts: list[list[bytes]] = []
     notes, closed = [], 0
-    for name, data in sorted(handover.segments.items()):
+    for name, data in sorted(files.items()):
         try:
             segment = segments.read(data)
             if segment.purpose != store:
@@ -175,18 +160,18 @@ def answer(handover: Handover, key: Key, frozen: Iterable[bytes] = ()) -> Answer
 
 def absent(handover: Handover) -> tuple[list[Note], list[Note]]:
     """Return a note on each day of the window of which the gateway handed over nothing, and on the day before it."""
-    request = handover.request
-    first, last = executor.days(request)
+    first, last = executor.days(handover.request)
     there = {name[:10] for name in handover.segments}
-    notes = {
-        day: Note(
-            f"{date_of(day)}: the gateway held no segment of that day",
-            f"{date_of(day)} : la borne n'a remis aucun fichier de ce jour (arrêt, absence de clé, ou rien à enregistrer).",
-        )
-        for day in range(first, last + 1)
-        if date_of(day) not in there
-    }
+    notes = {day: absent_day(day) for day in range(first, last + 1) if date_of(day) not in there}
     return [note for day, note in notes.items() if day > first], [note for day, note in notes.items() if day == first]
+
+
+def absent_day(day: int) -> Note:
+    """Return the note on a day, in days since the epoch, of which there is no segment."""
+    return Note(
+        f"{date_of(day)}: the gateway held no segment of that day",
+        f"{date_of(day)} : la borne n'a remis aucun fichier de ce jour (arrêt, absence de clé, ou rien à enregistrer).",
+    )
 
 
 def alive(handover: Handover) -> list[Note]:
@@ -205,21 +190,4 @@ def alive(handover: Handover) -> list[Note]:
 
 def write(made: Answer, key: SigningKey, staged: Staged, to: PublicKey | None) -> None:
     """Write an answer beside its place: a folder, or a file sealed to the requester. AgentError where it can't be."""
-    files = made.files(key)
-    staged.clear()
-    if to is None:
-        try:
-            staged.beside.mkdir(mode=0o700)
-        except OSError as failure:
-            raise AgentError(f"{staged.place}: can't be made ({failure.strerror}); accepted: a new folder") from None
-        for name, data in files.items():
-            write_new(staged.beside / name, data, 0o600)
-        disk.sync_folder(staged.beside.parent)
-        return
-    packed = io.BytesIO()
-    with tarfile.open(fileobj=packed, mode="w", format=tarfile.USTAR_FORMAT) as tar:
-        for name, data in files.items():
-            member = tarfile.TarInfo(name)
-            member.size, member.mode = len(data), 0o600
-            tar.addfile(member, io.BytesIO(data))
-    write_new(staged.beside, SealedBox(to).encrypt(packed.getvalue()), 0o600)
+    staged.write(made.files(key), to)

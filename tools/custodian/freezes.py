@@ -20,9 +20,9 @@ from agent.purposes.requests import requests
 from agent.purposes.requests.requests import Request
 from tools.commands import bounded
 from tools.custodian import matching, segments
-from tools.custodian.agents import write_new
 from tools.custodian.answers import Answer
 from tools.custodian.handovers import HandoverError
+from tools.custodian.own_keys import write_new
 from tools.custodian.staged import Staged
 from tools.custodian.store import Store
 

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The custodian's register of requests: what the operator shows the CNIL (L34-II-4). It names no terminal and no address.
+"""The custodian's register of requests and invoices: what the operator shows the CNIL (L34-II-4). It names no terminal and no address.
 
 One for each key store, in its folder. One JSON object a line, appended whole or not at all, and synced: day, number, kind (answer,
-freeze), purpose, ground, the authority's kind and basis, its name and reference, gateway, result, how many records, and the SHA-256 of the
-line before. The store's log has each entry's SHA-256 as well, so a register that was cut or made anew shows. A number is answered once; a
-refusal is entered and may be followed by an answer. The entry comes before the answer (tools/custodian/staged.py), so a last line that a
-loss of power cut off belongs to no answer, and is cut away.
+freeze, invoice), purpose, ground, the kind and basis of who asks, his name and reference, gateway, result, how many records, and the
+SHA-256 of the line before. The store's log has each entry's SHA-256 as well, so a register that was cut or made anew shows. A number is
+answered once; a refusal is entered and may be followed by an answer. The entry comes before the answer (tools/custodian/staged.py), so
+a last line that a loss of power cut off belongs to no answer, and is cut away.
 """
 
 import fcntl
@@ -15,11 +15,10 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from rich.table import Table
 
-from agent.purposes.requests.requests import Request
 from tools import clock
 from tools.commands import bounded
 from tools.custodian import disk
@@ -45,6 +44,18 @@ NAME = "register"  # in a key store's folder
 REFUSED = "refused"
 LIMIT = 1 << 26  # octets
 _BEGIN = '{"day": "'  # of an entry
+
+
+class Entered(Protocol):
+    """What is entered: a request, or an invoice. `fields` has its number, purpose, ground, who asks, and on what."""
+
+    @property
+    def fields(self) -> dict[str, str]:
+        """What was asked, by name."""
+
+    @property
+    def gateway(self) -> str:
+        """The one gateway it is of."""
 
 
 def _lines(path: Path) -> list[str]:
@@ -108,7 +119,7 @@ def wrong(store: Store) -> list[str]:
 
 
 @contextmanager
-def once(store: Store, request: Request, waiting: Path | None = None) -> Iterator[bool]:
+def once(store: Store, request: Entered, waiting: Path | None = None) -> Iterator[bool]:
     """Demand that a request isn't answered yet, and that it can be entered; nobody else enters one meanwhile.
 
     Gives True where it is entered, and its answer still waits for its name.
@@ -133,7 +144,7 @@ def once(store: Store, request: Request, waiting: Path | None = None) -> Iterato
         yield entered
 
 
-def entry(store: Store, kind: str, request: Request, result: str, records: int) -> str:
+def entry(store: Store, kind: str, request: Entered, result: str, records: int) -> str:
     """Return the line that would come next."""
     fields = request.fields
     told = {"day": f"{clock.now():%Y-%m-%d}", "kind": kind, "gateway": request.gateway, "result": result, "records": records}
@@ -167,7 +178,7 @@ def enter(store: Store, line: str, **facts: str) -> None:
 
 
 @contextmanager
-def refusals(store: Store, kind: str, request: Request) -> Iterator[None]:
+def refusals(store: Store, kind: str, request: Entered) -> Iterator[None]:
     """Enter what is refused meanwhile, whose signatures fitted; a fault of the register or of a key isn't the request's."""
     try:
         yield
@@ -189,7 +200,7 @@ def _mend(path: Path, descriptor: int) -> None:
 
 def table(rows: list[dict[str, Any]]) -> Table:
     """Return the register as it is printed."""
-    made = Table(title="Requests of authorities", title_justify="left")
+    made = Table(title="Requests, and invoices", title_justify="left")
     for name in COLUMNS:
         made.add_column(name)
     for row in rows:

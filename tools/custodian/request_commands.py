@@ -13,13 +13,12 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from nacl.public import PublicKey
 from rich.console import Console
 
-from tools.commands import Program, bounded, output
-from tools.custodian import agents, answers, compensation, freezes, handovers, register
-from tools.custodian.agents import AgentError
+from tools.commands import Program, output
+from tools.custodian import agents, answers, compensation, freezes, handovers, recipients, register
 from tools.custodian.handovers import HandoverError
+from tools.custodian.own_keys import AgentError
 from tools.custodian.staged import Staged
 from tools.custodian.store import Store, StoreError
 
@@ -114,18 +113,18 @@ def add(app: typer.Typer, program: Program, passphrase: Ask) -> None:
     @app.command("answer")
     def answer(
         handover: Path, store: Folder, agents_file: Agents, gateways_file: Gateways, out: Out,
-        frozen: Annotated[list[Path] | None, typer.Option(metavar="FILE", help="Looks into what an order has kept, too.")] = None,
-        to: Annotated[Path | None, typer.Option(metavar="FILE", help="The requester's public key (X25519, hex): seals the answer.")] = None,
+        frozen: Annotated[list[Path] | None, typer.Option(metavar="FILE", help="Looks into what an order has kept.")] = None,
+        to: Annotated[Path | None, typer.Option(metavar="FILE", help="The requester's key (recipient key): seals the answer.")] = None,
         secret: Secret = None, json_file: Json = None,
     ) -> None:  # fmt: skip
         """Verifies a handover again, opens it, and writes what its scope covers, or that nothing is held, with a signed manifest."""
-        requester = None if to is None else _requester(program, to)
-        with _one_line(program), ExitStack() as turn:
+        with one_line(program), ExitStack() as turn:
+            requester = None if to is None else recipients.public("--to", to)[0]
             read = handovers.read(handover, agents.enrolled(agents_file), agents.enrolled(gateways_file))
             staged = Staged(out if to is None else out.with_name(f"{out.name}.sealed"), read.request)
             keeper = Store(store, None)
             if turn.enter_context(register.once(keeper, read.request, staged.beside)):
-                _late(program, staged, json_file)
+                late(program, staged, json_file)
                 return
             turn.enter_context(register.refusals(keeper, "answer", read.request))
             if read.request.keep_until:
@@ -138,7 +137,7 @@ def add(app: typer.Typer, program: Program, passphrase: Ask) -> None:
             line = register.entry(custodian, "answer", read.request, made.result, len(made.rows))
             made.register = register.head(line)
             answers.write(made, custodian.signing, staged, requester)
-            _enter(custodian, line, staged)
+            enter(custodian, line, staged)
             _tell(program, made, staged.place, json_file)
 
     @app.command("freeze")
@@ -147,12 +146,12 @@ def add(app: typer.Typer, program: Program, passphrase: Ask) -> None:
         secret: Secret = None, json_file: Json = None,
     ) -> None:  # fmt: skip
         """Seals what an order to preserve covers again, under a key that is destroyed when the order ends."""
-        with _one_line(program), ExitStack() as turn:
+        with one_line(program), ExitStack() as turn:
             read = handovers.read(handover, agents.enrolled(agents_file), agents.enrolled(gateways_file))
             staged = Staged(out, read.request)
             keeper = Store(store, None)
             if turn.enter_context(register.once(keeper, read.request, staged.beside)):
-                _late(program, staged, json_file)
+                late(program, staged, json_file)
                 return
             turn.enter_context(register.refusals(keeper, "freeze", read.request))
             if not read.request.keep_until:
@@ -167,7 +166,7 @@ def add(app: typer.Typer, program: Program, passphrase: Ask) -> None:
             public = freezes.key_for(custodian, read.request)
             count = freezes.freeze(made, answers.opened(read, custodian.key)[0], public, staged)
             line = register.entry(custodian, "freeze", read.request, made.result, count)
-            _enter(custodian, line, staged, until=read.request.fields["keep_until"])
+            enter(custodian, line, staged, until=read.request.fields["keep_until"])
             _tell(program, made, out, json_file)
 
 
@@ -182,7 +181,7 @@ def add_register(app: typer.Typer, program: Program) -> None:
         json_file: Json = None,
     ) -> None:
         """Draw the statement of the State's answered requests by kind, for its reimbursement (L34-1 III), from the checked register."""
-        with _one_line(program):
+        with one_line(program):
             said = compensation.statement(register.entries(Store(store, None)), begin.date(), end.date())
         if json_file:
             program.write(json.dumps(said, indent=1) + "\n", json_file)
@@ -192,7 +191,7 @@ def add_register(app: typer.Typer, program: Program) -> None:
     @app.command("register")
     def show(store: Folder, json_file: Json = None) -> None:
         """Print the store's register of requests, which names no terminal, after checking it against itself and the store's log."""
-        with _one_line(program):
+        with one_line(program):
             keeper = Store(store, None)
             if not (store / register.NAME).exists():
                 program.refuse(f"{store}: there is no register; accepted: a store with which answer or freeze was run")
@@ -209,7 +208,7 @@ def _opened(read: handovers.Handover, store: Store, frozen: Iterable[Path] = ())
     return answers.answer(read, store.key, [one for path in frozen for one in freezes.kept(store, path, read.request)])
 
 
-def _enter(custodian: Store, line: str, staged: Staged, **facts: str) -> None:
+def enter(custodian: Store, line: str, staged: Staged, **facts: str) -> None:
     """Enter what is made in log and register, then give it its name."""
     try:
         register.enter(custodian, line, **facts)
@@ -220,29 +219,23 @@ def _enter(custodian: Store, line: str, staged: Staged, **facts: str) -> None:
 
 
 @contextmanager
-def _one_line(program: Program) -> Iterator[None]:
+def one_line(program: Program) -> Iterator[None]:
+    """Tell a mistake in one line, exit 2."""
     try:
         yield
     except (AgentError, HandoverError, StoreError) as failure:
         program.refuse(str(failure))
+    except OSError as failure:
+        program.refuse(f"{failure.filename}: {failure.strerror}; accepted: a file or folder that can be used")
 
 
-def _late(program: Program, staged: Staged, json_file: str | None) -> None:
+def late(program: Program, staged: Staged, json_file: str | None) -> None:
     """Give an answer its name that was made and entered when power was lost."""
     staged.publish()
     if json_file:
         program.write(json.dumps({"path": str(staged.place)}) + "\n", json_file)
     else:
         typer.echo(f"{staged.place}: was made and entered before, and is there now")
-
-
-def _requester(program: Program, path: Path) -> PublicKey:
-    try:
-        return PublicKey(bytes.fromhex(bounded(path, agents.LIMIT).decode().strip()))
-    except OSError as failure:
-        program.refuse(f"--to: {path}: can't be read ({failure.strerror}); accepted: a public key")
-    except ValueError:
-        program.refuse(f"--to: {path}: not a public key; accepted: 64 hexadecimal digits (X25519)")
 
 
 def _tell(program: Program, made: answers.Answer, path: Path, json_file: str | None) -> None:

@@ -106,12 +106,16 @@ def read(data: bytes) -> Segment:
         kind, records, before, _, check = struct.unpack_from(">4sIIII", data, len(data) - TRAILER)
         if kind in (b"DONE", b"TORN") and before == len(data) - TRAILER and zlib.crc32(data[:HEADER] + data[-TRAILER:-4]) == check:
             said = records
+    try:
+        days = EPOCH + timedelta(days=day), EPOCH + timedelta(days=destroy)
+        opened = datetime.fromtimestamp(wall / 1e9, UTC)
+    except (OverflowError, ValueError, OSError):
+        raise SegmentError("a segment of a day that no calendar has") from None
     return Segment(
         PURPOSES[purpose - 1],
-        EPOCH + timedelta(days=day),
-        EPOCH + timedelta(days=destroy),
+        *days,
         number,
-        datetime.fromtimestamp(wall / 1e9, UTC),
+        opened,
         ("unknown", "floor", "trusted")[clock],
         kind == b"TORN" and said is not None,
         data,

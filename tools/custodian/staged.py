@@ -5,19 +5,33 @@ So no answer is there that the register doesn't have. Where power is lost after 
 """
 
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
-from agent.purposes.requests.requests import Request
-from tools.custodian import disk
-from tools.custodian.agents import AgentError
+from nacl.public import PublicKey
+
+from tools.custodian import disk, signed_folder
+from tools.custodian.own_keys import AgentError, write_new
+from tools.custodian.register import Entered
 
 
 class Staged:
-    """Where an answer to a request goes, and where it lies until it is entered."""
+    """Where an answer to a request, or an invoice, goes, and where it lies until it is entered."""
 
-    def __init__(self, place: Path, request: Request) -> None:
+    def __init__(self, place: Path, request: Entered) -> None:
         self.place = place
         self.beside = place.with_name(f".{place.name}.{request.fields['number']}")
+
+    def write(self, files: Mapping[str, bytes], to: PublicKey | None) -> None:
+        """Write files beside the place: a folder, or a single file sealed to a recipient. AgentError where it can't be."""
+        self.clear()
+        if to is not None:
+            write_new(self.beside, signed_folder.seal(files, to), 0o600)
+            return
+        try:
+            signed_folder.write(self.beside, files)
+        except OSError as failure:
+            raise AgentError(f"{self.place}: can't be made ({failure.strerror}); accepted: a new folder") from None
 
     def free(self) -> None:
         """Demand that the place is free; AgentError where it isn't."""
