@@ -70,6 +70,7 @@ OPTIONS = {
     "--notice": Option("fr|en", "the notice for the guests, from this configuration", _language),
     "--register": Option("fr|en", "the entry for the controller's register of processing (GDPR art. 30)", _language),
     "--dpia": Option("fr|en", "the skeleton of an impact analysis (GDPR art. 35)", _language),
+    "--duties": Option("fr|en", "who owes what by L34-1 in force, and who does it here", _language),
     "--verify": Option("", "don't show the acts, only whether the log holds together"),
     "--head": Option("NUMBER:HASH", "a checkpoint that was seen in a health message: is the log still the one it was made of?", _head),
 }
@@ -128,7 +129,7 @@ VERBS = (
         "law",
         "cli.verbs.law",
         "the table of purposes, the article's words, and what is on here",
-        ("--notice", "--register", "--dpia", "--json"),
+        ("--notice", "--register", "--dpia", "--duties", "--json"),
     ),
     Verb(
         "consent text",

@@ -161,7 +161,7 @@ def as_recorder(paths: "Paths") -> None:
 
 def law(line: "Line") -> int:
     """Show the table of purposes and what of it is on, the notice that the guests must be given, or the entry in the register."""
-    for option, paper in (("--register", "register"), ("--dpia", "impact")):
+    for option, paper in (("--register", "register"), ("--dpia", "impact"), ("--duties", "duties")):
         if option in line:
             return line.run("purposes." + paper + ".run")
     settings = load(line.config)

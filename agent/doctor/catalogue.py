@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Everything the doctor can find, as data: how grave it is, why it matters (with the requirement), how to set it right.
+"""What the doctor can find, as data: how grave it is, why it matters (with the requirement), how to set it right.
+
+What only `attribution` and `billing` can have wrong stands in agent.purposes.checks, as rows of the same form.
 
 error     what is recorded, kept or published is wrong or unlawful, or the agent can't work
 warning   it works, at a cost that the operator should know
@@ -149,16 +151,6 @@ CATALOGUE = {
         "a second NAT lies between: public ports can't be matched here (L34-II-4)",
         "put the provider's box into bridge mode, or ask for a public address; attribution starts only with upstream_nat 'acknowledged'",
     ),
-    "agents": (
-        WARNING,
-        "a request needs two agents who are enrolled here, in a file that root alone can write (L34-II-4)",
-        "oubli request enrol KEY as root, for each; owner root and mode 0644 for /etc/oubli/agents",
-    ),
-    "block-full": (
-        WARNING,
-        "a terminal whose block is full loses new connections silently; another cause is a burst of the same connection (L34-II-4)",
-        "raise attribution.block_size; fewer terminals then have a block, the others are recorded connection by connection",
-    ),
     "clock-wrong": (
         ERROR,
         "kernel times are stamped with this clock, and deadlines run from them (EXP-1, EXP-5)",
@@ -189,21 +181,6 @@ CATALOGUE = {
         "nothing can be sealed: the recorder doesn't start (EXP-2)",
         "install libsodium",
     ),
-    "bundle-missing": (
-        ERROR,
-        "a store that only the custodian can open keeps nothing without his key of the day (EXP-3)",
-        "oubli bundle install FILE, with a bundle that oubli-custodian bundle made",
-    ),
-    "bundle-ending": (
-        WARNING,
-        "after the last key's day that store keeps nothing (EXP-3)",
-        "oubli bundle install FILE; a bundle reaches 35 days ahead, so renew it from day 20 on",
-    ),
-    "bundle-refused": (
-        ERROR,
-        "only keys that the custodian signed count, and only root may say who he is (EXP-3)",
-        "put the custodian's public signing key into /etc/oubli/custodian.pub, mode 0644, and install his bundle again",
-    ),
     "broker-missing": (
         ERROR,
         "no summary leaves the gateway: the forwarder doesn't start (L34-VI-2)",
@@ -229,11 +206,6 @@ CATALOGUE = {
         "after that day the forwarder sends nothing (L34-VI-2)",
         "renew it now",
     ),
-    "wording": (
-        NOTE,
-        "what is recorded today must rest on the law of today (L34-III-1)",
-        "ask whoever ordered the recording, and set attribution.ground and reference anew",
-    ),
     "flash": (
         WARNING,
         "the ledger and the spool need it: without room no epsilon can be spent and summaries are dropped (ANON-5, EXP-6)",
@@ -243,10 +215,10 @@ CATALOGUE = {
 
 
 class Finding:
-    """One thing found. `repair` is (path below /proc/sys, value) where writing that can do no harm, else None."""
+    """One thing found. `repair` is (path below /proc/sys, value) where writing that can do no harm, else None; `row`: one of elsewhere."""
 
-    def __init__(self, name: str, what: str, repair: "tuple[str, int] | None" = None) -> None:
+    def __init__(self, name: str, what: str, repair: "tuple[str, int] | None" = None, row: "tuple[str, str, str] | None" = None) -> None:
         self.name = name
         self.what = what
         self.repair = repair
-        self.severity, self.why, self.fix = CATALOGUE[name]
+        self.severity, self.why, self.fix = row or CATALOGUE[name]

@@ -7,10 +7,68 @@ And what the configuration rests on, where two wordings of the article differ (L
 from agent import law
 from agent.capture import kernel_stats
 from agent.cli.status import WARNING
-from agent.doctor.catalogue import Finding
+from agent.doctor import catalogue
+from agent.doctor.catalogue import ERROR, NOTE
+from agent.doctor.catalogue import WARNING as WARNED
+from agent.purposes import duties
 from agent.purposes.custodian.bundle import Bundle
 from agent.purposes.requests import executor, requests
 from agent.runtime.sodium import Sodium
+
+ROWS = {
+    "agents": (
+        WARNED,
+        "a request needs two agents who are enrolled here, in a file that root alone can write (L34-II-4)",
+        "oubli request enrol KEY as root, for each; owner root and mode 0644 for /etc/oubli/agents",
+    ),
+    "block-full": (
+        WARNED,
+        "a terminal whose block is full loses new connections silently; another cause is a burst of the same connection (L34-II-4)",
+        "raise attribution.block_size; fewer terminals then have a block, the others are recorded connection by connection",
+    ),
+    "bundle-missing": (
+        ERROR,
+        "a store that only the custodian can open keeps nothing without his key of the day (EXP-3)",
+        "oubli bundle install FILE, with a bundle that oubli-custodian bundle made",
+    ),
+    "bundle-ending": (
+        WARNED,
+        "after the last key's day that store keeps nothing (EXP-3)",
+        "oubli bundle install FILE; a bundle reaches 35 days ahead, so renew it from day 20 on",
+    ),
+    "bundle-refused": (
+        ERROR,
+        "only keys that the custodian signed count, and only root may say who he is (EXP-3)",
+        "put the custodian's public signing key into /etc/oubli/custodian.pub, mode 0644, and install his bundle again",
+    ),
+    "duty": (
+        NOTE,
+        "by L34-1 in force somebody owes it, and nobody who is declared here does it (L34-II-3)",
+        "oubli law --duties en says who may: set gateway.duty, attribution, or what is named",
+    ),
+    "wording": (
+        NOTE,
+        "what is recorded today must rest on the law of today (L34-III-1)",
+        "ask whoever ordered the recording, and set attribution.ground and reference anew",
+    ),
+}
+
+
+class Finding(catalogue.Finding):
+    """One thing found that has its row here."""
+
+    def __init__(self, name: str, what: str) -> None:
+        super().__init__(name, what, None, ROWS[name])
+
+
+def found(gateway: "Gateway") -> "Iterator[Finding]":
+    """Look for duties that nobody serves (L34-II-3), and at all that the two need where one of them is on."""
+    for text in duties.unserved(gateway.config):
+        yield Finding("duty", text)
+    if "attribution" in gateway.config.purposes or "billing" in gateway.config.purposes:
+        for check in (purposes, keys, wording):
+            for finding in check(gateway):
+                yield finding
 
 
 def purposes(gateway: "Gateway") -> "Iterator[Finding]":

@@ -27,8 +27,8 @@ from cryptography import x509
 
 from agent.config import config as configuration
 from agent.control.calls import VERSION
-from agent.doctor import examination, uplink
-from agent.doctor.catalogue import CATALOGUE, ERROR, NOTE, WARNING
+from agent.doctor import catalogue, examination, uplink
+from agent.doctor.catalogue import ERROR, NOTE, WARNING
 from agent.doctor.gateway import Gateway
 from agent.purposes import checks
 from host_sim.driver import interpreters as host
@@ -38,9 +38,11 @@ from tests.support.interpreters import INTERPRETERS, PROJECT, Interpreter
 pytestmark = pytest.mark.needs("root", "nft", "ip", "unshare")
 
 PORT = 1883
+CATALOGUE = catalogue.CATALOGUE | checks.ROWS
 CONFIG = f"""
 config gateway
   option id 'abcdefghijklmnop'
+  option duty 'portal'
 config mqtt
   option host '127.0.0.1'
   option port '{PORT}'
@@ -441,9 +443,9 @@ config purpose 'attribution'
 
 
 def but_keys(report: Report) -> list[tuple[str, str]]:
-    """Return what was found beside the custodian's keys, which these gateways lack: name and what."""
+    """Return what was found beside the custodian's keys and the year of which these gateways keep 30 days: name and what."""
     assert report.errors == ""
-    return [(finding["id"], finding["what"]) for finding in report.json["findings"] if not finding["id"].startswith("bundle")]
+    return [(finding["id"], finding["what"]) for finding in report.json["findings"] if not finding["id"].startswith(("bundle", "duty"))]
 
 
 def test_what_an_authority_s_request_rests_on_is_looked_at(clinic):
@@ -768,7 +770,7 @@ def test_a_refused_configuration_is_found_where_the_last_accepted_one_goes_on(cl
     (clinic.root / "etc/oubli/accepted").write_text(CONFIG)
     clinic.configure("option insecure '1'", "option insecure 'perhaps'")
     what = clinic.examine().only("configuration", ERROR)["what"]
-    assert what == f"{clinic.config}:7: mqtt.insecure: 'perhaps' isn't accepted (L34-II-2); accepted: 0 or 1"
+    assert what == f"{clinic.config}:8: mqtt.insecure: 'perhaps' isn't accepted (L34-II-2); accepted: 0 or 1"
 
 
 def test_a_clock_with_a_battery_that_the_system_does_not_show_is_found(clinic):
@@ -831,6 +833,14 @@ def test_a_ground_of_the_former_wording_is_noted(ground, told):
     found = list(checks.wording(gateway))  # type: ignore[arg-type]  # what it asks of a gateway
     assert [(one.name, one.severity) for one in found] == [("wording", "note")] * told
     assert all("since 31 July 2021 knows IIbis-3 instead" in one.what for one in found)
+
+
+def test_a_duty_that_nobody_serves_is_noted_and_alone_makes_nobody_unwell(clinic):
+    """L34-II-3: "duty"; tests/cli/test_duties.py has what each is."""
+    clinic.config.write_text(CONFIG.replace("duty 'portal'", "duty 'nat-log'"))
+    report = clinic.examine()
+    assert [(finding["id"], finding["severity"]) for finding in report.json["findings"]] == [("duty", NOTE)] * 2
+    assert (report.status, report.json["fine"]) == (0, True)
 
 
 def test_every_finding_of_the_catalogue_has_a_test_here():

@@ -11,8 +11,9 @@ import pytest
 
 from agent import law
 from agent.cli import status
-from agent.doctor import verdict
-from agent.doctor.catalogue import CATALOGUE, NOTE, Finding
+from agent.doctor import catalogue, verdict
+from agent.doctor.catalogue import NOTE, Finding
+from agent.purposes import checks
 from agent.summary import messages
 from tools.fleet.schemas import schema
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from tests.support.interpreters import Interpreter
 
+CATALOGUE = catalogue.CATALOGUE | checks.ROWS
 TOLD = sorted(name for name in CATALOGUE if CATALOGUE[name][0] != NOTE and name not in verdict.HERE)
 LONGEST = {
     "purposes": [(name, False, False) for name in law.CONFIGURABLE],
@@ -40,7 +42,7 @@ def test_what_may_be_told_is_a_closed_list_and_fits(tmp_path: Path):
     """The schema's names are the catalogue's, less notes, passing states and what terminals cause; all at once fit health's one length."""
     assert schema("health")["properties"]["doctor"]["items"]["enum"] == TOLD
     assert {"block-full", "flash"} <= set(verdict.HERE) <= set(CATALOGUE)
-    verdict.leave(str(tmp_path / "doctor"), [Finding(name, "") for name in (*CATALOGUE, "offload")])
+    verdict.leave(str(tmp_path / "doctor"), [Finding(name, "", row=CATALOGUE[name]) for name in (*CATALOGUE, "offload")])
     left = verdict.newest(str(tmp_path / "doctor"))
     assert left == [name for name in TOLD if name not in verdict.OWN]
     assert verdict.with_own(left, list(verdict.OWN)) == TOLD
@@ -80,7 +82,7 @@ def test_a_verdict_is_read_whole_or_not_at_all(interpreter: Interpreter, tmp_pat
 def test_notes_and_what_follows_terminals_stay_on_the_gateway(tmp_path: Path):
     finding = Finding("second-nat", "")
     finding.severity = NOTE  # acknowledged
-    verdict.leave(str(tmp_path / "doctor"), [finding, Finding("block-full", ""), Finding("flash", ""), Finding("helpers", "")])
+    verdict.leave(str(tmp_path / "doctor"), [finding, checks.Finding("block-full", ""), Finding("flash", ""), Finding("helpers", "")])
     assert (tmp_path / "doctor").read_text() == ""
     verdict.leave(str(tmp_path / "nowhere" / "doctor"), [])
     assert not (tmp_path / "nowhere").exists()

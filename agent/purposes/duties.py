@@ -1,0 +1,229 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`oubli law --duties fr|en`: what L34-1 in force makes a hotspot's operator keep, or lets him, and who does it here (L34-II-3).
+
+Each row has its source. `MUST` are duties: this gateway meets them, somebody who is declared does, or nobody. `MAY` are permissions. What
+couldn't be verified is said in `UNSURE`. Texts were read in November 2026; LAW.md says where. Engineering, not legal advice.
+"""
+
+from agent import law
+from agent.cli import article, words
+from agent.config.config import load
+
+MET, OTHER, NEVER, NOBODY, ON, OFF = "met", "other", "never", "nobody", "on", "off"
+STATES = {
+    MET: ("tenu ici : ", "met here: "),
+    OTHER: ("à la charge d'un autre : ", "somebody else's: "),
+    NEVER: ("jamais par oubli, par conception : ", "never by oubli, by design: "),
+    NOBODY: ("PERSONNE : ", "NOBODY: "),
+    ON: ("permis, en service : ", "allowed, on: "),
+    OFF: ("permis, hors service : ", "allowed, off: "),
+}
+# Who answers, as `gateway.duty` declares it.
+DECLARED = {
+    "portal": ("le portail", "the portal"),
+    "radius": ("le serveur RADIUS", "the RADIUS server"),
+    "nat-log": ("le journal de traduction d'adresses", "the log of address translation"),
+}
+HEAD = (
+    (
+        "Ce que l'article L34-1 du CPCE, en vigueur depuis le 31 juillet 2021, oblige ou autorise à conserver, et qui le fait ici. "
+        "Ingénierie, non conseil juridique."
+    ),
+    (
+        "What article L34-1 of the CPCE, in force since 31 July 2021, makes or lets an operator keep, and who does it here. "
+        "Engineering, not legal advice."
+    ),
+)
+# Name, what it says in French and English, source.
+MUST = (
+    (
+        "erase",
+        "effacer ou rendre anonymes les données de trafic, hors des exceptions de l'article ; aussi pour un accès gratuit ou accessoire",
+        "erase or make anonymous traffic data, but for the article's exceptions; free or accessory access too",
+        "L34-1 II",
+    ),
+    (
+        "content",
+        "ne jamais conserver le contenu des échanges ni ce qui est consulté",
+        "never keep the content of what is exchanged, nor what is looked at",
+        "L34-1 VI",
+    ),
+    (
+        "procedures",
+        "avoir des procédures internes pour répondre aux autorités",
+        "have internal procedures that answer the authorities",
+        "L34-1 II",
+    ),
+    (
+        "identity",
+        "conserver l'identité civile (nom, naissance, adresses, téléphone) jusqu'à 5 ans après la fin du contrat",
+        "keep the civil identity (name, birth, addresses, telephone) until 5 years after the end of the contract",
+        "L34-1 II bis 1°, R10-13 I (décret 2021-1361 du 20 octobre 2021), loi 2004-575 art. 6 et décret 2021-1362 du même jour",
+    ),
+    (
+        "account",
+        "conserver ce qui fut fourni au contrat ou au compte, et les paiements, jusqu'à 1 an après leur fin",
+        "keep what was given for the contract or account, and payments, until 1 year after their end",
+        "L34-1 II bis 2°, R10-13 II et III (décret 2021-1361), décret 2021-1362",
+    ),
+    (
+        "source",
+        "conserver 1 an, depuis la connexion, ce qui identifie sa source ou l'équipement (criminalité grave, menaces graves)",
+        "keep for 1 year, from the connection, what identifies its source or the terminal (serious crime, serious threats)",
+        "L34-1 II bis 3°, R10-13 IV (décret 2021-1361), décret 2021-1362",
+    ),
+    (
+        "injunction",
+        (
+            "sur injonction du Premier ministre, conserver 1 an d'autres données de trafic et de localisation, destinataires compris ; "
+            "celle du décret 2025-980 court du 21 octobre 2025, pour un an au plus"
+        ),
+        (
+            "on an injunction of the Prime Minister, keep for 1 year other traffic and location data, recipients among them; that of "
+            "décret 2025-980 runs from 21 October 2025, for a year at most"
+        ),
+        "L34-1 III, R10-13 V, décret 2025-980 du 15 octobre 2025",
+    ),
+    (
+        "freeze",
+        "sur injonction d'une autorité, préserver ce qui est déjà détenu",
+        "on an authority's injunction, preserve what is held already",
+        "L34-1 III bis",
+    ),
+)
+MAY = (
+    ("security", "conserver pour la sécurité du réseau, 3 mois", "keep for the network's security, 3 months", "L34-1 IV, R10-14 IV"),
+    ("billing", "conserver pour la facturation", "keep for billing", "L34-1 IV"),
+    ("services", "traiter pour d'autres services, avec accord exprès", "process for other services, by express consent", "L34-1 IV"),
+    ("location", "conserver la localisation, avec accord", "keep the location, by consent", "L34-1 V"),
+)
+UNSURE = (
+    (
+        "Non vérifié : ce que la loi 2025-532 du 13 juin 2025 change à l'article ; si l'injonction fut renouvelée après le 21 octobre "
+        "2026 ; si un accès sans contrat ni compte doit recueillir une identité. Lire le texte en vigueur sur Légifrance."
+    ),
+    (
+        "Not verified: what loi 2025-532 of 13 June 2025 changes in the article; whether the injunction was renewed after 21 October 2026; "
+        "whether access without contract or account must ask for an identity. Read the text in force on Légifrance."
+    ),
+)
+_WHY = {
+    "kept": (
+        "rien n'est conservé sans finalité, et rien après son terme (oubli law)",
+        "nothing is kept without a purpose, or late (oubli law)",
+    ),
+    "allow-list": ("ni destination, ni nom, ni contenu n'est lu (L34-VI-1)", "no destination, name or content is read (L34-VI-1)"),
+    "custodian": (
+        "le dépositaire, sur demande de deux agents (oubli request, oubli-custodian)",
+        "the custodian, on a request of two agents (oubli request, oubli-custodian)",
+    ),
+    "undeclared": ("gateway.duty ne nomme personne", "gateway.duty names nobody"),
+    "off": ("gateway.duty nomme oubli, et attribution n'est pas en service", "gateway.duty names oubli, and attribution is off"),
+    "account": (
+        "oubli ne connaît ni identité, ni compte, ni paiement ; gateway.duty ne nomme aucun portail",
+        "oubli knows no identity, account or payment; gateway.duty names no portal",
+    ),
+    "short": ("attribution les efface avant un an : ", "attribution erases them before the year is over: "),
+    "former": ("le fondement d'attribution est abrogé", "attribution's ground is repealed"),
+    "line": (
+        "aucune destination n'est conservée (L34-VI-1) ; à voir avec qui fournit la ligne",
+        "no destination is kept (L34-VI-1); a matter for who provides the line",
+    ),
+    "empty": ("rien n'est détenu", "nothing is held"),
+    "freeze": ("le dépositaire (oubli-custodian freeze)", "the custodian (oubli-custodian freeze)"),
+    "second-nat": (
+        " ; derrière la boîte d'un fournisseur, lui seul relie un port public",
+        "; behind a provider's box only he can match a public port",
+    ),
+}
+
+
+def _answering(config: "Config") -> "tuple[str, tuple[str, str]]":
+    """Return who answers authorities on what identifies a connection's source."""
+    duty = config.gateway.duty
+    if "attribution" in config.purposes:
+        return MET, _WHY["custodian"]
+    if duty in DECLARED:
+        return OTHER, DECLARED[duty]
+    return NOBODY, _WHY["off" if duty == "oubli" else "undeclared"]
+
+
+def _source(config: "Config") -> "tuple[str, tuple[str, str]]":
+    section = config.purposes.get("attribution")
+    if section is None:
+        return _answering(config)
+    if section.ground != law.IN_FORCE:
+        return NOBODY, _WHY["former"]
+    at = range(len(words.LANGUAGES))
+    if section.lifetime < law.purpose("attribution").ceiling:
+        return NOBODY, _both(lambda one: _WHY["short"][one] + words.span(section.lifetime, words.LANGUAGES[one]), at)
+    return MET, _both(lambda one: _WHY["custodian"][one] + (_WHY["second-nat"][one] if section.upstream_nat else ""), at)
+
+
+def _both(text: "Callable[[int], str]", at: "range") -> "tuple[str, str]":
+    french, english = [text(one) for one in at]
+    return french, english
+
+
+def who(name: str, config: "Config") -> "tuple[str, tuple[str, str]]":
+    """Return who serves a duty with this configuration, or whether a permission is used: a state, and its words in French and English."""
+    if name in ("identity", "account"):
+        duty = config.gateway.duty
+        return (OTHER, DECLARED[duty]) if duty in ("portal", "radius") else (NOBODY, _WHY["account"])
+    if name == "freeze":
+        sealed = "attribution" in config.purposes or "billing" in config.purposes
+        return MET, _WHY["freeze" if sealed else "empty"]
+    if name in ("source", "procedures"):
+        return _source(config) if name == "source" else _answering(config)
+    if name in law.CONFIGURABLE:
+        row = law.purpose(name)
+        seconds = article.lifetime(row, config) or row.ceiling
+        limit = _both(lambda one: words.span(seconds, words.LANGUAGES[one]), range(len(words.LANGUAGES)))
+        return (ON, limit) if name in config.purposes else (OFF, ("-", "-"))
+    plain = {"erase": (MET, "kept"), "content": (MET, "allow-list"), "injunction": (NEVER, "line")}
+    state, why = plain[name]
+    return state, _WHY[why]
+
+
+def unserved(config: "Config") -> "list[str]":
+    """Return the duties that nobody serves, in English, each with why."""
+    out = []
+    for name, _, english, source in MUST:
+        state, why = who(name, config)
+        if state == NOBODY:
+            out.append(english + " (" + source + "): " + why[1])
+    return out
+
+
+def data(config: "Config", language: str) -> "list[dict[str, str]]":
+    """Return each duty and permission as `--json` shows it."""
+    at = words.LANGUAGES.index(language)
+    out = []
+    for kind, rows in (("must", MUST), ("may", MAY)):
+        for row in rows:
+            state, why = who(row[0], config)
+            out.append({"kind": kind, "name": row[0], "what": row[1 + at], "source": row[3], "state": state, "by": why[at]})
+    return out
+
+
+def lines(config: "Config", language: str) -> "list[str]":
+    """Return them as text, in `fr` or `en`."""
+    at = words.LANGUAGES.index(language)
+    out = [HEAD[at], ""]
+    for one in data(config, language):
+        out += ["- " + one["what"] + " (" + one["source"] + ")", "  " + STATES[one["state"]][at] + one["by"]]
+    return [words.typeset(line, language) for line in out + ["", UNSURE[at]]]
+
+
+def run(line: "Line") -> int:
+    """Show them."""
+    config, language = load(line.config), line["--duties"]
+    return line.show(data(config, language), lines(config, language))
+
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Callable
+
+    from agent.cli.command import Line
+    from agent.config.config import Config

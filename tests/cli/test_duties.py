@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`oubli law --duties`: who owes what by L34-1 in force, and who does it with this configuration; the doctor finds what nobody does."""
+
+from __future__ import annotations
+
+import json
+import re
+from itertools import product
+from types import SimpleNamespace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from agent import law
+from agent.config import config as configuration
+from agent.purposes import checks, duties
+from tests.support.interpreters import PROJECT, Interpreter
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+GATEWAY = "config gateway\n option id 'abcdefghijklmnop'\n option duty '{}'\n"
+ATTRIBUTION = (
+    "config purpose 'attribution'\n option enabled '1'\n option reference 'x'\n option budget '90000000'\n"
+    "{}config summary\n option rows '256'\n"
+)
+YEAR = ATTRIBUTION.format(" option ground 'IIbis-3'\n")
+MONTH = ATTRIBUTION.format(" option ground 'IIbis-3'\n option lifetime '30d'\n")
+FORMER = ATTRIBUTION.format(" option ground 'L336-3'\n option wording 'repealed'\n")
+BEHIND = ATTRIBUTION.format(" option ground 'IIbis-3'\n option upstream_nat 'acknowledged'\n")
+BILLING = "config purpose 'billing'\n option enabled '1'\n option lifetime '90d'\n option budget '90000000'\n"
+
+
+def read(folder: Path, text: str) -> configuration.Config:
+    (folder / "oubli").write_text(text)
+    return configuration.load(str(folder / "oubli"))
+
+
+def states(config: configuration.Config) -> dict[str, str]:
+    return {one["name"]: one["state"] for one in duties.data(config, "en")}
+
+
+def test_each_statement_has_its_source_in_both_languages(tmp_path: Path) -> None:
+    """L34-II-3: the article's paragraph first; the décrets and laws by number and date; what isn't verified is said, not stated."""
+    config = read(tmp_path, GATEWAY.format("portal"))
+    french, english = duties.data(config, "fr"), duties.data(config, "en")
+    assert [one["name"] for one in french] == [one["name"] for one in english]
+    assert len({one["name"] for one in french}) == len(french) == len(duties.MUST) + len(duties.MAY)
+    assert [row[0] for row in duties.MAY] == [row.name for row in map(law.purpose, law.CONFIGURABLE) if row.name != "attribution"]
+    for one, other in zip(french, english, strict=True):
+        assert re.match(r"L34-1 (II|III|IV|V|VI)( bis( \d°)?)?(, |$)", one["source"]), one
+        assert one["what"] != other["what"]
+        assert one["source"] == other["source"]
+    told = " ".join(one["what"] + one["source"] for one in french) + duties.UNSURE[0]
+    for text in (
+        "décret 2021-1361 du 20 octobre 2021",
+        "décret 2021-1362",
+        "décret 2025-980 du 15 octobre 2025",
+        "loi 2025-532 du 13 juin 2025",
+    ):
+        assert text in told
+    shown = " ".join(duties.lines(config, "en"))
+    assert "Engineering, not legal advice" in shown
+    assert "Not verified" in shown
+    assert "engineering, not legal advice" in (PROJECT / "README.md").read_text()
+
+
+def test_what_oubli_cannot_do_by_design_is_said_whatever_is_configured(tmp_path: Path) -> None:
+    """III's injunction has recipients among its categories, II bis 1° and 2° identity and account: no configuration meets these."""
+    for duty, more in product(law.DUTIES, ("", YEAR)):
+        if duty == law.NOBODY and more:
+            continue  # refused by the configuration
+        seen = states(read(tmp_path, GATEWAY.format(duty) + more))
+        assert seen["injunction"] == duties.NEVER
+        assert {seen["identity"], seen["account"]} == {duties.OTHER if duty in ("portal", "radius") else duties.NOBODY}
+        assert seen["erase"] == seen["content"] == seen["freeze"] == duties.MET
+
+
+@pytest.mark.parametrize(
+    ("duty", "more", "source", "procedures"),
+    [
+        ("portal", "", "other", "other"), ("radius", "", "other", "other"), ("nat-log", "", "other", "other"),
+        ("oubli", "", "nobody", "nobody"), ("none", "", "nobody", "nobody"), ("undeclared", "", "nobody", "nobody"),
+        ("oubli", YEAR, "met", "met"), ("portal", YEAR, "met", "met"), ("oubli", MONTH, "nobody", "met"),
+        ("oubli", FORMER, "nobody", "met"), ("oubli", BEHIND, "met", "met"), ("oubli", BILLING, "nobody", "nobody"),
+    ],
+)  # fmt: skip
+def test_who_keeps_a_connection_s_source_follows_from_what_runs(tmp_path: Path, duty: str, more: str, source: str, procedures: str) -> None:
+    """II bis 3°: for a year, on the ground in force, by attribution or by who is declared; else by nobody."""
+    config = read(tmp_path, GATEWAY.format(duty) + more)
+    seen = states(config)
+    assert (seen["source"], seen["procedures"]) == (source, procedures)
+    text = " ".join(duties.lines(config, "en"))
+    assert ("behind a provider's box" in text) == (more == BEHIND)
+    assert ("before the year is over: 30 days" in text) == (more == MONTH)
+
+
+def test_permissions_are_on_or_off_with_their_time(tmp_path: Path) -> None:
+    seen = {one["name"]: one for one in duties.data(read(tmp_path, GATEWAY.format("portal") + BILLING), "fr")}
+    assert [(name, seen[name]["state"]) for name in ("security", "billing", "services", "location")] == [
+        ("security", "on"), ("billing", "on"), ("services", "off"), ("location", "off"),
+    ]  # fmt: skip
+    assert (seen["security"]["by"], seen["billing"]["by"]) == ("24 heures", "90 jours")
+
+
+@pytest.mark.parametrize("language", ["fr", "en"])
+def test_the_command_says_the_same_on_each_interpreter(any_interpreter: Interpreter, tmp_path: Path, language: str) -> None:
+    """Text and JSON, as the module makes them; another language is refused in one line."""
+    config = read(tmp_path, GATEWAY.format("oubli") + YEAR)
+    words = ("-m", "agent", "law", "--config", str(tmp_path / "oubli"), "--duties")
+    assert any_interpreter.run(*words, language).stdout.decode().splitlines() == duties.lines(config, language)
+    assert json.loads(any_interpreter.run(*words, language, "--json").stdout) == duties.data(config, language)
+    refused = any_interpreter.run(*words, "de", check=False)
+    assert (refused.returncode, refused.stderr.count(b"\n")) == (2, 1)
+
+
+def test_the_doctor_finds_a_duty_that_nobody_serves(tmp_path: Path) -> None:
+    """L34-II-3: a note for each, with its source and why; none where all are somebody's."""
+
+    def found(text: str) -> list[str]:
+        gateway = SimpleNamespace(config=read(tmp_path, text))
+        return [f"{one.severity} {one.what}" for one in checks.found(gateway) if one.name == "duty"]  # type: ignore[arg-type]
+
+    assert found(GATEWAY.format("portal")) == []
+    texts = found(GATEWAY.format("undeclared"))
+    assert len(texts) == 4
+    assert all(text.startswith("note ") and "(L34-1 II" in text for text in texts)
+    assert sum("gateway.duty names nobody" in text for text in texts) == 2
+    assert len(found(GATEWAY.format("nat-log"))) == 2  # identity and account
