@@ -152,21 +152,8 @@ def refuse_ground(row: Purpose, ground: "str | None") -> "str | None":
     return (", ".join(row.grounds) or "no ground") + reason
 
 
-def refuse_fields(row: Purpose, fields: "Sequence[str]") -> "str | None":
-    """Return the first field that a purpose's records and exports have no place for, None where all have one (L34-II-2, L34-VI-1)."""
-    for field in fields:
-        if field not in row.fields:
-            return field
-    return None
-
-
 def other_wording(ground: "str | None") -> "str | None":
     """Return what must be said of a ground that only the wording of 2014-2021 knows (L34-III-1); None for any other."""
     if ground not in FORMER_GROUNDS:
         return None
     return "ground " + str(ground) + " is of the wording of 2014-2021: the one in force since 31 July 2021 knows " + IN_FORCE + " instead"
-
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Sequence

@@ -106,6 +106,17 @@ def installed(gateway: roots.Gateway, scripts: dict[str, str], name: str) -> Non
     run_script(gateway, scripts[name])
 
 
+def started_as(gateway: roots.Gateway, daemon: str) -> list[str]:
+    """Return the words by which the command `oubli` would start a daemon: procd starts it by the same, without a shell."""
+    assert "export MICROPYPATH=/usr/lib/oubli:.frozen" in (gateway.path / "usr/bin/oubli").read_text()
+    said = re.findall(
+        r'^exec micropython -X heapsize="\$\{OUBLI_HEAP:-(\w+)\}" -m agent "\$@"$',
+        (gateway.path / "usr/bin/oubli").read_text(),
+        re.MULTILINE,
+    )
+    return ["/usr/bin/micropython", "-X", f"heapsize={said[0]}", "-m", "agent", daemon]
+
+
 NETWORK = pytest.mark.needs(*NEEDS)
 
 
@@ -128,8 +139,8 @@ def test_init_script_asks_procd_for_three_instances_under_their_users(device, bu
     gateway.run("/bin/sh", "/etc/rc.common", "/etc/init.d/oubli", "reload")
     instances = procd.service(recorded(gateway))["instances"]
     assert {name: (one["user"], one["group"], one["command"]) for name, one in instances.items()} == {
-        "recorder": ("oubli-rec", "oubli-spool", ["/usr/bin/oubli", "recorder"]),
-        "forwarder": ("oubli-fwd", "oubli-spool", ["/usr/bin/oubli", "forwarder"]),
+        "recorder": ("oubli-rec", "oubli-spool", started_as(gateway, "recorder")),
+        "forwarder": ("oubli-fwd", "oubli-spool", started_as(gateway, "forwarder")),
         "watch": ("oubli-rec", "oubli-spool", ["/usr/sbin/oubli-watch"]),
     }
     for name, one in instances.items():
@@ -191,6 +202,32 @@ def test_init_script_asks_procd_for_three_instances_under_their_users(device, bu
     )
     gateway.run("/bin/sh", "/etc/rc.common", "/etc/init.d/oubli", "stop")
     assert procd.service(recorded(gateway)) == {"name": "oubli", "instances": {}, "triggers": []}
+
+
+@NETWORK
+def test_each_daemon_in_a_jail_is_kept_to_its_calls_where_procd_seccomp_is(device, built):
+    """The library is of the package procd-seccomp; a kernel without filters would end what asks for one."""
+    gateway, scripts = device
+    installed(gateway, scripts, "post-install")
+    add(gateway, built, "oubli-purposes")
+    (gateway.path / "usr/sbin/uhttpd").symlink_to("../../bin/busybox")
+    (gateway.path / "lib/libpreload-seccomp.so").touch()
+    with (gateway.path / "etc/config/oubli").open("a") as file:
+        file.write("\toption host 'broker.example.org'\n\toption ca '/etc/ssl/ca.pem'\n")
+
+    def kept() -> dict[str, str]:
+        gateway.run("/bin/sh", "/etc/rc.common", "/etc/init.d/oubli", "reload")
+        asked = procd.service(recorded(gateway))["instances"]
+        assert {one["env"]["MICROPYPATH"] for name, one in asked.items() if "micropython" in one["command"][0]} == {
+            "/usr/lib/oubli:.frozen"
+        }
+        return {name: one["seccomp"] for name, one in asked.items() if "seccomp" in one}
+
+    assert kept() == {}  # nobody keeps it to them without a jail
+    (gateway.path / "sbin/ujail").symlink_to("../host/ujail")
+    asked = kept()
+    assert asked == {name: f"/etc/seccomp/oubli-{name}.json" for name in ("recorder", "forwarder", "page")}
+    assert all((gateway.path / path.lstrip("/")).is_file() for path in asked.values())
 
 
 @NETWORK

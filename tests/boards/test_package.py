@@ -529,8 +529,12 @@ def test_bad_use_of_the_image_command_is_one_line(words, said):
 
 
 def test_scripts_of_a_gateway_leave_their_comments_behind():
-    """But the two first lines, and those that a script shows with --help."""
-    text = b"#!/bin/sh /etc/rc.common\n# SPDX-License-Identifier: Apache-2.0\n# why\nstart() {\n\t# how\n\techo '# no comment' # here\n}\n"
-    kept = b"#!/bin/sh /etc/rc.common\n# SPDX-License-Identifier: Apache-2.0\nstart() {\n\techo '# no comment' # here\n}\n"
-    assert contents.without_comments("etc/init.d/oubli", text) == kept
-    assert contents.without_comments("usr/sbin/oubli-watch", text) == text
+    """But the licence's line, and those that a script shows with --help."""
+    head = b"#!/bin/sh\n# SPDX-License-Identifier: Apache-2.0\n"
+    text = b"# why\n\nstart() { # start NAME\n\t# how\n\techo '# no comment' # here\n}\n"
+    kept = b"\nstart() {\n\techo '# no comment' # here\n}\n"
+    assert contents.without_comments("etc/init.d/oubli", head + text) == head + kept
+    assert contents.without_comments("usr/sbin/oubli-watch", head + text + b"# --help\n--help\n") == head + b"# why\n" + kept + b"--help\n"
+    assert contents.without_comments("etc/sysctl.d/50-oubli.conf", b"# SPDX\n# why\na=1\n") == b"# SPDX\na=1\n"
+    assert contents.without_comments("etc/seccomp/a.json", b'{\n\t"a": [1, 2]\n}\n') == b'{"a":[1,2]}'
+    assert contents.without_comments("etc/config/oubli", text) == text

@@ -136,14 +136,17 @@ class Gateway:
 
     def start(self, instance: dict[str, Any]) -> subprocess.Popen[bytes]:
         """Start an instance of a service as procd does: its command, user, limits; through ujail where it has a jail."""
+        variables = tuple(f"{name}={value}" for name, value in instance.get("env", {}).items())
         if "jail" not in instance:
-            command = self.command(*instance["command"], user=instance.get("user", "root"))
+            command = self.command(*instance["command"], user=instance.get("user", "root"), env=variables)
             return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         jail = instance["jail"]
         words = ["/sbin/ujail", "-n", jail["name"], "-U", instance["user"], "-G", instance["group"], "-c", "-C", instance["capabilities"]]
-        words += ["-p", "-l"] + [word for path, kind in jail["mount"].items() for word in ("-w" if kind == "1" else "-r", path)]
+        words += ["-p", "-l", *(word for name in instance.get("env", {}) for word in ("-e", name))]
+        words += [word for path, kind in jail["mount"].items() for word in ("-w" if kind == "1" else "-r", path)]
         spaces = ["unshare", "--mount", "--pid", "--ipc", "--fork", "--kill-child"]
-        command = [*self._enter, *spaces, "chroot", str(self.path), "/bin/env", "-i", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", *words, "--"]
+        path = "PATH=/usr/sbin:/usr/bin:/sbin:/bin"
+        command = [*self._enter, *spaces, "chroot", str(self.path), "/bin/env", "-i", path, *variables, *words, "--"]
         return Jailed([*command, *instance["command"]], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
     def host_command(self, *words: str) -> list[str]:

@@ -12,6 +12,7 @@ import io
 import json
 import re
 import select
+import shlex
 import shutil
 import signal
 import subprocess
@@ -192,8 +193,9 @@ class Venue:
         self.machine.run("witness >/tmp/witness.bin 2>/tmp/witness.errors & sleep 1; cat /tmp/witness.errors")
         self.machine.run("rm -f /tmp/procd.calls; sh /etc/rc.common /etc/init.d/oubli start", 120)
         message = procd.service(self.machine.run("cat /tmp/procd.calls"))
-        recorder = " ".join(message["instances"]["recorder"]["command"])
-        self.machine.run(f"{recorder} >/tmp/recorder.log 2>&1 &")
+        instance = message["instances"]["recorder"]
+        recorder = shlex.join([*(f"{name}={value}" for name, value in instance["env"].items()), *instance["command"]])
+        self.machine.run(f"env {recorder} >/tmp/recorder.log 2>&1 &")
         self.wait(lambda: self.status() is not None, "the recorder doesn't answer", 180)
 
     def wait(self, condition: Callable[[], object], wrong: str, seconds: float) -> None:

@@ -80,7 +80,8 @@ def sign(path: Path, key: SigningKey) -> Request:
         raise AgentError(f"{path}: two agents have signed it; accepted: a request with one signature or none")
     if public in [other for other, _ in request.signatures]:
         raise AgentError(f"{path}: this agent has signed it; accepted: another agent's key")
-    signed = understood(requests.with_signature(request, public, key.sign(request.signed).signature))
+    number, signature = len(request.signatures) + 1, key.sign(request.signed).signature
+    signed = understood(f'{request.text}agent_{number} = "{public.hex()}"\nsignature_{number} = "{signature.hex()}"\n')
     beside = path.with_name(f".{path.name}.new")
     beside.write_bytes(signed.text.encode())
     beside.replace(path)

@@ -37,7 +37,7 @@ _FROM = {  # which field of the law's table a column of an answer tells
 
 def columns(store: str) -> list[str]:
     """Return the columns of an answer from a store: those whose field the purpose's row of the table has, and the clock's word."""
-    there = [name for name, field in _FROM.items() if law.refuse_fields(law.purpose(store), [field]) is None]
+    there = [name for name, field in _FROM.items() if field in law.purpose(store).fields]
     return [name for name in there if name != "end" or store == "attribution"] + ["clock_confirmed"]
 
 

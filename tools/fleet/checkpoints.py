@@ -6,7 +6,7 @@ came (its own clock may be wrong). One number with two hashes is a log that was 
 log goes on in two ways: *forked*, two devices or two disks with one name.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from functools import reduce
 from operator import or_
 from typing import Any
@@ -18,6 +18,7 @@ from tools.fleet.episodes import Episodes
 from tools.fleet.models import Episode, Gateway, Head
 
 BROKEN = ("cut", "rewritten", "forked")
+TOGETHER = 200  # heads that one query looks for: SQLite refuses an expression of more than a thousand
 Told = tuple[int, int, str]  # a gateway's key, the number of its newest checkpoint, its hash
 
 
@@ -27,8 +28,7 @@ def note(told: Sequence[Told], episodes: Episodes, now: int) -> None:
         return
     newest = _newest({gateway for gateway, _, _ in told})
     wanted = {(gateway, number) for gateway, number, _ in told} | {(gateway, number) for gateway, number in newest.items() if number}
-    pairs = reduce(or_, (Q(gateway=gateway, number=number) for gateway, number in sorted(wanted)))
-    kept = {(one.gateway_id, one.number): one for one in Head.objects.filter(pairs)}
+    kept = {(one.gateway_id, one.number): one for one in _among(sorted(wanted))}
     new: list[Head] = []
     for gateway, number, text in told:
         known = [kept[place] for place in {(gateway, number), (gateway, newest[gateway])} if place in kept]
@@ -47,6 +47,11 @@ def note(told: Sequence[Told], episodes: Episodes, now: int) -> None:
             new.append(kept[gateway, number])
         newest[gateway] = max(number, newest[gateway] or 0)
     Head.objects.bulk_create(new)
+
+
+def _among(wanted: Sequence[tuple[int, int]]) -> Iterator[Head]:
+    for start in range(0, len(wanted), TOGETHER):
+        yield from Head.objects.filter(reduce(or_, (Q(gateway=one, number=number) for one, number in wanted[start : start + TOGETHER])))
 
 
 def _newest(gateways: Collection[int]) -> dict[int, int | None]:

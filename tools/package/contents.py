@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What lands on a board: the agent (for MicroPython compiled), boards/common, the configuration with the board's figures."""
 
+import json
 import lzma
 import re
 from collections import defaultdict
@@ -99,16 +100,24 @@ def configuration(text: str, board: Board) -> str:
     return "\n".join(lines) + "\n"
 
 
-# Scripts whose comments nobody reads on a gateway, where they take room of the image; the others show theirs with --help.
-_BARE = ("etc/init.d/", "etc/hotplug.d/", "etc/uci-defaults/", "lib/upgrade/oubli.sh")
+# Texts whose comments nobody reads on a gateway, where they take room of the image. A script that shows its own head with --help keeps it.
+_BARE = ("etc/init.d/", "etc/hotplug.d/", "etc/uci-defaults/", "etc/sysctl.d/", "lib/upgrade/oubli.sh", "usr/bin/", "usr/sbin/")
+_OF_FUNCTION = re.compile(rb"(?m)^(\w+\(\) \{) # .*$")  # what it takes
+_BARE += ("usr/share/oubli/page.nft", "www/oubli/cgi-bin/")
 
 
 def without_comments(name: str, octets: bytes) -> bytes:
-    """Return a script's octets without its lines of comment but the first two, where it is one of those."""
+    """Return a script's octets without its lines of comment but the licence's, and JSON's without the room between its words."""
+    if name.endswith(".json"):
+        return json.dumps(json.loads(octets), separators=(",", ":")).encode()
     if not name.startswith(_BARE):
         return octets
     lines = octets.splitlines(keepends=True)
-    return b"".join(line for number, line in enumerate(lines) if number < 2 or not line.lstrip().startswith(b"#"))
+    head = 2 if octets.startswith(b"#!") else 1  # the interpreter, the licence
+    if b"--help" in octets:
+        head = next(number for number, line in enumerate(lines) if not line.startswith(b"#"))
+    left = b"".join(line for number, line in enumerate(lines) if number < head or not line.lstrip().startswith(b"#"))
+    return _OF_FUNCTION.sub(rb"\1", left)
 
 
 def files(board: Board, built: int) -> list[File]:

@@ -247,13 +247,6 @@ def document(fields: "dict[str, str]") -> str:
     return "".join(name + ' = "' + fields[name] + '"\n' for name in names(fields["purpose"]))
 
 
-def with_signature(request: Request, key: bytes, signature: bytes) -> str:
-    """Return the document with one signature more."""
-    which = str(len(request.signatures) + 1)
-    line = 'agent_{0} = "{1}"\nsignature_{0} = "{2}"\n'
-    return request.text + line.format(which, binascii.hexlify(key).decode(), binascii.hexlify(signature).decode())
-
-
 def verify(request: Request, agents: "dict[bytes, str]", signed: "Callable[[bytes, bytes, bytes], bool]") -> "list[str]":
     """Return the names of the two qualified agents who signed; Refused where they didn't. `signed(signature, data, key) -> bool`."""
     names = []

@@ -14,6 +14,8 @@ from tests.fleet import says
 from tests.fleet.says import NOW
 from tests.fleet.test_store import totals_agree
 from tools.fleet import fuzz, intake, judgement
+from tools.fleet.consumer import BATCH
+from tools.fleet.delivery import STATUS
 from tools.fleet.intake import Allowance, Intake
 from tools.fleet.models import Episode, Gateway, Head, Message, Tally
 from tools.fleet.reading import Reading, read
@@ -114,6 +116,16 @@ def test_a_flood_of_health_fills_no_table_and_hides_nobodys_breach(store):
     assert Episode.objects.filter(gateway=one).count() == 1
     assert Tally.objects.get(fate="flood").gateway == one.pk
     assert Tally.objects.get(fate="flood").count == 2400 - intake.WORDS[0]
+
+
+def test_a_whole_batch_of_new_checkpoints_is_stored(store):
+    """Gain: 500 gateways that each show another checkpoint at once, as after a night without a collector, and no batch is stored again."""
+    taker = Intake()
+    for number in (1, 2):
+        batch = [says.health(says.name(one), NOW + 400 * number, audit=(number, f"{one + number:064x}")) for one in range(BATCH[STATUS])]
+        assert taker.take(batch, NOW + 400 * number) == {"health": BATCH[STATUS]}
+    assert Head.objects.filter(number=2).count() == BATCH[STATUS]
+    assert not Episode.objects.exists()
 
 
 def test_nobody_pushes_anothers_breach_off_the_page(store):

@@ -15,6 +15,7 @@ import pytest
 from agent.control import calls
 from agent.runtime import files
 from host_sim.driver.interpreters import environment
+from host_sim.lab.lab import Lab
 from host_sim.privacy import paired
 from tests.control.test_control import HOLD, PERL, as_user, ask, asked_as, folder, serving
 from tests.openwrt.trial import NEEDS
@@ -87,6 +88,39 @@ def test_two_users_keep_no_third_out_of_the_control_socket(any_interpreter: Inte
         for _ in range(5):
             assert "calls" in asked_as(65532, "", path, '{"v":1,"call":"all"}')
         assert ask(path, b'{"v":1,"call":"status"}\n').startswith(b'{"a":')
+
+
+FLOOD = """$SIG{TERM} = sub { print $n; exit }; $| = 1;
+while (1) { socket(S, PF_UNIX, SOCK_STREAM, 0); connect(S, pack_sockaddr_un($ARGV[0])) and $n++; close(S) }"""
+CONNECTIONS, CONNECTS, FLOODED = 1500, 1000, 0  # at least so many connects; seconds that the flood lasts at least
+
+
+@pytest.mark.needs("root", "setpriv", "perl", "ip", "nft", "conntrack", "mosquitto")
+def test_a_flood_of_connects_loses_no_connection_that_is_recorded() -> None:
+    """L34-I-2: two users connect to the control socket as fast as they can while terminals hold conversations."""
+    with Lab("micropython") as lab, contextlib.ExitStack() as stack:
+        lab.start()
+        lab.confirm_time()
+        path = str(lab.device.root / "var/run/oubli/control/socket")
+        floods = [
+            stack.enter_context(subprocess.Popen([*as_user(user), *PERL, FLOOD, path], stdout=subprocess.PIPE)) for user in (65534, 65533)
+        ]
+        for flood in floods:
+            stack.callback(flood.kill)
+        began = time.monotonic()
+        lab.traffic(CONNECTIONS)
+        lab.settle()
+        status = lab.device.call({"call": "status"})
+        found, _ = lab.compare()
+        time.sleep(max(0, FLOODED - (time.monotonic() - began)))
+        made = 0
+        for flood in floods:
+            flood.terminate()
+            made += int(flood.communicate(timeout=60)[0])
+        print(f"{made} connects in {time.monotonic() - began:.1f} s")
+    assert (found.missing, found.extra, found.unequal, found.equal) == (0, 0, 0, CONNECTIONS)
+    assert {name: count for name, count in status["counters"].items() if count and name.startswith("lost")} == {}
+    assert made > CONNECTS
 
 
 TEXT = "5a" * 32

@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What each daemon may ask of the kernel (etc/seccomp), enforced by the real procd, ujail and seccomp of a gateway that boots."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from host_sim.openwrt.network import GATEWAY
+
+if TYPE_CHECKING:
+    from tests.openwrt.conftest import World
+
+DAEMONS = ("recorder", "forwarder", "page")
+# What a daemon that was taken over would do first: start a program. The page may; its attack asks for another process's memory.
+ATTACK = 'import ffi\nlibrary = ffi.open(None)\nprint("attack: asks")\n{}\nprint("attack: goes on")\n'
+PROGRAM = 'library.func("i", "execve", "ppp")(b"/bin/busybox\\0", None, None)'
+MEMORY = 'library.func("i", "ptrace", "iiii")(16, 1, 0, 0)'
+# A program of the web server's.
+PAGE = "#!/bin/sh\nprintf 'Content-Type: text/plain\\r\\n\\r\\n'\nexec /usr/bin/micropython /etc/oubli/attack-page.py\n"
+
+
+def opened(world: World, program: str) -> str:
+    """Return what a guest's browser is shown by a program of the page's."""
+    words = (
+        f"http.client.HTTPConnection({GATEWAY!r}, 8450)",
+        f"web.request('GET', '/cgi-bin/{program}')",
+        "web.getresponse().read().decode()",
+    )
+    script = f"import http.client; web = {words[0]}; {words[1]}; print({words[2]})"
+    return world.lan.run(world.lan.terminals[0], sys.executable, "-c", script).stdout
+
+
+def instances(world: World) -> dict[str, int]:
+    """Return the number of each instance's jail, where it runs."""
+    service = json.loads(world.machine.run("""ubus call service list '{"name":"oubli"}'"""))["oubli"]["instances"]
+    return {name: one["pid"] for name, one in service.items() if one.get("running")}
+
+
+@pytest.fixture
+def complete(installed: World) -> World:
+    """Give the gateway with the purposes and the guests' page too."""
+    (package,) = installed.folder.glob("packages/x86-64/oubli-purposes-*.apk")
+    installed.machine.put("/tmp/oubli-purposes.apk", package.read_bytes())
+    installed.machine.run("apk add --allow-untrusted /tmp/oubli-purposes.apk")
+    installed.until(installed.status)
+    return installed
+
+
+def test_each_daemon_runs_under_its_filter_and_does_what_it_does_without(complete: World) -> None:
+    """Seccomp 2: a filter; nothing gives a daemon more rights. It records, delivers and shows, and none was ended by its filter."""
+    machine, lan = complete.machine, complete.lan
+    complete.until(lambda: set(DAEMONS) <= set(instances(complete)))
+    for name, jail in instances(complete).items():
+        if name in DAEMONS:
+            status = machine.run(f"cat /proc/$(pgrep -P {jail})/status")
+            assert "\nSeccomp:\t2\n" in status, name
+            assert "\nNoNewPrivs:\t1\n" in status, name
+    before = instances(complete)
+    assert len(complete.recorded(40)) >= 40
+    ident = machine.run("uci get oubli.gateway.id").strip()
+    complete.until(lambda: any(f"/{ident}/" in message.topic for message in complete.broker.messages("/health")))
+    assert "<form" in opened(complete, "oubli")
+    for verb in ("status", f"who --mac {lan.terminals[0].mac.hex(':')}", "log", "summary", "leases", "expire"):
+        assert machine.ask(f"oubli {verb}").returncode == 0, verb
+    assert instances(complete) == before
+    assert "exited with signal" not in machine.run("logread")
+
+
+def test_a_daemon_that_asks_for_what_it_never_needs_is_ended_and_the_log_says_so(complete: World) -> None:
+    """The same jails with the attack in the daemon's place: it doesn't go on, and `exited with signal: 31` (SIGSYS) is in the log."""
+    machine = complete.machine
+    machine.put("/etc/oubli/attack.py", ATTACK.format(PROGRAM).encode())
+    machine.put("/etc/oubli/attack-page.py", ATTACK.format(MEMORY).encode())
+    machine.put("/www/oubli/cgi-bin/attack", PAGE.encode())
+    machine.run("chmod 755 /www/oubli/cgi-bin/attack")
+    machine.run("/etc/init.d/oubli stop")
+    machine.run("""sed -i 's|-m agent "$1"$|/etc/oubli/attack.py|' /etc/init.d/oubli; /etc/init.d/oubli start""")
+    complete.until(lambda: machine.run("logread").count("exited with signal: 31") >= 2)
+    complete.until(lambda: "attack: asks" in opened(complete, "attack"))
+    heard = opened(complete, "attack")
+    said = machine.run("/etc/init.d/oubli stop; logread")
+    assert said.count("attack: asks") >= 2
+    assert "attack: goes on" not in said
+    assert "goes on" not in heard
+    # Without the filter it goes on: the jail alone doesn't keep it, and the attack is one.
+    machine.run("rm /lib/libpreload-seccomp.so; /etc/init.d/oubli start")
+    complete.until(lambda: "attack: goes on" in opened(complete, "attack"))
