@@ -165,7 +165,7 @@ class Device:
         return process.wait(240)
 
     def call(self, request: dict) -> dict:
-        """Ask the recorder over its control socket: one JSON line each way; again where its heap had no room for the answer, or others queue."""
+        """Ask the recorder over its control socket: one JSON line each way; again where its heap had no room for it, or others queue."""
         line = b""
         for _ in range(50):
             with contextlib.suppress(ConnectionError, BlockingIOError), socket.socket(socket.AF_UNIX) as peer:

@@ -9,8 +9,10 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+import pika
 import pytest
 from paho.mqtt import client as paho
+from pika.exceptions import ChannelClosedByBroker
 
 from agent.outbox import topics
 from host_sim.driver.ports import free_port
@@ -22,7 +24,8 @@ from tests.fleet.test_commands import fleet
 from tests.support.brokers import nats, rabbitmq
 from tests.support.interpreters import PROJECT
 from tools.fleet import enrol
-from tools.fleet.broker import BrokerError, address
+from tools.fleet.amqp import Amqp
+from tools.fleet.broker import Address, BrokerError, address
 from tools.fleet.consumer import Consumer
 from tools.fleet.delivery import FIGURES
 from tools.fleet.intake import Arrival
@@ -77,6 +80,15 @@ def publish(folder: Path, port: int, who: str, *arrivals: Arrival) -> None:
         client._sock_close()
 
 
+def by_amqp(broker: Address, topic: str, payload: bytes) -> None:
+    """Publish at the collectors' listener."""
+    transport = Amqp(broker, FIGURES, lambda _: None)
+    with pika.BlockingConnection(transport._parameters) as connection:
+        channel = connection.channel()
+        channel.confirm_delivery()
+        channel.basic_publish("amq.topic", topic.replace("/", "."), payload)
+
+
 @pytest.mark.needs("rabbitmq-server")
 def test_a_cluster_broker_keeps_what_comes_before_any_consumer_and_shares_it_among_several(sqlite, tmp_path):
     """Over TLS with certificates. Consumers are killed meanwhile; each message is stored once. A gateway writes below its own id alone."""
@@ -87,6 +99,12 @@ def test_a_cluster_broker_keeps_what_comes_before_any_consumer_and_shares_it_amo
         for topic in (topics.summary(OTHER, "arrivals"), topics.state(OTHER), "elsewhere/x"):
             with pytest.raises(ConnectionError):
                 publish(tmp_path, gateways, ONE, Arrival(topic, sent[OTHER][0].payload))
+        large = topics.summary(ONE, "arrivals"), b"x" * 5000
+        with pytest.raises(ConnectionError):
+            publish(tmp_path, gateways, ONE, Arrival(*large))
+        names = {"ca": tmp_path / "ca/ca.pem", "certificate": tmp_path / f"ca/{ONE}.pem", "key": tmp_path / f"ca/{ONE}.key"}
+        with pytest.raises(ChannelClosedByBroker, match="larger than configured max size 4096"):
+            by_amqp(address(f"amqps://localhost:{collectors}", **names), *large)
         words = ["--ca", str(tmp_path / "ca/ca.pem"), "--certificate", str(tmp_path / "ca/oubli-fleet.pem")]
         words += ["--key", str(tmp_path / "ca/oubli-fleet.key"), "--consumers", "2", "--broker", f"amqps://localhost:{collectors}"]
         with collector(sqlite, 0, log, *words) as running:
@@ -98,7 +116,6 @@ def test_a_cluster_broker_keeps_what_comes_before_any_consumer_and_shares_it_amo
             time.sleep(2)  # for what would come twice
         assert sum(Tally.objects.filter(fate="kept").values_list("count", flat=True)) == 240
         assert not Message.objects.filter(late=False).exists()
-        names = {"ca": tmp_path / "ca/ca.pem", "certificate": tmp_path / f"ca/{ONE}.pem", "key": tmp_path / f"ca/{ONE}.key"}
         thief = Consumer(address(f"amqps://localhost:{collectors}", **names), "thief", FIGURES, lambda _: None)
         with pytest.raises(BrokerError, match="it gives no queue oubli-figures; accepted: "):
             thief.run(lambda: False)

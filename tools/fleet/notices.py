@@ -6,18 +6,21 @@ the receiver's word and that, it is sent again, with the same Message-ID or id. 
 decides whether it is deleted; libraries of a hundred services tell neither that answer nor how long they wait.
 """
 
+import contextlib
 import json
 import os
 import smtplib
+import socket
 import ssl
+import threading
 import urllib.error
 import urllib.request
 from collections.abc import Callable
 from datetime import UTC, datetime
 from email.message import EmailMessage
 from email.utils import format_datetime
-from http.client import HTTPException
-from typing import Any
+from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
+from typing import Any, Self
 from urllib.parse import urlsplit
 
 from django.db.models import F
@@ -32,7 +35,8 @@ FORMS = {"email": "e-mail", "json": "webhook (JSON)", "ntfy": "ntfy", "alertmana
 PAUSE = (15, 900)  # seconds between two tries of a message, doubled each time
 CLAIM = 120  # seconds after which a message that a collector began to send is another's
 KEPT = 7 * 86_400  # seconds that a message waits for its receiver
-PATIENCE = 20  # seconds for a connection or an answer
+PATIENCE = 20  # seconds for a connection or a piece of an answer
+WHOLE = 60  # seconds for all of a message: who answers an octet at a time holds no other channel up
 LISTED = 50  # findings that a text names
 _FOREVER = 400 * 86_400  # seconds: Alertmanager forgets what has no end after five minutes
 ACCEPTED_URL = "https://HOST/..., or http:// to a receiver of yours"
@@ -165,10 +169,59 @@ def email(row: Outgoing, server: Mail) -> EmailMessage:
     return message
 
 
+class _Deadline:
+    """Cuts the connections that it made once WHOLE is over; how long each piece of an answer may take is theirs."""
+
+    def __init__(self) -> None:
+        self._timer = threading.Timer(WHOLE, self._cut)
+        self._made: list[socket.socket] = []
+
+    def __enter__(self) -> Self:
+        self._timer.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._timer.cancel()
+        for one in self._made:
+            one.close()
+
+    def connect(self, *arguments: Any) -> socket.socket:  # noqa: ANN401 (those of socket.create_connection)
+        """Connect; a second descriptor of the connection is kept, since TLS takes the first one over."""
+        made = socket.create_connection(*arguments)
+        self._made.append(made.dup())
+        return made
+
+    def _cut(self) -> None:
+        for one in self._made:
+            with contextlib.suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+
+
+class _Plain(smtplib.SMTP):
+    """A mail server, reached within a deadline."""
+
+    def __init__(self, server: Mail, deadline: _Deadline) -> None:
+        self._deadline = deadline
+        super().__init__(server.host, server.port, timeout=PATIENCE)
+
+    def _get_socket(self, host: str, port: int, timeout: float) -> socket.socket:
+        return self._deadline.connect((host, port), timeout)
+
+
+class _Secured(_Plain):
+    """The same with TLS from the first octet."""
+
+    def __init__(self, server: Mail, deadline: _Deadline) -> None:
+        self._context = server.tls
+        super().__init__(server, deadline)
+
+    def _get_socket(self, host: str, port: int, timeout: float) -> socket.socket:
+        made = super()._get_socket(host, port, timeout)
+        return self._context.wrap_socket(made, server_hostname=host) if self._context else made
+
+
 def _by_mail(message: EmailMessage, server: Mail) -> None:
-    kind = smtplib.SMTP_SSL if server.whole else smtplib.SMTP
-    options: dict[str, Any] = {"context": server.tls} if server.whole else {}
-    with kind(server.host, server.port, timeout=PATIENCE, **options) as session:
+    with _Deadline() as deadline, (_Secured if server.whole else _Plain)(server, deadline) as session:
         if server.tls is not None and not server.whole:
             session.starttls(context=server.tls)
         if server.user:
@@ -205,6 +258,30 @@ def _labelled(one: dict[str, Any], row: Outgoing) -> dict[str, Any]:
     return {"labels": labels, "annotations": {"summary": summary}, "startsAt": stamps[0], "endsAt": stamps[1]}
 
 
+class _Http(urllib.request.HTTPSHandler, urllib.request.HTTPHandler):
+    """Connections within a deadline."""
+
+    def __init__(self, deadline: _Deadline) -> None:
+        super().__init__()
+        self._deadline = deadline
+
+    def _made(self, kind: type[HTTPConnection]) -> Callable[..., HTTPConnection]:
+        def make(*arguments: Any, **options: Any) -> HTTPConnection:  # noqa: ANN401 (those of `kind`)
+            made = kind(*arguments, **options)
+            made._create_connection = self._deadline.connect  # type: ignore[attr-defined]  # noqa: SLF001 (it has no other way to be given one)
+            return made
+
+        return make
+
+    def http_open(self, request: urllib.request.Request) -> HTTPResponse:
+        """Open what has no TLS."""
+        return self.do_open(self._made(HTTPConnection), request)
+
+    def https_open(self, request: urllib.request.Request) -> HTTPResponse:
+        """Open what has."""
+        return self.do_open(self._made(HTTPSConnection), request)
+
+
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
     """Follow nothing: what is sent goes where it was meant to, or nowhere."""
 
@@ -217,5 +294,5 @@ def _by_http(url: str, octets: bytes, ident: str) -> None:
         raise NoticeError(f"no URL; accepted: {ACCEPTED_URL}")
     headers = {"Content-Type": "application/json", "User-Agent": "oubli-fleet", "Idempotency-Key": ident}
     request = urllib.request.Request(url, octets, headers, method="POST")  # noqa: S310 (its scheme was checked)
-    with urllib.request.build_opener(_NoRedirect).open(request, timeout=PATIENCE) as answer:
+    with _Deadline() as deadline, urllib.request.build_opener(_NoRedirect, _Http(deadline)).open(request, timeout=PATIENCE) as answer:
         answer.read(1024)

@@ -101,9 +101,11 @@ def configuration(text: str, board: Board) -> str:
 
 
 # Texts whose comments nobody reads on a gateway, where they take room of the image. A script that shows its own head with --help keeps it.
-_BARE = ("etc/init.d/", "etc/hotplug.d/", "etc/uci-defaults/", "etc/sysctl.d/", "lib/upgrade/oubli.sh", "usr/bin/", "usr/sbin/")
+_BARE = (
+    *("etc/init.d/", "etc/hotplug.d/", "etc/uci-defaults/", "etc/sysctl.d/", "lib/upgrade/oubli.sh", "usr/bin/", "usr/sbin/"),
+    *("usr/share/oubli/page.nft", "www/oubli/cgi-bin/"),
+)
 _OF_FUNCTION = re.compile(rb"(?m)^(\w+\(\) \{) # .*$")  # what it takes
-_BARE += ("usr/share/oubli/page.nft", "www/oubli/cgi-bin/")
 
 
 def without_comments(name: str, octets: bytes) -> bytes:
