@@ -13,7 +13,7 @@ import pytest
 from tests.fleet import says
 from tests.fleet.says import NOW
 from tests.fleet.test_store import totals_agree
-from tools.fleet import fuzz, intake, judgement
+from tools.fleet import fuzz, intake, judgement, retention
 from tools.fleet.consumer import BATCH
 from tools.fleet.delivery import STATUS
 from tools.fleet.intake import Allowance, Intake
@@ -126,6 +126,25 @@ def test_a_whole_batch_of_new_checkpoints_is_stored(store):
         assert taker.take(batch, NOW + 400 * number) == {"health": BATCH[STATUS]}
     assert Head.objects.filter(number=2).count() == BATCH[STATUS]
     assert not Episode.objects.exists()
+
+
+def test_what_a_gateway_says_for_weeks_is_thinned(store):
+    """Gain: a gateway that shows another checkpoint as often as it is let, for 100 days, fills the table: 72,000 rows."""
+    Intake().take([says.health(ONE), says.health(OTHER)], NOW)
+    one = Gateway.objects.get(ident=ONE)
+    each = 4  # in the place of the 720 that a day's allowance lets by
+    days = [NOW - back * 86_400 for back in range(100)]
+    Head.objects.bulk_create(
+        [
+            Head(gateway=one, number=10_000 - each * back + n, hash=f"{n:064x}", received=day - n)
+            for back, day in enumerate(days)
+            for n in range(each)
+        ]
+    )
+    retention.prune(NOW)
+    assert (
+        each * retention.HOURLY <= Head.objects.filter(gateway=one).count() <= each * (retention.HOURLY + 1) + 2 * (100 - retention.HOURLY)
+    )
 
 
 def test_nobody_pushes_anothers_breach_off_the_page(store):

@@ -1,0 +1,224 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Breaks each defence in a copy of the project and shows that its attack then succeeds: no attack is a test that can't fail.
+
+`python -m tests.attacks.mutants [NUMBER...]`: a line each; exit 1 where a defence was taken away and no test failed. Some minutes.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+from tests.support.interpreters import PROJECT
+
+PARTS = ("agent", "boards", "host_sim", "tests", "tools")
+PATIENCE = 900  # seconds of one mutant's tests
+
+
+class Mutant(NamedTuple):
+    """A defence: the attack's number in SECURITY.md, the file and the text that is replaced, and the tests that must fail."""
+
+    number: str
+    file: str
+    before: str
+    after: str
+    tests: str
+
+
+_COLLECTOR, _PAGE, _FILES = (f"tests/attacks/fleet/test_{name}.py" for name in ("collector", "page", "files"))
+_BROKER, _ROOT, _LOCAL = "tests/attacks/fleet/test_broker.py", "tests/attacks/gateway/test_root.py", "tests/attacks/gateway/test_local.py"
+_CONF, _INIT = "tools/fleet/mosquitto/oubli.conf", "boards/common/etc/init.d/oubli"
+MUTANTS = (
+    Mutant("B1", _CONF, "use_username_as_clientid true\n", "", f"{_BROKER}::test_a_gateway_doesnt_empty_the_collectors_queue"),
+    Mutant("B2", _CONF, "use_username_as_clientid true\n", "", f"{_BROKER}::test_a_gateway_doesnt_cut_another_off"),
+    Mutant("B3", _CONF, "oubli/collectors.pem", "oubli/ca.pem", f"{_BROKER}::test_a_name_doesnt_make_a_collector"),
+    Mutant(
+        "B4",
+        "tools/fleet/mosquitto/limit.nft",
+        "{ ip saddr limit rate over 16 kbytes",
+        "{ ip saddr limit rate over 16 mbytes",
+        f"{_BROKER}::test_one_address_doesnt_fill_the_brokers_queue_in_minutes",
+    ),
+    Mutant(
+        "C1",
+        "tools/fleet/schemas/health-1.json",
+        '"maxLength": 64',
+        '"maxLength": 65',
+        f"{_COLLECTOR}::test_one_retained_message_stops_nobodys",
+    ),
+    Mutant(
+        "C2",
+        "tools/fleet/intake.py",
+        "        except _UNFIT:\n            fates = self._committed([], refused, now)",
+        "        except KeyError:\n            fates = self._committed([], refused, now)",
+        f"{_COLLECTOR}::test_what_a_schema_lets_through_and_the_store_cant_hold_is_set_aside_and_counted",
+    ),
+    Mutant(
+        "C3",
+        "tools/fleet/reading.py",
+        "    if len(payload) > LARGEST:",
+        "    if len(payload) > 2 * LARGEST:",
+        f"{_COLLECTOR}::test_mutated_messages_stop_nothing_and_every_good_one_beside_them_is_stored_once",
+    ),
+    Mutant(
+        "C4",
+        "tools/fleet/intake.py",
+        "granted = left >= 1",
+        "granted = left >= -1e9",
+        f"{_COLLECTOR}::test_a_flood_of_health_fills_no_table_and_hides_nobodys_breach",
+    ),
+    Mutant(
+        "C4",
+        "tools/fleet/episodes.py",
+        "Q(ended=None) | Q(ended__gt=now - Episode.APART)",
+        "Q(ended=None)",
+        f"{_COLLECTOR}::test_a_flood_of_health_fills_no_table_and_hides_nobodys_breach",
+    ),
+    Mutant(
+        "C5",
+        "tools/fleet/judgement.py",
+        "filter(order__lte=PAST)",
+        "filter(order__gte=1)",
+        f"{_COLLECTOR}::test_nobody_pushes_anothers_breach_off_the_page",
+    ),
+    Mutant(
+        "C6",
+        "tools/fleet/intake.py",
+        "SUMMARIES = 12_000, 30",
+        "SUMMARIES = 120_000, 30",
+        f"{_COLLECTOR}::test_a_flood_of_summaries_is_refused_before_it_is_read_and_a_year_of_backlog_is_not",
+    ),
+    Mutant(
+        "C7",
+        "tools/fleet/checkpoints.py",
+        "TOGETHER = 200",
+        "TOGETHER = 20_000",
+        f"{_COLLECTOR}::test_a_whole_batch_of_new_checkpoints_is_stored",
+    ),
+    Mutant("C8", "tools/fleet/retention.py", "HOURLY = 35", "HOURLY = 350", f"{_COLLECTOR}::test_what_a_gateway_says_for_weeks_is_thinned"),
+    Mutant("A1", "tools/fleet/notices.py", "one.shutdown(socket.SHUT_RDWR)", "pass", "tests/attacks/fleet/test_alerts.py"),
+    Mutant(
+        "P1",
+        "tools/fleet/guard.py",
+        "if any(count >= most for",
+        "if not any(count >= most for",
+        f"{_PAGE}::test_guesses_at_once_are_no_more_than_one_after_the_other",
+    ),
+    Mutant(
+        "P2",
+        "tools/fleet/guard.py",
+        "keys = (name, _network(request)), (_network(request),)",
+        'keys = (name, ""), (_network(request),)',
+        f"{_PAGE}::test_nobody_locks_the_operator_out",
+    ),
+    Mutant(
+        "P3",
+        "tools/fleet/guard.py",
+        'kind.lower() == "basic" and TRIED.user(request, name, password) is not None',
+        'kind.lower() == "basic" and authenticate(request, username=name, password=password) is not None',
+        f"{_PAGE}::test_the_metrics_are_no_other_door",
+    ),
+    Mutant(
+        "P4",
+        "tools/fleet/guard.py",
+        "TRIES, PAUSE, REMEMBERED = (5, 20)",
+        "TRIES, PAUSE, REMEMBERED = (5, 2000)",
+        f"{_PAGE}::test_names_from_one_address_are_tried_no_more_than_twenty_times",
+    ),
+    Mutant(
+        "P5",
+        "tools/fleet/connection.py",
+        "self._timer = self.loop.call_later(WHOLE, self.transport.abort)",
+        "pass",
+        f"{_PAGE}::test_half_sent_requests_keep_nobody_out_for_long",
+    ),
+    Mutant(
+        "P6",
+        "tools/fleet/connection.py",
+        "EACH = 32",
+        "EACH = 3200",
+        f"{_PAGE}::test_one_address_holds_no_more_than_its_share_of_connections",
+    ),
+    Mutant("F1", "tools/fleet/__main__.py", "os.umask(0o077)", "os.umask(0o022)", f"{_FILES}::test_nobody_else_reads_the_store"),
+    Mutant(
+        "F2",
+        "tools/fleet/files.py",
+        "_MEMORY = 512 << 20",
+        "_MEMORY = 64 << 30",
+        f"{_FILES}::test_a_small_file_takes_no_gigabytes_and_leaves_nothing",
+    ),
+    Mutant(
+        "G1",
+        _INIT,
+        '\t\t\tchown -h "$1" "./$entry"',
+        '\t\t\tchown "$1" "./$entry"',
+        f"{_ROOT}::test_root_follows_nothing_that_a_daemon_leaves_in_its_folders",
+    ),
+    Mutant(
+        "G1",
+        _INIT,
+        '(enter "$1" && chown "$2" . && chmod "$3" .)',
+        'chown "$2" "$1" && chmod "$3" "$1"',
+        f"{_ROOT}::test_root_follows_nothing_that_a_daemon_leaves_in_its_folders",
+    ),
+    Mutant(
+        "G2",
+        _INIT,
+        "chown root:root . && chmod 0700 . || return 0",
+        ":",
+        f"{_ROOT}::test_a_folder_is_roots_alone_while_what_it_holds_is_looked_at",
+    ),
+    Mutant(
+        "G7",
+        "agent/control/server.py",
+        "EACH, PORTALS = 2, 4",
+        "EACH, PORTALS = 8, 8",
+        f"{_LOCAL}::test_two_users_keep_no_third_out_of_the_control_socket",
+    ),
+    Mutant(
+        "G12",
+        "boards/common/etc/seccomp/oubli-recorder.json",
+        "SCMP_ACT_KILL_PROCESS",
+        "SCMP_ACT_ALLOW",
+        "tests/attacks/gateway/test_calls.py::test_a_daemon_that_asks_for_what_it_never_needs_is_ended",
+    ),
+)
+
+
+def survived(mutant: Mutant) -> str:
+    """Return the last words of the tests where none failed without the defence; nothing where one did."""
+    with tempfile.TemporaryDirectory(prefix="oubli-mutant-") as folder:
+        root = Path(folder, "project")
+        root.mkdir()
+        for part in PARTS:
+            shutil.copytree(PROJECT / part, root / part, ignore=shutil.ignore_patterns("__pycache__"))
+        for path in PROJECT.iterdir():
+            if path.is_file():
+                shutil.copy(path, root)
+        for name in (".cache", ".venv"):
+            (root / name).symlink_to((PROJECT / name).resolve())
+        broken = root / mutant.file
+        text = broken.read_text()
+        broken.write_text(text.replace(mutant.before, mutant.after))
+        words = [sys.executable, "-m", "pytest", "-q", "-x", "-o", f"cache_dir={folder}/cache", "-n", "0", mutant.tests]
+        done = subprocess.run(words, cwd=root, capture_output=True, text=True, check=False, timeout=PATIENCE)
+        return "" if done.returncode == 1 else (done.stdout + done.stderr)[-400:]
+
+
+def main(numbers: list[str]) -> int:
+    """Try the mutants of these attacks, all without any."""
+    missed = 0
+    for mutant in MUTANTS:
+        if not numbers or mutant.number in numbers:
+            said = survived(mutant)
+            missed += bool(said)
+            print(f"{mutant.number}  {mutant.file}: {'NOT SEEN: ' + said if said else 'seen'}", flush=True)
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
