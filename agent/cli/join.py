@@ -14,6 +14,8 @@ The new configuration is checked by the rules of every start before it takes the
 before that leaves a gateway that sends as it did, or not yet. Then the archive is removed, for it holds the key.
 """
 
+import os
+
 from agent.config.config import ConfigError, load
 from agent.runtime import files
 from agent.runtime.libc import LIBC
@@ -33,6 +35,8 @@ def run(line: "Line") -> int:
     if LIBC.call("geteuid"):
         raise ConfigError("join: not root; accepted: root, whose files these are")
     archive, where = Archive(_read(line.word)), line.paths
+    if os.stat(line.word)[4]:  # its owner
+        raise ConfigError("ARCHIVE: not root's, so its key is somebody else's, too; accepted: what enrol --renew makes, in /root")
     if not files.exists(line.config):
         raise ConfigError(line.config + ": absent; accepted: once oubli is installed")
     with open(line.config) as file:

@@ -84,7 +84,9 @@ class Place:
         """Do what a line of the document does to the gateway; the forwarder where it starts that."""
         if words[0] == "scp":
             text = (self.folder / "root/oubli-ca" / f"{ident}.join").read_text()
-            (self.gateway / "tmp" / f"{ident}.join").write_text(text.replace("port 8883", f"port {self.port}"))
+            place = self.gateway / words[-1].partition(":/")[2]
+            place.mkdir(exist_ok=True)
+            (place / f"{ident}.join").write_text(text.replace("port 8883", f"port {self.port}"))
         elif words[2:4] == ["oubli", "join"]:
             command = [sys.executable, "-m", "agent", "join", f"{self.gateway}{words[4]}", "--root", str(self.gateway)]
             done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False, timeout=240)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import subprocess
 import sys
 import time
@@ -121,6 +122,23 @@ def test_a_flood_of_connects_loses_no_connection_that_is_recorded() -> None:
     assert (found.missing, found.extra, found.unequal, found.equal) == (0, 0, 0, CONNECTIONS)
     assert {name: count for name, count in status["counters"].items() if count and name.startswith("lost")} == {}
     assert made > CONNECTS
+
+
+@pytest.mark.needs("root")
+def test_an_archive_that_somebody_else_made_room_for_gives_no_key(any_interpreter: Interpreter, tmp_path: Path) -> None:
+    """L34-VI-2: what root copied into another's file is refused, and says what to do; the document's lines go to a folder of root's."""
+    archive = tmp_path / "archive"
+    block = "-----BEGIN {0}-----\nAAAA\n-----END {0}-----\n"
+    blocks = "".join(block.format(name) for name in ("CERTIFICATE", "PRIVATE KEY", "CERTIFICATE"))
+    archive.write_text(f"oubli-join 1\nid abcdefgh23456777\nhost mqtt.example.org\nport 8883\n{blocks}")
+    os.chown(archive, 65534, 65534)
+    done = any_interpreter.run("-m", "agent", "join", archive, "--root", tmp_path, check=False)
+    assert (done.returncode, done.stderr.count(b"\n")) == (2, 1)
+    assert b"ARCHIVE: not root's" in done.stderr
+    assert archive.exists()
+    lines = [line for line in (PROJECT / "boards/INSTALL.md").read_text().splitlines() if line.startswith(("scp", "ssh"))]
+    assert any("ID.join" in line for line in lines)
+    assert all(":/root/" in line or " /root/" in line for line in lines if "ID.join" in line)
 
 
 TEXT = "5a" * 32
