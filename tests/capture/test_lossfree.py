@@ -7,11 +7,13 @@ The lab (tests/lab/test_lossfree.py) shows the same on the real kernel; here eac
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import struct
 import subprocess
+import tempfile
 import time
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
@@ -19,9 +21,6 @@ from host_sim.driver import interpreters as host
 from host_sim.lab import flows
 from host_sim.venue import kernel
 from tests.support.interpreters import PROJECT, Interpreter
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 LIMIT = 16_384  # entries of a small router's table
 WATCH = PROJECT / "boards/common/usr/sbin/oubli-watch"
@@ -463,6 +462,45 @@ def test_the_watch_ends_a_process_in_a_jail_that_knows_itself_by_another_number(
         for jail in jails:
             jail.kill()
             jail.communicate()
+
+
+def first_of(jail: subprocess.Popen[bytes]) -> int:
+    """Return the first process of a jail."""
+    children = PROC / f"{jail.pid}/task/{jail.pid}/children"
+    while not children.read_text():
+        time.sleep(0.001)
+    return int(children.read_text())
+
+
+@pytest.mark.needs("root", "unshare", "setpriv")
+def test_a_jail_of_another_user_that_began_at_the_same_tick_keeps_no_recorder_alive():
+    """Seen on OpenWrt: procd starts forwarder and recorder at once, both first of their jails, and the forwarder is found first."""
+    jail, nobody = ["unshare", "--pid", "--fork", "--kill-child"], ["setpriv", "--reuid", "65534"]
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        script = shutil.copy(WATCH, folder / "watch")
+        for _ in range(1000):
+            jails = [subprocess.Popen([*jail, *user, "sleep", "60"]) for user in ([], nobody)]
+            forwarder, recorder = [str(first_of(one)) for one in jails]
+            starts = {(PROC / pid / "stat").read_text().rsplit(") ", 1)[1].split()[19] for pid in (forwarder, recorder)}
+            if len(starts) == 1 and forwarder < recorder:  # as the shell sorts them
+                break
+            for one in jails:
+                one.kill()
+                one.wait()
+        (folder / "heartbeat").write_text(f"1 {starts.pop()} 7\n")
+        watch = subprocess.Popen([*nobody, "sh", script, folder / "heartbeat", str(SPAN), "true"], stderr=subprocess.PIPE, text=True)
+        try:
+            assert jails[1].wait(240) != 0
+            assert jails[0].poll() is None
+        finally:
+            watch.kill()
+            said = watch.communicate()[1]
+            for one in jails:
+                one.kill()
+                one.wait()
+        assert said == "oubli watch: the recorder hung and was ended\n"
 
 
 ALARM = """
