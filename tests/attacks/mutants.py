@@ -60,8 +60,8 @@ MUTANTS = (
     Mutant(
         "C3",
         "tools/fleet/reading.py",
-        "    if len(payload) > LARGEST:",
-        "    if len(payload) > 2 * LARGEST:",
+        "    except (ValueError, RecursionError):",
+        "    except RecursionError:",
         f"{_COLLECTOR}::test_mutated_messages_stop_nothing_and_every_good_one_beside_them_is_stored_once",
     ),
     Mutant(
@@ -76,7 +76,7 @@ MUTANTS = (
         "tools/fleet/episodes.py",
         "Q(ended=None) | Q(ended__gt=now - Episode.APART)",
         "Q(ended=None)",
-        f"{_COLLECTOR}::test_a_flood_of_health_fills_no_table_and_hides_nobodys_breach",
+        f"{_COLLECTOR}::test_trouble_that_comes_and_goes_is_one_episode",
     ),
     Mutant(
         "C5",
@@ -154,8 +154,8 @@ MUTANTS = (
     Mutant(
         "G1",
         _INIT,
-        '\t\t\tchown -h "$1" "./$entry"',
-        '\t\t\tchown "$1" "./$entry"',
+        r"""elif [ "$(ls -ld "./$entry" 2>/dev/null | sed -n '1s/^-[^ ]* *\([0-9]*\) .*/\1/p')" = 1 ]; then""" + "\n\t\t\tchown -h",
+        "else\n\t\t\tchown",
         f"{_ROOT}::test_root_follows_nothing_that_a_daemon_leaves_in_its_folders",
     ),
     Mutant(
@@ -173,10 +173,38 @@ MUTANTS = (
         f"{_ROOT}::test_a_folder_is_roots_alone_while_what_it_holds_is_looked_at",
     ),
     Mutant(
+        "G3",
+        "boards/common/lib/upgrade/oubli.sh",
+        "!= 1 ] || echo",
+        "= none ] || echo",
+        f"{_ROOT}::test_a_name_carries_no_other_file_over_a_sysupgrade",
+    ),
+    Mutant(
+        "G6",
+        "agent/runtime/cpython.py",
+        "return 0 if sender[1] else found",
+        "return found",
+        f"{_LOCAL}::test_nobody_but_the_kernel_tells_the_recorder_of_connections",
+    ),
+    Mutant(
+        "G9",
+        _INIT,
+        'folder "$FLASH" "$OWNER" 0700',
+        'folder "$FLASH" "$OWNER" 0755',
+        f"{_LOCAL}::test_nobody_else_sees_when_a_consent_changed",
+    ),
+    Mutant(
+        "G14",
+        "agent/cli/join.py",
+        "if os.stat(line.word)[4]:",
+        "if os.stat(line.word)[4] < 0:",
+        f"{_LOCAL}::test_an_archive_that_somebody_else_made_room_for_gives_no_key",
+    ),
+    Mutant(
         "G7",
         "agent/control/server.py",
-        "EACH, PORTALS = 2, 4",
-        "EACH, PORTALS = 8, 8",
+        "if _held(others, user) >= most:",
+        "if user:",
         f"{_LOCAL}::test_two_users_keep_no_third_out_of_the_control_socket",
     ),
     Mutant(

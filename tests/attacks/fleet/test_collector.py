@@ -118,6 +118,16 @@ def test_a_flood_of_health_fills_no_table_and_hides_nobodys_breach(store):
     assert Tally.objects.get(fate="flood").count == 2400 - intake.WORDS[0]
 
 
+def test_trouble_that_comes_and_goes_is_one_episode(store):
+    """The same in a batch each: within an hour of its end one goes on, so that a gateway has at most 24 of a kind in a day."""
+    taker = Intake()
+    for n in range(10):
+        taker.take([says.health(ONE, NOW + n, late=n % 2 == 0)], NOW + n)
+    assert Episode.objects.count() == 1
+    taker.take([says.health(ONE, NOW + 10 + Episode.APART, late=True)], NOW + 10 + Episode.APART)
+    assert Episode.objects.count() == 2
+
+
 def test_a_whole_batch_of_new_checkpoints_is_stored(store):
     """Gain: 500 gateways that each show another checkpoint at once, as after a night without a collector, and no batch is stored again."""
     taker = Intake()

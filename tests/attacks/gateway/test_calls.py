@@ -6,6 +6,8 @@ tests/openwrt/test_calls.py does the same in the jails of a gateway that boots.
 
 from __future__ import annotations
 
+import json
+import re
 import signal
 import subprocess
 import tempfile
@@ -16,8 +18,8 @@ import pytest
 
 from host_sim.driver.interpreters import environment
 from host_sim.lab.lab import Lab
-from tests.support.filters import Loader
-from tests.support.interpreters import INTERPRETERS, PROJECT
+from tests.support.filters import FILTERS, Loader
+from tests.support.interpreters import FOREIGN, INTERPRETERS, PROJECT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -76,6 +78,51 @@ print("goes on", library.func("i", name, form)(*words))
 """
 
 
+# What the agent's own layer asks of the C library, each thing once.
+LIFE = """
+import os, socket, sys, time
+from agent.runtime import clocks, files, memory, process, sockets
+from agent.runtime.libc import LIBC
+folder = sys.argv[1]
+process.harden()
+source = clocks.DeviceTime()
+source.wall(), source.monotonic()
+files.make_folder(folder + "/x", 0o700)
+files.write_atomic(folder + "/x/a", b"abc")
+files.hold_folder(folder + "/x")
+region = memory.map_file(folder + "/x/m", 8192)
+region.lock(), region.wipe(), region.close()
+files.read_at(folder + "/x/a", 0, 3), list(files.entries(folder + "/x")), files.size_of(folder + "/x/a"), files.in_memory(folder)
+process.end_at_alarm()
+LIBC.call("alarm", 30)
+process.stop_descriptor()
+listener = sockets.unix_server(folder + "/s")
+client = sockets.unix_client(folder + "/s")
+other = sockets.accept(listener)
+sockets.peer(other), sockets.send_some(client, b"hi"), sockets.read_some(other, 10)
+copy = process.fork(5)
+if not copy:
+    process.leave()
+time.sleep(0.1)
+process.ended(copy)
+poll = sockets.Poll()
+poll.add(listener)
+poll.wait(5)
+socket.getaddrinfo("localhost", 80, 0, socket.SOCK_STREAM)
+tcp = socket.socket()
+tcp.settimeout(1)
+try:
+    tcp.connect(socket.getaddrinfo("127.0.0.1", 9)[0][-1])
+except OSError:
+    pass
+files.remove(folder + "/x/a")
+os.remove(folder + "/x/m")
+os.rmdir(folder + "/x")
+process.Heartbeat(folder + "/hb").beat(10**18)
+process.log("lived")
+"""
+
+
 @pytest.fixture(scope="module")
 def loader() -> Iterator[Loader]:
     with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
@@ -103,6 +150,26 @@ def test_the_same_words_go_on_where_nothing_is_forbidden(loader: Loader) -> None
     assert asked(loader, "forwarder", ("socket", "iii", 2, 1, 0)).stdout != b"asks\ngoes on -1\n"
     for daemon in ("forwarder", "page"):
         assert asked(loader, daemon, ("socket", "iii", 16, 3, 12)).stdout == b"asks\ngoes on -1\n"
+
+
+@pytest.mark.parametrize("processor", [pytest.param(name, marks=pytest.mark.needs(name)) for name in FOREIGN])
+def test_the_lists_have_what_other_processors_call_it(processor: str, tmp_path: Path) -> None:
+    """`mmap2`, `fcntl64`, `_llseek`: what a daemon asks for has other names there, seen by qemu-user's own trace."""
+    words = INTERPRETERS[processor].command("-c", LIFE, tmp_path)
+    done = subprocess.run(
+        words, cwd=PROJECT, env=environment() | {"QEMU_STRACE": "1"}, capture_output=True, text=True, check=False, timeout=240
+    )
+    assert "lived" in done.stdout
+    asked = set(re.findall(r"(?m)^\d+ (\w+)\(", done.stderr)) - {"execve", "set_thread_area", "set_tls", "arch_prctl"}  # before `main`
+    assert len(asked) > 40
+    allowed = {name for file in ("recorder", "forwarder") for rule in filters(file) for name in rule["names"]}
+    assert asked <= allowed, asked - allowed
+
+
+def filters(name: str) -> list[dict[str, Any]]:
+    """Return the rules of a list."""
+    rules: list[dict[str, Any]] = json.loads((FILTERS / f"oubli-{name}.json").read_text())["syscalls"]
+    return rules
 
 
 @pytest.mark.needs("ip", "nft", "conntrack", "mosquitto")
