@@ -203,8 +203,9 @@ MUTANTS = (
     Mutant(
         "G7",
         "agent/control/server.py",
-        "if _held(others, user) >= most:",
-        "if user:",
+        " and (root or _held(others, user) < each)\n        most = max([_held(others, client.user) for client in others])\n"
+        "        if _held(others, user) >= most:",
+        "\n        most = 0\n        if user:",
         f"{_LOCAL}::test_two_users_keep_no_third_out_of_the_control_socket",
     ),
     Mutant(
