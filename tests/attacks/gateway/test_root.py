@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import json
-import re
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
@@ -146,7 +145,7 @@ def test_nothing_that_a_daemon_says_steers_roots_terminal(gateway, kind):
             for verb in ("doctor",) if kind == "words" else ("status", "doctor", "summary", "log", "consent list"):
                 done = gateway.run("/usr/bin/oubli", *verb.split(), check=False)
                 shown = done.stdout + done.stderr
-                assert not re.search("[^\n -~]", shown), (verb, shown)
+                assert all(letter.isprintable() or letter == "\n" for letter in shown), (verb, shown)  # no control, no mark of direction
                 assert "a fault" not in shown, (verb, shown)
         finally:
             liar.kill()
