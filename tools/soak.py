@@ -15,7 +15,7 @@ import typer
 from host_sim.driver.interpreters import NAMES, ROOT, NoInterpreterError
 from host_sim.lab.network import LabError
 from host_sim.privacy import attack, bands, instants, spending
-from host_sim.trials import histories, kills, rounds, search
+from host_sim.trials import consent_histories, histories, kills, rounds, search
 from tests.openwrt import malta
 from tools.bench import machine
 from tools.commands import Program, output
@@ -67,6 +67,7 @@ ROOMS = {
     "summary": try_summary,
     "sim": rounds.soak,
     "search": search.soak,
+    "consents": consent_histories.soak,
     "firmware": malta.soak,
 }
 ASKED_FOR = {"firmware"}  # builds a kernel first, and takes as long as it takes

@@ -227,8 +227,9 @@ class Recorder:
         self.pipeline.purposes = [part for part in told if part is not None]
 
     def _second(self) -> "int | None":
-        """Return the present second, None while the clock isn't trusted."""
-        return self.clock.source.wall() // _SECOND if self.clock.trusted else None
+        """Return the present second, None while the clock isn't trusted or shows a time that is over (EXP-5)."""
+        second = self.clock.source.wall() // _SECOND
+        return second if self.clock.trusted and second >= self.clock.floor else None
 
     def ready(self, descriptor: int) -> bool:
         """Read from the radios where this descriptor is theirs."""

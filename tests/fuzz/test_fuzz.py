@@ -246,7 +246,10 @@ def test_the_long_command_says_what_it_did() -> None:
 @pytest.mark.parametrize(
     ("words", "line"),
     [
-        (("--room", "attic"), "tools/soak: --room: 'attic' isn't known; accepted: capture, vault, summary, sim, search, firmware\n"),
+        (
+            ("--room", "attic"),
+            "tools/soak: --room: 'attic' isn't known; accepted: capture, vault, summary, sim, search, consents, firmware\n",
+        ),
         (("--attic",), "tools/soak: No such option: --attic; accepted: what tools/soak --help says\n"),
         (("--hours", "many"), "tools/soak: Invalid value for '--hours': "),
         (("--hours", "0", "--json", "/no/such/folder/file"), "tools/soak: --json: /no/such/folder/file: can't be written "),

@@ -19,8 +19,9 @@ from agent import law
 from agent.cli import status, words
 from agent.config import config
 from agent.control import calls
-from agent.purposes.consent import consent_ring, texts
-from agent.purposes.consent.consents import Consents, Refused
+from agent.purposes.consent import consent_ring, refusals, texts
+from agent.purposes.consent import consents as consents_module
+from agent.purposes.consent.consents import Consents
 from agent.purposes.device_key import DeviceKey
 from agent.purposes.location import record as location
 from agent.runtime import files
@@ -28,6 +29,7 @@ from agent.runtime.sodium import Sodium
 from host_sim.faults import consent_cuts as story
 from host_sim.faults import cutter, flash
 from host_sim.privacy import paired
+from host_sim.trials import consent_histories
 from tests.host_sim.test_flash import Full
 from tests.support.interpreters import INTERPRETERS, PROJECT, Remote
 
@@ -131,7 +133,7 @@ def test_a_stay_over_a_step_keeps_its_length_and_none_is_kept_by_a_clock_that_is
     """EXP-5, L34-V-2, L34-V-4: whatever the wall clock does while somebody who consents is there."""
     device = paired.Device(memory / "device", None, options="config purpose 'location'\n option enabled '1'\n")
     mac = bytes.fromhex(GUEST[2:])
-    device.pass_to(3600)
+    device.pass_to(4200)
     began = device.time.wall() // 10**9
     consented = device.recorder.by_consent()
     room = consented._consents
@@ -148,13 +150,13 @@ def test_a_stay_over_a_step_keeps_its_length_and_none_is_kept_by_a_clock_that_is
         device.recorder.tick()
 
     there(arrives=True)
-    for seconds in (7200, -10000):
+    for seconds in (7200, -600):  # the time that was reached is behind it
         step(seconds)
         device.time.second += 60
     there(arrives=False)
     now = device.time.wall(), device.time.monotonic()
     rows = [location.unpack(row)[1:3] for row in consent_ring.read(str(device.root), "location", *now)]
-    assert rows == [(began + 7200 - 10000, began + 7200 - 10000 + 120)]
+    assert rows == [(began + 6600, began + 6600 + 120)]
     there(arrives=True)
     step(-3 * DAY)
     assert not device.recorder.clock.trusted
@@ -858,56 +860,148 @@ def test_an_objection_that_flash_refuses_holds_and_is_written_later(book, monkey
     assert book().objects(MAC)
 
 
-@pytest.mark.parametrize("seed", range(12))
-def test_no_history_brings_back_what_was_withdrawn_or_has_ended(book, seed):
-    """L34-VI-5: restarts, steps of the clock either way, a clock that isn't trusted; who objects is never without his objection."""
-    dice, consents, now = random.Random(seed), book(), NOW
-    macs = [bytes((2, 0, 0, 0, 0, number)) for number in range(3)]
-    given: dict[tuple[bytes, str], int] = {}  # the newest consent's number, and those that are over for good
-    ends: dict[int, int] = {}
-    over: set[int] = set()
-    objecting: set[bytes] = set()
-    acts = 0
-    for number in range(250):
-        mac, trusted = dice.choice(macs), now if dice.random() < 0.9 else None
-        purpose = dice.choice(["services", "location"])
-        act = dice.choice(
-            ["grant", "grant", "suspend", "resume", "withdraw", "withdraw one", "object", "accept", "tick", "open", "step", "step"]
-        )
-        try:
-            if act == "grant":
-                end = now + dice.choice([HOUR, DAY, 20 * DAY])
-                consents.grant(mac, [purpose], [CATEGORY[purpose]], "none", end, bytes(32), trusted)
-                given[mac, purpose], ends[number] = number, end
-            elif act.startswith("withdraw"):
-                consents.withdraw(mac, trusted, purpose if act == "withdraw one" else None)
-                over |= {given[key] for key in given if key[0] == mac and (act == "withdraw" or key[1] == purpose)}
-            elif act in {"suspend", "resume"}:
-                getattr(consents, act)(mac, trusted)
-            elif act == "object":
-                consents.object(mac, trusted)
-                objecting.add(mac)
-            elif act == "accept":
-                consents.accept(mac, trusted)
-                objecting.discard(mac)
-            elif act == "step":
-                now += dice.choice([60, HOUR, DAY, 40 * DAY, -HOUR, -3 * DAY])
-            acts += 1
-        except Refused:
-            pass
-        if act == "tick" and trusted is not None:
-            consents.tick(now)
-            over |= {one for one, end in ends.items() if now >= end}
-        consents.flush()
-        if act == "open":
-            consents = book()
-        for key, one in given.items():
-            assert one not in over or consents.active(*key, now) < 0, (seed, number, act)
-        assert all(consents.objects(one) for one in objecting if now < NOW + 300 * DAY), (seed, number, act)
-    assert acts > 100
-    assert over
+# Put back from a backup
 
 
-HOUR = 3600
-ACTS = ["grant", "grant", "suspend", "resume", "withdraw", "withdraw one", "object", "accept", "tick", "open", "step", "step"]
-CATEGORY = {"services": "connections", "location": "access-point"}
+def copied(folder: Path, to: Path) -> Path:
+    """Copy what lies on flash, as somebody does who makes a backup of it."""
+    shutil.copytree(folder, to, dirs_exist_ok=True)
+    return to
+
+
+@pytest.mark.parametrize("act", ["withdraw", "suspend", "end"])
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_consent_that_is_put_back_counts_as_what_was_said_since(stage, tmp_path, act, whole):
+    """L34-VI-5: withdrawn, suspended or ended, though its file says active; the folder replaced, or everything laid over what is there."""
+    device = tmp_path / "device"
+    device.mkdir()
+    stage("consents_open", str(device))
+    grant(stage)
+    grant(stage, OTHER)
+    backup = copied(device, tmp_path / "backup")
+    if act == "end":
+        stage("consents", "tick", NOW + 30 * DAY)
+    else:
+        stage("consents", act, GUEST, NOW + 1)
+        assert stage("consents", "flush") is True
+    if whole:
+        shutil.rmtree(device / "consents")
+        shutil.copytree(backup / "consents", device / "consents")
+    else:
+        copied(backup, device)
+    state = {"withdraw": "withdrawn", "suspend": "suspended", "end": "ended"}[act]
+    for _ in range(2):  # it is written anew as what it is
+        counts = stage("consents_open", str(device))["counts"]
+        assert not active(stage)
+        assert counts[state] == (2 if act == "end" else 1)
+        assert active(stage, OTHER) == (act != "end")
+        assert stage("consents", "resume", GUEST, NOW + 2) == ([0] if act == "suspend" else [])
+        assert stage("consents", "suspend", GUEST, NOW + 3) == ([0] if act == "suspend" else [])
+        assert stage("consents", "flush") is True
+
+
+def test_an_objection_and_one_purpose_that_was_withdrawn_outlive_a_restore(here, tmp_path):
+    """L34-VI-5: of a consent to two purposes the other one goes on."""
+    here("consents_open", str(tmp_path))
+    both = ["services", "location"], ["connections", "access-point"]
+    assert here("consents", "grant", GUEST, *both, "none", NOW + DAY, TEXT, NOW) == 0
+    backup = copied(tmp_path / "consents", tmp_path / "backup")
+    here("consents", "withdraw", GUEST, NOW, "services")
+    here("consents", "object", OTHER, NOW)
+    assert here("consents", "flush") is True
+    shutil.rmtree(tmp_path / "consents")
+    shutil.copytree(backup, tmp_path / "consents")
+    here("consents_open", str(tmp_path))
+    assert (active(here, purpose="services"), active(here)) == (False, True)
+    assert [here("consents", "objects", who) for who in (GUEST, OTHER)] == [False, True]
+
+
+def test_a_file_that_is_put_in_the_place_of_another_consents_is_never_written_anew(here, tmp_path):
+    """While the recorder runs: what it writes of one terminal goes into no other one's consent."""
+    here("consents_open", str(tmp_path))
+    grant(here)
+    backup = copied(tmp_path / "consents", tmp_path / "backup")
+    here("consents", "withdraw", GUEST, NOW)
+    here("consents", "flush")
+    here("consents", "tick", NOW + 31 * DAY)
+    assert grant(here, OTHER, now=NOW + 31 * DAY) == 0
+    copied(backup, tmp_path / "consents")
+    assert here("consents", "suspend", OTHER, NOW + 31 * DAY) == [0]
+    assert here("consents", "flush") is True
+    assert here("consents", "resume", OTHER, NOW + 31 * DAY) == "errno 5"
+    assert (tmp_path / "consents/0000").read_bytes() == (backup / "0000").read_bytes()
+    assert here("consents", "of_terminal", OTHER, NOW + 31 * DAY)[0]["text"] == ""
+    here("consents_open", str(tmp_path))
+    assert not active(here)
+    assert not active(here, OTHER, now=NOW + 31 * DAY)
+
+
+def test_what_is_refused_is_forgotten_once_no_older_copy_could_count(here, tmp_path):
+    """L34-V: 30 days after the end that the consent had; an objection after 13 months. A name says nothing of anybody."""
+    here("consents_open", str(tmp_path))
+    grant(here)
+    here("consents", "withdraw", GUEST, NOW)
+    here("consents", "object", OTHER, NOW)
+    here("consents", "flush")
+    place = tmp_path / "vault/consent"
+    names = sorted(path.name for path in place.iterdir())
+    assert sorted(map(len, names)) == [25, 41]
+    assert {path.stat().st_size for path in place.iterdir()} == {0}
+    assert not any(who[2:] in name for who in (GUEST, OTHER) for name in names)
+    (place / "not one of ours").touch()
+    for day, left in ((59, 2), (60, 1), (394, 1), (395, 0)):
+        here("consents", "tick", NOW + day * DAY)
+        assert len([*place.iterdir()]) == left, day
+
+
+def test_refusals_are_bounded_by_consents_that_are_not_taken(here, tmp_path):
+    here("consents_open", str(tmp_path))
+    (tmp_path / "vault/consent").mkdir(parents=True)
+    for number in range(2048):
+        (tmp_path / f"vault/consent/{number:016x}1{NOW:08x}").touch()
+    here("consents_open", str(tmp_path))
+    assert grant(here) == "refused: no room: 2048 refusals are remembered; accepted: once older ones are forgotten"
+
+
+def test_a_clock_that_is_set_back_makes_no_consent_active_that_had_ended(memory, monkeypatch):
+    """L34-VI-5, EXP-5: below the time that was reached a clock that is trusted says nothing: nobody is followed."""
+    device = paired.Device(memory / "device", None, options="config purpose 'location'\n option enabled '1'\n")
+    device.pass_to(7200)
+    began = device.time.wall() // 10**9
+    recorder = device.recorder
+    assert recorder.by_consent()._now() == began
+    recorder.clock.floor = began
+    monkeypatch.setattr(device.time, "wall", lambda: (began - 1800) * 10**9)
+    recorder.tick()
+    assert recorder.clock.trusted
+    assert recorder.by_consent()._now() is None
+    recorder.close()
+
+
+def test_no_history_brings_back_what_was_withdrawn_or_has_ended():
+    """L34-VI-5: restores, steps of the clock, cuts of power; who objects is never without his objection, who consents isn't refused."""
+    lived = [consent_histories.live(seed) for seed in range(60)]
+    assert sum(one.cuts for one in lived) > 100
+    assert sum(one.restores for one in lived) > 200
+    assert sum(one.followed for one in lived) > 1000
+
+
+WRONG = "a consent is active that was withdrawn or has ended"
+BROKEN = {  # what is patched, and a history that finds it
+    "refusals aren't looked at": (refusals.Refusals, "has", lambda *_: False, 2, WRONG),
+    "refusals are kept in memory": (refusals.Refusals, "add", lambda *_: None, 31, WRONG),
+    "refusals go at the next tick": (refusals.Refusals, "sweep", lambda self, _: self._remove([*self._names()]), 31, WRONG),
+    "no refusal of a suspension": (consents_module, "_PAUSED", "", 22, "a consent is active that was suspended"),
+    "objections aren't read": (refusals.Refusals, "of", lambda *_: iter(()), 0, "somebody is counted who objects"),
+    "the clock is believed": (consent_histories.History, "now", lambda self: self.wall if self.trusted else None, 47, WRONG),
+    "all is refused": (refusals.Refusals, "has", lambda *_: True, 1, "somebody isn't followed who consents"),
+}
+
+
+@pytest.mark.parametrize("broken", BROKEN)
+def test_a_history_finds_what_is_broken(broken, monkeypatch):
+    owner, name, instead, seed, found = BROKEN[broken]
+    consent_histories.live(seed)
+    monkeypatch.setattr(owner, name, instead)
+    with pytest.raises(consent_histories.HistoryError, match=found):
+        consent_histories.live(seed)

@@ -96,7 +96,7 @@ class Venue:
             self.gateway.inside("conntrack", "-D", "-p", "udp")
 
     def who(self, host: int) -> tuple[Counter[str], dict[str, Any]]:
-        """Return what `oubli who` says of a guest: his records, each as a line of JSON, and how many of each purpose, consents, the rest."""
+        """Return what `oubli who` says of a guest: his records, a line of JSON each; how many of each purpose, consents, the rest."""
         *rows, end = self.oubli("who", "--mac", mac(host), "--agreed", "--json").splitlines()
         return Counter(rows), json.loads(end)
 
@@ -353,6 +353,7 @@ def test_a_guest_does_on_his_phone_by_keys_alone_what_the_law_gives_him(venue: V
         saved = save(page)
         page.goto(f"{venue.address}/cgi-bin/oubli?lang={language}")
     rows, end = before
+    assert told is not None
     assert int(told[1]) == end["records"]["security"] >= 2
     kept = Counter(row.pop("purpose") for row in saved["records"])
     assert {name: kept[name] for name in end["records"]} == end["records"]

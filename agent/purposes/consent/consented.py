@@ -169,7 +169,7 @@ class Consented(Purposes):
         self._open()
         if self._consents is not None:
             try:
-                self._consents.tick(wall // _SECOND if trusted else None)
+                self._consents.tick(self._now())
             except OSError as failure:
                 self._log("flash refused a change of consents" + reason(failure.errno))
             self._prune(self._now())

@@ -10,17 +10,21 @@ and is tried again until flash takes it (L34-V-4: fails to suspended). A withdra
 refused for 30 days after it (L34-V-3). An end that has come is written too: a clock that is set back brings nothing to life again
 (L34-VI-5). 30 days after its end a consent is removed.
 
+What is withdrawn, suspended or over has a name among the refusals besides, written first (agent.purposes.consent.refusals): a file that is
+put back from a backup counts as what these say.
+
 Each purpose of a consent may be withdrawn by itself: its bit moves to the upper half of `purposes`, and nobody is asked for it again as
 long as the consent is remembered. A consent can be resumed a few times a day: each time costs two writes of flash.
 
-An objection to being counted is a row of the same kind, without a purpose (L34-VI-5): it counts at once, whatever flash does, and is
-remembered for 13 months, or until its terminal takes it back. Whoever objects is not followed by a consent either.
+An objection to being counted is a refusal and nothing else (L34-VI-5). It counts at once, whatever flash does, and is remembered for 13
+months, or until its terminal takes it back. Whoever objects is not followed by a consent either.
 """
 
 import os
 import struct
 
 from agent import law
+from agent.purposes.consent.refusals import AFTER, Refusals
 from agent.runtime import files, memory
 from agent.runtime.libc import words
 from agent.runtime.sodium import NONCE, TAG, SealError
@@ -30,13 +34,15 @@ ACTIVE, SUSPENDED, WITHDRAWN, ENDED, OBJECTED = 1, 2, 3, 4, 5
 STATES = ("", "active", "suspended", "withdrawn", "ended", "objected")
 PURPOSES = BY_CONSENT  # in the order of their bits
 CATEGORIES = ("connections", "access-point")  # what a record of each of these keeps, by the same bits
-AFTER = 30 * law.DAY  # seconds: what a consent is remembered after its end, and a withdrawal keeps prompts away
-LIMIT = 1024  # consents remembered, and objections
+LIMIT = 1024  # consents remembered, and objections; each for AFTER its end, and a withdrawal keeps prompts away as long
+REFUSALS = 2 * LIMIT  # beyond these no consent is taken: withdrawals have room
 OBJECTIONS = 512  # of these
 OBJECTION = 365 * law.DAY  # seconds until an objection's end: with the 30 days after it, 13 months
 CHANGES = 5  # that one terminal may make a day: resume, take an objection back
 MAC = 6  # octets
 THIRD_PARTIES = 63  # octets
+# What is refused: both purposes' bits as a number ("1", "2", "3"), a consent that is suspended or over, being counted.
+_PAUSED, _OVER, _COUNTED = "s", "e", "o"
 
 _ALL = (1 << len(PURPOSES)) - 1
 _WITHDRAWN = 4  # bits by which a purpose that was withdrawn is moved
@@ -63,6 +69,8 @@ class Consents:
     def __init__(self, folder: str, key: "DeviceKey", sodium: "Sodium") -> None:
         present = list(files.names(folder))
         self._folder = folder
+        self._refusals = Refusals(folder.rsplit("/", 1)[0] + "/vault/consent")
+        self._swept = 0
         self._key = key
         self._sodium = sodium
         self._rows = memory.scratch(LIMIT * _OCTETS)
@@ -80,6 +88,16 @@ class Consents:
         self._refused: "list[int]" = []  # the latter
         for name in present:
             self._load(name)
+        for digits, end in self._refusals.of(_COUNTED):
+            owner = bytes([int(digits[at : at + 2], 16) for at in range(0, len(digits), 2)])
+            since = max(end - OBJECTION, 0)
+            if self.objections < OBJECTIONS and len(owner) == len(self._hash):
+                try:
+                    place = self._free()
+                except Refused:
+                    place = LIMIT - 1 - self.objections  # a consent gives way
+                self._set(place, OBJECTED, 0, 0, 0, since, end, since, owner)
+                self.objections += 1
         self._rebuild(None)
 
     # Files
@@ -115,8 +133,15 @@ class Consents:
         self._sodium.decrypt(self._text.address, data[NONCE:], size, self._bound(place), data[:NONCE], self._key.seal)
         fields = list(struct.unpack_from(_FORMAT, self._text.view, 0))
         self._text.wipe()
-        if fields[0] != _VERSION or not 0 < fields[1] < len(STATES):
+        if fields[0] != _VERSION or not 0 < fields[1] < OBJECTED:
             raise ValueError
+        return fields
+
+    def _read_own(self, place: int) -> "list[Any]":
+        """Return the fields of the file of the consent that is known at a place; SealError where another one's was put there."""
+        fields, row = self._read(place), self._row(place)
+        if fields[4] != row[6] or fields[7] != row[7]:
+            raise SealError
         return fields
 
     def _write(self, place: int, fields: "list[Any]") -> None:
@@ -144,7 +169,28 @@ class Consents:
 
     def _take(self, place: int) -> None:
         _, state, purposes, categories, given, since, end, owner, _, _, _ = self._read(place)
-        self._set(place, state, purposes, categories, 0, since, end, given, owner)
+        row = [state, purposes, categories, 0, since, end, given, owner]
+        if state in (ACTIVE, SUSPENDED):
+            digits = self._digits(row)
+            refused = sum([bits for bits in (1, 2) if self._refusals.has(digits, str(bits), end)])
+            if self._refusals.has(digits, str(_ALL), end):
+                refused = _ALL
+            if self._refusals.has(digits, _OVER, end):
+                row[0] = ENDED
+            elif refused & purposes:
+                _withdraw(row, refused, 0)
+            if row[0] == ACTIVE and self._refusals.has(digits, _PAUSED, end):
+                row[0] = SUSPENDED
+            row[3] = int(row[:3] != [state, purposes, categories])
+            self._waiting = self._waiting or row[3] > 0
+        self._set(place, *row)
+
+    def _digits(self, row: "Sequence[Any]") -> str:
+        """Return the digits of a consent's refusals: a keyed hash of whose it is, since when, and to what it was given."""
+        purposes = row[1] & _ALL | row[1] >> _WITHDRAWN
+        digest = bytearray(8)
+        self._sodium.keyed_digest(digest, 8, row[7] + struct.pack(">IB", row[6], purposes), self._key.hash)
+        return _hex(digest)
 
     def _used(self) -> "Iterator[int]":
         view = self._rows.view
@@ -236,7 +282,7 @@ class Consents:
         shown["purposes"], shown["categories"] = _names(PURPOSES, row[1]), _names(CATEGORIES, row[2])
         shown["withdrawn"] = _names(PURPOSES, row[1] >> _WITHDRAWN)
         try:
-            fields = self._read(place)
+            fields = self._read_own(place)
             shown["text"] = "".join("%02x" % octet for octet in fields[8])
             shown["third_parties"] = fields[10][: fields[9]].decode()
         except (OSError, SealError, ValueError):
@@ -274,6 +320,8 @@ class Consents:
             if state in (ACTIVE, SUSPENDED) and held & bits and now < former:
                 raise Refused("a consent to this is in force until its end (L34-V-2); accepted: withdraw, or again after its end")
         place = self._free()
+        if self._refusals.count >= REFUSALS:
+            raise Refused("no room: " + str(self._refusals.count) + " refusals are remembered; accepted: once older ones are forgotten")
         owner = self._owner(mac)
         parties = named + bytes(THIRD_PARTIES - len(named))
         try:
@@ -325,12 +373,9 @@ class Consents:
                 self._waiting = True
                 continue
             places.append(place)
-            left = purposes & _ALL & ~bits
-            if left:
-                purposes, categories = purposes - (purposes & bits) | (purposes & bits) << _WITHDRAWN, categories & ~bits
-            else:
-                state, since, end = WITHDRAWN, now or 0, end if now is None else now
-            self._set(place, state, purposes, categories, 1, since, end, given, owner)
+            row = [state, purposes, categories, 1, since, end, given, owner]
+            _withdraw(row, bits, now or 0)
+            self._set(place, *row)
             self._waiting = True
         self._rebuild(now)
         return places
@@ -352,10 +397,16 @@ class Consents:
         found = [place for place in self._of(mac) if self._row(place)[0] == OBJECTED]
         if found:
             self._change(self._owner(mac), now)
+            try:
+                self._refusals.take_back(_hex(self._owner(mac)), _COUNTED)
+            except OSError:
+                for place in found:  # flash may have taken it back all the same: it is written anew
+                    row = list(self._row(place))
+                    row[3] = 1
+                    self._set(place, *row)
+                self._waiting = True
+                raise
         for place in found:
-            if files.exists(self._path(place)):
-                files.remove(self._path(place))
-                files.sync_folder(self._folder)
             self._set(place, 0, 0, 0, 0, 0, 0, 0, bytes(16))
         self._rebuild(now)
         return bool(found)
@@ -381,12 +432,13 @@ class Consents:
             self._change(self._owner(mac), now)
         for place in places:
             try:
-                fields = self._read(place)
+                fields = self._read_own(place)
             except (SealError, ValueError):
                 raise OSError(5, "")
             fields[1], fields[5] = ACTIVE, now
             try:
                 self._write(place, fields)
+                self._refusals.take_back(self._digits(self._row(place)), _PAUSED)
             except OSError:
                 # Flash may have it all the same: it is written anew as what it is, suspended.
                 row = list(self._row(place))
@@ -424,12 +476,11 @@ class Consents:
 
     def _flush(self, place: int, row: "list[Any]") -> bool:
         try:
-            if row[0] == OBJECTED:
-                fields: "list[Any]" = [_VERSION, 0, 0, 0, row[6], 0, 0, row[7], bytes(32), 0, bytes(THIRD_PARTIES)]
-            else:
-                fields = self._read(place)
-            fields[1:7] = row[:3] + [fields[4], row[4], row[5]]
-            self._write(place, fields)
+            self._refuse(row)
+            if row[0] != OBJECTED and files.exists(self._path(place)):
+                fields = self._read_own(place)
+                fields[1:7] = row[:3] + [fields[4], row[4], row[5]]
+                self._write(place, fields)
         except (SealError, ValueError):
             pass  # unreadable on flash: no from the next start on, as it is now
         except OSError:
@@ -437,6 +488,19 @@ class Consents:
         row[3] = 0
         self._set(place, *row)
         return True
+
+    def _refuse(self, row: "list[Any]") -> None:
+        """Put what a row refuses among the refusals, durably."""
+        state, purposes, _, _, _, end, _, owner = row
+        if state == OBJECTED:
+            self._refusals.add(_hex(owner), _COUNTED, end)
+            return
+        digits, withdrawn = self._digits(row), purposes >> _WITHDRAWN
+        if state == WITHDRAWN:
+            withdrawn |= purposes & _ALL
+        signs = {SUSPENDED: _PAUSED, ENDED: _OVER}.get(state, "") + (str(withdrawn) if withdrawn else "")
+        for sign in signs:
+            self._refusals.add(digits, sign, end)
 
     def tick(self, now: "int | None") -> None:
         """End what is over, remove it after 30 days; fix since when, for what was stopped while the time wasn't known. OSError: not now."""
@@ -449,10 +513,9 @@ class Consents:
             if not since:
                 if state == OBJECTED:
                     end, given = now + OBJECTION, now
-                ends = min(now, end) if state == WITHDRAWN else end
-                self._set(place, state, purposes, categories, 1, now, ends, given, owner)
+                self._set(place, state, purposes, categories, 1, now, end, given, owner)
                 self._waiting = True
-            elif now < end + AFTER:
+            elif now < (since if state == WITHDRAWN else end) + AFTER:
                 if state in (ACTIVE, SUSPENDED) and now >= end:
                     self._set(place, ENDED, purposes, categories, 1, since, end, given, owner)
                     self._waiting = True
@@ -463,7 +526,9 @@ class Consents:
         if removed:
             files.sync_folder(self._folder)
         self._rebuild(now)
-        self.flush()
+        if self.flush() and now // law.DAY != self._swept:
+            self._swept = now // law.DAY
+            self._refusals.sweep(now)
 
     def close(self) -> None:
         """Overwrite what is in memory."""
@@ -476,6 +541,20 @@ def _state(row: "tuple[Any, ...]", now: "int | None") -> str:
     """Return a row's state in a word; what is over by itself is "ended"."""
     over = row[0] in (ACTIVE, SUSPENDED) and now is not None and now >= row[5]
     return "ended" if over else STATES[row[0]]
+
+
+def _withdraw(row: "list[Any]", bits: int, now: int) -> None:
+    """Withdraw purposes in a row, and the consent where none is left; `now` 0: it isn't known when."""
+    gone = row[1] & _ALL & bits
+    if gone == row[1] & _ALL:
+        row[0], row[4] = WITHDRAWN, now
+    else:
+        row[1] = row[1] & ~gone | gone << _WITHDRAWN
+        row[2] &= ~gone
+
+
+def _hex(octets: "bytes | bytearray") -> str:
+    return "".join(["%02x" % octet for octet in octets])
 
 
 def _names(table: "tuple[str, ...]", bits: int) -> "list[str]":
@@ -495,7 +574,7 @@ def _bits(table: "tuple[str, ...]", names: "list[str]", what: str) -> int:
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Iterator
+    from typing import Any, Iterator, Sequence
 
     from agent.purposes.device_key import DeviceKey
     from agent.runtime.sodium import Sodium

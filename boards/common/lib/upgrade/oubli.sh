@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # shellcheck shell=dash disable=SC2012 # OpenWrt's busybox has neither stat nor find -links
 # What a sysupgrade keeps of oubli beside /etc/oubli (keep.d); sourced by /sbin/sysupgrade. A backup that an operator takes away
-# (sysupgrade -b, LuCI) has no part of /srv/oubli: put back later, it would make consents valid again that were withdrawn since, and give
-# back epsilon that was spent; and a copy of the device's key and of sealed stores lies where nobody destroys it on time.
+# (sysupgrade -b, LuCI) has no part of /srv/oubli: put back later, it would give back epsilon that was spent, and take away consents
+# that were given since; and a copy of the device's key and of sealed stores lies where nobody destroys it on time.
 
 # The files by which the broker is known and reached, wherever the configuration has them.
 oubli_broker_files() { # oubli_broker_files LIST

@@ -1,0 +1,353 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Histories of consents on a device whose files are put back from backups, whose clock is stepped and whose power is cut (L34-VI-5).
+
+A history is drawn from its seed: guests consent, suspend, resume, withdraw, one purpose or all, object and take that back; time passes, is
+stepped back and forward, isn't trusted for a while; power is cut before any operation on flash or in the midst of a sync; the process
+starts anew. All the while somebody copies what lies on flash, and puts an older copy back, running or not: the folder of consents in the
+place of the present one or over it, a single file, the device's key, the ledger, or everything over what is there. Now and then the key is
+lost. It is the agent's own code over `host_sim.faults.flash`. After each step:
+
+- no consent is active that was withdrawn, whole or for this purpose, or has ended, and none that was suspended and not resumed since;
+- who objects, and hasn't taken it back, isn't counted, for as long as the device's key is the same;
+- as long as nothing was put back and no key was lost, whoever consented is followed until the end: it isn't all refused.
+
+What a cut of power left in doubt, because nobody had been told, may be either. Not tried: a flash that is put back octet for octet, with
+what is there removed first. Nothing on it can tell that from the day of the copy (LIMITS.md).
+"""
+
+import random
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from agent.purposes.consent.consents import OBJECTION, Consents, Refused
+from agent.purposes.device_key import DeviceKey
+from agent.runtime import files
+from agent.runtime.sodium import Sodium
+from agent.summary.ledger import Ledger
+from host_sim.faults.flash import PAGES, PREFIX, Dice, Flash, PowerCut, mount
+
+COUNT = 10_000  # as many as are lived where there is time enough
+STEPS = 80
+MINUTE, HOUR, DAY = 60, 3600, 86400
+BEGINS = 1_800_000_000
+KEY, FOLDER, LEDGER = PREFIX + "/device.key", PREFIX + "/consents", PREFIX + "/ledger"
+MACS = [bytes((2, 0, 0, 0, 0, number)) for number in range(3)]
+CATEGORY = {"services": "connections", "location": "access-point"}
+_SODIUM = Sodium()
+
+
+class HistoryError(Exception):
+    """What must never be false was false; the text says what, with the seed of the history."""
+
+
+class Given:
+    """One consent, and what its guest was told of it: `over` for which purposes, `paused` None where that is in doubt."""
+
+    def __init__(self, mac: bytes, purposes: list[str], end: int) -> None:
+        self.mac, self.purposes, self.end = mac, purposes, end
+        self.over: set[str] = set()
+        self.doubt = False  # of anything but what is over
+        self.paused = False
+
+
+class History:
+    """One device's life on a flash that is mounted."""
+
+    def __init__(self, seed: int, steps: int = STEPS) -> None:
+        self.seed, self.steps, self.draw = seed, steps, random.Random(seed)
+        self.flash = Flash(Dice(seed))
+        self.flash.page = self.draw.choice(PAGES)
+        self.flash.folders.add(FOLDER)
+        self.wall, self.trusted, self.latest = BEGINS, True, BEGINS
+        self.given: list[Given] = []
+        self.at: dict[int, int] = {}  # which consent stands at a place, as the running process has it
+        self.objecting: dict[tuple[bytes, bytes], int] = {}  # (key, MAC): since when
+        self.backups: list[dict[str, bytes]] = []
+        self.touched = False  # something was put back, or the key is lost
+        self.said: list[str] = []
+        self.cuts = self.restores = self.followed = 0
+        self.room: Consents | None = None
+
+    # The device
+
+    def now(self) -> int | None:
+        """Return the present second as the recorder has it."""
+        return self.wall if self.trusted and self.wall >= self.ledger["high_water"] else None
+
+    def boot(self) -> None:
+        """Start the process; power may be cut meanwhile, and then it starts once more."""
+        self.stop()
+        while True:
+            mount(self.flash)
+            try:
+                self.ledger = Ledger(LEDGER, lambda _: None, lambda count: bytes(range(count)))
+                self.ledger.begin()
+                self.key = DeviceKey(KEY, _SODIUM)
+                self.room = Consents(FOLDER, self.key, _SODIUM)
+                self.room.flush()
+            except PowerCut:
+                self.cut()
+            else:
+                break
+        self.sealed = self.flash.names[KEY].seen
+        self.at = {one["number"]: int(one["text"], 16) for mac in MACS for one in self.room.of_terminal(mac, None) if one["text"]}
+
+    def stop(self) -> None:
+        """End the process."""
+        if self.room is not None:
+            self.room.close()
+            self.key.close()
+            self.room = None
+
+    def cut(self) -> None:
+        """Take what a cut of power left."""
+        self.cuts += 1
+        self.flash = self.flash.after_cut()
+
+    # Steps
+
+    def run(self) -> None:
+        """Live it; HistoryError where something is false."""
+        acts: list[tuple[Callable[[], None], int]] = [
+            (self.grant, 6), (self.withdraw, 4), (self.suspend, 3), (self.resume, 3), (self.object, 1), (self.accept, 1),
+            (self.tick, 5), (self.hour, 3), (self.step, 6), (self.trust, 1), (self.start, 2), (self.copy, 4), (self.restore, 5),
+            (self.lose_key, 1 if self.seed % 4 == 0 else 0),
+        ]  # fmt: skip
+        makers, weights = zip(*acts, strict=True)
+        self.boot()
+        for _ in range(self.steps):
+            (act,) = self.draw.choices(makers, weights)
+            self.said.append(act.__name__)
+            self.flash.cut_at = self.flash.operations + self.draw.randint(1, 9) if self.draw.random() < 0.15 else 0
+            try:
+                act()
+            except (Refused, OSError):
+                pass  # OSError: the file of a consent was taken away under the process
+            except PowerCut:
+                self.said.append("cut")
+                self.cut()
+                self.boot()
+            self.look()
+        self.stop()
+
+    @property
+    def consents(self) -> Consents:
+        """The running process's consents."""
+        if self.room is None:
+            raise PowerCut
+        return self.room
+
+    def mine(self, mac: bytes) -> Iterator[Given]:
+        """Yield the consents of a terminal that the running process knows."""
+        return (self.given[number] for number in self.at.values() if self.given[number].mac == mac)
+
+    def grant(self) -> None:
+        """Consent to one purpose or both."""
+        mac, now = self.draw.choice(MACS), self.now()
+        purposes = self.draw.choice([["services"], ["location"], ["services", "location"]])
+        end = (now or self.wall) + self.draw.choice([HOUR, DAY, 20 * DAY])
+        number = len(self.given)
+        one = Given(mac, purposes, end)
+        one.doubt = True
+        self.given.append(one)
+        categories = [CATEGORY[name] for name in purposes]
+        self.at[self.consents.grant(mac, purposes, categories, "none", end, number.to_bytes(32, "big"), now)] = number
+        one.doubt = False
+
+    def withdraw(self) -> None:
+        """Withdraw one purpose or all of it."""
+        mac, purpose = self.draw.choice(MACS), self.draw.choice([None, "services", "location"])
+        places = self.consents.withdraw(mac, self.now(), purpose)
+        mine = [self.given[self.at[place]] for place in places if place in self.at]
+        for one in mine:
+            one.doubt = True
+        if self.consents.flush():
+            for one in mine:
+                one.over |= {purpose} if purpose else {*one.purposes}
+
+    def suspend(self) -> None:
+        """Suspend."""
+        mac = self.draw.choice(MACS)
+        mine = [self.given[self.at[place]] for place in self.consents.suspend(mac, self.now()) if place in self.at]
+        for one in mine:
+            one.doubt = True
+        if self.consents.flush():
+            for one in mine:
+                one.paused = True
+
+    def resume(self) -> None:
+        """Resume."""
+        mac = self.draw.choice(MACS)
+        for one in self.mine(mac):
+            if one.paused:
+                one.paused, one.doubt = False, True
+        self.consents.resume(mac, self.now())
+
+    def object(self) -> None:
+        """Object to being counted; consents are suspended with it, as the recorder does."""
+        mac = self.draw.choice(MACS)
+        self.consents.object(mac, self.now())
+        if self.consents.flush():
+            self.objecting.setdefault((self.sealed, mac), self.latest)
+
+    def accept(self) -> None:
+        """Take an objection back."""
+        mac = self.draw.choice(MACS)
+        if self.consents.objects(mac):
+            since = self.objecting.pop((self.sealed, mac), None)
+            try:
+                self.consents.accept(mac, self.now())
+            except Refused:
+                if since is not None:
+                    self.objecting[self.sealed, mac] = since
+                raise
+
+    def tick(self) -> None:
+        """Look at the ends."""
+        now = self.now()
+        self.consents.tick(now)
+        if now is not None and self.consents.flush():
+            for number in self.at.values():
+                if now >= self.given[number].end:
+                    self.given[number].over |= {*CATEGORY}
+
+    def hour(self) -> None:
+        """Count a powered-on hour: the time that is reached is on flash."""
+        now = self.now()
+        self.ledger.hour(now or 0)
+        for one in self.given:
+            if now is not None and now >= one.end:
+                one.over |= {*CATEGORY}
+
+    def step(self) -> None:
+        """Let time pass, or step the clock."""
+        self.wall += self.draw.choice([MINUTE, HOUR, DAY, 40 * DAY, -HOUR, -3 * DAY])
+        self.latest = max(self.latest, self.wall)
+
+    def trust(self) -> None:
+        """Trust the clock, or no more."""
+        self.trusted = self.draw.random() < 0.7
+
+    def start(self) -> None:
+        """End the process and start it anew."""
+        self.boot()
+
+    # Backups
+
+    def copy(self) -> None:
+        """Copy all that lies on flash."""
+        self.backups.append({name: node.seen for name, node in self.flash.names.items() if "/." not in name})
+
+    def restore(self) -> None:
+        """Put an older copy back, or a part of it, and start anew, or go on."""
+        if not self.backups:
+            return
+        self.touched = True
+        self.restores += 1
+        backup = self.draw.choice(self.backups)
+        how = self.draw.choice(["whole", "over", "file", "file", "key", "ledger", "everything"])
+        self.said.append(how)
+        off = self.draw.random() < 0.7
+        if off:
+            self.stop()
+        consents = [name for name in backup if name.startswith(FOLDER + "/")]
+        chosen = {
+            "whole": consents, "over": consents, "file": consents and [self.draw.choice(consents)],
+            "key": [name for name in backup if name == KEY], "ledger": [name for name in backup if name == LEDGER], "everything": [*backup],
+        }[how]  # fmt: skip
+        if how == "whole":
+            for name in [name for name in self.flash.names if name.startswith(FOLDER + "/")]:
+                self.remove(name)
+        for name in chosen:
+            self.flash.lay(name, backup[name])
+            self.flash.pending = [change for change in self.flash.pending if change[0] != name]
+        if off:
+            self.boot()
+
+    def remove(self, name: str) -> None:
+        """Remove a file, synced."""
+        for names in (self.flash.names, self.flash.safe):
+            names.pop(name, None)
+        self.flash.pending = [change for change in self.flash.pending if change[0] != name]
+
+    def lose_key(self) -> None:
+        """Remove the device's key while it is off: the next start makes another one."""
+        self.touched = True
+        self.stop()
+        self.remove(KEY)
+        self.boot()
+
+    # What must hold
+
+    def look(self) -> None:
+        """Hold what the device would do now against what the guests were told."""
+        room, now = self.consents, self.now()
+        for mac in MACS:
+            for purpose in CATEGORY:
+                place = room.active(mac, purpose, now)
+                if place < 0:
+                    continue
+                self.followed += 1
+                one = self.given[self.at[place]] if place in self.at else None
+                if one is None or one.mac != mac or purpose not in one.purposes:
+                    self.fail("somebody is followed who never consented to it")
+                elif purpose in one.over:
+                    self.fail("a consent is active that was withdrawn or has ended")
+                elif one.paused:
+                    self.fail("a consent is active that was suspended")
+            since = self.objecting.get((self.sealed, mac))
+            if since is not None and self.latest < since + OBJECTION - 60 * DAY and not room.objects(mac):
+                self.fail("somebody is counted who objects")
+        if self.touched or now is None:
+            return
+        for one in self.given:
+            if not (one.over or one.doubt or one.paused or self.latest >= one.end):
+                for purpose in one.purposes:
+                    if room.active(one.mac, purpose, now) < 0:
+                        self.fail("somebody isn't followed who consents")
+
+    def fail(self, what: str) -> None:
+        """Raise it."""
+        message = f"history {self.seed}: {what}; steps: {' '.join(self.said)}"
+        raise HistoryError(message)
+
+
+@contextmanager
+def own_files() -> Iterator[None]:
+    """Give the agent's file code back what it worked on before."""
+    names = ("LIBC", "os", "names", "read_at")
+    before = [getattr(files, name) for name in names]
+    try:
+        yield
+    finally:
+        for name, value in zip(names, before, strict=True):
+            setattr(files, name, value)
+
+
+def live(seed: int, steps: int = STEPS) -> History:
+    """Live one history; returns it. HistoryError where something was false."""
+    with own_files():
+        history = History(seed, steps)
+        try:
+            history.run()
+        finally:
+            history.stop()
+    return history
+
+
+def soak(seed: int, seconds: float, count: int = COUNT) -> dict[str, Any]:
+    """Live so many histories, or for so long, beginning with a seed; returns the figures, with what was found."""
+    draw, end = random.Random(seed), time.monotonic() + seconds
+    figures: dict[str, Any] = {"histories": 0, "cuts": 0, "restores": 0, "followed": 0, "findings": []}
+    while figures["histories"] < count and time.monotonic() < end:
+        try:
+            history = live(draw.randrange(1 << 31))
+        except HistoryError as failure:
+            figures["findings"].append(str(failure))
+        else:
+            for name in ("cuts", "restores", "followed"):
+                figures[name] += getattr(history, name)
+        figures["histories"] += 1
+    return figures
