@@ -161,15 +161,10 @@ def as_recorder(paths: "Paths") -> None:
 
 def law(line: "Line") -> int:
     """Show the table of purposes and what of it is on, the notice that the guests must be given, or the entry in the register."""
-    for option, paper in (("--register", "register"), ("--dpia", "impact"), ("--duties", "duties")):
+    for option, paper in (("--notice", "notice"), ("--register", "register"), ("--dpia", "impact"), ("--duties", "duties")):
         if option in line:
             return line.run("purposes." + paper + ".run")
     settings = load(line.config)
-    if "--notice" in line:
-        from agent.cli import notice
-
-        print("\n".join(notice.lines(settings, line["--notice"])))
-        return 0
     from agent.cli import article
 
     return line.show(article.data(settings), article.lines(settings))

@@ -6,8 +6,9 @@ couldn't be verified is said in `UNSURE`. Texts were read in November 2026; LAW.
 """
 
 from agent import law
-from agent.cli import article, words
+from agent.cli import article
 from agent.config.config import load
+from agent.purposes import words
 
 MET, OTHER, NEVER, NOBODY, ON, OFF = "met", "other", "never", "nobody", "on", "off"
 STATES = {

@@ -6,9 +6,9 @@ alone can say, how severe and how likely a risk is, is a blank. Not legal advice
 """
 
 from agent import law
-from agent.cli import article, notice, words
+from agent.cli import article
 from agent.config.config import load
-from agent.purposes import register
+from agent.purposes import notice, register, words
 
 TEXTS = {
     "fr": {

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """`oubli law --register fr|en`: the entry in the controller's register of processing (GDPR art. 30, L34-VI-4), as the notice is made."""
 
-from agent.cli import notice, words
 from agent.config.config import load
+from agent.purposes import notice, words
 
 TEXTS: "dict[str, dict[str, str]]" = {
     "fr": {

@@ -94,7 +94,6 @@ def test_what_the_law_asks_of_every_gateway_is_in_the_core():
         "audit.audit",
         "audit.history",
         "recorder.access",
-        "cli.notice",
     }
     assert not needed & ABSENT
 
@@ -157,7 +156,7 @@ def test_erase_status_and_law_need_nothing_else(core, root, interpreter):
     (root / "var/run/oubli").mkdir(parents=True)
     done = run(core, interpreter, "-m", "agent", "law", "--json", "--root", root)
     assert {row["purpose"] for row in json.loads(done.stdout)["purposes"]} >= set(law.CONFIGURABLE)
-    for words in (("law", "--notice", "fr"), ("explain", "arrivals"), ("summary",), ("erase", "--all")):
+    for words in (("explain", "arrivals"), ("summary",), ("erase", "--all")):
         done = run(core, interpreter, "-m", "agent", *words, "--root", root)
         assert (done.returncode, done.stderr) == (0, ""), done
     (root / "etc/config/oubli").unlink()

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """agent/law: the table of purposes held against a second one, written here from the requirements, over everything that can be asked.
 
-agent/cli/article and agent/cli/notice: what of it a person is shown.
+agent/cli/article and agent/purposes/notice: what of it a person is shown.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ import pytest
 
 from agent import law
 from agent.__main__ import main
-from agent.cli import article, notice, status, words
+from agent.cli import article, status
 from agent.config import config
-from agent.purposes import impact, register
+from agent.purposes import impact, notice, register, words
 from agent.vault import record
 from host_sim.privacy.paired import Device
 from tests.support.interpreters import PROJECT, Interpreter
@@ -333,7 +333,8 @@ def test_the_notice_says_what_this_gateway_does_and_nothing_else(any_interpreter
         assert {"fr": "7 jours", "en": "7 days"}[language] in told
         assert words.PURPOSES["security"][at] in told
         assert not any(names[at] in told for name, names in words.PURPOSES.items() if name != "security")
-    assert said["other"] in text
+    assert said["ask"] in text
+    assert said["on page"] not in text  # no name of the page is configured
     assert said["consent"] not in text
     assert said["duty"] not in text
     off = GATEWAY + PURPOSE.format("security", "enabled", "0") + "config summary\n option enabled '0'\n"

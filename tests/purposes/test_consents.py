@@ -16,9 +16,10 @@ from typing import Any
 import pytest
 
 from agent import law
-from agent.cli import status, words
+from agent.cli import status
 from agent.config import config
 from agent.control import calls
+from agent.purposes import words
 from agent.purposes.consent import consent_ring, refusals, texts
 from agent.purposes.consent import consents as consents_module
 from agent.purposes.consent.consents import Consents

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import inspect
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from agent import law
-from agent.cli import article, notice, words
+from agent.cli import article
 from agent.cli.table import TABLE
 from agent.config import config
-from agent.purposes import register
+from agent.purposes import notice, register, words
 from agent.purposes.attribution import record as attribution
 from agent.purposes.billing import record as billing
 from agent.purposes.consent import consents, guest_page, texts
@@ -27,6 +27,7 @@ from agent.vault.stores import BY_CONSENT
 from tests.cli.test_law import EVERYTHING, GATEWAY, VENUE
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 # What a format calls differently, or has for itself alone: how a time is told, whether the clock was confirmed, ranges of one port.
@@ -57,9 +58,8 @@ def everything(tmp_path: Path) -> config.Config:
     return config.load(str(tmp_path / "oubli"))
 
 
-@pytest.mark.parametrize("language", words.LANGUAGES)
-def test_every_field_that_a_format_stores_is_named_wherever_a_guest_reads(everything: config.Config, language: str) -> None:
-    """Law's table, `oubli law`, notice, register, the document before a consent: none has fewer fields than the records, and none more."""
+def check_fields(everything: config.Config, language: str) -> None:
+    """Hold law's table, `oubli law`, notice, register and the document before a consent against the fields of the record formats."""
     at = words.LANGUAGES.index(language)
     fields = stored()
     kept = {row.name: row for row in law.PURPOSES if row.name != "freeze"}
@@ -75,27 +75,105 @@ def test_every_field_that_a_format_stores_is_named_wherever_a_guest_reads(everyt
             assert all(word in document for word in told)
 
 
-# Each right as the notice calls it, the command that serves it, and the page's button.
-RIGHTS = {
+# Each right that is used on the page: the command that serves it, and the page's button.
+SERVED = {
     "access": ("who", "see"),
     "portability": ("who", "export"),
     "erasure": ("erase", "erase"),
-    "objection to being counted": ("objection", "object"),
-    "consent": ("consent withdraw", "withdraw"),
+    "suspension": ("consent suspend", "suspend"),
+    "withdrawal": ("consent withdraw", "withdraw"),
+    "counting": ("objection", "object"),
 }
-BY_THE_CONTROLLER = {"any other objection", "restriction", "what is kept for authorities or billing is sealed", "complaint to the CNIL"}
+# GDPR in other words: what each purpose rests on, and which rights that gives (art. 7.3, 15, 17, 18, 20, 21). To what is kept for a legal
+# duty there is neither erasure (17.3 b) nor objection; portability is for consent and contract alone.
+CONSENTED = {"access", "portability", "erasure", "suspension", "withdrawal", "restriction"}
+APPLIES = {
+    "security": {"access", "erasure", "objection", "restriction"},
+    "attribution": {"access", "restriction"},
+    "billing": {"access", "portability", "rectification", "restriction"},
+    "services": CONSENTED,
+    "location": CONSENTED,
+    "consent": {"access", "restriction"},
+}
 
 
-def test_every_right_that_the_notice_offers_has_a_command_and_a_button(everything: config.Config) -> None:
+def check_rights(everything: config.Config) -> None:
+    """Hold each purpose's rights against the law, and what the page is said to serve against commands and buttons."""
+    verbs, acts = {verb.name for verb in TABLE.verbs}, {*guest_page.ACTS, *guest_page.LOOKS}
+    for language in words.LANGUAGES:
+        at, text, lines = words.LANGUAGES.index(language), notice.TEXTS[language], notice.lines(everything, language)
+        said = lambda name, text=text, language=language: words.typeset(text[name], language)  # noqa: E731 (a word of this language)
+        told = [line for line in lines if said("asked") in line or said("asked").capitalize() in line]
+        assert len(told) == len(APPLIES) + 1  # and the count of visitors
+        for row in notice.rows(everything):
+            on_page, asked = notice.rights(row)
+            assert {*on_page, *asked} == APPLIES[row.name]
+            name = words.PURPOSES[row.name][at]
+            (line,) = [line for line in told if line.startswith(tuple(f"- {word}{name}" for word in ("", "for ", "pour ")))]
+            page, _, controller = line.partition(said("asked"))
+            served = page.partition(said("on page"))[2].removesuffix(said("then"))
+            for names, part in ((on_page, served), (asked, controller)):
+                assert part == ", ".join(notice.NAMES[name][at] for name in names)
+            for right in on_page:
+                verb, act = SERVED[right]
+                assert verb in verbs
+                assert act in acts
+        (counting,) = [line for line in told if notice.NAMES["counting"][at] in line]
+        assert SERVED["counting"][0] in verbs
+        assert SERVED["counting"][1] in acts
+        assert counting.rpartition(said("then"))[2].startswith(said("asked"))
+        for word in ("page", "ask", "consent", "duty", "complaint"):
+            assert words.typeset(text[word].format(everything.notice.page), language) in lines
+        assert {"article 85", "CNIL"} <= {one for one in ("article 85", "CNIL") if one in lines[-1]}
+
+
+@pytest.mark.parametrize("language", words.LANGUAGES)
+def test_every_field_that_a_format_stores_is_named_wherever_a_guest_reads(everything: config.Config, language: str) -> None:
+    """None has fewer fields than the records, and none more."""
+    check_fields(everything, language)
+
+
+def test_every_right_stands_with_its_processing_and_with_what_serves_it(everything: config.Config) -> None:
     """What a person must ask for is sent to the controller by name; all else is done here, by a verb and on the page."""
-    lines = notice.lines(everything, "en")
-    offered = []
-    for line in lines[lines.index(notice.TEXTS["en"]["rights"]) + 1 :]:
-        named = line[2:].partition(" (" if "(www" in line else ":")[0]
-        offered += re.split(r", (?!remembered)", named.partition(", remembered")[0])
-    assert set(offered) == set(RIGHTS) | BY_THE_CONTROLLER
-    verbs = {verb.name for verb in TABLE.verbs}
-    for verb, act in RIGHTS.values():
-        assert verb in verbs
-        assert act in {*guest_page.ACTS, *guest_page.LOOKS}
-    assert len(notice.lines(everything, "fr")) == len(lines)
+    check_rights(everything)
+
+
+def test_without_a_page_every_right_is_asked_of_the_controller(everything: config.Config) -> None:
+    """A page whose address nobody told offers nothing."""
+    everything.notice.values["page"] = ""
+    text = "\n".join(notice.lines(everything, "en"))
+    assert notice.TEXTS["en"]["on page"] not in text
+    assert ":8450" not in text
+    assert text.count(notice.TEXTS["en"]["asked"]) + text.count("Rights, from the controller: ") == len(APPLIES) + 1
+
+
+def pack(view: object, mac: object, start: object, end: object, access_point: object, signal: object) -> None:
+    """Stand in for a record of location that has a signal's strength."""
+
+
+NO_VERB = type("Table", (), {"verbs": [verb for verb in TABLE.verbs if verb.name != "objection"]})
+FIELDS = words.fields
+# What is broken, what stands there instead, and which of the two checks finds it.
+BROKEN: dict[str, tuple[Any, str, Any, Callable[..., None]]] = {
+    "a record of security has one field more": (security.Record, "__slots__", (*security.Record.__slots__, "destination"), check_fields),
+    "a record of location has one field more": (location, "pack", pack, check_fields),
+    "the file of a consent has one field more": (consents, "_FORMAT", consents._FORMAT + "B", check_fields),
+    "a text leaves the last field out": (words, "fields", lambda row, at: FIELDS(row, at).rpartition(", ")[0], check_fields),
+    "a field has no word": (words, "FIELDS", {name: word for name, word in words.FIELDS.items() if name != "mac"}, check_fields),
+    "no verb takes an objection": (__import__(__name__, fromlist=["TABLE"]), "TABLE", NO_VERB, check_rights),
+    "no button erases": (guest_page, "ACTS", {name: act for name, act in guest_page.ACTS.items() if name != "erase"}, check_rights),
+    "the file can't be saved": (guest_page, "LOOKS", ("see",), check_rights),
+    "erasure isn't offered": (notice, "RIGHTS", notice.RIGHTS | {"f": ("access", "objection", "restriction")}, check_rights),
+    "erasure is offered of sealed stores": (notice, "RIGHTS", notice.RIGHTS | {"c": ("access", "erasure", "restriction")}, check_rights),
+}
+
+
+@pytest.mark.parametrize("broken", BROKEN)
+def test_a_text_that_is_not_true_any_more_is_found(everything: config.Config, monkeypatch: pytest.MonkeyPatch, broken: str) -> None:
+    """Each check, seen failing: a field that no text names, a right that nothing serves."""
+    owner, name, instead, check = BROKEN[broken]
+    words_of = ("en",) if check is check_fields else ()
+    check(everything, *words_of)
+    monkeypatch.setattr(owner, name, instead)
+    with pytest.raises((AssertionError, KeyError)):
+        check(everything, *words_of)

@@ -15,7 +15,7 @@ import sys
 import time
 
 from agent.base import canonical, dates
-from agent.cli import words
+from agent.purposes import words
 from agent.purposes.consent.page_words import CLASSES, PAGE, WORDS
 from agent.runtime.clocks import BOOTTIME
 from agent.runtime.libc import LIBC, native

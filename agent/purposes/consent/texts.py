@@ -11,7 +11,7 @@ import hashlib
 import os
 
 from agent import law
-from agent.cli import words
+from agent.purposes import words
 from agent.runtime import files
 from agent.vault.stores import BY_CONSENT
 

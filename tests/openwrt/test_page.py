@@ -1,0 +1,236 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The guests' page on a real OpenWrt: uhttpd under procd and ujail, MicroPython behind it, a terminal that asks over the LAN by HTTP.
+
+A guest consents, suspends, resumes, sees, saves, objects, withdraws and has erased; a name that leads here (DNS rebinding) and a page of
+another site get 403; one guest gets through while fifty others ask as fast as they are answered (L34-V-3, L34-V-4, L34-VI-5).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from host_sim.openwrt.network import GATEWAY
+
+if TYPE_CHECKING:
+    from host_sim.lab.network import Terminal
+    from tests.openwrt.conftest import World
+
+HERE = f"http://{GATEWAY}:8450"
+# One request from a terminal's namespace: host, method, path, headers, body; prints status, headers, body and seconds as JSON.
+ASK = """
+import http.client, json, sys, time
+host, method, path, headers, body = json.loads(sys.argv[1])
+began = time.monotonic()
+client = http.client.HTTPConnection(host, 8450, timeout=300)
+client.request(method, path, body, headers)
+answer = client.getresponse()
+text = answer.read().decode()
+print(json.dumps([answer.status, dict(answer.getheaders()), text, time.monotonic() - began]))
+"""
+GUESTS = 50
+# So many guests, each with a card and an address of his own, who ask again as soon as they are answered, until standard input ends.
+HAMMER = """
+import http.client, socket, sys, threading
+over = threading.Event()
+answers = {}
+def hammer(number):
+    while not over.is_set():
+        try:
+            client = http.client.HTTPConnection(sys.argv[1], 8450, timeout=300)
+            client.sock = one = socket.socket()
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"g" + str(number).encode())
+            one.settimeout(300)
+            one.connect((client.host, client.port))
+            client.request("GET", "/cgi-bin/oubli")
+            status = client.getresponse().status
+        except OSError as failure:
+            status = str(failure.errno)
+        answers[status] = answers.get(status, 0) + 1
+threads = [threading.Thread(target=hammer, args=(number,), daemon=True) for number in range(int(sys.argv[2]))]
+for thread in threads:
+    thread.start()
+print("begun", flush=True)
+sys.stdin.read()
+over.set()
+print(answers, flush=True)
+"""
+
+
+class Guests:
+    """The gateway with `services` and `location` on, and what terminals do on its page."""
+
+    def __init__(self, world: World) -> None:
+        self.world, self.machine = world, world.machine
+        self.guest, self.other = world.lan.terminals[:2]
+
+    def ask(
+        self, terminal: Terminal, body: str = "", path: str = "/cgi-bin/oubli?lang=en", **headers: str
+    ) -> tuple[int, dict[str, str], str, float]:
+        """Ask over HTTP as a terminal; returns status, headers, page and seconds."""
+        request = json.dumps([GATEWAY, "POST" if body else "GET", path, headers, body or None])
+        done = self.world.lan.run(terminal, sys.executable, "-c", ASK, request, seconds=600)
+        assert done.returncode == 0, done.stderr[-500:]
+        status, got, text, seconds = json.loads(done.stdout)
+        return status, got, text, seconds
+
+    def token(self, terminal: Terminal) -> str:
+        """Open the page; returns the token of its forms."""
+        status, _, text, _ = self.ask(terminal)
+        found = re.search(r'name="token" value="(\w+)"', text)
+        assert status == 200, text
+        assert found is not None
+        return found[1]
+
+    def act(self, terminal: Terminal, act: str, more: str = "") -> str:
+        """Open the page and press a button of it; returns what it says then."""
+        status, _, text, _ = self.ask(terminal, f"lang=en&act={act}&token={self.token(terminal)}{more}", "/cgi-bin/oubli", Origin=HERE)
+        assert status == 200, text
+        return text
+
+    def consents(self) -> dict[str, int]:
+        """Return how many consents are in which state."""
+        counts: dict[str, int] = json.loads(self.machine.run("oubli consent list --json"))["counts"]
+        return counts
+
+    def grant(self, terminal: Terminal) -> None:
+        """Let the portal take a terminal's consent."""
+        words = "--purposes services,location --third-parties none --days 30 --text 1.fr"
+        self.machine.run(f"oubli consent grant --terminal {terminal.address4} --categories connections,access-point {words}")
+
+
+@pytest.fixture(scope="module")
+def guests(followed: World) -> Guests:
+    """Give the gateway of README's lines, with the package oubli-purposes on it and both purposes by consent on."""
+    machine = followed.machine
+    machine.restore("installed")
+    (package,) = (followed.folder / "packages").rglob("oubli-purposes-*.apk")
+    machine.put("/tmp/oubli-purposes.apk", package.read_bytes())
+    machine.run("apk add --allow-untrusted /tmp/oubli-purposes.apk")
+    for name in ("services", "location"):
+        options = f"uci set oubli.{name}=purpose; uci set oubli.{name}.enabled=1; uci set oubli.{name}.budget=262144"
+        machine.run(options)
+    machine.run("uci commit oubli; /etc/init.d/oubli restart")
+    followed.until(lambda: followed.status().get("clock") == "trusted")
+    return Guests(followed)
+
+
+def test_page_runs_under_procd_in_a_jail_and_a_strangers_page_gets_403(guests: Guests) -> None:
+    """L34-VI-2: as its own user, without a capability; a name that leads here, a page of another site and a form without a token."""
+    machine = guests.machine
+    instance = json.loads(machine.run("""ubus call service list '{"name":"oubli"}'"""))["oubli"]["instances"]["page"]
+    assert instance["running"]
+    assert instance["command"][0] == "/usr/sbin/uhttpd"
+    assert "jail" in instance
+    (pid,) = machine.run("pidof uhttpd | xargs -n 1 | while read p; do grep -q 8450 /proc/$p/cmdline && "
+                         "[ $(readlink /proc/$p/exe) = /usr/sbin/uhttpd ] && echo $p; done; true").split()  # fmt: skip
+    status = dict(line.split(":\t", 1) for line in machine.run(f"cat /proc/{pid}/status").splitlines() if ":\t" in line)
+    uid = machine.run("sed -n 's/^oubli-portal:x:\\([0-9]*\\):.*/\\1/p' /etc/passwd").strip()
+    assert status["Uid"].split() == [uid] * 4
+    assert {int(status[name], 16) for name in ("CapEff", "CapPrm", "CapBnd")} == {0}
+    assert status["NoNewPrivs"] == "1"
+    guests.grant(guests.guest)
+    assert guests.ask(guests.guest, path="/")[0] == 200
+    token = guests.token(guests.guest)
+    form = f"lang=en&act=withdraw&token={token}"
+    for body, headers in (
+        ("", {"Host": "evil.example:8450"}),
+        (form, {"Host": "evil.example:8450", "Origin": "http://evil.example:8450"}),
+        (form, {"Origin": "http://evil.example"}),
+        (form, {}),
+        ("lang=en&act=withdraw", {"Origin": HERE}),
+        (f"lang=en&act=withdraw&token={'a' * len(token)}", {"Origin": HERE}),
+    ):
+        status_, _, text, _ = guests.ask(guests.guest, body, "/cgi-bin/oubli", **headers)
+        assert status_ == 403, (body, headers)
+        assert "evil" not in text
+    assert guests.consents() == {"active": 1, "suspended": 0, "withdrawn": 0, "ended": 0}
+
+
+def test_a_guest_does_on_the_page_what_the_law_gives_him(guests: Guests) -> None:
+    """Consent, suspend, resume, see, save, object, take that back, withdraw, erase: by HTTP, each told on the page and done."""
+    guest, machine = guests.guest, guests.machine
+    if not guests.consents()["active"]:
+        guests.grant(guest)
+    assert "Your consent is suspended" in guests.act(guest, "suspend")
+    assert guests.consents()["suspended"] == 1
+    assert "in force again" in guests.act(guest, "resume")
+    assert guests.consents()["active"] == 1
+    guests.world.lan.generate(8)
+    mac = guest.mac.hex(":")
+
+    def held() -> dict[str, Any]:
+        end: dict[str, Any] = json.loads(machine.run(f"oubli who --mac {mac} --agreed --json").splitlines()[-1])
+        return end
+
+    guests.world.until(lambda: held()["records"]["security"] >= 1)
+    before: dict[str, Any] | None = None
+    deadline = time.monotonic() + 900
+    while before != (before := held()):  # until nothing more comes in between
+        assert time.monotonic() < deadline
+        seen = guests.act(guest, "see")
+        status, headers, text, _ = guests.ask(guest, f"act=export&token={guests.token(guest)}", "/cgi-bin/oubli", Origin=HERE)
+        saved = json.loads(text)
+    assert status == 200
+    assert headers["Content-Disposition"] == 'attachment; filename="oubli.json"'
+    kept = {name: sum(row["purpose"] == name for row in saved["records"]) for name in before["records"]}
+    assert (kept, saved["complete"], saved["consents"]) == (before["records"], True, before["consents"])
+    assert f"security of the network: {kept['security']} record" in seen
+    assert "is counted no more" in guests.act(guest, "object")
+    assert guests.world.status()["objections"] == 1
+    assert "is counted again" in guests.act(guest, "accept")
+    assert guests.world.status()["objections"] == 0
+    guests.act(guest, "resume")
+    guests.act(guest, "withdraw", "&purpose=location")
+    assert [one["purposes"] for one in held()["consents"]] == [["services"]]
+    assert "Your consent is withdrawn" in guests.act(guest, "withdraw")
+    assert guests.consents()["withdrawn"] == 1
+    guests.act(guest, "erase")
+    machine.run(f"oubli erase --mac {mac}")  # waits for the round that is going on
+    newer = [json.loads(line) for line in machine.run(f"oubli who --mac {mac} --agreed --json").splitlines()[:-1]]
+    assert not {json.dumps(row, sort_keys=True) for row in newer} & {
+        json.dumps({name: value for name, value in row.items() if name != "purpose"}, sort_keys=True) for row in saved["records"]
+    }
+
+
+def test_a_guest_gets_through_while_fifty_hammer(guests: Guests) -> None:
+    """L34-V-4: a MAC and an address each, again as soon as they are answered; how long it took is for the report, not for a verdict."""
+    world, crowd = guests.world, guests.other
+    if not guests.consents()["active"]:
+        guests.grant(crowd)
+    guest = crowd
+    alone = guests.ask(guest)[3]
+    namespace = guests.guest.namespace
+    lines = ["link set lo up"]
+    for number in range(GUESTS):
+        lines += [f"link add link eth0 g{number} type macvlan mode bridge", f"addr add 192.168.1.{20 + number}/24 dev g{number}"]
+        lines += [f"link set g{number} up"]
+    world.wires.batch(namespace, *lines)
+    for setting in ("all/arp_ignore=1", "all/arp_announce=2", "all/rp_filter=0"):
+        subprocess.run(world.wires.inside(namespace, "sysctl", "-qw", f"net/ipv4/conf/{setting}"), check=True)
+    command = world.wires.inside(namespace, sys.executable, "-c", HAMMER, GATEWAY, str(GUESTS))
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as hammering:
+        assert hammering.stdin is not None
+        assert hammering.stdout is not None
+        try:
+            assert hammering.stdout.readline() == "begun\n"
+            time.sleep(5)
+            began = time.monotonic()
+            token = guests.token(guest)
+            opened = time.monotonic()
+            status, _, text, _ = guests.ask(guest, f"lang=en&act=suspend&token={token}", "/cgi-bin/oubli", Origin=HERE)
+            done = time.monotonic()
+        finally:
+            hammering.stdin.close()
+            answers = hammering.stdout.read()
+            hammering.wait(600)
+    took = {"alone": alone, "opened": opened - began, "suspended": done - opened}
+    print({name: round(seconds, 1) for name, seconds in took.items()}, answers)
+    assert (status, "Your consent is suspended" in text) == (200, True)
+    assert guests.consents()["suspended"] == 1

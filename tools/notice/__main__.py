@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`oubli-notice CONFIG PAGE`: writes the guests' notice of a gateway's configuration as one page of A4. Bad input: exit 2, one line."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from agent.config.config import ConfigError, load
+from agent.purposes.words import LANGUAGES
+from tools.commands import Program
+from tools.notice.page import html
+
+_program = Program("oubli-notice")
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.command(cls=_program.command)
+def main(
+    config: Annotated[Path, typer.Argument(help="The gateway's /etc/config/oubli.")],
+    page: Annotated[str, typer.Argument(help="The page that is written, HTML; a browser prints it on one sheet of A4.")],
+    language: Annotated[str, typer.Option(help=f"Of {', '.join(LANGUAGES)}.")] = LANGUAGES[0],
+) -> None:
+    """Writes the notice that guests must be given (GDPR art. 13), as the gateway's configuration has it, with a QR code to their page."""
+    if language not in LANGUAGES:
+        _program.refuse(f"--language: {language!r} unknown; accepted: {', '.join(LANGUAGES)}")
+    try:
+        read = load(str(config))
+    except ConfigError as failure:
+        _program.refuse(f"CONFIG: {failure}")
+    _program.write(html(read, language), page, "PAGE")
+
+
+if __name__ == "__main__":
+    app()

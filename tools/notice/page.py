@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One page of A4, HTML without anything from elsewhere, of what `oubli law --notice` says; with a QR code to the guest's page.
+
+Made on a host, where there is a printer and a library for QR codes (segno); a gateway has neither. The letters are as large as one page
+lets them be: the browser that prints measures nothing, so their size follows from how much there is to say.
+"""
+
+import re
+from html import escape
+
+import segno
+
+from agent.config.config import Config
+from agent.purposes import notice
+
+PORT = 8450  # boards/common/etc/init.d/oubli
+LARGEST, SMALLEST = 11.0, 6.5  # points
+CAPTION = {"fr": "Votre page", "en": "Your page"}
+_ABOUT = 60  # letters
+_AREA = 370_000  # square points of text that a page holds at most, as measured by Chromium with margin (tests/notice)
+_PAGE = """<!DOCTYPE html>
+<html lang="{language}">
+<head>
+<meta charset="utf-8">
+<title>{title}</title>
+<style>
+@page {{ size: A4; margin: 14mm 15mm }}
+body {{ font: {size:.2f}pt/1.3 sans-serif; margin: 0 auto; max-width: 180mm; color: #000; background: #fff }}
+h1 {{ font-size: 1.7em; margin: 0 0 .4em }}
+h1, p, li {{ overflow-wrap: anywhere }}
+p {{ margin: .35em 0 }}
+ul {{ margin: .35em 0; padding-left: 1.1em }}
+figure {{ float: right; margin: 0 0 .5em 1em; text-align: center }}
+figure svg {{ display: block; width: 32mm; height: 32mm }}
+figcaption {{ font-size: .9em }}
+</style>
+</head>
+<body>
+<main>
+{figure}<h1>{title}</h1>
+{body}
+</main>
+</body>
+</html>
+"""
+
+
+def address(config: Config) -> str:
+    """Return where a guest finds the page, "" where the configuration gives it no name."""
+    return f"http://{config.notice.page}:{PORT}/" if config.notice.page else ""
+
+
+def html(config: Config, language: str) -> str:
+    """Return the page, in `fr` or `en`."""
+    title, *lines = notice.lines(config, language)
+    parts: list[str] = []
+    for line in lines:
+        item = line.startswith("- ")
+        if item and not (parts and parts[-1].startswith("<li>")):
+            parts.append("<ul>")
+        if not item and parts and parts[-1].startswith("<li>"):
+            parts.append("</ul>")
+        if line:
+            parts.append(f"<li>{_text(line[2:])}</li>" if item else f"<p>{_text(line)}</p>")
+    parts += ["</ul>"] if parts[-1].startswith("<li>") else []
+    return _PAGE.format(
+        language=language, title=escape(title), figure=_figure(config, language), body="\n".join(parts), size=size(lines)
+    )  # fmt: skip
+
+
+def _text(line: str) -> str:
+    """Return a line as HTML: what it is about in bold, and no letter of an article at the beginning of a line."""
+    about, colon, rest = line.partition(":")
+    text = f"<b>{escape(about)}</b>{colon}{escape(rest)}" if rest and len(about) < _ABOUT else escape(line)
+    return re.sub(r"(6\.1) ([a-f]\b)", "\\1&nbsp;\\2", text)
+
+
+def size(lines: list[str]) -> float:
+    """Return the letters' size in points, so that all lines are on one page."""
+    wanted = LARGEST
+    while wanted > SMALLEST and _needed(lines, wanted) > _AREA:
+        wanted -= 0.1
+    return wanted
+
+
+def _needed(lines: list[str], points: float) -> float:
+    """Return the area that lines take: half of its last line is lost to each."""
+    across = 510 / (0.53 * points)  # letters in a line of 180 mm
+    return sum(len(line) // across + 1.4 for line in lines) * 1.3 * points * 510
+
+
+def _figure(config: Config, language: str) -> str:
+    """Return the QR code with the page's address below it."""
+    found = address(config)
+    if not found:
+        return ""
+    code = segno.make(found, error="m", micro=False).svg_inline(scale=1, border=4, omitsize=True, title=found)
+    return f"<figure>{code}<figcaption>{CAPTION[language]}<br>{escape(found)}</figcaption></figure>\n"
