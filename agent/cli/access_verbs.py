@@ -9,6 +9,7 @@ from agent.cli.command import UsageError
 def _connection(row: "dict[str, Any]") -> str:
     flow = row["protocol"] + " " + row["service"] + ", from " + row["address"] + " port " + str(row["source_port"])
     flow += " (outside " + str(row["translated_port"]) + "), " + str(row["bytes_up"]) + " bytes up, " + str(row["bytes_down"]) + " down"
+    flow += ", " + str(row["packets_up"]) + " packets up, " + str(row["packets_down"]) + " down"
     return _times(row) + flow
 
 
@@ -34,7 +35,8 @@ def show(line: "Line") -> int:
     for answer in line.ask_for("access", terminal=line["--mac"], agreed=1):
         sealed = answer.get("sealed", sealed)
         for row in answer.get("rows", ()):
-            print(canonical.dumps(row) if as_json else written(row))
+            row["purpose"] = answer["purpose"]
+            print(canonical.dumps(row) if as_json else answer["purpose"] + written(row))
         if "records" in answer:
             counts, consents = answer["records"], answer["consents"]
             told = {"records": counts, "sealed": sealed, "consents": consents}

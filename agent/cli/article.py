@@ -35,6 +35,11 @@ WORDS = {
     ),
     "freeze": "",  # a paragraph of the wording in force only
 }
+# What is in memory beside what a purpose keeps, with its fields, and for how long: which address a terminal has, and the day's table.
+MEMORY = (
+    ("addresses", ("mac", "address"), "as long as a terminal has it, and connections of it last"),
+    ("counting", ("mac_hash", "presence", "volume", "service"), "at most 24h, until 03:00 UTC; an objection 395d, under a keyed hash"),
+)
 _TEXT = "the wording in force since 31 July 2021 knows " + law.IN_FORCE + " instead of " + " and ".join(law.FORMER_GROUNDS)
 
 
@@ -76,7 +81,13 @@ def data(config: "Config") -> "dict[str, Any]":
                 "needs": row.needs,
             }
         )
-    return {"rule": RULE, "content": CONTENT, "wording": _TEXT, "purposes": rows}
+    memory = [{"what": name, "state": _memory(name, config), "fields": fields, "kept": kept} for name, fields, kept in MEMORY]
+    return {"rule": RULE, "content": CONTENT, "wording": _TEXT, "purposes": rows, "memory": memory}
+
+
+def _memory(name: str, config: "Config") -> str:
+    """Return whether something is in memory here."""
+    return "on" if name != "counting" or config.metrics else "off"
 
 
 def lines(config: "Config") -> "list[str]":
@@ -95,6 +106,8 @@ def lines(config: "Config") -> "list[str]":
         if row.needs:
             needs = [need + (" (" + ", ".join(row.grounds) + ")" if need == "ground" else "") for need in row.needs]
             out.append("  needs: " + ", ".join(needs))
+    for name, fields, kept in MEMORY:
+        out.append(name + ": " + _memory(name, config) + "; in memory; " + kept + "; " + ", ".join(fields).replace("_", " "))
     out.extend(["", _TEXT + " (L34-III-1); '" + law.STRUCK_DOWN + "' is refused: " + law.STRUCK_DOWN_REASON])
     return out
 

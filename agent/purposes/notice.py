@@ -105,7 +105,10 @@ NAMES = {
     "suspension": ("suspension de l'accord", "suspension of consent"),
     "withdrawal": ("retrait de l'accord", "withdrawal of consent"),
     "objection": ("opposition", "objection"),
-    "counting": ("opposition au comptage, retenue pendant 13 mois", "objection to being counted, remembered for 13 months"),
+    "counting": (
+        "opposition au comptage, retenue pendant 13 mois sous une empreinte de l'adresse MAC",
+        "objection to being counted, remembered for 13 months under a keyed hash of the MAC address",
+    ),
     "rectification": ("rectification", "rectification"),
     "restriction": ("limitation", "restriction"),
 }
@@ -181,6 +184,11 @@ def recipients(row: "law.Purpose", config: "Config", language: str) -> str:
     if row.grounds:
         return text.format(_AUTHORITIES[config.purposes[row.name].ground][at])
     return text.format(config.purposes[row.name].biller or _OPERATOR[at]) if row.name == "billing" else text
+
+
+def nobody(language: str) -> str:
+    """Return who gets what nobody gets."""
+    return _RECIPIENTS["consent"][words.LANGUAGES.index(language)]
 
 
 def responsible(config: "Config", text: "dict[str, str]") -> "list[str]":

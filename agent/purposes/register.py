@@ -8,6 +8,12 @@ TEXTS: "dict[str, dict[str, str]]" = {
     "fr": {
         "register": "Registre des activités de traitement (RGPD, article 30)",
         "people": "personnes : utilisateurs du réseau Wi-Fi",
+        "route": "- acheminement des connexions",
+        "routed": "données : adresse IP locale, adresse MAC",
+        "while": "tant que l'appareil utilise l'adresse et que ses connexions durent",
+        "objection": "- opposition au comptage",
+        "objected": "données : empreinte de l'adresse MAC sous la clé de la borne",
+        "13 months": "13 mois, ou jusqu'à ce que la personne revienne sur son opposition",
         "count": "- comptage anonyme des visiteurs",
         "counted": "données : empreinte de l'adresse MAC sous une clé d'un jour, heures de présence, volumes, types de service",
         "day": "un jour, jusqu'à 3 h UTC",
@@ -23,6 +29,12 @@ TEXTS: "dict[str, dict[str, str]]" = {
     "en": {
         "register": "Record of processing activities (GDPR, article 30)",
         "people": "people: users of the Wi-Fi network",
+        "route": "- routing of connections",
+        "routed": "data: local IP address, MAC address",
+        "while": "as long as the device uses the address and its connections last",
+        "objection": "- objection to being counted",
+        "objected": "data: hash of the MAC address under the gateway's key",
+        "13 months": "13 months, or until the person takes the objection back",
         "count": "- anonymous count of visitors",
         "counted": "data: hash of the MAC address under a key of one day, times of presence, volumes, kinds of service",
         "day": "a day, until 03:00 UTC",
@@ -50,9 +62,16 @@ def register(config: "Config", language: str) -> "list[str]":
         parts += [shared["basis"] + basis, shared["recipients"] + notice.recipients(row, config, language)]
         parts += [text["duration"] + notice.long(row, config, language), text["measures"] + text[row.custody]]
         out.append("- " + shared["then"].join(parts))
+    nobody = notice.nobody(language)
+    others = [("route", "routed", "f", nobody, "while", "memory")]
     if config.metrics:
-        parts = [text["count"], text["people"], text["counted"], shared["basis"] + ("RGPD 6.1 f" if language == "fr" else "GDPR 6.1 f")]
-        parts += [shared["recipients"] + text["public"], text["duration"] + text["day"], text["measures"] + text["memory"]]
+        others += [
+            ("count", "counted", "f", text["public"], "day", "memory"),
+            ("objection", "objected", "c", nobody, "13 months", "device"),
+        ]
+    for name, data, letter, who, span, measure in others:
+        parts = [text[name], text["people"], text[data], shared["basis"] + ("RGPD 6.1 " if language == "fr" else "GDPR 6.1 ") + letter]
+        parts += [shared["recipients"] + who, text["duration"] + text[span], text["measures"] + text[measure]]
         out.append(shared["then"].join(parts))
     out.append(shared["transfers"])
     return [words.typeset(line, language) for line in out]

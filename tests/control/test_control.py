@@ -897,10 +897,13 @@ def test_a_person_sees_what_is_held_on_her_terminal_and_nothing_of_others(interp
         assert len(rows) >= 2
         assert {row["address"] for row in rows} == {"192.168.7.21"}
         assert {row["source_port"] for row in rows} == {41001, 41003}
+        assert {row.pop("purpose") for row in rows} == {"security"}
         assert set(rows[0]) == set(law.SECURITY_FIELDS) - {"mac", "duration"} | {"seconds"}
         text = gateway.oubli(interpreter, "who", "--mac", HERS.upper(), "--agreed")[1]
         assert f"{len(rows)} records of this terminal in security ({law.purpose('security').paragraph})" in text
+        assert "security  20" in text
         assert "192.168.7.21 port 41001" in text
+        assert " packets up, " in text
         assert "192.168.7.22" not in out + text
         nobody = gateway.oubli(interpreter, "who", "--mac", "02:00:00:00:00:99", "--agreed", "--json")[1]
         assert json.loads(nobody)["records"] == {"security": 0}

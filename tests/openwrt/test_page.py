@@ -194,9 +194,7 @@ def test_a_guest_does_on_the_page_what_the_law_gives_him(guests: Guests) -> None
     guests.act(guest, "erase")
     machine.run(f"oubli erase --mac {mac}")  # waits for the round that is going on
     newer = [json.loads(line) for line in machine.run(f"oubli who --mac {mac} --agreed --json").splitlines()[:-1]]
-    assert not {json.dumps(row, sort_keys=True) for row in newer} & {
-        json.dumps({name: value for name, value in row.items() if name != "purpose"}, sort_keys=True) for row in saved["records"]
-    }
+    assert not [row for row in newer if row in saved["records"]]
 
 
 def test_a_guest_gets_through_while_fifty_hammer(guests: Guests) -> None:

@@ -22,6 +22,7 @@ from agent.purposes.billing import record as billing
 from agent.purposes.consent import consents, guest_page, texts
 from agent.purposes.location import record as location
 from agent.purposes.services import record as services
+from agent.summary import terminals
 from agent.vault import record as security
 from agent.vault.stores import BY_CONSENT
 from tests.cli.test_law import EVERYTHING, GATEWAY, VENUE
@@ -49,6 +50,40 @@ def stored() -> dict[str, set[str]]:
     assert len(re.findall(r"\d*[BIs]", consents._FORMAT)) == len(CONSENT)
     found["consent"] = {name for name in CONSENT.values() if name}
     return found
+
+
+# The day's row, by its module's own words, and what a guest reads of each part: notice in French and English, register, `oubli law`.
+ROW = {
+    "hash": ("empreinte de l'adresse MAC", "hash of the MAC address", "mac_hash"),
+    "quarter-hours with traffic": ("heures de présence", "times of presence", "presence"),
+    "KiB": ("volumes", "volumes", "volume"),
+    "service classes": ("types de service", "kinds of service", "service"),
+    "first hour": ("heures de présence", "times of presence", "presence"),
+    "1 where its terminal objected": ("opposition au comptage", "objection to being counted", None),
+    "octets below a KiB": ("volumes", "volumes", "volume"),
+}
+
+
+def check_memory(everything: config.Config, language: str) -> None:
+    """Hold the rows of the day's table and of the address table against notice, register and `oubli law`."""
+    at = words.LANGUAGES.index(language)
+    (layout,) = re.findall(r"Rows of 32 octets: (.*?)\.\n", terminals.__doc__ or "", re.DOTALL)
+    parts = re.split(r", (?=[a-zA-Z]|1 where)", re.sub(r"\s+", " ", re.sub(r"\([^)]*\)", "", layout)))
+    named = {re.split(r" (?:\d+ *$|as |u\d)", part)[0].strip() for part in parts}
+    assert named == set(ROW)
+    shown = {one["what"]: one for one in article.data(everything)["memory"]}
+    assert set(shown["counting"]["fields"]) == {row[2] for row in ROW.values() if row[2]}
+    assert set(shown["addresses"]["fields"]) == {"mac", "address"}
+    for paper in (notice.lines(everything, language), register.register(everything, language)):
+        text = "\n".join(paper)
+        assert all(row[at] in text for row in ROW.values())
+        assert words.FIELDS["address"][at] in text
+    assert any(line.startswith("counting: on; in memory; at most 24h") for line in article.lines(everything))
+
+
+@pytest.mark.parametrize("language", words.LANGUAGES)
+def test_what_is_in_memory_is_told_as_well(everything: config.Config, language: str) -> None:
+    check_memory(everything, language)
 
 
 @pytest.fixture
@@ -160,6 +195,13 @@ BROKEN: dict[str, tuple[Any, str, Any, Callable[..., None]]] = {
     "the file of a consent has one field more": (consents, "_FORMAT", consents._FORMAT + "B", check_fields),
     "a text leaves the last field out": (words, "fields", lambda row, at: FIELDS(row, at).rpartition(", ")[0], check_fields),
     "a field has no word": (words, "FIELDS", {name: word for name, word in words.FIELDS.items() if name != "mac"}, check_fields),
+    "the day's row has one part more": (
+        terminals,
+        "__doc__",
+        str(terminals.__doc__).replace(", KiB u32", ", RSSI u8, KiB u32"),
+        check_memory,
+    ),
+    "`oubli law` leaves the day's table out": (article, "MEMORY", article.MEMORY[:1], check_memory),
     "no verb takes an objection": (__import__(__name__, fromlist=["TABLE"]), "TABLE", NO_VERB, check_rights),
     "no button erases": (guest_page, "ACTS", {name: act for name, act in guest_page.ACTS.items() if name != "erase"}, check_rights),
     "the file can't be saved": (guest_page, "LOOKS", ("see",), check_rights),
@@ -172,7 +214,7 @@ BROKEN: dict[str, tuple[Any, str, Any, Callable[..., None]]] = {
 def test_a_text_that_is_not_true_any_more_is_found(everything: config.Config, monkeypatch: pytest.MonkeyPatch, broken: str) -> None:
     """Each check, seen failing: a field that no text names, a right that nothing serves."""
     owner, name, instead, check = BROKEN[broken]
-    words_of = ("en",) if check is check_fields else ()
+    words_of = () if check is check_rights else ("en",)
     check(everything, *words_of)
     monkeypatch.setattr(owner, name, instead)
     with pytest.raises((AssertionError, KeyError)):
