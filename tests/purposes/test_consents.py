@@ -690,8 +690,8 @@ def test_the_texts_that_ship_inform_of_what_the_law_names():
 
 
 SHIPPED = {
-    "1.en": "435080795d36be7c094f994065eec1403a7f915a6c1798488c63f8dbbdd3f889",
-    "1.fr": "c1970be7bcb6640d4ad2c9aeb88c146216148e3b9e8306b9b4ebd100b756bf41",
+    "1.en": "4debb114376a1fb6f310eb89279a99d40aea481b9639b57d335059f1866c46f1",
+    "1.fr": "0a4caf19326d81e667d594777dc85a80e5891997796640d91174c88f5ff867de",
 }
 
 

@@ -152,7 +152,8 @@ def test_the_page_shows_what_its_own_terminal_agreed_to(interpreter, recorder, t
     _, _, page = ask(interpreter, tmp_path)
     assert page.acts() == ["see", "export", "erase"]
     assert "Aucun accord n'est enregistré" in page.text
-    assert "Rien n'est conservé sans votre accord." in page.text
+    assert "Rien n'est conservé" not in page.text
+    assert "quelle adresse IP locale a votre appareil\u202f: en mémoire vive, tant qu'il l'utilise" in page.text
     assert re.search(r"(?<!\u202f)[;:!?](?!\d)", page.text.rsplit("}", 1)[1]) is None
 
 

@@ -53,7 +53,7 @@ def stored() -> dict[str, set[str]]:
 
 
 # The day's row, by its module's own words, and what a guest reads of each part: notice in French and English, register, `oubli law`.
-ROW = {
+ROW: dict[str, tuple[str, str, str | None]] = {
     "hash": ("empreinte de l'adresse MAC", "hash of the MAC address", "mac_hash"),
     "quarter-hours with traffic": ("heures de présence", "times of presence", "presence"),
     "KiB": ("volumes", "volumes", "volume"),
@@ -76,7 +76,7 @@ def check_memory(everything: config.Config, language: str) -> None:
     assert set(shown["addresses"]["fields"]) == {"mac", "address"}
     for paper in (notice.lines(everything, language), register.register(everything, language)):
         text = "\n".join(paper)
-        assert all(row[at] in text for row in ROW.values())
+        assert all((row[0], row[1])[at] in text for row in ROW.values())
         assert words.FIELDS["address"][at] in text
     assert any(line.startswith("counting: on; in memory; at most 24h") for line in article.lines(everything))
 

@@ -181,7 +181,8 @@ class _Page:
         counted = own["counted"] and not own["objects"]
         if counted:
             goes_on.append(self.say("counting"))
-        shown += self.heading("kept") + (self.paragraph("without") + self.items(goes_on) if goes_on else self.paragraph("nothing"))
+        goes_on.append(self.say("present"))
+        shown += self.heading("kept") + self.paragraph("without") + self.items(goes_on)
         if own["objects"]:
             shown += self.paragraph("uncounted") + self.button("accept")
         elif counted:

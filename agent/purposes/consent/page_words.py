@@ -24,7 +24,10 @@ WORDS = {
     "none": ("Aucun accord n'est enregistré pour votre appareil.", "No consent is recorded for your device."),
     "kept": ("Conservé sans votre accord", "Kept without your consent"),
     "without": ("Effacé automatiquement :", "Erased automatically:"),
-    "nothing": ("Rien n'est conservé sans votre accord.", "Nothing is kept without your consent."),
+    "present": (
+        "quelle adresse IP locale a votre appareil : en mémoire vive, tant qu'il l'utilise et que ses connexions durent",
+        "which local IP address your device has: in memory, as long as it uses it and its connections last",
+    ),
     "counting": (
         "comptage anonyme des visiteurs : une ligne par appareil en mémoire vive, effacée chaque jour à 3 h UTC",
         "anonymous count of visitors: a row a device in memory, erased each day at 03:00 UTC",
@@ -40,8 +43,8 @@ WORDS = {
     "was withdrawn": ("retiré", "withdrawn"),
     "ended": ("terminé le", "ended on"),
     "proof": (
-        "La preuve de votre accord est conservée jusqu'à 30 jours après sa fin.",
-        "The proof of your consent is kept until 30 days after its end.",
+        "La preuve de votre accord, ou de son retrait, est conservée jusqu'à 30 jours après la fin prévue.",
+        "The proof of your consent, or of its withdrawal, is kept until 30 days after the end that was agreed.",
     ),
     "third": ("transmis à :", "passed on to:"),
     "nobody": ("personne", "nobody"),
