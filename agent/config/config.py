@@ -68,6 +68,7 @@ OPTIONS: "dict[str, dict[str, tuple[Callable[[str], Any], Any]]]" = {
         "controller": (kinds.person, None),
         "contact": (kinds.person, None),
         "dpo": (kinds.person, None),
+        "custodian": (kinds.person, None),
         "page": (kinds.host, None),
     },
     "metric": {"enabled": (kinds.flag, True), "epsilon": (kinds.between(1, EPSILON_LIMIT), None)},

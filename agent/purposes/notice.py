@@ -119,12 +119,12 @@ _COUNTING = (("counting",), ("access", "restriction"))
 _RECIPIENTS = {
     "security": ("l'exploitant du réseau, pour sa sécurité", "the network's operator, for its security"),
     "attribution": (
-        "un tiers de confiance qui détient les clés ; {}, sur demande signée par deux agents",
-        "a trusted third party who has the keys; {}, on a request signed by two agents",
+        "{}, tiers de confiance qui détient les clés ; {}, sur demande signée par deux agents",
+        "{}, the trusted third party who has the keys; {}, on a request signed by two agents",
     ),
     "billing": (
-        "un tiers de confiance qui détient les clés ; {}, pour la facturation",
-        "a trusted third party who has the keys; {}, for billing",
+        "{}, tiers de confiance qui détient les clés ; {}, pour la facturation",
+        "{}, the trusted third party who has the keys; {}, for billing",
     ),
     "services": ("l'exploitant, et les tiers nommés dans votre accord", "the operator, and the third parties named in your consent"),
     "location": ("l'exploitant, et les tiers nommés dans votre accord", "the operator, and the third parties named in your consent"),
@@ -178,12 +178,12 @@ def _offered(found: "tuple[tuple[str, ...], tuple[str, ...]]", page: bool, langu
 
 
 def recipients(row: "law.Purpose", config: "Config", language: str) -> str:
-    """Return who may get what a purpose keeps."""
+    """Return who may get what a purpose keeps, by name; a custodian whom the configuration doesn't name is a blank."""
     at = words.LANGUAGES.index(language)
-    text = _RECIPIENTS[row.name][at]
+    text, custodian = _RECIPIENTS[row.name][at], config.notice.custodian or TEXTS[language]["blank"]
     if row.grounds:
-        return text.format(_AUTHORITIES[config.purposes[row.name].ground][at])
-    return text.format(config.purposes[row.name].biller or _OPERATOR[at]) if row.name == "billing" else text
+        return text.format(custodian, _AUTHORITIES[config.purposes[row.name].ground][at])
+    return text.format(custodian, config.purposes[row.name].biller or _OPERATOR[at]) if row.name == "billing" else text
 
 
 def nobody(language: str) -> str:

@@ -316,6 +316,7 @@ EVERYTHING = (
     + " option wording 'repealed'\n option budget '90000000'\nconfig summary\n option rows '256'\n"
 )
 VENUE = "config notice\n option venue 'Hôtel du Lac'\n option controller 'Lac SARL'\n option contact 'a@b.example'\n option dpo 'none'\n"
+VENUE += " option custodian 'Étude Martin'\n"
 
 
 @pytest.mark.parametrize("language", ["fr", "en"])
@@ -378,6 +379,7 @@ def test_every_field_that_is_kept_is_named_with_its_time_basis_and_recipients(tm
             assert {"L336-3": "Arcom", "STAD": "ANSSI", "IIbis-3": ("habilite", "entitles")[at]}[ground] in text
             assert ("II bis, 3" in text) == (ground == law.IN_FORCE)  # never the paragraph of the repealed wording with the ground in force
             assert "Lac SARL" in text
+            assert "Étude Martin" in text
             assert {"fr": "données : aucun", "en": "officer: none"}[language] in text.replace("\u202f", " ")
             assert re.findall(r"(?<!\u202f)[;:] " if language == "fr" else r"[ \u202f][;:]", text) == []  # each language's own blanks
         text = "\n".join(notice.lines(read, language))

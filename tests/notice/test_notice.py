@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 NAMED = " option page 'wifi.example.org'\n"
 ALL = GATEWAY + EVERYTHING[len(GATEWAY) :].format(law.IN_FORCE)
-LONG = "".join(f" option {name} '{('Hôtel du Lac et ' * 7).strip()}'\n" for name in ("venue", "controller", "contact", "dpo"))
+LONG = "".join(f" option {name} '{('Hôtel du Lac et ' * 7).strip()}'\n" for name in ("venue", "controller", "contact", "dpo", "custodian"))
 SHEETS = {"least": GATEWAY, "everything": ALL + VENUE + NAMED, "long": ALL + "config notice\n" + LONG + NAMED}
 
 
