@@ -6,16 +6,16 @@ from agent.summary.metrics import METRICS, display_threshold, half_width, scale
 # metric: (what it counts, what one terminal adds) in English and in French
 _MEANING = {
     "arrivals": (
-        ("terminals of which the gateway first heard in that hour", "1, once a day, in the hour of its first connection that ended"),
-        ("les terminaux entendus pour la première fois dans l'heure", "1 par jour, à l'heure de sa première connexion terminée"),
+        ("terminals of which the gateway first heard in that time", "1, once a day, when its first connection had ended"),
+        ("les terminaux entendus pour la première fois dans ce laps de temps", "1 par jour, quand sa première connexion est terminée"),
     ),
     "presence": (
-        ("terminals of the day by the number of quarter-hours in which they had traffic", "1 a day, in one of the five ranges"),
-        ("les terminaux du jour selon le nombre de quarts d'heure avec du trafic", "1 par jour, dans une des cinq tranches"),
+        ("terminals of the day by the number of quarter-hours in which they had traffic", "1 a day, in one of its ranges"),
+        ("les terminaux du jour selon le nombre de quarts d'heure avec du trafic", "1 par jour, dans une de ses tranches"),
     ),
     "volume": (
-        ("terminals of the day by what they sent and received, in MiB of ended connections", "1 a day, in one of the five ranges"),
-        ("les terminaux du jour selon leur volume, en Mio de connexions terminées", "1 par jour, dans une des cinq tranches"),
+        ("terminals of the day by what they sent and received, in MiB of ended connections", "1 a day, in one of its ranges"),
+        ("les terminaux du jour selon leur volume, en Mio de connexions terminées", "1 par jour, dans une de ses tranches"),
     ),
     "active": (
         ("terminals with traffic in each slot of four hours", "1 in each of its first two slots, at most 2 a day"),
@@ -44,13 +44,22 @@ _TEXTS = (
 )
 
 
-def lines(name: str, epsilon: "int | None", *, french: bool) -> "list[str]":
-    """Return five lines about a metric whose epsilon is set (thousandths; None: its default)."""
+_ELSEWHERE = ("Here there are only %s.", "Ici il n'y a que %s.")
+
+
+def lines(name: str, published: "dict[str, tuple[int, int]] | None", *, french: bool) -> "list[str]":
+    """Return five lines about a metric, from the scales of the noise that are set; a sixth one where others are published.
+
+    None: nothing is configured yet, and the default holds.
+    """
     (metric,) = [one for one in METRICS if one.name == name]
-    epsilon = epsilon or metric.epsilon
-    b = scale(metric.l1, epsilon)
+    b = (published or {}).get(name) or scale(metric.l1, metric.epsilon)
     below = display_threshold(b)
-    counts, adds = _MEANING[name][french]
+    counts, adds = _MEANING[metric.like][french]
     first, second, third, fourth, fifth = _TEXTS[french]
+    epsilon = -(-metric.l1 * 1000 * b[1] // b[0])  # never told as less
     power = str(epsilon // 1000) + ("," if french else ".") + "%03d" % (epsilon % 1000)
-    return [first % (name, counts), second % adds, third % power, fourth % (half_width(b), below, below), fifth]
+    out = [first % (name, counts), second % adds, third % power, fourth % (half_width(b), below, below), fifth]
+    if published and name not in published:
+        out.append(_ELSEWHERE[french] % ", ".join(sorted(published)))
+    return out

@@ -45,12 +45,12 @@ def summary(line: "Line") -> int:
 
 
 def explain(line: "Line") -> int:
-    """Explain a metric: with the epsilon that is set here, or the default one where nothing is configured yet."""
+    """Explain a metric: with the noise that is set here, or the default one where nothing is configured yet."""
     from agent.cli import explain as module
 
     language = os.getenv("LC_ALL") or os.getenv("LC_MESSAGES") or os.getenv("LANG") or ""
-    epsilon = load(line.config).metrics.get(line.word) if "--config" in line or files.exists(line.config) else None
-    print("\n".join(module.lines(line.word, epsilon, french=language.startswith("fr"))))
+    published = load(line.config).metrics if "--config" in line or files.exists(line.config) else None
+    print("\n".join(module.lines(line.word, published, french=language.startswith("fr"))))
     return 0
 
 

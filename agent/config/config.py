@@ -13,7 +13,7 @@ from agent.config import kinds, uci
 from agent.runtime.files import read_bounded
 from agent.runtime.libc import reason
 from agent.runtime.sockets import packed
-from agent.summary.metrics import METRICS
+from agent.summary.metrics import METRICS, PROFILES, scales
 
 EPSILON_LIMIT = 2000  # thousandths: the guarantee for an agent-day (ANON-5)
 
@@ -24,6 +24,7 @@ class ConfigError(Exception):
     purpose = ""
 
 
+_SHARED = 7  # thousandths at least for the metrics whose epsilon isn't given: then none has less than one
 _MOST = 999999999  # octets of a budget
 _BUDGET = (kinds.between(262144, _MOST), 4194304)
 _BLOCK = 64  # ports of the smallest block
@@ -58,6 +59,7 @@ OPTIONS: "dict[str, dict[str, tuple[Callable[[str], Any], Any]]]" = {
     "location": {"enabled": (kinds.flag, False), "budget": (_BUDGET[0], 524288)},
     "summary": {
         "enabled": (kinds.flag, True),
+        "profile": (kinds.choice(*sorted(PROFILES)), "medium"),
         "epsilon": (kinds.between(1, EPSILON_LIMIT), 1000),
         "epsilon_ceiling": (kinds.between(1, EPSILON_LIMIT), 2000),
         "rows": (kinds.between(64, 65536), 4096),
@@ -90,6 +92,7 @@ _LISTS = ("lan", "wan", "host")
 _NAMES = ("notice", "billing")  # sections in which guests are told names, in UTF-8
 _REQUIRED_BY = {
     "epsilon": "ANON-2",
+    "profile": "ANON-2",
     "epsilon_ceiling": "ANON-5",
     "duty": "L34-II-3, L34-1 II",
     "ground": "L34-III-1, L34-1 III",
@@ -129,7 +132,7 @@ class Config:
     gateway, summary, mqtt, vault, notice    sections
     sections                  every section by its name, the disabled ones too
     purposes                  name -> section, the enabled ones only
-    metrics                   name -> epsilon in thousandths, the enabled ones only
+    metrics                   name -> scale of its noise as a fraction, those that are published only
     canonical                 every validated value as one text, without a secret, for the digest in `state`
     refused                   why a later configuration is refused, "" where this is the present one
     plain                     messages go in plain text: to a broker on this machine, or because `mqtt.insecure` says so
@@ -137,7 +140,7 @@ class Config:
     here                      each broker is on this machine
     """
 
-    def __init__(self, path: str, sections: "dict[str, Section]") -> None:
+    def __init__(self, path: str, sections: "dict[str, Section]", metrics: "dict[str, tuple[int, int]]") -> None:
         self.path = path
         self.refused = ""  # why the present file is refused, where this is the last one that was accepted
         self.gateway = sections["gateway"]
@@ -150,11 +153,7 @@ class Config:
         for name in law.CONFIGURABLE:
             if sections[name].enabled:
                 self.purposes[name] = sections[name]
-        self.metrics = {}
-        for metric in METRICS:
-            section = sections["metric " + metric.name]
-            if self.summary.enabled and section.enabled:
-                self.metrics[metric.name] = section.epsilon or metric.epsilon
+        self.metrics = metrics
         values = {}
         for name in sections:
             values[name] = sections[name].values
@@ -297,7 +296,7 @@ def load(path: str, without: "list[str] | None" = None) -> Config:
                 reader.fail(name + "." + need, "missing", forms[need], _required_by(name, need))
     if sections["gateway"].id is None:
         reader.fail("gateway.id", "missing", "16 characters of a-z and 2-7, made at first boot")
-    config = Config(path, sections)
+    config = Config(path, sections, _scales(reader))
     for name in config.purposes:
         if name != "security":
             _installed(reader, name, without)
@@ -307,10 +306,6 @@ def load(path: str, without: "list[str] | None" = None) -> Config:
     reader.line = summary.line
     if summary.epsilon > summary.epsilon_ceiling:
         reader.fail("summary.epsilon", "above summary.epsilon_ceiling", "at most " + str(summary.epsilon_ceiling), "ANON-5")
-    total = sum(config.metrics.values())
-    if total > summary.epsilon:
-        accepted = "metrics whose epsilons sum to at most " + str(summary.epsilon)
-        reader.fail("summary.epsilon", "metrics need " + str(total) + " thousandths", accepted, "ANON-2")
     return config
 
 
@@ -333,6 +328,28 @@ def in_force(path: str, accepted: str) -> Config:
             if name != "security":
                 config.purposes.pop(name, None)
         return config
+
+
+def _scales(reader: _Reader) -> "dict[str, tuple[int, int]]":
+    """Return the scale of each published metric's noise; what isn't published leaves its part of epsilon to the others (ANON-2)."""
+    summary, profile = reader.sections["summary"], PROFILES[reader.sections["summary"].profile]
+    names, own = [], {}
+    for metric in METRICS:
+        section = reader.sections["metric " + metric.name]
+        if metric.name not in profile:
+            reader.line = section.line
+            if section.given and section.enabled:
+                reader.fail("metric '" + metric.name + "'", "not in profile '" + summary.profile + "'", ", ".join(profile), "ANON-2")
+        elif summary.enabled and section.enabled:
+            names.append(metric.name)
+            if section.epsilon:
+                own[metric.name] = section.epsilon
+    need = sum(own.values()) + (_SHARED if len(own) < len(names) else 0)
+    if need > summary.epsilon:
+        reader.line = summary.line
+        accepted = "metrics whose epsilons sum to at most " + str(summary.epsilon)
+        reader.fail("summary.epsilon", "metrics need " + str(need) + " thousandths", accepted, "ANON-2")
+    return scales(names, summary.epsilon, own)
 
 
 def _installed(reader: _Reader, name: str, without: "list[str] | None") -> None:

@@ -9,10 +9,10 @@ of at most e^epsilon. So nobody can be singled out, linked with another day's fi
 service classes. Rows don't touch one another: one terminal more is one row more (ANON-8 names the exception).
 
 **L1.** A message counts, for each of its cells, the rows that belong there; `Terminals.count` lets a row add 1 to at most L1 cells.
-arrivals: one hour, fixed at first sight, so 1 over all 24 messages (a phone that stays overnight "arrives" in each agent-day's first).
-presence, volume: one range, so 1. active: the first two of six slots, so 2. classes: two, chosen by a hash under the day's key whatever
-else the terminal did, so 2. The bound is on what is read off a row and not on what happened: no behaviour, however extreme, no restart
-and no long connection can exceed it.
+arrivals, in whatever slots: the one of its first sight, so 1 over all messages (a phone that stays overnight "arrives" in each agent-day's
+first). presence and volume, in whatever ranges: one, so 1. active: the first two of six slots, so 2. classes: two, chosen by a hash under
+the day's key whatever else the terminal did, so 2. The bound is on what is read off a row and not on what happened: no behaviour, however
+extreme, no restart and no long connection can exceed it.
 
 **Noise.** Each cell gets discrete Laplace noise of scale b = L1 / epsilon of its metric: P(x) falls by e^(-1/b) a step. A terminal
 moves a metric's cells by L1 steps in all, so the odds of its messages change by at most e^(L1/b) = e^epsilon. `noise` samples that
@@ -20,11 +20,12 @@ distribution exactly, in integers, from the system's random octets: there is no 
 is never repeated: a cell is marked before it, the ledger has its slot's end on flash before it (no boot and no clock that is set back
 comes there again), and a message is kept and sent again octet for octet.
 
-**Composition.** Epsilons add up over the metrics (0.25 + 0.20 + 0.20 + 0.15 + 0.20 = 1.00 by default, `summary.epsilon` at most).
+**Composition.** Epsilons add up over the metrics of the profile that are on, to `summary.epsilon` (0.25 + 0.20 + 0.20 + 0.15 + 0.20 = 1.00
+by default). Shares are exact fractions; what is on is configuration, and follows no terminal.
 A boot forgets the table and starts the day anew, which spends epsilon once more: the `ledger` has that on flash before anything is
 counted, up to `epsilon_ceiling` (2.0); then the day is silent. Restarts of the process go on with the table and cost nothing;
-epsilons that change within a day are a start of their own. The guarantee for an agent-day is the ceiling; a day without a boot costs
-epsilon. An agent-day opens at most once, so a forged or repaired clock buys no second one.
+a profile or an epsilon that changes within a day is a start of its own. The guarantee for an agent-day is the ceiling; a day without a
+boot costs epsilon. An agent-day opens at most once, so a forged or repaired clock buys no second one.
 
 **Nothing else follows terminals.** Messages have one shape, one length and a fixed window of time, and are sent whether or not anybody
 came; what is learned after a slot or a day has closed counts nowhere. A loop that terminals keep busy is late: so files of the spool are

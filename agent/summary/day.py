@@ -10,7 +10,8 @@ counted hour.
 from agent.outbox import jitter
 from agent.runtime.libc import reason
 from agent.summary import messages
-from agent.summary.metrics import DAY, METRICS, QUARTERS, scale
+from agent.summary.metrics import DAY, METRICS, QUARTERS
+from agent.summary.terminals import TERMS
 
 SHIFT = 10800
 _SECOND = 1000000000
@@ -23,7 +24,7 @@ def day_of(second: int) -> int:
 
 
 class AgentDay:
-    """Wires table, ledger, sampler and spool; `epsilons` holds the enabled metrics in thousandths."""
+    """Wires table, ledger, sampler and spool; what is published, and with how much noise, is `config.metrics`."""
 
     def __init__(
         self,
@@ -47,32 +48,36 @@ class AgentDay:
         self._refused = 0
         self.lost = 0
         self.failing = False  # flash refused the newest message
-        self.hour = -1  # of the day; not known before the first trusted tick
+        self.sixth = -1  # of an hour, since the day began; not known before the first trusted tick
         self._turned = 0  # the hour whose beginning closed the last slot
         self.due = 0  # when that is drawn, ns since the epoch
         self._done = 0  # of the open day, by when what had closed is drawn, seconds since the epoch
         self.opened = 0  # 03:00 of the present agent-day, ns since the epoch
-        self._terms = tuple([config.metrics.get(metric.name, 0) for metric in METRICS])
-        if terminals.day and terminals.terms(len(METRICS)) != self._terms:
-            # The day's start was spent for other epsilons: these need a start of their own.
+        terms: "list[int]" = []
+        for number, metric in enumerate(METRICS):
+            if metric.name in config.metrics:
+                terms += (number,) + config.metrics[metric.name]
+        self._terms = tuple(terms + [0] * (TERMS - len(terms)))
+        if terminals.day and terminals.terms() != self._terms:
+            # The day's start was spent for other metrics or another noise: these need a start of their own.
             terminals.erase()
 
     def counts(self) -> "tuple[bool, int, int]":
         """Return whether a connection counts now, when the agent-day began (ns) and its first quarter-hour that is counted."""
-        return self._terminals.day > 0 and self.hour >= 0, self.opened, self._terminals.first_hour() << 2
+        return self._terminals.day > 0 and self.sixth >= 0, self.opened, self._terminals.first_hour() << 2
 
     def see(self, mac: "int | bytes", start: int, end: int, service: int, octets: int) -> None:
         """Count a terminal's connection, from its first packet to its last (ns); nothing where no day is open."""
         terminals = self._terminals
-        if terminals.day and self.hour >= 0:
+        if terminals.day and self.sixth >= 0:
             first, last = self._touched(start, end)
             if first <= last:
-                terminals.see(mac, self.hour, first, last, service, octets)
+                terminals.see(mac, self.sixth, first, last, service, octets)
 
     def enter(self, mac: int, start: int, end: int) -> int:
         """Return where the terminal's row stands, made where `see` would count a connection and make it; 0 where there is none."""
         first, last = self._touched(start, end)
-        return self._terminals.row_of(mac, self.hour) if first <= last else 0
+        return self._terminals.row_of(mac, self.sixth) if first <= last else 0
 
     def _touched(self, start: int, end: int) -> "tuple[int, int]":
         """Return the first and the last quarter-hour that count of a connection."""
@@ -98,21 +103,22 @@ class AgentDay:
                 self._done = drawn
             if day_of(drawn) > terminals.day:
                 terminals.erase()
-        self.hour = -1 if 0 < terminals.day < today else passed // 3600  # a day that has closed and isn't drawn yet counts nothing more
+        self.sixth = -1 if 0 < terminals.day < today else passed // 600  # a day that has closed and isn't drawn yet counts nothing more
         self.opened = (second - passed) * _SECOND
         if not terminals.day and today != self._refused and second >= self._ledger["high_water"]:
             summary = self._config.summary
             if self._ledger.start(today, summary.epsilon, summary.epsilon_ceiling):
-                terminals.open_day(today, self.hour, monotonic + (DAY - passed) * _SECOND, self._terms)
+                terminals.open_day(today, self.sixth // 6, monotonic + (DAY - passed) * _SECOND, self._terms)
             elif today == self._ledger["day"]:
                 self._refused = today
                 self._log("summary: silent until the next agent-day, its epsilon is spent (ANON-5)")
 
     def _draw(self, passed: int) -> None:
-        """Draw every message whose slot closed by `passed` seconds of the open day and that is not marked yet."""
+        """Draw every message whose slot closed by `passed` seconds of the open day, was counted in, and is not marked yet."""
+        counted = self._terminals.first_hour() * 3600
         for metric in METRICS:
             if metric.name in self._config.metrics:
-                for slot in range(passed // metric.slot_seconds):
+                for slot in range(counted // metric.slot_seconds, passed // metric.slot_seconds):
                     if not self._terminals.drawn(metric.place + slot):
                         self._publish(metric, slot)
 
@@ -121,7 +127,7 @@ class AgentDay:
         terminals.mark(metric.place + slot)
         opened = terminals.day * DAY + SHIFT
         end = opened + (slot + 1) * metric.slot_seconds
-        b = scale(metric.l1, self._config.metrics[metric.name])
+        b = self._config.metrics[metric.name]
         try:
             # After a boot the marks are gone: this keeps a clock that is set back from coming to the slot's end again.
             self._ledger.reach(end)

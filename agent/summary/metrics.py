@@ -10,6 +10,7 @@ from agent.summary.services import CLASSES, DNS, WEB
 HOUR, DAY = 3600, 86400
 QUARTERS = 96  # quarter-hours of an agent-day
 _PART = 16  # quarter-hours of a slot of `active`
+_SIXTHS = 144  # of an hour, in an agent-day
 _SHOWN = [number for number in range(len(CLASSES)) if number not in (WEB, DNS)]  # what everybody uses says nothing
 
 
@@ -19,52 +20,48 @@ class Metric:
     cells      what the numbers of one message count, in their order
     slots      messages an agent-day, of `slot_seconds` each
     l1         how many cells one terminal adds 1 to, at most, over all messages of an agent-day
-    epsilon    default, in thousandths
+    epsilon    what it has of 1000 thousandths in `medium` and `large`; where metrics are off, the others share in this proportion
     cells_of   (row, slot) -> numbers of the cells that a row adds 1 to, those that count first come first
-    place      number of its first message among all messages of an agent-day
+    place      number of its first message among all messages of an agent-day; metrics that no profile has both of may share it
+    like       name of the metric that asks the same in coarser or finer cells; its own where there is none
     """
 
     def __init__(
-        self,
-        name: str,
-        unit: str,
-        cells: "tuple[str, ...]",
-        slots: int,
-        l1: int,
-        epsilon: int,
-        cells_of: "Callable[[Row, int], Sequence[int]]",
-        place: int,
+        self, name: str, unit: str, cells: str, slots: int, l1: int, epsilon: int, cells_of: "CellsOf", place: int, like: str = ""
     ) -> None:
         self.name = name
         self.unit = unit
-        self.cells = cells
+        self.cells = tuple(cells.split(","))
         self.slots = slots
         self.slot_seconds = DAY // slots
         self.l1 = l1
         self.epsilon = epsilon
         self.cells_of = cells_of
         self.place = place
+        self.like = like or name
 
 
-def _step(value: int, bounds: "tuple[int, ...]") -> "tuple[int]":
-    """Return which of the ranges between rising bounds a value falls into."""
-    cell = 0
-    for bound in bounds:
-        if value >= bound:
-            cell += 1
-    return (cell,)
+def _first(slots: int, cells: int) -> "CellsOf":
+    """Return what counts a row where it was first heard of, in one of `slots` messages of `cells` cells each."""
+
+    def cells_of(row: "Row", slot: int) -> "Sequence[int]":
+        part = row.sixth() * slots * cells // _SIXTHS
+        return (part % cells,) if part // cells == slot else ()
+
+    return cells_of
 
 
-def _arrivals(row: "Row", slot: int) -> "Sequence[int]":
-    return (0,) if row.hour() == slot else ()
+def _ranges(value: "Callable[[Row], int]", *bounds: int) -> "CellsOf":
+    """Return what counts a row in one of the ranges between rising bounds."""
+    return lambda row, _slot: (sum([value(row) >= bound for bound in bounds]),)
 
 
-def _presence(row: "Row", _slot: int) -> "Sequence[int]":
-    return _step(row.quarters(0, QUARTERS), (2, 5, 9, 17))
+def _quarters(row: "Row") -> int:
+    return row.quarters(0, QUARTERS)
 
 
-def _volume(row: "Row", _slot: int) -> "Sequence[int]":
-    return _step(row.kib() >> 10, (10, 100, 500, 2000))
+def _mib(row: "Row") -> int:
+    return row.kib() >> 10
 
 
 def _active(row: "Row", _slot: int) -> "Sequence[int]":
@@ -77,26 +74,48 @@ def _classes(row: "Row", _slot: int) -> "Sequence[int]":
     return used if len(used) < 3 else sorted(used, key=row.rank)
 
 
-_PRESENCE = ("1", "2-4", "5-8", "9-16", ">16")
-_VOLUME = ("<10", "<100", "<500", "<2000", ">=2000")
-_ACTIVE = ("03-07", "07-11", "11-15", "15-19", "19-23", "23-03")
+_QUARTERS, _MIB = "terminals by quarter-hours", "terminals by MiB up and down"
 METRICS = (
-    Metric("arrivals", "terminals", ("first seen",), 24, 1, 250, _arrivals, 0),
-    Metric("presence", "terminals by quarter-hours", _PRESENCE, 1, 1, 200, _presence, 24),
-    Metric("volume", "terminals by MiB up and down", _VOLUME, 1, 1, 200, _volume, 25),
-    Metric("active", "terminals by hours UTC", _ACTIVE, 1, 2, 150, _active, 26),
-    Metric("classes", "terminals by service class", tuple([CLASSES[number] for number in _SHOWN]), 1, 2, 200, _classes, 27),
-)
-MESSAGES = 28  # of an agent-day
+    Metric("arrivals", "terminals", "first seen", 24, 1, 250, _first(24, 1), 0),
+    Metric("presence", _QUARTERS, "1,2-4,5-8,9-16,>16", 1, 1, 200, _ranges(_quarters, 2, 5, 9, 17), 24),
+    Metric("volume", _MIB, "<10,<100,<500,<2000,>=2000", 1, 1, 200, _ranges(_mib, 10, 100, 500, 2000), 25),
+    Metric("active", "terminals by hours UTC", "03-07,07-11,11-15,15-19,19-23,23-03", 1, 2, 150, _active, 26),
+    Metric("classes", "terminals by service class", ",".join([CLASSES[number] for number in _SHOWN]), 1, 2, 200, _classes, 27),
+    Metric("dayparts", "terminals", "first seen", 6, 1, 250, _first(6, 1), 0, "arrivals"),
+    Metric("tenminutes", "terminals by minutes", "00-10,10-20,20-30,30-40,40-50,50-60", 24, 1, 250, _first(24, 6), 0, "arrivals"),
+    Metric(
+        "stays", _QUARTERS, "1,2,3-4,5-8,9-12,13-16,17-24,25-32,>32", 1, 1, 200,
+        _ranges(_quarters, 2, 3, 5, 9, 13, 17, 25, 33), 24, "presence",
+    ),
+    Metric(
+        "traffic", _MIB, "<3,3-10,10-30,30-100,100-200,200-500,500-1000,1000-2000,>=2000", 1, 1, 200,
+        _ranges(_mib, 3, 10, 30, 100, 200, 500, 1000, 2000), 25, "volume",
+    ),
+)  # fmt: skip
+MESSAGES = 28  # of an agent-day, at most
+# What is published: for a venue of less than 40 terminals a day, of less than 150, of more, of thousands.
+_NUMBERS = {"tiny": b"\5\1", "small": b"\0\1", "medium": b"\0\1\2\3\4", "large": b"\6\7\x08\3\4"}
+PROFILES = {name: tuple([METRICS[number].name for number in _NUMBERS[name]]) for name in _NUMBERS}
 
 
 def scale(l1: int, epsilon: int) -> "tuple[int, int]":
-    """Return b = L1 / epsilon as a fraction in lowest terms; epsilon in thousandths."""
+    """Return b = L1 / epsilon as a fraction in lowest terms; epsilon in thousandths (a share of it: both times the whole)."""
     numerator, denominator = l1 * 1000, epsilon
     a, b = numerator, denominator
     while b:
         a, b = b, a % b
     return numerator // a, denominator // a
+
+
+def scales(names: "Sequence[str]", epsilon: int, own: "dict[str, int]") -> "dict[str, tuple[int, int]]":
+    """Return b of each named metric: of its `own` epsilon, the others of what is left of `epsilon`, in the metrics' proportion."""
+    metrics = [metric for metric in METRICS if metric.name in names]
+    parts = sum([metric.epsilon for metric in metrics if metric.name not in own])
+    left, found = epsilon - sum(own.values()), {}
+    for metric in metrics:
+        given = own.get(metric.name)
+        found[metric.name] = scale(metric.l1, given) if given else scale(metric.l1 * parts, metric.epsilon * left)
+    return found
 
 
 def half_width(b: "tuple[int, int]") -> int:
@@ -114,3 +133,5 @@ if TYPE_CHECKING:
     from typing import Callable, Sequence
 
     from agent.summary.terminals import Row
+
+    CellsOf = Callable[[Row, int], Sequence[int]]

@@ -120,7 +120,8 @@ def lines(figures: "list[Figure]") -> "list[str]":
             name = metric.name
             out.append(name + ", " + metric.unit + ", each ± " + str(figure.half_width) + " with 95 %")
         if metric.slots > 1:
-            out.append("  %02d:00 UTC  %s" % (figure.start // 3600 % 24, shown(figure.values[0], figure.below)))
+            values = "  ".join([shown(value, figure.below) for value in figure.values])
+            out.append("  %02d:00 UTC  %s" % (figure.start // 3600 % 24, values))
         else:
             width = max([len(cell) for cell in metric.cells])
             for cell, label in enumerate(metric.cells):

@@ -12,9 +12,10 @@ hour in which it was first seen, where that was drawn before it objected, and no
 
 File, little-endian: header of 128 octets: magic 8, rows u32, agent-day u32 (days since the epoch, 0: none), rows used u32,
 1 where the table filled u8, first hour counted u8, pad 2, boot id 32 ASCII at 24, day key 16 at 64, marks of drawn messages u32 at
-80, end of the day i64 at 88 (ns since boot), epsilon of each metric u16 x 5 at 96.
+80, end of the day i64 at 88 (ns since boot), number and noise of each metric u16 x 15 at 96.
 Rows of 32 octets: hash 8 (60 of its bits, first word zero: free), quarter-hours with traffic as 96 bits at 8, KiB u32 at 20,
-service classes as bits u16 at 24, first hour u8 at 26, 1 where its terminal objected u8 at 27, octets below a KiB u32 at 28.
+service classes as bits u16 at 24, first heard of in which sixth of an hour of the day u8 at 26, 1 where its terminal objected u8 at 27,
+octets below a KiB u32 at 28.
 """
 
 import struct
@@ -23,9 +24,10 @@ from agent.runtime import files, memory
 from agent.runtime.libc import words
 
 ROW, HEADER = 32, 128
-_MAGIC = b"OUBLIDY1"
+TERMS = 15  # numbers that say what a day was opened for: three for each of five metrics
+_MAGIC = b"OUBLIDY2"
 _DAY, _USED, _FULL, _FIRST, _BOOT, _KEY, _MARKS, _END, _TERMS = 12, 16, 20, 21, 24, 64, 80, 88, 96
-QUARTERS_AT, CLASSES_AT, _HOUR, _GONE = 8, 24, 26, 27
+QUARTERS_AT, CLASSES_AT, _SIXTH, _GONE = 8, 24, 26, 27
 KIB, OCTETS = 5, 7  # words of a row
 MOST = (1 << 30) - 1  # KiB: where a terminal's volume stops counting, within a small integer of a 32-bit processor
 _SMALL = (1 << 30) - 1024  # octets
@@ -72,12 +74,11 @@ class Terminals:
     def open_day(self, day: int, first_hour: int, end: int, terms: "tuple[int, ...]") -> None:
         """Begin an agent-day with a new random key.
 
-        Hours before `first_hour` were not counted and stay silent; `end` in ns since boot; `terms` are the epsilons that the day's
-        start was spent for, one a metric.
+        `first_hour` is the first that is counted; `end` in ns since boot; `terms` say what the day's start was spent for: number and b of
+        each metric.
         """
         self.erase()
         self._sodium.random(self._key, 16)
-        struct.pack_into("<I", self._view, _MARKS, (1 << first_hour) - 1)
         self._view[_FIRST] = first_hour
         struct.pack_into("<q", self._view, _END, end)
         struct.pack_into("<" + "H" * len(terms), self._view, _TERMS, *terms)
@@ -101,17 +102,17 @@ class Terminals:
         """Return the first hour of the day that is counted."""
         return self._view[_FIRST]
 
-    def terms(self, metrics: int) -> "tuple[int, ...]":
-        """Return the epsilons that the day was opened with, in thousandths."""
-        return struct.unpack_from("<" + "H" * metrics, self._view, _TERMS)
+    def terms(self) -> "tuple[int, ...]":
+        """Return what the day was opened for, TERMS numbers."""
+        return struct.unpack_from("<" + "H" * TERMS, self._view, _TERMS)
 
-    def see(self, mac: "int | bytes", hour: int, first: int, last: int, service: int, octets: int) -> None:
-        """Count a connection of a terminal, heard of in an hour of the day (0..23): its row keeps the first one.
+    def see(self, mac: "int | bytes", sixth: int, first: int, last: int, service: int, octets: int) -> None:
+        """Count a connection of a terminal, heard of in a sixth of an hour of the day (0..143): its row keeps the first one.
 
         `mac` is 6 octets or where they stand in memory; `first` to `last` are the quarter-hours of the day (0..95) that the
         connection touched, `octets` what it carried both ways.
         """
-        at = self.row_of(mac, hour)
+        at = self.row_of(mac, sixth)
         if not at:
             return
         view = self._view
@@ -139,7 +140,7 @@ class Terminals:
         """Return the table's octets and words, for who updates rows in place as `see` does."""
         return self._view, self._words
 
-    def row_of(self, mac: "int | bytes", hour: int) -> int:
+    def row_of(self, mac: "int | bytes", sixth: int) -> int:
         """Return where a terminal's row stands, made at its first sight; a multiple of 32, 0 where the table is full."""
         hashed = self._hash
         self._sodium.short_hash(hashed, mac, 6, self._key)
@@ -164,7 +165,7 @@ class Terminals:
             # day and arrive again each time; so one terminal more leaves at most one other out (ANON-8).
             self._view[_FULL] = 1
             return 0
-        self._view[at + _HOUR] = hour
+        self._view[at + _SIXTH] = sixth
         table[(at >> 2) + 1] = high
         table[at >> 2] = low
         return at
@@ -221,9 +222,9 @@ class Row:
         self._rank = rank
         self.at = 0
 
-    def hour(self) -> int:
-        """Return the hour of the day in which the recorder first heard of it."""
-        return self._view[self.at + _HOUR]
+    def sixth(self) -> int:
+        """Return when the recorder first heard of it, in sixths of an hour of the day."""
+        return self._view[self.at + _SIXTH]
 
     def quarters(self, first: int, count: int) -> int:
         """Return in how many of `count` quarter-hours it had traffic; both are multiples of 8."""

@@ -15,7 +15,7 @@ import time
 import zlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from agent.runtime.sodium import Sodium
 from agent.summary.noise import Sampler
@@ -156,18 +156,34 @@ def learned(rows: list[list[float]], there: list[bool]) -> Advantage:
     return Advantage(trees.predict(rows[half:]).tolist(), there[half:])
 
 
-KINDS: dict[str, tuple[tuple[int, ...], float, list[Sign]]] = {  # boots, epsilon, what the victim does
-    "a day": ((), 1.0, EXTREME),
-    "a day with a boot": ((12 * HOUR,), 2.0, EXTREME),
-    "a day of a guest who floods": ((), 1.0, FLOODING),
+class Kind(NamedTuple):
+    """A day that is attacked: under which profile, with which boots, what the guarantee is, what the victim does."""
+
+    profile: str = "medium"
+    boots: tuple[int, ...] = ()
+    epsilon: float = 1.0
+    victim: list[Sign] = EXTREME
+
+    @property
+    def options(self) -> str:
+        """Return the section `summary`'s further lines."""
+        return f" option profile '{self.profile}'\n"
+
+
+KINDS = {
+    "a day": Kind(),
+    "a day with a boot": Kind(boots=(12 * HOUR,), epsilon=2.0),
+    "a day of a guest who floods": Kind(victim=FLOODING),
+    "a day of a small venue": Kind("small"),
+    "a day of a large venue": Kind("large"),
 }
 
 
 class _Played:
     """Days of one kind that were played in turn with those of the others, and what was guessed of each."""
 
-    def __init__(self, folder: Path, boots: tuple[int, ...], victim: list[Sign]) -> None:
-        self.trial = Trial(folder, boots, victim=victim)
+    def __init__(self, folder: Path, kind: Kind) -> None:
+        self.trial = Trial(folder, kind.boots, more={"options": kind.options}, victim=kind.victim)
         self.there: list[bool] = []
         self.guesses: list[bool] = []
         self.rows: list[list[float]] = []
@@ -186,14 +202,14 @@ def soak(seconds: float) -> dict[str, Any]:
     figures: dict[str, Any] = {"findings": []}
     end = time.monotonic() + seconds
     with scratch("oubli-sim-") as folder:
-        played = {kind: _Played(Path(folder, kind), boots, victim) for kind, (boots, _, victim) in KINDS.items()}
+        played = {kind: _Played(Path(folder, kind), each) for kind, each in KINDS.items()}
         pairs = 0
         while time.monotonic() < end or pairs < _LEAST:
             for one in played.values():
                 one.pair()
             pairs += 1
-    for kind, (_, epsilon, _) in KINDS.items():
-        one = played[kind]
+    for kind, each in KINDS.items():
+        one, epsilon = played[kind], each.epsilon
         found = {"likelihood": Advantage(one.guesses, one.there), "trees": learned(one.rows, one.there)}
         shown = {name: {"advantage": round(reached.value, 4), "band": round(reached.band, 4)} for name, reached in found.items()}
         figures[kind] = {"pairs": pairs, "bound": round(bound(epsilon), 4), **shown}

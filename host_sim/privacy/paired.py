@@ -169,16 +169,21 @@ class Device:
         self.root, self.sampler, self.key, self._forwards, self._draws = root, sampler, key, forwards, draws
         shutil.rmtree(root, ignore_errors=True)
         root.mkdir(parents=True)
-        path = root / "config"
-        path.write_text(
+        self._text = (
             f"config gateway\n option id '{GATEWAY}'\n option duty 'portal'\n"
             f"config mqtt\n option host '127.0.0.1'\n"
-            f"config purpose 'security'\n {security}\nconfig summary\n option rows '{rows}'\n{options}"
+            f"config purpose 'security'\n {security}\nconfig summary\n option rows '{rows}'\n"
         )
-        self.config = config.load(str(path))
+        self.configure(options)
         self.seen = Seen()
         self._boots = 0
         self.boot(0)
+
+    def configure(self, options: str) -> None:
+        """Take another configuration of the figures, in force from the next start of the process on."""
+        path = self.root / "config"
+        path.write_text(self._text + options)
+        self.config = config.load(str(path))
 
     def boot(self, second: int) -> None:
         """Begin with another boot id and an empty tmpfs."""
@@ -216,9 +221,13 @@ class Device:
             self.recorder.tick()
 
     def _pass(self, second: int) -> None:
-        """Stop on each hour, when the clock is trusted and when a message is due; then only the clock goes on."""
+        """Stop on each hour, when the clock is trusted and when a message is due; then only the clock goes on.
+
+        Where figures are finer than an hour it stops on each of their cells: a real recorder ticks every ten seconds.
+        """
         while self.time.second < second:
-            hour = self.time.second // HOUR * HOUR + HOUR
+            cell = HOUR // 6 if "tenminutes" in self.config.metrics else HOUR
+            hour = self.time.second // cell * cell + cell
             mark = min(mark for mark in (hour, self._trust, self._due) if mark > self.time.second)
             if mark > second:
                 return
@@ -227,6 +236,8 @@ class Device:
                 self.recorder.confirm_time()
             elif mark == hour:
                 self.recorder.tick()
+                if mark % HOUR:
+                    continue
             else:
                 self._forward()
                 continue
@@ -265,11 +276,16 @@ class Device:
         boots: Iterable[int] = (),
         end: int = DAY,
         objections: Iterable[tuple[int, int]] = (),
+        profiles: Iterable[tuple[int, str]] = (),
     ) -> Seen:
-        """Let the signs come, then the day end; return what was seen. `objections`: second and terminal of each."""
-        events: list[tuple[int, int, Sign | int | None]] = [(sign.at, 2, sign) for sign in signs]
+        """Let the signs come, then the day end; return what was seen.
+
+        `objections`: second and terminal of each; `profiles`: at which second the process starts again under which profile.
+        """
+        events: list[tuple[int, int, Sign | int | str | None]] = [(sign.at, 2, sign) for sign in signs]
         events += [(at, 0, None) for at in restarts] + [(at, 1, None) for at in boots]
         events += [(at, 3, terminal) for at, terminal in objections]
+        events += [(at, 0, profile) for at, profile in profiles]
         for at, kind, sign in sorted(events, key=lambda event: event[:2]):
             if not isinstance(sign, Sign) or sign.lives:
                 self.pass_to(at)
@@ -278,8 +294,10 @@ class Device:
             if isinstance(sign, int):
                 self.recorder.object({"terminal": mac_of(sign), "address": None}, "root")
                 continue
-            if sign is None:
+            if not isinstance(sign, Sign):
                 self.recorder.close()
+                if sign is not None:
+                    self.configure(f" option profile '{sign}'\n")
                 (self.boot if kind else self.restart)(at)
                 continue
             near, event, method = sign.messages()

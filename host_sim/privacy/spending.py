@@ -26,6 +26,7 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -34,7 +35,7 @@ from agent.config import config as configuration
 from agent.recorder.recorder import Recorder
 from agent.runtime import files, memory
 from agent.summary.day import AgentDay
-from agent.summary.metrics import METRICS, Metric
+from agent.summary.metrics import PROFILES, Metric
 from agent.summary.noise import Sampler
 from host_sim.driver import first_boot
 from host_sim.driver.draws import keys_from
@@ -92,15 +93,15 @@ class History:
         self.seed, self.folder, self.draw = seed, folder, Random(seed)
         # The agent's own draws: none of them moves what comes later.
         self.octets = Random(f"octets {seed}").randbytes
-        (folder / "config").write_text("config gateway\n option id 'aaaaaaaaaaaaaaaa'\nconfig summary\n option rows '64'\n")
-        self.config = configuration.load(str(folder / "config"))
+        self.profiles = Random(f"profiles {seed}")
         self.flash = Flash(Dice(seed), prefix=f"{folder}/srv")
         self.time = _Time()
         self.time.t += self.draw.randrange(DAY)
         self.recorder: Any = None
         self.boots = self.cuts = self.powered = self.seen = self.terminal = self.life = self.unknown = 0
         self.backup: dict[str, bytes] = {}
-        self.drawn: dict[tuple[int, int], dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))  # life, day -> start -> metrics
+        # life, day -> start -> metric -> epsilon, thousandths
+        self.drawn: dict[tuple[int, int], dict[str, dict[str, Fraction]]] = defaultdict(lambda: defaultdict(dict))
         self.cells: dict[tuple[bytes, ...], bytes] = {}
         self.said: list[str] = []
 
@@ -169,8 +170,12 @@ class History:
         self.do(self.start)
 
     def start(self) -> None:
-        """Start the process; root has said that the first life's device is new."""
+        """Start the process, now and then under another profile; root has said that the first life's device is new."""
         self.mount()
+        profile = self.profiles.choice(["medium", "medium", *PROFILES])
+        text = f"config gateway\n option id 'aaaaaaaaaaaaaaaa'\nconfig summary\n option rows '64'\n option profile '{profile}'\n"
+        (self.folder / "config").write_text(text)
+        self.config = configuration.load(str(self.folder / "config"))
         if not self.life:
             first_boot.new_device(str(self.folder), self.octets)
         self.recorder = Recorder.__new__(Recorder)
@@ -190,7 +195,9 @@ class History:
         def noted(metric: Metric, slot: int) -> None:
             if self.unknown and self.on() < self.unknown + SILENCE * HOUR:
                 self.fail(f"drawn {(self.on() - self.unknown) / HOUR:.1f} powered-on hours after the ledger was lost")
-            self.drawn[self.life, table.day][bytes(table._view[64:80]).hex()].add(metric.name)  # noqa: SLF001 (as above)
+            over, under = self.config.metrics[metric.name]
+            costs = self.drawn[self.life, table.day][bytes(table._view[64:80]).hex()]  # noqa: SLF001 (as above)
+            costs[metric.name] = Fraction(1000 * metric.l1 * under, over)
             publish(metric, slot)
 
         return noted
@@ -352,9 +359,8 @@ class History:
 
     def audit(self) -> None:
         """Count what was drawn, and read everything that ever lay on flash."""
-        costs = {metric.name: metric.epsilon for metric in METRICS}
         for (_, day), starts in self.drawn.items():
-            spent = sum(costs[name] for names in starts.values() for name in names)
+            spent = sum(cost for costs in starts.values() for cost in costs.values())
             if spent > CEILING:
                 self.fail(f"{spent} thousandths of epsilon were drawn for on agent-day {day}")
         on = self.on()

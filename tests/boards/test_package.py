@@ -439,7 +439,7 @@ def test_shipped_configuration_shows_every_option_with_its_default(tmp_path):
     for kind, table in config.OPTIONS.items():
         if kind != "metric":
             known |= {(kind, name): default for name, (_, default) in table.items()}
-    for metric in METRICS:
+    for metric in METRICS[:5]:  # of `medium`
         known |= {(metric.name, "enabled"): True, (metric.name, "epsilon"): metric.epsilon}
     assert set(shown) == set(known)
     for key, default in known.items():

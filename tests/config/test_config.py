@@ -42,7 +42,7 @@ def test_defaults_are_those_of_the_law_and_the_design(tmp_path):
     assert list(read.purposes) == ["security"]
     assert read.purposes["security"].lifetime == 24 * 3600
     assert (read.summary.enabled, read.summary.epsilon, read.summary.epsilon_ceiling, read.summary.rows) == (True, 1000, 2000, 4096)
-    assert read.metrics == {"arrivals": 250, "presence": 200, "volume": 200, "active": 150, "classes": 200}
+    assert read.metrics == {"arrivals": (4, 1), "presence": (5, 1), "volume": (5, 1), "active": (40, 3), "classes": (10, 1)}
     assert (read.mqtt.port, read.mqtt.insecure, read.mqtt.spool_days, read.mqtt.spool_bytes) == (8883, False, 7, 1048576)
     assert (read.gateway.duty, read.gateway.lan, read.gateway.wan) == ("undeclared", ("lan",), ("wan",))
 
@@ -164,6 +164,7 @@ def test_the_digest_follows_from_every_option(tmp_path):
         "upstream_nat": "acknowledged",
         "duty": "none",
         "mode": "connections",
+        "profile": "small",
     }
     numbers = {"epsilon": "1001", "metric.epsilon": "249", "epsilon_ceiling": "1500", "port": "1883"}
     seen = {load(tmp_path, GATEWAY).canonical}
@@ -304,7 +305,31 @@ REFUSED: dict[
         r"summary\.epsilon: above summary\.epsilon_ceiling",
         "1400",
     ),
-    "metrics above epsilon": (GATEWAY + "config summary\n option epsilon '999'\n", ":3", "metrics need 1000 thousandths", "at most 999"),
+    "metrics above epsilon": (
+        GATEWAY + "config summary\n option epsilon '399'\nconfig metric 'active'\n option epsilon '200'\n"
+        "config metric 'volume'\n option epsilon '200'\n",
+        ":3",
+        "metrics need 407 thousandths",
+        "at most 399",
+    ),
+    "a metric that takes all": (
+        GATEWAY + "config metric 'volume'\n option epsilon '1000'\n",
+        "",
+        r"summary\.epsilon: metrics need 1007 thousandths(?= \(ANON-2\))",
+        "at most 1000",
+    ),
+    "a metric of another profile": (
+        GATEWAY + "config metric 'volume'\n option epsilon '100'\nconfig summary\n option profile 'small'\n",
+        ":3",
+        r"metric 'volume': not in profile 'small'(?= \(ANON-2\))",
+        "arrivals, presence",
+    ),
+    "profile": (
+        GATEWAY + "config summary\n option profile 'huge'\n",
+        ":4",
+        r"summary\.profile: 'huge' isn't accepted(?= \(ANON-2\))",
+        "large, medium, small, tiny",
+    ),
     "metric above the guarantee": (
         GATEWAY + "config metric 'volume'\n option epsilon '2001'\n",
         ":4",
@@ -313,9 +338,9 @@ REFUSED: dict[
     ),
     "metric without noise": (GATEWAY + "config metric 'volume'\n option epsilon '0'\n", ":4", r"metric\.epsilon: '0'", "1 to 2000"),
     "one metric above the sum": (
-        GATEWAY + "config metric 'volume'\n option epsilon '201'\n",
+        GATEWAY + "config metric 'volume'\n option epsilon '1001'\n",
         "",
-        r"summary\.epsilon: metrics need 1001 thousandths(?= \(ANON-2\))",
+        r"summary\.epsilon: metrics need 1008 thousandths(?= \(ANON-2\))",
         "at most 1000",
     ),
     "identity": (

@@ -32,6 +32,7 @@ from agent.summary.ledger import OWED, TOKENS
 from agent.summary.noise import Sampler
 from agent.summary.published import Published
 from agent.summary.terminals import HEADER, ROW, Terminals
+from agent.summary.terminals import TERMS as MOST
 from host_sim.driver import live_files
 from host_sim.privacy import paired
 from host_sim.venue import kernel
@@ -44,7 +45,7 @@ OPENS = TODAY * DAY + 3 * HOUR  # 03:00 UTC
 BOOT, LATER_BOOT = "a1" * 16, "b2" * 16
 GATEWAY = "abcdefghijklmnop"
 ARRIVALS = metrics.METRICS[0]
-TERMS = (250, 200, 200, 150, 200)
+TERMS = (0, 4, 1, 1, 5, 1)
 MACS = [f"0a5bc90d{number:04x}" for number in range(200)]
 
 
@@ -90,12 +91,12 @@ def cells(made: Terminals) -> list[int]:
 
 def come(made: Terminals, mac: bytes, hour: int) -> None:
     """Count a terminal that shows itself in an hour."""
-    made.see(mac, hour, 4 * hour, 4 * hour, services.WEB, 100)
+    made.see(mac, 6 * hour, 4 * hour, 4 * hour, services.WEB, 100)
 
 
 def sighting(mac: str, hour: int) -> list:
     """Return the same as the remote takes it."""
-    return [mac, hour, 4 * hour, 4 * hour, services.WEB, 100]
+    return [mac, 6 * hour, 4 * hour, 4 * hour, services.WEB, 100]
 
 
 def test_a_terminal_counts_once_in_the_hour_it_is_first_seen(tmp_path, any_interpreter, remotes):
@@ -183,7 +184,7 @@ def test_the_end_of_the_day_overwrites_key_rows_and_marks(tmp_path, any_interpre
     assert any(path.read_bytes()[64:80])
     ask("terminals_erase")
     data = path.read_bytes()
-    assert data[:12] == struct.pack("<8sI", b"OUBLIDY1", 64)
+    assert data[:12] == struct.pack("<8sI", b"OUBLIDY2", 64)
     assert not any(data[12:24] + data[56:])
     ask("terminals_close")
 
@@ -202,7 +203,7 @@ def test_a_restart_goes_on_with_the_day_whatever_interpreter_comes_next(tmp_path
     assert then("terminals_open", path, 64, BOOT) == TODAY
     answer = then("terminals_see", [sighting(mac, 4) for mac in MACS[5:12]])
     assert answer["cells"]["arrivals"][3:5] == [10, 2]
-    assert [cell for cell, marked in enumerate(then("terminals_mark", [])) if marked] == [0, 1, 9]
+    assert [cell for cell, marked in enumerate(then("terminals_mark", [])) if marked] == [9]
     then("terminals_close")
 
 
@@ -508,7 +509,7 @@ def test_scale_is_a_fraction_in_lowest_terms():
 
 
 def test_the_metrics_are_the_requirements_table():
-    """ANON-2: schedule, cells, L1, epsilon, b of each; the sum is what an agent-day costs; each message has a place of its own."""
+    """ANON-2: schedule, cells, L1, epsilon, b of each; a profile costs epsilon, and each message has a place of its own in it."""
     table = {
         metric.name: (metric.slots, len(metric.cells), metric.l1, metric.epsilon, metrics.scale(metric.l1, metric.epsilon))
         for metric in metrics.METRICS
@@ -519,11 +520,41 @@ def test_the_metrics_are_the_requirements_table():
         "volume": (1, 5, 1, 200, (5, 1)),
         "active": (1, 6, 2, 150, (40, 3)),
         "classes": (1, len(services.CLASSES) - 2, 2, 200, (10, 1)),
+        "dayparts": (6, 1, 1, 250, (4, 1)),
+        "tenminutes": (24, 6, 1, 250, (4, 1)),
+        "stays": (1, 9, 1, 200, (5, 1)),
+        "traffic": (1, 9, 1, 200, (5, 1)),
     }
-    assert sum(metric.epsilon for metric in metrics.METRICS) == 1000
-    places = [metric.place + slot for metric in metrics.METRICS for slot in range(metric.slots)]
-    assert places == list(range(metrics.MESSAGES))
     assert all(metric.slots * metric.slot_seconds == DAY for metric in metrics.METRICS)
+    for profile, names in metrics.PROFILES.items():
+        chosen = [metric for metric in metrics.METRICS if metric.name in names]
+        assert len(chosen) == len(names) <= MOST // 3
+        places = [metric.place + slot for metric in chosen for slot in range(metric.slots)]
+        assert len(set(places)) == len(places)
+        assert set(places) <= set(range(metrics.MESSAGES))
+        scales = metrics.scales(names, 1000, {})
+        assert sum(Fraction(1000 * metric.l1) / Fraction(*scales[metric.name]) for metric in chosen) == 1000, profile
+
+
+@given(
+    st.sampled_from(sorted(metrics.PROFILES)), st.integers(1, 2000), st.sets(st.integers(0, 4), min_size=1),
+    st.dictionaries(st.integers(0, 4), st.integers(1, 400), max_size=3),
+)  # fmt: skip
+def test_what_is_off_gives_its_epsilon_to_the_others_in_exact_fractions(profile, epsilon, on, own):
+    """ANON-2: the shares sum to `epsilon` whatever is on, each in the metrics' proportion; a day's terms fit where they stand."""
+    names = [name for number, name in enumerate(metrics.PROFILES[profile]) if number in on]
+    given_own = {name: own[number] for number, name in enumerate(metrics.PROFILES[profile]) if number in own and name in names}
+    left = epsilon - sum(given_own.values())
+    if not names or left <= 0:
+        return
+    rows = {metric.name: metric for metric in metrics.METRICS}
+    found = metrics.scales(names, epsilon, given_own)
+    shares = {name: Fraction(1000 * rows[name].l1) / Fraction(*b) for name, b in found.items()}
+    assert {name: shares[name] for name in given_own} == given_own
+    others = [name for name in names if name not in given_own]
+    assert not others or sum(shares.values()) == epsilon
+    assert len({shares[name] / rows[name].epsilon for name in others}) <= 1
+    assert all(math.gcd(*b) == 1 and max(b) < 1 << 16 for b in found.values())
 
 
 # The ledger
@@ -992,7 +1023,7 @@ def test_a_terminal_seen_while_a_restarted_recorder_waits_for_the_time_counts_wh
     gateway.come(5)
     table = (tmp_path / "var/run/oubli/terminals").read_bytes()
     hours = [table[at + 26] for at in range(HEADER, len(table), ROW) if any(table[at : at + 8])]
-    assert hours == [1]
+    assert [sixth // 6 for sixth in hours] == [1]
     gateway.close()
 
 
@@ -1259,8 +1290,8 @@ def test_epsilons_that_change_within_a_day_need_a_start_of_their_own(tmp_path, i
     assert quarters(tmp_path) == []
 
 
-def test_a_metric_that_is_off_is_not_published_and_the_others_keep_their_noise(tmp_path, interpreter, remotes):
-    """Each metric's b follows from its own epsilon; no message, no draw for one that is off."""
+def test_a_metric_that_is_off_is_not_published_and_the_others_have_its_epsilon(tmp_path, interpreter, remotes):
+    """Each metric's b is its share of all of epsilon, a fifth less noise here; no message, no draw for one that is off."""
     octets = random.Random(9).randbytes(4000).hex()
     gateway = Gateway(remotes, interpreter.name, tmp_path, octets=octets, options="config metric 'presence'\n option enabled '0'\n")
     gateway.trust()
@@ -1268,11 +1299,11 @@ def test_a_metric_that_is_off_is_not_published_and_the_others_keep_their_noise(t
     gateway.close()
     sampler = Sampler(Tape(octets))
     for _ in range(24):
-        sampler.laplace((4, 1))
+        sampler.laplace((16, 5))
     daily = {message["schema"]: message["values"] for message in map(json.loads, gateway.spooled().values())}
     assert len(gateway.spooled()) == 27
     assert "oubli/presence/1" not in daily
-    for name, b, cells in (("volume", (5, 1), 5), ("active", (40, 3), 6), ("classes", (10, 1), 9)):
+    for name, b, cells in (("volume", (4, 1), 5), ("active", (32, 3), 6), ("classes", (8, 1), 9)):
         assert daily[f"oubli/{name}/1"] == [sampler.laplace(b) for _ in range(cells)]
 
 
@@ -1303,7 +1334,7 @@ def test_summary_shows_what_was_published_and_no_more_than_there_is_to_know(tmp_
     assert {(one["metric"], one["slot"]): one["values"] for one in data} == {
         (one["schema"].split("/")[1], one["slot"]): one["values"] for one in sent
     }
-    assert [one["metric"] for one in status] == [metric.name for metric in metrics.METRICS]
+    assert [one["metric"] for one in status] == list(metrics.PROFILES["medium"])
     assert [one for one in data if one["metric"] != "arrivals" or one["slot"] == 23] == sorted(status, key=data.index)
     assert text.splitlines()[0] == f"{date(TODAY)}, as published"
     figures = {"arrivals": (12, 8), "presence": (15, 10), "volume": (15, 10), "active": (40, 27), "classes": (30, 20)}
@@ -1328,7 +1359,7 @@ def test_what_was_published_is_kept_for_eight_days_in_a_file_that_does_not_grow(
     room = Published(str(folder / "published"))
     sampler = Sampler(random.Random(2).randbytes)
     for day in range(TODAY, TODAY + 12):
-        for metric in metrics.METRICS:
+        for metric in metrics.METRICS[:5]:
             for slot in range(metric.slots):
                 values = [sampler.laplace((4, 1)) for _ in metric.cells]
                 room.put(day, metric.place + slot, messages.summary(GATEWAY, metric, day, slot, 1, 2, values, (4, 1)))
@@ -1351,6 +1382,8 @@ def test_explain_says_in_five_lines_what_a_figure_means_and_how_sure_it_is(tmp_p
     """With the epsilon that is set here; in French where LANG is."""
     epsilon = {"arrivals": 125}.get(name)
     option = f"config metric '{name}'\n option epsilon '{epsilon}'\n" if epsilon else ""
+    profile = next(profile for profile in ("medium", "tiny", "large") if name in metrics.PROFILES[profile])
+    option += f"config summary\n option profile '{profile}'\n"
     (tmp_path / "config").write_text(f"config gateway\n option id '{GATEWAY}'\n{option}")
     texts = {said(one, tmp_path, "explain", name, env={"LC_ALL": language}) for one in (cpython, micropython)}
     (text,) = texts
@@ -1360,18 +1393,18 @@ def test_explain_says_in_five_lines_what_a_figure_means_and_how_sure_it_is(tmp_p
     french = language.startswith("fr")
     assert lines[0].startswith(name + (" : " if french else ": "))
     metric = next(metric for metric in metrics.METRICS if metric.name == name)
-    b = metrics.scale(metric.l1, epsilon or metric.epsilon)
+    b = metrics.scales(metrics.PROFILES[profile], 1000, {name: epsilon} if epsilon else {})[name]
     assert f"± {metrics.half_width(b)} " in lines[3]
     assert f"< {metrics.display_threshold(b)}" in lines[3]
     assert ("Un terminal ajoute" if french else "One terminal adds") in lines[1]
-    number = f"{(epsilon or metric.epsilon) / 1000:.3f}"
+    number = f"{math.ceil(Fraction(1000 * metric.l1) / Fraction(*b)) / 1000:.3f}"
     assert ("e^" + (number.replace(".", ",") if french else number)) in lines[2]
 
 
 @pytest.mark.parametrize(
     ("words", "accepted"),
     [
-        (["explain"], "accepted: arrivals, presence, volume, active, classes"),
+        (["explain"], "accepted: arrivals, presence, volume, active, classes, dayparts, tenminutes, stays, traffic"),
         (["explain", "visits"], "accepted: arrivals, presence"),
         (["explain", "volume", "volume"], "accepted: explain METRIC"),
         (["summary", "--day"], "a value is missing"),

@@ -23,7 +23,8 @@ from typing import Any
 
 import numpy as np
 
-from agent.summary.metrics import METRICS, Metric, display_threshold, scale
+from agent.summary.metrics import METRICS as ALL
+from agent.summary.metrics import PROFILES, Metric, display_threshold, scale
 from agent.summary.noise import Sampler
 from host_sim.report import plots
 from host_sim.venue import reality
@@ -32,6 +33,7 @@ from tools.bench.rounds import Tell
 from tools.bench.sheets import Chart, Sheet
 from tools.fleet import estimate
 
+METRICS = [metric for metric in ALL if metric.name in PROFILES["medium"]]
 VENUES = (20, 200, 2000)  # terminals a day
 SCALES = ((1, 1), (1, 7), (1, 28), (500, 1), (500, 7), (500, 28))  # gateways, days
 DRAWS = 40_000  # of noise, a metric

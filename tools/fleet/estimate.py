@@ -17,11 +17,16 @@ from typing import Any
 
 import numpy as np
 
+from agent.summary.metrics import METRICS
+
 LEVEL = 0.95
 _ROUNDING = 1e-9  # what the arithmetic may be off by: a band holds so much more
 _LARGEST = 1 << 20  # points of a lattice that has weights
 _WHOLE = Fraction(1)
-TELLING = {"presence": 1, "volume": 1, "arrivals": 24}  # metrics in which each terminal of a day counts once; messages a day of each
+# Metrics in which each terminal of a day counts once, by the question that they answer; no gateway tells two answers to one.
+QUESTIONS = {like: tuple(metric for metric in METRICS if metric.like == like) for like in ("presence", "volume", "arrivals")}
+TELLING = {metric.name: metric.slots for metrics in QUESTIONS.values() for metric in metrics}  # messages a day of each
+HOURLY = tuple(metric.name for metric in QUESTIONS["arrivals"] if metric.slots == 24)
 
 
 @dataclass(frozen=True)
@@ -130,12 +135,25 @@ def terminals_a_day(messages: Iterable[Mapping[str, Any]]) -> dict[str, Estimate
             days.setdefault(message["day"], {}).setdefault(metric, []).append(message)
     found = {}
     for day, told in sorted(days.items()):
-        gateways = len(told.get("presence", ()))
-        pairs = [[pair for message in told[metric] for pair in _pairs(message)] for metric, each in TELLING.items()
-                 if len(told.get(metric, ())) == each * gateways > 0]  # fmt: skip
+        whole = answered({metric: Counter(message["slot"] for message in each) for metric, each in told.items()})
+        pairs = [[pair for metric in metrics for message in told.get(metric, ()) for pair in _pairs(message)] for metrics in whole]
         if pairs:
             found[day] = combined([(sum(value for value, _ in one), Counter(b for _, b in one)) for one in pairs])
     return found
+
+
+def answered(slots: Mapping[str, Counter[int]]) -> list[tuple[str, ...]]:
+    """Return the metrics of each question that all gateways of a day answered in each slot; how many they are says `presence`.
+
+    `slots`: metric -> messages of each slot. [] where nobody told of a whole day.
+    """
+    counts = []
+    for metrics in QUESTIONS.values():
+        told = [slots.get(metric.name, Counter()) for metric in metrics]
+        whole = [not any(one.values()) or list(one.values()) == [one[0]] * metric.slots for one, metric in zip(told, metrics, strict=True)]
+        counts.append(sum(one[0] for one in told) if all(whole) else -1)
+    names = [tuple(metric.name for metric in metrics) for metrics in QUESTIONS.values()]
+    return [each for each, count in zip(names, counts, strict=True) if count == counts[0] > 0]
 
 
 def week_profile(messages: Iterable[Mapping[str, Any]], utc_offset: int = 0) -> list[Estimate | None]:
@@ -144,8 +162,10 @@ def week_profile(messages: Iterable[Mapping[str, Any]], utc_offset: int = 0) -> 
     `utc_offset` in hours. An hour in which a gateway began to count stands for a part of itself and is as if it were whole.
     """
     hours: list[list[tuple[int, Fraction]]] = [[] for _ in range(168)]
+    told = [0] * 168
     for message in messages:
-        if message["schema"] == "oubli/arrivals/1":
-            hour = message["end"] // 3600 - 1 + utc_offset
-            hours[(hour + 72) % 168].extend(_pairs(message))  # the epoch began on a Thursday
-    return [mean(pairs) if pairs else None for pairs in hours]
+        if message["schema"] in {f"oubli/{name}/1" for name in HOURLY}:
+            hour = (message["end"] // 3600 - 1 + utc_offset + 72) % 168  # the epoch began on a Thursday
+            hours[hour].extend(_pairs(message))
+            told[hour] += 1
+    return [total(pairs).scaled(count) if count else None for pairs, count in zip(hours, told, strict=True)]

@@ -14,9 +14,10 @@ from fractions import Fraction
 from typing import Any
 
 from django.db.models import Count, F, Max, Sum
+from django.db.models.functions import Coalesce
 
 from agent.summary.metrics import METRICS, display_threshold
-from tools.fleet.estimate import TELLING, Estimate, combined, half_width, half_width_of, weights
+from tools.fleet.estimate import HOURLY, QUESTIONS, TELLING, Estimate, answered, combined, half_width, half_width_of, weights
 from tools.fleet.estimate import Sum as Published
 from tools.fleet.models import VALUES, Gateway, Message, Total
 from tools.fleet.reading import METRIC
@@ -32,7 +33,8 @@ def cells(metric: str) -> tuple[str, ...]:
 
 def newest_day() -> int | None:
     """Return the newest agent-day of which a daily figure is there."""
-    newest: int | None = Total.objects.filter(metric=METRIC["presence"]).aggregate(Max("day"))["day__max"]
+    daily = [METRIC[metric.name] for metric in QUESTIONS["presence"]]
+    newest: int | None = Total.objects.filter(metric__in=daily).aggregate(Max("day"))["day__max"]
     return newest
 
 
@@ -46,13 +48,14 @@ def groups() -> list[str]:
     return list(Gateway.objects.order_by("group").values_list("group", flat=True).distinct())
 
 
-def _totals(metric: str, first: int, last: int, group: str | None, *keys: str) -> Iterator[tuple[Any, ...]]:
-    """Yield (*keys, b over, b under, messages, sum of each cell) of these days; the database adds up what has the same keys."""
-    rows = Total.objects.filter(metric=METRIC[metric], day__gte=first, day__lte=last)
+def _totals(metrics: Iterable[str], first: int, last: int, group: str | None, *keys: str) -> Iterator[tuple[Any, ...]]:
+    """Yield (metric, *keys, b over, b under, messages, sum of each cell) of these days; the database adds up what has the same keys."""
+    rows = Total.objects.filter(metric__in=[METRIC[metric] for metric in metrics], day__gte=first, day__lte=last)
     if group is not None:
         rows = rows.filter(group=group)
-    sums = [Sum(name) for name in ("count", *VALUES[: len(cells(metric))])]
-    yield from rows.order_by().values_list(*keys, "b_over", "b_under").annotate(*sums)
+    sums = [Sum(name) for name in ("count", *VALUES)]
+    for number, *row in rows.order_by("metric").values_list("metric", *keys, "b_over", "b_under").annotate(*sums):
+        yield METRICS[number].name, *row[: len(keys) + 3 + len(METRICS[number].cells)]
 
 
 class _Adding:
@@ -83,20 +86,24 @@ class _Day:
 
     @property
     def gateways(self) -> int:
-        return self._slots["presence"][0]
+        return sum(self._slots[metric.name][0] for metric in QUESTIONS["presence"])
 
     def estimate(self) -> Estimate:
         """Combine what as many gateways told of in each slot; those that a day's end cut off are few, and then only `presence` counts."""
-        whole = [metric for metric, slots in TELLING.items() if list(self._slots[metric].values()) == [self.gateways] * slots]
-        return combined([(self._sums[metric].value, self._sums[metric].scales) for metric in whole])
+        sums: list[Published] = []
+        for metrics in answered(self._slots):
+            scales: Counter[Fraction] = Counter()
+            for metric in metrics:
+                scales.update(self._sums[metric].scales)
+            sums.append((sum(self._sums[metric].value for metric in metrics), scales))
+        return combined(sums)
 
 
 def fleet_days(first: int, last: int, group: str | None = None) -> dict[int, tuple[Estimate, int]]:
     """Return for each agent-day the terminals of all gateways, and how many gateways told."""
     days: dict[int, _Day] = {}
-    for metric in TELLING:
-        for day, slot, over, under, count, *values in _totals(metric, first, last, group, "day", "slot"):
-            days.setdefault(day, _Day()).add(metric, slot, over, under, count, values)
+    for metric, day, slot, over, under, count, *values in _totals(TELLING, first, last, group, "day", "slot"):
+        days.setdefault(day, _Day()).add(metric, slot, over, under, count, values)
     return _told(days)
 
 
@@ -126,26 +133,22 @@ def group_means(last: int) -> dict[str, tuple[Estimate, int]]:
     return {group: (mean, count) for group, rows in found.items() for _, mean, count in rows}
 
 
-_Week = dict[str, list[tuple[int, int, int, int]]]  # metric -> (b over, b under, messages, terminals) of one gateway
+_Week = dict[str, list[tuple[str, int, int, int, int]]]  # question -> (metric, b over, b under, messages, terminals) of one gateway
 
 
 def _gateway_weeks(first: int, last: int, group: str | None) -> dict[tuple[str, int], _Week]:
-    """Return what each gateway told of in each week: (gateway, week) -> its rows by metric; only where it told `presence`."""
+    """Return what each gateway told of in each week: (gateway, week) -> its rows by metric; only where it told of a day."""
     found: dict[tuple[str, int], _Week] = {}
-    keys = ("gateway_id", "week", "b_over", "b_under")
-    for metric in TELLING:  # `presence` first
-        names = VALUES[: len(cells(metric))]
-        rows = Message.objects.filter(metric=METRIC[metric], day__gte=first, day__lte=last)
-        if group is not None:
-            rows = rows.filter(gateway__group=group)
-        terminals = sum((F(name) for name in names[1:]), F(names[0]))
-        asked = rows.annotate(week=(F("day") - first) / 7).order_by().values_list(*keys).annotate(told=Count("day"), sum=Sum(terminals))
-        for gateway, week, *row in asked.iterator():
-            if metric == "presence":
-                found.setdefault((gateway, week), {})
-            if (gateway, week) in found:
-                found[gateway, week].setdefault(metric, []).append(tuple(row))
-    return found
+    keys = ("gateway_id", "week", "metric", "b_over", "b_under")
+    rows = Message.objects.filter(metric__in=[METRIC[metric] for metric in TELLING], day__gte=first, day__lte=last)
+    if group is not None:
+        rows = rows.filter(gateway__group=group)
+    terminals = sum((Coalesce(F(name), 0) for name in VALUES[1:]), F(VALUES[0]))
+    asked = rows.annotate(week=(F("day") - first) / 7).order_by().values_list(*keys).annotate(told=Count("day"), sum=Sum(terminals))
+    for gateway, week, number, *row in asked.iterator():
+        metric = METRICS[number]
+        found.setdefault((gateway, week), {}).setdefault(metric.like, []).append((metric.name, *row))
+    return {key: told for key, told in found.items() if "presence" in told}
 
 
 def _mean_day(weeks: Iterable[_Week]) -> Estimate:
@@ -153,14 +156,14 @@ def _mean_day(weeks: Iterable[_Week]) -> Estimate:
     value = Fraction(0)
     terms: Counter[tuple[Fraction, Fraction]] = Counter()
     for told in weeks:
-        days = sum(row[2] for row in told["presence"])
+        days = sum(row[3] for row in told["presence"])
         sums: list[Published] = []
-        for metric, rows in told.items():
-            if sum(row[2] for row in rows) == days * TELLING[metric]:
+        for rows in told.values():
+            if sum(Fraction(row[3], TELLING[row[0]]) for row in rows) == days:
                 noise: Counter[Fraction] = Counter()
-                for over, under, messages, _ in rows:
+                for metric, over, under, messages, _ in rows:
                     noise[Fraction(over, under)] += messages * len(cells(metric))
-                sums.append((sum(row[3] for row in rows), noise))
+                sums.append((sum(row[4] for row in rows), noise))
         for weight, (published, scales) in zip(weights(sums), sums, strict=True):
             value += weight * published / days
             if weight:
@@ -168,28 +171,27 @@ def _mean_day(weeks: Iterable[_Week]) -> Estimate:
     return Estimate(float(value), half_width_of(terms))
 
 
-def fleet_cells(metric: str, first: int, last: int, group: str | None = None) -> list[Estimate]:
-    """Return a daily metric's cells, summed over gateways and days."""
-    names = VALUES[: len(cells(metric))]
-    sums = [_Adding() for _ in names]
-    for row in _totals(metric, first, last, group):
-        for adding, value in zip(sums, row[3:], strict=True):
-            adding.add(value, *row[:3])
-    return [adding.estimate() for adding in sums]
+def fleet_cells(first: int, last: int, group: str | None = None) -> dict[str, list[Estimate]]:
+    """Return the cells of each daily metric that anybody told of, summed over gateways and days."""
+    sums: dict[str, list[_Adding]] = {}
+    for metric, over, under, count, *values in _totals([metric.name for metric in METRICS if metric.slots == 1], first, last, group):
+        for adding, value in zip(sums.setdefault(metric, [_Adding() for _ in values]), values, strict=True):
+            adding.add(value, over, under, count)
+    return {metric.name: [adding.estimate() for adding in sums[metric.name]] for metric in METRICS if metric.name in sums}
 
 
 def week_profile(first: int, last: int, group: str | None = None) -> list[Estimate | None]:
     """Return the fleet's mean arrivals in each hour of the week, Monday 00:00 UTC first; None: nobody told."""
     hours: list[tuple[_Adding, set[int]]] = [(_Adding(), set()) for _ in range(168)]
-    for day, slot, over, under, count, value in _totals("arrivals", first, last, group, "day", "slot"):
+    for _, day, slot, over, under, count, *values in _totals(HOURLY, first, last, group, "day", "slot"):
         adding, days = hours[(day * 24 + 3 + slot + 72) % 168]  # the epoch began on a Thursday
-        adding.add(value, over, under, count)
+        adding.add(sum(values), over, under, count * len(values))
         days.add(day)
     return [adding.estimate().scaled(len(days)) if days else None for adding, days in hours]
 
 
 def gateway_day(gateway: Gateway, day: int) -> dict[str, list[tuple[int, Estimate, bool, int]]]:
-    """Return what a gateway published of a day: metric -> (cell or slot, value with its band, late, what is shown as less than)."""
+    """Return what a gateway published of a day: metric -> (number of the cell, value with its band, late, what is shown as less than)."""
     found: dict[str, list[tuple[int, Estimate, bool, int]]] = {}
     for row in Message.objects.filter(gateway=gateway, day=day).order_by("metric", "slot"):
         metric = METRICS[row.metric]
@@ -198,7 +200,7 @@ def gateway_day(gateway: Gateway, day: int) -> dict[str, list[tuple[int, Estimat
         below = display_threshold(b)
         for cell, name in enumerate(VALUES[: len(metric.cells)]):
             found.setdefault(metric.name, []).append(
-                (row.slot if metric.slots > 1 else cell, Estimate(getattr(row, name), width), row.late, below)
+                (row.slot * len(metric.cells) + cell, Estimate(getattr(row, name), width), row.late, below)
             )
     return found
 
@@ -206,10 +208,11 @@ def gateway_day(gateway: Gateway, day: int) -> dict[str, list[tuple[int, Estimat
 def gateway_days(gateway: Gateway, first: int, last: int) -> dict[int, tuple[Estimate, int]]:
     """Return for each agent-day a gateway's terminals, as `fleet_days` does."""
     days: dict[int, _Day] = {}
-    for metric in TELLING:
-        rows = Message.objects.filter(gateway=gateway, metric=METRIC[metric], day__gte=first, day__lte=last)
-        for day, slot, over, under, *values in rows.values_list("day", "slot", "b_over", "b_under", *VALUES[: len(cells(metric))]):
-            days.setdefault(day, _Day()).add(metric, slot, over, under, 1, values)
+    numbers = [METRIC[metric] for metric in TELLING]
+    rows = Message.objects.filter(gateway=gateway, metric__in=numbers, day__gte=first, day__lte=last)
+    for number, day, slot, over, under, *values in rows.values_list("metric", "day", "slot", "b_over", "b_under", *VALUES):
+        metric = METRICS[number]
+        days.setdefault(day, _Day()).add(metric.name, slot, over, under, 1, values[: len(metric.cells)])
     return _told(days)
 
 

@@ -184,10 +184,12 @@ def _series(told: dict[str, list[tuple[int, Estimate, bool, int]]]) -> list[dict
         }
         if metric.slots > 1:
             by_slot = {slot: (estimate, below) for slot, estimate, _, below in points}
-            slots = list(range(metric.slots))
+            slots = list(range(metric.slots * len(metric.cells)))
             estimates = [by_slot[slot][0] if slot in by_slot else None for slot in slots]
             limits = [float(by_slot[slot][1]) if slot in by_slot else 0.0 for slot in slots]
-            one["columns"] = _columns(estimates, [f"{(3 + slot) % 24:02}:00" for slot in slots], limits, every=3)
+            minutes = [(3 * 60 + slot * 1440 // len(slots)) % 1440 for slot in slots]
+            labels = [f"{minute // 60:02}:{minute % 60:02}" for minute in minutes]
+            one["columns"] = _columns(estimates, labels, limits, every=max(len(slots) // 8, 1))
         else:
             one["rows"] = _rows([point[1] for point in points], list(metric.cells), points[0][3])
         found.append(one)
@@ -241,10 +243,8 @@ def fleet(request: HttpRequest) -> HttpResponse:
         profile = figures.week_profile(newest - SPAN + 1, newest, group)
         labels = [f"{words.say(_DAYS[hour // 24])} {hour % 24:02}:00" for hour in range(168)]
         context["profile"] = _columns(list(profile), labels) | {"steps": [(words.say(name), False) for name in _DAYS]}
-        context["cells"] = [
-            {"name": name, "rows": _rows(figures.fleet_cells(name, newest - 6, newest, group), list(figures.cells(name)))}
-            for name in ("presence", "volume", "active", "classes")
-        ]
+        daily = figures.fleet_cells(newest - 6, newest, group)
+        context["cells"] = [{"name": name, "rows": _rows(cells, list(figures.cells(name)))} for name, cells in daily.items()]
     return render(request, "fleet/fleet.html", context)
 
 

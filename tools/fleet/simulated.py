@@ -15,7 +15,7 @@ from typing import Any
 from agent import law
 from agent.outbox import topics
 from agent.summary import messages
-from agent.summary.metrics import METRICS, Metric, scale
+from agent.summary.metrics import METRICS, PROFILES, Metric, scale
 from agent.summary.noise import Sampler
 from tools.fleet.intake import Arrival
 
@@ -109,7 +109,7 @@ def published(venue: Venue, day: int, sampler: Sampler, seed: int = 1) -> Iterat
     """Yield a day's messages as the gateway sends them, each with the end of its slot."""
     true = truth(venue, day, seed)
     for metric in METRICS:
-        for slot in range(metric.slots):
+        for slot in range(metric.slots) if metric.name in PROFILES["medium"] else ():
             yield _message(venue.ident, metric, day, slot, true[metric.name][slot], sampler)
 
 
