@@ -324,9 +324,14 @@ def export(
     form: Annotated[str, typer.Option("--format", help="csv or parquet.")] = "csv",
     since: Annotated[str | None, typer.Option(metavar="DATE", help="First agent-day.")] = None,
     until: Annotated[str | None, typer.Option(metavar="DATE", help="Last agent-day.")] = None,
+    view: Annotated[
+        str, typer.Option(help="published, or combined: cells with one total a day, unbiased, with their bands.")
+    ] = "published",
     db: Db = HERE,
 ) -> None:
     """Write every published figure with its noise, a row a cell: what `import` reads, and any notebook."""
+    if view not in {"published", "combined"}:
+        _program.refuse(f"--view: {view}: not known; accepted: published, combined")
     if form not in {"csv", "parquet"}:
         _program.refuse(f"--format: {form}: not known; accepted: csv, parquet")
     if str(target) == "-" and form != "csv":
@@ -336,16 +341,17 @@ def export(
     from tools.fleet import files
 
     first = max(first, files.first_day(first))
+    make, columns = (files.combined_rows, files.COMBINED) if view == "combined" else (files.rows, files.COLUMNS)
     if str(target) == "-":
-        files.write_csv(sys.stdout, files.rows(first, last))
+        files.write_csv(sys.stdout, make(first, last), columns)
         return
     try:
         with files.whole(target) as part:
             if form == "csv":
                 with part.open("w", newline="") as file:
-                    count = files.write_csv(file, files.rows(first, last))
+                    count = files.write_csv(file, make(first, last), columns)
             else:
-                count = files.write_parquet(part, files.rows(first, last))
+                count = files.write_parquet(part, make(first, last), columns)
     except OSError as failure:
         _program.refuse(f"FILE: {target}: {failure.strerror}; accepted: a file that can be written")
     typer.echo(f"{count} figures", err=True)

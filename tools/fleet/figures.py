@@ -16,7 +16,8 @@ from typing import Any
 from django.db.models import Count, F, Max, Sum
 from django.db.models.functions import Coalesce
 
-from agent.summary.metrics import METRICS, display_threshold
+from agent.summary.metrics import METRICS
+from tools.fleet import views
 from tools.fleet.estimate import HOURLY, QUESTIONS, TELLING, Estimate, answered, combined, half_width, half_width_of, weights
 from tools.fleet.estimate import Sum as Published
 from tools.fleet.models import VALUES, Gateway, Message, Total
@@ -190,30 +191,10 @@ def week_profile(first: int, last: int, group: str | None = None) -> list[Estima
     return [adding.estimate().scaled(len(days)) if days else None for adding, days in hours]
 
 
-def gateway_day(gateway: Gateway, day: int) -> dict[str, list[tuple[int, Estimate, bool, int]]]:
-    """Return what a gateway published of a day: metric -> (number of the cell, value with its band, late, what is shown as less than)."""
-    found: dict[str, list[tuple[int, Estimate, bool, int]]] = {}
-    for row in Message.objects.filter(gateway=gateway, day=day).order_by("metric", "slot"):
-        metric = METRICS[row.metric]
-        b = (row.b_over, row.b_under)
-        width = half_width({Fraction(*b): 1})
-        below = display_threshold(b)
-        for cell, name in enumerate(VALUES[: len(metric.cells)]):
-            found.setdefault(metric.name, []).append(
-                (row.slot * len(metric.cells) + cell, Estimate(getattr(row, name), width), row.late, below)
-            )
-    return found
-
-
 def gateway_days(gateway: Gateway, first: int, last: int) -> dict[int, tuple[Estimate, int]]:
     """Return for each agent-day a gateway's terminals, as `fleet_days` does."""
-    days: dict[int, _Day] = {}
-    numbers = [METRIC[metric] for metric in TELLING]
-    rows = Message.objects.filter(gateway=gateway, metric__in=numbers, day__gte=first, day__lte=last)
-    for number, day, slot, over, under, *values in rows.values_list("metric", "day", "slot", "b_over", "b_under", *VALUES):
-        metric = METRICS[number]
-        days.setdefault(day, _Day()).add(metric.name, slot, over, under, 1, values[: len(metric.cells)])
-    return _told(days)
+    days = {day: views.total(rows) for day, rows in views.told(gateway, first, last).items()}
+    return {day: (one, 1) for day, one in days.items() if one is not None}
 
 
 def gateway_newest(gateway: Gateway) -> int | None:

@@ -22,16 +22,17 @@ import pyarrow.parquet as pq
 from agent.outbox import topics
 from agent.summary.metrics import METRICS, half_width
 from tools import clock
-from tools.fleet import figures, sheet
+from tools.fleet import figures, sheet, views
 from tools.fleet.delivery import GATEWAYS
 from tools.fleet.intake import Arrival, Intake
-from tools.fleet.models import CELLS, VALUES, Message
+from tools.fleet.models import CELLS, VALUES, Gateway, Message
 from tools.fleet.reading import LARGEST, METRIC
 
 _BATCH = 500
 _MEMORY = 512 << 20  # octets of address space that a Parquet file may take when it is read: 168 kB of one can unpack to gigabytes
 _LINE, _LINES = 4096, 64  # characters of a line of CSV, and lines of a row: a venue's name may have several
-_COLUMNS: tuple[tuple[str, Any], ...] = (
+Columns = tuple[tuple[str, Any], ...]
+COLUMNS: Columns = (
     ("gateway", pa.string()),
     ("name", pa.string()),
     ("group", pa.string()),
@@ -48,7 +49,14 @@ _COLUMNS: tuple[tuple[str, Any], ...] = (
     ("received", pa.int64()),
     ("late", pa.bool_()),
 )
-HEAD = tuple(name for name, _ in _COLUMNS)
+HEAD = tuple(name for name, _ in COLUMNS)
+COMBINED: Columns = (
+    *((name, pa.string()) for name in ("gateway", "name", "group", "day", "metric")),
+    ("slot", pa.int16()),
+    ("cell", pa.string()),
+    ("value", pa.float64()),
+    ("half_width", pa.float64()),
+)
 
 
 class FileError(Exception):
@@ -70,6 +78,21 @@ def rows(first: int, last: int) -> Iterator[tuple[Any, ...]]:
                 )  # fmt: skip
 
 
+def combined_rows(first: int, last: int) -> Iterator[tuple[Any, ...]]:
+    """Yield a row for each cell of each gateway's day as `views` combines them, and one for its total; unbiased, in a fixed order."""
+    for gateway in Gateway.objects.order_by("ident").iterator(_BATCH):
+        for day, told in views.told(gateway, first, last).items():
+            place = (gateway.ident, gateway.name, gateway.group, figures.as_date(day).strftime("%Y-%m-%d"))
+            total = views.total(told)
+            if total is not None:
+                yield *place, "terminals", 0, "", total.value, total.half_width
+            for metric, cells in views.cells(told, "combined").items():
+                names = METRICS[METRIC[metric]].cells
+                for one in cells:
+                    slot, cell = divmod(one.number, len(names))
+                    yield *place, metric, slot, names[cell], one.estimate.value, one.estimate.half_width
+
+
 def first_day(asked: int) -> int:
     """Return the oldest agent-day that there is from the one that is asked for; that one where there is none."""
     oldest = Message.objects.filter(day__gte=asked).order_by("day").values_list("day", flat=True).first()
@@ -87,10 +110,10 @@ def whole(path: Path) -> Iterator[Path]:
         part.unlink(missing_ok=True)
 
 
-def write_csv(target: TextIO, found: Iterable[Sequence[Any]]) -> int:
+def write_csv(target: TextIO, found: Iterable[Sequence[Any]], columns: Columns = COLUMNS) -> int:
     """Write rows as CSV; return how many."""
     writer = csv.writer(target)
-    writer.writerow(HEAD)
+    writer.writerow([name for name, _ in columns])
     count = 0
     for row in found:
         writer.writerow([sheet.safe(value) for value in row])
@@ -98,13 +121,14 @@ def write_csv(target: TextIO, found: Iterable[Sequence[Any]]) -> int:
     return count
 
 
-def write_parquet(path: Path, found: Iterable[Sequence[Any]]) -> int:
+def write_parquet(path: Path, found: Iterable[Sequence[Any]], columns: Columns = COLUMNS) -> int:
     """Write rows as Parquet (zstd); return how many."""
-    schema = pa.schema(_COLUMNS)
+    schema = pa.schema(columns)
+    head = [name for name, _ in columns]
     count = 0
     with pq.ParquetWriter(path, schema, compression="zstd") as writer:
         for batch in _batches(found, 50_000):
-            writer.write_table(pa.Table.from_pylist([dict(zip(HEAD, row, strict=True)) for row in batch], schema=schema))
+            writer.write_table(pa.Table.from_pylist([dict(zip(head, row, strict=True)) for row in batch], schema=schema))
             count += len(batch)
     return count
 
@@ -158,7 +182,7 @@ def _bounded() -> Iterator[None]:
 def _parquet(path: Path) -> Iterator[dict[str, Any]]:
     """Yield the rows of what `write_parquet` wrote; ValueError where the columns are others."""
     with pq.ParquetFile(path, pre_buffer=False) as file:
-        if not file.schema_arrow.equals(pa.schema(_COLUMNS)):
+        if not file.schema_arrow.equals(pa.schema(COLUMNS)):
             raise ValueError
         for batch in file.iter_batches(_BATCH, use_threads=False):
             yield from batch.to_pylist()

@@ -17,7 +17,7 @@ from django.views.decorators.http import require_GET, require_POST
 
 from agent.summary.metrics import METRICS
 from tools import clock
-from tools.fleet import charts, figures, inventory, sheet, words
+from tools.fleet import charts, figures, inventory, sheet, views, words
 from tools.fleet.estimate import Estimate
 from tools.fleet.guard import TRIED, Busy, busy
 from tools.fleet.judgement import BREACH, SETTLED, WARNING, history, standings
@@ -161,15 +161,17 @@ def gateway(request: HttpRequest, ident: str) -> HttpResponse:
     context["past"] = [finding for _, finding in history(now, HISTORY, row)]
     if newest is not None:
         day = _asked_day(request, newest)
-        told = figures.gateway_day(row, day)
-        context |= {"day": day, "newest": newest, "series": _series(told)}
+        view = request.GET.get("view")
+        view = view if view in views.VIEWS else "combined"
+        told = views.told(row, day, day).get(day, [])
+        context |= {"day": day, "newest": newest, "view": view, "views": views.VIEWS, "series": _series(views.cells(told, view, read=True))}
         days = list(range(newest - SPAN + 1, newest + 1))
         found = figures.sequence(figures.gateway_days(row, days[0], days[-1]), days)
         context["days"] = _columns(found, [figures.as_date(one).strftime("%d.%m.") for one in days], every=7)
     return render(request, "fleet/gateway.html", context)
 
 
-def _series(told: dict[str, list[tuple[int, Estimate, bool, int]]]) -> list[dict[str, Any]]:
+def _series(told: views.Cells) -> list[dict[str, Any]]:
     """Return a day's metrics for a template, in their order; arrivals as columns, the others as rows."""
     found = []
     for metric in METRICS:
@@ -178,12 +180,12 @@ def _series(told: dict[str, list[tuple[int, Estimate, bool, int]]]) -> list[dict
             continue
         one: dict[str, Any] = {
             "name": metric.name,
-            "late": any(point[2] for point in points),
-            "width": points[0][1].half_width,
-            "below": points[0][3],
+            "late": any(point.late for point in points),
+            "width": points[-1].estimate.half_width,
+            "below": points[-1].below,
         }
         if metric.slots > 1:
-            by_slot = {slot: (estimate, below) for slot, estimate, _, below in points}
+            by_slot = {point.number: (point.estimate, point.below) for point in points}
             slots = list(range(metric.slots * len(metric.cells)))
             estimates = [by_slot[slot][0] if slot in by_slot else None for slot in slots]
             limits = [float(by_slot[slot][1]) if slot in by_slot else 0.0 for slot in slots]
@@ -191,7 +193,7 @@ def _series(told: dict[str, list[tuple[int, Estimate, bool, int]]]) -> list[dict
             labels = [f"{minute // 60:02}:{minute % 60:02}" for minute in minutes]
             one["columns"] = _columns(estimates, labels, limits, every=max(len(slots) // 8, 1))
         else:
-            one["rows"] = _rows([point[1] for point in points], list(metric.cells), points[0][3])
+            one["rows"] = _rows([point.estimate for point in points], list(metric.cells), points[0].below)
         found.append(one)
     return found
 

@@ -165,6 +165,13 @@ FRENCH = {
     "Published for": "Publié pour le",
     "Day before": "Jour précédent",
     "Day after": "Jour suivant",
+    "View": "Vue",
+    "combined": "combiné",
+    "published": "publié",
+    "An agent-day runs from 03:00 to 03:00 UTC. A bar is the best estimate from all that was published of the day, whose cells have "
+    "one total; the pale band around its end holds the truth with 95 %. Below what noise alone may give, only “< n” is said.": "Un jour "
+    "va de 03:00 à 03:00 UTC. La barre est la meilleure estimation tirée de tout ce qui a été publié du jour, dont les cases ont un même "
+    "total ; la bande pâle autour de son bout contient la vérité à 95 %. Sous ce que le bruit seul peut donner, on dit seulement « < n ».",
     "An agent-day runs from 03:00 to 03:00 UTC. A bar is what was published; the pale band around its end holds the truth with 95 %. "
     "Below what noise alone may give, only “< n” is said.": "Un jour va de 03:00 à 03:00 UTC. La barre est le chiffre "
     "publié ; la bande pâle "

@@ -83,7 +83,7 @@ def test_a_store_that_was_open_is_closed(tmp_path):
 def parquet(path: Path, gateway: str, count: int) -> Path:
     """Write a Parquet file with an export's columns, so many rows with the same text, which stands in it once."""
     row = dict.fromkeys(files.HEAD, 1) | {"gateway": "", "name": "", "group": "", "metric": "arrivals", "day": "2026-11-23", "cell": "x"}
-    table = pa.Table.from_pylist([row | {"late": False}] * count, schema=pa.schema(files._COLUMNS))
+    table = pa.Table.from_pylist([row | {"late": False}] * count, schema=pa.schema(files.COLUMNS))
     texts = pa.DictionaryArray.from_arrays(pa.array([0] * count, pa.int32()), pa.array([gateway]))
     pq.write_table(table.set_column(0, "gateway", texts), path, compression="zstd", store_schema=False, dictionary_pagesize_limit=1 << 30)
     return path

@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One interface for what was published and what is made of it: the page, the exports and the sums ask it, and say which they show."""
+
+import html
+import io
+from dataclasses import replace
+from random import Random
+
+import pytest
+from django.contrib.auth import get_user_model
+from django.test import Client
+
+from agent.summary.noise import Sampler
+from tests.fleet import says
+from tools.fleet import figures, files, simulated, views
+from tools.fleet.intake import Arrival, Intake
+from tools.fleet.models import Gateway
+
+
+def told(count: int, days: int = 1) -> list[Gateway]:
+    """Store so many venues' days; return their gateways."""
+    sampler = Sampler(Random(11).randbytes)
+    first = says.DAY - days + 1
+    sent = [
+        one
+        for venue in simulated.venues(count)
+        for day in range(first, says.DAY + 1)
+        for _, one in simulated.published(venue, day, sampler)
+    ]
+    Intake().take(sent, says.NOW)
+    return list(Gateway.objects.order_by("ident"))
+
+
+def one_day(gateway: Gateway) -> list[views.Told]:
+    return views.told(gateway, says.DAY, says.DAY)[says.DAY]
+
+
+def test_each_view_has_every_cell_and_the_published_one_is_what_came(sqlite):
+    (gateway,) = told(1)
+    day = one_day(gateway)
+    published, combined = (views.cells(day, view) for view in views.VIEWS)
+    came: dict[str, list[int]] = {}
+    for row in day:
+        came.setdefault(row.metric.name, []).extend(row.values)
+    assert {metric: [one.estimate.value for one in cells] for metric, cells in published.items()} == came
+    assert {metric: [one.number for one in cells] for metric, cells in published.items()} == {
+        metric: [one.number for one in cells] for metric, cells in combined.items()
+    }
+    total = views.total(day)
+    assert total is not None
+    for metric in ("arrivals", "presence", "volume"):
+        assert sum(one.estimate.value for one in combined[metric]) == pytest.approx(total.value)
+        assert combined[metric][0].estimate.half_width <= published[metric][0].estimate.half_width
+        assert min(one.estimate.value for one in views.cells(day, "combined", read=True)[metric]) >= 0
+    for metric in ("active", "classes"):
+        assert combined[metric] == published[metric]
+
+
+def test_the_sum_over_gateways_is_the_sum_of_combined_days(sqlite):
+    gateways = told(5, 2)
+    for day, (fleet, count) in figures.fleet_days(says.DAY - 1, says.DAY).items():
+        alone = [views.total(views.told(gateway, day, day)[day]) for gateway in gateways]
+        assert count == 5
+        assert fleet.value == pytest.approx(sum(one.value for one in alone if one))
+
+
+def test_what_was_published_before_a_boot_stands_for_other_terminals(sqlite):
+    """The day's table began at noon: arrivals of the morning stay as they came, and the total is of those from noon on."""
+    (gateway,) = told(1)
+    noon = says.DAY * 86_400 + 12 * 3600
+    day = [replace(row, start=max(row.start, noon)) if row.metric.slots == 1 else row for row in one_day(gateway)]
+    answers = views.answers(day)
+    assert len(answers["arrivals"].values) == 15
+    published, combined = (views.cells(day, view)["arrivals"] for view in views.VIEWS)
+    assert combined[:9] == published[:9]
+    total = views.total(day)
+    assert total is not None
+    assert sum(one.estimate.value for one in combined[9:]) == pytest.approx(total.value)
+
+
+@pytest.mark.parametrize("lack", ["presence", "arrivals"])
+def test_a_metric_of_which_a_message_is_missing_takes_no_part(sqlite, lack):
+    (gateway,) = told(1)
+    day = one_day(gateway)
+    day.remove(next(row for row in day if row.metric.name == lack))
+    assert lack not in views.answers(day)
+    assert (views.total(day) is None) == (lack == "presence")
+    published, combined = (views.cells(day, view)[lack] if lack == "arrivals" else None for view in views.VIEWS)
+    assert published == combined
+
+
+def test_a_metric_with_two_scales_takes_no_part(sqlite):
+    """An epsilon that was changed within the day."""
+    (gateway,) = told(1)
+    day = one_day(gateway)
+    day[3] = replace(day[3], b=2 * day[3].b)
+    assert "arrivals" not in views.answers(day)
+
+
+def test_the_page_says_which_view_it_shows(sqlite):
+    (gateway,) = told(1)
+    client = Client(HTTP_HOST="localhost")
+    client.force_login(get_user_model().objects.create_user("operator"))
+    for asked, shown, text in (
+        ("", "combined", "the best estimate from all that was published"),
+        ("?view=published", "published", "A bar is what was published"),
+        ("?view=nonsense", "combined", "the best estimate"),
+    ):
+        page = html.unescape(client.get(f"/gateway/{gateway.ident}{asked}", headers={"accept-language": "en"}).content.decode())
+        assert f'<b aria-current="true">{shown}</b>' in page
+        assert text in page
+
+
+def test_the_combined_export_sums_to_its_total_and_names_no_message(sqlite, tmp_path):
+    """CSV and Parquet: a row a cell, one for the day's total; unbiased numbers, negative ones too."""
+    told(2, 2)
+    text = io.StringIO()
+    count = files.write_csv(text, files.combined_rows(says.DAY - 1, says.DAY), files.COMBINED)
+    lines = text.getvalue().splitlines()
+    assert count == len(lines) - 1 == 2 * 2 * (1 + 24 + 5 + 5 + 6 + 9)
+    assert lines[0] == "gateway,name,group,day,metric,slot,cell,value,half_width"
+    sums: dict[tuple[str, str, str], float] = {}
+    for gateway, _, _, day, metric, _, _, value, _ in (line.split(",") for line in lines[1:]):
+        sums[gateway, day, metric] = sums.get((gateway, day, metric), 0) + float(value)
+    for (gateway, day, metric), total in sums.items():
+        if metric in {"arrivals", "presence", "volume"}:
+            assert total == pytest.approx(sums[gateway, day, "terminals"])
+    assert files.write_parquet(tmp_path / "combined.parquet", files.combined_rows(0, 99_999), files.COMBINED) == count
+
+
+def test_every_profile_is_read_and_combined(sqlite):
+    """Messages of `tiny` and `large`, made by the agent: the page draws them, and the total is of their own metrics."""
+    sent: list[Arrival] = []
+    for number, metrics in enumerate((["dayparts", "presence"], ["tenminutes", "stays", "traffic"])):
+        for name in metrics:
+            slots = {"dayparts": 6, "tenminutes": 24}.get(name, 1)
+            sent += [says.summary(says.name(number), name, slot=slot) for slot in range(slots)]
+    assert Intake().take(sent, says.NOW)["kept"] == len(sent)
+    client = Client(HTTP_HOST="localhost")
+    client.force_login(get_user_model().objects.create_user("operator"))
+    for number, names in enumerate(({"dayparts", "presence"}, {"tenminutes", "stays", "traffic"})):
+        gateway = Gateway.objects.get(ident=says.name(number))
+        day = one_day(gateway)
+        assert set(views.answers(day)) == names
+        page = client.get(f"/gateway/{gateway.ident}", headers={"accept-language": "en"}).content.decode()
+        assert all(f'id="m-{name}"' in page for name in names)
+    assert figures.fleet_days(says.DAY, says.DAY)[says.DAY][1] == 2
