@@ -255,6 +255,26 @@ def people(
 
 
 @app.command()
+def advise(
+    visitors: Annotated[int, typer.Option(min=1, max=1_000_000, help="Terminals that come on a mean day, as the operator knows it.")],
+    venue: Annotated[str, typer.Option(metavar="FILE", help="Whose hours: a TOML file of `new`, or a name of `list`.")] = "cafe-day",
+    seed: Seed = 1,
+    json_file: Json = None,
+) -> None:
+    """What each profile of figures (summary.profile) tells of a venue of this size, and how exactly: before it is switched on."""
+    from host_sim.report import advice  # noqa: PLC0415 (numpy takes a moment)
+
+    try:
+        found = advice.advise(scenarios.load(venue), visitors, seed)
+    except scenarios.ScenarioError as failure:
+        _program.refuse(f"--venue: {failure}")
+    if json_file:
+        _program.write(json.dumps(found, indent=1) + "\n", json_file)
+    else:
+        advice.show(found, Console(width=WIDTH, highlight=False))
+
+
+@app.command()
 def fleet(
     gateways: Annotated[int, typer.Option(min=1, max=20_000, help="How many.")] = 1000,
     broker: Annotated[

@@ -3,6 +3,7 @@
 
 import html
 import io
+import re
 from dataclasses import replace
 from random import Random
 
@@ -12,7 +13,8 @@ from django.test import Client
 
 from agent.summary.noise import Sampler
 from tests.fleet import says
-from tools.fleet import figures, files, simulated, views
+from tools.fleet import charts, figures, files, simulated, views
+from tools.fleet.estimate import Estimate
 from tools.fleet.intake import Arrival, Intake
 from tools.fleet.models import Gateway
 
@@ -145,3 +147,31 @@ def test_every_profile_is_read_and_combined(sqlite):
         page = client.get(f"/gateway/{gateway.ident}", headers={"accept-language": "en"}).content.decode()
         assert all(f'id="m-{name}"' in page for name in names)
     assert figures.fleet_days(says.DAY, says.DAY)[says.DAY][1] == 2
+
+
+def test_a_figure_that_is_nothing_but_noise_is_not_drawn_and_the_page_says_when_it_would_tell(sqlite):
+    """A venue of 20 with `medium`: most hours are noise, the day's total over a week isn't; every figure still stands in the table."""
+    sampler = Sampler(Random(2).randbytes)
+    venue = simulated.Venue(says.name(1), "Kiosk", "", 20)
+    sent = [one for day in range(says.DAY - 6, says.DAY + 1) for _, one in simulated.published(venue, day, sampler)]
+    Intake().take(sent, says.NOW)
+    client = Client(HTTP_HOST="localhost")
+    client.force_login(get_user_model().objects.create_user("operator"))
+    page = html.unescape(client.get(f"/gateway/{says.name(1)}", headers={"accept-language": "en"}).content.decode())
+    section = page.partition('id="m-arrivals"')[2].partition("</section>")[0]
+    said = re.search(r"(\d+) figures are nothing but noise and not drawn; over (\d+) days, or at \d+ times as many gateways", section)
+    assert said
+    assert section.count('<rect class="value"') == 24 - int(said[1]) < 12
+    assert section.count('<th scope="row">') == 24
+    assert int(said[2]) > 7
+    lead = page.partition('class="card lead"')[2].partition("</section>")[0]
+    assert re.search(r'class="big">[^<]+ ± [^<]+</b> terminals on a mean day of the week', lead)
+    fleet = html.unescape(client.get("/fleet", headers={"accept-language": "en"}).content.decode())
+    assert "terminals on a mean day of the week to" in fleet
+
+
+def test_what_is_larger_than_its_band_on_a_day_or_over_the_week_is_drawn():
+    few, many = Estimate(3, 12), Estimate(13, 12)
+    assert [charts.noise(few, few), charts.noise(few, Estimate(5, 4)), charts.noise(many, few)] == [True, False, False]
+    assert charts.telling([Estimate(3, 12), Estimate(-1, 12)]) == 16
+    assert charts.telling([Estimate(-3, 12)]) == charts.telling([]) == 0

@@ -73,12 +73,20 @@ def _scale(result: dict[str, Any]) -> Iterator[Aim]:
             yield Aim(what, f"slope {curve['slope']:.2f}", "0.00 ± 0.05", abs(curve["slope"]) <= 0.05)
 
 
+def _error(result: dict[str, Any]) -> Iterator[Aim]:
+    for row in result.get("venues", ()):
+        if row["wanted"] is not None:
+            what = f"{row['figure']} of a venue of {row['terminals']}, profile {row['profile']}, 1 sigma"
+            yield Aim(what, f"{row['now']:.1f} %", f"<= {row['wanted']:.0f} %", row["met"])
+
+
 _OF: dict[str, Callable[[dict[str, Any]], Iterator[Aim]]] = {
     "capture": _capture,
     "memory": _memory,
     "store": _store,
     "instructions": _instructions,
     "scale": _scale,
+    "error": _error,
 }
 
 

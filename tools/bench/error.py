@@ -29,9 +29,10 @@ from agent.summary.noise import Sampler
 from host_sim.report import plots
 from host_sim.venue import reality
 from host_sim.venue import scenario as scenarios
+from tools.bench import venues
 from tools.bench.rounds import Tell
 from tools.bench.sheets import Chart, Sheet
-from tools.fleet import estimate
+from tools.fleet import accuracy, estimate
 
 METRICS = [metric for metric in ALL if metric.name in PROFILES["medium"]]
 VENUES = (20, 200, 2000)  # terminals a day
@@ -131,7 +132,19 @@ def measure(seed: int, days: int, weeks: int, tell: Tell) -> dict[str, Any]:
             found = {"measured": _percentile(both, terms, draw), "theory": estimate.half_width({Fraction(*b): terms}) / terms}
             rows += [_row(metric, shares[metric.name], venue, size, found) for venue in VENUES]
     biases = [row for name, one in lives.items() for row in bias(name, one)]
-    return {"rows": rows, "noise": stated(shares), "bias": biases, "seed": seed, "days": days, "weeks": weeks, "draws": DRAWS, "sums": SUMS}
+    tell("venues")
+    sizes = venues.measure(accuracy.shares(cafe.defined["arrivals"]), seed)
+    return {
+        "venues": sizes,
+        "rows": rows,
+        "noise": stated(shares),
+        "bias": biases,
+        "seed": seed,
+        "days": days,
+        "weeks": weeks,
+        "draws": DRAWS,
+        "sums": SUMS,
+    }
 
 
 def _row(metric: Metric, shares: list[float], venue: int, size: tuple[int, int], found: dict[str, float]) -> dict[str, Any]:
@@ -184,7 +197,7 @@ def sheets(result: dict[str, Any]) -> list[Sheet]:
     rows = [(row["venue"], row["metric"], f"{row['truth']:.1f}", f"{row['busiest']:+.1f}", f"{row['all']:+.1f}") for row in result["bias"]]
     title = f"Bias of what is counted against what people did, a mean day of {result['days']}, %"
     headings = ("venue", "metric", "busiest cell's truth", "busiest cell", "all cells")
-    return [errors, noises, Sheet(title, headings, rows, (0, 1))]
+    return [venues.sheet(result["venues"]), errors, noises, Sheet(title, headings, rows, (0, 1))]
 
 
 def charts(result: dict[str, Any]) -> list[Chart]:

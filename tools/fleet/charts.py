@@ -17,7 +17,10 @@ WIDE, HIGH = 1000, 100
 
 @dataclass(frozen=True)
 class Bar:
-    """One bar: where it stands, where its value ends, where its band lies; `weak`: too small to be told from nothing."""
+    """One bar: where it stands, where its value ends, where its band lies.
+
+    `weak`: too small to be told from nothing; `noise`: nothing but noise, so that no bar is drawn.
+    """
 
     place: float
     size: float
@@ -27,6 +30,7 @@ class Bar:
     weak: bool
     text: str
     label: str
+    noise: bool = False
 
     @property
     def end(self) -> float:
@@ -53,8 +57,19 @@ def scale(highest: float) -> tuple[float, list[float]]:
     return step * count, [step * line for line in range(count + 1)]
 
 
+def noise(one: Estimate, mean: Estimate) -> bool:
+    """Return True if neither a figure nor its mean over a week is larger than its own band: then a bar would show nothing but noise."""
+    return one.half_width > one.value and mean.half_width > mean.value
+
+
+def telling(means: Sequence[Estimate]) -> int:
+    """Return over how many times as many days or gateways the largest of these means would be larger than its band; 0: it isn't known."""
+    largest = max(means, key=lambda mean: mean.value, default=None)
+    return math.ceil((largest.half_width / largest.value) ** 2) if largest and largest.value > 0 else 0
+
+
 def columns(
-    estimates: Sequence[Estimate | None], texts: Sequence[str], labels: Sequence[str], weak: Sequence[bool], top: float
+    estimates: Sequence[Estimate | None], texts: Sequence[str], labels: Sequence[str], hidden: Sequence[bool], top: float
 ) -> list[Bar | None]:
     """Return upright bars side by side: `value` is a height's upper edge, `low` and `high` those of the band, 0 is the top."""
     pitch = WIDE / max(len(estimates), 1)
@@ -66,15 +81,15 @@ def columns(
         down = [HIGH * (1 - max(0.0, min(end, top)) / top) for end in (one.value, one.value - one.half_width, one.value + one.half_width)]
         value, low, high = (round(end, 2) for end in down)
         place, size = round(number * pitch + pitch * 0.16, 2), round(pitch * 0.68, 2)
-        bars.append(Bar(place, size, value, low, high, weak[number], texts[number], labels[number]))
+        bars.append(Bar(place, size, value, low, high, texts[number].startswith("<"), texts[number], labels[number], hidden[number]))
     return bars
 
 
-def rows(estimates: Sequence[Estimate], texts: Sequence[str], labels: Sequence[str], weak: Sequence[bool], top: float) -> list[Bar]:
+def rows(estimates: Sequence[Estimate], texts: Sequence[str], labels: Sequence[str], hidden: Sequence[bool], top: float) -> list[Bar]:
     """Return bars that lie below each other: `value` is a length, `low` and `high` the ends of the band, 0 is the left."""
     bars = []
     for number, one in enumerate(estimates):
         across = [WIDE * max(0.0, min(end, top)) / top for end in (one.value, one.value - one.half_width, one.value + one.half_width)]
         value, low, high = (round(end, 2) for end in across)
-        bars.append(Bar(0, 100, value, low, high, weak[number], texts[number], labels[number]))
+        bars.append(Bar(0, 100, value, low, high, texts[number].startswith("<"), texts[number], labels[number], hidden[number]))
     return bars

@@ -34,25 +34,41 @@ class Answer:
         return sum(self.values), Counter({self.b: len(self.values)})
 
 
+Noise = Counter[tuple[Fraction, Fraction]]  # (scale, weight) -> how many such terms
+
+
+def total_noise(answers: Sequence[Answer]) -> Noise:
+    """Return the noise that the total of these answers has."""
+    found: Noise = Counter()
+    for answer, share in zip(answers, weights([one.sum for one in answers]), strict=True):
+        if share:
+            found[answer.b, share] += len(answer.values)
+    return found
+
+
+def cells_noise(answers: Sequence[Answer], number: int, count: int = 1) -> Noise:
+    """Return the noise of the sum of `count` cells of one of these answers, once they have a common total."""
+    shares, size = weights([one.sum for one in answers]), len(answers[number].values)
+    moved = Fraction(count, size)
+    found: Noise = Counter()
+    found[answers[number].b, 1 - (1 - shares[number]) * moved] += count
+    found[answers[number].b, (1 - shares[number]) * moved] += size - count
+    for other, (one, share) in enumerate(zip(answers, shares, strict=True)):
+        if other != number:
+            found[one.b, share * moved] += len(one.values)
+    return Counter({(b, weight): terms for (b, weight), terms in found.items() if weight})
+
+
 def reconciled(answers: Sequence[Answer]) -> tuple[Estimate, list[list[Estimate]]]:
     """Return the day's total and each answer's cells, unbiased, with their bands; every answer's cells sum to the total."""
     sums = [answer.sum for answer in answers]
-    shares = weights(sums)
-    total = combined(sums)
-    value = sum((share * published for share, (published, _) in zip(shares, sums, strict=True)), Fraction(0))
+    value = sum((share * published for share, (published, _) in zip(weights(sums), sums, strict=True)), Fraction(0))
     cells = []
     for number, answer in enumerate(answers):
-        size = len(answer.values)
-        moved = (value - sums[number][0]) / size
-        terms: Counter[tuple[Fraction, Fraction]] = Counter()
-        terms[answer.b, 1 - (1 - shares[number]) / size] += 1
-        terms[answer.b, (1 - shares[number]) / size] += size - 1
-        for other, (one, share) in enumerate(zip(answers, shares, strict=True)):
-            if other != number:
-                terms[one.b, share / size] += len(one.values)
-        width = half_width_of({(b, weight): count for (b, weight), count in terms.items() if weight})
+        moved = (value - sums[number][0]) / len(answer.values)
+        width = half_width_of(cells_noise(answers, number))
         cells.append([Estimate(float(one + moved), width) for one in answer.values])
-    return total, cells
+    return combined(sums), cells
 
 
 def readable(cells: Sequence[Estimate]) -> list[Estimate]:

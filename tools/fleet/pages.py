@@ -3,6 +3,7 @@
 
 import time
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 from django.contrib.auth.decorators import login_not_required
@@ -106,12 +107,31 @@ def gateways(request: HttpRequest) -> HttpResponse:
     return render(request, "fleet/gateways.html", context)
 
 
-def _columns(estimates: list[Estimate | None], labels: list[str], below: list[float] | None = None, every: int = 1) -> dict[str, Any]:
-    """Return what a template draws columns from: `every` so many labels are shown below, each second one only where there is room."""
+def _hidden(estimates: Sequence[Estimate | None], means: Sequence[Estimate | None], days: int) -> dict[str, Any]:
+    """Return which figures are nothing but noise, and over how many `days` or times as many gateways the largest of them would tell."""
+    pairs = [(one, mean or one) for one, mean in zip(estimates, means, strict=True)]
+    noise = [one is not None and mean is not None and charts.noise(one, mean) for one, mean in pairs]
+    times = charts.telling([mean for (_, mean), hidden in zip(pairs, noise, strict=True) if hidden and mean is not None])
+    return {"noise": noise, "hidden": sum(noise), "times": times, "span": times * days}
+
+
+def _columns(
+    estimates: list[Estimate | None],
+    labels: list[str],
+    below: list[float] | None = None,
+    every: int = 1,
+    means: list[Estimate | None] | None = None,
+    days: int = 1,
+) -> dict[str, Any]:
+    """Return what a template draws columns from: `every` so many labels are shown below, each second one only where there is room.
+
+    `means` are the same figures over a week, where there are some; of so many `days` each of them is.
+    """
+    hidden = _hidden(estimates, means or estimates, days)
     limits = below or [0.0] * len(estimates)
     texts = [figures.shown(one, limit) if one else "" for one, limit in zip(estimates, limits, strict=True)]
     top, lines = charts.scale(figures.highest(estimates))
-    bars = charts.columns(estimates, texts, labels, [text.startswith("<") for text in texts], top)
+    bars = charts.columns(estimates, texts, labels, hidden["noise"], top)
     ticks = [(figures.thousands(line), round(charts.HIGH * (1 - line / top), 2)) for line in lines]
     steps = [(label if number % every == 0 else "", every > 1 and number // every % 2 == 1) for number, label in enumerate(labels)]
     return {
@@ -121,13 +141,16 @@ def _columns(estimates: list[Estimate | None], labels: list[str], below: list[fl
         "steps": steps,
         "table": list(zip(labels, texts, strict=True)),
         "count": len(labels),
+        **hidden,
     }
 
 
-def _rows(estimates: list[Estimate], labels: list[str], below: float = 0) -> list[charts.Bar]:
+def _rows(
+    estimates: list[Estimate], labels: list[str], below: float = 0, means: list[Estimate | None] | None = None, days: int = 1
+) -> dict[str, Any]:
+    hidden = _hidden(estimates, means or estimates, days)
     texts = [figures.shown(one, below) for one in estimates]
-    top = figures.highest(estimates)
-    return charts.rows(estimates, texts, labels, [text.startswith("<") for text in texts], top)
+    return hidden | {"bars": charts.rows(estimates, texts, labels, hidden["noise"], figures.highest(estimates))}
 
 
 def _asked_day(request: HttpRequest, newest: int) -> int:
@@ -163,16 +186,28 @@ def gateway(request: HttpRequest, ident: str) -> HttpResponse:
         day = _asked_day(request, newest)
         view = request.GET.get("view")
         view = view if view in views.VIEWS else "combined"
-        told = views.told(row, day, day).get(day, [])
-        context |= {"day": day, "newest": newest, "view": view, "views": views.VIEWS, "series": _series(views.cells(told, view, read=True))}
+        week = views.told(row, day - 6, day)
+        cells = views.cells(week.get(day, []), view, read=True)
+        context |= {"day": day, "newest": newest, "view": view, "views": views.VIEWS}
+        context["series"] = _series(cells, views.mean(week.values()), len(week))
         days = list(range(newest - SPAN + 1, newest + 1))
-        found = figures.sequence(figures.gateway_days(row, days[0], days[-1]), days)
+        by_day = figures.gateway_days(row, days[0], days[-1])
+        context |= _lead(by_day, figures.mean_day([one for at, (one, _) in by_day.items() if at > max(by_day) - 7]))
+        found = figures.sequence(by_day, days)
         context["days"] = _columns(found, [figures.as_date(one).strftime("%d.%m.") for one in days], every=7)
     return render(request, "fleet/gateway.html", context)
 
 
-def _series(told: views.Cells) -> list[dict[str, Any]]:
-    """Return a day's metrics for a template, in their order; arrivals as columns, the others as rows."""
+def _lead(days: dict[int, tuple[Estimate, int]], mean: Estimate | None) -> dict[str, Any]:
+    """Return what is seen first: the mean day of the week that ends with the last whole day, and that day's total."""
+    if not days or mean is None:
+        return {}
+    last = max(days)
+    return {"whole": last, "last": figures.shown(days[last][0]), "mean": figures.shown(mean)}
+
+
+def _series(told: views.Cells, means: dict[str, dict[int, Estimate]], days: int) -> list[dict[str, Any]]:
+    """Return a day's metrics for a template, in their order; arrivals as columns, the others as rows; `means` are a week's, of `days`."""
     found = []
     for metric in METRICS:
         points = told.get(metric.name, [])
@@ -191,9 +226,12 @@ def _series(told: views.Cells) -> list[dict[str, Any]]:
             limits = [float(by_slot[slot][1]) if slot in by_slot else 0.0 for slot in slots]
             minutes = [(3 * 60 + slot * 1440 // len(slots)) % 1440 for slot in slots]
             labels = [f"{minute // 60:02}:{minute % 60:02}" for minute in minutes]
-            one["columns"] = _columns(estimates, labels, limits, every=max(len(slots) // 8, 1))
+            mean = means.get(metric.name, {})
+            one["columns"] = _columns(estimates, labels, limits, max(len(slots) // 8, 1), [mean.get(slot) for slot in slots], days)
         else:
-            one["rows"] = _rows([point.estimate for point in points], list(metric.cells), points[0].below)
+            mean = means.get(metric.name, {})
+            week = [mean.get(point.number) for point in points]
+            one["rows"] = _rows([point.estimate for point in points], list(metric.cells), points[0].below, week, days)
         found.append(one)
     return found
 
@@ -236,7 +274,7 @@ def fleet(request: HttpRequest) -> HttpResponse:
         context |= {"newest": newest, "last": figures.shown(last[0]) if last else "", "told": last[1] if last else 0}
         context["days"] = _columns(figures.sequence(found, days), [figures.as_date(one).strftime("%d.%m.") for one in days], every=7)
         means = figures.weekly_means(newest, WEEKS, group)
-        context["same"] = means[-1][2] if means else 0
+        context |= {"same": means[-1][2] if means else 0, "mean": figures.shown(means[-1][1]) if means else ""}
         context["means"] = _rows([mean for _, mean, _ in means], [figures.as_date(first).strftime("%Y-%m-%d") for first, _, _ in means])
         if group is None and len(names) > 1:
             sizes = Counter(Gateway.objects.values_list("group", flat=True))

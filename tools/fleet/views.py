@@ -78,6 +78,22 @@ def total(rows: Iterable[Told]) -> Estimate | None:
     return reconciled(list(found.values()))[0] if found else None
 
 
+def mean(days: Iterable[list[Told]]) -> dict[str, dict[int, Estimate]]:
+    """Return the mean of each combined cell over days, by metric and number; bands as if sums of noise were normal, for drawing alone."""
+    found: dict[str, dict[int, list[Estimate]]] = {}
+    for rows in days:
+        for metric, each in cells(rows, "combined").items():
+            for one in each:
+                found.setdefault(metric, {}).setdefault(one.number, []).append(one.estimate)
+    return {
+        metric: {
+            number: Estimate(sum(one.value for one in each) / len(each), math.hypot(*(one.half_width for one in each)) / len(each))
+            for number, each in numbers.items()
+        }
+        for metric, numbers in found.items()
+    }
+
+
 def cells(rows: list[Told], view: str, *, read: bool = False) -> Cells:
     """Return a day's figures in one of VIEWS; `read`: no cell of a total is negative, which is for the eye and not for sums."""
     found: Cells = {}

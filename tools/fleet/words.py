@@ -166,6 +166,11 @@ FRENCH = {
     "Day before": "Jour précédent",
     "Day after": "Jour suivant",
     "View": "Vue",
+    "terminals on a mean day of the week to": "terminaux un jour moyen de la semaine jusqu'au",
+    "{n} figures are nothing but noise and not drawn.": "{n} chiffres ne sont que du bruit et ne sont pas tracés.",
+    "{n} figures are nothing but noise and not drawn; over {days} days, or at {times} times as many gateways, the largest would tell "
+    "something.": "{n} chiffres ne sont que du bruit et ne sont pas tracés ; sur {days} jours, ou sur {times} fois plus de "
+    "passerelles, le plus grand dirait quelque chose.",
     "combined": "combiné",
     "published": "publié",
     "An agent-day runs from 03:00 to 03:00 UTC. A bar is the best estimate from all that was published of the day, whose cells have "

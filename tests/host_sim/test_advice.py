@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is said to who configures a gateway, before anything is published: how exact each profile is for a venue of that size."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from agent.summary.metrics import PROFILES
+from host_sim.report import advice
+from host_sim.venue import scenario as scenarios
+from tools.bench import venues
+from tools.fleet import accuracy
+
+
+def told(*words: str) -> subprocess.CompletedProcess:
+    return subprocess.run([sys.executable, "-m", "host_sim", "advise", *words], capture_output=True, text=True, timeout=120, check=False)
+
+
+def test_advice_names_every_profile_and_the_one_that_is_meant():
+    """A hotel of 110 guests, by its own hours: `small`, whose busiest hour is told twice as exactly as with `medium`."""
+    found = json.loads(told("--visitors", "110", "--venue", "hotel-week", "--json", "-").stdout)
+    assert found["profile"] == "small"
+    assert {one["profile"]: one["metrics"] for one in found["profiles"]} == {name: list(names) for name, names in PROFILES.items()}
+    rows = {(one["profile"], row["figure"]): row for one in found["profiles"] for row in one["rows"]}
+    assert rows["small", "busiest hour"]["a day"] < rows["medium", "busiest hour"]["a day"] / 2
+    for row in rows.values():
+        assert row["a day"] > row["a week"] > row["four weeks"]
+    text = told("--visitors", "110", "--venue", "hotel-week").stdout
+    assert "option profile 'small'" in text
+    assert max(map(len, text.splitlines())) <= 100
+
+
+@pytest.mark.parametrize(("words", "accepted"), [
+    (("--visitors", "0"), "--visitors"),
+    (("--visitors", "9", "--venue", "nowhere"), "cafe-day"),
+])  # fmt: skip
+def test_a_size_that_is_none_is_refused_in_one_line(words, accepted):
+    done = told(*words)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert accepted in done.stderr
+
+
+def test_the_profile_meant_for_a_size_is_the_most_exact_that_tells_the_hours():
+    """At each bound of the table in agent/summary/README.md."""
+    assert [accuracy.profile_for(size) for size in (1, 39, 40, 149, 150, 2999, 3000)] == [
+        "tiny", "tiny", "small", "small", "medium", "medium", "large",
+    ]  # fmt: skip
+
+
+def test_hours_are_the_scenarios_own():
+    """Of a café in Paris nobody comes at night; the shares make one."""
+    shares = advice.hours(scenarios.load("cafe-day"), 1)
+    assert sum(shares) == pytest.approx(1)
+    assert max(shares) > 0.05
+    assert shares[22] < 0.01  # 01:00 UTC
+
+
+def test_what_is_foretold_is_what_noise_does():
+    """Drawn term by term, the errors have the deviation and the bands the coverage that were said."""
+    draw = np.random.default_rng(4)
+    for profile in PROFILES:
+        for figure in accuracy.figures(profile, 100, [1 / 24] * 24):
+            errors = venues.drawn(figure, 1, 7, draw)
+            assert errors.std() == pytest.approx(figure.error(1, 7) * figure.truth, rel=0.08)
+            assert 0.935 < (abs(errors) <= figure.half_width(1, 7) + 1e-9).mean() < 0.97
