@@ -362,7 +362,7 @@ class History:
         for (_, day), starts in self.drawn.items():
             spent = sum(cost for costs in starts.values() for cost in costs.values())
             if spent > CEILING:
-                self.fail(f"{spent} thousandths of epsilon were drawn for on agent-day {day}")
+                self.fail(f"{float(spent):.1f} thousandths of epsilon were drawn for on agent-day {day}")
         on = self.on()
         if len(self.drawn) > 1 + on // TOKEN:
             self.fail(f"{len(self.drawn)} agent-days in {on / HOUR:.1f} powered-on hours")

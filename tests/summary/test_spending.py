@@ -110,13 +110,13 @@ def old_ledger_believed(patch):
 
 
 BROKEN = {  # and a history near the first that shows it
-    "boot for free": (free_boots, "thousandths of epsilon were drawn for", 21),
+    "boot for free": (free_boots, "thousandths of epsilon were drawn for", 30),
     "days without a token": (free_days, "agent-days in|powered-on hours after the ledger was lost", 0),
     "spent in memory": (spent_in_memory, "thousandths of epsilon were drawn for|two outcomes of", 2),
-    "slots come again": (slots_come_again, "two outcomes of", 107),
-    "free token": (free_token, "powered-on hours after the ledger was lost|agent-days in", 0),
+    "slots come again": (slots_come_again, "two outcomes of", 100),
+    "free token": (free_token, "powered-on hours after the ledger was lost|agent-days in", 6),
     "old ledger believed": (old_ledger_believed, "powered-on hours after the ledger was lost|two outcomes of", 0),
-    "no marks": (no_marks, "two outcomes of", 15),
+    "no marks": (no_marks, "two outcomes of", 42),
 }
 MOST = 600  # histories in which even the rarest shows, with a chance of 1 in 10^6 that it doesn't, where a change makes others of them
 
