@@ -6,6 +6,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+from opendp import prelude as dp
 
 from agent.summary.metrics import METRICS, PROFILES, scales
 from tools.fleet import estimate
@@ -113,3 +114,21 @@ def test_profiles_tell_as_much_of_a_cafe_as_issue_and_readme_say():
         answers = noisy(profile, truths(profile, 100, np.random.default_rng(1)), np.random.default_rng(1))
         widths[profile] = round(reconciled(answers)[0].half_width)
     assert widths == {"tiny": 9, "small": 12, "medium": 21, "large": 30}
+
+
+def test_opendp_finds_the_same_consistent_counts():
+    """OpenDP's consistent tree (Hay et al.) on the same noisy counts, a total and 24 cells of one scale: the error is the same."""
+    dp.enable_features("contrib")
+    theirs = dp.t.make_consistent_b_ary_tree(branching_factor=24)
+    draw, b = np.random.default_rng(6), Fraction(4)
+    p, apart, errors = 1 - math.exp(-1 / b), [], []
+    for _ in range(200):
+        truth = draw.multinomial(100, np.full(24, 1 / 24))
+        root, *cells = (int(one) for one in draw.geometric(p, 25) - draw.geometric(p, 25) + [100, *truth])
+        ours = [one.value for one in reconciled([Answer((root,), b), Answer(tuple(cells), b)])[1][1]]
+        found = theirs([root, *cells])
+        apart.append(np.abs(np.array(ours) - found).max())
+        errors.append([((np.array(one) - truth) ** 2).mean() for one in (ours, found)])
+    mean = np.sqrt(np.mean(errors, axis=0))
+    assert max(apart) < 2.0
+    assert mean[0] == pytest.approx(mean[1], rel=0.005)
