@@ -43,6 +43,14 @@ MUTANTS = (
         "{ ip saddr limit rate over 16 mbytes",
         f"{_BROKER}::test_one_address_doesnt_fill_the_brokers_queue_in_minutes",
     ),
+    *(
+        Mutant("B5", "tools/fleet/rabbitmq/rabbitmq.conf", line, "", "tests/fleet/test_queues.py")
+        for line in (
+            "mqtt.ssl_cert_client_id_from = subject_alternative_name\n",
+            "mqtt.max_packet_size_authenticated = 4096\n",
+            "max_message_size = 4096\n",
+        )
+    ),
     Mutant(
         "C1",
         "tools/fleet/schemas/health-1.json",

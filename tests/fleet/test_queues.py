@@ -61,9 +61,9 @@ def shipped(folder: Path) -> Iterator[tuple[int, int]]:
         yield gateways, collectors
 
 
-def publish(folder: Path, port: int, who: str, *arrivals: Arrival) -> None:
-    """Publish with a gateway's certificate, each acknowledged; ConnectionError where the broker ends it."""
-    client = paho.Client(paho.CallbackAPIVersion.VERSION2, who, protocol=paho.MQTTv311, reconnect_on_failure=False)
+def publish(folder: Path, port: int, who: str, *arrivals: Arrival, name: str = "") -> None:
+    """Publish with a gateway's certificate, each acknowledged, as the client `name`; ConnectionError where the broker ends it."""
+    client = paho.Client(paho.CallbackAPIVersion.VERSION2, name or who, protocol=paho.MQTTv311, reconnect_on_failure=False)
     client.tls_set(str(folder / "ca/ca.pem"), str(folder / f"ca/{who}.pem"), str(folder / f"ca/{who}.key"))
     client.will_set(topics.state(who), b'{"state":"lost"}', 1, retain=True)
     client.connect_timeout = 60
@@ -99,6 +99,8 @@ def test_a_cluster_broker_keeps_what_comes_before_any_consumer_and_shares_it_amo
         for topic in (topics.summary(OTHER, "arrivals"), topics.state(OTHER), "elsewhere/x"):
             with pytest.raises(ConnectionError):
                 publish(tmp_path, gateways, ONE, Arrival(topic, sent[OTHER][0].payload))
+        with pytest.raises(ConnectionError):  # as another gateway, which would be cut off
+            publish(tmp_path, gateways, ONE, says.summary(ONE), name=OTHER)
         large = topics.summary(ONE, "arrivals"), b"x" * 5000
         with pytest.raises(ConnectionError):
             publish(tmp_path, gateways, ONE, Arrival(*large))
