@@ -52,7 +52,7 @@ class Clock:
 
     `path` is the state file. `hardware`: the board declares a clock with a battery, which is believed from the boot on unless it
     tells of a time before the floor. `booted`: this is the first process of its boot. `stepped`: the wall clock was stepped in
-    this boot.
+    this boot. `confirmed`: wall clock minus time since boot, when the wall clock was last confirmed.
     """
 
     def __init__(self, source: "TimeSource", path: str, floor: int, *, hardware: bool = False) -> None:
@@ -63,10 +63,10 @@ class Clock:
         self._path = path
         self._first: "list[int] | None" = None  # wall, monotonic of a confirmation that waits for a second one
         wall, self._seen = self._now()
-        self._confirmed = wall - self._seen
+        self.confirmed = wall - self._seen
         self._hour = (self._seen // HOUR + 1) * HOUR  # when the next powered-on hour is full
         # Time lines, oldest first: since boot from, since boot to, wall clock minus time since boot.
-        self._lines = [[0, _EVER, self._confirmed]]
+        self._lines = [[0, _EVER, self.confirmed]]
         self._forgotten = False  # there were more of them
         self._late = self._late_until = 0  # ns by which what is read before then can have waited
         self.doubt = 0  # of the last `restate`
@@ -100,7 +100,7 @@ class Clock:
             if len(numbers) != 5 + 3 * len(read["lines"]) or not read["lines"] or not all(isinstance(n, int) for n in numbers):
                 raise ValueError
             self.trusted, self._first = read["trusted"] is True, read["first"]
-            self._confirmed, self._hour, self._seen = numbers[:3]
+            self.confirmed, self._hour, self._seen = numbers[:3]
             self._lines, self._forgotten = read["lines"], read["forgotten"] is not False
         except (OSError, ValueError, KeyError, TypeError, RuntimeError):  # RuntimeError: nested deeper than the parser goes
             self._forgotten = files.exists(self._path)
@@ -112,7 +112,7 @@ class Clock:
             self.source.boot,
             "true" if self.trusted else "false",
             json.dumps(self._first),
-            self._confirmed,
+            self.confirmed,
             self._hour,
             self._seen,
             "true" if self._forgotten else "false",
@@ -148,7 +148,7 @@ class Clock:
             # What the kernel told of meanwhile is read within DELIVERY from now on.
             self._late, self._late_until = monotonic - self._seen, monotonic + DELIVERY
         self._seen = monotonic
-        strayed = self.trusted and not -DAY <= offset - self._confirmed <= DAY
+        strayed = self.trusted and not -DAY <= offset - self.confirmed <= DAY
         if strayed:
             self.trusted = False
         if step or strayed:
@@ -162,13 +162,13 @@ class Clock:
         if self.refused:
             return self.trusted
         if self.trusted:
-            self._confirmed = wall - monotonic
+            self.confirmed = wall - monotonic
         elif self._first is None:
             self._first = [wall, monotonic]
         elif monotonic - self._first[1] >= APART:
             drift = (wall - self._first[0]) - (monotonic - self._first[1])
             self.trusted = -AGREE <= drift <= AGREE
-            self._first, self._confirmed = (None if self.trusted else [wall, monotonic]), wall - monotonic
+            self._first, self.confirmed = (None if self.trusted else [wall, monotonic]), wall - monotonic
         self._save()
         return self.trusted
 

@@ -5,6 +5,7 @@ It holds what the two need besides their stores: the portal's sessions, the port
 requests are run. Nothing of it exists while both are off. The two never meet: each has its own store under its own keys (L34-III-3).
 """
 
+from agent.base.clock import AGREE
 from agent.capture.connections import source_of
 from agent.capture.lan import is_private
 from agent.control import calls
@@ -65,6 +66,7 @@ class DeferredPurposes(Purposes):
         table: "nftables.Table | NoKernel",
         count: "Callable[[str], None]",
         note: "Callable[..., bool]",
+        clock: "Clock",
         monotonic: int,
     ) -> None:
         self._section = section = config.purposes.get("attribution")
@@ -101,6 +103,7 @@ class DeferredPurposes(Purposes):
         self._executor = executor.RequestExecutor(
             paths.agents, paths.flash + "/requests", places, config.gateway.id, grounds, sodium.signed
         )
+        self._clock = clock
         self._unbroken = 0  # s since the epoch: what began since then and has no end in the store is held still
         self._running: "tuple[dict[str, Any], str, bytes, Signer] | None" = None  # what is told of the request that is run, its act, digest
         self._ran: "dict[str, Any]" = {}  # what is told of the one that ran last
@@ -159,11 +162,15 @@ class DeferredPurposes(Purposes):
             self._count("no public address")  # to the gateway itself, such as its resolver: nobody can ask for it
             return
         assert self.attribution is not None
-        result = self.attribution.connection(connection, source, public, terminal, end, self._now)
+        result = self.attribution.connection(connection, source, public, terminal, end, self._now, exact=self._exact())
         if result != attribution.COVERED:
             self.told(source)  # a terminal may have become active again that no lease and no neighbour tells of anew
         if result != "lost":
             self._count(COUNTED.get(result, result))
+
+    def _exact(self) -> bool:
+        """Return True if a step of the clock leaves no doubt when the connection at hand began."""
+        return not self._clock.stepped or self._clock.doubt < _SECOND
 
     def alive(self, decoder: "Decoder", connection: "Connection", terminal: "Holder") -> None:
         """Take note of a connection that lasts."""
@@ -171,7 +178,7 @@ class DeferredPurposes(Purposes):
         if self.attribution is not None and not self.suspended:
             start, port = connection.start // _SECOND, connection.translated_port
             source = source_of(connection)
-            if not self.attribution.covers(source, decoder.public(), port, mac, start, self._wall, self._now):
+            if not self.attribution.covers(source, decoder.public(), port, mac, start, self._wall, self._now, exact=self._exact()):
                 self.told(source)
         if self.billing is not None:
             self.billing.alive(mac, self._wall)
@@ -179,8 +186,9 @@ class DeferredPurposes(Purposes):
     # Time
 
     def tick(self, wall: int, monotonic: int, *, trusted: bool) -> None:
-        """Do what is due; times in ns."""
+        """Do what is due; times in ns. A trusted clock that was stepped isn't believed before the time is confirmed anew (L34-II-4)."""
         self._wall, self._now = wall // _SECOND, monotonic // _SECOND
+        trusted = trusted and -AGREE <= wall - monotonic - self._clock.confirmed <= AGREE
         if not self._unbroken:
             self._unbroken = self._wall
             if self.attribution is not None and self.attribution.blocks is not None:
@@ -227,8 +235,9 @@ class DeferredPurposes(Purposes):
 
     def stepped(self, step: int, wall: int) -> None:
         """Take note that the wall clock was stepped by so many ns."""
-        self._wall = wall // _SECOND
+        self._wall, self._trusted = wall // _SECOND, False  # as long as the next look doesn't say so: no row of now is confirmed
         if self.attribution is not None:
+            self.attribution.confirmed = False
             self.attribution.restate(self._wall, step // _SECOND, ended=False)
             self._unbroken = self._wall
         if self.billing is not None:
@@ -384,6 +393,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Callable, Sequence
 
+    from agent.base.clock import Clock
     from agent.base.paths import Paths
     from agent.capture.address_table import AddressTable
     from agent.capture.connections import Connection, Decoder

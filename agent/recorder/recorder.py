@@ -172,7 +172,7 @@ class Recorder:
 
         table, count, note, guests = nat or deferred_purposes.NoKernel(), self.counters.add, self.audit.note, self.guests
         self.deferred = deferred_purposes.DeferredPurposes(
-            config, self.paths, self.stores, guests.lan, guests.holders, sodium, table, count, note, self.monotonic
+            config, self.paths, self.stores, guests.lan, guests.holders, sodium, table, count, note, self.clock, self.monotonic
         )
         self.parts.append(self.deferred)
 

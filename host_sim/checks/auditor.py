@@ -9,11 +9,13 @@ L34-VI-2 (none at the forwarder: `processes`). Counts and the ledger are here.
 """
 
 import json
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
 from host_sim.checks import log_auditor
 from host_sim.checks.consent_auditor import ConsentAuditor
+from host_sim.checks.examiner import EACH_DAY, LEAST, MOST, Examiner
 from host_sim.checks.findings import Finding
 from host_sim.checks.people_search import PeopleSearch
 from host_sim.checks.processes import Processes
@@ -49,6 +51,7 @@ class Auditor:
         self.more = {
             "attribution": Finding("attribution", "who stood behind a public port is answered by its own terminal, and by no other"),
             "billing": Finding("billing", "each session is billed once, with its volumes, to a user or a MAC"),
+            "answers": Finding("answers", "an authority's question is answered by who held the port then, or `not known`, by nobody else"),
             "custody": Finding("custody", "what only the custodian may read opens with his key, and the device holds none"),
             "consents": Finding("consents", "what is kept by consent is what was consented to, and nothing of who has withdrawn"),
             "stays": Finding("stays", "each stay at an access point is one that its terminal made under a consent"),
@@ -57,8 +60,10 @@ class Auditor:
         self.sealed = SealedAuditor(root, purposes, world.start, world.end) if purposes.custodian else None
         self.consented = ConsentAuditor(root, world.portal) if purposes.consent and world.portal else None
         kinds += [*purposes.custodian, "custody"] if self.sealed else []
+        kinds += ["answers"] if purposes.attribution else []
         kinds += ["consents", "stays"] if self.consented else []
         self.more = {name: self.more[name] for name in kinds}
+        self.answers: Counter[str] = Counter()  # of the questions that were asked at the end, what came of them
         self.full = False  # the ring has come near its budget: what no longer fits displaces the oldest
         self._spent = (0, 0)
         self._trusted = False  # at the last look
@@ -111,11 +116,22 @@ class Auditor:
             self.sealed.stepped = self.sealed.stepped or self.world.clock.stepped
             self.sealed.look(now, self.world.clock.wall(now), trusted=self.world.days.trusted, ended=ended)
             self._found(self.sealed)
+            if ended and self.world.scenario.purposes.attribution:
+                self._examine(self.sealed)
         if self.consented and not ended:
             self.consented.disturbed = self.consented.disturbed or self.world.disturbed
             self.consented.stepped = self.consented.stepped or self.world.clock.stepped
             self.consented.look()
             self._found(self.consented)
+
+    def _examine(self, sealed: SealedAuditor) -> None:
+        """Ask the custodian, who has what is still kept, as an authority would."""
+        kept = self.world.scenario.purposes.sealed
+        examiner = Examiner(self.world, self.root / FLASH / "vault/attribution", lambda *day: sealed.custodian.keys.get(day), kept)
+        examiner.ask(max(LEAST, min(MOST, int(EACH_DAY * self.world.length))))
+        self.more["answers"].seen += examiner.seen.total()
+        self.more["answers"].wrong += examiner.wrong
+        self.answers = examiner.seen
 
     def _found(self, room: SealedAuditor | ConsentAuditor) -> None:
         for name, count in room.seen.items():

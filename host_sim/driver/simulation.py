@@ -142,6 +142,7 @@ class Outcome:
     steps: int = 0
     sizes: tuple[int, int] = (0, 0)  # resident octets of the recorder: after its first hours, at most
     cpu: dict[str, float] = field(default_factory=dict)  # seconds of the processor, by process
+    answers: dict[str, int] = field(default_factory=dict)  # to an authority's questions at the end, by result
     violation: Violation | None = None
 
     @property
@@ -191,6 +192,7 @@ class Outcome:
             ],
             "vault": [{"at": look.wall // SECOND, "records": look.records, "bytes": look.octets} for look in self.looks],
             "losses": self.losses,
+            "answers": self.answers,
             "events": [{"at": at // SECOND, "what": what} for at, what, _ in self.events],
             "findings": [{"what": f.what, "seen": f.seen, "holds": f.holds, "wrong": f.wrong[:10]} for f in self.findings],
             "violation": self.violation and {**vars(self.violation), "wall": self.violation.wall // SECOND},
@@ -331,6 +333,7 @@ class Simulation:
             sizes=auditor.processes.sizes,
             cpu={"world and auditor": time.process_time() - worked, **self._cpu},
             violation=self.violation,
+            answers=dict(sorted(auditor.answers.items())),
         )
 
     @contextmanager
@@ -429,7 +432,7 @@ class Simulation:
             raise SimulationError("the relay to the broker ended")
         world.settle(report["dropped"])
         if report["blocks"] is not None:
-            world.blocks = {bytes.fromhex(address): (first, last) for address, first, last in report["blocks"]}
+            world.give(now, {bytes.fromhex(address): (first, last) for address, first, last in report["blocks"]})
         status = report["status"]
         ended = now >= world.end
         full = ended or now // _LOOK != self._full // _LOOK

@@ -110,6 +110,7 @@ HOLDS = {
     "acts": "la chaîne du journal d'audit est entière, et il dit ce qui a été fait",
     "attribution": "qui était derrière un port public : son propre terminal est nommé, et aucun autre",
     "billing": "chaque session est facturée une fois, avec ses volumes, à un utilisateur ou à une MAC",
+    "answers": "à une question d'autorité : qui tenait le port alors est nommé, ou « inconnu », et personne d'autre",
     "custody": "ce que seul le dépositaire peut lire s'ouvre avec sa clé, et l'appareil n'en a aucune",
     "consents": "ce qui est gardé par consentement est ce qui fut consenti, et rien de qui s'est rétracté",
     "stays": "chaque passage à un point d'accès est de son terminal, sous un consentement",

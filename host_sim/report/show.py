@@ -116,6 +116,9 @@ def _vault(outcome: Outcome, console: Console) -> None:
     console.print(table)
     losses = ", ".join(f"{count} {name}" for name, count in outcome.losses.items() if count)
     console.print(f"lost: {losses or 'nothing'}\n")
+    if asked := sum(outcome.answers.values()):
+        told = ", ".join(f"{count} {name} ({100 * count / asked:.1f} %)" for name, count in outcome.answers.items())
+        console.print(f"{asked} questions of authorities: {told}\n")
 
 
 def verdicts(found: list[Verdict]) -> Table:

@@ -163,6 +163,33 @@ at = 1.3
 every = 0.7
 minutes = 5
 """,
+    "court": """
+description = "Somebody sets the clock of a venue with port blocks ahead, and back; examiners ask afterwards"
+[time]
+start = 2026-11-25T08:00:00Z
+days = 0.3
+[people]
+visitors = 150
+stay = 0.7
+activity = 0.1
+[network]
+addresses = 8
+[network.timeouts]
+tcp_timeout_established = 600
+[gateway]
+lifetime = "10m"
+rows = 512
+[purposes]
+attribution = true
+[[event]]
+what = "clock step"
+at = 2.3
+seconds = 5400
+[[event]]
+what = "clock step"
+at = 5.3
+seconds = -7200
+""",
     "addresses": """
 description = "A guest takes very many IPv6 addresses"
 [time]
@@ -342,6 +369,8 @@ MUTANTS = (
         "purposes/attribution/record.py", "pack", "return out", 'return out + b"\\0"')),
     Mutant("custodian-never-syncs", "what a custodian's store writes isn't synced (EXP-6)", "cuts", "attribution", True, Patch(
         "purposes/custodian/flash_folder.py", "FlashFolder.sync", "files.sync(A)", "None")),
+    Mutant("stepped-is-believed", "a clock that was set is believed before it is confirmed (L34-II-4)", "court", "answers", True, Patch(
+        "purposes/deferred_purposes.py", "DeferredPurposes.tick", "trusted = trusted and A", "pass")),
     Mutant("user-and-mac", "`billing` joins user and MAC (L34-IV-2)", "guests", "billing", True, Patch(
         "purposes/billing/billing.py", "Billing._end", "user[:size]", 'user[:size] + (b" %d" % mac[5] if size else b"")')),
     Mutant("billed-twice", "a session is written twice (L34-IV-2)", "guests", "billing", True, Patch(

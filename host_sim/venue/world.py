@@ -119,6 +119,13 @@ class World:
         self.clock = DeviceClock(self.start, BOOTED, scenario.drift, self.start)
         self.blocks: dict[bytes, tuple[int, int]] = {}  # address -> ports that its connections leave by, as the kernel was told
         self._keeps_more = scenario.purposes != Purposes()
+        # What an examiner holds answers against: ports that were used, with the end; who had an address since when; ports that the kernel
+        # gave; times without power; when power came or went, and the clock was stepped.
+        self.used: list[tuple[Entry, int]] = []
+        self.neighbours: dict[bytes, list[tuple[int, bytes]]] = {}
+        self.given: list[tuple[int, dict[bytes, tuple[int, int]]]] = []  # at each look at which they had changed
+        self.dark: list[tuple[int, int]] = []
+        self.edges: list[int] = []
         self.portal = self._portal() if any((scenario.purposes.portal, scenario.purposes.consent)) else None
 
     @property
@@ -238,6 +245,10 @@ class World:
             self._handed.setdefault(address, []).append((now, mac))
             self._associations += len(self.truth.terminals.get(mac, ())) <= ADDRESSES
         self._holders[address] = mac
+        if self.scenario.purposes.attribution:
+            told = self.neighbours.setdefault(address, [])
+            if not told or told[-1][1] != mac:
+                told.append((now, mac))
         if self.listening:
             yield Step(now, tape.NEIGHBOUR, kernel.neighbour(kernel.Neighbour(address, mac), self.byteorder))
 
@@ -251,6 +262,7 @@ class World:
             self.days.stepped(now)
             if self.portal:
                 self.portal.stepped(step)
+            self.edges.append(now)
             self.tell(now, "clock", step=step / SECOND, shown=clock_text(wall, date=True))
         yield Step(now, tape.CLOCK, self._clocks(now))
 
@@ -334,12 +346,16 @@ class World:
         self.tell(now, event.what, minutes=event.minutes)
         listened = self.listening
         self.on = self.listening = False
-        self.blocks = {}
+        self.give(now, {})
         if self.portal:
             self.portal.forget()
         in_order = listened and event.what == "firmware update"
         yield Step(now, tape.KILL, bytes((tape.IN_ORDER if in_order else tape.POWER,)))
         self.truth.fates["forgotten"] += len(self._live)
+        for entry in self._live.values():
+            self._use(entry, now)
+        self.dark.append((now, now + int(event.minutes * MINUTE)))
+        self.edges += self.dark[-1]
         self._live.clear()
         self._loose.clear()
         self._holders.clear()
@@ -731,6 +747,7 @@ class World:
     def _destroy(self, now: int, entry: Entry, stop: int, ran: int) -> Iterator[Step]:
         """Tell of an entry that timed out at `stop`, `ran` seconds after its last packet."""
         del self._live[entry.key]
+        self._use(entry, stop)
         if abs(len(self._live) - self._said) * _TABLE_EVERY > self.scenario.table:
             yield self._fill(now)
         if not self.listening:
@@ -748,6 +765,27 @@ class World:
             *(self._said_of(entry, mac) if self._keeps_more else (b"", "", 0)), *self._known(entry, mac),
         ))  # fmt: skip
         yield Step(now, tape.DATAGRAM, kernel.conntrack("destroy", flow, self.byteorder))
+
+    def _use(self, entry: Entry, now: int) -> None:
+        """Remember a port that was used for the world, until its last packet or now."""
+        flow = entry.flow
+        if self.scenario.purposes.attribution and (flow.reply_destination != flow.source or len(flow.source) == 16):
+            self.used.append((entry, min(entry.last, now)))
+
+    def give(self, now: int, blocks: dict[bytes, tuple[int, int]]) -> None:
+        """The kernel was told which ports an address's connections leave by."""
+        self.blocks = blocks
+        self.given.append((now, blocks))
+
+    def held_address(self, address: bytes, mac: bytes, now: int) -> bool:
+        """Return True if a terminal was the kernel's neighbour at an address, by what it was told last before a true time."""
+        told = [who for since, who in self.neighbours.get(address, ()) if since <= now + _NOTICE]
+        return bool(told) and told[-1] == mac
+
+    def whose(self, entry: Entry) -> bytes:
+        """Return who held a connection's address when it began, by all that the kernel was ever told."""
+        told = [who for since, who in self.neighbours.get(entry.source, ()) if since <= entry.first + _NOTICE]
+        return told[-1] if told else entry.holder
 
     def _whose(self, entry: Entry) -> bytes:
         """Return who held a connection's address when it began."""

@@ -12,13 +12,13 @@ from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 from nacl.public import PrivateKey
 
-from agent.purposes.attribution.record import Record
+from agent.purposes.attribution.record import Record, pack
 from agent.purposes.requests import executor, requests
 from agent.purposes.requests.requests import Request
 from tests.custodian.test_answers import DAY, EPOCH, MIDNIGHT, PUBLIC, Gateway
@@ -77,9 +77,10 @@ def row(who: int, start: int, end: int | None, first: int = BLOCK, public: bytes
     return Record(None, public, first, first + 511, bytes([192, 168, 1, who]), bytes([2, 0, 0, 0, 0, who]), start, end, confirmed=confirmed)
 
 
-def flow(who: int, port: int, start: int, end: int, protocol: int = 6) -> Record:
+def flow(who: int, port: int, start: int, end: int, protocol: int = 6, *, confirmed: bool = True) -> Record:
     """Return a connection's record."""
-    return Record(protocol, PUBLIC, port, port, bytes([192, 168, 1, who]), bytes([2, 0, 0, 0, 0, who]), start, end)
+    address, mac = bytes([192, 168, 1, who]), bytes([2, 0, 0, 0, 0, who])
+    return Record(protocol, PUBLIC, port, port, address, mac, start, end, confirmed=confirmed)
 
 
 T = MIDNIGHT - DAY + 10 * 3600
@@ -124,6 +125,9 @@ STORIES = {
     "the recorder has run since before the holding began": Story(
         [row(A, NEXT + 600, None)], [Held(A, NEXT + 600, MADE)], unbroken=NEXT, edges=(NEXT, NEXT + 600, MADE - 90)
     ),
+    "the recorder has run since before, by a clock that nobody confirmed": Story(
+        [row(A, NEXT + 600, None, confirmed=False)], [Held(A, 0, MADE, 0, MADE)], unbroken=NEXT, edges=(NEXT, NEXT + 600, MADE - 90)
+    ),
     "the recorder was restarted after the holding began": Story(
         [row(A, NEXT + 600, None), flow(C, 60000, NEXT + 700, NEXT + 900, 17)],
         [Held(A, NEXT + 600, MADE, NEXT + 900, MADE), Held(C, NEXT + 700, NEXT + 900, first=60000, protocol=17)],
@@ -142,8 +146,30 @@ STORIES = {
     ),
     "a clock that nobody confirmed makes no open holding certain": Story(
         [row(A, T, None, confirmed=False), flow(C, 60000, T + 700, T + 900, 17)],
-        [Held(A, T, T + 800, T, NEXT), Held(C, T + 700, T + 900, first=60000, protocol=17)],
+        [Held(A, 0, T + 800, 0, MADE), Held(C, T + 700, T + 900, first=60000, protocol=17)],
         edges=(T, T + 800, NEXT),
+    ),
+    "a clock that nobody confirmed names nobody, at any time": Story(
+        [row(A, T, None, confirmed=False), row(A, T, T + 300), flow(C, 60000, T + 700, T + 900, 17, confirmed=False)],
+        [Held(A, 0, T + 300, 0, MADE), Held(C, 0, T + 900, 0, MADE, first=60000, protocol=17)],
+        edges=(T, T + 300, T + 900, NEXT),
+    ),
+    "somebody set the clock, and it was confirmed again": Story(
+        [
+            row(A, T, None),
+            None,
+            row(A, T + 7200, None, confirmed=False),
+            None,
+            row(A, T + 60, T + 120, confirmed=False),
+            row(A, T + 120, T + 600),
+        ],
+        [Held(A, T, T + 60, T, T + 120), Held(A, T + 120, T + 600), Held(A, 0, 1, 0, MADE)],
+        edges=(T, T + 60, T + 120, T + 600, T + 7200),
+    ),
+    "the clock was set, and one segment went on": Story(
+        [row(A, T, None), flow(C, 60000, T + 5, T + 9, 17), row(A, T + 7200, None, confirmed=False), flow(C, 60001, T + 400, T + 500, 17)],
+        [Held(A, T, T + 60, T + 9, NEXT), Held(C, T + 5, T + 9, first=60000, protocol=17), Held(A, 0, 1, 0, MADE)],
+        edges=(T, T + 9, T + 60, T + 500, T + 7200, NEXT),
     ),
     "a connection beside every block": Story(
         [flow(A, 2000, T, T + 30), flow(B, 2000, T + 30, T + 60, 17), flow(B, 2001, T, T + 30)],
@@ -387,7 +413,15 @@ FAULTS = {
         matching, "latest = max(latest, record.start, record.end or 0)", "latest = max(latest, record.start)"
     ),
     "what came before proves it": Fault(matching, "for record in reversed(records):", "for record in records:"),
-    "an unconfirmed clock is believed": Fault(matching, "min(until, one.end) if one.confirmed else one.start", "min(until, one.end)"),
+    "an unconfirmed clock is believed": Fault(matching, "min(until, one.end) if one.confirmed else _AT_NO_TIME", "min(until, one.end)"),
+    "a time that nobody confirmed proves it": Fault(matching, ", record.end or 0) if record.confirmed else 0", ", record.end or 0)"),
+    "an end makes it certain": Fault(matching, "Holding(one, one.end if one.confirmed else _AT_NO_TIME,", "Holding(one, one.end,"),
+    "a connection's time is certain": Fault(matching, "(one.end or 0) if one.confirmed else _AT_NO_TIME,", "one.end or 0,"),
+    "its end was confirmed": Fault(
+        matching, "known.confirmed = known.confirmed and record.confirmed", "known.confirmed = record.confirmed"
+    ),
+    "an unconfirmed time is outside": Fault(matching, "return not record.confirmed or (", "return ("),
+    "nothing is said of it": Fault(matching, " + [_UNCONFIRMED] * any(not one.record.confirmed for one in touched)", ""),
     "the next holder ends nothing": Fault(matching, "min([*later, one", "min([one"),
     "a day doesn't end": Fault(matching, "one.start - one.start % DAY + DAY, ", ""),
     "of any address": Fault(matching, "one.public_address == other.public_address and other.first", "other.first"),
@@ -399,8 +433,8 @@ FAULTS = {
     ),
     "any protocol": Fault(matching, "same = record.protocol in (None, request.protocol) and ", "same = "),
     "any public address": Fault(matching, " and record.public_address == request.public", ""),
-    "not what begins with the window's end": Fault(matching, "one.record.start <= request.end and", "one.record.start < request.end and"),
-    "not what ends with its begin": Fault(matching, "(one.record.end or 0) >= request.start", "(one.record.end or 0) > request.start"),
+    "not what begins with the window's end": Fault(matching, "record.start <= request.end and", "record.start < request.end and"),
+    "not what ends with its begin": Fault(matching, "(record.end or 0) >= request.start)", "(record.end or 0) > request.start)"),
     "not who is certain until its begin": Fault(
         matching, "for one in touched if one.until >= request.start]", "for one in touched if one.until > request.start]"
     ),
@@ -460,3 +494,32 @@ def test_a_fault_shows_in_an_answer(name: str, court: dict[str, Gateway], tmp_pa
 def test_without_a_fault_no_document_and_no_key_is_wrong(tmp_path: Path) -> None:
     assert judge_requests(requests) == ""
     assert judge_keys(store, tmp_path) == ""
+
+
+# The two nights on which Paris changes its clocks
+
+SPRING, AUTUMN = 1_806_195_600, 1_824_944_400  # 2027-03-28 and 2027-10-31, 01:00 UTC
+NIGHTS = [
+    (change, begin, end, edge, window)
+    for change in (SPRING, AUTUMN)
+    for begin, end in ((-5400, -1800), (-1800, 0), (-1800, 1800), (0, 1800), (1800, 5400))
+    for edge in (begin, end, 0, -3600, 3600)
+    for window in WINDOWS
+]
+
+
+def test_an_hour_that_comes_twice_or_never_changes_no_answer() -> None:
+    """L34-II-4: around every edge of both nights; Paris time beside UTC is the same instant, and no two instants are written alike."""
+    assert len(NIGHTS) == 250
+    written: dict[str, int] = {}
+    for change, begin, end, edge, (before, after) in NIGHTS:
+        start, over = change + edge + before, change + edge + after
+        asked = SimpleNamespace(store="attribution", public=PUBLIC, port=BLOCK, protocol=6, start=start, end=over)
+        rows, unknown = matching.rows(asked, [[pack(row(A, change + begin, None)), pack(row(A, change + begin, change + end))]])  # type: ignore[arg-type]
+        assert unknown == []
+        assert bool(rows) == (change + begin <= over and change + end >= start)
+        for one in rows:
+            for name, truth in (("from", max(start, change + begin)), ("until", min(over, change + end))):
+                assert datetime.fromisoformat(one[name]).timestamp() == truth
+                assert written.setdefault(one[f"{name}_paris"], truth) == truth == datetime.fromisoformat(one[f"{name}_paris"]).timestamp()
+    assert {f"2027-10-31T02:30:00{zone}" for zone in ("+01:00", "+02:00")} <= set(written)

@@ -420,6 +420,17 @@ def test_terminal_that_leaves_by_its_own_ipv6_address_has_a_row_a_day(stage):
     ]
 
 
+def test_what_began_before_its_row_is_said_once_and_not_at_each_look(stage):
+    """A connection of yesterday that lasts is seen every five minutes: each time a row, and a segment of yesterday's, was written."""
+    last = MIDNIGHT + DAY
+    steps = [[SIX, SIX, MAC_A, last - 600, last + 60], *([SIX, SIX, MAC_A, last - 900, last + 300 * look] for look in range(1, 6))]
+    answers = stage("own_addresses", steps)
+    assert answers[:6] == ["attribution: in a block"] * 6
+    assert [[row[8], row[9]] for row in answers[6:]] == [
+        [last - 600, None], [last - 600, last], [last, None], [last - 900, None],
+    ]  # fmt: skip
+
+
 # Billing
 
 

@@ -164,9 +164,16 @@ class _DeferredPurposes(deferred_purposes.DeferredPurposes):
         self.attribution = attribution.Attribution(lambda _start, _octets: "kept", lambda _mac: b"")
         self.attribution.blocks = room
         self.billing = None
+        self._clock: "Any" = _Clock()
         self._holders = terminals
         self._count = lambda _name: None
         self._wall, self._now = NOON, 1000
+
+
+class _Clock:
+    """One that nobody has stepped."""
+
+    stepped = False
 
 
 class _Connection:

@@ -47,7 +47,8 @@ def key_for(store: Store, request: Request) -> PublicKey:
 def freeze(made: Answer, octets: list[list[bytes]], public: PublicKey, staged: Staged) -> int:
     """Seal the matching records again beside their place; returns how many. Only records that are held are taken.
 
-    A holding without a recorded end is kept with the last moment at which it is certain: its segment, which tells, isn't kept.
+    A holding without a recorded end is kept with the last moment at which it is certain: its segment, which tells, isn't kept. What was
+    written under a clock that nobody had confirmed is kept as it is: it names nobody later either.
     """
     request = made.handover.request
     kept = matching.billed(request, octets) if request.store == "billing" else _attributed(made, octets)
@@ -64,8 +65,10 @@ def _attributed(made: Answer, octets: list[list[bytes]]) -> list[bytes]:
     parts = [[record.unpack(one) for one in part] for part in octets]
     kept = []
     for one in matching.attributed(request, parts, said["made"], said["unbroken"]):
-        if one.until >= request.start:
+        if one.record.confirmed and one.until >= request.start:
             one.record.end = one.until
+            kept.append(record.pack(one.record))
+        elif not one.record.confirmed:
             kept.append(record.pack(one.record))
     return kept
 

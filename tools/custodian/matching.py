@@ -3,8 +3,10 @@
 
 A holding is in the store twice, begun and ended. One without an end was cut off by a loss of power, or goes on. It goes on where the
 gateway says that it has run since before the holding began. Else it is certain until the last moment of which a record behind it in the
-same segment tells: one process wrote a segment, and would have written the end. With a clock that wasn't confirmed neither is certain.
-From then until its UTC day is over, its block is another's or the handover was made, it may have gone on, and nobody is named.
+same segment tells: one process wrote a segment, and would have written the end, unless the clock was set between the two. From then
+until its UTC day is over, its block is another's or the handover was made, it may have gone on, and nobody is named. What was written
+under a clock that nobody had confirmed says nothing of when it was: it names nobody, proves nothing of others, and makes every time of
+the days that were searched doubtful for its ports.
 Times are cut to the window: what a terminal did before and after it isn't asked for.
 """
 
@@ -21,6 +23,7 @@ from tools.custodian.notes import Note
 
 DAY = 86400
 _NEVER = 1 << 40
+_AT_NO_TIME = -1
 
 
 @dataclass
@@ -47,7 +50,7 @@ def holdings(parts: Iterable[Sequence[attribution.Record]], made: int = _NEVER, 
     for records in parts:
         latest = 0
         for record in reversed(records):
-            latest = max(latest, record.start, record.end or 0)
+            latest = max(latest, record.start, record.end or 0) if record.confirmed else 0
             if record.protocol is None and record.end is None:
                 certain[_key(record)] = max(certain.get(_key(record), 0), latest)
         for record in records:
@@ -55,17 +58,18 @@ def holdings(parts: Iterable[Sequence[attribution.Record]], made: int = _NEVER, 
                 continue
             known = found.setdefault(_key(record), record)
             known.end = record.end if known.end is None else max(known.end, record.end or 0)
+            known.confirmed = known.confirmed and record.confirmed
             known.portal_user = known.portal_user or record.portal_user
     begun = sorted(found.values(), key=lambda one: one.start)
     every = []
     for one in begun:
         if one.end is not None:
-            every.append(Holding(one, one.end, recorded=True))
+            every.append(Holding(one, one.end if one.confirmed else _AT_NO_TIME, recorded=True))
             continue
-        later = [next_.start for next_ in begun if next_.start > one.start and _same_ports(one, next_)]
+        later = [next_.start for next_ in begun if next_.confirmed and next_.start > one.start and _same_ports(one, next_)]
         one.end = min([*later, one.start - one.start % DAY + DAY, max(made, one.start)])
         until = made if one.start >= unbroken else certain[_key(one)]
-        every.append(Holding(one, min(until, one.end) if one.confirmed else one.start, recorded=False))
+        every.append(Holding(one, min(until, one.end) if one.confirmed else _AT_NO_TIME, recorded=False))
     return every
 
 
@@ -100,12 +104,17 @@ def attributed(
     request: Request, parts: Sequence[Sequence[attribution.Record]], made: int = _NEVER, unbroken: int = _NEVER
 ) -> list[Holding]:
     """Return what of `attribution` touches the scope, a port's or a terminal's, certain or not; a connection's end is always recorded."""
-    single = [Holding(one, one.end or 0, recorded=True) for part in parts for one in part if one.protocol is not None]
-    return [
-        one
-        for one in single + holdings(parts, made, unbroken)
-        if _in_scope(request, one.record) and one.record.start <= request.end and (one.record.end or 0) >= request.start
+    single = [
+        Holding(one, (one.end or 0) if one.confirmed else _AT_NO_TIME, recorded=True)
+        for part in parts
+        for one in part
+        if one.protocol is not None
     ]
+    return [one for one in single + holdings(parts, made, unbroken) if _in_scope(request, one.record) and _may_touch(request, one.record)]
+
+
+def _may_touch(request: Request, record: attribution.Record) -> bool:
+    return not record.confirmed or (record.start <= request.end and (record.end or 0) >= request.start)
 
 
 def billed(request: Request, octets: Iterable[Sequence[bytes]]) -> list[bytes]:
@@ -131,8 +140,8 @@ def rows(
         return [_port_row(request, one) for one in touched if one.until >= request.start], [
             _unknown(one, max(one.until, request.start), min(one.record.end or 0, request.end))
             for one in touched
-            if one.until < min(one.record.end or 0, request.end)
-        ]
+            if one.record.confirmed and one.until < min(one.record.end or 0, request.end)
+        ] + [_UNCONFIRMED] * any(not one.record.confirmed for one in touched)
     sessions = [billing.unpack(data) for data in billed(request, octets)]
     return [session_row(one) for one in sorted(sessions, key=lambda one: one.start)], []
 
@@ -145,6 +154,14 @@ def _unknown(holding: Holding, begin: int, end: int) -> Note:
         f"Inconnu du {times.french(begin)} au {times.french(end)} : une attribution de ce port a commencé le {times.french(since)}, "
         "et sa fin n'est pas enregistrée (coupure de courant, ou attribution encore en cours).",
     )
+
+
+_UNCONFIRMED = Note(
+    "the days that were searched have records of it that were written under a clock that nobody had confirmed: "
+    "when they were isn't known, and nobody is named for them",
+    "Les jours examinés comportent des enregistrements écrits alors que personne n'avait confirmé l'heure de la borne : "
+    "leur moment n'est pas connu, et personne n'est désigné d'après eux.",
+)
 
 
 def _port_row(request: Request, holding: Holding) -> dict[str, Any]:

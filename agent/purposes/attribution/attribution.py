@@ -17,12 +17,15 @@ COVERED = "attribution: in a block"
 
 
 class _Own:
-    """An IPv6 address that a terminal leaves by: `part` begins its open row, `last` is its newest sign (s since the epoch)."""
+    """An IPv6 address that a terminal leaves by, in s since the epoch.
+
+    `part` begins its open row, `since` the earliest one, `last` is its newest sign.
+    """
 
     def __init__(self, mac: bytes, user: bytes, part: int) -> None:
         self.mac = mac
         self.user = user
-        self.part = self.last = part
+        self.part = self.since = self.last = part
 
 
 class Attribution:
@@ -40,27 +43,30 @@ class Attribution:
         """Hand a record to the store; its deadline runs from its start (L34-III-2)."""
         return self._append(record.start, pack(record))
 
-    def connection(self, connection: "Connection", source: bytes, public: bytes, terminal: "Holder | None", end: int, now: int) -> str:
+    def connection(
+        self, connection: "Connection", source: bytes, public: bytes, terminal: "Holder | None", end: int, now: int, *, exact: bool = True
+    ) -> str:
         """Keep a connection that has ended, from `source` and for the world from `public` (4 or 16 octets).
 
-        `end` in ns of the wall clock, `now` in s since boot. Returns what the store says, or COVERED where a holding answers for it.
+        `end` in ns of the wall clock, `now` in s since boot; `exact`: the clock leaves no doubt when it began. Returns what the store says,
+        or COVERED where a holding answers for it.
         """
         mac = terminal.mac() if terminal is not None else UNKNOWN_MAC
         start = connection.start // _SECOND
         end = -(-end // _SECOND)
-        if self.covers(source, public, connection.translated_port, mac, start, end, now):
+        if self.covers(source, public, connection.translated_port, mac, start, end, now, exact=exact):
             self.covered += 1
             return COVERED
         port, user = connection.translated_port, self._user(mac)
-        return self.keep(Record(connection.protocol, public, port, port, source, mac, start, end, user, confirmed=self.confirmed))
+        return self.keep(Record(connection.protocol, public, port, port, source, mac, start, end, user, confirmed=self.confirmed and exact))
 
-    def covers(self, source: bytes, public: bytes, port: int, mac: bytes, start: int, end: int, now: int) -> bool:
+    def covers(self, source: bytes, public: bytes, port: int, mac: bytes, start: int, end: int, now: int, *, exact: bool = True) -> bool:
         """Return True if a holding answers for a connection, which may last; it isn't idle then. Times in s."""
         if self.blocks is None:
             return False
         if len(source) == 4:
             return self.blocks.covers(source, port, mac, start, now)
-        return mac != UNKNOWN_MAC and public == source and self._leaves(source, mac, start, end)
+        return exact and mac != UNKNOWN_MAC and public == source and self._leaves(source, mac, start, end)
 
     def _leaves(self, address: bytes, mac: bytes, start: int, end: int) -> bool:
         """Make sure that rows say that a terminal left by its own address from `start` to `end`, on each day of it."""
@@ -75,8 +81,10 @@ class Attribution:
             if not self._begin(address, known):
                 return False
             self._own[address] = known
-        elif start < known.part and not self._begin(address, _Own(mac, user, start)):
-            return False  # it began before what the row says: that part is said, too
+        elif start < known.since:  # it began before what any row says: that part is said, too, once
+            if not self._begin(address, _Own(mac, user, start)):
+                return False
+            known.since = start
         known.last = max(known.last, end)
         return self._days(address, known)
 
