@@ -19,7 +19,9 @@ from pathlib import Path
 
 from agent.purposes.attribution import record as attribution
 from host_sim.driver.interpreters import MORE, NoInterpreterError
-from host_sim.lab.custodian import ATTRIBUTION, Custodian
+from host_sim.lab import loop
+from host_sim.lab.asking import ask, behind
+from host_sim.lab.custodian import ATTRIBUTION, BILLING, Custodian
 from host_sim.lab.device import usable
 from host_sim.lab.lab import Lab, take_signals
 from host_sim.lab.network import INTERNET_4, WAN_4, LabError
@@ -74,6 +76,12 @@ class Outcome:
     octets: int
     octets_by_connection: int
     counters: dict[str, int]
+    loop: loop.Loop
+
+    @property
+    def right(self) -> bool:
+        """Return True if each answer was as the witness would, and so were look-up, order and invoice."""
+        return self.equal == self.asked and self.loop.right
 
     @property
     def share(self) -> float:
@@ -82,7 +90,8 @@ class Outcome:
 
     def figures(self) -> dict:
         """Return what `--json` writes."""
-        return {name: value for name, value in self.__dict__.items() if name != "counters"} | {"share": round(self.share, 5)}
+        plain = {name: value for name, value in self.__dict__.items() if name not in ("counters", "loop")}
+        return plain | {"share": round(self.share, 5), "loop": self.loop.__dict__}
 
 
 class Venue:
@@ -147,25 +156,6 @@ def settle(lab: Lab) -> dict[str, int]:
     return dict(lab.device.call({"call": "status"})["counters"])
 
 
-def ask(lab: Lab, custodian: Custodian, text: str) -> Path:
-    """Run a request on the lab's gateway; returns the handover's path. LabError where it is refused."""
-    if not (lab.device.root / "etc/oubli/agents").exists():
-        for name in custodian.agents:
-            key = lab.folder / "agent.pub"
-            key.write_text(custodian.public(name))
-            lab.device.command("request", "enrol", str(key))
-    identity = json.loads(lab.device.command("request", "identity", "--json"))
-    custodian.gateways = {bytes.fromhex(identity["key"]): identity["gateway"]}
-    file = lab.folder / "request.toml"
-    file.write_text(text)
-    return Path(json.loads(lab.device.command("request", "run", str(file), "--json"))["export"])
-
-
-def _behind(seen: list[Seen], one: Seen, moment: int) -> set[bytes]:
-    """Return who was behind one connection's port at a time (s), by the witness's records."""
-    return {other.source for other in seen if other.protocol == one.protocol and other.start // 10**9 <= moment <= -(-other.end // 10**9)}
-
-
 def compare(custodian: Custodian, handover: Path, seen: list[Seen], macs: dict[str, bytes]) -> tuple[int, int, int, list[str], list[bytes]]:
     """Ask both for every connection; returns asked, equal, answered with exactly one, differences, octets of the store's records."""
     octets, _ = custodian.records(handover)
@@ -188,7 +178,7 @@ def compare(custodian: Custodian, handover: Path, seen: list[Seen], macs: dict[s
     for (protocol, port), connections in ports.items():
         for one in connections:
             moment = (one.start + one.end) // 2 // 10**9
-            truth = {(source, owner[source]) for source in _behind(connections, one, moment)}
+            truth = {(source, owner[source]) for source in behind(connections, one, moment)}
             found = {
                 (record.address, record.mac)
                 for record in by_port[None, port] + by_port[protocol, port]
@@ -205,7 +195,7 @@ def compare(custodian: Custodian, handover: Path, seen: list[Seen], macs: dict[s
 def play(interpreter: str, connections: int, terminals: int, block_size: int) -> Outcome:
     """Play it once."""
     with Lab(interpreter, terminals=1, heap=MORE) as lab:
-        custodian = write_purposes(lab, ATTRIBUTION + f"\toption block_size '{block_size}'\n")
+        custodian = write_purposes(lab, ATTRIBUTION + f"\toption block_size '{block_size}'\n" + BILLING)
         venue = Venue(lab, terminals)
         venue.move_in()
         lab.device.start("recorder")
@@ -213,6 +203,7 @@ def play(interpreter: str, connections: int, terminals: int, block_size: int) ->
         lab.confirm_time()
         blocks = min(terminals, (65536 - 16384) // block_size)
         lab.wait(lambda: held(lab) >= blocks, "the terminals get no blocks", 120)
+        lab.device.call({"call": "session", "terminal": next(iter(venue.macs.values())).hex(":"), "user": loop.USER})
         begun = int(time.time())
         venue.send(venue.plan(connections))
         counters = settle(lab)
@@ -220,6 +211,7 @@ def play(interpreter: str, connections: int, terminals: int, block_size: int) ->
         text = custodian.request("attribution", begun - 60, int(time.time()), public_address=WAN_4, port="20000", protocol="udp")
         time.sleep(2)  # the recorder reads its clock once a second: a request of this very second is of its future
         asked, equal, single, differences, octets = compare(custodian, ask(lab, custodian, text), seen, venue.macs)
+        after = loop.play(lab, custodian, seen, venue.macs)
         lab.device.stop("recorder")
     holdings = sum(attribution.unpack(one).protocol is None for one in octets)
     one_each = [
@@ -230,7 +222,7 @@ def play(interpreter: str, connections: int, terminals: int, block_size: int) ->
     return Outcome(
         terminals=terminals, connections=len(seen), asked=asked, equal=equal, exactly_one=single, differences=differences,
         leases=holdings, by_themselves=len(octets) - holdings, octets=sum(map(len, octets)),
-        octets_by_connection=sum(len(attribution.pack(one)) for one in one_each), counters=counters,
+        octets_by_connection=sum(len(attribution.pack(one)) for one in one_each), counters=counters, loop=after,
     )  # fmt: skip
 
 
@@ -252,6 +244,10 @@ def command(program: Program, interpreter: str, connections: int, terminals: int
     program.tell(f"{told}, {outcome.exactly_one} with exactly one terminal; {share}")
     each = f"{outcome.connections / terminals:.0f} connections a terminal"
     program.tell(f"{outcome.leases} rows of leases, {outcome.by_themselves} of connections; {each}")
+    after = outcome.loop
+    said = f"{after.looked_up_right} of {after.looked_up} look-ups name whom the witness saw"
+    said += f"; an order preserved {after.preserved} rows, and {after.answered_from_it} answer once the day's keys are gone"
+    program.tell(f"{said}; {after.billed_right} of {after.users} users are billed for what the witness saw")
     if json_file:
         program.write(json.dumps(outcome.figures(), indent=1) + "\n", json_file)
-    return 0 if outcome.equal == outcome.asked else 1
+    return 0 if outcome.right else 1

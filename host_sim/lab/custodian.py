@@ -88,15 +88,18 @@ class Custodian:
             text += f'agent_{place} = "{bytes(key.verify_key).hex()}"\nsignature_{place} = "{key.sign(signed).signature.hex()}"\n'
         return text
 
+    def read(self, path: Path) -> handovers.Handover:
+        """Verify a handover."""
+        known = {bytes(key.verify_key): name for name, key in self.agents.items()}
+        return handovers.read(path, known, self.gateways)
+
     def answer(self, path: Path) -> answers.Answer:
         """Answer a handover."""
-        known = {bytes(key.verify_key): name for name, key in self.agents.items()}
-        return answers.answer(handovers.read(path, known, self.gateways), self.key)
+        return answers.answer(self.read(path), self.key)
 
     def records(self, path: Path) -> tuple[list[bytes], dict[str, Any]]:
         """Return the octets of every record of a handover, and what the gateway says."""
-        known = {bytes(key.verify_key): name for name, key in self.agents.items()}
-        read = handovers.read(path, known, self.gateways)
+        read = self.read(path)
         return [one for part in answers.opened(read, self.key)[0] for one in part], read.statement
 
 

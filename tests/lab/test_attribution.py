@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from host_sim.lab import asking, sockets
 from host_sim.lab import blocks as lab_blocks
-from host_sim.lab import sockets
 from host_sim.lab.custodian import ATTRIBUTION, BILLING, GROUND, LIFETIME
 from host_sim.lab.lab import Lab
+from host_sim.lab.loop import Loop
 from host_sim.lab.network import INTERNET_4, WAN_4, LabError, run
 from tests.lab.test_terminals import EXCHANGE
 from tools.custodian import answers
@@ -97,7 +98,7 @@ class Venue:
 
     def answer(self, text: str) -> answers.Answer:
         """Run a request and have it answered."""
-        return self.custodian.answer(lab_blocks.ask(self.lab, self.custodian, text))
+        return self.custodian.answer(asking.ask(self.lab, self.custodian, text))
 
     def refused(self, text: str) -> str:
         """Run a request by the command; return the one line of its refusal."""
@@ -158,7 +159,7 @@ def test_port_at_a_time_is_answered_with_exactly_one_terminal(name: str) -> None
         # An order to preserve takes what is held already, and is an act of its own on the log.
         keep = time.strftime("%Y-%m-%d", time.gmtime(moment + 60 * 86400))
         scope = {"public_address": WAN_4, "port": str(port), "protocol": "udp", "keep_until": keep}
-        order = lab_blocks.ask(place.lab, place.custodian, place.custodian.request("freeze", moment - 30, moment + 1, **scope))
+        order = asking.ask(place.lab, place.custodian, place.custodian.request("freeze", moment - 30, moment + 1, **scope))
         made = place.custodian.answer(order)
         assert {row["terminal_mac"] for row in made.rows} == {a.mac.hex(":")}
         assert place.lab.device.command("log").count(" freeze run ") == 1
@@ -214,10 +215,14 @@ def test_port_at_a_time_is_answered_with_exactly_one_terminal(name: str) -> None
 def test_many_terminals_behind_one_address_are_told_apart(name: str) -> None:
     """L34-II-4, RFC 7422: for every connection the rows of leases name the same terminals as a record a connection would.
 
+    After it a look-up, an order to preserve and an invoice, each as the witness would have it (L34-II-6, L34-III-4, L34-IV-3).
+
     Half of the terminals have a block, the others leave by `rest`, where each connection has its own record.
     """
     outcome = lab_blocks.play(name, 3000, terminals=300, block_size=328)
     assert outcome.differences == []
+    assert outcome.loop == Loop(5, 5, outcome.loop.preserved, outcome.loop.preserved, 300, 300)
+    assert outcome.right
     assert outcome.equal == outcome.asked == outcome.connections >= 2900
     counters = outcome.counters
     assert counters["in a block"] + counters["attributed"] == outcome.connections
