@@ -206,6 +206,11 @@ CATALOGUE = {
         "after that day the forwarder sends nothing (L34-VI-2)",
         "renew it now",
     ),
+    "duty": (
+        NOTE,
+        "by L34-1 in force somebody owes it, and nobody who is declared here does it (L34-II-3)",
+        "gateway.duty says who does; oubli law --duties en (oubli-purposes) says what else may",
+    ),
     "flash": (
         WARNING,
         "the ledger and the spool need it: without room no epsilon can be spent and summaries are dropped (ANON-5, EXP-6)",

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """One examination: every check once, what can be set right without harm, and the report of what is left."""
 
+from agent import law
 from agent.base import canonical
 from agent.doctor import device, ruleset, service, tracking, uplink, verdict
-from agent.doctor.catalogue import NOTE
+from agent.doctor.catalogue import NOTE, Finding
 from agent.runtime.libc import reason
 
 
@@ -12,6 +13,8 @@ def deferred(gateway: "Gateway") -> "Iterator[Finding]":
     try:
         from agent.purposes import checks
     except ImportError:
+        if gateway.config.gateway.duty in (law.NOBODY, "undeclared"):
+            yield Finding("duty", "gateway.duty names nobody who answers authorities' requests")
         return
     for finding in checks.found(gateway):
         yield finding
@@ -93,5 +96,4 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Iterator
 
-    from agent.doctor.catalogue import Finding
     from agent.doctor.gateway import Gateway

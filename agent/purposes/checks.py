@@ -41,11 +41,6 @@ ROWS = {
         "only keys that the custodian signed count, and only root may say who he is (EXP-3)",
         "put the custodian's public signing key into /etc/oubli/custodian.pub, mode 0644, and install his bundle again",
     ),
-    "duty": (
-        NOTE,
-        "by L34-1 in force somebody owes it, and nobody who is declared here does it (L34-II-3)",
-        "oubli law --duties en says who may: set gateway.duty, attribution, or what is named",
-    ),
     "wording": (
         NOTE,
         "what is recorded today must rest on the law of today (L34-III-1)",
@@ -55,10 +50,10 @@ ROWS = {
 
 
 class Finding(catalogue.Finding):
-    """One thing found that has its row here."""
+    """One thing found that may have its row here."""
 
     def __init__(self, name: str, what: str) -> None:
-        super().__init__(name, what, None, ROWS[name])
+        super().__init__(name, what, None, ROWS.get(name))
 
 
 def found(gateway: "Gateway") -> "Iterator[Finding]":

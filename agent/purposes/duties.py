@@ -57,8 +57,8 @@ MUST = (
     ),
     (
         "identity",
-        "conserver l'identité civile (nom, naissance, adresses, téléphone) jusqu'à 5 ans après la fin du contrat",
-        "keep the civil identity (name, birth, addresses, telephone) until 5 years after the end of the contract",
+        "conserver l'identité civile (nom, naissance, adresses postale et électronique, téléphone) jusqu'à 5 ans après la fin du contrat",
+        "keep the civil identity (name, birth, postal and e-mail address, telephone) until 5 years after the end of the contract",
         "L34-1 II bis 1°, R10-13 I (décret 2021-1361 du 20 octobre 2021), loi 2004-575 art. 6 et décret 2021-1362 du même jour",
     ),
     (

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from itertools import product
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
@@ -13,6 +14,7 @@ import pytest
 
 from agent import law
 from agent.config import config as configuration
+from agent.doctor import examination
 from agent.purposes import checks, duties
 from tests.support.interpreters import PROJECT, Interpreter
 
@@ -127,3 +129,12 @@ def test_the_doctor_finds_a_duty_that_nobody_serves(tmp_path: Path) -> None:
     assert all(text.startswith("note ") and "(L34-1 II" in text for text in texts)
     assert sum("gateway.duty names nobody" in text for text in texts) == 2
     assert len(found(GATEWAY.format("nat-log"))) == 2  # identity and account
+
+
+@pytest.mark.parametrize("duty", law.DUTIES)
+def test_without_the_package_the_doctor_still_finds_that_nobody_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, duty: str) -> None:
+    monkeypatch.setitem(sys.modules, "agent.purposes.checks", None)
+    monkeypatch.delattr("agent.purposes.checks")
+    gateway = SimpleNamespace(config=read(tmp_path, GATEWAY.format(duty)))
+    found = [one.name for one in examination.deferred(gateway)]  # type: ignore[arg-type]
+    assert found == ["duty"] * (duty in ("none", "undeclared"))
