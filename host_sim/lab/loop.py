@@ -20,6 +20,7 @@ from host_sim.lab.device import GATEWAY_ID
 from host_sim.lab.lab import Lab
 from host_sim.lab.network import WAN_4
 from host_sim.lab.witness import Seen
+from tools import clock
 from tools.custodian import answers, freezes, invoices, segments, signed_folder
 from tools.custodian.staged import Staged
 from tools.custodian.store import Store
@@ -94,7 +95,7 @@ def _preserved(lab: Lab, custodian: Custodian, one: Seen) -> tuple[int, int]:
 
 def _billed(lab: Lab, custodian: Custodian, seen: Sequence[Seen], macs: dict[str, bytes]) -> tuple[int, int]:
     """Return how many users the invoice has that the biller opens, and how many with the volumes that the witness saw."""
-    now = int(time.time())
+    now = int(clock.now().timestamp())
     time.sleep(2)  # a request of this very second is of the gateway's future
     asking.ask(lab, custodian, custodian.request("billing", now - 60, now, subject=f"user:{USER}"))  # it ends every session
     files = {path.name: path.read_bytes() for path in (lab.device.root / "srv/oubli/vault/billing").glob("20*")}
