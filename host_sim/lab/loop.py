@@ -90,7 +90,8 @@ def _preserved(lab: Lab, custodian: Custodian, one: Seen) -> tuple[int, int]:
     staged.publish()
     later = custodian.read(asking.ask(lab, custodian, custodian.request("attribution", moment - 30, moment + 1, **scope)))
     made = answers.answer(later, lambda _store, _day: None, freezes.kept(store, staged.place, later.request))
-    return len(before.rows), sum(row in before.rows for row in made.rows)
+    known = [{**row, "end": ""} for row in before.rows]  # a copy doesn't say whether an end was recorded
+    return len(before.rows), sum({**row, "end": ""} in known for row in made.rows)
 
 
 def _billed(lab: Lab, custodian: Custodian, seen: Sequence[Seen], macs: dict[str, bytes]) -> tuple[int, int]:

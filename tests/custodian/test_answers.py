@@ -568,6 +568,21 @@ def test_order_to_preserve_keeps_what_is_held_and_nothing_more(gateway, tmp_path
             freezes.key_for(store, read.request)
 
 
+def test_an_order_s_copy_claims_no_end_that_nobody_recorded(gateway, tmp_path):
+    """L34-II-4, L34-III-4: power was lost; a copy ends the holding where it was certain, and its answer says no more than before."""
+    gateway.keep(holding(19968, TEN - 60, None), connection(40000, TEN, TEN + 240))
+    read = gateway.read(gateway.hand_over(AGENTS.sign(freeze(keep_until="2027-06-01"), 0, 1)))
+    Store.make(tmp_path / "keys", b"correct horse", operations=1, octets=8192)
+    store, staged = Store(tmp_path / "keys", b"correct horse"), Staged(tmp_path / "frozen", read.request)
+    first = answers.answer(read, gateway.key)
+    freezes.freeze(first, answers.opened(read, gateway.key)[0], freezes.key_for(store, read.request), staged)
+    staged.publish()
+    again = gateway.read(gateway.hand_over(AGENTS.sign(document(number="b" * 32), 0, 1)))
+    kept = freezes.kept(store, tmp_path / "frozen", again.request)
+    assert times(first) == [("10:00", "10:04", "not recorded, held at least until 10:04")]
+    assert answers.answer(again, lambda _purpose, _day: None, kept).rows == first.rows
+
+
 @pytest.mark.parametrize(
     ("purpose", "subject", "kept", "later"),
     [

@@ -150,7 +150,7 @@ def answer(handover: Handover, key: Key, frozen: Iterable[bytes] = ()) -> Answer
     try:
         there = {matching.identity(request, one) for part in parts for one in part}
         parts.append([one for one in dict.fromkeys(frozen) if matching.identity(request, one) not in there])
-        rows, unknown = matching.rows(request, parts, statement["made"], statement["unbroken"])
+        rows, unknown = matching.rows(request, parts, statement["made"], statement["unbroken"], parts[-1])
     except Cut:
         raise HandoverError("malformed", "a record that can't be read; accepted: records of this version") from None
     days, before = absent(handover)

@@ -129,14 +129,18 @@ def billed(request: Request, octets: Iterable[Sequence[bytes]]) -> list[bytes]:
 
 
 def rows(
-    request: Request, octets: Iterable[Sequence[bytes]], made: int = _NEVER, unbroken: int = _NEVER
+    request: Request, octets: Iterable[Sequence[bytes]], made: int = _NEVER, unbroken: int = _NEVER, preserved: Iterable[bytes] = ()
 ) -> tuple[list[dict[str, Any]], list[Note]]:
     """Return what an answer says of each record that the scope covers, in order of time, and a note on each time that isn't known.
 
-    `octets` are the records of each segment, as they were written.
+    `octets` are the records of each segment, as they were written; `preserved`: those of them that an order's copy alone has, which ends a
+    holding at the last moment at which it is certain.
     """
     if request.store == "attribution":
+        copied = {identity(request, one) for one in preserved}
         touched = sorted(attributed(request, _parts(octets), made, unbroken), key=lambda one: one.record.start)
+        for one in touched:
+            one.recorded = one.recorded and (one.record.protocol is not None or _key(one.record) not in copied)
         return [_port_row(request, one) for one in touched if one.until >= request.start], [
             _unknown(one, max(one.until, request.start), min(one.record.end or 0, request.end))
             for one in touched
