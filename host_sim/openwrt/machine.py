@@ -26,16 +26,19 @@ BOOT = 900  # seconds a boot may take; some forty on a quiet machine without KVM
 # what the console is asked, and ends at once where it tries whether its timer ticks.
 KERNEL = "console=ttyS0,115200 root=/dev/vda rootfstype=squashfs quiet loglevel=4 net.ifnames=0 mitigations=off panic=1 "
 KERNEL += "no_timer_check nowatchdog rcupdate.rcu_cpu_stall_suppress=1"
+# QEMU never lets the TSC go back: in a saved state that is loaded, time would jump by what passed since. A recorder takes that for a hang.
+CLOCK = "echo hpet >/sys/devices/system/clocksource/clocksource0/current_clocksource"
 # Once the LAN has its address, procd ends dnsmasq and starts it anew, on a busy machine after "init complete". In between nobody answers
-# for names, and apk says "Failed to send request: Operation not permitted". The dnsmasq that stays names the LAN's range as it starts.
+# for names, and apk says "Failed to send request: Operation not permitted". A dnsmasq that stays names its network's range as it starts.
 # netifd's hotplug calls load the firewall anew for each interface, one after the other.
 SETTLED = """for i in lan wan wan6; do
     [ "$(ubus call network.interface.$i status | jsonfilter -e @.up)" = true ] || exit
     logread -e "firewall: Reloading firewall due to ifup of $i " | grep -q . || exit
 done
 pgrep -f '[h]otplug-call iface' >/dev/null && exit
-dnsmasq=$(ubus call service list '{"name":"dnsmasq"}' | jsonfilter -e '@.dnsmasq.instances[*].pid')
-logread -e "dnsmasq-dhcp\\[$dnsmasq\\]: DHCP, IP range" | grep -q . || exit
+for pid in $(ubus call service list '{"name":"dnsmasq"}' | jsonfilter -e '@.dnsmasq.instances[*].pid'); do
+    logread -e "dnsmasq-dhcp\\[$pid\\]: DHCP, IP range" | grep -q . || exit
+done
 wget -q -O /dev/null http://downloads.openwrt.org/ && echo settled"""
 PROMPT = b"Please press Enter to activate this console"
 
@@ -137,6 +140,7 @@ class Machine:
         # OpenWrt's dropbear looks in the first place, Debian's in the second.
         places = "for d in /etc/dropbear /root/.ssh; do mkdir -p $d; chmod 700 $d; cp /tmp/key $d/authorized_keys; done"
         self.console(f"(umask 077; echo '{key}' >/tmp/key; {places})")
+        self.console(CLOCK)
         self.wait(lambda: "init complete" in self._try("logread -e 'init complete'"), "the machine doesn't finish its boot", BOOT, 3)
         self.wait_for_wan()
 
