@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Self
 
 from host_sim.openwrt import feeds
-from host_sim.openwrt.internet import BROKER, Internet, Subscriber
+from host_sim.openwrt.internet import BROKER, FEEDS, Internet, Subscriber
 from host_sim.openwrt.lan import Lan
 from host_sim.openwrt.machine import Machine
 from host_sim.openwrt.network import Wires
@@ -39,6 +39,14 @@ class GatewayLab:
 
     def __exit__(self, *_: object) -> None:
         self.made.close()
+
+    def add_packages(self) -> None:
+        """Let the gateway install oubli's packages from their signed feed, and what they need from OpenWrt's."""
+        keys = self.folder / "keys"
+        feeds.ours(self.internet.feed, keys)
+        self.machine.put("/etc/apk/keys/oubli.pem", (keys / feeds.PUBLIC).read_bytes())
+        self.machine.run(f"echo http://{FEEDS[1]}/{feeds.OURS}/packages.adb >>/etc/apk/repositories.d/customfeeds.list")
+        self.machine.run("apk update && apk add oubli oubli-purposes luci-app-oubli")
 
     def configure(self) -> str:
         """Give oubli its broker and the certificate that `oubli-fleet enrol` makes; returns the gateway's id."""

@@ -270,3 +270,7 @@ class Machine:
         """Return the seconds for which QEMU's processor wanted to run and had to wait for what else this machine does."""
         threads = [path.read_text().split() for path in Path(f"/proc/{self.process.pid}/task").glob("*/schedstat")]
         return max((int(ran), int(delayed)) for ran, delayed, _ in threads)[1] / 1e9
+
+    def uptime(self) -> float:
+        """Return the seconds since the system's start."""
+        return float(self.run("cat /proc/uptime").partition(" ")[0])

@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What only a real OpenWrt showed to be wrong, and stays right there: each of these failed on it before.
+
+What a missing daemon must be called is in tests/doctor/test_broken.py.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+
+GUEST = """
+set network.guest_bridge=device
+set network.guest_bridge.type=bridge
+set network.guest_bridge.name=br-guest
+set network.guest_bridge.bridge_empty=1
+set network.guest=interface
+set network.guest.proto=static
+set network.guest.device=br-guest
+set network.guest.ipaddr=192.168.7.1/24
+commit network
+"""
+
+
+def test_networks_that_root_alone_may_read_are_seen_and_followed_without_a_restart(installed):
+    """L34-I-2: OpenWrt writes /etc/config/network 0600. A network that isn't there is loud, and one that comes up is seen by itself."""
+    machine = installed.machine
+    assert machine.run("ls -l /etc/config/network").startswith("-rw-------")
+    assert installed.status()["capture"] == "ok"
+    installed.change("gateway.lan='guest'")
+    installed.until(lambda: installed.status().get("capture") == "no-lan")
+    assert installed.status()["missing"] == ["guest"]
+    assert "!! NO LAN" in machine.run("oubli status")
+    assert "no-lan" in installed.found()
+    assert installed.health()["capture"] == "no-lan"
+    starts = installed.status()["counters"]["starts"]
+    machine.run("uci -q batch; reload_config", GUEST.encode())
+    installed.until(lambda: installed.status().get("capture") == "ok")
+    assert (installed.status()["missing"], installed.status()["counters"]["starts"]) == ([], starts)
+    assert "no-lan" not in installed.found()
+    assert installed.health()["capture"] == "ok"
+
+
+def test_the_guests_page_answers_from_within_its_jail(complete):
+    """L34-V-4: ujail wants a command's absolute path."""
+    machine = complete.machine
+    assert "<!DOCTYPE html>" in machine.run("wget -q -O- http://127.0.0.1:8450/cgi-bin/oubli")
+    (process,) = machine.run("pgrep -f '^/usr/sbin/uhttpd .*-h /www/oubli'").split()[-1:]
+    assert "oubli-portal" in machine.run(f"ls -ld /proc/{process}")
+    assert machine.run(f"readlink /proc/{process}/ns/mnt") != machine.run("readlink /proc/1/ns/mnt")
+
+
+def test_flash_that_refuses_is_loud(installed):
+    """EXP-6: status, doctor and health name it; the fleet's alarm hangs on health (tools/fleet/prometheus)."""
+    machine = installed.machine
+    machine.run("sync; mount -o remount,ro /overlay; /etc/init.d/oubli restart")
+    installed.until(lambda: installed.status().get("refusing"))
+    assert "!! FLASH REFUSES" in machine.run("oubli status")
+    assert "flash-refuses" in installed.found()
+    machine.run("/etc/init.d/oubli restart")  # a recorder writes its health as it starts, and each five minutes
+    installed.until(lambda: "flash-refuses" in (installed.health()["doctor"] or ()))
+    machine.run("mount -o remount,rw /overlay; /etc/init.d/oubli restart")
+    installed.until(lambda: installed.status().get("refusing") is False)
+    assert "flash-refuses" not in installed.found()
+
+
+def test_a_restart_is_no_alarm_and_normal_lines_are_no_errors(installed):
+    """ANON-4: `stopped` of the former recorder isn't sent by a forwarder that was started with the next one."""
+    machine, broker = installed.machine, installed.broker
+    told = len(broker.messages("/health"))
+    assert machine.run("/etc/init.d/oubli restart 2>&1") == ""
+    installed.until(lambda: len(broker.messages("/health")) > told)
+    assert [json.loads(message.payload)["capture"] for message in broker.messages("/health")[told:]] == ["ok"]
+    started = [line for line in machine.run("logread -e oubli").splitlines() if " recorder: started" in line]
+    assert started
+    assert not [line for line in started if "daemon.err" in line]
+    assert machine.run("oubli status 2>&1 | head -n 1").count("\n") == 1
+
+
+def test_a_new_installation_has_nothing_old_and_nothing_odd(installed):
+    """EXP-1: what is kept can't be older than the program that keeps it; an install has no complaint of its own."""
+    assert not re.search(r"\berror\b", installed.said["add"], re.IGNORECASE)
+    (oldest,) = re.findall(r"oldest (?:\d+ to )?(\d+) s", installed.said["status"])
+    assert int(oldest) < installed.seconds["first record"] + 3600  # a segment's window is an hour at most
+    security = installed.status()["purposes"]["security"]
+    assert security["oldest_seconds"] - security.get("window_seconds", 0) < installed.machine.uptime()
+
+
+def test_another_choice_of_purposes_and_rows_keeps_what_security_keeps(complete):
+    """L34-III-3: the keys of what stays on stay where they are."""
+    records = complete.status()["purposes"]["security"]["records"]
+    assert records
+    for options in (("services.enabled=1", "summary.rows=8192"), ("services.enabled=0", "summary.rows=1024", "security.lifetime=48h")):
+        starts = complete.status()["counters"]["starts"]
+        complete.change(*options)
+        complete.until(lambda starts=starts: complete.status().get("counters", {}).get("starts", 0) > starts)
+        here = complete.status()
+        assert here["purposes"]["security"]["records"] >= records
+        assert not [name for name, count in here["counters"].items() if name.startswith("lost") and count]
+
+
+def test_a_refused_configuration_stops_nothing_and_is_loud(installed):
+    """L34-II-2: the last accepted one goes on, over a restart too; status, doctor and health say which line is wrong."""
+    gateway = installed.health()["gateway"]
+    installed.change("security.lifetime=91d")
+    installed.until(lambda: installed.status().get("refused"))
+    here = installed.status()
+    assert "security.lifetime: '91d' is above the ceiling of 90d" in here["refused"]
+    assert here["purposes"]["security"]["lifetime_seconds"] == 86400
+    assert here["purposes"]["security"]["records"]
+    assert "configuration" in installed.found()
+    assert "configuration" in installed.health()["doctor"]
+    assert installed.health()["gateway"] == gateway
+    installed.until(lambda: installed.status()["forwarder"].get("connected"))
+    installed.change("security.lifetime=24h")
+    installed.until(lambda: installed.status().get("refused") == "")
+    assert "configuration" not in installed.found()
+
+
+def test_a_removed_package_follows_no_link(installed):
+    """L34-VI-2: removal is by the recorder's own rights: a link of its own leads nowhere else."""
+    machine = installed.machine
+    machine.run("ln -s /etc/config /srv/oubli/vault; chown -h oubli-rec /srv/oubli/vault")
+    said = machine.ask("apk del oubli")
+    assert said.returncode == 0, said
+    assert machine.run("ls -d /srv/oubli* /var/run/oubli* 2>/dev/null || :") == ""
+    assert "network" in machine.run("ls /etc/config")
