@@ -263,8 +263,8 @@ def test_a_venue_of_ones_own_takes_few_lines_and_the_template_is_a_scenario(tmp_
 
 @pytest.mark.parametrize("name", scenarios.names())
 def test_every_scenario_that_comes_along_loads_and_says_what_it_is(name: str) -> None:
-    """Nine of them; a description each."""
-    assert len(scenarios.names()) == 9
+    """Ten of them; a description each."""
+    assert len(scenarios.names()) == 10
     assert scenarios.load(name).description
 
 
