@@ -58,7 +58,7 @@ ROW: dict[str, tuple[str, str, str | None]] = {
     "quarter-hours with traffic": ("heures de présence", "times of presence", "presence"),
     "KiB": ("volumes", "volumes", "volume"),
     "service classes": ("types de service", "kinds of service", "service"),
-    "first hour": ("heures de présence", "times of presence", "presence"),
+    "first heard of in which sixth of an hour of the day": ("heures de présence", "times of presence", "presence"),
     "1 where its terminal objected": ("opposition au comptage", "objection to being counted", None),
     "octets below a KiB": ("volumes", "volumes", "volume"),
 }
