@@ -14,6 +14,8 @@ import typer
 
 from host_sim.driver.interpreters import NAMES, ROOT, NoInterpreterError
 from host_sim.lab.network import LabError
+from host_sim.openwrt import command
+from host_sim.openwrt import soak as gateway
 from host_sim.privacy import attack, bands, instants, spending
 from host_sim.trials import consent_histories, histories, kills, rounds, search
 from tests.openwrt import malta
@@ -69,8 +71,9 @@ ROOMS = {
     "search": search.soak,
     "consents": consent_histories.soak,
     "firmware": malta.soak,
+    "gateway": gateway.soak,
 }
-ASKED_FOR = {"firmware"}  # builds a kernel first, and takes as long as it takes
+ASKED_FOR = {"firmware", "gateway"}  # they build or boot machines, and take as long as it takes
 
 
 def _commit() -> str:
@@ -81,16 +84,18 @@ def _commit() -> str:
 
 @app.command(cls=_program.command)
 def main(
-    room: Annotated[list[str] | None, typer.Option(help=f"Only this room, or several: {', '.join(ROOMS)}; the last only so.")] = None,
+    room: Annotated[list[str] | None, typer.Option(help=f"Only this room, or several: {', '.join(ROOMS)}; the last two only so.")] = None,
     hours: Annotated[float, typer.Option(min=0, help="How long, for all rooms together.")] = 1,
     seed: Annotated[int | None, typer.Option(min=0, help="What everything is drawn from; another one each time.")] = None,
     json_file: Annotated[str, output("--json", "FILE", "Where the figures go; - is standard output.")] = "-",
 ) -> None:
-    """Tries what takes hours: fuzzes, lives histories, attacks figures, simulates venues, boots a MIPS machine. Exit 1 with findings."""
+    """Tries what takes hours: fuzzes, lives histories, attacks figures, simulates venues, boots machines. Exit 1 with findings."""
     for name in room or ():
         if name not in ROOMS:
             _program.refuse(f"--room: {name!r} isn't known; accepted: {', '.join(ROOMS)}")
     names = [name for name in ROOMS if name in (room or ROOMS.keys() - ASKED_FOR)]
+    if "gateway" in names and (reason := command.usable(None)):
+        _program.refuse(reason)
     seed = secrets.randbits(32) if seed is None else seed
     result: dict[str, Any] = {"commit": _commit(), "seed": seed, "python": sys.version.split()[0], "rooms": {}}
     try:

@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from host_sim.lab.network import TIMEOUTS
+from host_sim.openwrt import feeds
 from host_sim.openwrt.lab import GatewayLab
-from host_sim.openwrt.lan import records
+from host_sim.openwrt.lan import Lan, records
 from host_sim.openwrt.network import GATEWAY
 from tests.support.interpreters import PROJECT
 
@@ -32,12 +33,17 @@ HERE = Path(__file__).parent
 SLOW = 1800  # seconds, on a machine that does much else: QEMU without KVM
 WAIT = 900  # seconds within which the kernel has collected what ended, and the recorder has kept it
 PATIENCE = 30  # questions to a recorder that may be starting
+PASSWORD = "only in qemu"
 # An emulated processor on a busy machine loses time: its clock no longer shows what the battery said at power-up. Here it does.
 BATTERY = """/etc/init.d/sysntpd stop
 set -- $(dmesg | sed -n 's/^\\[ *\\([0-9]*\\)\\..*: setting system clock to .* (\\([0-9]*\\))$/\\1 \\2/p' | head -n 1)
 date -s @$(($2 + $(cut -d. -f1 /proc/uptime) - $1))
 rm -f /var/run/oubli-root/clock /var/run/oubli/clock
 uci set oubli.gateway.hardware_clock=1; uci commit oubli; /etc/init.d/oubli restart
+"""
+PEOPLE = f"""uci add rpcd login; uci set rpcd.@login[-1].username=reader; uci add_list rpcd.@login[-1].read=luci-app-oubli
+uci set rpcd.@login[-1].password="$(uhttpd -m '{PASSWORD}')"; uci commit rpcd; printf '{PASSWORD}\\n{PASSWORD}\\n' | passwd root
+/etc/init.d/rpcd restart
 """
 LINES = re.compile(r"## Onto a gateway\n.*?```\n(.*?)```", re.DOTALL)
 
@@ -60,6 +66,7 @@ class World(GatewayLab):
     """The lab of the gateway, and what the document's lines said and how long they took, once they were followed."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.said: dict[str, str] = {}
         self.seconds: dict[str, float] = {}
 
@@ -81,6 +88,13 @@ class World(GatewayLab):
         assert done.returncode == 0, "\n".join([*lines, done.stdout[-2000:], done.stderr[-2000:], log])
         return done.stdout + done.stderr
 
+    def add(self, *names: str) -> None:
+        """Install some of oubli's packages, as the document's first line built them."""
+        paths = [next((self.folder / "packages" / feeds.BOARD).glob(f"{name}-[0-9]*.apk")) for name in names]
+        for path in paths:
+            self.machine.put(f"/tmp/{path.name}", path.read_bytes())
+        self.machine.run(f"apk add --allow-untrusted {' '.join(f'/tmp/{path.name}' for path in paths)}")
+
     def save(self, name: str) -> None:
         """Keep the machine under a name, without a connection that it alone would remember: MQTT's keep-alive ends such a one late."""
         self.broker.disconnect()
@@ -91,9 +105,9 @@ class World(GatewayLab):
         self.internet.start_broker()
         self.broker.connect()
 
-    def recorded(self, connections: int = 4) -> list[Record]:
+    def recorded(self, connections: int = 4, lan: Lan | None = None) -> list[Record]:
         """Let the terminals hold conversations and return the records that came of them, as soon as none is missing."""
-        lan, deadline = self.lan, time.monotonic() + WAIT
+        lan, deadline = lan or self.lan, time.monotonic() + WAIT
         before = {_values(record) for record in records(self.machine)}
 
         def new() -> list[Record]:
@@ -194,11 +208,11 @@ def installed(followed: World) -> World:
 
 @pytest.fixture(scope="session")
 def equipped(followed: World) -> World:
-    """Install the other packages once, from a signed feed, and believe the battery: the snapshot `complete`."""
+    """Install the other packages once, from a signed feed, let two users in, believe the battery: the snapshot `complete`."""
     machine = followed.machine
     machine.restore("installed")
     followed.add_packages()
-    machine.run(BATTERY)
+    machine.run(BATTERY + PEOPLE)
     followed.until(lambda: followed.status().get("clock") == "trusted" and not followed.found())
     followed.save("complete")
     return followed

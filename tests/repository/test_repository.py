@@ -158,6 +158,7 @@ def test_readme_names_both_commands():
 # Where a process measures, or tells others, what the machine's own clock says; none of them judges by the date.
 MEASURED = {
     "host_sim/openwrt/internet.py": "certificates for a gateway in QEMU, whose clock is this machine's",
+    "host_sim/openwrt/soak.py": "how far a gateway's clock is from this machine's",
     "tools/clock.py": "the one place",
     "host_sim/load/fleet.py": "when a message came, beside what fleet_worker.py in another process says",
     "host_sim/load/fleet_worker.py": "when a message went",
