@@ -15,7 +15,9 @@ import socket
 import struct
 import sys
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import cast
 
 TCP_PORTS = (80, 443, 8080)
@@ -24,6 +26,7 @@ SILENT_PORT, REFUSED_PORT = 9, 81
 TCP_REPAIR = 19
 FOREVER = 3600.0  # seconds: longer than any lab
 PATIENCE = 60.0  # seconds a terminal waits for an answer
+AGAIN = 2.0  # seconds after which it asks again: less than any timeout of the lab, so that both are one connection
 
 
 async def _conversation(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -115,6 +118,26 @@ def _tcp(act: dict, canary: bytes) -> None:
             made.setsockopt(socket.IPPROTO_TCP, TCP_REPAIR, 1)
 
 
+def _ask(made: socket.socket, ask: Callable[[], object], answers: Callable[[bytes], bool]) -> None:
+    """Ask, and again from time to time, until something comes that answers.
+
+    Of two first packets that are given the same translated port at the same moment the kernel drops one (`insert_failed`), and only
+    TCP sends its own again.
+    """
+    made.settimeout(AGAIN)
+    until, again = time.monotonic() + PATIENCE, 0.0
+    while time.monotonic() < until:
+        if time.monotonic() >= again:
+            ask()
+            again = time.monotonic() + AGAIN
+        try:
+            if answers(made.recv(65536)):
+                return
+        except TimeoutError:
+            continue
+    raise TimeoutError("no answer")
+
+
 def _udp(act: dict, canary: bytes) -> None:
     """Carry one exchange of datagrams."""
     down = 0 if act["way"] == "unanswered" else act["down"]
@@ -123,9 +146,11 @@ def _udp(act: dict, canary: bytes) -> None:
         for round_ in range(act["rounds"]):
             if round_:
                 time.sleep(act["pause"])
-            made.send(f"{down} ".encode() + canary.ljust(act["up"], b"u"))
+            data = f"{down} ".encode() + canary.ljust(act["up"], b"u")
             if down:
-                made.recv(65536)
+                _ask(made, partial(made.send, data), bool)
+            else:
+                made.send(data)
 
 
 def _checksum(data: bytes) -> int:
@@ -144,16 +169,17 @@ def _icmp(act: dict, canary: bytes) -> None:
     payload += b"u" * (len(payload) % 2)
     kind = socket.IPPROTO_ICMP if four else socket.IPPROTO_ICMPV6
     with socket.socket(_family(act), socket.SOCK_RAW, kind) as made:
-        made.settimeout(PATIENCE)
         for sequence in range(act["rounds"]):
             head = struct.pack("!BBHHH", request, 0, 0, identifier, sequence)
             if four:  # the kernel fills ICMPv6's in
                 head = struct.pack("!BBHHH", request, 0, _checksum(head + payload), identifier, sequence)
-            made.sendto(head + payload, (act["target"], 0))
-            while True:
-                data = made.recv(65536)[20 if four else 0 :]
-                if data[0] == reply and struct.unpack_from("!HH", data, 4) == (identifier, sequence):
-                    break
+            wanted = (identifier, sequence)
+
+            def answers(data: bytes, wanted: tuple[int, int] = wanted) -> bool:
+                data = data[20 if four else 0 :]
+                return data[0] == reply and struct.unpack_from("!HH", data, 4) == wanted
+
+            _ask(made, partial(made.sendto, head + payload, (act["target"], 0)), answers)
 
 
 def _carry(act: dict, canary: bytes) -> dict:
