@@ -293,6 +293,10 @@ class Recorder:
         """Return the request that lists the ruleset's objects where that is due, None otherwise."""
         return self.timeouts.policies.request(self.monotonic)
 
+    def policy_overrun(self) -> None:
+        """Note that a part of that list was dropped."""
+        self.timeouts.policies.overrun()
+
     def tick(self) -> int:
         """Do what is due now; returns the ns until it wants to be called again."""
         source = self.clock.source
@@ -396,10 +400,6 @@ class Recorder:
             self.log("flash refused a write" + reason(failure.errno))
             return True
         return False
-
-    def policy_overrun(self) -> None:
-        """Note that a part of that list was dropped."""
-        self.timeouts.policies.overrun()
 
     @property
     def refusing(self) -> bool:
