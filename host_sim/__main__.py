@@ -137,7 +137,7 @@ def _simulate(
 ) -> "Outcome":
     from host_sim.driver.simulation import Simulation  # noqa: PLC0415
     from host_sim.report.show import progress_bar  # noqa: PLC0415
-    from host_sim.venue.world import clock_text  # noqa: PLC0415
+    from host_sim.venue.happenings import clock_text  # noqa: PLC0415
 
     began = time.monotonic()
 

@@ -23,8 +23,9 @@ from host_sim.checks.published import Published
 from host_sim.checks.sealed_auditor import SealedAuditor
 from host_sim.checks.vault_auditor import Vault, keys_left
 from host_sim.venue import portal
+from host_sim.venue.happenings import clock_text
 from host_sim.venue.truth import AGENT_DAY_STARTS, DAY
-from host_sim.venue.world import World, clock_text
+from host_sim.venue.world import World
 
 TMPFS, FLASH = "var/run/oubli", "srv/oubli"
 SPOOL, LIVE = "srv/oubli-spool", "var/run/oubli-live"
@@ -111,16 +112,16 @@ class Auditor:
     def look_at_purposes(self, now: int, *, ended: bool = False) -> None:
         """Look into the stores of the purposes that are off by default; `ended`: the recorder has closed them."""
         if self.sealed:
-            self.sealed.disturbed = self.sealed.disturbed or self.world.disturbed
+            self.sealed.disturbed = self.sealed.disturbed or self.world.gateway.disturbed
             # A row ends where the clock is set back: nobody is named for times that it showed twice, or that it skipped.
-            self.sealed.stepped = self.sealed.stepped or self.world.clock.stepped
-            self.sealed.look(now, self.world.clock.wall(now), trusted=self.world.days.trusted, ended=ended)
+            self.sealed.stepped = self.sealed.stepped or self.world.gateway.clock.stepped
+            self.sealed.look(now, self.world.gateway.clock.wall(now), trusted=self.world.days.trusted, ended=ended)
             self._found(self.sealed)
             if ended and self.world.scenario.purposes.attribution:
                 self._examine(self.sealed)
         if self.consented and not ended:
-            self.consented.disturbed = self.consented.disturbed or self.world.disturbed
-            self.consented.stepped = self.consented.stepped or self.world.clock.stepped
+            self.consented.disturbed = self.consented.disturbed or self.world.gateway.disturbed
+            self.consented.stepped = self.consented.stepped or self.world.gateway.clock.stepped
             self.consented.look()
             self._found(self.consented)
 
@@ -159,7 +160,7 @@ class Auditor:
         lost += counters["erased"] + counters["due on arrival"] + counters["no purpose"]
         lost += sum(count for name, count in counters.items() if name.startswith("excluded: "))
         before = self.vault.seen
-        self.vault.look(now, full=full, stepped=self.world.clock.stepped, lost=lost)
+        self.vault.look(now, full=full, stepped=self.world.gateway.clock.stepped, lost=lost)
         nobody = not self.world.scenario.crowd.visitors and not self.world.truth.connections
         self.records.seen += self.vault.seen - before + nobody  # that nothing is there is something too
         self.records.wrong += self.vault.wrong
@@ -168,7 +169,7 @@ class Auditor:
 
     def look_at_counters(self, counters: dict[str, int]) -> None:
         """Every connection has one fate, and no loss goes uncounted or is made up."""
-        told, heard = self.world.told_since_boot - self.world.dropped_since_boot, counters["connections"]
+        told, heard = self.world.gateway.told_since_boot - self.world.gateway.dropped_since_boot, counters["connections"]
         self.counted.seen += 1
         if told != heard:
             self.counted.wrong.append(f"the kernel told of {told} connections, the agent counts {heard}")
@@ -180,20 +181,21 @@ class Auditor:
         if not (0 if self.sealed is None else -counters["due on arrival"]) <= heard - kept <= of_these:
             self.counted.wrong.append(f"of {heard} connections {kept} are kept or excluded, {of_these} lost")
         self.losses.seen += 1
-        if counters["lost: overrun"] != self.world.dropped_since_boot:
-            self.losses.wrong.append(f"the kernel dropped {self.world.dropped_since_boot}, the agent counts {counters['lost: overrun']}")
-        allowed = {"lost: overrun"} | ({"lost: clock"} if self.world.clock.stepped else set())
+        dropped = self.world.gateway.dropped_since_boot
+        if counters["lost: overrun"] != dropped:
+            self.losses.wrong.append(f"the kernel dropped {dropped}, the agent counts {counters['lost: overrun']}")
+        allowed = {"lost: overrun"} | ({"lost: clock"} if self.world.gateway.clock.stepped else set())
         allowed |= {"lost: ring full"} if self.full else set()
-        if self.sealed and (self.world.clock.stepped or not self._trusted):
+        if self.sealed and (self.world.gateway.clock.stepped or not self._trusted):
             self._no_key = counters["lost: no key"]  # of a day that isn't known, or isn't the right one, it need not have a key
         self._trusted = self.world.days.trusted
         allowed |= {"lost: no key"} if counters["lost: no key"] == self._no_key else set()
         others = ("malformed", "neighbour overruns", "messages lost")
         self.losses.wrong += [f"{name}: {count}" for name, count in lost.items() if name not in allowed]
         self.losses.wrong += [f"{name}: {counters[name]}" for name in others if counters[name]]
-        if counters["gaps"] != self.world.crashes:
-            self.losses.wrong.append(f"nobody listened {self.world.crashes} times, the agent counts {counters['gaps']} gaps")
-        if counters["messages dropped"] and not self.world.outages:
+        if counters["gaps"] != self.world.gateway.crashes:
+            self.losses.wrong.append(f"nobody listened {self.world.gateway.crashes} times, the agent counts {counters['gaps']} gaps")
+        if counters["messages dropped"] and not self.world.events.outages:
             self.losses.wrong.append(f"messages dropped: {counters['messages dropped']}")
 
     def look_at_ledger(self) -> None:

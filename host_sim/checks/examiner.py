@@ -23,8 +23,9 @@ from nacl.public import PrivateKey
 from agent.purposes.requests import executor, requests
 from agent.purposes.requests.requests import Request
 from host_sim.venue.device_clock import SECOND
+from host_sim.venue.gateway import STEP, WAN
 from host_sim.venue.kernel import ICMP, ICMPV6, TCP, UDP
-from host_sim.venue.world import STEP, WAN, World
+from host_sim.venue.world import World
 from tools.custodian import answers, times
 from tools.custodian.handovers import Handover
 
@@ -63,17 +64,17 @@ class Examiner:
     def __init__(self, world: World, folder: Path, key: Callable[[str, date], PrivateKey | None], kept: int) -> None:
         self._world, self._key = world, key
         self._whole = {event.what for event in world.scenario.events} <= _WHOLE
-        self._draw = Random(world.start ^ len(world.used))
+        self._draw = Random(world.start ^ len(world.table.used))
         self._segments = {path.name: path.read_bytes() for path in folder.glob("*-*")}
-        self._made = world.clock.wall(world.end) // SECOND
+        self._made = world.gateway.clock.wall(world.end) // SECOND
         self._first = max(world.start, world.end - (kept - 1) * 86400 * SECOND) // SECOND
         self._last = world.people_end // SECOND
         self._uses: dict[tuple[bytes, int, int], list[Use]] = {}
-        for entry, over in world.used:
+        for entry, over in world.table.used:
             flow = entry.flow
-            use = Use(entry.source, world.whose(entry), entry.first // SECOND, -(-over // SECOND))
+            use = Use(entry.source, world.gateway.whose(entry), entry.first // SECOND, -(-over // SECOND))
             self._uses.setdefault((flow.reply_destination, flow.protocol, flow.reply_destination_port), []).append(use)
-        self._edges = [at // SECOND for at in world.edges if self._first <= at // SECOND <= self._last]
+        self._edges = [at // SECOND for at in world.gateway.edges if self._first <= at // SECOND <= self._last]
         self.seen: Counter[str] = Counter()
         self.wrong: list[str] = []
 
@@ -147,11 +148,13 @@ class Examiner:
         near = any(use.start - AFTER <= end and use.end + AFTER >= begin for use in own)
         using = any(use.start - SLACK <= end and use.end + SLACK >= begin for use in own)
         others = [use for use in uses if use not in own and use.start + SLACK < end and use.end - SLACK > begin]
-        if any(off // SECOND + SLACK < begin and end < on // SECOND - SLACK for off, on in self._world.dark):
+        if any(off // SECOND + SLACK < begin and end < on // SECOND - SLACK for off, on in self._world.gateway.dark):
             return "a terminal is named while there was no power"
         if others and not using:
             return "a terminal is named while another one used the port"
-        if any(mac) and not any(self._world.held_address(address, mac, at * SECOND) for at in (begin - SLACK, begin, end, end + SLACK)):
+        if any(mac) and not any(
+            self._world.gateway.held_address(address, mac, at * SECOND) for at in (begin - SLACK, begin, end, end + SLACK)
+        ):
             return "a terminal is named that didn't have its address"
         if self._whole and not near and len(address) == 4 and not self._gave(address, question.port, begin, end):
             return "a terminal is named whose address had other ports"
@@ -159,7 +162,7 @@ class Examiner:
 
     def _gave(self, address: bytes, port: int, begin: int, end: int) -> bool:
         """Return True if the kernel gave the address this port around that time; it was told anew at a look where something had changed."""
-        given = self._world.given
+        given = self._world.table.given
         for number, (since, blocks) in enumerate(given):
             over = given[number + 1][0] if number + 1 < len(given) else self._world.end
             low, high = blocks.get(address, (1, 0))

@@ -25,7 +25,7 @@ def look(folder: Path, world: World, hours: int) -> list[str]:
 
     verdict = chain.verify(str(folder), Sodium(), visit)
     wrong = [f"the chain doesn't hold: {verdict.wrong}"] if verdict.wrong else []
-    if acts["start"] != (starts := world.boots + world.restarts):
+    if acts["start"] != (starts := world.gateway.boots + world.gateway.restarts):
         wrong.append(f"{acts['start']} starts are noted, there were {starts}")
     if verdict.checkpoint[0] != hours:
         wrong.append(f"{verdict.checkpoint[0]} checkpoints, {hours} powered-on hours")

@@ -66,8 +66,8 @@ class Processes:
     def _look_into_memory(self, recorder: int) -> None:
         """A row of what somebody was shown (EXP-1): it says where a port stood, and the program itself never does."""
         self.forgotten.seen += 1
-        if self.world.looks != self._looked:
-            self._looked = self.world.looks
+        if self.world.events.looks != self._looked:
+            self._looked = self.world.events.looks
             rows = process_memory.found(recorder, _ROW, _ROW_OCTETS)
             self.forgotten.wrong += [f"{len(rows)} rows of what was looked at"] if rows else []
 

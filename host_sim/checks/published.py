@@ -77,7 +77,7 @@ class Published:
             self.delivered.wrong.append(f"{never} of {wanted.total()} never arrived, {self.dropped} are said to have been dropped")
         if strange := len(arrived.keys() - wanted.keys()):
             self.delivered.wrong.append(f"{strange} that nobody spooled")
-        if not self.world.outages and (more := (arrived - wanted).total()):
+        if not self.world.events.outages and (more := (arrived - wanted).total()):
             self.delivered.wrong.append(f"{more} came twice")
 
     def messages(self) -> list[tuple[str, bytes]]:

@@ -33,7 +33,8 @@ from host_sim.venue import kernel, tape
 from host_sim.venue.happenings import Happening
 from host_sim.venue.people import HOUR, MINUTE, SECOND
 from host_sim.venue.scenario import GROUND, Purposes, Scenario
-from host_sim.venue.world import Step, World
+from host_sim.venue.step import Step
+from host_sim.venue.world import World
 
 _LOOK = HOUR  # between two full looks
 _SHOWN = 3 * HOUR  # between two looks that the demo shows
@@ -320,7 +321,7 @@ class Simulation:
             looks=self._looks,
             losses=self._losses,
             findings=auditor.report() if over else [finding for finding in auditor.report() if finding.seen or finding.wrong],
-            fates={**truth.fates, "refused": self.world.refused, "ended early": self.world.early},
+            fates={**truth.fates, "refused": self.world.table.refused, "ended early": self.world.table.early},
             digests={
                 "messages": hashlib.sha256(b"\n".join(topic.encode() + b" " + text for topic, text in summaries)).hexdigest(),
                 "records": auditor.vault.digest,
@@ -417,7 +418,7 @@ class Simulation:
 
     def _killed(self, step: Step, scene: _Scene) -> None:
         """With the power tmpfs goes too; a recorder that is only killed finds its files again."""
-        if not self.world.on:
+        if not self.world.gateway.on:
             scene.auditor.forget(step.wall)
             scene.auditor.published.dropped += self._losses.get("messages dropped", 0)
             self._losses = {}
@@ -430,9 +431,9 @@ class Simulation:
             raise SimulationError(f"the forwarder ended with status {scene.forwarder.returncode}: {_last_line(scene.logs[1])}")
         if not scene.link.alive:
             raise SimulationError("the relay to the broker ended")
-        world.settle(report["dropped"])
+        world.gateway.settle(report["dropped"])
         if report["blocks"] is not None:
-            world.give(now, {bytes.fromhex(address): (first, last) for address, first, last in report["blocks"]})
+            world.table.give(now, {bytes.fromhex(address): (first, last) for address, first, last in report["blocks"]})
         status = report["status"]
         ended = now >= world.end
         full = ended or now // _LOOK != self._full // _LOOK
@@ -446,8 +447,9 @@ class Simulation:
         if ended:
             auditor.look_after_expiry()
         if full:
-            known, held, count = auditor.vault, status["purposes"]["security"], world.truth.connections.total()
-            look = Vault(now, known.records, known.octets, status["table"]["fill"], world.present, count, held["oldest_seconds"])
+            known, held = auditor.vault, status["purposes"]["security"]
+            present, count = len(world.visits.present), world.truth.connections.total()
+            look = Vault(now, known.records, known.octets, status["table"]["fill"], present, count, held["oldest_seconds"])
             self._series.append(look)
             if shown:
                 self._shown = now
@@ -455,7 +457,7 @@ class Simulation:
         said = (self._steps, now, sorted(status["counters"].items()), status["clock"], status["summary"]["spent"])
         self._told.update(f"{said}\n".encode())
         self._judge(auditor, now)
-        scene.link.set(up=not any(begins <= now < ends for begins, ends in world.outages))
+        scene.link.set(up=not any(begins <= now < ends for begins, ends in world.events.outages))
         scene.offset.set(now)
         scene.forwarder.send_signal(signal.SIGCONT)
         self._progress(now, world.truth.connections.total())

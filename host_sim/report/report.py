@@ -10,7 +10,7 @@ from itertools import pairwise
 
 from host_sim.driver.simulation import Outcome
 from host_sim.report import plots
-from host_sim.venue.world import clock_text
+from host_sim.venue.happenings import clock_text
 
 _CSS = """
 body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:1rem auto;padding:0 1rem;color:#1a1a1a;background:#fff}

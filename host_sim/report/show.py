@@ -12,8 +12,8 @@ from rich.text import Text
 from host_sim.checks.published import SUM_B
 from host_sim.driver.simulation import Outcome
 from host_sim.trials.mutants import Verdict
+from host_sim.venue.happenings import clock_text
 from host_sim.venue.truth import Daily
-from host_sim.venue.world import clock_text
 
 _ROWS = 24  # slots that the table shows: the first day's
 _PICTURE = 36  # columns

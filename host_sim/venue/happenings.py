@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """What happens to a gateway, told in English and in French: a row each, with the figures that it names."""
 
+from datetime import UTC, datetime
 from typing import NamedTuple
+
+from host_sim.venue.device_clock import SECOND
 
 SENTENCES = {
     "boot": ("the gateway boots, its clock shows {shown}", "la passerelle démarre, son horloge indique {shown}"),
@@ -65,3 +68,8 @@ def happening(at: int, kind: str, **figures: object) -> Happening:
     """Return what happened, of a kind of SENTENCES."""
     english, french = (sentence.format(**figures) for sentence in SENTENCES[kind])
     return Happening(at, english, french)
+
+
+def clock_text(wall: int, *, date: bool = False) -> str:
+    """Return a time in ns since the epoch as the demo shows it."""
+    return datetime.fromtimestamp(wall // SECOND, UTC).strftime("%Y-%m-%d %H:%M" if date else "%a %H:%M")

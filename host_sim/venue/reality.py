@@ -10,10 +10,14 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
+from host_sim.venue.events import Events
 from host_sim.venue.people import HOUR, Device, Talk, Visit
 from host_sim.venue.scenario import Scenario
+from host_sim.venue.step import Step
+from host_sim.venue.table import ConnectionTable
 from host_sim.venue.truth import AGENT_DAY_STARTS, DAY, Daily, Seen, Truth
-from host_sim.venue.world import Step, World
+from host_sim.venue.visits import Visits
+from host_sim.venue.world import World
 
 Cells = dict[str, list[float]]  # metric -> mean of each cell over the days
 
@@ -46,31 +50,45 @@ class Venue(World):
         super().__init__(scenario, seed)
         self.truth: _Truth = _Truth()
         self.real: dict[int, dict[int, Seen]] = defaultdict(lambda: defaultdict(Seen))  # start of an agent-day -> device -> what it did
-        self._owner = 0
-        self._owners: dict[bytes, int] = {}
+        self.owners: dict[bytes, int] = {}
+        self.table = _Table(self)
+        self.visits = _Visits(self)
+        self.events = Events(self)
 
-    def _arrival(self, visit: Visit) -> Callable[[int], Iterator[Step]]:
+
+class _Visits(Visits):
+    def __init__(self, venue: Venue) -> None:
+        super().__init__(venue)
+        self._owners, self._owner = venue.owners, 0
+
+    def arrival(self, visit: Visit) -> Callable[[int], Iterator[Step]]:
         self._owner += visit.new  # a device's visits follow one another
-        owner, arrive = self._owner, super()._arrival(visit)
+        owner, arrive = self._owner, super().arrival(visit)
 
         def arrived(now: int) -> Iterator[Step]:
-            before = len(self._present)
+            before = len(self.present)
             yield from arrive(now)
-            if len(self._present) > before:
-                self._owners[next(reversed(self._present))] = owner
+            if len(self.present) > before:
+                self._owners[next(reversed(self.present))] = owner
 
         return arrived
 
-    def _open(self, now: int, device: Device, talk: Talk) -> Iterator[Step]:
-        yield from super()._open(now, device, talk)
+
+class _Table(ConnectionTable):
+    def __init__(self, venue: Venue) -> None:
+        super().__init__(venue)
+        self._venue = venue
+
+    def open(self, now: int, device: Device, talk: Talk) -> Iterator[Step]:
+        yield from super().open(now, device, talk)
         last = talk.at + talk.lasts
-        owner = self._owners.get(device.mac)
+        owner = self._venue.owners.get(device.mac)
         begins = (talk.at - AGENT_DAY_STARTS) // DAY * DAY + AGENT_DAY_STARTS
         for day in range(begins, last + 1, DAY) if owner else ():
             part = min(last, day + DAY) - max(talk.at, day)
             octets = (talk.bytes_up + talk.bytes_down) * part // talk.lasts if talk.lasts else talk.bytes_up + talk.bytes_down
             seen = Daily()
-            seen.terminals[b""] = self.real[day][owner or 0]
+            seen.terminals[b""] = self._venue.real[day][owner or 0]
             seen.see(b"", talk.at, min(last, day + DAY - 1), (talk.protocol, talk.port), octets, day, day)
 
 

@@ -254,7 +254,7 @@ COUNTERS = dict.fromkeys(NAMES, 0) | {"connections": 10, "kept": 9, "excluded: h
 )
 def test_a_connection_without_a_fate_and_a_loss_without_a_cause_are_found(changed: dict[str, int], finding: str, auditor: Auditor) -> None:
     """The kernel told of ten connections; what the agent counts must add up to them, cause by cause."""
-    auditor.world.told_since_boot = 10
+    auditor.world.gateway.told_since_boot = 10
     auditor.look_at_counters(COUNTERS | changed)
     for name in ("counted", "losses"):
         assert getattr(auditor, name).holds is (name != finding)
@@ -262,7 +262,7 @@ def test_a_connection_without_a_fate_and_a_loss_without_a_cause_are_found(change
 
 def test_connections_that_the_kernel_dropped_must_be_counted_as_just_that(auditor: Auditor) -> None:
     """Three dropped for good before they were read: `lost: overrun` says three, no fewer and no more."""
-    auditor.world.told_since_boot, auditor.world.dropped_since_boot = 13, 3
+    auditor.world.gateway.told_since_boot, auditor.world.gateway.dropped_since_boot = 13, 3
     auditor.look_at_counters(COUNTERS | {"lost: overrun": 3, "overruns": 1})
     assert auditor.losses.holds
     auditor.look_at_counters(COUNTERS | {"lost: overrun": 2, "overruns": 1})
@@ -319,7 +319,7 @@ def test_a_message_that_never_came_came_twice_or_from_nowhere_is_found(
     """Twice, and the very same, is what QoS 1 may do where the way was cut."""
     auditor.published.spooled = {"1-arrivals-1": b"a", "2-arrivals-2": b"b"}
     auditor.published.dropped = dropped
-    auditor.world.outages = [(0, 1)] if cut else []
+    auditor.world.events.outages = [(0, 1)] if cut else []
     auditor.published.look_at_delivery([("oubli/1/x/summary/arrivals", payload.encode()) for payload in arrived])
     assert auditor.published.delivered.holds is holds
 

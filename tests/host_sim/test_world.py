@@ -13,11 +13,13 @@ from agent.capture import connections, neighbours
 from agent.capture.timeouts import Timeouts
 from host_sim.venue import scenario as scenarios
 from host_sim.venue import tape
+from host_sim.venue.gateway import STEP
 from host_sim.venue.kernel import INET, UDP, Flow
 from host_sim.venue.people import HOUR, KINDS, MINUTE, SECOND
 from host_sim.venue.scenario import ScenarioError
+from host_sim.venue.table import LAZINESS, Entry
 from host_sim.venue.truth import DAY, Kept, Truth
-from host_sim.venue.world import LAZINESS, STEP, Entry, World
+from host_sim.venue.world import World
 
 CAFE = scenarios.load("cafe-day")
 SMALL = replace(CAFE, crowd=replace(CAFE.crowd, visitors=12))
@@ -93,14 +95,14 @@ def test_a_connection_is_whose_the_address_was_when_it_began_and_a_hand_overs_la
     forged = world.start + HOUR
     ends = forged + 5 * MINUTE
     for when, mac in ((world.start, owner), (forged, forger), (ends, owner)):
-        list(world._neighbour(when, address, mac))
+        list(world.gateway.neighbour(when, address, mac))
     for first, mac in (
         (world.start + MINUTE, owner), (forged - SECOND - 1, owner), (forged - SECOND, forger), (forged + MINUTE, forger),
         (ends - SECOND - 1, forger), (ends - SECOND, owner), (ends + HOUR, owner),
     ):  # fmt: skip
-        assert world._whose(Entry(flow, (b"", UDP, b"", 53, 1), b"?", (first, first), SECOND)) == mac
+        assert world.gateway.holder_of(Entry(flow, (b"", UDP, b"", 53, 1), b"?", (first, first), SECOND)) == mac
     unknown = Entry(flow, (b"", UDP, b"", 53, 1), b"?", (world.start - MINUTE, world.start), SECOND)
-    assert world._whose(unknown) == b"?"  # nobody was known to hold it
+    assert world.gateway.holder_of(unknown) == b"?"  # nobody was known to hold it
 
 
 def test_destroy_comes_after_the_timeout_and_at_most_fifty_seconds_late() -> None:
