@@ -7,7 +7,7 @@ it was about. A record is in a window that it touches; a connection that hasn't 
 
 from agent.control import calls
 from agent.runtime.sodium import SealError
-from agent.vault import ring
+from agent.vault import reading
 from agent.vault.segment import VersionError
 
 _DAY = 86400
@@ -62,7 +62,7 @@ def _lines(
 ) -> "Generator[dict[str, Any]]":
     """Yield the rows that are wanted, a few a line, and a line after some records whether or not there is one, then how many there were."""
     source = recorder.clock.source
-    found = ring.read(recorder.paths.root, "security", source.wall() if recorder.clock.trusted else None, source.monotonic())
+    found = reading.read(recorder.paths.root, "security", source.wall() if recorder.clock.trusted else None, source.monotonic())
     seen = count = 0
     rows: "list[dict[str, Any]]" = []
     try:

@@ -13,7 +13,7 @@ from agent import law
 from agent.control import calls
 from agent.runtime.sodium import SealError
 from agent.summary.services import CLASSES
-from agent.vault import ring
+from agent.vault import reading
 from agent.vault.segment import VersionError
 
 STEP = 100  # records after which a line is sent, whether or not one of them is this terminal's: so that nobody gives up
@@ -23,7 +23,7 @@ _TENTHS = 10
 
 
 def _security(root: str, mac: bytes, wall: "int | None", monotonic: int) -> "Generator[dict[str, Any] | None]":
-    records = ring.read(root, "security", wall, monotonic)
+    records = reading.read(root, "security", wall, monotonic)
     try:
         for record in records:
             yield row_of(record) if record.mac == mac else None

@@ -28,8 +28,8 @@ from agent.summary import services
 from agent.summary.day import QUARTER
 from agent.summary.metrics import QUARTERS
 from agent.summary.terminals import CLASSES_AT, KIB, MOST, OCTETS, QUARTERS_AT
+from agent.vault.open_segment import FULL
 from agent.vault.record import CODES, COLUMN, COUNT, FEW, LEAST, REST, TERMINALS, UNIT, UNITS, put
-from agent.vault.ring import FULL
 from agent.vault.segment import PAGE_HEADER
 
 _SECOND = 1000000000

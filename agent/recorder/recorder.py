@@ -33,7 +33,8 @@ from agent.summary.published import Published
 from agent.summary.terminals import Terminals
 from agent.vault import stores
 from agent.vault.keys import KeyRing
-from agent.vault.ring import Ring, slots_for
+from agent.vault.ring import Ring
+from agent.vault.windows import slots_for
 
 _SECOND = 1000000000
 _TICK = _SECOND

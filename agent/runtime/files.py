@@ -32,6 +32,15 @@ def write_all(descriptor: int, data: "bytes | bytearray | memoryview | int", siz
         raise OSError(28, "")  # ENOSPC: a regular file takes less than asked only when it is full
 
 
+def write_to(path: str, flags: "tuple[str, ...]", data: "bytes | bytearray | memoryview | int", size: int) -> None:
+    """Open a file as `open_file`, write `size` octets to it, close it; OSError where any of that is refused."""
+    descriptor = open_file(path, flags)
+    try:
+        write_all(descriptor, data, size)
+    finally:
+        close(descriptor)
+
+
 def open_reading(path: str) -> int:
     """Open a file to read it; never through a symbolic link. Returns a descriptor, raises OSError."""
     return LIBC.call("open", _path(path), LIBC["O_CLOEXEC"] | LIBC["O_NOFOLLOW"] | LIBC["O_NONBLOCK"], 0)

@@ -12,7 +12,7 @@ from agent import law
 from agent.config import config
 from agent.runtime import files, memory
 from agent.runtime.sodium import Sodium
-from agent.vault import keys, ring, segment, stores
+from agent.vault import keys, segment, stores, windows
 
 
 def destroy_due(root: str, boot: str, monotonic: int) -> int:
@@ -35,7 +35,7 @@ def destroy_due(root: str, boot: str, monotonic: int) -> int:
     this_boot = keys.boot_of(region) == boot
     gone = 0
     for slot in keys.used(region):
-        if this_boot and not ring.due(slot, None, monotonic):
+        if this_boot and not windows.due(slot, None, monotonic):
             continue
         folder = base + "vault/" + law.PURPOSES[slot.purpose - 1].name
         page, name, waits = slot.page, "%08x" % slot.number, slot.state == keys.OPEN

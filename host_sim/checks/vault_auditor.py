@@ -14,7 +14,7 @@ from pathlib import Path
 from agent import law
 from agent.runtime import memory
 from agent.runtime.sodium import SealError, Sodium
-from agent.vault import keys, ring, segment
+from agent.vault import keys, reading, segment
 from host_sim.venue.device_clock import SECOND
 from host_sim.venue.truth import HOUR, Kept
 
@@ -134,7 +134,7 @@ class Vault:
         invented: Counter[str] = Counter()
         try:
             with _INFLATING:
-                for record in ring.read_segment(str(self._folder()), slot, self._sodium, scratch):
+                for record in reading.read_segment(str(self._folder()), slot, self._sodium, scratch):
                     key = (
                         bytes(record.mac), bytes(record.address), record.protocol, record.source_port, record.translated_port,
                         record.bytes_up, record.bytes_down, record.packets_up, record.packets_down,

@@ -22,7 +22,7 @@ from types import FrameType
 from typing import IO, cast
 
 from agent.outbox.spool import due
-from agent.vault import ring
+from agent.vault import reading
 from agent.vault.record import Record
 from host_sim.driver.interpreters import HEAP, NoInterpreterError
 from host_sim.faults import variants
@@ -166,7 +166,7 @@ class Lab:
 
     def records(self, root: Path | None = None, at: tuple[int, int] | None = None) -> list[Record]:
         """Read what the device's vault, or the one below another root, gives out now, or at another wall and monotonic time."""
-        return list(ring.read(str(root or self.device.root), "security", *(at or self.now())))
+        return list(reading.read(str(root or self.device.root), "security", *(at or self.now())))
 
     def now(self) -> tuple[int, int]:
         """Return the daemons' wall and monotonic time, in ns."""

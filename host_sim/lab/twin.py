@@ -12,7 +12,7 @@ import struct
 import subprocess
 from pathlib import Path
 
-from agent.vault import ring
+from agent.vault import reading
 from agent.vault.record import Record
 from host_sim.driver.interpreters import ROOT, byteorder, command, environment
 from host_sim.lab.network import GATEWAY_4, GATEWAY_6, TIMEOUTS, WAN_4, WAN_6, Terminal
@@ -80,7 +80,7 @@ def records(seen: list[Seen], terminals: list[Terminal], lifetime: int, folder: 
         stage.stdin.write(b"".join(_tape(seen, terminals, byteorder(interpreter))))
         stage.stdin.flush()
         stage.stdout.readline()
-        found = list(ring.read(str(root), "security", 0, 0))
+        found = list(reading.read(str(root), "security", 0, 0))
         stage.stdin.write(tape.entry(tape.STOP, max(one.stop for one in seen)))
         stage.stdin.close()
     return found

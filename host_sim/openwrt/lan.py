@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 from typing import IO, cast
 
-from agent.vault import ring
+from agent.vault import reading
 from agent.vault.record import Record
 from host_sim.lab import traffic
 from host_sim.lab.network import LabError, Terminal
@@ -143,4 +143,4 @@ def records(machine: Machine, purpose: str = "security") -> list[Record]:
     with tempfile.TemporaryDirectory() as root:
         with tarfile.open(fileobj=io.BytesIO(packed)) as tar:
             tar.extractall(root, filter="data")
-        return list(ring.read(root, purpose, None, 0))
+        return list(reading.read(root, purpose, None, 0))

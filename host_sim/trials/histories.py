@@ -26,7 +26,7 @@ from typing import Any, Protocol
 from agent.config import config as configuration
 from agent.recorder.recorder import Recorder
 from agent.runtime import memory
-from agent.vault import ring
+from agent.vault import reading
 from host_sim.driver import first_boot
 from host_sim.driver.scratch import scratch
 from host_sim.venue import kernel
@@ -383,7 +383,7 @@ class History:
 
     def readable(self) -> set[int]:
         """Return the records that a thief opens whose clocks show what he likes."""
-        return {record.bytes_up for record in ring.read(str(self.root), "security", 0, 0)}
+        return {record.bytes_up for record in reading.read(str(self.root), "security", 0, 0)}
 
     def early(self, number: int) -> bool:
         """Return True if it is too early for a record to be gone: by more than a window, quartz and wobble, and doubt about its stamp."""

@@ -24,7 +24,7 @@ from nacl.public import PrivateKey
 from nacl.signing import SigningKey
 
 from agent.runtime.sodium import SealError
-from agent.vault import ring
+from agent.vault import reading
 from host_sim.driver import interpreters
 from host_sim.venue import kernel
 from tools.custodian import bundles, segments
@@ -174,7 +174,7 @@ def volatile(root: Path, interpreter: str, count: int, seed: int) -> dict[str, A
         told |= {int(line[0]) for line in lines or ()}
     found: list[int] = []
     try:
-        found += [record.bytes_up for record in ring.read(str(root), "security", None, 0)]
+        found += [record.bytes_up for record in reading.read(str(root), "security", None, 0)]
     except SealError:
         wrong.append("a segment doesn't open")
     wrong += _compare(told, found, count)

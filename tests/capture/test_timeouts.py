@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from agent.runtime.clocks import DeviceTime
-from agent.vault import ring
+from agent.vault import reading
 from host_sim.lab import flows
 from host_sim.venue import kernel
 from tests.control.test_control import LIVE, device
@@ -213,7 +213,7 @@ def test_end_is_not_later_than_the_last_packet_under_a_longer_timeout_of_the_rul
             time.sleep(0.1)
         gateway.stop()
         source = DeviceTime()
-        (record,) = ring.read(path, "security", source.wall(), source.monotonic())
+        (record,) = reading.read(path, "security", source.wall(), source.monotonic())
         assert (record.source_port, record.packets_up) == (40999, 2)
         tenth = SECOND // 10
         assert last // tenth - 3 <= record.start + record.duration <= last // tenth

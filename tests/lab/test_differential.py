@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from agent.vault import ring
+from agent.vault import reading
 from host_sim.lab.compare import UNIT, Comparison, beyond_the_truth, compare
 from host_sim.lab.device import SECOND, Device
 from host_sim.lab.lab import CONFIRMATION, LIFETIME, Lab
@@ -109,7 +109,7 @@ def _play(lab: Lab, devices: dict[str, Device], reader: Reader) -> Run:
     seen, told = lab.witness.seen(), {}
     for name, device in devices.items():
         lab.wait(lambda device=device: _counters(device)["connections"] >= len(seen), f"the recorder on {name} misses connections", 120)  # type: ignore[misc]
-        records = list(ring.read(str(device.root), "security", device.time.wall(), device.time.monotonic()))
+        records = list(reading.read(str(device.root), "security", device.time.wall(), device.time.monotonic()))
         comparison = compare(seen, records, lab.network.terminals)
         told[name] = Told(records, comparison, beyond_the_truth(records, lab.acts), _counters(device), device.log("recorder").read_text())
     terminals = {ipaddress.ip_address(one).packed for terminal in lab.network.terminals for one in (terminal.address4, terminal.address6)}

@@ -25,7 +25,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, cast
 
-from agent.vault import ring
+from agent.vault import reading
 from host_sim.driver.interpreters import ROOT
 from host_sim.lab import traffic as lab_traffic
 from host_sim.lab.compare import compare
@@ -278,7 +278,7 @@ class Venue:
         tape = (beside / "tmp/witness.bin").read_bytes()
         seen = [parse(kernel.reencode(datagram, "big")) for datagram in kernel.records(tape)]
         now = int(times[0]) * 10**9, int(float(times[1]) * 10**9)
-        return seen, list(ring.read(str(beside), "security", *now))
+        return seen, list(reading.read(str(beside), "security", *now))
 
 
 def _outside(network: Network) -> None:

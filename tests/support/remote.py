@@ -29,7 +29,7 @@ from agent.summary.ledger import Ledger
 from agent.summary.metrics import MESSAGES, METRICS
 from agent.summary.noise import Sampler
 from agent.summary.terminals import Terminals
-from agent.vault import expiry, record, ring
+from agent.vault import expiry, reading, record, ring, windows
 from agent.vault.keys import KeyRing, Slot
 from agent.vault.record import COLUMN, COLUMNS, COUNT, LARGEST, REST, TERMINALS, Packer
 from agent.vault.unpacker import Unpacker
@@ -204,7 +204,7 @@ def vault_open(root: str, lifetime: int, budget: int, boot: str) -> "dict[str, A
     files.make_folder(base + "/vault/security", 0o700)
     lost: "list[list[Any]]" = []
     sodium = Sodium()
-    keys = KeyRing(base + "/keys", ring.slots_for(lifetime, budget), boot, sodium)
+    keys = KeyRing(base + "/keys", windows.slots_for(lifetime, budget), boot, sodium)
     number = law.number("security")
     lose = lambda cause, records: lost.append([cause, records])  # noqa: E731 (one expression)
     store = ring.Ring(base + "/vault/security", keys, sodium, number, lifetime, budget, boot, lose)
@@ -262,7 +262,7 @@ def read(root: str, wall: int, monotonic: int, skip: int) -> "dict[str, Any]":
     """Read PAGE records of the vault from outside after the first `skip`; what was read before a SealError is told with it."""
     rows: "list[str]" = []
     count = 0
-    records: "Any" = ring.read(root, "security", wall, monotonic)
+    records: "Any" = reading.read(root, "security", wall, monotonic)
     try:
         for record in records:
             count += 1

@@ -20,7 +20,7 @@ from pathlib import Path
 import pytest
 
 from agent.control import client
-from agent.vault import ring
+from agent.vault import reading
 from agent.vault.record import REST
 from host_sim.driver import live_files
 from host_sim.driver.interpreters import environment
@@ -185,7 +185,7 @@ def test_after_expiry_no_key_no_record_and_no_message_is_left(interpreter):
         made.wait(lambda status: status["purposes"]["security"]["segments"] == 0)
         assert made.find(secrets) == set()
         assert {name for name in made.files() if "/vault/" in name} == {"var/run/oubli/vault/security/chunks"}
-        assert list(ring.read(str(made.root), "security", 0, 0)) == []
+        assert list(reading.read(str(made.root), "security", 0, 0)) == []
 
 
 @NEEDS

@@ -21,10 +21,10 @@ from agent.capture.timeouts import Timeouts
 from agent.runtime import deflate, memory
 from agent.runtime import sodium as crypto
 from agent.summary.services import service_of
-from agent.vault import keys, ring, segment
+from agent.vault import keys, open_segment, reading, segment
 from agent.vault.keys import SLOT
 from agent.vault.record import COLUMNS, LARGEST, Packer, Record
-from agent.vault.ring import GRACE, LATE, SEGMENT_LIMIT, slots_for, window_of
+from agent.vault.windows import GRACE, LATE, SEGMENT_LIMIT, slots_for, window_of
 from host_sim.venue import scenario, tape
 from host_sim.venue.world import World
 from tests.support import remote
@@ -385,7 +385,7 @@ def test_a_segment_that_is_full_closes_and_the_next_takes_over(ask, tmp_path):
         assert SEGMENT_LIMIT <= len(data) <= SEGMENT_LIMIT + 2 * (segment.PAGE + 32)
         assert max(map(len, chunks_of(data))) <= segment.PAGE + 17
     vault.close()
-    assert sum(1 for _ in ring.read(str(tmp_path), "security", NOW * SECOND, SINCE * SECOND)) == len(rows)
+    assert sum(1 for _ in reading.read(str(tmp_path), "security", NOW * SECOND, SINCE * SECOND)) == len(rows)
 
 
 # Expiry
@@ -1098,7 +1098,7 @@ def test_what_was_deflated_is_overwritten_once_it_is_sealed(tmp_path, monkeypatc
     vault.stepped()
     assert packed
     assert any(packed[0])
-    assert not any(memory.buffer_at(vault._deflated, 2 * segment.PAGE))
+    assert not any(memory.buffer_at(vault._chunks._deflated, 2 * segment.PAGE))
     recorder.close()
 
 
@@ -1134,7 +1134,7 @@ def test_a_page_never_says_fewer_records_than_it_holds():
     """EXP-6: the number of records says how long the columns are; the rest of more than these would be read with others' columns."""
     page = Watched(segment.PAGE)
     slot: Any = SimpleNamespace(window=0, generation=0, records=0, counter=lambda: [0])
-    entry = ring._Open(slot, page, 0, b"", remote.places())
+    entry = open_segment.OpenSegment(slot, page, 0, b"", remote.places())
     held = 0
     for records in (1, 1, 253, 1, 1, 62):
         entry.go_on(held * 7, 0, records)

@@ -19,8 +19,8 @@ from agent.runtime import memory
 from agent.runtime import sodium as crypto
 from agent.runtime.libc import words
 from agent.vault import keys
-from agent.vault.ring import due
 from agent.vault.stores import CONSENTS
+from agent.vault.windows import due
 
 LARGEST = 128  # octets of a record before it is sealed
 _START, _ENTRY = 16, 10

@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reading a purpose's store: what its keys still open, in the order of its segments; nothing past its deadline (EXP-1)."""
+
+import struct
+
+from agent import law
+from agent.runtime import memory
+from agent.runtime import sodium as crypto
+from agent.runtime.deflate import DEFLATE
+from agent.vault import keys, segment
+from agent.vault.record import COLUMN, REST
+from agent.vault.unpacker import Unpacker
+from agent.vault.windows import due
+
+
+def waiting(buffer: "bytes | bytearray | memoryview", at: int, slot: keys.Slot) -> int:
+    """Return how many octets a page holds for the chunk that follows a slot's last sealed one."""
+    (head,) = struct.unpack_from("<I", buffer, at)
+    return head & 0xFFFF if head >> 16 == slot.generation else 0
+
+
+def read(root: str, purpose: str, wall: "int | None", monotonic: int) -> "Generator[Record]":
+    """Yield a purpose's readable records, oldest segment first; nothing that is past its deadline (EXP-1).
+
+    `root` is the folder above var/run/oubli; `wall` (None: not trusted) and `monotonic` are now, in ns. SealError at a segment that was
+    damaged or cut.
+    """
+    sodium = crypto.Sodium()
+    base = root + "/var/run/oubli/"
+    folder = base + "vault/" + purpose
+    region = keys.open_ring(base + "keys")
+    scratch = memory.scratch(segment.PAGE * 4)
+    try:
+        found = [(slot.window, slot.number, slot.index) for slot in keys.used(region) if slot.purpose == law.number(purpose)]
+        for _, _, index in sorted(found):
+            slot = keys.Slot(region, index)
+            if due(slot, wall, monotonic):
+                continue
+            yield from read_segment(folder, slot, sodium, scratch)
+    finally:
+        sodium.zero(scratch.address, scratch.size)
+        scratch.close()
+        region.close()
+
+
+def read_segment(folder: str, slot: keys.Slot, sodium: crypto.Sodium, scratch: memory.Region) -> "Iterator[Record]":
+    """Yield one segment's records, whatever its age; SealError where it was damaged or cut. `scratch` has four pages."""
+    plain = 2 * segment.PAGE  # where in it a chunk is inflated
+    written = slot.written()
+    with open(folder + "/" + ("%08x" % slot.number), "rb") as file:
+        header = file.read(segment.HEADER)
+        window, stream = segment.parse(header)
+        unpacker = Unpacker(window)
+        sodium.stream_read(scratch.address, stream, slot.key)
+        ended = False
+        for chunk in segment.chunks(file, written - segment.HEADER):
+            size, tag = sodium.stream_pull(scratch.address, scratch.address + 64, chunk, header)
+            size = DEFLATE.unpack(scratch.address + plain, segment.PAGE, scratch.address + 64, size)
+            yield from unpacker.unpack(memoryview(scratch.view)[plain:], size)
+            ended = tag == crypto.FINAL
+    if slot.state == keys.OPEN and slot.written() != written:
+        raise crypto.SealError  # what waited was sealed meanwhile
+    if slot.state == keys.OPEN:
+        with open(folder + "/chunks", "rb") as file:
+            file.seek(slot.page * segment.PAGE)
+            page = file.read(segment.PAGE)
+        left = waiting(page, 0, slot)
+        yield from unpacker.unpack(memoryview(page)[segment.PAGE_HEADER :], left + REST if left else 0, COLUMN)
+    elif not ended:
+        raise crypto.SealError
+
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Generator, Iterator
+
+    from agent.vault.record import Record

@@ -1,0 +1,29 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The window that a segment covers: how wide it is, how long its segments stay open, when they are due (EXP-1, EXP-4)."""
+
+SECOND = 1000000000
+GRACE = 240  # seconds a segment stays open after its window
+LATE = 10800  # seconds after its window at which the second segment closes: a phone that walked away is told of 7,490 s late
+SEGMENT_LIMIT = 65536  # octets of a file at which a segment closes
+
+
+def window_of(lifetime: int) -> int:
+    """Return the width of a window in seconds for a lifetime in seconds."""
+    return 60 if lifetime < 86400 else 3600
+
+
+def slots_for(lifetime: int, budget: int) -> int:
+    """Return how many segments may exist at once: two a window, those that filled up, and some for the very late."""
+    return 2 * (lifetime // window_of(lifetime) + 2) + budget // SEGMENT_LIMIT + 16
+
+
+def due(slot: "keys.Slot", wall: "int | None", monotonic: int) -> bool:
+    """Return True if a segment's deadline has come; `wall` in ns, None while the clock isn't trusted."""
+    if wall is not None and wall >= (slot.window + slot.lifetime) * SECOND:
+        return True
+    return monotonic >= slot.anchor + slot.lifetime * SECOND
+
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from agent.vault import keys
