@@ -178,10 +178,10 @@ _PORTAL = (ROOT, OPERATOR, PORTAL)
 CALLS = {
     "status": Call(STAFF, {}, lambda recorder, _fields, _roles: recorder.status()),
     "ntp": Call((ROOT,), {}, lambda recorder, _fields, _roles: recorder.confirm_time()),
-    "new device": Call((ROOT,), {}, lambda recorder, _fields, _roles: recorder.new_device()),
-    "leases": Call((ROOT,), {}, lambda recorder, _fields, _roles: recorder.read_leases()),
-    "access": Call(_PORTAL, _LOOK, lambda recorder, fields, roles: recorder.access(fields, roles[0])),
-    "lookup": Call(STAFF, _LOOKUP, lambda recorder, fields, roles: recorder.lookup(fields, roles[0])),
+    "new device": Call((ROOT,), {}, lambda recorder, _fields, _roles: recorder.orders.new_device()),
+    "leases": Call((ROOT,), {}, lambda recorder, _fields, _roles: recorder.orders.read_leases()),
+    "access": Call(_PORTAL, _LOOK, lambda recorder, fields, roles: recorder.orders.access(fields, roles[0])),
+    "lookup": Call(STAFF, _LOOKUP, lambda recorder, fields, roles: recorder.orders.lookup(fields, roles[0])),
     "consent grant": Call(_PORTAL, _GRANT, lambda recorder, fields, roles: recorder.by_consent().grant(fields, roles[0])),
     "consent text": Call(_PORTAL, _TEXT, lambda recorder, fields, _roles: recorder.by_consent().document(fields)),
     "consent withdraw": Call(_PORTAL, _WITHDRAW, lambda recorder, fields, roles: recorder.by_consent().withdraw(fields, roles[0])),
@@ -189,7 +189,7 @@ CALLS = {
     "consent resume": Call(_PORTAL, _WHOSE, lambda recorder, fields, roles: recorder.by_consent().resume(fields, roles[0])),
     "consent own": Call(_PORTAL, _WHOSE, lambda recorder, fields, _roles: recorder.by_consent().own(fields)),
     "consent list": Call(STAFF, {"from?": number(0, 1023)}, lambda recorder, fields, _roles: recorder.by_consent().listed(fields["from"])),
-    "objection": Call(_PORTAL, _WHOSE, lambda recorder, fields, roles: recorder.object(fields, roles[0])),
+    "objection": Call(_PORTAL, _WHOSE, lambda recorder, fields, roles: recorder.orders.object(fields, roles[0])),
     "objection end": Call(_PORTAL, _WHOSE, lambda recorder, fields, roles: recorder.by_consent().accept(fields, roles[0])),
     "emergency open": Call(
         STAFF,
@@ -198,7 +198,7 @@ CALLS = {
     ),
     "emergency where": Call(STAFF, {"again?": number(0, 1)}, lambda recorder, fields, _roles: recorder.by_consent().where(fields["again"])),
     "emergency close": Call(STAFF, {}, lambda recorder, _fields, roles: recorder.by_consent().close_emergency(roles[0])),
-    "erase": Call(STAFF, {"purpose": text(16)}, lambda recorder, fields, roles: recorder.erase(fields["purpose"], roles[0])),
+    "erase": Call(STAFF, {"purpose": text(16)}, lambda recorder, fields, roles: recorder.orders.erase(fields["purpose"], roles[0])),
     "erase terminal": Call(_PORTAL, _WHOSE, lambda recorder, fields, roles: recorder.erasure().begin(fields, roles[0])),
     "erase state": Call(_PORTAL, _WHOSE, lambda recorder, fields, _roles: recorder.erasure().state(fields)),
     "session": Call(
@@ -217,7 +217,7 @@ CALLS = {
             fields["document"], recorder.health.tracked(), recorder.clock.floor
         ),
     ),
-    "enrolled": Call((ROOT,), {"digest": digest}, lambda recorder, fields, _roles: recorder.enrolled(fields["digest"])),
+    "enrolled": Call((ROOT,), {"digest": digest}, lambda recorder, fields, _roles: recorder.orders.enrolled(fields["digest"])),
 }
 
 

@@ -8,10 +8,10 @@ then forgotten by everything but the vault and the day's table.
 
 import os
 
-from agent import BUILT, law
+from agent import BUILT
 from agent.audit.counters import Counters
 from agent.audit.log import Audit
-from agent.base.clock import HOUR, Clock, newest
+from agent.base.clock import Clock, newest
 from agent.base.paths import Paths, make_folders
 from agent.capture import connections, kernel_stats, lossfree, timeouts
 from agent.capture.live_table import LiveTable
@@ -21,27 +21,23 @@ from agent.recorder import snapshot
 from agent.recorder.fast_path import FastPath
 from agent.recorder.guest_network import GuestNetwork
 from agent.recorder.health import Health
+from agent.recorder.hourly import Hourly
+from agent.recorder.kept import PurposeStores
+from agent.recorder.orders import Orders
 from agent.recorder.pipeline import Pipeline
 from agent.runtime import files
-from agent.runtime.libc import reason
 from agent.runtime.sodium import Sodium
 from agent.summary.day import AgentDay
 from agent.summary.ledger import Ledger
-from agent.summary.metrics import METRICS
 from agent.summary.noise import Sampler
 from agent.summary.published import Published
 from agent.summary.terminals import Terminals
 from agent.vault import stores
-from agent.vault.keys import KeyRing
-from agent.vault.ring import Ring
-from agent.vault.windows import slots_for
 
 _SECOND = 1000000000
 _TICK = _SECOND
 # Expiry runs this much ahead, so that one turn of the loop is never late.
 _AHEAD = 2 * _SECOND
-# What a store says that isn't "lost: " and the cause.
-_COUNTED = {"unlink": "lost: store", "hours": "due by powered-on hours"}
 
 
 def _next(monotonic: int) -> int:
@@ -49,35 +45,18 @@ def _next(monotonic: int) -> int:
     return (monotonic // _TICK + 1) * _TICK
 
 
-def _no_socket(_on: bool) -> None:
-    """Stand in for the socket whose loss-free mode is switched."""
-
-
-def _no_drops() -> int:
-    """Stand in for the socket whose drops are counted."""
-    return 0
-
-
-def _no_bus(_stations: "Stations", _wanted: "Callable[[], bool]") -> "Bus | None":
-    """Stand in for the connection to the radios."""
-    return None
-
-
 class Recorder:
     """One gateway's recorder below `root`.
 
     `source` as in agent.base.clock, `sampler` draws the noise (None: from os.urandom), `random(count)` gives salts, `log(text)` takes a
-    line, `sysctl(name)` reads a
-    setting of conntrack, `switch(on)` sets the loss-free mode of the event socket, `drops()` counts what the kernel dropped for
-    it, `network()` says what the network suffered, `bus(stations, wanted)` connects to the radios, `nat` is the kernel's table of port
-    blocks (None: there is no kernel).
+    line, `sysctl(name)` reads a setting of conntrack, `switch(on)` sets the loss-free mode of the event socket, `drops()` counts what
+    the kernel dropped for it, `network()` says what the network suffered, `bus(stations, wanted)` connects to the radios, `nat` is the
+    kernel's table of port blocks (None: there is no kernel).
     """
 
     consented: "Consented | None" = None
     deferred: "DeferredPurposes | None" = None
-    _access: "Access | None" = None
     _erasure: "Erasure | None" = None
-    _refusing = False  # flash refused what each hour writes
     _dropped = 0  # events that the kernel dropped, counted before
 
     def __init__(
@@ -89,11 +68,11 @@ class Recorder:
         sampler: "Sampler | None" = None,
         log: "Callable[[str], None]" = print,
         sysctl: "Callable[[str], int | None]" = timeouts.read_sysctl,
-        switch: "Callable[[bool], None]" = _no_socket,
+        switch: "Callable[[bool], None]" = lambda _on: None,
         network: "Callable[[], dict[str, int] | None]" = kernel_stats.read,
-        drops: "Callable[[], int]" = _no_drops,
+        drops: "Callable[[], int]" = lambda: 0,
         random: "Callable[[int], bytes]" = os.urandom,
-        bus: "Callable[[Stations, Callable[[], bool]], Bus | None]" = _no_bus,
+        bus: "Callable[[Stations, Callable[[], bool]], Bus | None]" = lambda _stations, _wanted: None,
         nat: "Any" = None,
     ) -> None:
         self.config = config
@@ -106,7 +85,7 @@ class Recorder:
         self._sodium = sodium = Sodium()
         self.counters = Counters(paths.counters)
         self.counters.add("starts")
-        self._noted = dict(self.counters.values)  # what the audit log has of losses
+        self.hourly = Hourly(self)
         of_ledger: "list[str]" = []
         self.ledger = Ledger(paths.ledger, of_ledger.append, random)
         floor = max(BUILT, newest(paths.config.rsplit("/", 1)[0]), self.ledger["high_water"])
@@ -118,7 +97,13 @@ class Recorder:
         self.due = self.monotonic  # when `tick` wants to be called again, monotonic ns
         self.guests = GuestNetwork(config, paths, source, self.counters.values, self.monotonic)
         self.parts: "list[Purposes]" = []  # the purposes beside `security`, by what they have in common
-        self._open_stores(sodium, source.boot)
+        self.kept = PurposeStores(config, paths, sodium, source.boot, self.counters, self.audit.note)
+        self._ring, self.stores = self.kept.ring, self.kept.by_name
+        self.kept.open_sealed(lambda: self.ledger.age, lambda: self.clock.floor)
+        if stores.by_consent(config) or files.exists(paths.consents):
+            self.by_consent()
+        self.kept.destroy_strays()
+        self.orders = Orders(self)
         self.spool = Spool(paths.spool, config.mqtt.spool_bytes, config.mqtt.spool_days)
         self.published = Published(paths.published)
         sampler = sampler or Sampler(os.urandom)
@@ -160,7 +145,7 @@ class Recorder:
         for line in of_ledger:
             log(line)
         if self.clock.booted:
-            self._refusing = self._count(self.ledger.boot, self.monotonic // HOUR)
+            self.hourly.boot()
         if config.gateway.duty == "undeclared":
             log("gateway.duty is undeclared: say who answers authority requests (L34-II-3)")
 
@@ -177,35 +162,6 @@ class Recorder:
         )
         self.parts.append(self.deferred)
 
-    def _open_stores(self, sodium: Sodium, boot: str) -> None:
-        """Open each purpose's own store (L34-III-3), also where one is off now and what it kept must still go in time."""
-        config, paths = self.config, self.paths
-        security = config.purposes.get("security")
-        lifetime, budget = (security.lifetime, security.budget) if security else (law.DAY, 0)
-        by_consent = stores.by_consent(config)
-        slots = slots_for(lifetime, budget) + stores.PAGES * len(stores.needed(config, paths)) + stores.CONSENTS * len(by_consent)
-        self._keys = KeyRing(paths.keys, slots, boot, sodium)
-        number = law.number("security")
-        self._ring = Ring(paths.vault + "/security", self._keys, sodium, number, lifetime, budget, boot, self._lose)
-        self._torn("security", self._ring.torn)
-        self.stores: "dict[str, Store]" = {"security": self._ring}
-        hours, floor = lambda: self.ledger.age, lambda: self.clock.floor
-        for name, store in stores.custodians(config, paths, self._keys, sodium, boot, hours, floor, self._lose).items():
-            self.stores[name] = store
-            self._torn(name, store.torn)
-        if by_consent or files.exists(paths.consents):
-            self.by_consent()
-        for slot in self._keys.used():  # of what is kept by consent, where that is off now
-            if law.PURPOSES[slot.purpose - 1].name not in self.stores:
-                self.counters.add("erased", slot.records)
-                self._keys.destroy(slot)
-
-    def _torn(self, purpose: str, segments: "list[Any]") -> None:
-        """Count and note the segments of a purpose that were found open, by name: who reads one that ends torn looks here for it."""
-        self.counters.add("torn segments", len(segments))
-        while segments:
-            self.audit.note("torn", purpose, segments.pop())
-
     def by_consent(self) -> "Consented":
         """Return what is done by consent or in an emergency; read only where it is needed, for its modules cost heap."""
         if self.consented is None:
@@ -213,7 +169,8 @@ class Recorder:
                 from agent.purposes.consent.consented import Consented
             except ImportError:
                 raise calls.Refused(stores.PACKAGE + " isn't installed; accepted: on a gateway that has it")
-            parts = (self.config, self.paths, self._keys, self._sodium, self.guests.holders, self.counters, self._lose, self.log)
+            kept, holders = self.kept, self.guests.holders
+            parts = (self.config, self.paths, kept.keys, self._sodium, holders, self.counters, kept.lose, self.log)
             self.consented = made = Consented(*parts, self._second, self.audit.note, self._bus)
             for name in made.stores:
                 self.stores[name] = made.stores[name]
@@ -235,10 +192,6 @@ class Recorder:
     def ready(self, descriptor: int) -> bool:
         """Read from the radios where this descriptor is theirs."""
         return self.consented is not None and self.consented.ready(descriptor, self.clock.source.wall())
-
-    def _lose(self, cause: str, records: int) -> None:
-        # Not on the log, which may leave the gateway: guests cause losses (ANON-4). `oubli status` has them.
-        self.counters.add(_COUNTED.get(cause) or "lost: " + cause, records)
 
     def datagram(self, buffer: "bytearray | bytes", length: int) -> None:
         """Handle one ctnetlink event: `length` octets at the start of `buffer`."""
@@ -315,7 +268,7 @@ class Recorder:
         self.timeouts.tick(wall, monotonic)
         self.guests.tick(wall, monotonic)
         while self.clock.hour():
-            self._hour()
+            self.hourly.run()
         self.health.tick(monotonic)
         self.loss_free.tick(monotonic, self._decoder.connections)
         self._streams()
@@ -365,58 +318,10 @@ class Recorder:
             self.log("clock " + self.clock.state + ": more than a day from what was confirmed")
             self.audit.note("clock", "strayed", 0)
 
-    def _hour(self) -> None:
-        """Count a powered-on hour on flash; drop what the spool can't hold."""
-        now = self.wall // _SECOND if self.clock.trusted else 0
-        self.clock.floor = max(self.clock.floor, now)
-        refused = self._count(self.ledger.hour, now)
-        self._refusing = self._count(self.spool.trim, now) or refused
-        if self.spool.stuck:
-            self.log("the spool holds " + str(self.spool.stuck) + " entries that are no messages and that only root can remove")
-        self._note_losses()
-        for name in self.stores:  # flash that refused at the start, or came later, is put in order later
-            self._torn(name, getattr(self.stores[name], "torn", []))
-        self.audit.hour()
-        for metric in METRICS:  # whatever the spool was made to hold besides is nobody's loss
-            count = self.spool.dropped.get(metric.name, 0)
-            self.counters.add("messages dropped", count)
-            self.counters.add("messages dropped: " + metric.name, count)
-        self.spool.dropped = {}
-        for part in self.parts:
-            part.hour()
-
-    def _note_losses(self) -> None:
-        """Put what was lost since the last time on the audit log, a line a cause."""
-        for name in self.counters.values:
-            lost = self.counters.values[name] - self._noted[name]
-            if lost and name.startswith("lost: "):
-                self.audit.note("loss", name[6:].replace(" ", "-"), lost)
-        self._noted = dict(self.counters.values)
-
-    def _count(self, write: "Callable[..., None]", *values: int) -> bool:
-        """Write something on flash; True where that refuses."""
-        try:
-            write(*values)
-        except OSError as failure:
-            self.log("flash refused a write" + reason(failure.errno))
-            return True
-        return False
-
     @property
     def refusing(self) -> bool:
         """Return True if flash refused the last write of the ledger, of a message or of the audit log."""
-        return self._refusing or self._day.failing or self.audit.failing
-
-    def new_device(self) -> "dict[str, Any]":
-        """Take root's word that nobody was ever counted here (ANON-6)."""
-        try:
-            new = self.ledger.begin()
-        except OSError:
-            raise calls.Refused("new-device: flash refuses; accepted: once it takes the ledger")
-        if not new:
-            raise calls.Refused("new-device: a ledger was here before; accepted: on a gateway that never counted anybody")
-        self.audit.note("ledger", "new")
-        return {"tokens": self.ledger["tokens"]}
+        return self.hourly.refusing or self._day.failing or self.audit.failing
 
     def confirm_time(self) -> "dict[str, Any]":
         """Take one NTP confirmation; returns what the clock is then (EXP-5)."""
@@ -431,55 +336,6 @@ class Recorder:
             self.log("the time service tells a time that is over: not believed (EXP-5)")
         self.tick()
         return {"clock": self.clock.state}
-
-    def read_leases(self) -> "dict[str, Any]":
-        """Read the DHCP leases now."""
-        self.wall = self.pipeline.wall = self.clock.source.wall()
-        return {"read": self.guests.read_leases(self.wall)}
-
-    def access(self, fields: "dict[str, Any]", by: str) -> "Generator[dict[str, Any]]":
-        """Look at what is held on a terminal, for the person at it."""
-        if self._access is None:
-            from agent.recorder.access import Access
-
-            self._access = Access(self, self.guests.holders.holder)
-        return self._access.look(fields, by)
-
-    def lookup(self, fields: "dict[str, Any]", by: str) -> "Generator[dict[str, Any]]":
-        """Look at what `security` has of a port or a terminal, for the security of the network (L34-II-6)."""
-        try:
-            from agent.purposes import lookup
-            from agent.recorder.access import row_of
-        except ImportError:
-            raise calls.Refused(stores.PACKAGE + " isn't installed; accepted: on a gateway that has it")
-        return lookup.begin(self, self.guests.holders.holder, row_of, fields, by, second_nat=self.guests.lan.behind)
-
-    def erase(self, purpose: str, by: str) -> "dict[str, Any]":
-        """Destroy what a purpose keeps, or "all" of them; `by` is the caller's role."""
-        if purpose != "all" and purpose not in self.config.purposes:
-            raise calls.Refused("purpose isn't on; accepted: " + ", ".join(["all"] + sorted(self.config.purposes)))
-        records = 0
-        refused = []  # one store's flash keeps no other store from being erased
-        for name in self.stores if purpose == "all" else (purpose,):
-            store = self.stores[name]
-            before = store.status(self.monotonic)["records"]
-            try:
-                records += store.erase()
-            except OSError:
-                refused.append(name)
-                records += before - store.status(self.monotonic)["records"]
-            try:
-                for part in self.parts:
-                    part.erase(name)
-            except OSError:
-                refused.append(name)
-        self.counters.add("erased", records)
-        self.tick()
-        self.log("erased by order")
-        self.audit.note("erase", purpose, by)
-        if refused:
-            raise calls.Refused(", ".join(refused) + ": flash refuses, not everything is erased; accepted: once more when it is writable")
-        return {"erased": records}
 
     def erasure(self) -> "Erasure":
         """Return what erases a terminal's records; read only where it is needed, and it isn't on every gateway."""
@@ -503,22 +359,11 @@ class Recorder:
         """Do a small part of what may wait: an erasure, a handover that is being written (L34-II-4). True where there is more of it."""
         return any(part.work(self.monotonic) for part in self.parts)
 
-    def object(self, fields: "dict[str, Any]", by: str) -> "dict[str, Any]":
-        """Take a terminal's objection: its row of the day's table counts nothing any more, and it gets no other one."""
-        mac, answer = self.by_consent().object(fields, by)
-        self.terminals.forget(mac)
-        return answer
-
     def require_deferred(self) -> "DeferredPurposes":
         """Return what `attribution` and `billing` have beside their stores; Refused while both are off."""
         if self.deferred is None:
             raise calls.Refused("neither attribution nor billing is on; accepted: on a gateway that keeps one of them")
         return self.deferred
-
-    def enrolled(self, digest: bytes) -> "dict[str, Any]":
-        """Take note that root has enrolled an agent, by the digest of his key's line."""
-        self.audit.note("request", "enrolled", digest)
-        return {}
 
     def status(self) -> "dict[str, Any]":
         """Return what `oubli status` shows; for the person at the gateway, never for the wire."""
@@ -530,20 +375,18 @@ class Recorder:
         self.tick()
         for part in self.parts:
             part.close(self.wall)
-        self._note_losses()
+        self.hourly.note_losses()
         self.audit.note("stop")
         self.health.write("stopped", self.monotonic)
         self.guests.holders.close()
-        for store in self.stores.values():
-            store.close()
-        self._keys.close()
+        self.kept.close()
         self.terminals.close()
         self.counters.close()
 
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Callable, Generator, Protocol
+    from typing import Any, Callable
 
     from agent.base.clock import TimeSource
     from agent.config.config import Config
@@ -553,31 +396,3 @@ if TYPE_CHECKING:
     from agent.purposes.location.bus import Bus
     from agent.purposes.location.stations import Stations
     from agent.purposes.purposes import Purposes
-    from agent.recorder.access import Access
-
-    class Store(Protocol):
-        """What keeps the records of one purpose. Times in ns; each has its own `append`, which says what became of a record."""
-
-        def tick(self, wall: int, monotonic: int, *, trusted: bool) -> int:
-            """Do what is due; returns how many segments were destroyed."""
-            ...
-
-        def stepped(self) -> None:
-            """Note that the wall clock was stepped."""
-            ...
-
-        def late(self, wall: "int | None", monotonic: int) -> bool:
-            """Return True if anything outlived its deadline."""
-            ...
-
-        def erase(self) -> int:
-            """Destroy everything; returns how many records that were."""
-            ...
-
-        def status(self, monotonic: int) -> "dict[str, Any]":
-            """Return what is kept, against its limits."""
-            ...
-
-        def close(self) -> None:
-            """Stop in order."""
-            ...

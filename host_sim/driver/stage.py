@@ -333,7 +333,7 @@ class Stage:
         files.make_folder(self.root + "/tmp", 0o755)  # noqa: S108 (below the device's root)
         files.write_atomic(self.root + "/tmp/dhcp.leases", bytes(self._payload[:length]), durable=False)  # noqa: S108 (as above)
         if self.recorder is not None:
-            self.recorder.read_leases()
+            self.recorder.orders.read_leases()
 
     def _station(self, _true: int, _length: int) -> None:
         self.radios.move(bytes(self._payload[:6]), self._payload[6], self._payload[7], self.time.wall() // 1000000000)

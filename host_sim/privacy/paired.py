@@ -292,7 +292,7 @@ class Device:
             else:
                 self._pass(at)
             if isinstance(sign, int):
-                self.recorder.object({"terminal": mac_of(sign), "address": None}, "root")
+                self.recorder.orders.object({"terminal": mac_of(sign), "address": None}, "root")
                 continue
             if not isinstance(sign, Sign):
                 self.recorder.close()

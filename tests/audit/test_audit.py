@@ -503,7 +503,7 @@ def test_what_is_lost_or_erased_is_on_the_log_and_whose_it_was_is_not(memory):
     recorder.counters.add("lost: store", 1)
     device.pass_to(2 * 3600)
     recorder.counters.add("lost: ring full", 2)
-    recorder.erase("all", "operator")
+    recorder.orders.erase("all", "operator")
     recorder.close()
     acts = [text for text in lines(device.root / "srv/oubli/audit") if not text.startswith(("checkpoint", "link", "config", "start"))]
     assert acts == ["clock trusted 0", "loss ring-full 7", "loss store 1", "erase all operator", "loss ring-full 2", "stop"]
@@ -519,7 +519,7 @@ def test_a_store_whose_flash_refuses_keeps_no_other_from_being_erased(memory):
     recorder.stores["attribution"] = Mock(wraps=ring, **refuses)  # some of it went before flash refused
     recorder.stores["security"] = Mock(wraps=ring, erase=Mock(return_value=3))
     with pytest.raises(calls.Refused, match="attribution: flash refuses"):
-        recorder.erase("all", "operator")
+        recorder.orders.erase("all", "operator")
     assert recorder.counters.values["erased"] == 3 + 4
     recorder.stores = {"security": ring}
     recorder.close()
@@ -599,5 +599,5 @@ def test_the_simulators_auditor_knows_how_many_consents_a_file_has_room_for(
     log.hour()
     for _ in range(noted):
         assert log.note("consent", log_auditor.ACTS[act], "portal")
-    world: Any = SimpleNamespace(boots=0, restarts=0, portal=SimpleNamespace(acts=Counter({act: done})))
+    world: Any = SimpleNamespace(gateway=SimpleNamespace(boots=0, restarts=0), portal=SimpleNamespace(acts=Counter({act: done})))
     assert len(log_auditor.look(tmp_path, world, 1)) == wrong
