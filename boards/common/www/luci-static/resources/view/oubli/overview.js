@@ -8,7 +8,8 @@
 // goes in as text.
 
 var callStatus = rpc.declare({ object: 'oubli', method: 'status' });
-var callDoctor = rpc.declare({ object: 'oubli', method: 'doctor' });
+// LuCI sends what is asked at once as one request, and gives all of it up after 20 seconds. Doctor tries the broker, which may take longer.
+var callDoctor = rpc.declare({ object: 'oubli', method: 'doctor', nobatch: true });
 var callLaw = rpc.declare({ object: 'oubli', method: 'law' });
 var lookupFields = [ 'terminal', 'port', 'protocol', 'at', 'until', 'reason', 'report' ];
 var callLookup = rpc.declare({ object: 'oubli', method: 'lookup', params: lookupFields });
@@ -66,6 +67,13 @@ function statusRows(status) {
 	return rows;
 }
 
+function findings(told) {
+	var rows = (told.findings || [ { what: told.error || _('no answer') } ]).map(function(finding) {
+		return [ finding.what, finding.why || '', finding.fix || '' ];
+	});
+	return rows.length ? table([ _('What'), _('Why it matters'), _('How to fix it') ], rows) : E('p', {}, [ _('Nothing was found.') ]);
+}
+
 // A port and its protocol, or a terminal; a time as 2026-11-25T10:00:00Z; a reason, which the audit log gets.
 function lookup() {
 	var fields = {}, found = E('div');
@@ -94,18 +102,19 @@ function lookup() {
 
 return view.extend({
 	load: function() {
-		return Promise.all([ asked(callStatus), asked(callDoctor), asked(callLaw) ]);
+		return Promise.all([ asked(callStatus), asked(callLaw) ]);
 	},
 
 	render: function(data) {
 		var status = E('div', {}, [ table([ _('What'), _('Value') ], statusRows(data[0])) ]);
-		var findings = (data[1].findings || [ { what: data[1].error || _('no answer') } ]).map(function(finding) {
-			return [ finding.what, finding.why || '', finding.fix || '' ];
-		});
-		var purposes = (data[2].purposes || []).map(function(purpose) {
+		var doctor = E('div', {}, [ E('em', {}, [ _('Looking …') ]) ]);
+		var purposes = (data[1].purposes || []).map(function(purpose) {
 			return [ purpose.purpose, purpose.paragraph, _(purpose.state), purpose.ceiling_seconds / 86400 + ' d' ];
 		});
 
+		asked(callDoctor).then(function(told) {
+			doctor.replaceChildren(findings(told));
+		});
 		poll.add(function() {
 			return asked(callStatus).then(function(fresh) {
 				status.replaceChildren(table([ _('What'), _('Value') ], statusRows(fresh)));
@@ -115,11 +124,10 @@ return view.extend({
 		return E('div', { 'class': 'cbi-map' }, [
 			E('h2', {}, [ 'oubli' ]),
 			E('h3', {}, [ _('Status') ]), status,
-			E('h3', {}, [ _('Doctor') ]),
-			findings.length ? table([ _('What'), _('Why it matters'), _('How to fix it') ], findings) : E('p', {}, [ _('Nothing was found.') ]),
+			E('h3', {}, [ _('Doctor') ]), doctor,
 			E('h3', {}, [ _('Look up for the security of the network') ]), lookup(),
 			E('h3', {}, [ _('Purposes of article L34-1') ]),
-			data[2].error ? E('p', {}, [ data[2].error ]) : table([ _('Purpose'), _('Paragraph'), _('State'), _('At most') ], purposes)
+			data[1].error ? E('p', {}, [ data[1].error ]) : table([ _('Purpose'), _('Paragraph'), _('State'), _('At most') ], purposes)
 		]);
 	},
 
