@@ -24,7 +24,7 @@ from host_sim.venue import scenario as scenarios
 from tools.commands import Program, output
 
 if TYPE_CHECKING:
-    from host_sim.driver.simulation import Outcome
+    from host_sim.driver.outcome import Outcome
 
 WIDTH = 100  # columns, at most: what is printed is read in a page too
 

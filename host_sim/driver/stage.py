@@ -12,179 +12,29 @@ tape may hold the next entry back while looking at the files.
 purpose (host_sim.faults.variants), which the auditor must find out.
 """
 
-import hashlib
 import json
 import os
 import struct
 import sys
 from collections import OrderedDict
 
-from agent.capture.netlink import RECEIVE_BUFFER
 from agent.config import config as configuration
 from agent.control import calls, server
 from agent.recorder.recorder import Recorder
 from agent.runtime import files, memory, process, sockets
-from agent.runtime.libc import LIBC, buffer_at
-from agent.runtime.sodium import Sodium
+from agent.runtime.libc import LIBC
 from agent.summary.noise import Sampler
 from host_sim.driver import first_boot
+from host_sim.driver.killed import unmap
+from host_sim.driver.stage_parts import SeededRandom, SeededSodium, Socket, Table, VirtualTime
 from host_sim.venue import tape
 
 _LEAST = 1000000  # ns: a recorder that asks to be called at once is called a millisecond later
 _LOOKS = 60  # s that a look may take
 _BUFFER = 32768  # octets: room for a datagram, as much as the kernel ever fills
-_TRUESIZE = RECEIVE_BUFFER // 9000  # octets that the kernel counts for an event that waits (measured, see RECEIVE_BUFFER)
 
 
 _CLOCKS_SIZE = struct.calcsize(tape.CLOCKS)
-
-
-class VirtualTime:
-    """The time source of a simulated device: set by the tape, read by the recorder. Times in ns; `now` is the true time.
-
-    `set` is what CLOCK and BOOT say; from there both clocks run by the quartz, `drift` parts in a million fast.
-    """
-
-    def __init__(self) -> None:
-        self.boot = ""
-        self.now = self._from = self._wall = self._since = self._drift = self._passed = 0
-
-    def set(self, true: int, wall: int, since: int, drift: int) -> None:
-        """Let the clocks show `wall` and `since` at a true time."""
-        self._from, self._wall, self._since, self._drift = true, wall, since, drift
-        self.reach(true)
-
-    def reach(self, true: int) -> None:
-        """Let it be `true`."""
-        self.now = true
-        passed = true - self._from
-        self._passed = passed + passed * self._drift // 1000000 if self._drift else passed
-
-    def wall(self) -> int:
-        """Return ns since the epoch."""
-        return self._wall + self._passed
-
-    def monotonic(self) -> int:
-        """Return ns since boot."""
-        return self._since + self._passed
-
-
-class Socket:
-    """The kernel's side of the event socket: a buffer, a reader that takes so long for an event, loss-free or not.
-
-    `numbers` counts the datagrams of the tape, `dropped` are first and last numbers of those that were dropped for good since it was
-    last taken, `drops` is the kernel's own count of what found the buffer full (in loss-free mode it tells them again).
-    """
-
-    def __init__(self, rate: int) -> None:
-        self._cost = 1000000000 // rate
-        self._room = RECEIVE_BUFFER // _TRUESIZE
-        self.numbers = 0
-        self.dropped: "list[list[int]]" = []
-        self.open()
-
-    def open(self) -> None:
-        """Open it anew: empty, not loss-free, nothing dropped."""
-        self._free_at = self.drops = 0
-        self.loss_free = self._told = False
-
-    def switch(self, on: bool) -> None:
-        """Set NETLINK_BROADCAST_ERROR."""
-        self.loss_free = on
-
-    def offer(self, now: int, overrun: "Callable[[], None]") -> bool:
-        """Return True if this datagram reaches the reader; ENOBUFS is told once until the buffer has been emptied."""
-        self.numbers += 1
-        if now >= self._free_at:
-            self._told = False
-            self._free_at = now
-        elif self._free_at - now >= self._room * self._cost:
-            self.drops += 1
-            if not self._told:
-                self._told = True
-                overrun()
-            if not self.loss_free:
-                last = self.dropped[-1] if self.dropped else None
-                if last is not None and last[1] + 1 == self.numbers:
-                    last[1] += 1
-                else:
-                    self.dropped.append([self.numbers, self.numbers])
-                return False
-        self._free_at += self._cost
-        return True
-
-
-class Table:
-    """The kernel's table of port blocks, as the agent's nftables.Table: who leaves by which ports, and whether that has changed."""
-
-    def __init__(self) -> None:
-        self.devices: "Sequence[str]" = ()
-        self.given: "dict[bytes, tuple[int, int]]" = {}
-        self.changed = True
-
-    def load(self, _rest: "tuple[int, int]") -> None:
-        """Make it anew, without any block."""
-        self.given, self.changed = {}, True
-
-    def stands(self) -> bool:
-        """Say that nobody took it away."""
-        return True
-
-    def remove(self) -> None:
-        """Take it away."""
-        self.load((0, 0))
-
-    def give(self, address: bytes, _block: int, first: int, last: int) -> None:
-        """Let an address leave by these ports."""
-        self.given[bytes(address)], self.changed = (first, last), True
-
-    def take(self, address: bytes, _block: int) -> None:
-        """Give an address no block any more."""
-        self.given.pop(bytes(address), None)
-        self.changed = True
-
-    def told(self) -> "list[list[Any]] | None":
-        """Return every address with its ports, None where nothing has changed since the last time."""
-        if not self.changed:
-            return None
-        self.changed = False
-        return [["".join(["%02x" % octet for octet in address])] + list(self.given[address]) for address in sorted(self.given)]
-
-
-class SeededRandom:
-    """Octets that follow from a seed, so that a run's noise can be had again: SHA-256 over the seed and a counter.
-
-    For simulations only: a device takes `os.urandom`. Keys of the vault come from libsodium and are never seeded.
-    """
-
-    def __init__(self, seed: str) -> None:
-        self._seed = seed
-        self._count = 0
-        self._left = b""
-
-    def __call__(self, count: int) -> bytes:
-        """Return the next `count` octets."""
-        while len(self._left) < count:
-            self._left += hashlib.sha256((self._seed + ":" + str(self._count)).encode()).digest()
-            self._count += 1
-        octets = self._left[:count]
-        self._left = self._left[count:]
-        return octets
-
-
-class SeededSodium(Sodium):
-    """libsodium whose random octets follow from a seed, for the day's terminal table: so that the drawn classes can be had again.
-
-    Keys of the vault come from the real one and are never seeded.
-    """
-
-    def __init__(self, draw: "Callable[[int], bytes]") -> None:
-        super().__init__()
-        self._draw = draw
-
-    def random(self, address: int, size: int) -> None:
-        """Write `size` octets at an address."""
-        buffer_at(address, size)[:] = self._draw(size)
 
 
 class Stage:
@@ -391,11 +241,7 @@ class Stage:
             self.radios.killed()
         if self.chip is not None and how == tape.POWER:
             self.chip.cut(lambda: [store.seal() for store in recorder.stores.values() if hasattr(store, "seal")])
-        parts = [recorder] + list(recorder.__dict__.values()) + list(recorder.guests.__dict__.values()) + list(recorder.stores.values())
-        for part in parts:
-            for thing in list(getattr(part, "__dict__", {}).values()):
-                if isinstance(thing, memory.Region):
-                    thing.close()
+        unmap(recorder)
 
     def _listed(self, _true: int, _length: int) -> None:
         """The kernel ends each of the listings that the recorder has asked for."""
@@ -476,7 +322,7 @@ def main(words: "list[str]") -> int:
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Callable, Sequence
+    from typing import Any, Callable
 
     from agent.config.config import Config
 

@@ -33,12 +33,13 @@ from typing import Any
 
 from agent.config import config as configuration
 from agent.recorder.recorder import Recorder
-from agent.runtime import files, memory
+from agent.runtime import files
 from agent.summary.day import AgentDay
 from agent.summary.metrics import PROFILES, Metric
 from agent.summary.noise import Sampler
 from host_sim.driver import first_boot
 from host_sim.driver.draws import keys_from
+from host_sim.driver.killed import unmap
 from host_sim.driver.scratch import scratch
 from host_sim.faults.flash import Dice, Flash, PowerCut
 from host_sim.venue import kernel
@@ -204,10 +205,8 @@ class History:
 
     def kill(self) -> None:
         """Unmap what the process mapped: it is gone, its files are as they are."""
-        for part in (self.recorder, *vars(self.recorder).values()) if self.recorder else ():
-            for thing in vars(part).values() if hasattr(part, "__dict__") else ():
-                if isinstance(thing, memory.Region):
-                    thing.close()
+        if self.recorder:
+            unmap(self.recorder)
         self.recorder = None
 
     def pass_time(self, span: int) -> None:

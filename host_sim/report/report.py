@@ -8,7 +8,7 @@ sentence beside it. Which language shows is two radio buttons and a rule of CSS.
 from html import escape
 from itertools import pairwise
 
-from host_sim.driver.simulation import Outcome
+from host_sim.driver.outcome import Outcome
 from host_sim.report import plots
 from host_sim.venue.happenings import clock_text
 

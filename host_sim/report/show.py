@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from host_sim.checks.published import SUM_B
-from host_sim.driver.simulation import Outcome
+from host_sim.driver.outcome import Outcome
 from host_sim.trials.mutants import Verdict
 from host_sim.venue.happenings import clock_text
 from host_sim.venue.truth import Daily

@@ -15,7 +15,7 @@ import pytest
 from agent.base import clock
 from agent.summary.ledger import Ledger
 from agent.vault import keys, ring
-from host_sim.trials import histories
+from host_sim.trials import devices, histories
 from tests.support.interpreters import INTERPRETERS, PROJECT, Remote
 
 SECOND, HOUR, DAY = 10**9, 3600 * 10**9, 86400 * 10**9
@@ -94,7 +94,7 @@ def test_floor_is_the_latest_of_build_configuration_and_high_water_mark(tmp_path
         written(one, second)
     assert clock.newest(str(config.parent)) == NOW - 50
     assert clock.newest(str(tmp_path / "absent")) == 0
-    device = histories.Here()
+    device = devices.Here()
     floors = {}
     for built, mark in ((0, 0), (NOW - 40, 0), (NOW - 40, NOW - 30), (0, NOW - 90)):
         monkeypatch.setattr("agent.recorder.recorder.BUILT", built)
@@ -394,14 +394,14 @@ def test_no_history_of_clocks_keeps_a_record_too_long_or_loses_one_in_silence(ba
     """EXP-1, EXP-4, EXP-5: never late against the record's true age; what goes early is counted; trust and hours are right."""
     looks = 0
     for number in range(HISTORIES // BATCHES):
-        looks += histories.live(batch * HISTORIES + number, histories.Here(), in_memory).looks
+        looks += histories.live(batch * HISTORIES + number, devices.Here(), in_memory).looks
     assert looks > HISTORIES // BATCHES * histories.STEPS
 
 
 def test_a_record_from_before_a_step_does_not_join_a_window_of_after_it(in_memory):
     """The same name, two spans of time: the connection that ended 45 s earlier goes when it must, not with the other."""
     in_memory.mkdir()
-    life = histories.History(0, in_memory, histories.Here())
+    life = histories.History(0, in_memory, devices.Here())
     life.text, (life.lifetime, life.width) = "20m", histories.LIFETIMES["20m"]
     life.config.write_text(life.config.read_text().replace(life.config.read_text().split("lifetime ")[1].split("\n")[0], "'20m'"))
     life.power_on(first=True)
@@ -421,7 +421,7 @@ def test_a_record_from_before_a_step_does_not_join_a_window_of_after_it(in_memor
 def test_a_stamp_that_two_time_lines_may_have_made_takes_no_more_than_their_difference(in_memory):
     """After a step back of 100 s the kernel's stamps come again: the record counts as the older, and a history knows by how much."""
     in_memory.mkdir()
-    life = histories.History(0, in_memory, histories.Here())
+    life = histories.History(0, in_memory, devices.Here())
     life.text, (life.lifetime, life.width) = "20m", histories.LIFETIMES["20m"]
     life.config.write_text(life.config.read_text().replace(life.config.read_text().split("lifetime ")[1].split("\n")[0], "'20m'"))
     life.power_on(first=True)
@@ -547,9 +547,9 @@ def test_a_broken_clock_is_found_out_by_a_history(broken, in_memory, monkeypatch
 @pytest.mark.parametrize("seed", [55968455542589])
 def test_histories_that_once_found_something(seed, in_memory):
     """A stamp that is ahead of a clock which was slewed back meanwhile was read by the time line of a boot in 2099."""
-    histories.live(seed, histories.Here(), in_memory)
+    histories.live(seed, devices.Here(), in_memory)
 
 
 def lives(count: int, folder: Path) -> None:
     for seed in range(count):
-        histories.live(seed, histories.Here(), folder)
+        histories.live(seed, devices.Here(), folder)

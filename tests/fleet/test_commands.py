@@ -31,10 +31,11 @@ from tests.fleet.test_collector import children, until
 from tests.fleet.test_store import totals_agree
 from tests.support.interpreters import PROJECT
 from tools.fleet import enrol, simulated, site, staging
-from tools.fleet.__main__ import _Progress, app
+from tools.fleet.__main__ import app
 from tools.fleet.intake import Arrival, Intake
 from tools.fleet.models import VALUES, Gateway, Message
 from tools.fleet.mosquitto import Mosquitto
+from tools.fleet.starting import Progress
 
 if TYPE_CHECKING:
     from typer.testing import Result
@@ -311,7 +312,7 @@ def test_gateways_are_expected_until_they_speak(sqlite, tmp_path):
 def test_what_takes_minutes_says_how_far_it_is(capsys):
     """Every five seconds at most, with what is left."""
     now = [0.0]
-    said = _Progress(lambda: now[0])
+    said = Progress(lambda: now[0])
     for day in range(10):
         said(f"day {day + 1} of 10", day, 10)
         now[0] += 3.0

@@ -13,7 +13,8 @@ import pytest
 
 from host_sim.driver import interpreters
 from host_sim.driver.broker import Broker
-from host_sim.driver.simulation import Outcome, Simulation
+from host_sim.driver.outcome import Outcome
+from host_sim.driver.simulation import Simulation
 from host_sim.venue import scenario as scenarios
 from host_sim.venue.world import World
 from tests.support.interpreters import INTERPRETERS, PROJECT

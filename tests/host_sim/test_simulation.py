@@ -23,7 +23,8 @@ from host_sim.checks.vault_auditor import Segment
 from host_sim.driver.broker import Broker
 from host_sim.driver.interpreters import NAMES
 from host_sim.driver.link import Link
-from host_sim.driver.simulation import Outcome, Simulation
+from host_sim.driver.outcome import Outcome
+from host_sim.driver.simulation import Simulation
 from host_sim.report.report import HOLDS
 from host_sim.report.show import violation
 from host_sim.trials.mutants import court

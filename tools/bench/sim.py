@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from host_sim.driver.interpreters import NAMES
-from host_sim.driver.simulation import Outcome, Simulation
+from host_sim.driver.outcome import Outcome
+from host_sim.driver.simulation import Simulation
 from host_sim.venue import scenario as scenarios
 from tools.bench.rounds import Tell, interleaved, spread
 from tools.bench.sheets import Sheet

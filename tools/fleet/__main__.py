@@ -12,20 +12,19 @@ import ssl
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from tools import clock
-from tools.commands import Program, output
+from tools.commands import output
 from tools.fleet import serve as serving
-from tools.fleet import site
+from tools.fleet import site, starting
 from tools.fleet.broker import BrokerError, secret
 from tools.fleet.delivery import GATEWAYS
 
-_program = Program("oubli-fleet")
+_program = starting.PROGRAM
 app = typer.Typer(
     cls=_program.group,
     help="Collects what gateways publish, and shows it: page, terminal, Prometheus, files.",
@@ -40,89 +39,6 @@ Json = Annotated[str | None, output("--json", "FILE", "Write the answer as JSON;
 Gateways = Annotated[int, typer.Option(min=1, max=10_000_000, help="How many gateways there may be; one more ends it, loudly.")]
 HERE = "sqlite:///oubli-fleet.sqlite"
 OPERATOR = "operator"
-
-
-def _configure(db: str, **how: object) -> None:
-    try:
-        site.configure(db, **how)  # type: ignore[arg-type]  # hosts and secure
-    except site.StoreError as failure:
-        _program.refuse(str(failure))
-
-
-def _open(db: str, *, new: bool = True, **how: object) -> None:
-    _configure(db, **how)
-    try:
-        site.open_store(new=new)
-    except site.StoreError as failure:
-        _program.refuse(str(failure))
-
-
-def _mail_server(url: str | None, sender: str, password_file: Path | None, ca: Path | None) -> Any:  # noqa: ANN401 (notices.Mail: Django isn't set up)
-    """Return the mail server that the options name, None without one."""
-    if url is None:
-        if password_file is not None or ca is not None:
-            _program.refuse("--smtp-password-file, --smtp-ca: without a mail server; accepted: with --smtp")
-        return None
-    from tools.fleet import mail
-
-    try:
-        return mail.server(url, sender, password_file, ca)
-    except BrokerError as failure:
-        _program.refuse(str(failure))
-
-
-def _users() -> int:
-    from django.contrib.auth import get_user_model
-
-    return int(get_user_model().objects.count())
-
-
-def _set_password(name: str, password: str) -> None:
-    from django.contrib.auth import get_user_model
-
-    user, _ = get_user_model().objects.get_or_create(username=name)
-    user.set_password(password)
-    user.save()
-
-
-def _enough(gateways: int) -> None:
-    """Refuse a limit that the store is beyond already."""
-    from tools.fleet.models import Gateway
-
-    known = Gateway.objects.count()
-    if known > gateways:
-        _program.refuse(f"--gateways: {gateways}, and the store has {known}; accepted: at least so many")
-
-
-def _listen(listen: str) -> tuple[socket.socket, str]:
-    """Return a bound socket and the host it is bound to."""
-    host, _, port = listen.rpartition(":")
-    try:
-        if not 0 <= int(port) < 1 << 16:
-            raise ValueError
-        family, _, _, _, place = socket.getaddrinfo(host.strip("[]") or "127.0.0.1", int(port), type=socket.SOCK_STREAM)[0]
-        listener = socket.create_server((str(place[0]), int(place[1])), family=family)
-    except (OSError, ValueError, OverflowError) as failure:
-        reason = failure.strerror if isinstance(failure, OSError) else "no port"
-        _program.refuse(f"--listen: {listen}: can't listen there ({reason}); accepted: HOST:PORT, port 0 for any")
-    return listener, str(place[0])
-
-
-class _Progress:
-    """Says every few seconds how far something long is, and how long it goes on."""
-
-    EVERY = 5.0  # seconds
-
-    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
-        self._monotonic = monotonic
-        self._begun = self._said = monotonic()
-
-    def __call__(self, text: str, done: int, count: int) -> None:
-        """Take note that the next of `count` steps begins, `done` are behind."""
-        now = self._monotonic()
-        if done and now - self._said >= self.EVERY:
-            self._said = now
-            serving.log(f"{text}, about {round((now - self._begun) / done * (count - done))} s to go")
 
 
 @app.callback()
@@ -173,7 +89,7 @@ def serve(
         _program.refuse(str(failure))
     if consumers > 1 and not shared:
         _program.refuse(f"--consumers: {consumers} over MQTT, where each would get every message; accepted: 1, or 0 for the page alone")
-    server = _mail_server(smtp, mail_from, smtp_password_file, smtp_ca)
+    server = starting.mail_server(smtp, mail_from, smtp_password_file, smtp_ca)
     if (tls_certificate is None) != (tls_key is None):
         _program.refuse("--tls-certificate, --tls-key: one without the other; accepted: both, or neither")
     if tls_certificate is not None:
@@ -182,28 +98,29 @@ def serve(
         except OSError as failure:  # SSLError is one
             _program.refuse(f"--tls-certificate, --tls-key: not usable ({failure.strerror or 'no PEM'}); accepted: a PEM pair")
     if not page:
-        _open(db)
-        _enough(gateways)
+        starting.open_store(db)
+        starting.check_room(gateways)
         running = serving.Consumers(uplink, consumers)
         with serving.Alerting(server) if alert else contextlib.nullcontext():
             serving.wait()
         running.close()
         raise typer.Exit(int(running.refused))
-    listener, address = _listen(listen)
+    listener, address = starting.listen(listen)
     with listener:
         local = address in {"127.0.0.1", "::1"}
         secure = tls_certificate is not None
         shown = f"[{address}]" if ":" in address else address
-        _open(db, hosts=(*(site.LOOPBACK if local else ()), shown, *(host or ())), secure=secure or (plain_http and not local))
+        hosts = (*(site.LOOPBACK if local else ()), shown, *(host or ()))
+        starting.open_store(db, hosts=hosts, secure=secure or (plain_http and not local))
         if not local and not secure and not plain_http:
             _program.refuse(f"--listen: {listen}: beyond loopback; accepted: with --tls-certificate and --tls-key, or --plain-http")
-        if not local and not _users():
+        if not local and not starting.users():
             _program.refuse(f"--listen: {listen}: beyond loopback; accepted: after `oubli-fleet password` has set one")
-        if not _users():
+        if not starting.users():
             password = secrets.token_urlsafe(12)
-            _set_password(OPERATOR, password)
+            starting.set_password(OPERATOR, password)
             serving.log(f"log in as {OPERATOR} with {password} (said this once; `oubli-fleet password` sets another)")
-        _enough(gateways)
+        starting.check_room(gateways)
         running = serving.Consumers(uplink, consumers)
         try:
             where = f"http{'s' * secure}://{shown}:{listener.getsockname()[1]}/"
@@ -250,21 +167,21 @@ def demo(
     from tools.fleet.mosquitto import BrokerError as NoBroker
     from tools.fleet.mosquitto import Mosquitto
 
-    listener, address = _listen(listen)
+    listener, address = starting.listen(listen)
     if address not in {"127.0.0.1", "::1"}:
         _program.refuse(f"--listen: {listen}: beyond loopback; accepted: 127.0.0.1:PORT")
     with listener, tempfile.TemporaryDirectory(prefix="oubli-fleet-") as folder:
         db = f"sqlite:///{folder}/demo.sqlite"
-        _open(db)
+        starting.open_store(db)
         from tools.fleet import staging
         from tools.fleet.demo import Speaking
         from tools.fleet.simulated import venues
 
         fleet = venues(gateways)
         serving.log(f"{gateways} gateways publish for four weeks")
-        staging.fill(fleet, 28, int(clock.seconds()), said=_Progress())
+        staging.fill(fleet, 28, int(clock.seconds()), said=starting.Progress())
         password = secrets.token_urlsafe(6)
-        _set_password(OPERATOR, password)
+        starting.set_password(OPERATOR, password)
         try:
             broker = Mosquitto(Path(folder))
         except NoBroker as failure:
@@ -290,7 +207,7 @@ def watch(
     json_file: Json = None,
 ) -> None:
     """Show in the terminal how the gateways stand, the worst first; with --json: once, as JSON."""
-    _open(db, new=False)
+    starting.open_store(db, new=False)
     from rich.console import Console
     from rich.live import Live
 
@@ -337,7 +254,7 @@ def export(
     if str(target) == "-" and form != "csv":
         _program.refuse("FILE: - with --format parquet; accepted: a file")
     first, last = _day(since, "--since", 0), _day(until, "--until", int(clock.seconds()) // 86_400 + 1)
-    _open(db, new=False)
+    starting.open_store(db, new=False)
     from tools.fleet import files
 
     first = max(first, files.first_day(first))
@@ -365,7 +282,7 @@ def import_(
     json_file: Json = None,
 ) -> None:
     """Take messages from a file, through the same checks as the broker's; exit 1 if some were refused."""
-    _configure(db)
+    starting.configure(db)
     from tools.fleet import files
     from tools.fleet.intake import FullError
     from tools.fleet.reading import FATES
@@ -373,7 +290,7 @@ def import_(
     try:
         if not (source.is_fifo() or source.is_char_device()):  # those are read once
             files.check(source)  # before a store is made for it, or half of it is there
-        _open(db)
+        starting.open_store(db)
         fates = files.take(source, gateways)
     except files.FileError as failure:
         _program.refuse(f"FILE: {failure}")
@@ -394,7 +311,7 @@ def verify(
     json_file: Json = None,
 ) -> None:
     """Say of each gateway whether its audit log was cut, rewritten or forked, by all heads it ever showed; exit 1 if so."""
-    _open(db, new=False)
+    starting.open_store(db, new=False)
     from tools.fleet import checkpoints
 
     found = checkpoints.verdicts(gateway)
@@ -420,7 +337,7 @@ def discovery(
     """Print Home Assistant's entities of every gateway as lines of TOPIC PAYLOAD, to be published retained."""
     if not prefix or any(sign in prefix for sign in "#+ \n\0"):
         _program.refuse("--prefix: no topic; accepted: a topic without wildcards or blanks")
-    _open(db, new=False)
+    starting.open_store(db, new=False)
     from tools.fleet.discovery import entities
     from tools.fleet.models import Gateway
 
@@ -485,7 +402,7 @@ def expect(
         rows = enrolling.read_list(Path("/dev/stdin") if str(listed) == "-" else listed, made=False)
     except enrolling.EnrolError as failure:
         _program.refuse(f"FILE: {failure}")
-    _open(db)
+    starting.open_store(db)
     from tools.fleet import inventory
 
     try:
@@ -506,8 +423,8 @@ def password(
     text = getpass.getpass() if sys.stdin.isatty() else sys.stdin.readline(1025).rstrip("\n")
     if not 12 <= len(text) <= 1024:
         _program.refuse("the password: accepted: 12 to 1,024 characters")
-    _open(db)
-    _set_password(user, text)
+    starting.open_store(db)
+    starting.set_password(user, text)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the verbs of `oubli-fleet` begin with: the store, the mail server, a socket, and how far something long is."""
+
+import socket
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tools.commands import Program
+from tools.fleet import serve as serving
+from tools.fleet import site
+from tools.fleet.broker import BrokerError
+
+PROGRAM = Program("oubli-fleet")
+
+
+def configure(db: str, **how: object) -> None:
+    """Make Django ready for the store at a URL; a refusal is one line."""
+    try:
+        site.configure(db, **how)  # type: ignore[arg-type]  # hosts and secure
+    except site.StoreError as failure:
+        PROGRAM.refuse(str(failure))
+
+
+def open_store(db: str, *, new: bool = True, **how: object) -> None:
+    """Open the store at a URL; `new`: make it where it isn't there."""
+    configure(db, **how)
+    try:
+        site.open_store(new=new)
+    except site.StoreError as failure:
+        PROGRAM.refuse(str(failure))
+
+
+def mail_server(url: str | None, sender: str, password_file: Path | None, ca: Path | None) -> Any:  # noqa: ANN401 (notices.Mail: Django isn't set up)
+    """Return the mail server that the options name, None without one."""
+    if url is None:
+        if password_file is not None or ca is not None:
+            PROGRAM.refuse("--smtp-password-file, --smtp-ca: without a mail server; accepted: with --smtp")
+        return None
+    from tools.fleet import mail
+
+    try:
+        return mail.server(url, sender, password_file, ca)
+    except BrokerError as failure:
+        PROGRAM.refuse(str(failure))
+
+
+def users() -> int:
+    """Return how many people may log in."""
+    from django.contrib.auth import get_user_model
+
+    return int(get_user_model().objects.count())
+
+
+def set_password(name: str, password: str) -> None:
+    """Give a person a password, and an account where there is none."""
+    from django.contrib.auth import get_user_model
+
+    user, _ = get_user_model().objects.get_or_create(username=name)
+    user.set_password(password)
+    user.save()
+
+
+def check_room(gateways: int) -> None:
+    """Refuse a limit that the store is beyond already."""
+    from tools.fleet.models import Gateway
+
+    known = Gateway.objects.count()
+    if known > gateways:
+        PROGRAM.refuse(f"--gateways: {gateways}, and the store has {known}; accepted: at least so many")
+
+
+def listen(listen: str) -> tuple[socket.socket, str]:
+    """Return a bound socket and the host it is bound to."""
+    host, _, port = listen.rpartition(":")
+    try:
+        if not 0 <= int(port) < 1 << 16:
+            raise ValueError
+        family, _, _, _, place = socket.getaddrinfo(host.strip("[]") or "127.0.0.1", int(port), type=socket.SOCK_STREAM)[0]
+        listener = socket.create_server((str(place[0]), int(place[1])), family=family)
+    except (OSError, ValueError, OverflowError) as failure:
+        reason = failure.strerror if isinstance(failure, OSError) else "no port"
+        PROGRAM.refuse(f"--listen: {listen}: can't listen there ({reason}); accepted: HOST:PORT, port 0 for any")
+    return listener, str(place[0])
+
+
+class Progress:
+    """Says every few seconds how far something long is, and how long it goes on."""
+
+    EVERY = 5.0  # seconds
+
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._monotonic = monotonic
+        self._begun = self._said = monotonic()
+
+    def __call__(self, text: str, done: int, count: int) -> None:
+        """Take note that the next of `count` steps begins, `done` are behind."""
+        now = self._monotonic()
+        if done and now - self._said >= self.EVERY:
+            self._said = now
+            serving.log(f"{text}, about {round((now - self._begun) / done * (count - done))} s to go")
