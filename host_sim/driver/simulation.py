@@ -9,10 +9,8 @@ its time as it would on a device; its way to the broker is a relay that the worl
 import fcntl
 import hashlib
 import json
-import mmap
 import os
 import signal
-import struct
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -24,6 +22,7 @@ from typing import IO, cast
 from host_sim.checks.auditor import Auditor
 from host_sim.checks.noise_bounds import Figures, Slot
 from host_sim.driver.broker import Broker
+from host_sim.driver.clock_offset import ClockOffset
 from host_sim.driver.interpreters import FLASH, HEAP, MORE, ROOT, WITH_US, byteorder, command, environment
 from host_sim.driver.link import Link
 from host_sim.driver.outcome import Outcome, Vault, Violation
@@ -89,26 +88,6 @@ class SimulationError(Exception):
     """Something that should run ended; the text is one line for the person who asked."""
 
 
-class _Offset:
-    """The mapped file that shifts the forwarder's clocks (host_sim.driver.launch): two i64, little-endian, ns.
-
-    The second one takes the first setting off the time since boot, so that a scenario of any year begins an hour after a boot.
-    """
-
-    def __init__(self, path: Path, begins: int) -> None:
-        path.write_bytes(struct.pack("<qq", begins - time.time_ns(), time.time_ns() - begins))
-        with path.open("r+b") as file:
-            self._map = mmap.mmap(file.fileno(), 16)
-
-    def set(self, virtual: int) -> None:
-        """Make the shifted wall clock show `virtual`, ns since the epoch, and run on."""
-        self._map[:8] = struct.pack("<q", virtual - time.time_ns())
-
-    def close(self) -> None:
-        """Unmap."""
-        self._map.close()
-
-
 @contextmanager
 def _process(words: list[str], log: Path, agent: Path | None, *, asked: bool) -> Iterator[subprocess.Popen[bytes]]:
     """Run a program of ours in the project's environment, or with the `agent` of another folder, and kill it.
@@ -138,7 +117,7 @@ class _Scene:
     auditor: Auditor
     broker: Broker
     link: Link
-    offset: _Offset
+    offset: ClockOffset
     recorder: subprocess.Popen[bytes]
     forwarder: subprocess.Popen[bytes]
     logs: list[Path]
@@ -250,7 +229,7 @@ class Simulation:
             config.write_text(text + _more(one.purposes))
             auditor = Auditor(root, self.world)
             auditor.prepare()
-            offset = _Offset(clock, self.world.start)
+            offset = ClockOffset(clock, self.world.start)
             stack.callback(offset.close)
             sysctl = folder / "sysctl"
             sysctl.write_text(json.dumps({**one.timeouts, **_ACCOUNTING}))

@@ -42,11 +42,11 @@ from host_sim.driver.draws import keys_from
 from host_sim.driver.killed import unmap
 from host_sim.driver.scratch import scratch
 from host_sim.faults.flash import Dice, Flash, PowerCut
+from host_sim.privacy.device import FlashOs, Time
 from host_sim.venue import kernel
 
 SECOND = 1_000_000_000
 MINUTE, HOUR, DAY, WEEK = 60 * SECOND, 3600 * SECOND, 86400 * SECOND, 7 * 86400 * SECOND
-BEGINS = 1_800_000_000 * SECOND
 CEILING = 2000
 STEPS = 14
 BACK = (2 * MINUTE, HOUR, 3 * HOUR, DAY, WEEK)  # how far a clock is set back or forward, at most
@@ -59,34 +59,6 @@ class SpendingError(Exception):
     """What must never be false was false; the text says what, with the seed of the history."""
 
 
-class _Os:
-    """What `agent.runtime.files` asks of `os`, by path: of the flash, or of the real one."""
-
-    def __init__(self, flash: Flash) -> None:
-        self._flash = flash
-
-    def __getattr__(self, name: str) -> Callable[..., Any]:
-        def ask(path: str, *rest: Any) -> Any:  # noqa: ANN401 (as many answers as calls)
-            return getattr(self._flash if path.startswith(self._flash.prefix) else os, name)(path, *rest)
-
-        return ask
-
-
-class _Time:
-    """The device's clocks: `t` is the true time."""
-
-    def __init__(self) -> None:
-        self.t = self.booted = BEGINS
-        self.offset = 0  # of the wall clock, from the truth
-        self.boot = ""
-
-    def wall(self) -> int:
-        return self.t + self.offset
-
-    def monotonic(self) -> int:
-        return self.t - self.booted
-
-
 class History:
     """One device's life in `folder`, with `flash` for what lasts."""
 
@@ -96,7 +68,7 @@ class History:
         self.octets = Random(f"octets {seed}").randbytes
         self.profiles = Random(f"profiles {seed}")
         self.flash = Flash(Dice(seed), prefix=f"{folder}/srv")
-        self.time = _Time()
+        self.time = Time()
         self.time.t += self.draw.randrange(DAY)
         self.recorder: Any = None
         self.boots = self.cuts = self.powered = self.seen = self.terminal = self.life = self.unknown = 0
@@ -153,7 +125,7 @@ class History:
         def names(path: str) -> list[str]:
             return self.flash.listdir(path) if path.startswith(self.flash.prefix) else os.listdir(path)  # noqa: PTH208 (names)
 
-        for name, value in (("LIBC", self.flash), ("os", _Os(self.flash)), ("names", names)):
+        for name, value in (("LIBC", self.flash), ("os", FlashOs(self.flash)), ("names", names)):
             setattr(files, name, value)
 
     def power_on(self) -> None:

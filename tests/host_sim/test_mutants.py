@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from host_sim.checks.auditor import Auditor
-from host_sim.trials.mutants import COURTS, CUTS, MUTANTS, PINGS, SPENDING, Mutant, Verdict, judge
+from host_sim.trials.courts import COURTS
+from host_sim.trials.mutants import CUTS, MUTANTS, PINGS, SPENDING, Mutant, Verdict, judge
 from host_sim.trials.patches import Patch, PatchError, apply
 from host_sim.venue.scenario import load
 from host_sim.venue.world import World

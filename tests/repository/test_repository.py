@@ -163,7 +163,7 @@ MEASURED = {
     "host_sim/load/fleet_worker.py": "when a message went",
     "host_sim/lab/blocks.py": "a window around what the real kernel stamps",
     "host_sim/lab/traffic.py": "when a connection was made, beside what the real kernel stamps",
-    "host_sim/driver/simulation.py": "how far a simulated clock is from the real one that the daemons read",
+    "host_sim/driver/clock_offset.py": "how far a simulated clock is from the real one that the daemons read",
 }
 NOW = {
     "time.time",

@@ -2,7 +2,6 @@
 """`oubli-fleet`: where an operator watches the gateways. Bad input: exit 2, one line; `--json FILE` where a verb answers with figures."""
 
 import contextlib
-import datetime as dt
 import getpass
 import json
 import os
@@ -18,11 +17,11 @@ from typing import Annotated
 import typer
 
 from tools import clock
-from tools.commands import output
+from tools.fleet import file_commands, site, starting
 from tools.fleet import serve as serving
-from tools.fleet import site, starting
 from tools.fleet.broker import BrokerError, secret
 from tools.fleet.delivery import GATEWAYS
+from tools.fleet.options import HERE, Db, Gateways, Json
 
 _program = starting.PROGRAM
 app = typer.Typer(
@@ -32,12 +31,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-Db = Annotated[
-    str, typer.Option("--db", metavar="URL", envvar="OUBLI_FLEET_DB", help="sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME.")
-]
-Json = Annotated[str | None, output("--json", "FILE", "Write the answer as JSON; - is standard output.")]
-Gateways = Annotated[int, typer.Option(min=1, max=10_000_000, help="How many gateways there may be; one more ends it, loudly.")]
-HERE = "sqlite:///oubli-fleet.sqlite"
 OPERATOR = "operator"
 
 
@@ -226,82 +219,7 @@ def watch(
             time.sleep(every)
 
 
-def _day(text: str | None, option: str, default: int) -> int:
-    if text is None:
-        return default
-    try:
-        return dt.date.fromisoformat(text).toordinal() - dt.date(1970, 1, 1).toordinal()
-    except ValueError:
-        _program.refuse(f"{option}: {text}: no date; accepted: YYYY-MM-DD")
-
-
-@app.command()
-def export(
-    target: Annotated[Path, typer.Argument(metavar="FILE", help="Where to; - is standard output (CSV).")],
-    form: Annotated[str, typer.Option("--format", help="csv or parquet.")] = "csv",
-    since: Annotated[str | None, typer.Option(metavar="DATE", help="First agent-day.")] = None,
-    until: Annotated[str | None, typer.Option(metavar="DATE", help="Last agent-day.")] = None,
-    view: Annotated[
-        str, typer.Option(help="published, or combined: cells with one total a day, unbiased, with their bands.")
-    ] = "published",
-    db: Db = HERE,
-) -> None:
-    """Write every published figure with its noise, a row a cell: what `import` reads, and any notebook."""
-    if view not in {"published", "combined"}:
-        _program.refuse(f"--view: {view}: not known; accepted: published, combined")
-    if form not in {"csv", "parquet"}:
-        _program.refuse(f"--format: {form}: not known; accepted: csv, parquet")
-    if str(target) == "-" and form != "csv":
-        _program.refuse("FILE: - with --format parquet; accepted: a file")
-    first, last = _day(since, "--since", 0), _day(until, "--until", int(clock.seconds()) // 86_400 + 1)
-    starting.open_store(db, new=False)
-    from tools.fleet import files
-
-    first = max(first, files.first_day(first))
-    make, columns = (files.combined_rows, files.COMBINED) if view == "combined" else (files.rows, files.COLUMNS)
-    if str(target) == "-":
-        files.write_csv(sys.stdout, make(first, last), columns)
-        return
-    try:
-        with files.whole(target) as part:
-            if form == "csv":
-                with part.open("w", newline="") as file:
-                    count = files.write_csv(file, make(first, last), columns)
-            else:
-                count = files.write_parquet(part, make(first, last), columns)
-    except OSError as failure:
-        _program.refuse(f"FILE: {target}: {failure.strerror}; accepted: a file that can be written")
-    typer.echo(f"{count} figures", err=True)
-
-
-@app.command("import")
-def import_(
-    source: Annotated[Path, typer.Argument(metavar="FILE", help="What export wrote, or lines of TOPIC PAYLOAD (mosquitto_sub -v).")],
-    db: Db = HERE,
-    gateways: Gateways = GATEWAYS,
-    json_file: Json = None,
-) -> None:
-    """Take messages from a file, through the same checks as the broker's; exit 1 if some were refused."""
-    starting.configure(db)
-    from tools.fleet import files
-    from tools.fleet.intake import FullError
-    from tools.fleet.reading import FATES
-
-    try:
-        if not (source.is_fifo() or source.is_char_device()):  # those are read once
-            files.check(source)  # before a store is made for it, or half of it is there
-        starting.open_store(db)
-        fates = files.take(source, gateways)
-    except files.FileError as failure:
-        _program.refuse(f"FILE: {failure}")
-    except FullError as failure:
-        _program.refuse(str(failure))
-    refused = sum(count for fate, count in fates.items() if fate not in FATES)
-    if json_file is not None:
-        _program.write(json.dumps(fates, indent=1) + "\n", json_file)
-    else:
-        typer.echo(", ".join(f"{count} {fate}" for fate, count in sorted(fates.items())) or "no message")
-    raise typer.Exit(1 if refused else 0)
+file_commands.add(app)
 
 
 @app.command()
