@@ -67,9 +67,9 @@ class Place:
 
     def here(self, line: str) -> str:
         """Return a line of the document with the paths of this place."""
+        line = re.sub(r"(?<![\w/])/(root|etc|var)/", rf"{self.folder}/\1/", line)  # first: this tree may lie in /root
         line = line.replace("/opt/oubli/venv/bin", f"{PROJECT}/.venv/bin").replace("/opt/oubli", str(PROJECT))
-        line = line.replace("mqtt.example.org", "localhost").replace("sqlite:////var", f"sqlite:///{self.folder}/var")
-        return re.sub(r"(?<![\w/])/(root|etc|var)/", rf"{self.folder}/\1/", line)
+        return line.replace("mqtt.example.org", "localhost").replace("sqlite:////var", f"sqlite:///{self.folder}/var")
 
     def run(self, line: str) -> str:
         """Run one line on the server; what it says."""

@@ -73,7 +73,8 @@ print(listener.communicate(b"\\n")[0].decode(), end="")
 def test_nobody_but_the_kernel_tells_the_recorder_of_connections(interpreter: Interpreter) -> None:
     """L34-I-2: neither to its socket nor to the group that it listens to; the kernel's own answers are read."""
     words = ["unshare", "--net", sys.executable, "-c", SENDS, *interpreter.command("-c", LISTENS)]
-    done = subprocess.run(words, cwd=PROJECT, env=environment(), capture_output=True, text=True, check=False, timeout=240)
+    at_once = environment() | {"PYTHONUNBUFFERED": "1"}  # what it says goes through a pipe
+    done = subprocess.run(words, cwd=PROJECT, env=at_once, capture_output=True, text=True, check=False, timeout=240)
     assert (done.stdout, done.stderr, done.returncode) == ("[] []\nTrue\n", "", 0)
 
 
