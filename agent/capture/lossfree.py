@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Loss-free mode, and when it would harm the network (DESIGN.md "Capture").
+"""Loss-free mode of the event socket, and when it would harm the network.
 
 With NETLINK_BROADCAST_ERROR the kernel keeps a DESTROY that couldn't be delivered and tries again: nothing is lost, ENOBUFS
 means nothing. The price: what is undelivered stays in the connection table. So the mode is held only while the table is less
@@ -42,7 +42,7 @@ class LossFree:
             return
         self._next = monotonic + _SECOND
         keep = self._safe(monotonic, ended + self.lost)
-        # What is dropped while the mode changes counts as lost: the drops are read before it ends, and after it begins.
+        # What is dropped while the mode changes counts as lost: drops count from the last look inside the mode on.
         if self.on:
             self._seen = self._drops()
             if not keep:
@@ -51,7 +51,7 @@ class LossFree:
             if keep:
                 self._switch(True)
             dropped = self._drops()
-            self.lost += dropped - self._seen & 0xFFFFFFFF
+            self.lost += (dropped - self._seen) & 0xFFFFFFFF
             self._seen = dropped
         self.on = keep
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""When a connection really ended: the kernel's time-outs, and what they have been (EXP-1, DESIGN.md "Capture").
+"""When a connection really ended: the kernel's time-outs, and what they have been (EXP-1).
 
 TIMESTAMP_STOP is when the entry timed out, that is its last packet plus the timeout T of the state it died in. So
 `end = STOP - T`, where T is the largest value that timeout has had since the connection began; an entry deleted early says

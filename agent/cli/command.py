@@ -32,7 +32,7 @@ class Option:
 
 
 class Verb:
-    """One row: name, the function that runs it ("room.function" below agent), help, and what may stand behind it.
+    """One row: name, the function that runs it ("module.function" below agent), help, and what may stand behind it.
 
     `word` names a word that must follow, `choices` which ones are known (none: any). `options` may be given, `needs` must be, and of
     `one_of` exactly one.

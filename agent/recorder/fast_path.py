@@ -1,18 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
 """The fast path: what happens to an ordinary connection that ended, from the kernel's octets to the packed record, in one function.
 
-Ordinary is what nearly every one is: its message has a known layout; its terminal is the only one known to have held the address, or has
-since before it began; it leaves the venue; it began since the recorder listens, and no time-out was changed since; it lasted 27 minutes
-at most, and ended as near to its terminal's one before; its packets have their headers; the segment of its end is open and has room; and
-the terminal has a row in the day's table, or is given one there. Whatever isn't goes the plain way, `Recorder.event`, through the modules
-one after the other. Both ways leave the same octets behind: tests/recorder/test_fast_path.py holds them to it.
+Ordinary is what nearly every connection is:
 
-Why it is written so: a call, an attribute and an object cost an interpreter more than the work itself. So what holds for a run of datagrams
-is named once, before the loop; nothing is called for a connection that needn't be; and a function takes its frame from MicroPython's heap
-once a run, not once a connection. A record's rest is written at once, in one of a few forms, behind its octet in each column; times are
-compared in a segment's ticks, which are small integers; none is read that would be a large one on a 32-bit processor (30 bits are small
-there): addresses in halves, times in an upper and a lower part; the page's head, which makes its records valid, is written once a run. All
-that asks "is it ordinary" comes before anything is written.
+- its message has a known layout, and its packets have their headers;
+- its terminal is the only one known to have held the address, or has since before the connection began;
+- it leaves the venue, it began since the recorder listens, and no time-out was changed since;
+- it lasted 27 minutes at most, and ended as near to its terminal's connection before;
+- the segment of its end is open and has room;
+- the terminal has a row in the day's table, or is given one there.
+
+All of that is asked before anything is written. Whatever isn't ordinary goes the plain way, `Recorder.event`, through the modules one after
+the other. Both ways leave the same octets behind: tests/recorder/test_fast_path.py holds them to it.
+
+Why it is written so: a call, an attribute and an object cost an interpreter more than the work itself.
+
+- What holds for a run of datagrams is named once, before the loop. Nothing is called for a connection that needn't be.
+- A function takes its frame from MicroPython's heap once a run, not once a connection.
+- A record's rest is written in one of a few forms, behind its octet in each column. The page's head makes records valid, once a run.
+- Times are compared in a segment's ticks, which are small integers. 30 bits are small on a 32-bit processor: so addresses are read in
+  halves, times in an upper and a lower part.
 
 What is repeated here, and where it is told in full: agent.capture.address_table (rows, buckets), agent.capture.lan (`stays`), .timeouts
 (`last`), agent.summary.day and .terminals (`see`), agent.vault.record (`pack`), agent.vault.ring (`append`).

@@ -48,10 +48,16 @@ def _next(monotonic: int) -> int:
 class Recorder:
     """One gateway's recorder below `root`.
 
-    `source` as in agent.base.clock, `sampler` draws the noise (None: from os.urandom), `random(count)` gives salts, `log(text)` takes a
-    line, `sysctl(name)` reads a setting of conntrack, `switch(on)` sets the loss-free mode of the event socket, `drops()` counts what
-    the kernel dropped for it, `network()` says what the network suffered, `bus(stations, wanted)` connects to the radios, `nat` is the
-    kernel's table of port blocks (None: there is no kernel).
+    source     its clocks, as in agent.base.clock
+    sampler    draws the noise (None: from os.urandom)
+    log        takes a line
+    sysctl     (name) -> a setting of conntrack
+    switch     (on): sets the loss-free mode of the event socket
+    network    () -> what the network suffered, by name
+    drops      () -> how many events the kernel dropped for the socket
+    random     (count) -> octets, for salts
+    bus        (stations, wanted) -> the connection to the radios
+    nat        the kernel's table of port blocks (None: there is no kernel)
     """
 
     consented: "Consented | None" = None

@@ -97,7 +97,9 @@ class AgentDay:
             self._turned = second // 3600
             self.due = self._turned * 3600 * _SECOND + jitter.drawn(self._random, jitter.MADE)
         if terminals.day:
-            drawn = self._turned * 3600 - (wall < self.due)
+            drawn = self._turned * 3600
+            if wall < self.due:
+                drawn -= 1  # this hour's isn't due yet: the one before
             if drawn != self._done and day_of(drawn) >= terminals.day:
                 self._draw(DAY if day_of(drawn) > terminals.day else (drawn - SHIFT) % DAY)
                 self._done = drawn

@@ -15,7 +15,7 @@ _SHOWN = [number for number in range(len(CLASSES)) if number not in (WEB, DNS)] 
 
 
 class Metric:
-    """One row of ANON-2's table.
+    """One metric: what is counted, and how (ANON-2; the table of agent/summary/README.md).
 
     cells      what the numbers of one message count, in their order
     slots      messages an agent-day, of `slot_seconds` each
@@ -42,7 +42,10 @@ class Metric:
 
 
 def _first(slots: int, cells: int) -> "CellsOf":
-    """Return what counts a row where it was first heard of, in one of `slots` messages of `cells` cells each."""
+    """Return a function that puts a row where it was first heard of: one of `slots` messages a day, of `cells` cells each.
+
+    `part` below counts the cells of all these messages in one row.
+    """
 
     def cells_of(row: "Row", slot: int) -> "Sequence[int]":
         part = row.sixth() * slots * cells // _SIXTHS
@@ -52,7 +55,7 @@ def _first(slots: int, cells: int) -> "CellsOf":
 
 
 def _ranges(value: "Callable[[Row], int]", *bounds: int) -> "CellsOf":
-    """Return what counts a row in one of the ranges between rising bounds."""
+    """Return a function that puts a row into one of the ranges between rising bounds."""
     return lambda row, _slot: (sum([value(row) >= bound for bound in bounds]),)
 
 
@@ -94,8 +97,12 @@ METRICS = (
 )  # fmt: skip
 MESSAGES = 28  # of an agent-day, at most
 # What is published: for a venue of less than 40 terminals a day, of less than 150, of more, of thousands.
-_NUMBERS = {"tiny": b"\5\1", "small": b"\0\1", "medium": b"\0\1\2\3\4", "large": b"\6\7\x08\3\4"}
-PROFILES = {name: tuple([METRICS[number].name for number in _NUMBERS[name]]) for name in _NUMBERS}
+PROFILES = {
+    "tiny": ("dayparts", "presence"),
+    "small": ("arrivals", "presence"),
+    "medium": ("arrivals", "presence", "volume", "active", "classes"),
+    "large": ("tenminutes", "stays", "traffic", "active", "classes"),
+}
 
 
 def scale(l1: int, epsilon: int) -> "tuple[int, int]":

@@ -10,12 +10,14 @@ is replaced by a random one and the rest is overwritten. It stays taken until th
 none is counted twice. What such a terminal adds to any message is still within the bound of ANON-2: 1 at most to the arrivals of the
 hour in which it was first seen, where that was drawn before it objected, and nothing to what is drawn later.
 
-File, little-endian: header of 128 octets: magic 8, rows u32, agent-day u32 (days since the epoch, 0: none), rows used u32,
-1 where the table filled u8, first hour counted u8, pad 2, boot id 32 ASCII at 24, day key 16 at 64, marks of drawn messages u32 at
-80, end of the day i64 at 88 (ns since boot), number and noise of each metric u16 x 15 at 96.
-Rows of 32 octets: hash 8 (60 of its bits, first word zero: free), quarter-hours with traffic as 96 bits at 8, KiB u32 at 20,
-service classes as bits u16 at 24, first heard of in which sixth of an hour of the day u8 at 26, 1 where its terminal objected u8 at 27,
-octets below a KiB u32 at 28.
+File, little-endian: a header of 128 octets, then rows of 32.
+
+    header   0 magic 8   8 rows u32   12 agent-day u32 (days since the epoch, 0: none)   16 rows used u32
+             20 1 where the table filled u8   21 first hour counted u8   24 boot id 32 ASCII   64 day key 16
+             80 marks of drawn messages u32   88 end of the day i64 (ns since boot)   96 number and noise of each metric u16 x 15
+    row      0 hash 8 (60 of its bits, first word zero: free)   8 quarter-hours with traffic, 96 bits   20 KiB u32
+             24 service classes as bits u16   26 sixth of an hour of the day in which it was first heard of u8
+             27 1 where its terminal objected u8   28 octets below a KiB u32
 """
 
 import struct

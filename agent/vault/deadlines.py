@@ -19,7 +19,7 @@ class Deadlines:
         self._ring = ring
         self._order = array("I", bytes(4 * ring.count))  # a circle: the first stands at `_head`
         self._head = self._length = 0
-        self._mixed = 0  # until then (ns since boot) the wall clock may have another order
+        self._unordered_until = 0  # ns since boot: till then the wall clock may have another order
         self._soonest = _NEVER, _NEVER  # and no segment is due before these: wall (s), since boot (ns)
 
     def _at(self, place: int) -> int:
@@ -40,9 +40,9 @@ class Deadlines:
         before = place and self._ring.deadline(self._at(place - 1))[0] > wall
         behind = place + 1 < self._length and self._ring.deadline(self._at(place + 1))[0] < wall
         if before or behind:
-            self._mixed = max(self._mixed, self._ring.deadline(self._at(self._length - 1))[1])
+            self._unordered_until = max(self._unordered_until, self._ring.deadline(self._at(self._length - 1))[1])
             self._soonest = 0, 0
-        elif self._mixed:
+        elif self._unordered_until:
             self._soonest = min(self._soonest[0], wall), min(self._soonest[1], monotonic)
 
     def remove(self, slot: "Slot") -> None:
@@ -62,7 +62,7 @@ class Deadlines:
 
     def due(self, wall: int, monotonic: int) -> "Iterator[int]":
         """Yield what is due, each of which must be removed before the next; `wall` in s (-1: not trusted), `monotonic` in ns."""
-        if monotonic < self._mixed:
+        if monotonic < self._unordered_until:
             if wall >= self._soonest[0] or monotonic >= self._soonest[1]:
                 yield from self._due_anywhere(wall, monotonic)
             return

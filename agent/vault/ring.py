@@ -321,7 +321,7 @@ class Ring:
                 self._forget(copy.slot)
             copy = None
         slot.load()
-        if slot.state != keys.FREE:  # else it made room for its own copy, and is counted
+        if slot.state != keys.FREE:  # free: it was displaced to make room for its own copy, and is counted
             if copy is None:
                 self._lose("store", left)
             self._forget(slot)

@@ -18,7 +18,7 @@ from host_sim.venue.truth import AGENT_DAY_STARTS, DAY, HOUR
 from host_sim.venue.world import World
 from tools.fleet.schemas import schema
 
-SUM_B = (4, 1)  # ANON-2's table, arrivals: L1 = 1, epsilon = 0.25
+SUM_B = (4, 1)  # of arrivals, by the table of agent/summary/README.md (ANON-2): L1 = 1, epsilon = 0.25
 DAILY_B = {"presence": (5, 1), "volume": (5, 1), "active": (40, 3), "classes": (10, 1)}  # the same table
 TOPICS = ("health", "state", "summary/arrivals", *(f"summary/{metric}" for metric in DAILY_B))
 

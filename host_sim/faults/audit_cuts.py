@@ -17,7 +17,7 @@ from agent.audit import chain
 from agent.audit import log as audit
 from agent.runtime.sodium import Sodium
 from host_sim.faults import cutter
-from host_sim.faults.flash import PREFIX, Flash
+from host_sim.faults.flash import PREFIX, no_file_sync
 
 FOLDER = PREFIX + "/audit"
 WEEK = 7 * 86400
@@ -84,18 +84,6 @@ class Story(cutter.Story):
         self.promised = [head for head in self.promised if head in found]
 
 
-def no_sync() -> None:
-    """Leave out every sync of a file."""
-    call = Flash.call
-
-    def unsynced(self: Flash, name: str, *arguments: "Any") -> int:
-        if name == "fsync" and not isinstance(self._open[arguments[0]], str):
-            return 0
-        return call(self, name, *arguments)
-
-    Flash.call = unsynced  # type: ignore[method-assign]
-
-
 def no_care() -> None:
     """Go on behind whatever a loss of power left."""
     walk = chain.walk
@@ -106,7 +94,7 @@ def no_care() -> None:
     audit.chain.walk = careless  # type: ignore[attr-defined]
 
 
-VARIANTS = {"no-sync": no_sync, "no-care": no_care}
+VARIANTS = {"no-sync": no_file_sync, "no-care": no_care}
 
 
 TYPE_CHECKING = False

@@ -21,7 +21,7 @@ from agent.outbox.spool import Spool
 from agent.runtime import files
 from agent.summary.ledger import Ledger
 from host_sim.faults import cutter
-from host_sim.faults.flash import PREFIX, Flash
+from host_sim.faults.flash import PREFIX, no_file_sync
 
 LEDGER, FOLDER = PREFIX + "/ledger", PREFIX + "/spool"
 DAY, SECOND = 20775, 20775 * 86400 + 14400
@@ -112,18 +112,6 @@ def no_folder_sync() -> None:
     files.sync_folder = lambda path: None  # noqa: ARG005 (the real one's parameter)
 
 
-def no_file_sync() -> None:
-    """Leave out every sync of a file."""
-    call = Flash.call
-
-    def unsynced(self: Flash, name: str, *arguments: "Any") -> int:
-        if name == "fsync" and not isinstance(self._open[arguments[0]], str):
-            return 0
-        return call(self, name, *arguments)
-
-    Flash.call = unsynced  # type: ignore[method-assign]
-
-
 def in_place() -> None:
     """Write a file under its own name."""
 
@@ -163,7 +151,7 @@ VARIANTS = {
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    pass
 
 if __name__ == "__main__":
     if len(sys.argv) > 3:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """How often the defined truth lies in the printed 95 % band: a recorder's own days, with its own noise, from a seed (ANON-3).
 
-The truth is the world's count (`host_sim.venue.truth.Daily`: ANON-2's second column at the moment the recorder learns of a terminal), made
-without the agent; a cell whose truth hangs on the day's lot of classes is left out.
+The truth is the world's count (`host_sim.venue.truth.Daily`: what each metric counts (ANON-2) at the moment
+the recorder learns of a terminal), made without the agent; a cell whose truth hangs on the day's lot of classes is left out.
 """
 
 import json

@@ -3,7 +3,7 @@
 
 Of each connection that ends it knows what its record must say, when it must be gone, and what became of it: told to the
 recorder, dropped by the kernel before it was read, ended while nobody listened, forgotten with a cut of power. Of each agent-day
-it knows the defined truth, ANON-2's second column, and the real one beside.
+it knows the defined truth, what each metric counts (ANON-2), and the real one beside.
 """
 
 from collections import Counter
@@ -81,7 +81,7 @@ def _range(value: int, bounds: tuple[int, ...]) -> int:
 
 
 class Daily:
-    """ANON-2's second column, counted over one agent-day's terminals: metric -> cell -> (least, most).
+    """What each metric counts (ANON-2), over one agent-day's terminals: metric -> cell -> (least, most).
 
     Both are the same but for `classes`, where a secret of the device draws two of a terminal's classes.
     """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Loss-free mode, its safety and long connections on the real kernel, on both interpreters (DESIGN.md "Capture").
+"""Loss-free mode, its safety and long connections on the real kernel, on both interpreters.
 
 Three scenes an interpreter, each played through once; the tests read what was seen. The daemons' clocks are moved where a device
 would wait: between two spans of the rate, between two dumps, into the next day. Only a hang is shorter than on a device, and is

@@ -95,7 +95,7 @@ def test_the_octets_of_a_record_are_those_of_the_packers():
 
 
 def test_a_year_of_a_hundred_terminals_blocks_fits_16_mib_and_of_their_connections_does_not():
-    """DESIGN: 16 MB of NOR can't hold a year of connections; one row a lease can."""
+    """16 MB of NOR can't hold a year of connections; one row a lease can."""
     assert Sum("blocks", 400, 365 * law.DAY, 15, 256).octets < 16 << 20
     assert Sum("connections", 400, 365 * law.DAY, 15).octets > 1 << 29
     assert budget.Sum("billing", 800, law.DAY, 15).daily > 0

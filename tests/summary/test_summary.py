@@ -502,7 +502,7 @@ def test_the_same_octets_give_the_same_noise_on_every_interpreter(b, remotes):
 
 
 def test_scale_is_a_fraction_in_lowest_terms():
-    """ANON-2's column b, and ANON-3's half-width."""
+    """ANON-2: each metric's scale b; ANON-3: its half-width."""
     table = {(1, 250): (4, 1), (1, 200): (5, 1), (2, 150): (40, 3), (2, 200): (10, 1)}
     assert {key: metrics.scale(*key) for key in table} == table
     assert [metrics.half_width(b) for b in table.values()] == [12, 15, 40, 30]

@@ -107,7 +107,7 @@ def bundle(
     days: Annotated[int, typer.Option(min=1, max=AHEAD + 1, help="How many days.")] = AHEAD,
     secret: Secret = None,
 ) -> None:
-    """Makes a day's key for each purpose and day, and signs the public halves for `oubli bundle install`."""
+    """Make a day's key for each purpose and day, and sign the public halves for `oubli bundle install`."""
     first, wanted = begin and _day("--from", begin), _lifetimes(lifetime)
     with _one_line():
         custodian = _open(store, secret)

@@ -62,6 +62,8 @@ def _changed(draw: random.Random, payload: bytes) -> bytes:
         while isinstance(inner, dict | list) and inner:
             outer, key = inner, draw.choice(list(inner) if isinstance(inner, dict) else range(len(inner)))
             inner = outer[key]
+        if key is None:
+            return payload + b"}"
         former = outer[key]
         outer[key] = (
             former + draw.choice(("\n", "\x00", "\ud800")) if isinstance(former, str) and draw.random() < 0.5 else draw.choice(_VALUES)
@@ -69,7 +71,7 @@ def _changed(draw: random.Random, payload: bytes) -> bytes:
         if isinstance(outer, dict) and draw.random() < 0.2:
             del outer[key]
         return json.dumps(content, ensure_ascii=draw.random() < 0.9).encode(errors="surrogatepass")
-    except (ValueError, UnboundLocalError, RecursionError):
+    except (ValueError, RecursionError):
         return payload + b"}"
 
 

@@ -10,9 +10,12 @@ whose port isn't in its own terminal's block, whatever the reason.
 The map lies in a tmpfs file, so that a restart of the process goes on with it. Over a boot only *which ports may have been given* is
 remembered, on flash, as bits without a terminal: those rest for 24 h.
 
-File, little-endian: magic 8, block size u32, public address 4; then a row of 32 octets a block: state u8 (0 free, 1 held, 2 resting),
-3 spare, address 4, MAC 6, 2 spare, since u32 and part u32 (s since the epoch; `part` begins the row in the store that is open, 0: none is),
-last u32 (s since boot: newest sign of a connection), 4 spare.
+File, little-endian: a header, then a row of 32 octets a block.
+
+    header   0 magic 8   8 block size u32   12 public address 4
+    row      0 state u8 (0 free, 1 held, 2 resting)   4 address 4   8 MAC 6   16 since u32 (s since the epoch)
+             20 part u32 (s since the epoch: where the row in the open store begins, 0: none)
+             24 last u32 (s since boot: newest sign of a connection)
 """
 
 import struct
@@ -176,7 +179,7 @@ class Blocks:
             if self._row(block)[2] == mac:
                 return
             self._take_back(block)
-            if self._row(block)[4]:  # what its former holder's connections still end is recorded one by one: nothing is told of both
+            if self._row(block)[4]:  # its row in the store ends now; later ends are recorded one by one
                 self._over(block, wall, now)
         block = -1 if self._short or now < self._retry or not any(self.public) else self._find()
         if self._loaded and block >= 0 and self._give(block, address, mac, wall, now):

@@ -18,7 +18,7 @@ class Copied:
         self.word0 = self.word1 = self.word2 = self.word3 = 0
 
     def take(self, record: "Record") -> "Copied | None":
-        """Take a record's values; returns itself as whose it is, None where that is unknown. `end` is when it ended, in ns."""
+        """Take a record's values; returns this object, which is its terminal too, None where that is unknown. `end` is in ns."""
         for name in ("protocol", "source_port", "translated_port", "packets_up", "packets_down", "bytes_up", "bytes_down"):
             setattr(self, name, getattr(record, name))
         self.destination_port = _port_of(record.protocol, record.service)

@@ -39,13 +39,8 @@ class Handover:
         if self.octets > free:
             raise Refused(
                 "no room",
-                "request: "
-                + str(self.octets)
-                + " octets don't fit into "
-                + folder
-                + ", which has "
-                + str(max(free, 0))
-                + " to spare; accepted: once former handovers (.tar) there are removed, a narrower window, or a larger medium (vault.path)",
+                "request: %d octets don't fit into %s, which has %d to spare; accepted: once former handovers (.tar) there are removed, "
+                "a narrower window, or a larger medium (vault.path)" % (self.octets, folder, max(free, 0)),
             )
         self.archive = archive.Archive(self.path, now, signer)
         self._parts = self._write(text, word, segments)
