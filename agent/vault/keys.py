@@ -74,6 +74,10 @@ class Slot:
             self.anchor,
         )
 
+    def deadline(self) -> "tuple[int, int]":
+        """Return when the segment is due, whichever comes first: by the wall clock (s), by time since boot (ns)."""
+        return self.window + self.lifetime, self.anchor + self.lifetime * _SECOND
+
     def counter(self) -> "Any":
         """Return words of which the first is the number of records: it changes with each one."""
         return words(memoryview(self._view)[self._at + 16 : self._at + 20], 4)
@@ -150,7 +154,7 @@ class KeyRing:
         return used(self._region, self._following)
 
     def deadline(self, index: int) -> "tuple[int, int]":
-        """Return when a slot's segment is due, whichever comes first: by the wall clock (s), by time since boot (ns)."""
+        """Return the deadline of a slot by its index, as `Slot.deadline`, without an object for it."""
         window, _, lifetime, anchor = struct.unpack_from(_DEADLINE, self._region.view, HEADER + index * SLOT + _WINDOW)
         return window + lifetime, anchor + lifetime * _SECOND
 

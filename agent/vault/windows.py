@@ -19,9 +19,8 @@ def slots_for(lifetime: int, budget: int) -> int:
 
 def due(slot: "keys.Slot", wall: "int | None", monotonic: int) -> bool:
     """Return True if a segment's deadline has come; `wall` in ns, None while the clock isn't trusted."""
-    if wall is not None and wall >= (slot.window + slot.lifetime) * SECOND:
-        return True
-    return monotonic >= slot.anchor + slot.lifetime * SECOND
+    until, over = slot.deadline()
+    return monotonic >= over or (wall is not None and wall >= until * SECOND)
 
 
 TYPE_CHECKING = False

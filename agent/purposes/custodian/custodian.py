@@ -143,9 +143,9 @@ class Custodian:
         for page in self.pages():
             # What waits for a segment that isn't there yet has a deadline too.
             slot = page.slot
-            left = slot.anchor + slot.lifetime * _SECOND - self._monotonic
-            if self._now() >= slot.window + slot.lifetime or left <= 0:
-                if left > DAY * _SECOND:  # it came while the clock wasn't trusted, and has the floor's day: it goes too early
+            until, over = slot.deadline()
+            if self._now() >= until or self._monotonic >= over:
+                if over - self._monotonic > DAY * _SECOND:  # it came before the clock was trusted, with the floor's day: too early
                     self._lose("clock", page.records)
                 self._writer.forget(page)
         try:
