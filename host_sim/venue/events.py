@@ -185,30 +185,33 @@ class Events:
 
     def _mac_flood(self, now: int, event: Event) -> Iterator[Step]:
         """One guest shows another MAC each moment, with an address and a connection each: tables fill."""
-        self._world.tell(now, "mac flood", amount=event.amount, minutes=event.minutes)
-        apart = int(event.minutes * MINUTE) // event.amount
 
-        def one(at: int, left: int) -> Iterator[Step]:
-            if self._gateway.on:
-                device = self._attacker(at)
-                yield from self._visits.arrive(at, device)
-                yield from self._table.open(at, device, Talk(at, 0, UDP, 53, True, 1, 60, 1, 90, "silent"))
-            if left > 1:
-                self._world.at(at + apart, lambda later: one(later, left - 1))
+        def guise(at: int) -> Iterator[Step]:
+            device = self._attacker(at)
+            yield from self._visits.arrive(at, device)
+            yield from self._table.open(at, device, Talk(at, 0, UDP, 53, True, 1, 60, 1, 90, "silent"))
 
-        yield from one(now, event.amount)
+        yield from self._moment_by_moment(now, event, guise)
 
     def _address_flood(self, now: int, event: Event) -> Iterator[Step]:
         """One guest takes another IPv6 address each moment, with a connection each, under one MAC."""
-        self._world.tell(now, "address flood", amount=event.amount, minutes=event.minutes)
-        apart = int(event.minutes * MINUTE) // event.amount
         device = self._attacker(now)
+
+        def guise(at: int) -> Iterator[Step]:
+            device.temporary.append(LAN6 + device.random.randbytes(8))
+            yield from self._visits.arrive(at, device)
+            yield from self._table.open(at, device, Talk(at, 0, UDP, 53, False, 1, 60, 1, 90, "silent"))
+
+        yield from self._moment_by_moment(now, event, guise)
+
+    def _moment_by_moment(self, now: int, event: Event, act: Callable[[int], Iterator[Step]]) -> Iterator[Step]:
+        """Let somebody act `amount` times within an event's minutes, as long as the gateway has power."""
+        self._world.tell(now, event.what, amount=event.amount, minutes=event.minutes)
+        apart = int(event.minutes * MINUTE) // event.amount
 
         def one(at: int, left: int) -> Iterator[Step]:
             if self._gateway.on:
-                device.temporary.append(LAN6 + device.random.randbytes(8))
-                yield from self._visits.arrive(at, device)
-                yield from self._table.open(at, device, Talk(at, 0, UDP, 53, False, 1, 60, 1, 90, "silent"))
+                yield from act(at)
             if left > 1:
                 self._world.at(at + apart, lambda later: one(later, left - 1))
 
