@@ -119,7 +119,12 @@ CATALOGUE = {
     "root": (
         WARNING,
         "it needs CAP_NET_ADMIN and nothing else; who gets hold of a process of root's gets the gateway (L34-VI-2)",
-        "install procd-ujail, then /etc/init.d/oubli restart",
+        "install procd-ujail, then " + _RESTART,
+    ),
+    "unfiltered": (
+        NOTE,
+        "a daemon that is taken over may ask the kernel for programs and sockets that it never needs (L34-VI-2)",
+        "install procd-seccomp, then " + _RESTART + "; OpenWrt's kernel for boards of small flash has no filters",
     ),
     "ruleset": (
         WARNING,

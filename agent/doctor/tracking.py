@@ -8,7 +8,7 @@ import os
 import struct
 
 from agent.doctor.catalogue import Finding
-from agent.runtime import sockets
+from agent.runtime import files, sockets
 from agent.runtime.libc import LIBC, int32, reason
 
 _SYSCTL = "net/netfilter/nf_conntrack_"
@@ -16,6 +16,7 @@ ENTRY = 320  # octets of kernel memory that one connection takes, with its exten
 SHARE = 4  # a full table may take this part of the memory at most: a quarter
 _GROUPS = 7  # NEW, UPDATE and DESTROY of ctnetlink
 _KIND, _SOCKET = 0o170000, 0o140000  # of st_mode
+_FILTERED = "Seccomp:\t2"  # a line of /proc/PID/status: SECCOMP_MODE_FILTER
 # Without their common prefix nf_conntrack_.
 HELPERS = ("amanda", "ftp", "h323", "irc", "netbios_ns", "pptp", "sane", "sip", "snmp", "tftp")
 
@@ -75,7 +76,7 @@ def receive_buffer(gateway: "Gateway") -> "Iterator[Finding]":
 
 def listeners(gateway: "Gateway") -> "Iterator[Finding]":
     """Name the programs other than the recorder that listen to connection tracking, and say whether that one may more than it needs."""
-    names, root = [], False
+    names, root, unfiltered = [], False, False
     for line in gateway.lines("net/netlink")[1:]:
         words = line.split()
         if len(words) > 9 and words[1] == str(sockets.NETLINK_NETFILTER) and int(words[3], 16) & _GROUPS:
@@ -85,9 +86,14 @@ def listeners(gateway: "Gateway") -> "Iterator[Finding]":
                 comm = gateway.lines(process + "/comm")
                 names.append(comm[0] if comm else "a program that can't be named")
             else:
-                root = root or any(line.startswith("Uid:") and line.split()[2] == "0" for line in gateway.lines(process + "/status"))
+                status = gateway.lines(process + "/status")
+                root = root or any(line.startswith("Uid:") and line.split()[2] == "0" for line in status)
+                unfiltered = unfiltered or (bool(status) and _FILTERED not in status)
     if root:
         yield Finding("root", "the recorder runs as root")
+    if unfiltered:
+        none = "" if files.exists(gateway.proc + "/sys/kernel/seccomp/actions_avail") else ", for this kernel has none"
+        yield Finding("unfiltered", "the recorder runs without a seccomp filter" + none)
     if names:
         yield Finding("listeners", "others listen to connection tracking: " + ", ".join(sorted(names)))
 

@@ -76,7 +76,7 @@ class World:
 
     def well(self) -> None:
         """Wait until doctor finds nothing: a forwarder takes a moment to connect."""
-        wait_for(lambda: not self.found(), 60)
+        wait_for(lambda: not self.found(), 240)
 
 
 @pytest.fixture(scope="module")
@@ -86,6 +86,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     roots.make(root)
     scripts = [roots.unpack_apk(build()[name][1], root)["post-install"] for name in ("oubli", "oubli-purposes")]
     (root / "sbin/ujail").symlink_to("../host/ujail")
+    (root / "lib/libpreload-seccomp.so").touch()  # of the package procd-seccomp
     (root / "usr/sbin/uhttpd").write_text(UHTTPD)
     (root / "usr/sbin/uhttpd").chmod(0o755)
     with_battery(root)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 import ssl
 import struct
 import subprocess
@@ -423,6 +424,40 @@ def test_another_listener_is_named_in_a_note(clinic):
     assert report.only("listeners", NOTE)["what"] == "others listen to connection tracking: conntrack"
 
 
+@pytest.mark.parametrize(
+    ("status", "kernel", "what"),
+    [
+        ("Seccomp:\t2\nSeccomp_filters:\t1\n", True, None),
+        ("Seccomp:\t0\nSeccomp_filters:\t0\n", True, "the recorder runs without a seccomp filter"),
+        ("Seccomp:\t1\n", True, "the recorder runs without a seccomp filter"),
+        ("", False, "the recorder runs without a seccomp filter, for this kernel has none"),
+    ],
+    ids=["filter", "no filter", "another kind", "no filters in the kernel"],
+)
+def test_a_recorder_without_a_seccomp_filter_is_noted(clinic, status, kernel, what):
+    """L34-VI-2: SECURITY.md says what a daemon may call; without procd-seccomp nothing keeps it to that."""
+    descriptors = clinic.root / "proc/7/fd"
+    descriptors.mkdir(parents=True)
+    with socket.socket(socket.AF_UNIX) as held:
+        held.bind(str(descriptors / "5"))
+    entry = f"0000000000000000 12  7          00000004 0        0        0 2        0        {(descriptors / '5').stat().st_ino}"
+    if kernel:
+        (clinic.root / "proc/sys/kernel/seccomp").mkdir(parents=True)
+        (clinic.root / "proc/sys/kernel/seccomp/actions_avail").write_text("kill_process allow\n")
+    report = clinic.examine_proc(
+        {
+            "net/netlink": f"sk Eth Pid Groups Rmem Wmem Dump Locks Drops Inode\n{entry}\n",
+            "7/cmdline": "/usr/bin/micropython\0-m\0agent\0recorder\0",
+            "7/status": f"Name:\tmicropython\nUid:\t999\t999\t999\t999\nNoNewPrivs:\t1\n{status}",
+        }
+    )
+    if what is None:
+        assert (report.status, report.ids) == (0, [])
+    else:
+        assert report.only("unfiltered", NOTE)["what"] == what
+        assert (report.status, report.json["fine"]) == (0, True)
+
+
 @pytest.mark.parametrize("address", ["192.168.1.66", "100.64.7.9"])
 def test_a_private_wan_address_is_found_and_not_told(clinic, address):
     report = clinic.run(f"ip addr flush dev wan; ip addr add {address}/24 dev wan\nexec " + clinic.oubli("doctor"))
@@ -656,9 +691,10 @@ def test_a_clock_that_the_recorder_does_not_trust_is_found(clinic):
     )
     before = Report(1, (clinic.root / "before").read_text(), "").json["findings"]
     told = {"clock-untrusted": "the recorder doesn't trust the clock yet: floor", "root": "the recorder runs as root"}
+    told["unfiltered"] = "the recorder runs without a seccomp filter"
     assert {finding["id"]: finding["what"] for finding in before} == told
-    assert {finding["severity"] for finding in before} == {WARNING}
-    assert (report.status, report.ids, report.errors) == (1, ["root"], "")
+    assert {finding["id"] for finding in before if finding["severity"] == WARNING} == {"clock-untrusted", "root"}
+    assert (report.status, report.ids, report.errors) == (1, ["root", "unfiltered"], "")
 
 
 def test_stores_that_do_not_lie_on_tmpfs_are_found(clinic):

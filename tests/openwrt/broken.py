@@ -88,7 +88,12 @@ BROKEN = (
         "sysctl -w net.netfilter.nf_conntrack_max=$(cat /tmp/most)",
         here=False,
     ),
-    Broken("root", "mv /sbin/ujail /sbin/ujail.away\nrestart", "mv /sbin/ujail.away /sbin/ujail\nrestart"),
+    Broken("root", "mv /sbin/ujail /sbin/ujail.away\nrestart", "mv /sbin/ujail.away /sbin/ujail\nrestart", also=("unfiltered",)),
+    Broken(
+        "unfiltered",
+        "mv /lib/libpreload-seccomp.so /lib/away\nrestart",
+        "mv /lib/away /lib/libpreload-seccomp.so\nrestart",
+    ),
     Broken(
         "offload",
         "nft 'add table inet f; add flowtable inet f t { hook ingress priority 0; devices = { '$WAN' }; }'",

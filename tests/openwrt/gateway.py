@@ -142,6 +142,7 @@ class Gateway:
             return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         jail = instance["jail"]
         words = ["/sbin/ujail", "-n", jail["name"], "-U", instance["user"], "-G", instance["group"], "-c", "-C", instance["capabilities"]]
+        words += ["-S", instance["seccomp"]] if "seccomp" in instance else []
         words += ["-p", "-l", *(word for name in instance.get("env", {}) for word in ("-e", name))]
         words += [word for path, kind in jail["mount"].items() for word in ("-w" if kind == "1" else "-r", path)]
         spaces = ["unshare", "--mount", "--pid", "--ipc", "--fork", "--kill-child"]
