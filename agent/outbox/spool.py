@@ -3,12 +3,15 @@
 
 A name is `<due>-<metric>-<slot>`: twelve digits of seconds, so that names sort by time. Bounded by age and octets; the oldest is
 dropped first and counted. A message stays until the broker has acknowledged it and is sent again octet for octet. However many
-there are, a small heap holds a few names at a time.
+there are, a small heap holds a few names at a time, and what a forwarder that was taken over puts there is looked at for seconds at most:
+the recorder hears no connection meanwhile.
 """
 
 from agent.runtime import files
 
 LISTED = 64  # names held at a time
+MOST = 12000  # entries removed in one turn, and messages that may lie there beyond those that the octets allow
+LEAST = 320  # octets that a message counts at least
 
 
 class Spool:
@@ -19,6 +22,7 @@ class Spool:
         self.dropped: "dict[str, int]" = {}  # metric -> messages
         self.stuck = 0  # entries of the folder that are none and can't be removed
         self._octets = octets
+        self._most = MOST + octets // LEAST
         self._seconds = days * 86400
 
     def put(self, due: int, metric: str, slot: int, text: bytes) -> None:
@@ -38,45 +42,67 @@ class Spool:
         return oldest
 
     def waiting(self) -> int:
-        """Return how many messages there are."""
-        return sum(1 for name in files.names(self.path) if _is_message(name))
+        """Return how many messages there are among the first entries; no recorder leaves more than are looked at."""
+        count, left = 0, self._most
+        for name in files.names(self.path):
+            if not left:
+                break
+            left -= 1
+            count += _is_message(name)
+        return count
 
     def trim(self, now: int) -> None:
         """Drop what is too old or too much, oldest first, at most LISTED; `now` in seconds since the epoch, 0 where not trusted.
 
-        All else goes too: what a cut of power left unfinished, and what a forwarder that was taken over may put there. What can't be
-        removed, as a full folder of another user's, is counted in `stuck`.
+        All else goes too, MOST entries at a time: what a cut of power left unfinished, and what a forwarder that was taken over may put
+        there, messages without number among it. What can't be removed, as a full folder of another user's, is counted in `stuck`.
         """
-        total = self.stuck = 0
+        total = count = self.stuck = 0
+        budget = [MOST]
         for path in files.entries(self.path):
+            name, message = path[len(self.path) + 1 :] if isinstance(path, str) else "", False
             try:
-                if isinstance(path, str) and _is_message(path[len(self.path) + 1 :]) and files.is_file(path):
-                    total += files.size_of(path)
+                message = _is_message(name) and files.is_file(path)
+                if message and count < self._most:
+                    count += 1
+                    total += max(LEAST, files.size_of(path))
                     continue
             except OSError:
                 pass  # gone meanwhile, or a link that leads nowhere
+            if budget[0] <= 0:
+                return  # there is more than any recorder leaves: the rest at the next turn
+            budget[0] -= 1
             try:
                 files.remove(path)
             except OSError:
-                self._clear(path)
+                self._clear(path, budget)
+            else:
+                if message:
+                    self._drop(name)
         for name in self.names():
             if total <= self._octets and due(name) + self._seconds >= now:
                 break
             try:
-                size = files.size_of(self.path + "/" + name)
+                size = max(LEAST, files.size_of(self.path + "/" + name))
                 files.remove(self.path + "/" + name)
             except OSError:
                 continue
             total -= size
-            self.dropped[metric(name)] = self.dropped.get(metric(name), 0) + 1
+            self._drop(name)
 
-    def _clear(self, path: "str | bytes") -> None:
-        """Remove a folder that lies where messages do."""
+    def _drop(self, name: str) -> None:
+        """Count a message that was dropped; of kinds that a forwarder makes up only so many."""
+        kind = metric(name)
+        if kind in self.dropped or len(self.dropped) < LISTED:
+            self.dropped[kind] = self.dropped.get(kind, 0) + 1
+
+    def _clear(self, path: "str | bytes", budget: "list[int]") -> None:
+        """Remove a folder that lies where messages do, as far as the budget goes."""
         try:
-            files.clear(path)
+            files.clear(path, budget=budget)
         except OSError:
             pass
-        self.stuck += files.exists(path)
+        self.stuck += budget[0] > 0 and files.exists(path)
 
 
 def _is_message(name: str) -> bool:

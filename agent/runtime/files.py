@@ -146,10 +146,10 @@ def _is_text(name: "str | bytes") -> bool:
     return True
 
 
-def clear(path: "str | bytes", depth: int = 8) -> None:
+def clear(path: "str | bytes", depth: int = 8, budget: "list[int] | None" = None) -> None:
     """Remove a file, or all that a folder holds and the folder itself where its own folder lets it go; no link is followed.
 
-    What lies deeper than `depth` folders stays.
+    What lies deeper than `depth` folders stays, and what is left after as many entries as `budget` has, which are taken off it.
     """
     try:
         descriptor = LIBC.call("open", _path(path), LIBC["O_DIRECTORY"] | LIBC["O_NOFOLLOW"] | LIBC["O_CLOEXEC"], 0)
@@ -161,7 +161,11 @@ def clear(path: "str | bytes", depth: int = 8) -> None:
         return
     LIBC.call("close", descriptor)
     for entry in entries(path) if depth else ():
-        clear(entry, depth - 1)
+        if budget is not None:
+            if budget[0] <= 0:
+                break
+            budget[0] -= 1
+        clear(entry, depth - 1, budget)
     try:
         os.rmdir(path)
     except OSError:

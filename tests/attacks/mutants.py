@@ -27,11 +27,17 @@ class Mutant(NamedTuple):
     before: str
     after: str
     tests: str
+    hangs: bool = False  # without the defence the test waits for what never comes: half a minute is enough to see it
 
 
 _COLLECTOR, _PAGE, _FILES = (f"tests/attacks/fleet/test_{name}.py" for name in ("collector", "page", "files"))
 _BROKER, _ROOT, _LOCAL = "tests/attacks/fleet/test_broker.py", "tests/attacks/gateway/test_root.py", "tests/attacks/gateway/test_local.py"
 _CONF, _INIT = "tools/fleet/mosquitto/oubli.conf", "boards/common/etc/init.d/oubli"
+_FORWARDER, _VOUCHES = "tests/attacks/gateway/test_forwarder.py", "tests/attacks/gateway/test_broker.py"
+_WEB, _GUEST_PAGE = "tests/purposes/test_page.py", "agent/purposes/consent/guest_page.py"
+_HOLDS_UP = "test_a_spool_full_of_entries_holds_the_recorder_up_for_a_turn"
+_FOREIGN, _PORTAL = f"{_WEB}::test_another_sites_page_or_a_strange_request_changes_nothing", "agent/purposes/portal/opennds.py"
+_PORTALS_TEXT = "tests/attacks/gateway/test_guest.py::test_a_text_of_the_portal_makes_nobody_else_of_a_guest"
 MUTANTS = (
     Mutant("B1", _CONF, "use_username_as_clientid true\n", "", f"{_BROKER}::test_a_gateway_doesnt_empty_the_collectors_queue"),
     Mutant("B2", _CONF, "use_username_as_clientid true\n", "", f"{_BROKER}::test_a_gateway_doesnt_cut_another_off"),
@@ -160,6 +166,13 @@ MUTANTS = (
         f"{_FILES}::test_a_small_file_takes_no_gigabytes_and_leaves_nothing",
     ),
     Mutant(
+        "F3",
+        "tools/fleet/__main__.py",
+        "files.check(source)",
+        "pass",
+        f"{_FILES}::test_a_file_that_is_malformed_further_on_leaves_no_half",
+    ),
+    Mutant(
         "G1",
         _INIT,
         r"""elif [ "$(ls -ld "./$entry" 2>/dev/null | sed -n '1s/^-[^ ]* *\([0-9]*\) .*/\1/p')" = 1 ]; then""" + "\n\t\t\tchown -h",
@@ -186,6 +199,20 @@ MUTANTS = (
         "!= 1 ] || echo",
         "= none ] || echo",
         f"{_ROOT}::test_a_name_carries_no_other_file_over_a_sysupgrade",
+    ),
+    Mutant(
+        "G4",
+        "boards/common/etc/hotplug.d/dhcp/50-oubli",
+        "mkdir /var/run/oubli-root/leases",
+        "mkdir /tmp/oubli-leases",
+        f"{_ROOT}::test_nobody_else_holds_up_the_reading_of_leases",
+    ),
+    Mutant(
+        "G5",
+        "agent/base/canonical.py",
+        "if not text or min(text) < 32 or max(text) > 126 or any(word in words for word in _STEERING):",
+        "if not text or not words:",
+        f"{_ROOT}::test_nothing_that_a_daemon_says_steers_roots_terminal",
     ),
     Mutant(
         "G6",
@@ -217,12 +244,71 @@ MUTANTS = (
         f"{_LOCAL}::test_two_users_keep_no_third_out_of_the_control_socket",
     ),
     Mutant(
+        "G8",
+        "agent/purposes/consent/consented.py",
+        "        if by == calls.ANYONE:\n            self._unwritten += bool(places)\n            return dict(_HEARD)\n",
+        "",
+        f"{_LOCAL}::test_suspending_tells_nobody_who_is_here_or_has_consented",
+    ),
+    Mutant(
+        "G10",
+        "agent/outbox/spool.py",
+        "if message and count < self._most:",
+        "if count < self._most:",
+        f"{_FORWARDER}::test_the_spool_keeps_nothing_but_messages",
+    ),
+    Mutant(
+        "G10",
+        _INIT,
+        'for path in "$FLASH" "$SPOOL" "$RUN"; do',
+        'for path in "$FLASH" "$RUN"; do',
+        f"{_FORWARDER}::test_a_folder_that_only_its_maker_can_empty_goes_after_the_next_start",
+    ),
+    *(
+        Mutant(
+            "G15", "agent/outbox/spool.py", before, after, f"{_FORWARDER}::test_a_spool_full_of_entries_holds_the_recorder_up_for_a_turn"
+        )
+        for before, after in (
+            ("self._most = MOST + octets // LEAST", "self._most = 10**9"),
+            ("budget = [MOST]", "budget = [10**9]"),
+        )
+    ),
+    Mutant("G11", "agent/forwarder/mqtt_small.py", "if not x509.vouches(certificate, self._host):", "if not certificate:", _VOUCHES),
+    Mutant("G11", "agent/forwarder/mqtt_paho.py", "context.hostname_checks_common_name = False", "pass", _VOUCHES),
+    Mutant(
         "G12",
         "boards/common/etc/seccomp/oubli-recorder.json",
         "SCMP_ACT_KILL_PROCESS",
         "SCMP_ACT_ALLOW",
         "tests/attacks/gateway/test_calls.py::test_a_daemon_that_asks_for_what_it_never_needs_is_ended",
     ),
+    Mutant(
+        "G13",
+        "agent/control/server.py",
+        "            _refuse(descriptor, TOO_MANY)\n            sockets.close(descriptor)\n",
+        "            _refuse(descriptor, TOO_MANY)\n",
+        f"{_LOCAL}::test_a_flood_of_connects_loses_no_connection_that_is_recorded",
+    ),
+    Mutant("W1", _GUEST_PAGE, "if not self._here():", "if not address:", _FOREIGN),
+    Mutant("W2", _GUEST_PAGE, "if self.posted and not self._from_here():", "if not act and not self._from_here():", _FOREIGN),
+    Mutant("W2", _GUEST_PAGE, 'if self.fields.get("token") != self._token:', "if not self._token:", _FOREIGN),
+    Mutant(
+        "W3",
+        _GUEST_PAGE,
+        "while got < size and ready.wait(max(0, until - _now())):",
+        "while got < size:",
+        f"{_WEB}::test_a_body_that_does_not_come_is_given_up",
+        hangs=True,
+    ),
+    Mutant(
+        "U1",
+        "agent/capture/leases.py",
+        'return _number(words[0]), _checked(_octets(words[1], b":")), [words[2]]',
+        'return _number(words[0]), _checked(_octets(words[-1], b":")[-6:]), [words[2]]',
+        "tests/attacks/gateway/test_guest.py::test_a_duid_names_nobody",
+    ),
+    Mutant("U2", _PORTAL, "and self._clients == self._announced", "", _PORTALS_TEXT),
+    Mutant("U2", _PORTAL, "sure = not self._odd and ", "sure = ", _PORTALS_TEXT),
 )
 
 
@@ -242,6 +328,7 @@ def survived(mutant: Mutant) -> str:
         text = broken.read_text()
         broken.write_text(text.replace(mutant.before, mutant.after))
         words = [sys.executable, "-m", "pytest", "-q", "-x", "-o", f"cache_dir={folder}/cache", "-n", "0", mutant.tests]
+        words += ["-o", "timeout=30"] if mutant.hangs else []
         done = subprocess.run(words, cwd=root, capture_output=True, text=True, check=False, timeout=PATIENCE)
         return "" if done.returncode == 1 else (done.stdout + done.stderr)[-400:]
 

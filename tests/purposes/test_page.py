@@ -227,6 +227,7 @@ def test_others_who_are_being_answered_are_waited_for(interpreter, recorder, tmp
     ("environment", "body", "status"),
     [
         ({"HTTP_ORIGIN": "http://evil.example"}, "act=withdraw", "403 Forbidden"),
+        ({"HTTP_ORIGIN": "http://evil.example"}, SENT + "act=withdraw", "403 Forbidden"),  # even with a token that it found out
         ({"HTTP_ORIGIN": "null"}, "act=resume", "403 Forbidden"),
         ({"HTTP_REFERER": "http://192.168.1.1:8450.evil.example/"}, "act=resume", "403 Forbidden"),
         ({}, "act=suspend", "403 Forbidden"),

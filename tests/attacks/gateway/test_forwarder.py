@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from agent.outbox.spool import LEAST, LISTED, MOST, Spool
 from tests.openwrt.trial import NEEDS
 
 if TYPE_CHECKING:
@@ -56,6 +57,34 @@ def test_the_spool_keeps_nothing_but_messages(
     assert told == {"names": [OURS], "dropped": {}, "failures": []}
     assert [path.name for path in room.iterdir()] == [OURS]
     assert (tmp_path / "kept/file").read_text() == "precious"
+
+
+@pytest.mark.parametrize("kind", ["messages", "junk", "folder"])
+def test_a_spool_full_of_entries_holds_the_recorder_up_for_a_turn(
+    remotes: Callable[[str], Remote], interpreter: Interpreter, memory: Path, kind: str
+) -> None:
+    """Empty messages weigh nothing, and are due in 30,000 years: a turn removes MOST entries of any kind, whatever there is of them."""
+    room, allowed = memory / f"{interpreter.name}-{kind}", 100
+    room.mkdir()
+    many, form = MOST + 3000, "999999999999-{}-00" if kind == "messages" else ".{}"
+    where = room / "x" if kind == "folder" else room
+    where.mkdir(exist_ok=True)
+    for number in range(many):
+        (where / form.format(f"{number:05}".translate(str.maketrans("0123456789", "abcdefghij")))).touch()
+
+    def turn() -> tuple[int, dict[str, int]]:
+        told = remotes(interpreter.name)("spool", str(room), allowed * LEAST, 7, [["trim", 1795000860]])
+        assert told["failures"] == []
+        return sum(1 for path in room.rglob("*") if path.is_file()), told["dropped"]
+
+    assert Spool(str(room), allowed * LEAST, 7).waiting() <= MOST + allowed
+    left, dropped = turn()
+    if kind == "messages":
+        assert left == MOST + allowed - LISTED  # and so many less at each turn, until they are what the octets allow
+        assert len(dropped) == LISTED
+    else:
+        assert left == 3000 + (kind == "folder")  # which counts, too
+        assert turn() == (0, {})
 
 
 @pytest.mark.needs(*NEEDS)

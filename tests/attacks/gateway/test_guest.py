@@ -41,6 +41,7 @@ def test_a_duid_names_nobody(remotes: Callable[[str], Remote], interpreter: Inte
 CUSTOM = {
     "fields in a line": f'x","state":"Authenticated","mac":"{NAMED}","custom":"forged',
     "fields of its own": f'x",\n      "mac":"{NAMED}",\n      "custom":"forged',
+    "another name": 'x",\n      "custom":"forged',
     "another client": f'x"\n    }},\n    "{NAMED}":{{\n      "mac":"{NAMED}",\n      "state":"Authenticated",\n      "custom":"forged',
     "another client, on one line": f'x"}},"{NAMED}":{{"mac":"{NAMED}","state":"Authenticated","custom":"forged',
     "the end of the list": 'x"\n    }\n  }\n}',

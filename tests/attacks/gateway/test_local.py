@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -15,7 +16,7 @@ import pytest
 
 from agent.control import calls
 from agent.runtime import files
-from host_sim.driver.interpreters import environment
+from host_sim.driver.interpreters import HEAP, environment
 from host_sim.lab.lab import Lab
 from host_sim.privacy import paired
 from tests.control.test_control import HOLD, PERL, as_user, ask, asked_as, folder, serving
@@ -94,13 +95,19 @@ def test_two_users_keep_no_third_out_of_the_control_socket(any_interpreter: Inte
 
 FLOOD = """$SIG{TERM} = sub { print $n; exit }; $| = 1;
 while (1) { socket(S, PF_UNIX, SOCK_STREAM, 0); connect(S, pack_sockaddr_un($ARGV[0])) and $n++; close(S) }"""
+# With as many descriptors as procd is told to give it (boards/common/etc/init.d/oubli).
+FEW = '#!/bin/sh\nulimit -n 64\nexec {} -X heapsize={} "$@"\n'
 CONNECTIONS, CONNECTS, FLOODED = 1500, 1000, 0  # at least so many connects; seconds that the flood lasts at least
 
 
-@pytest.mark.needs("root", "setpriv", "perl", "ip", "nft", "conntrack", "mosquitto")
-def test_a_flood_of_connects_loses_no_connection_that_is_recorded() -> None:
+@pytest.mark.needs("root", "setpriv", "perl", "ip", "nft", "conntrack", "mosquitto", "micropython")
+def test_a_flood_of_connects_loses_no_connection_that_is_recorded(memory: Path) -> None:
     """L34-I-2: two users connect to the control socket as fast as they can while terminals hold conversations."""
-    with Lab("micropython") as lab, contextlib.ExitStack() as stack:
+    interpreter = memory / "micropython"
+    interpreter.write_text(FEW.format(shutil.which("micropython"), HEAP))
+    interpreter.chmod(0o755)
+    memory.chmod(0o755)
+    with Lab(str(interpreter)) as lab, contextlib.ExitStack() as stack:
         lab.start()
         lab.confirm_time()
         path = str(lab.device.root / "var/run/oubli/control/socket")
