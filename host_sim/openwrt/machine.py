@@ -181,9 +181,10 @@ class Machine:
         self._human(f"savevm {name}")
 
     def restore(self, name: str) -> None:
-        """Go back to a saved state; its clock goes on from that moment."""
+        """Go back to a saved state, in which time goes on, and wait for ssh: a busy machine is longer at it than a connection waits."""
         self._forget_ssh()
         self._human(f"loadvm {name}")
+        self.wait(lambda: self.ask("true").returncode == 0, "no ssh after a state was loaded", BOOT)
 
     def _human(self, line: str) -> None:
         complaint = self._ask("human-monitor-command", **{"command-line": line})
@@ -223,6 +224,7 @@ class Machine:
         settings = {
             "StrictHostKeyChecking": "no", "UserKnownHostsFile": "/dev/null", "LogLevel": "ERROR", "ConnectTimeout": "30",
             "BatchMode": "yes", "IdentitiesOnly": "yes", "IdentityFile": str(self._key), "ServerAliveInterval": "20",
+            "ServerAliveCountMax": "30",
         }  # fmt: skip
         return [word for key, value in settings.items() for word in ("-o", f"{key}={value}")]
 

@@ -32,12 +32,17 @@ HERE = Path(__file__).parent
 SLOW = 1800  # seconds, on a machine that does much else: QEMU without KVM
 WAIT = 900  # seconds within which the kernel has collected what ended, and the recorder has kept it
 PATIENCE = 30  # questions to a recorder that may be starting
+PASSWORD = "only in qemu"
 # An emulated processor on a busy machine loses time: its clock no longer shows what the battery said at power-up. Here it does.
 BATTERY = """/etc/init.d/sysntpd stop
 set -- $(dmesg | sed -n 's/^\\[ *\\([0-9]*\\)\\..*: setting system clock to .* (\\([0-9]*\\))$/\\1 \\2/p' | head -n 1)
 date -s @$(($2 + $(cut -d. -f1 /proc/uptime) - $1))
 rm -f /var/run/oubli-root/clock /var/run/oubli/clock
 uci set oubli.gateway.hardware_clock=1; uci commit oubli; /etc/init.d/oubli restart
+"""
+PEOPLE = f"""uci add rpcd login; uci set rpcd.@login[-1].username=reader; uci add_list rpcd.@login[-1].read=luci-app-oubli
+uci set rpcd.@login[-1].password="$(uhttpd -m '{PASSWORD}')"; uci commit rpcd; printf '{PASSWORD}\\n{PASSWORD}\\n' | passwd root
+/etc/init.d/rpcd restart; uci set uhttpd.main.script_timeout=600; uci commit uhttpd; /etc/init.d/uhttpd restart
 """
 LINES = re.compile(r"## Onto a gateway\n.*?```\n(.*?)```", re.DOTALL)
 
@@ -126,7 +131,9 @@ class World(GatewayLab):
 
     def found(self) -> list[str]:
         """Return the ids of what doctor finds."""
-        return [finding["id"] for finding in json.loads(self.machine.ask("oubli doctor --json").stdout)["findings"]]
+        done = self.machine.ask("oubli doctor --json")
+        assert done.stdout, (done.returncode, done.stderr)
+        return [finding["id"] for finding in json.loads(done.stdout)["findings"]]
 
     def health(self) -> dict[str, Any]:
         """Return the health message that the recorder wrote last."""
@@ -194,11 +201,11 @@ def installed(followed: World) -> World:
 
 @pytest.fixture(scope="session")
 def equipped(followed: World) -> World:
-    """Install the other packages once, from a signed feed, and believe the battery: the snapshot `complete`."""
+    """Install the other packages once, from a signed feed, let two users in, believe the battery: the snapshot `complete`."""
     machine = followed.machine
     machine.restore("installed")
     followed.add_packages()
-    machine.run(BATTERY)
+    machine.run(BATTERY + PEOPLE)
     followed.until(lambda: followed.status().get("clock") == "trusted" and not followed.found())
     followed.save("complete")
     return followed
