@@ -167,7 +167,7 @@ MUTANTS = (
     ),
     Mutant(
         "F3",
-        "tools/fleet/__main__.py",
+        "tools/fleet/file_commands.py",
         "files.check(source)",
         "pass",
         f"{_FILES}::test_a_file_that_is_malformed_further_on_leaves_no_half",
@@ -288,6 +288,13 @@ MUTANTS = (
         "            _refuse(descriptor, TOO_MANY)\n            sockets.close(descriptor)\n",
         "            _refuse(descriptor, TOO_MANY)\n",
         f"{_LOCAL}::test_a_flood_of_connects_loses_no_connection_that_is_recorded",
+    ),
+    Mutant(
+        "K1",
+        "tools/custodian/tars.py",
+        "if member.size < 0 or (found and member.offset <= found[-1].offset):",
+        "if member.size == 0.5:",
+        "tests/attacks/custodian/test_tars.py",
     ),
     Mutant("W1", _GUEST_PAGE, "if not self._here():", "if not address:", _FOREIGN),
     Mutant("W2", _GUEST_PAGE, "if self.posted and not self._from_here():", "if not act and not self._from_here():", _FOREIGN),

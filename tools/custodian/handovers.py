@@ -18,6 +18,7 @@ from nacl.signing import VerifyKey
 
 from agent.purposes.requests import archive, requests
 from agent.purposes.requests.requests import Refused, Request
+from tools.custodian import tars
 
 LARGEST = 4 << 30  # octets of a handover
 GRACE = 31 * 86400  # seconds after its end in which a request that was run in time may still be answered
@@ -66,7 +67,7 @@ def read(path: Path, agents: Mapping[bytes, str], gateways: Mapping[bytes, str])
         if path.stat().st_size > LARGEST:
             raise HandoverError("malformed", f"{path}: too large; accepted: at most {LARGEST} octets")
         with tarfile.open(path, "r:") as tar:
-            headers = tar.getmembers()
+            headers = tars.members(tar)
             if any(member.issparse() for member in headers) or sum(member.size for member in headers) > path.stat().st_size:
                 raise HandoverError("malformed", f"{path}: members that are larger than the file; accepted: what oubli request run wrote")
             if not headers or headers[-1].name != archive.SIGNATURE:
@@ -74,13 +75,13 @@ def read(path: Path, agents: Mapping[bytes, str], gateways: Mapping[bytes, str])
             members = {member.name: _content(path, tar, member) for member in headers}
     except OSError as failure:
         raise HandoverError("malformed", f"{path}: can't be read ({failure.strerror}); accepted: a handover (.tar)") from None
-    except tarfile.TarError:
+    except tars.BROKEN:
         raise HandoverError("malformed", f"{path}: not a tar file; accepted: what oubli request run wrote") from None
     try:
         signature = members.pop(archive.SIGNATURE)
         text, statement = members.pop("request.toml").decode(), json.loads(members.pop("gateway.json"))
         said = (statement["gateway"], statement["made"], statement["second_nat"], statement["unbroken"])
-    except (KeyError, ValueError, TypeError):
+    except (KeyError, ValueError, TypeError, RecursionError):
         raise HandoverError(
             "malformed", f"{path}: no request or no word of the gateway in it; accepted: what oubli request run wrote"
         ) from None

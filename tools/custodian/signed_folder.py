@@ -18,7 +18,7 @@ from nacl.exceptions import BadSignatureError, CryptoError
 from nacl.public import PrivateKey, PublicKey, SealedBox
 from nacl.signing import SigningKey, VerifyKey
 
-from tools.custodian import disk
+from tools.custodian import disk, tars
 
 MANIFEST, SIGNATURE = "manifest.json", "manifest.sig"
 
@@ -74,13 +74,13 @@ def unseal(data: bytes, private: PrivateKey, custodian: VerifyKey) -> dict[str, 
         raise FolderError("this key doesn't open it: sealed to another recipient, or changed since") from None
     try:
         with tarfile.open(fileobj=io.BytesIO(packed), mode="r:") as tar:
-            files = {member.name: _content(tar, member, len(packed)) for member in tar.getmembers()}
+            files = {member.name: _content(tar, member, len(packed)) for member in tars.members(tar)}
         manifest, signature = files[MANIFEST], bytes.fromhex(files[SIGNATURE].decode())
         custodian.verify(manifest, signature)
         sums = json.loads(manifest)["sha256"]
     except BadSignatureError:
         raise FolderError("the signature isn't this custodian's") from None
-    except (tarfile.TarError, KeyError, ValueError, TypeError, RecursionError):
+    except (*tars.BROKEN, KeyError, TypeError):
         raise FolderError("not a signed folder of a custodian") from None
     if {name: hashlib.sha256(octets).hexdigest() for name, octets in files.items() if name not in (MANIFEST, SIGNATURE)} != sums:
         raise FolderError("a file isn't the one that the manifest names")
