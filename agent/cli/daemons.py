@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The two daemons: what `oubli recorder` and `oubli forwarder` do.
+"""The daemons: what `oubli recorder`, `oubli forwarder` and, with its package, `oubli page` do.
 
 They are started by what `run` understands, without the tables of agent.cli.table: a daemon would hold these as long as it lives.
 """
@@ -87,7 +87,16 @@ def forwarder(start: "Start") -> int:
     return module.run(settings, start.paths.root, DeviceTime())
 
 
-_DAEMONS = {"recorder": recorder, "forwarder": forwarder}
+def page(start: "Start") -> "int | None":
+    """Run the guests' page; None where its package isn't installed."""
+    try:
+        from agent.purposes.consent import page_server as module
+    except ImportError:
+        return None
+    return module.run(start)
+
+
+_DAEMONS = {"recorder": recorder, "forwarder": forwarder, "page": page}
 NAMES = tuple(_DAEMONS)
 
 TYPE_CHECKING = False

@@ -180,8 +180,8 @@ VERBS = (
     Verb("emergency close", "purposes.consent.verbs.close", "overwrite the answer; after four hours that happens by itself", ("--json",)),
     Verb(
         "page",
-        "purposes.consent.guest_page.run",
-        "one request of the page on which a guest suspends or withdraws (the web server calls this)",
+        "purposes.consent.page_server.run",
+        "the daemon that shows a guest what is held on his device, on which he suspends, withdraws or has it erased",
     ),
     Verb("log", "cli.verbs.log", "the audit log, and whether it was cut or rewritten (run as root)", ("--verify", "--head", "--json")),
     Verb(

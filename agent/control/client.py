@@ -28,13 +28,14 @@ def _connect(path: str) -> int:
 
 def ask(path: str, call: str, patience: int = 0, **fields: "object") -> "dict[str, Any]":
     """Return the answer to one call; OSError where nobody answers in time, ValueError where it isn't an answer. `patience` in ms."""
-    answer: "dict[str, Any]" = {}
-    for answer in ask_for(path, call, patience, **fields):  # noqa: B007 (there is one)
-        pass
-    return answer
+    lines = ask_for(path, call, patience, **fields)
+    try:
+        return next(lines)  # there is one; nobody waits for the end of the stream, which another process may hold open
+    finally:
+        lines.close()
 
 
-def ask_for(path: str, call: str, patience: int = 0, **fields: "object") -> "Iterator[dict[str, Any]]":
+def ask_for(path: str, call: str, patience: int = 0, **fields: "object") -> "Generator[dict[str, Any]]":
     """Yield the lines of the answer to one call, one at least; errors as above. Take all of them."""
     descriptor = _connect(path)
     try:
@@ -72,4 +73,4 @@ def _answer(line: bytes) -> "dict[str, Any]":
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Iterator
+    from typing import Any, Generator

@@ -144,7 +144,7 @@ class Server:
             if not isinstance(answer, dict):
                 copy = process.fork(LONGEST)
                 if not copy:
-                    tell(client.descriptor, answer)
+                    tell(client.descriptor, answer, [other for other in self._clients if other != client.descriptor])
                 self._copies.append(copy)
                 self._drop(client)
                 return
@@ -181,9 +181,11 @@ class Server:
         sockets.close(self.listener)
 
 
-def tell(descriptor: int, lines: "Generator[dict[str, Any]]") -> None:
-    """Make the lines of an answer and send them, in a copy of the process that was asked; the copy ends."""
+def tell(descriptor: int, lines: "Generator[dict[str, Any]]", others: "list[int]") -> None:
+    """Make the lines of an answer and send them, in a copy of the process that was asked; the copy ends, and holds no other's stream."""
     try:
+        for other in others:
+            sockets.close(other)
         poll = sockets.Poll()
         poll.add(descriptor, writable=True)
         try:

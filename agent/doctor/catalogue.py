@@ -59,7 +59,7 @@ CATALOGUE = {
     "page": (
         WARNING,
         "a guest can't see what is held on his device, suspend or withdraw without an account (L34-V-4)",
-        "install uhttpd, then " + _RESTART,
+        _RESTART + "; logread -e oubli says why it ends",
     ),
     "folders": (
         ERROR,

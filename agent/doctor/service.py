@@ -10,7 +10,7 @@ from agent.control import client
 from agent.doctor.catalogue import Finding
 from agent.runtime import files
 
-PAGE = 8450  # the guests' page's port (etc/init.d/oubli)
+PAGE = 8450  # the guests' page's port (agent.purposes.consent.page_server)
 _MODE, _UID = 0, 1  # of `_status`
 
 
@@ -53,7 +53,7 @@ def watch(gateway: "Gateway") -> "Iterator[Finding]":
 
 def page(gateway: "Gateway") -> "Iterator[Finding]":
     """Look for the guests' page, where the package that has it is installed."""
-    if files.exists(gateway.paths.root + "/www/oubli/cgi-bin/oubli"):
+    if files.exists(gateway.paths.root + "/usr/share/oubli/page.nft"):
         tables = gateway.lines("net/tcp")[1:] + gateway.lines("net/tcp6")[1:]
         local = [line.split()[1:4] for line in tables if line]
         if not any(words[0].endswith(":%04X" % PAGE) and words[2] == "0A" for words in local):

@@ -256,12 +256,12 @@ def test_micropython_refuses_the_same_in_the_same_words(micropython: Interpreter
 
 
 def test_no_environment_variable_is_read_but_the_language():
-    """L34-II-2: what a ceiling is can't come from there; the page's request does, as the contract of CGI has it."""
+    """L34-II-2: what a ceiling is can't come from there."""
     asked = []
     for path in sorted((PROJECT / "agent").rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text())):
             asked += [path.name] if isinstance(node, ast.Attribute) and node.attr in {"getenv", "environ", "environb", "putenv"} else []
-    assert asked == [*["verbs.py"] * 3, "guest_page.py"]  # a CGI program is handed its request there; it reads no configuration
+    assert asked == ["verbs.py"] * 3
     assert re.findall(r'getenv\("(\w+)"\)', (PROJECT / "agent/cli/verbs.py").read_text()) == ["LC_ALL", "LC_MESSAGES", "LANG"]
 
 

@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
 SERVICE = ("/bin/sh", "/etc/rc.common", "/etc/init.d/oubli")
 PORT = "1883"
-# What stands in for uhttpd: busybox's server at its port. The first process of a jail hears no signal that it doesn't ask for.
-UHTTPD = "#!/bin/sh\ntrap 'kill $!' TERM\n/bin/busybox httpd -f -p 8450 -h /www/oubli &\nwait\n"
 
 
 class World:
@@ -87,8 +85,6 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     scripts = [roots.unpack_apk(build()[name][1], root)["post-install"] for name in ("oubli", "oubli-purposes")]
     (root / "sbin/ujail").symlink_to("../host/ujail")
     (root / "lib/libpreload-seccomp.so").touch()  # of the package procd-seccomp
-    (root / "usr/sbin/uhttpd").write_text(UHTTPD)
-    (root / "usr/sbin/uhttpd").chmod(0o755)
     with_battery(root)
     with connected(root) as gateway:
         with (root / "etc/config/network").open("a") as file:

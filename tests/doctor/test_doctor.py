@@ -761,7 +761,7 @@ def test_daemons_that_do_not_run_are_found(clinic):
 
 def test_a_watch_and_a_page_that_do_not_run_are_found(clinic):
     """Only where the package has brought them: on another root nobody misses them."""
-    watch, page = clinic.root / "usr/sbin/oubli-watch", clinic.root / "www/oubli/cgi-bin/oubli"
+    watch, page = clinic.root / "usr/sbin/oubli-watch", clinic.root / "usr/share/oubli/page.nft"
     for path in (watch, page):
         path.parent.mkdir(parents=True)
     watch.write_text("sleep 60\n")

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
 import struct
+import subprocess
+import sys
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +24,7 @@ from agent.purposes.consent import consent_ring
 from agent.purposes.location import record as location
 from agent.purposes.services import record as services
 from host_sim.driver import live_files
+from host_sim.driver.interpreters import environment
 from host_sim.lab.lab import Lab
 from host_sim.venue.hostapd import Hostapd
 from tests.lab.test_terminals import BOTH, A, B, C, Venue
@@ -44,6 +46,23 @@ config purpose 'location'
 EACH = {"services": "connections", "location": "access-point"}
 FIRST = {A: 22000, B: 22100, C: 22200}  # source ports name whose connection it is
 EARLY = 22999
+# What a browser does: it opens the page, and sends a form of it.
+PRESS = """
+import http.client, re, sys, time
+def asked(*words):
+    client = http.client.HTTPConnection(sys.argv[1], 8450, timeout=60)
+    client.request(*words)
+    return client.getresponse().read().decode()
+for _ in range(600):
+    try:
+        shown = asked("GET", "/?lang=en")
+        break
+    except ConnectionRefusedError:
+        time.sleep(0.1)
+(token,) = set(re.findall(r'name="token" value="([a-p]{32})"', shown))
+body = f"act={sys.argv[2]}&lang=en&token={token}"
+print(asked("POST", "/", body, {"Origin": f"http://{sys.argv[1]}:8450"}))
+"""
 SLOT, KEY = 192, slice(32, 64)
 
 
@@ -66,17 +85,23 @@ class Consenting(Venue):
         words = ["--purposes", ",".join(purposes), "--categories", kinds, "--third-parties", "none", "--days", "30", "--text", "1.fr"]
         assert self.oubli("consent", "grant", "--terminal", "-", *words, input=self.macs[number] + "\n").startswith("consent ")
 
-    def page(self, number: int, act: str) -> str:
-        """Let a terminal open the page and press a button of it."""
-        came = {"REMOTE_ADDR": self.terminals[number].address4, "SERVER_ADDR": "10.77.1.1", "HTTP_HOST": "10.77.1.1:8450"}
-        shown = self._asked("", came | {"REQUEST_METHOD": "GET"})
-        token = re.findall(r'name="token" value="([a-p]{32})"', shown)[0]
-        body = f"act={act}&lang=en&token={token}"
-        sent = {"REQUEST_METHOD": "POST", "CONTENT_LENGTH": str(len(body)), "HTTP_ORIGIN": "http://10.77.1.1:8450"}
-        return self._asked(body, came | sent)
+    @contextmanager
+    def page(self) -> Iterator[None]:
+        """Run the guests' page."""
+        command = self.interpreter.command("-m", "agent", "page", "--root", self.root)
+        words = self.lab.network.inside(self.lab.network.gateway, *command)
+        with subprocess.Popen(words, cwd=PROJECT, env=environment()) as process:
+            try:
+                yield
+                process.terminate()
+                assert process.wait(240) == 0
+            finally:
+                process.kill()
 
-    def _asked(self, body: str, request: dict[str, str]) -> str:
-        return self.interpreter.run("-m", "agent", "page", "--root", self.root, input=body, env=request).stdout.decode()
+    def press(self, number: int, act: str) -> str:
+        """Let a terminal open the page over HTTP and press a button of it; returns what is shown then."""
+        command = self.lab.network.inside(self.terminals[number].namespace, sys.executable, "-c", PRESS, "10.77.1.1", act)
+        return subprocess.run(command, check=True, capture_output=True, text=True, timeout=240).stdout
 
     def talk(self, *numbers: int) -> list[int]:
         """Let terminals make a connection each, and wait until the vault of `security` has them; returns their ports."""
@@ -169,7 +194,8 @@ def test_three_terminals_one_suspends_one_withdraws(name: str) -> None:
         # C roams: a stay is kept. B suspends by the page: its stay ends, and nothing more is kept.
         radios.associate(place.macs[C], "wlan0")
         lab.wait(lambda: place.counter("location kept") == 1, "no stay is kept", 120)
-        assert "is suspended" in place.page(B, "suspend")
+        with place.page():
+            assert "is suspended" in place.press(B, "suspend")
         lab.wait(lambda: place.counter("location kept") == 2, "the suspended stay is not kept", 120)
         assert place.stays() == [(macs[C], b"wlan1"), (macs[B], b"wlan0")]
         radios.associate(place.macs[B], "wlan1")

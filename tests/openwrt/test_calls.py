@@ -15,22 +15,15 @@ if TYPE_CHECKING:
     from tests.openwrt.conftest import World
 
 DAEMONS = ("recorder", "forwarder", "page")
-# What a daemon that was taken over would do first: start a program. The page may; its attack asks to be traced.
+# What a daemon that was taken over would do first: start a program. This one isn't there, so that without a filter it goes on.
 ATTACK = 'import ffi\nlibrary = ffi.open(None)\nprint("attack: asks")\n{}\nprint("attack: goes on")\n'
-PROGRAM = 'library.func("i", "execve", "ppp")(b"/bin/busybox\\0", None, None)'
-TRACED = 'library.func("i", "ptrace", "iiii")(0, 0, 0, 0)'
-# A program of the web server's.
-PAGE = "#!/bin/sh\nprintf 'Content-Type: text/plain\\r\\n\\r\\n'\nexec /usr/bin/micropython /etc/oubli/attack-page.py\n"
+PROGRAM = 'library.func("i", "execve", "ppp")(b"/bin/nowhere\\0", None, None)'
 
 
-def opened(world: World, program: str) -> str:
-    """Return what a guest's browser is shown by a program of the page's."""
-    words = (
-        f"http.client.HTTPConnection({GATEWAY!r}, 8450)",
-        f"web.request('GET', '/cgi-bin/{program}')",
-        "web.getresponse().read().decode()",
-    )
-    script = f"import http.client; web = {words[0]}; {words[1]}; print({words[2]})"
+def opened(world: World) -> str:
+    """Return what a guest's browser is shown."""
+    asked = f"web = http.client.HTTPConnection({GATEWAY!r}, 8450); web.request('GET', '/')"
+    script = f"import http.client; {asked}; print(web.getresponse().read().decode())"
     return world.lan.run(world.lan.terminals[0], sys.executable, "-c", script).stdout
 
 
@@ -63,7 +56,7 @@ def test_each_daemon_runs_under_its_filter_and_does_what_it_does_without(complet
     assert len(complete.recorded(40)) >= 40
     ident = machine.run("uci get oubli.gateway.id").strip()
     complete.until(lambda: any(f"/{ident}/" in message.topic for message in complete.broker.messages("/health")))
-    assert "<form" in opened(complete, "oubli")
+    assert "<form" in opened(complete)
     for verb in ("status", f"who --mac {lan.terminals[0].mac.hex(':')} --agreed", "log", "summary", "leases", "expire"):
         assert machine.ask(f"oubli {verb}").returncode == 0, verb
     assert instances(complete) == before
@@ -74,18 +67,12 @@ def test_a_daemon_that_asks_for_what_it_never_needs_is_ended_and_the_log_says_so
     """The same jails with the attack in the daemon's place: it doesn't go on, and `exited with signal: 31` (SIGSYS) is in the log."""
     machine = complete.machine
     machine.put("/etc/oubli/attack.py", ATTACK.format(PROGRAM).encode())
-    machine.put("/etc/oubli/attack-page.py", ATTACK.format(TRACED).encode())
-    machine.put("/www/oubli/cgi-bin/attack", PAGE.encode())
-    machine.run("chmod 755 /www/oubli/cgi-bin/attack")
     machine.run("/etc/init.d/oubli stop")
     machine.run("""sed -i 's|-m agent "$1"$|/etc/oubli/attack.py|' /etc/init.d/oubli; /etc/init.d/oubli start""")
-    complete.until(lambda: machine.run("logread").count("exited with signal: 31") >= 2)
-    complete.until(lambda: "attack: asks" in opened(complete, "attack"))
-    heard = opened(complete, "attack")
+    complete.until(lambda: machine.run("logread").count("exited with signal: 31") >= len(DAEMONS))
     said = machine.run("/etc/init.d/oubli stop; logread")
-    assert said.count("attack: asks") >= 2
+    assert said.count("attack: asks") >= len(DAEMONS)
     assert "attack: goes on" not in said
-    assert "goes on" not in heard
     # Without the filter it goes on: the jail alone doesn't keep it, and the attack is one.
     machine.run("rm /lib/libpreload-seccomp.so; /etc/init.d/oubli start")
-    complete.until(lambda: "attack: goes on" in opened(complete, "attack"))
+    complete.until(lambda: machine.run("logread").count("attack: goes on") >= len(DAEMONS))

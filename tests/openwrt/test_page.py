@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The guests' page on a real OpenWrt: uhttpd under procd and ujail, MicroPython behind it, a terminal that asks over the LAN by HTTP.
+"""The guests' page on a real OpenWrt: under procd and ujail, terminals that ask over the LAN by HTTP.
 
 A guest consents, suspends, resumes, sees, saves, objects, withdraws and has erased; a name that leads here (DNS rebinding) and a page of
 another site get 403 (L34-V-3, L34-V-4, L34-VI-5).
@@ -43,7 +43,7 @@ class Guests:
         self.guest, self.other = world.lan.terminals[:2]
 
     def ask(
-        self, terminal: Terminal, body: str = "", path: str = "/cgi-bin/oubli?lang=en", **headers: str
+        self, terminal: Terminal, body: str = "", path: str = "/?lang=en", **headers: str
     ) -> tuple[int, dict[str, str], str, float]:
         """Ask over HTTP as a terminal; returns status, headers, page and seconds."""
         request = json.dumps([GATEWAY, "POST" if body else "GET", path, headers, body or None])
@@ -66,7 +66,7 @@ class Guests:
         found = re.search(r'name="token" value="(\w+)"', text)
         if found is None:
             return status, text
-        status, _, text, _ = self.ask(terminal, f"lang=en&act={act}&token={found[1]}{more}", "/cgi-bin/oubli", Origin=HERE)
+        status, _, text, _ = self.ask(terminal, f"lang=en&act={act}&token={found[1]}{more}", "/", Origin=HERE)
         return status, text
 
     def act(self, terminal: Terminal, act: str, more: str = "") -> str:
@@ -112,17 +112,15 @@ def test_page_runs_under_procd_in_a_jail_and_a_strangers_page_gets_403(guests: G
     machine = guests.machine
     instance = json.loads(machine.run("""ubus call service list '{"name":"oubli"}'"""))["oubli"]["instances"]["page"]
     assert instance["running"]
-    assert instance["command"][0] == "/usr/sbin/uhttpd"
+    assert instance["command"][-3:] == ["-m", "agent", "page"]
     assert "jail" in instance
-    (pid,) = machine.run("pidof uhttpd | xargs -n 1 | while read p; do grep -q 8450 /proc/$p/cmdline && "
-                         "[ $(readlink /proc/$p/exe) = /usr/sbin/uhttpd ] && echo $p; done; true").split()  # fmt: skip
+    (pid,) = machine.run(f"pgrep -P {instance['pid']}").split()
     status = dict(line.split(":\t", 1) for line in machine.run(f"cat /proc/{pid}/status").splitlines() if ":\t" in line)
     uid = machine.run("sed -n 's/^oubli-portal:x:\\([0-9]*\\):.*/\\1/p' /etc/passwd").strip()
     assert status["Uid"].split() == [uid] * 4
     assert {int(status[name], 16) for name in ("CapEff", "CapPrm", "CapBnd")} == {0}
     assert status["NoNewPrivs"] == "1"
     guests.grant(guests.guest)
-    assert guests.ask(guests.guest, path="/")[0] == 200
     token = guests.token(guests.guest)
     form = f"lang=en&act=withdraw&token={token}"
     for body, headers in (
@@ -133,7 +131,7 @@ def test_page_runs_under_procd_in_a_jail_and_a_strangers_page_gets_403(guests: G
         ("lang=en&act=withdraw", {"Origin": HERE}),
         (f"lang=en&act=withdraw&token={'a' * len(token)}", {"Origin": HERE}),
     ):
-        status_, _, text, _ = guests.ask(guests.guest, body, "/cgi-bin/oubli", **headers)
+        status_, _, text, _ = guests.ask(guests.guest, body, "/", **headers)
         assert status_ == 403, (body, headers)
         assert "evil" not in text
     assert guests.consents() == {"active": 1, "suspended": 0, "withdrawn": 0, "ended": 0}
@@ -161,7 +159,7 @@ def test_a_guest_does_on_the_page_what_the_law_gives_him(guests: Guests) -> None
     while before != (before := held()):  # until nothing more comes in between
         assert time.monotonic() < deadline
         seen = guests.act(guest, "see")
-        status, headers, text, _ = guests.ask(guest, f"act=export&token={guests.token(guest)}", "/cgi-bin/oubli", Origin=HERE)
+        status, headers, text, _ = guests.ask(guest, f"act=export&token={guests.token(guest)}", "/", Origin=HERE)
         saved = json.loads(text)
     assert status == 200
     assert headers["Content-Disposition"] == 'attachment; filename="oubli.json"'

@@ -44,8 +44,8 @@ def test_networks_that_root_alone_may_read_are_seen_and_followed_without_a_resta
 def test_the_guests_page_answers_from_within_its_jail(complete):
     """L34-V-4: ujail wants a command's absolute path."""
     machine = complete.machine
-    assert "<!DOCTYPE html>" in machine.run("wget -q -O- http://127.0.0.1:8450/cgi-bin/oubli")
-    (process,) = machine.run("pgrep -f '^/usr/sbin/uhttpd .*-h /www/oubli'").split()[-1:]
+    assert "<!DOCTYPE html>" in machine.run("wget -q -O- http://127.0.0.1:8450/")
+    (process,) = machine.run("pgrep -f '^/usr/bin/micropython .*-m agent page'").split()[-1:]
     assert "oubli-portal" in machine.run(f"ls -ld /proc/{process}")
     assert machine.run(f"readlink /proc/{process}/ns/mnt") != machine.run("readlink /proc/1/ns/mnt")
 

@@ -17,7 +17,7 @@ from tools.package.packages import CONFIG, PACKAGES, Package
 
 LIBRARY = "/usr/lib/oubli"
 # What only MicroPython imports.
-EXECUTABLE = ("/etc/init.d/", "/usr/bin/", "/usr/sbin/", "/usr/libexec/rpcd/", "/www/oubli/cgi-bin/")
+EXECUTABLE = ("/etc/init.d/", "/usr/bin/", "/usr/sbin/", "/usr/libexec/rpcd/")
 
 _ENTRY = 26  # octets of a file's inode and name in squashfs, compressed
 
@@ -103,7 +103,7 @@ def configuration(text: str, board: Board) -> str:
 # Texts whose comments nobody reads on a gateway, where they take room of the image. A script that shows its own head with --help keeps it.
 _BARE = (
     *("etc/init.d/", "etc/hotplug.d/", "etc/uci-defaults/", "etc/sysctl.d/", "lib/upgrade/oubli.sh", "usr/bin/", "usr/sbin/"),
-    *("usr/share/oubli/page.nft", "www/oubli/cgi-bin/"),
+    "usr/share/oubli/page.nft",
 )
 _OF_FUNCTION = re.compile(rb"(?m)^(\w+\(\) \{) # .*$")  # what it takes
 

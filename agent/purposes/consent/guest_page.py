@@ -1,30 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`oubli page`: one request of the page on which the person at a terminal suspends, resumes or withdraws (L34-V-3, L34-V-4).
+"""The page on which the person at a terminal suspends, resumes or withdraws (L34-V-3, L34-V-4): one request, and its answer.
 
 She sees there, too, what the gateway holds on it, saves that as a file, has it erased (law 78-17, to which L34-1 VI refers), and objects to
-being counted (L34-VI-5). A CGI program (RFC 3875): the request is environment and standard input, the answer standard output. Which
-terminal asks is REMOTE_ADDR, the web server's own word; nothing of the request's text is ever shown. A request must have been made to the
-address that it came in by, or to the name `notice.page` (Host): else a foreign name that leads here would make a foreign page one of ours.
-What changes anything, or shows records, must be a POST from a page of this same host (Origin, else Referer) with the token that this page
-gave this terminal, so that another site's page can't do it through a guest's browser. No script, no cookie. A request that isn't answered
-within three seconds is given up, but for records, which are read as long as they come.
+being counted (L34-VI-5). Which terminal asks is the address that the connection came from; nothing of the request's text is ever shown. A
+request must have been made to the address that it came in by, or to the name `notice.page` (Host): else a foreign name that leads here
+would make a foreign page one of ours. What changes anything, or shows records, must be a POST from a page of this same host (Origin, else
+Referer) with the token that this page gave this terminal, so that another site's page can't do it through a guest's browser. No script, no
+cookie. `agent.purposes.consent.page_server` reads requests and sends answers.
 """
-
-import os
-import sys
-import time
 
 from agent.base import canonical, dates
 from agent.purposes import words
 from agent.purposes.consent.page_words import CLASSES, PAGE, WORDS
-from agent.runtime.clocks import BOOTTIME
-from agent.runtime.libc import LIBC, native
-from agent.runtime.sockets import Poll, packed
+from agent.runtime.sockets import packed
 
-LIMIT = 256  # octets of a request's body
 SHOWN = 100  # records on a page, the newest; all of them: the file, or `oubli who`
-TIME = 3000  # ms for a request, its body included: one that takes longer would hold one of the server's few places
-PAUSE = 0.05  # s between two tries where others are being answered
 # What each button asks the recorder, and the word by which that says that it was done.
 ACTS = {
     "suspend": ("consent suspend", "suspended"),
@@ -51,29 +41,43 @@ _HEADERS = (
 )
 
 
-class _Page:
-    """One request and its answer."""
+class Request:
+    """What is understood of a request; `address` is who asks, `here` the octets of the address that it came in by."""
+
+    def __init__(self, address: str, here: bytes, posted: bool, query: str, headers: "dict[str, str]") -> None:
+        self.address = address
+        self.here = here
+        self.posted = posted
+        self.host = headers.get("host", "")
+        self.source = headers.get("origin") or headers.get("referer", "")
+        self.fields = fields_of(query)
+        self.preferred = headers.get("accept-language", "fr")[:2]
+
+    @property
+    def looks(self) -> bool:
+        """Return True if records are asked for, which may take long."""
+        return self.posted and self.fields.get("act") in LOOKS
+
+    @property
+    def language(self) -> str:
+        """Return the language of the answer."""
+        language = self.fields.get("lang") or self.preferred
+        return language if language in words.LANGUAGES else "fr"
+
+
+class Page:
+    """The answer to one request. `ask` and `look` ask the recorder, for one line and for many; `name` is `notice.page`, None for none."""
 
     def __init__(
-        self,
-        environment: "Callable[[str], str | None]",
-        body: "Callable[[int], bytes]",
-        ask: "Callable[..., Any]",
-        look: "Callable[[str], Any]",
-        name: "Callable[[], str | None]",
+        self, request: Request, ask: "Callable[..., dict[str, Any]]", look: "Callable[[str], Iterator[Any]]", name: "str | None"
     ) -> None:
-        self._environment = environment
+        self._request = request
         self._ask = ask
         self._look = look
         self._name = name
-        query = environment("QUERY_STRING") or ""
-        size = environment("CONTENT_LENGTH") or "0"
-        self.fields = _fields(query)
-        self.posted = environment("REQUEST_METHOD") == "POST"
-        if self.posted and size.isdigit() and len(size) < 4 and int(size) <= LIMIT:
-            self.fields = _fields("".join([chr(octet) for octet in body(int(size))]))
-        language = self.fields.get("lang") or (environment("HTTP_ACCEPT_LANGUAGE") or "fr")[:2]
-        self.language = language if language in words.LANGUAGES else "fr"
+        self.posted = request.posted
+        self.fields = request.fields
+        self.language = request.language
         self._token = ""
 
     def say(self, word: str) -> str:
@@ -84,29 +88,27 @@ class _Page:
         """Return what a purpose is called."""
         return words.PURPOSES[name][words.LANGUAGES.index(self.language)]
 
-    def answer(self) -> "Iterator[str]":
-        """Yield the answer, in parts."""
-        address = self._environment("REMOTE_ADDR") or ""
+    def answer(self) -> "str | Iterator[str]":
+        """Return the answer, or where it shows records what yields it in parts."""
+        address = self._request.address
         act = self.fields.get("act")
-        if not packed(address.encode()):
-            return iter((self.page("400 Bad Request", self.paragraph("bad")),))
         if not self._here():
-            return iter((self.page("403 Forbidden", self.paragraph("bad")),))
+            return self.page("403 Forbidden", self.paragraph("bad"))
         if self.posted and act not in ACTS and act not in LOOKS:
-            return iter((self.page("400 Bad Request", self.paragraph("bad")),))
+            return self.page("400 Bad Request", self.paragraph("bad"))
         if self.posted and not self._from_here():
-            return iter((self.page("403 Forbidden", self.paragraph("bad")),))
+            return self.page("403 Forbidden", self.paragraph("bad"))
         own = self._ask("consent own", address=address)
         if "error" in own:
-            return iter((self.failed(own["error"]),))
+            return self.failed(own["error"])
         self._token = own["token"]
         if not self.posted:
-            return iter((self.overview(own),))
+            return self.overview(own)
         if self.fields.get("token") != self._token:
-            return iter((self.page("403 Forbidden", self.paragraph("again") + self.back()),))
+            return self.page("403 Forbidden", self.paragraph("again") + self.back())
         if act in LOOKS:
-            return self.file(address) if act == "export" else iter((self.held(address),))
-        return iter((self.act(str(act), address),))
+            return self.file(address) if act == "export" else self.held(address)
+        return self.act(str(act), address)
 
     def act(self, act: str, address: str) -> str:
         """Do what a button says; return the page that says so, with what is in force then."""
@@ -141,16 +143,13 @@ class _Page:
 
     def _here(self) -> bool:
         """Return True if the request was made to the address that it came in by, or to the page's own name."""
-        host = (self._environment("HTTP_HOST") or "").lower()
+        host = self._request.host.lower()
         asked = host[1:].split("]")[0] if host.startswith("[") else host.split(":")[0]
         octets = packed(asked.encode())
-        if octets:
-            return octets == packed((self._environment("SERVER_ADDR") or "").split("%")[0].encode())
-        return bool(asked) and asked == self._name()
+        return octets == self._request.here if octets else bool(asked) and asked == self._name
 
     def _from_here(self) -> bool:
-        host = self._environment("HTTP_HOST") or ""
-        source = self._environment("HTTP_ORIGIN") or self._environment("HTTP_REFERER") or ""
+        host, source = self._request.host, self._request.source
         return any(source == scheme + host or source.startswith(scheme + host + "/") for scheme in ("http://", "https://"))
 
     def overview(self, own: "dict[str, Any]", said: str = "") -> str:
@@ -193,20 +192,22 @@ class _Page:
         """Return the beginning of a list's item on purposes."""
         return "<li>" + self.plain(", ".join([self.purpose(name) for name in purposes]) + self.colon()) + "<b>" + self.plain(told) + "</b>"
 
-    def held(self, address: str) -> str:
-        """Return the page with what is held on this terminal: how much of each purpose, and the newest records."""
+    def held(self, address: str) -> "Iterator[str]":
+        """Yield the page with what is held on this terminal: how much of each purpose, and the newest records."""
         sealed: "list[dict[str, Any]]" = []
         counts: "dict[str, int] | None" = None
         newest: "list[str]" = []
         for answer in self._look(address):
             if "error" in answer:
-                return self.failed(answer["error"])
+                yield self.failed(answer["error"])
+                return
             sealed = answer.get("sealed", sealed)
             counts = answer.get("records", counts)
             newest += [self.record(row) for row in answer.get("rows", ())]
             newest = newest[-SHOWN:]
         if counts is None:  # it ended before its end
-            return self.failed("somebody")
+            yield self.failed("somebody")
+            return
         forms = self.say("record"), self.say("records")
         lines = [self.purpose(name) + self.colon() + words.counted(counts[name], forms, self.language) for name in sorted(counts)]
         for store in sealed:
@@ -216,7 +217,7 @@ class _Page:
         if sum(counts.values()) > len(newest):
             shown += self.paragraph("newest")
         newest.reverse()
-        return self.page("200 OK", shown + self.items(newest) + self.button("export") + self.back())
+        yield self.page("200 OK", shown + self.items(newest) + self.button("export") + self.back())
 
     def file(self, address: str) -> "Iterator[str]":
         """Yield what is held on this terminal as a file to be saved (GDPR art. 20): JSON, with `complete` at its end where it is."""
@@ -229,7 +230,7 @@ class _Page:
             if not begun:
                 begun = True
                 kinds = "Content-Type: application/json", 'Content-Disposition: attachment; filename="' + FILE + '"'
-                yield "Status: 200 OK\r\n" + "\r\n".join(kinds + _HEADERS) + "\r\n\r\n"
+                yield _head("200 OK", kinds)
                 yield '{"sealed":' + canonical.dumps(answer.get("sealed", ())) + ',\n"records":['
             for row in answer.get("rows", ()):
                 row["purpose"] = answer["purpose"]
@@ -278,21 +279,25 @@ class _Page:
         hidden = "".join(['<input type="hidden" name="' + name + '" value="' + _plain(value) + '">' for name, value in values])
         said = self.say("withdraw only") + " " + self.purpose(purpose) if purpose else self.say(act)
         label = '<button name="act" value="' + act + '">' + self.plain(said) + "</button>"
-        return '\n<form action="/cgi-bin/oubli" method="post">' + hidden + label + "</form>"
+        return '\n<form action="/" method="post">' + hidden + label + "</form>"
 
     def back(self) -> str:
         """Return a link to the page's beginning."""
-        return '<p><a href="/cgi-bin/oubli?lang=' + self.language + '">' + self.say("back") + "</a></p>\n"
+        return '<p><a href="/?lang=' + self.language + '">' + self.say("back") + "</a></p>\n"
 
     def page(self, status: str, body: str) -> str:
         """Return status, headers and page."""
         other = words.LANGUAGES[1 - words.LANGUAGES.index(self.language)]
         text = PAGE.format(lang=self.language, title=self.say("title"), to=other, other=self.say("other"), body=body)
-        headers = "\r\n".join(("Content-Type: text/html; charset=utf-8",) + _HEADERS)
-        return "Status: " + status + "\r\n" + headers + "\r\n\r\n" + text
+        return _head(status, ("Content-Type: text/html; charset=utf-8",)) + text
 
 
-def _fields(text: str) -> "dict[str, str]":
+def _head(status: str, kinds: "tuple[str, ...]") -> str:
+    """Return an answer's status and headers."""
+    return "\r\n".join(("HTTP/1.1 " + status, "Connection: close") + kinds + _HEADERS) + "\r\n\r\n"
+
+
+def fields_of(text: str) -> "dict[str, str]":
     """Return the fields of a form that are understood: letters only, no escapes."""
     found = {}
     for part in text.split("&"):
@@ -309,74 +314,6 @@ def _plain(text: str) -> str:
     return text
 
 
-def _encoded(line: str) -> str:
-    """Return a line of HTML in ASCII."""
-    if len(line) == len(line.encode()):
-        return line
-    return "".join([letter if ord(letter) < 128 else "&#" + str(ord(letter)) + ";" for letter in line])
-
-
-def _now() -> int:
-    return native.clock(BOOTTIME) // 1000000
-
-
-def _body(size: int, until: int) -> bytes:
-    """Return what comes of a body until a time, in ms since boot."""
-    data, got = bytearray(size), 0
-    ready = Poll()
-    ready.add(0)
-    while got < size and ready.wait(max(0, until - _now())):
-        part = bytearray(size - got)
-        read = LIBC.call("read", 0, part, len(part))
-        if read <= 0:
-            break
-        data[got : got + read] = part[:read]
-        got += read
-    return bytes(data[:got])
-
-
-def run(line: "Line") -> int:
-    """Answer the request that this process was started for."""
-    from agent.config.config import ConfigError, load
-    from agent.control import client
-
-    until = _now() + TIME
-
-    def ask(call: str, **fields: "object") -> "dict[str, Any]":
-        answer: "dict[str, Any]" = {"error": ""}
-        while _now() < until:
-            try:
-                answer = client.ask(line.paths.socket, call, max(1, until - _now()), **fields)
-            except (OSError, ValueError):
-                return {"error": ""}
-            if not answer.get("error", "").startswith("too many at once"):
-                break
-            time.sleep(PAUSE)
-        return answer
-
-    def look(address: str) -> "Iterator[dict[str, Any]]":
-        try:
-            for answer in client.ask_for(line.paths.socket, "access", address=address):
-                yield answer
-        except (OSError, ValueError):
-            yield {"error": ""}
-
-    def name() -> "str | None":
-        try:
-            return load(line.config).notice.page
-        except ConfigError:
-            return None
-
-    for part in _Page(os.getenv, lambda size: _body(size, until), ask, look, name).answer():
-        end = ""
-        for text in part.split("\n"):  # a line at a time: a small heap holds no second page
-            sys.stdout.write(end + _encoded(text))
-            end = "\n"
-    return 0
-
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Callable, Iterator
-
-    from agent.cli.command import Line

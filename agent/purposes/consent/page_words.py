@@ -132,7 +132,7 @@ li {{ overflow-wrap: anywhere }}
 <body>
 <main>
 <h1>{title}</h1>
-<p><a href="/cgi-bin/oubli?lang={to}" lang="{to}">{other}</a></p>
+<p><a href="/?lang={to}" lang="{to}">{other}</a></p>
 {body}
 </main>
 </body>

@@ -1,0 +1,418 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`oubli page`: the guests' page over HTTP (RFC 9112), one process that lives beside the recorder and asks it over the control socket.
+
+A web server that starts a program for each request lets who asks most often decide what the processor does. Here a request costs some
+milliseconds, and nothing at all before its turn: whoever was answered less often lately is answered first, so that he who asks again and
+again waits for the others, and they never for him. Connections are few; where all places are taken, the terminal that has had most gives
+one up. A request that isn't whole, or hasn't had its turn, within three seconds is given up, and counts as answered.
+
+An answer that shows records may take long: a copy of this process sends it, one at a time, and ends with it. The others don't wait for that.
+"""
+
+import struct
+import time
+
+from agent.config.config import ConfigError
+from agent.control import client as recorder
+from agent.purposes.consent.guest_page import Page, Request, fields_of
+from agent.runtime import process, sockets
+from agent.runtime.clocks import BOOTTIME
+from agent.runtime.libc import LIBC, int32, native
+
+PORT = 8450
+CLIENTS = 64  # connections at once
+EACH = 4  # of these, of one address
+QUEUE = 256  # who may wait to be taken; each turn takes as many as there are places
+HEAD, BODY = 4096, 256  # octets of a request
+READS = 32  # in how many pieces it may come
+PATIENCE = 3000  # ms for a request to come and to be answered
+LONG = 30000  # ms, where it must wait for another one's records
+SENDING = 5000  # ms for an answer to be taken
+LONGEST = 120  # s that an answer with records may take
+ALLOWED = 60  # requests of an address that are worked at in a while, of which half is forgotten each minute
+SPACING = 40  # ms between two requests that are worked at: three calls each are below what the recorder takes of all guests in a second
+KNOWN = 1024  # addresses whose requests are counted
+MINUTE = 60000
+_TURN = 250  # ms between two looks at the clock
+_PAUSE = 0.05  # s between two tries where others ask the recorder
+_HEADERS = ("host", "origin", "referer", "accept-language", "content-length", "transfer-encoding")
+_FAMILIES = (10, 2)  # AF_INET6, which takes IPv4 too, else AF_INET
+_IPV6, _V6ONLY, _OFF = 41, 26, 0
+_MAPPED = bytes(10) + b"\xff\xff"  # an IPv4 address within IPv6 (RFC 4291, 2.5.5.2)
+
+
+def listen(port: int) -> int:
+    """Listen at a port of every address; returns a non-blocking descriptor."""
+    flags = LIBC["SOCK_STREAM"] | LIBC["O_NONBLOCK"] | LIBC["O_CLOEXEC"]
+    for family in _FAMILIES:
+        try:
+            descriptor = LIBC.call("socket", family, flags, 0)
+        except OSError:
+            if family == _FAMILIES[-1]:
+                raise
+            continue
+        break
+    LIBC.call("setsockopt", descriptor, LIBC["SOL_SOCKET"], LIBC["SO_REUSEADDR"], int32(1), 4)
+    if family == _FAMILIES[0]:
+        LIBC.call("setsockopt", descriptor, _IPV6, _V6ONLY, int32(_OFF), 4)
+    name = struct.pack("H", family) + struct.pack(">H", port) + bytes(24)
+    LIBC.call("bind", descriptor, name, 28 if family == _FAMILIES[0] else 16)
+    LIBC.call("listen", descriptor, QUEUE)
+    return descriptor
+
+
+def end(which: str, descriptor: int) -> "tuple[bytes, int]":
+    """Return address (4 or 16 octets) and port of an end of a connection: `getpeername`, `getsockname`."""
+    name = bytearray(28)
+    LIBC.call(which, descriptor, name, bytearray(int32(28)))
+    (port,) = struct.unpack_from(">H", name, 2)
+    if struct.unpack_from("H", name, 0)[0] == _FAMILIES[1]:
+        return bytes(name[4:8]), port
+    address = bytes(name[8:24])
+    return address[12:] if address.startswith(_MAPPED) else address, port
+
+
+def spelled(octets: bytes) -> str:
+    """Return an address written out."""
+    if len(octets) == 4:
+        return ".".join([str(octet) for octet in octets])
+    return ":".join(["%02x%02x" % (octets[at], octets[at + 1]) for at in range(0, 16, 2)])
+
+
+def head(octets: bytes, address: str, here: bytes) -> "tuple[Request, int]":
+    """Return the request that these first lines begin, and how many octets of a body follow; ValueError: none that is understood."""
+    text = octets.decode()
+    lines = text.split("\r\n")
+    words = lines[0].split(" ")
+    if len(text) != len(octets) or len(words) != 3 or words[0] not in ("GET", "POST") or not words[2].startswith("HTTP/1."):
+        raise ValueError
+    found: "dict[str, str]" = {}
+    for line in lines[1:]:
+        name, _, value = line.partition(":")
+        name = name.lower()
+        if name in _HEADERS:
+            if name in found:  # which of the two would be meant?
+                raise ValueError
+            found[name] = value.strip()
+    size = found.get("content-length", "0")
+    path, _, query = words[1].partition("?")
+    if path != "/" or "transfer-encoding" in found or not size.isdigit() or len(size) > 3 or int(size) > BODY:
+        raise ValueError
+    return Request(address, here, words[0] == "POST", query, found), int(size)
+
+
+class _Client:
+    """A connection; `request` is there once its head has come, `whole` once its body has; `deadline` in ms since boot."""
+
+    def __init__(self, descriptor: int, number: int, deadline: int) -> None:
+        self.descriptor = descriptor
+        self.number = number
+        self.deadline = deadline
+        self.address, _ = end("getpeername", descriptor)
+        self.here, _ = end("getsockname", descriptor)
+        self.inbox = self.outbox = b""
+        self.reads = self.size = 0
+        self.request: "Request | None" = None
+        self.whole = False
+
+    def take(self) -> bool:
+        """Read what has come; False where nothing more will. OSError: it is gone; ValueError: no request that is understood."""
+        data = sockets.read_some(self.descriptor, HEAD - len(self.inbox))
+        if data is None:
+            return True
+        self.reads += 1
+        self.inbox += data
+        if self.request is None:
+            first, found, rest = self.inbox.partition(b"\r\n\r\n")
+            if found:
+                self.request, self.size = head(first, spelled(self.address), self.here)
+                self.inbox = rest
+        if self.request is not None and len(self.inbox) >= self.size:
+            if self.request.posted:
+                self.request.fields = fields_of(self.inbox[: self.size].decode())
+            self.inbox, self.whole = b"", True
+            return True
+        if len(self.inbox) >= HEAD or self.reads >= READS:
+            raise ValueError
+        return len(data) > 0
+
+
+class Server:
+    """Answers what comes in at `listener`; `ask(until)` gives what asks the recorder until then, `look` asks for records (guest_page)."""
+
+    def __init__(
+        self,
+        listener: int,
+        poll: sockets.Poll,
+        ask: "Callable[[int], Callable[..., dict[str, Any]]]",
+        look: "Callable[[str], Iterator[Any]]",
+        name: "str | None",
+    ) -> None:
+        self._listener = listener
+        self._poll = poll
+        self._ask = ask
+        self._look = look
+        self._name = name
+        self._clients: "dict[int, _Client]" = {}
+        self._came = 0
+        self._answered: "dict[bytes, int]" = {}  # by address, of late
+        self._minute = self._free = 0  # ms since boot: when answers were halved; when the next one may be worked at
+        self._copies: "list[int]" = []
+        self._short: "dict[tuple[str, str], bytes]" = {}  # answers that need no work
+        poll.add(listener)
+
+    # Whose turn it is
+
+    def _count(self, address: bytes) -> None:
+        """Count an answer. What is beyond ALLOWED isn't: who stops is served again a minute later."""
+        while len(self._answered) >= KNOWN and address not in self._answered:
+            self._forget(1)
+        self._answered[address] = min(self._answered.get(address, 0) + 1, ALLOWED)
+
+    def _forget(self, minutes: int) -> None:
+        """Forget, for each minute, half of the answers that each terminal has had."""
+        self._answered = {address: had >> minutes for address, had in self._answered.items() if had >> minutes}
+
+    def _next(self) -> "_Client | None":
+        """Return whose turn it is: of those whose request is whole who was answered least of late, and of these who came first."""
+        chosen, least = None, (0, 0)
+        for client in self._clients.values():
+            if client.request is not None and client.whole and not client.outbox and not (self._copies and client.request.looks):
+                had = self._answered.get(client.address, 0), client.number
+                if chosen is None or had < least:
+                    chosen, least = client, had
+        return chosen
+
+    def _room(self, address: bytes) -> bool:
+        """Return True if there is a place for another connection, after taking one back from the terminal that has had most."""
+        held: "dict[bytes, int]" = {}
+        for client in self._clients.values():
+            held[client.address] = held.get(client.address, 0) + 1
+        if held.get(address, 0) >= EACH:
+            most = address
+        elif len(self._clients) < CLIENTS:
+            return True
+        else:
+            had = {other: places + self._answered.get(other, 0) for other, places in held.items()}
+            most = max(had, key=lambda other: had[other])
+            if had[most] <= had.get(address, self._answered.get(address, 0)) + 1:
+                return False
+        newest = None
+        for client in self._clients.values():
+            if client.address == most and (newest is None or client.number > newest.number):
+                newest = client
+        if newest is not None:
+            self._drop(newest)
+        return True
+
+    # What comes in
+
+    def turn(self, ready: "list[int]", now: int) -> int:
+        """Take who comes, read what is there, answer one request; returns how long there is nothing to do. Times in ms, `now` since boot."""
+        for copy in list(self._copies):
+            if process.ended(copy):
+                self._copies.remove(copy)
+        minutes = (now - self._minute) // MINUTE
+        if minutes:
+            self._minute = now
+            self._forget(minutes)
+        for descriptor in ready:
+            if descriptor in self._clients:
+                self._serve(self._clients[descriptor], now)
+        if self._listener in ready:
+            for _ in range(CLIENTS):  # whoever fills the queue keeps nobody out of it for longer than a turn
+                if not self._accept(now):
+                    break
+        for client in list(self._clients.values()):
+            if now >= client.deadline:
+                self._give_up(client, now)
+        chosen = self._next()
+        if chosen is not None and now >= self._free:
+            self._free = now + SPACING
+            self._answer(chosen, now)
+            chosen = self._next()
+        if chosen is not None:
+            return max(0, self._free - now)
+        return _TURN if self._clients or self._copies else MINUTE
+
+    def _accept(self, now: int) -> bool:
+        """Take the next one who waits; False where nobody does."""
+        descriptor = sockets.accept(self._listener)
+        if descriptor < 0:
+            return False
+        self._came += 1
+        try:
+            client = _Client(descriptor, self._came, now + PATIENCE)
+            if self._room(client.address):
+                self._clients[descriptor] = client
+                self._poll.add(descriptor)
+                self._serve(client, now)
+                return True
+        except (OSError, MemoryError):  # he is gone
+            pass
+        sockets.close(descriptor)
+        return True
+
+    def _serve(self, client: _Client, now: int) -> None:
+        """Read from a connection, or send to it."""
+        try:
+            if client.outbox:
+                self._send(client)
+            elif not client.take():
+                self._drop(client)
+            elif client.whole and client.request is not None:
+                self._poll.remove(client.descriptor)
+                if client.request.looks:
+                    client.deadline = now + LONG
+        except ValueError:
+            self._poll.remove(client.descriptor)
+            client.whole = True
+            self._refuse(client, "400 Bad Request", "bad", now)
+        except (OSError, MemoryError):
+            self._drop(client)
+
+    def _give_up(self, client: _Client, now: int) -> None:
+        """End a connection whose time is over; a request that came whole is told so."""
+        if client.whole and not client.outbox:
+            self._refuse(client, "503 Service Unavailable", "busy", now)
+        else:
+            self._count(client.address)
+            self._drop(client)
+
+    # What goes out
+
+    def _answer(self, client: _Client, now: int) -> None:
+        """Answer a request, or let a copy of this process do it."""
+        request = client.request
+        if request is None or self._answered.get(client.address, 0) >= ALLOWED:
+            self._refuse(client, "429 Too Many Requests", "busy", now)
+            return
+        self._count(client.address)
+        try:
+            answer = Page(request, self._ask(client.deadline), self._look, self._name).answer()
+            if isinstance(answer, str):
+                self._begin(client, answer.encode(), now)
+                return
+            copy = process.fork(LONGEST)
+            if not copy:
+                tell(client.descriptor, answer, [self._listener] + [other for other in self._clients if other != client.descriptor])
+            self._copies.append(copy)
+        except (OSError, MemoryError):
+            pass
+        except Exception as failure:  # noqa: BLE001 (whatever a request brings about, the next one is answered)
+            process.log("oubli page: a fault of the program, " + type(failure).__name__ + " at " + native.place_of(failure))
+        self._drop(client)
+
+    def _refuse(self, client: _Client, status: str, word: str, now: int) -> None:
+        """Answer by a page that is made once."""
+        language = client.request.language if client.request is not None else "fr"
+        made = self._short.get((status, language))
+        if made is None:
+            page = Page(Request("", b"", False, "lang=" + language, {}), self._ask(0), self._look, None)
+            made = self._short[status, language] = page.page(status, page.paragraph(word) + page.back()).encode()
+        self._count(client.address)
+        self._begin(client, made, now)
+
+    def _begin(self, client: _Client, answer: bytes, now: int) -> None:
+        client.outbox, client.deadline = answer, now + SENDING
+        self._poll.add(client.descriptor, writable=True)
+        try:
+            self._send(client)
+        except OSError:
+            self._drop(client)
+
+    def _send(self, client: _Client) -> None:
+        rest = client.outbox[sockets.send_some(client.descriptor, client.outbox) :]
+        if rest:
+            client.outbox = rest
+        else:
+            self._drop(client)
+
+    def _drop(self, client: _Client) -> None:
+        del self._clients[client.descriptor]
+        if client.outbox or not client.whole:  # else it isn't looked at: it waits for its turn
+            self._poll.remove(client.descriptor)
+        sockets.close(client.descriptor)
+
+    def close(self) -> None:
+        """Close everything."""
+        for client in list(self._clients.values()):
+            self._drop(client)
+        self._poll.remove(self._listener)
+        sockets.close(self._listener)
+
+
+def tell(descriptor: int, parts: "Iterator[str]", others: "list[int]") -> None:
+    """Send an answer in parts, in a copy of the process that was asked; the copy ends, and holds no other's connection."""
+    try:
+        for other in others:
+            sockets.close(other)
+        poll = sockets.Poll()
+        poll.add(descriptor, writable=True)
+        for part in parts:
+            octets = part.encode()
+            while octets and poll.wait(SENDING):
+                octets = octets[sockets.send_some(descriptor, octets) :]
+            if octets:
+                break
+    finally:  # whatever happened: nothing of what this was copied from may go on here
+        process.leave()
+
+
+def run(start: "Start") -> int:
+    """Serve the page at its port until the process is told to end."""
+    process.harden()
+    return serve(start, listen(PORT))
+
+
+def serve(start: "Start", listener: int) -> int:
+    """Serve the page at a listener until the process is told to end."""
+    path = start.paths.socket
+
+    def asking(until: int) -> "Callable[..., dict[str, Any]]":
+        def ask(call: str, **fields: "object") -> "dict[str, Any]":
+            answer: "dict[str, Any]" = {"error": ""}
+            while _now() < until:
+                try:
+                    answer = recorder.ask(path, call, max(1, until - _now()), **fields)
+                except (OSError, ValueError):
+                    return {"error": ""}
+                if not answer.get("error", "").startswith("too many at once"):
+                    break
+                time.sleep(_PAUSE)
+            return answer
+
+        return ask
+
+    def look(address: str) -> "Iterator[dict[str, Any]]":
+        try:
+            for answer in recorder.ask_for(path, "access", address=address):
+                yield answer
+        except (OSError, ValueError):
+            yield {"error": ""}
+
+    try:
+        name = start.settings().notice.page
+    except ConfigError:
+        name = None
+    stop, poll = process.stop_descriptor(), sockets.Poll()
+    poll.add(stop)
+    server, wait = Server(listener, poll, asking, look, name), 0
+    while True:
+        ready = poll.wait(wait)
+        if stop in ready:
+            break
+        wait = server.turn(ready, _now())
+    server.close()
+    return 0
+
+
+def _now() -> int:
+    return native.clock(BOOTTIME) // 1000000
+
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Callable, Iterator
+
+    from agent.cli.daemons import Start
