@@ -165,7 +165,7 @@ class Stage:
         writer = sockets.accept(listener)
         copy = process.fork(_LOOKS)
         if not copy:
-            server.tell(writer, answer)
+            server.tell(writer, answer, [])
         sockets.close(writer)
         poll, part = sockets.Poll(), memory.scratch(_BUFFER)
         poll.add(reader)

@@ -214,8 +214,10 @@ class History:
                     self.given[number].over |= {*CATEGORY}
 
     def hour(self) -> None:
-        """Count a powered-on hour: the time that is reached is on flash."""
+        """Count a powered-on hour: the time that is reached is on flash. The recorder notes before that what has ended (Consented.tick)."""
         now = self.now()
+        if self.consents.due(now):
+            self.consents.tick(now)
         self.ledger.hour(now or 0)
         for one in self.given:
             if now is not None and now >= one.end:

@@ -26,6 +26,7 @@ from agent.purposes.services import record as services
 from host_sim.driver import live_files
 from host_sim.driver.interpreters import environment
 from host_sim.lab.lab import Lab
+from host_sim.lab.network import GATEWAY_4
 from host_sim.venue.hostapd import Hostapd
 from tests.lab.test_terminals import BOTH, A, B, C, Venue
 from tests.support.interpreters import INTERPRETERS, PROJECT
@@ -100,8 +101,10 @@ class Consenting(Venue):
 
     def press(self, number: int, act: str) -> str:
         """Let a terminal open the page over HTTP and press a button of it; returns what is shown then."""
-        command = self.lab.network.inside(self.terminals[number].namespace, sys.executable, "-c", PRESS, "10.77.1.1", act)
-        return subprocess.run(command, check=True, capture_output=True, text=True, timeout=240).stdout
+        command = self.lab.network.inside(self.terminals[number].namespace, sys.executable, "-c", PRESS, GATEWAY_4, act)
+        done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=240)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
 
     def talk(self, *numbers: int) -> list[int]:
         """Let terminals make a connection each, and wait until the vault of `security` has them; returns their ports."""

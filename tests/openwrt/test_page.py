@@ -42,9 +42,7 @@ class Guests:
         self.world, self.machine = world, world.machine
         self.guest, self.other = world.lan.terminals[:2]
 
-    def ask(
-        self, terminal: Terminal, body: str = "", path: str = "/?lang=en", **headers: str
-    ) -> tuple[int, dict[str, str], str, float]:
+    def ask(self, terminal: Terminal, body: str = "", path: str = "/?lang=en", **headers: str) -> tuple[int, dict[str, str], str, float]:
         """Ask over HTTP as a terminal; returns status, headers, page and seconds."""
         request = json.dumps([GATEWAY, "POST" if body else "GET", path, headers, body or None])
         done = self.world.lan.run(terminal, sys.executable, "-c", ASK, request, seconds=600)

@@ -230,7 +230,7 @@ LATER = {
     "agent": {
         "config": {"vault", "purposes"},
         "vault": {"purposes"},
-        "cli": {"doctor", "forwarder", "recorder"},
+        "cli": {"doctor", "forwarder", "purposes", "recorder"},
         "doctor": {"purposes"},
     },
     "host_sim": {},

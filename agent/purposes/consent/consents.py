@@ -54,6 +54,7 @@ _ROW = "<BBBBIII16s"  # state, purposes, categories, waiting for flash, since, e
 _OCTETS = 32
 _BUCKETS = 2 * LIMIT
 _TOO_LARGE = 27  # EFBIG
+_NEVER = 1 << 32  # seconds
 
 
 class Refused(Exception):
@@ -70,7 +71,7 @@ class Consents:
         present = list(files.names(folder))
         self._folder = folder
         self._refusals = Refusals(folder.rsplit("/", 1)[0] + "/vault/consent")
-        self._swept = 0
+        self._swept, self._first_end = 0, _NEVER
         self._key = key
         self._sodium = sodium
         self._rows = memory.scratch(LIMIT * _OCTETS)
@@ -201,10 +202,12 @@ class Consents:
         index = self._index
         self._buckets.wipe()
         live = [0] * len(PURPOSES)
-        self.objections = 0
+        self.objections, self._first_end = 0, _NEVER
         for place in self._used():
             row = self._row(place)
             self.objections += row[0] == OBJECTED
+            if row[0] in (ACTIVE, SUSPENDED):
+                self._first_end = min(self._first_end, row[5])
             if row[0] == ACTIVE and (now is None or now < row[5]):
                 for bit in range(len(PURPOSES)):
                     live[bit] += row[1] >> bit & 1
@@ -245,6 +248,10 @@ class Consents:
     def any_active(self, purpose: str, now: "int | None") -> bool:
         """Return True if anybody's consent allows a purpose; it may be over for as long as `tick` wasn't called."""
         return now is not None and self._live[PURPOSES.index(purpose)] > 0
+
+    def due(self, now: "int | None") -> bool:
+        """Return True if a consent has come to its end, and `tick` hasn't noted that."""
+        return now is not None and now >= self._first_end
 
     def since(self, place: int) -> int:
         """Return since when a consent has been in its state: nothing from before counts, there is no back-fill (L34-V-4)."""
@@ -504,29 +511,28 @@ class Consents:
 
     def tick(self, now: "int | None") -> None:
         """End what is over, remove it after 30 days; fix since when, for what was stopped while the time wasn't known. OSError: not now."""
-        self.flush()  # first: nothing that can't be removed holds up a suspension that waits for flash
-        if now is None:
-            return
-        removed = False
-        for place in self._used():
+        over = []
+        for place in self._used() if now is not None else ():
             state, purposes, categories, _, since, end, given, owner = self._row(place)
             if not since:
                 if state == OBJECTED:
                     end, given = now + OBJECTION, now
                 self._set(place, state, purposes, categories, 1, now, end, given, owner)
                 self._waiting = True
-            elif now < (since if state == WITHDRAWN else end) + AFTER:
-                if state in (ACTIVE, SUSPENDED) and now >= end:
-                    self._set(place, ENDED, purposes, categories, 1, since, end, given, owner)
-                    self._waiting = True
-            else:
-                files.remove(self._path(place))
-                self._set(place, 0, 0, 0, 0, 0, 0, 0, bytes(16))
-                removed = True
-        if removed:
-            files.sync_folder(self._folder)
+            elif now >= (since if state == WITHDRAWN else end) + AFTER:
+                over.append(place)
+            elif state in (ACTIVE, SUSPENDED) and now >= end:
+                self._set(place, ENDED, purposes, categories, 1, since, end, given, owner)
+                self._waiting = True
         self._rebuild(now)
-        if self.flush() and now // law.DAY != self._swept:
+        kept = self.flush()  # before: nothing that can't be removed holds up what waits for flash
+        for place in over:
+            files.remove(self._path(place))
+            self._set(place, 0, 0, 0, 0, 0, 0, 0, bytes(16))
+        if over:
+            files.sync_folder(self._folder)
+            self._rebuild(now)
+        if kept and now is not None and now // law.DAY != self._swept:
             self._swept = now // law.DAY
             self._refusals.sweep(now)
 

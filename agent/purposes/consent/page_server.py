@@ -6,7 +6,8 @@ milliseconds, and nothing at all before its turn: whoever was answered less ofte
 again waits for the others, and they never for him. Connections are few; where all places are taken, the terminal that has had most gives
 one up. A request that isn't whole, or hasn't had its turn, within three seconds is given up, and counts as answered.
 
-An answer that shows records may take long: a copy of this process sends it, one at a time, and ends with it. The others don't wait for that.
+An answer that shows records may take long: a copy of this process sends it, one at a time, and ends with it. Nobody waits for that but
+who wants records too.
 """
 
 import struct
@@ -36,27 +37,24 @@ MINUTE = 60000
 _TURN = 250  # ms between two looks at the clock
 _PAUSE = 0.05  # s between two tries where others ask the recorder
 _HEADERS = ("host", "origin", "referer", "accept-language", "content-length", "transfer-encoding")
-_FAMILIES = (10, 2)  # AF_INET6, which takes IPv4 too, else AF_INET
-_IPV6, _V6ONLY, _OFF = 41, 26, 0
+_INET, _INET6 = 2, 10
+_IPV6, _V6ONLY = 41, 26  # IPPROTO_IPV6, IPV6_V6ONLY
 _MAPPED = bytes(10) + b"\xff\xff"  # an IPv4 address within IPv6 (RFC 4291, 2.5.5.2)
 
 
 def listen(port: int) -> int:
     """Listen at a port of every address; returns a non-blocking descriptor."""
     flags = LIBC["SOCK_STREAM"] | LIBC["O_NONBLOCK"] | LIBC["O_CLOEXEC"]
-    for family in _FAMILIES:
-        try:
-            descriptor = LIBC.call("socket", family, flags, 0)
-        except OSError:
-            if family == _FAMILIES[-1]:
-                raise
-            continue
-        break
+    family = _INET6
+    try:
+        descriptor = LIBC.call("socket", family, flags, 0)
+        LIBC.call("setsockopt", descriptor, _IPV6, _V6ONLY, int32(0), 4)
+    except OSError:  # a kernel without IPv6
+        family = _INET
+        descriptor = LIBC.call("socket", family, flags, 0)
     LIBC.call("setsockopt", descriptor, LIBC["SOL_SOCKET"], LIBC["SO_REUSEADDR"], int32(1), 4)
-    if family == _FAMILIES[0]:
-        LIBC.call("setsockopt", descriptor, _IPV6, _V6ONLY, int32(_OFF), 4)
     name = struct.pack("H", family) + struct.pack(">H", port) + bytes(24)
-    LIBC.call("bind", descriptor, name, 28 if family == _FAMILIES[0] else 16)
+    LIBC.call("bind", descriptor, name, 28 if family == _INET6 else 16)
     LIBC.call("listen", descriptor, QUEUE)
     return descriptor
 
@@ -66,7 +64,7 @@ def end(which: str, descriptor: int) -> "tuple[bytes, int]":
     name = bytearray(28)
     LIBC.call(which, descriptor, name, bytearray(int32(28)))
     (port,) = struct.unpack_from(">H", name, 2)
-    if struct.unpack_from("H", name, 0)[0] == _FAMILIES[1]:
+    if struct.unpack_from("H", name, 0)[0] == _INET:
         return bytes(name[4:8]), port
     address = bytes(name[8:24])
     return address[12:] if address.startswith(_MAPPED) else address, port
@@ -208,7 +206,7 @@ class Server:
     # What comes in
 
     def turn(self, ready: "list[int]", now: int) -> int:
-        """Take who comes, read what is there, answer one request; returns how long there is nothing to do. Times in ms, `now` since boot."""
+        """Take who comes, read what is there, answer one request; returns for how long there is nothing to do. Times in ms, since boot."""
         for copy in list(self._copies):
             if process.ended(copy):
                 self._copies.remove(copy)
