@@ -117,9 +117,9 @@ class Consenting(Venue):
         return ports
 
     def services(self) -> dict[int, bytes]:
-        """Return MAC by source port of what `services` gives out."""
+        """Return MAC by source port of what `services` gives out, of `talk` alone: a guest's way to the page is one, too."""
         rows = [services.unpack(packed) for packed in consent_ring.read(str(self.root), "services", *self.lab.now())]
-        return {row.source_port: bytes(row.mac) for row in rows}
+        return {row.source_port: bytes(row.mac) for row in rows if row.source_port <= EARLY}
 
     def stays(self) -> list[tuple[bytes, bytes]]:
         """Return MAC and access point of what `location` gives out."""

@@ -163,7 +163,7 @@ class Consented(Purposes):
             self._unwritten -= 1
             self._look = monotonic
             self._note("consent", "suspended", calls.ANYONE)
-        # An end is noted as soon as it has come, before the recorder notes on flash that the time has: no backup and no clock brings it back.
+        # An end is noted as soon as it has come, before flash is told that the time has: no backup and no clock brings it back.
         if monotonic < self._look and (self._consents is None or not self._consents.due(self._now())):
             return
         self._look = monotonic + LOOK

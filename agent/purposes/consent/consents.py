@@ -511,8 +511,11 @@ class Consents:
 
     def tick(self, now: "int | None") -> None:
         """End what is over, remove it after 30 days; fix since when, for what was stopped while the time wasn't known. OSError: not now."""
+        if now is None:
+            self.flush()
+            return
         over = []
-        for place in self._used() if now is not None else ():
+        for place in self._used():
             state, purposes, categories, _, since, end, given, owner = self._row(place)
             if not since:
                 if state == OBJECTED:
@@ -532,7 +535,7 @@ class Consents:
         if over:
             files.sync_folder(self._folder)
             self._rebuild(now)
-        if kept and now is not None and now // law.DAY != self._swept:
+        if kept and now // law.DAY != self._swept:
             self._swept = now // law.DAY
             self._refusals.sweep(now)
 
