@@ -316,12 +316,13 @@ def test_a_further_package_stops_the_service_for_its_files_and_starts_what_was_o
     for path in kept:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"kept")
-    steps = {"pre-install": set(), "post-install": on, "pre-upgrade": set(), "post-upgrade": on}
+    steps = {"pre-install": set(), "post-install": on | {"page"}, "pre-upgrade": set(), "post-upgrade": on | {"page"}}
     for name, running in steps.items():
         run_script(gateway, theirs[name], package="oubli-purposes")
         assert set(procd.service(recorded(gateway))["instances"]) == running, name
         assert all(path.exists() for path in kept), name
     for name, running in {"pre-deinstall": set(), "post-deinstall": on}.items():
+        (gateway.path / "usr/share/oubli/page.nft").unlink(missing_ok=True)  # as apk removes what was the package's
         run_script(gateway, theirs[name], package="oubli-purposes")
         assert set(procd.service(recorded(gateway))["instances"]) == running, name
     assert [path.name for path in kept if path.exists()] == ["ledger"]

@@ -25,7 +25,7 @@ WORDS = [
     *(["consent", "--help"], ["law"], ["law", "--json"], ["law", "--notice", "fr"], ["law", "--notice", "en"], ["doctor", "--json"]),
     *(["explain", metric.name] for metric in METRICS),
     *(["summary"], ["summary", "--json"], ["status"], ["log"], ["leases"], ["who", "--mac", "02:00:00:00:00:01", "--agreed"]),
-    *(["erase", "--all", "--json"], ["request", "identity"], ["consent", "list"], ["bundle", "install", "/nowhere"]),
+    *(["erase", "--all", "--json"], ["request", "identity"], ["consent", "list"], ["page", "x"], ["bundle", "install", "/nowhere"]),
     *(["expire", "--json"], ["new-device", "--json"], ["forget", "purposes"], ["forget", "everything"], ["forget", "me"]),
     *(["forwarder"], ["none"], ["who", "--mac", "2"], ["erase"], ["erase", "--mac", "02:00:00:00:00:01"]),
     *(["objection", "--terminal", "02:00:00:00:00:01"], ["join", "/nowhere"], ["law", "--register", "fr"], ["law", "--dpia", "fr"]),
