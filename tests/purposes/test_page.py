@@ -141,6 +141,7 @@ class Guest:
     def ask(self, body: str | None = None, *, source: str = GUEST, **headers: str) -> tuple[str, dict[str, str], Well]:
         """Make a request; returns status, headers and page."""
         status, lines, text = self.saved(body, source=source, **headers)
+        assert int(lines["Content-Length"]) == len(text.encode())
         return status, lines, well_formed(text)
 
 

@@ -289,7 +289,7 @@ class Page:
         """Return status, headers and page."""
         other = words.LANGUAGES[1 - words.LANGUAGES.index(self.language)]
         text = PAGE.format(lang=self.language, title=self.say("title"), to=other, other=self.say("other"), body=body)
-        return _head(status, ("Content-Type: text/html; charset=utf-8",)) + text
+        return _head(status, ("Content-Type: text/html; charset=utf-8", "Content-Length: " + str(len(text.encode())))) + text
 
 
 def _head(status: str, kinds: "tuple[str, ...]") -> str:
