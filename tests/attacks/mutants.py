@@ -35,6 +35,7 @@ _BROKER, _ROOT, _LOCAL = "tests/attacks/fleet/test_broker.py", "tests/attacks/ga
 _CONF, _INIT = "tools/fleet/mosquitto/oubli.conf", "boards/common/etc/init.d/oubli"
 _FORWARDER, _VOUCHES = "tests/attacks/gateway/test_forwarder.py", "tests/attacks/gateway/test_broker.py"
 _WEB, _GUEST_PAGE = "tests/purposes/test_page.py", "agent/purposes/consent/guest_page.py"
+_PAGE_SERVER = "agent/purposes/consent/page_server.py"
 _HOLDS_UP = "test_a_spool_full_of_entries_holds_the_recorder_up_for_a_turn"
 _FOREIGN, _PORTAL = f"{_WEB}::test_another_sites_page_or_a_strange_request_changes_nothing", "agent/purposes/portal/opennds.py"
 _PORTALS_TEXT = "tests/attacks/gateway/test_guest.py::test_a_text_of_the_portal_makes_nobody_else_of_a_guest"
@@ -301,11 +302,39 @@ MUTANTS = (
     Mutant("W2", _GUEST_PAGE, 'if self.fields.get("token") != self._token:', "if not self._token:", _FOREIGN),
     Mutant(
         "W3",
-        _GUEST_PAGE,
-        "while got < size and ready.wait(max(0, until - _now())):",
-        "while got < size:",
-        f"{_WEB}::test_a_body_that_does_not_come_is_given_up",
+        _PAGE_SERVER,
+        "if now >= client.deadline:",
+        "if now < 0:",
+        f"{_WEB}::test_a_request_that_does_not_come_is_given_up",
         hangs=True,
+    ),
+    Mutant(
+        "W4",
+        _PAGE_SERVER,
+        "had = self._answered.get(client.address, 0), client.number",
+        "had = 0, client.number",
+        f"{_WEB}::test_whoever_was_answered_less_often_is_answered_first",
+    ),
+    Mutant(
+        "W5",
+        _PAGE_SERVER,
+        "if had[most] <= had.get(address, self._answered.get(address, 0)) + 1:",
+        "if had[most]:",
+        f"{_WEB}::test_one_terminal_holds_no_more_than_its_places_and_a_newcomer_finds_one",
+    ),
+    Mutant(
+        "W6",
+        _PAGE_SERVER,
+        "not (self._copies and client.request.looks)",
+        "client.number",
+        f"{_WEB}::test_records_that_take_long_hold_nobody_up",
+    ),
+    Mutant(
+        "W7",
+        _PAGE_SERVER,
+        "if name in found:  # which of the two would be meant?",
+        "if not name:",
+        f"{_WEB}::test_octets_that_are_no_request_end_their_connection_alone",
     ),
     Mutant(
         "U1",

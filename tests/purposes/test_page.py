@@ -283,6 +283,7 @@ def test_others_who_are_being_answered_are_waited_for(interpreter, recorder, roo
 EVIL = {"host": "evil.example:8450", "origin": "http://evil.example:8450"}
 REFUSED: list[tuple[dict[str, str], str | None, str]] = [
     ({"origin": "http://evil.example"}, "act=withdraw", "403 Forbidden"),
+    ({"origin": "http://evil.example"}, SENT + "act=withdraw", "403 Forbidden"),  # even with a token that it found out
     ({"origin": "null"}, "act=resume", "403 Forbidden"),
     ({"referer": "http://{here}.evil.example/"}, "act=resume", "403 Forbidden"),
     ({}, "act=suspend", "403 Forbidden"),
