@@ -994,7 +994,7 @@ BROKEN = {  # what is patched, and a history that finds it
     "refusals go at the next tick": (refusals.Refusals, "sweep", lambda self, _: self._remove([*self._names()]), 31, WRONG),
     "no refusal of a suspension": (consents_module, "_PAUSED", "", 22, "a consent is active that was suspended"),
     "objections aren't read": (refusals.Refusals, "of", lambda *_: iter(()), 0, "somebody is counted who objects"),
-    "the clock is believed": (consent_histories.History, "now", lambda self: self.wall if self.trusted else None, 47, WRONG),
+    "an end is noted late": (Consents, "due", lambda *_: False, 504103756, WRONG),
     "all is refused": (refusals.Refusals, "has", lambda *_: True, 1, "somebody isn't followed who consents"),
 }
 
