@@ -58,7 +58,7 @@ ROW: dict[str, tuple[str, str, str | None]] = {
     "quarter-hours with traffic": ("heures de présence", "times of presence", "presence"),
     "KiB": ("volumes", "volumes", "volume"),
     "service classes": ("types de service", "kinds of service", "service"),
-    "first heard of in which sixth of an hour of the day": ("heures de présence", "times of presence", "presence"),
+    "sixth of an hour of the day in which it was first heard of": ("heures de présence", "times of presence", "presence"),
     "1 where its terminal objected": ("opposition au comptage", "objection to being counted", None),
     "octets below a KiB": ("volumes", "volumes", "volume"),
 }
@@ -67,10 +67,9 @@ ROW: dict[str, tuple[str, str, str | None]] = {
 def check_memory(everything: config.Config, language: str) -> None:
     """Hold the rows of the day's table and of the address table against notice, register and `oubli law`."""
     at = words.LANGUAGES.index(language)
-    (layout,) = re.findall(r"Rows of 32 octets: (.*?)\.\n", terminals.__doc__ or "", re.DOTALL)
-    parts = re.split(r", (?=[a-zA-Z]|1 where)", re.sub(r"\s+", " ", re.sub(r"\([^)]*\)", "", layout)))
-    named = {re.split(r" (?:\d+ *$|as |u\d)", part)[0].strip() for part in parts}
-    assert named == set(ROW)
+    layout = re.sub(r"\([^)]*\)", "", (terminals.__doc__ or "").partition("    row  ")[2])
+    parts = re.findall(r"(?:^|\s{3,})\d+ (.*?)(?=\s{3,}|$)", layout.strip())  # where each begins, what it is, and its size
+    assert {re.split(r",? (?:\d+ bits|\d+ *$|as |u\d)", part)[0].strip() for part in parts} == set(ROW)
     shown = {one["what"]: one for one in article.data(everything)["memory"]}
     assert set(shown["counting"]["fields"]) == {row[2] for row in ROW.values() if row[2]}
     assert set(shown["addresses"]["fields"]) == {"mac", "address"}
@@ -198,7 +197,7 @@ BROKEN: dict[str, tuple[Any, str, Any, Callable[..., None]]] = {
     "the day's row has one part more": (
         terminals,
         "__doc__",
-        str(terminals.__doc__).replace(", KiB u32", ", RSSI u8, KiB u32"),
+        str(terminals.__doc__).replace("   20 KiB u32", "   20 RSSI u8   21 KiB u24"),
         check_memory,
     ),
     "`oubli law` leaves the day's table out": (article, "MEMORY", article.MEMORY[:1], check_memory),
