@@ -61,6 +61,8 @@ class World:
         for action in ("stop", "start"):
             self.gateway.run(*SERVICE, action)
             self.service.update(procd.service(recorded(self.gateway)))
+            if action == "stop":  # what a jail holds may outlive it for a moment: procd would start the page once more, this doesn't
+                wait_for(lambda: not re.search(r":2102 \S+ 0A ", self.gateway.host("cat", "/proc/net/tcp", "/proc/net/tcp6").stdout))
         wait_for(lambda: status(self.gateway).get("capture"), 60)
 
     def end(self, instance: str) -> None:
