@@ -57,9 +57,18 @@ MUST = (
     ),
     (
         "identity",
-        "conserver l'identité civile (nom, naissance, adresses postale et électronique, téléphone) jusqu'à 5 ans après la fin du contrat",
-        "keep the civil identity (name, birth, postal and e-mail address, telephone) until 5 years after the end of the contract",
-        "L34-1 II bis 1°, R10-13 I (décret 2021-1361 du 20 octobre 2021), loi 2004-575 art. 6 et décret 2021-1362 du même jour",
+        (
+            "conserver l'identité civile (nom, naissance, adresses postale et électronique, téléphone) jusqu'à 5 ans après la fin du "
+            "contrat, prépayé compris, et la vérifier comme un décret le dira"
+        ),
+        (
+            "keep the civil identity (name, birth, postal and e-mail address, telephone) until 5 years after the end of the contract, a "
+            "prepaid one too, and verify it as a décret will say"
+        ),
+        (
+            "L34-1 II bis 1°, loi 2025-532 du 13 juin 2025 art. 29, R10-13 I (décret 2021-1361 du 20 octobre 2021), loi 2004-575 art. 6 "
+            "et décret 2021-1362 du même jour"
+        ),
     ),
     (
         "account",
@@ -100,12 +109,14 @@ MAY = (
 )
 UNSURE = (
     (
-        "Non vérifié : ce que la loi 2025-532 du 13 juin 2025 change à l'article ; si l'injonction fut renouvelée après le 21 octobre "
-        "2026 ; si un accès sans contrat ni compte doit recueillir une identité. Lire le texte en vigueur sur Légifrance."
+        "Non vérifié : la lettre de la loi 2025-532, lue chez des commentateurs seulement ; si son décret a paru ; si l'injonction fut "
+        "renouvelée après le 21 octobre 2026 ; si un accès sans contrat ni compte doit recueillir une identité. Lire le texte en vigueur "
+        "sur Légifrance."
     ),
     (
-        "Not verified: what loi 2025-532 of 13 June 2025 changes in the article; whether the injunction was renewed after 21 October 2026; "
-        "whether access without contract or account must ask for an identity. Read the text in force on Légifrance."
+        "Not verified: the words of loi 2025-532, read in commentaries only; whether its décret has come; whether the injunction was "
+        "renewed after 21 October 2026; whether access without contract or account must ask for an identity. Read the text in force on "
+        "Légifrance."
     ),
 )
 _WHY = {
