@@ -16,12 +16,14 @@ class LiveTable:
         self._take = take
         self._next = monotonic
         self._until = 0  # one list at a time: its end, or when it is given up
+        self.began = monotonic  # the newest list
 
     def request(self, monotonic: int) -> "bytes | None":
         """Return the request where the list is due, None otherwise."""
         if monotonic < self._next or monotonic < self._until:
             return None
         self._next = self._until = monotonic + PERIOD
+        self.began = monotonic
         self.decoder.reader.interrupted = False
         self.decoder.reader.refused = 0
         return connections.REQUEST

@@ -213,9 +213,7 @@ CALLS = {
     "request": Call(
         STAFF,
         {"document": document(3072)},
-        lambda recorder, fields, _roles: recorder.require_deferred().request(
-            fields["document"], recorder.health.tracked(), recorder.clock.floor
-        ),
+        lambda recorder, fields, _roles: recorder.require_deferred().request(fields["document"], recorder.clock.floor),
     ),
     "enrolled": Call((ROOT,), {"digest": digest}, lambda recorder, fields, _roles: recorder.orders.enrolled(fields["digest"])),
 }

@@ -11,6 +11,7 @@ from agent.capture.lan import is_private
 from agent.control import calls
 from agent.purposes.attribution import attribution, nftables
 from agent.purposes.attribution.blocks import Blocks
+from agent.purposes.attribution.record import UNKNOWN_MAC
 from agent.purposes.billing import billing
 from agent.purposes.device_key import Signer
 from agent.purposes.portal.opennds import OpenNds
@@ -52,7 +53,7 @@ class NoKernel:
 class DeferredPurposes(Purposes):
     """The two purposes of one recorder; `stores` are its stores by name, `table` the kernel's (agent.purposes.attribution.nftables.Table).
 
-    `count(name)` counts, `note(act, *words)` writes on the audit log, `alive()` says how many entries the connection table has.
+    `count(name)` counts, `note(act, *words)` writes on the audit log.
     """
 
     def __init__(
@@ -89,6 +90,7 @@ class DeferredPurposes(Purposes):
         if section is not None:
             grounds["attribution"] = section.ground
             self.attribution = attribution.Attribution(stores["attribution"].append, self.sessions.user)
+            stores["attribution"].mark = self._mark
             if section.mode == "blocks":
                 path, flash = paths.run + "/blocks", paths.flash + "/ports"
                 keep = self._row_kept
@@ -107,6 +109,12 @@ class DeferredPurposes(Purposes):
         self._unbroken = 0  # s since the epoch: what began since then and has no end in the store is held still
         self._running: "tuple[dict[str, Any], str, bytes, Signer] | None" = None  # what is told of the request that is run, its act, digest
         self._ran: "dict[str, Any]" = {}  # what is told of the one that ran last
+
+    def _mark(self) -> None:
+        if self.attribution is None or not 0 < self.attribution.since < self._wall or self.suspended or not self._trusted:
+            return
+        if self._stores["attribution"].key_days():
+            self.attribution.mark(self._wall)
 
     def _row_kept(self, record: "Any") -> bool:
         assert self.attribution is not None
@@ -145,6 +153,7 @@ class DeferredPurposes(Purposes):
     def connection(self, decoder: "Decoder", connection: "Connection", terminal: "Holder | None", end: int) -> None:
         """Keep a connection that has ended, for each of the two."""
         if not 0 <= end < LATEST:
+            self.lost()
             return
         if self.attribution is not None:
             if self.suspended:
@@ -172,16 +181,28 @@ class DeferredPurposes(Purposes):
         """Return True if a step of the clock leaves no doubt when the connection at hand began."""
         return not self._clock.stepped or self._clock.doubt < _SECOND
 
-    def alive(self, decoder: "Decoder", connection: "Connection", terminal: "Holder") -> None:
+    def alive(self, decoder: "Decoder", connection: "Connection", terminal: "Holder | None") -> None:
         """Take note of a connection that lasts."""
-        mac = terminal.mac()
+        mac = terminal.mac() if terminal is not None else UNKNOWN_MAC
         if self.attribution is not None and not self.suspended:
             start, port = connection.start // _SECOND, connection.translated_port
             source = source_of(connection)
             if not self.attribution.covers(source, decoder.public(), port, mac, start, self._wall, self._now, exact=self._exact()):
                 self.told(source)
-        if self.billing is not None:
+                if decoder.public() != source or not is_private(source):
+                    self.attribution.last(connection, source, decoder.public(), mac, self._wall, exact=self._exact())
+        if self.billing is not None and terminal is not None:
             self.billing.alive(mac, self._wall)
+
+    def list_ended(self, monotonic: int) -> None:
+        """Take note that a whole list of what lasts has ended, which was begun then."""
+        if self.attribution is not None and self._trusted:
+            self.attribution.split(self._wall - (self._now - monotonic // _SECOND))
+
+    def lost(self) -> None:
+        """Take note that connections were lost."""
+        if self.attribution is not None:
+            self.attribution.lost()
 
     # Time
 
@@ -196,7 +217,10 @@ class DeferredPurposes(Purposes):
         if trusted and not self._trusted and self.attribution is not None:
             self.attribution.confirmed = True
             self.attribution.restate(self._wall)
+            self.attribution.vouch(self._wall + 1)  # a former process' last mark may be of this second
             self._unbroken = self._wall
+        elif not trusted and self._trusted and self.attribution is not None:
+            self.attribution.vouch(0)
         self._trusted = trusted
         for purpose in (self.attribution, self.billing):
             if purpose is not None:
@@ -227,6 +251,7 @@ class DeferredPurposes(Purposes):
         """Do what is done each powered-on hour."""
         if self.attribution is not None and self.attribution.blocks is not None:
             self.attribution.blocks.hour()
+        self._mark()
         if self._trusted:
             try:
                 self._executor.tidy(self._wall)
@@ -235,10 +260,12 @@ class DeferredPurposes(Purposes):
 
     def stepped(self, step: int, wall: int) -> None:
         """Take note that the wall clock was stepped by so many ns."""
+        self._mark()
         self._wall, self._trusted = wall // _SECOND, False  # as long as the next look doesn't say so: no row of now is confirmed
         if self.attribution is not None:
             self.attribution.confirmed = False
             self.attribution.restate(self._wall, step // _SECOND, ended=False)
+            self.attribution.vouch(0)
             self._unbroken = self._wall
         if self.billing is not None:
             self.billing.finish()
@@ -262,10 +289,10 @@ class DeferredPurposes(Purposes):
         signer.close()
         return {"gateway": self._gateway, "key": "".join(["%02x" % octet for octet in signer.public])}
 
-    def request(self, text: str, alive: int, latest: int) -> "dict[str, Any]":
+    def request(self, text: str, latest: int) -> "dict[str, Any]":
         """Begin to run a request of an authority; `work` does it, `handover` tells (L34-II-4).
 
-        `alive` connections haven't ended yet; `latest` is the latest time that was ever known, in seconds since the epoch.
+        `latest` is the latest time that was ever known, in seconds since the epoch.
         """
         digest = self._sodium.digest(text.encode(), 8)
         signer: "Signer | None" = None
@@ -282,7 +309,8 @@ class DeferredPurposes(Purposes):
                 "gateway": self._gateway,
                 "made": self._wall,
                 "second_nat": self.second_nat,
-                "alive": alive,
+                "alive": self.attribution.lasting if self.attribution is not None else 0,
+                "listed": self.attribution.listed if self.attribution is not None else 0,
                 "unbroken": self._unbroken,
             }
             signer = Signer(self._device_key, self._sodium)
@@ -375,6 +403,7 @@ class DeferredPurposes(Purposes):
             self.billing.erase()
         elif name == "attribution" and self.attribution is not None:
             self.attribution.restate(self._wall, ended=False)
+            self.attribution.vouch(self._wall + 1 if self._trusted else 0)
             self._unbroken = self._wall
 
     def close(self, wall: int) -> None:  # noqa: ARG002

@@ -11,8 +11,14 @@ class Purposes:
     def connection(self, decoder: "Decoder", connection: "Connection", terminal: "Holder | None", end: int) -> None:
         """Keep a connection that has ended."""
 
-    def alive(self, decoder: "Decoder", connection: "Connection", terminal: "Holder") -> None:
-        """Take note of a connection that lasts."""
+    def alive(self, decoder: "Decoder", connection: "Connection", terminal: "Holder | None") -> None:
+        """Take note of a connection that lasts; `terminal` None: whose it is isn't known."""
+
+    def list_ended(self, monotonic: int) -> None:
+        """Take note that a whole list of what lasts has ended, which was begun at this time since boot."""
+
+    def lost(self) -> None:
+        """Take note that connections were lost before anybody heard of them."""
 
     def tick(self, wall: int, monotonic: int, *, trusted: bool) -> None:
         """Do what is due; the stores themselves are ticked by the recorder, as all are."""

@@ -103,8 +103,13 @@ class Pipeline:
             self._holders.needed(terminal.row)
             if not self._lan.stays(self._table):
                 self._see(connection, terminal, self._timeouts.last(connection, self.wall), 0)
-                for purpose in self.purposes:
-                    purpose.alive(self._table, connection, terminal)
+                self._lasts(connection, terminal)
+        elif not self._lan.side(connections.source_of(connection)):
+            self._lasts(connection, None)
+
+    def _lasts(self, connection: "connections.Connection", terminal: "Terminal | None") -> None:
+        for purpose in self.purposes:
+            purpose.alive(self._table, connection, terminal)
 
 
 TYPE_CHECKING = False

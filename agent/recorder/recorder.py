@@ -296,11 +296,16 @@ class Recorder:
             values["overruns"] += events.overruns
             events.overruns = 0
             self.live_table.due(self.monotonic)
+            for part in self.parts:
+                part.lost()
         for reader in (events, self.live_table.decoder.reader, guests.neighbours.reader, self.timeouts.policies.reader):
             values["malformed"] += reader.malformed
             reader.malformed = 0
-        if self.live_table.finish(self.monotonic) and guests.neighbours.complete:
-            guests.holders.sweep()
+        if self.live_table.finish(self.monotonic):
+            for part in self.parts:
+                part.list_ended(self.live_table.began)
+            if guests.neighbours.complete:
+                guests.holders.sweep()
         if guests.count():
             missing = ", ".join(guests.missing)
             self.log("no interface of gateway.lan is called " + missing if missing else "every interface of gateway.lan is there again")

@@ -4,9 +4,7 @@
 A question is a public address, a port, a protocol and a window. Most are put around a port's true use, a cut of power or a step of the
 clock. The truth is the world's: who used a port when, which ports the kernel gave to an address, who had that address, when there was no
 power. An answer is wrong where it names a terminal that didn't hold the port, leaves out one that used it without a word of doubt, or says
-`nothing held` of a port that was used. `not known` is never wrong; how often it is said is told. Where a recorder was killed or slept, or
-guests forge and flood, some connections are in no store, and are counted as lost: what isn't named there isn't judged. Nor is there
-whether the kernel had given a port, for blocks change hands between two looks.
+`nothing held` of a port that was used. `not known` is never wrong; how often it is said is told.
 """
 
 import ipaddress
@@ -23,7 +21,7 @@ from nacl.public import PrivateKey
 from agent.purposes.requests import executor, requests
 from agent.purposes.requests.requests import Request
 from host_sim.venue.device_clock import SECOND
-from host_sim.venue.gateway import STEP, WAN
+from host_sim.venue.gateway import WAN
 from host_sim.venue.kernel import ICMP, ICMPV6, TCP, UDP
 from host_sim.venue.world import World
 from tools.custodian import answers, times
@@ -35,8 +33,7 @@ AFTER = 900  # seconds that a row goes on after its terminal's last sign
 _GATEWAY = "oublisimulation2"
 _WINDOWS = (1, 1, 10, 60, 600, 3600, 86400)
 _HOUR = 3600
-# Events after which every connection that a terminal made is in the store, or its time is one of doubt.
-_WHOLE = {"power cut", "clock step", "uplink lost", "broker down", "look"}
+_BEFORE = 60  # seconds before the end of the run: so long the recorder's last mark is old at most
 
 
 class Question(NamedTuple):
@@ -63,10 +60,9 @@ class Examiner:
 
     def __init__(self, world: World, folder: Path, key: Callable[[str, date], PrivateKey | None], kept: int) -> None:
         self._world, self._key = world, key
-        self._whole = {event.what for event in world.scenario.events} <= _WHOLE
         self._draw = Random(world.start ^ len(world.table.used))
         self._segments = {path.name: path.read_bytes() for path in folder.glob("*-*")}
-        self._made = world.gateway.clock.wall(world.end) // SECOND
+        self._made = world.gateway.clock.wall(world.end) // SECOND - _BEFORE
         self._first = max(world.start, world.end - (kept - 1) * 86400 * SECOND) // SECOND
         self._last = world.people_end // SECOND
         self._uses: dict[tuple[bytes, int, int], list[Use]] = {}
@@ -115,6 +111,7 @@ class Examiner:
         days = {times.utc(day * 86400)[:10] for day in range(first, last + 1)}
         there = {name: data for name, data in self._segments.items() if name[:10] in days}
         statement: dict[str, Any] = {"gateway": _GATEWAY, "made": self._made, "second_nat": False, "unbroken": self._made}
+        statement["listed"] = self._made  # when nothing lasted any more
         return answers.answer(Handover(request, [], statement, there), self._key)
 
     # Judging
@@ -134,11 +131,12 @@ class Examiner:
             named.add(who)
             if wrong := self._accused(question, who, begin, end, uses):
                 yield wrong
-        if not self._whole:
-            return
         if users and made.result == answers.NOTHING:
             yield "nothing held, of a port that was used"
-        elif not made.notes and not {(address, mac) for address, mac in users if (address, bytes(6)) not in named} <= named:
+        elif (
+            not any(note.doubt for note in made.notes)
+            and not {(address, mac) for address, mac in users if (address, bytes(6)) not in named} <= named
+        ):
             yield "who used the port isn't named, and nothing is said of it"
 
     def _accused(self, question: Question, who: tuple[bytes, bytes], begin: int, end: int, uses: "list[Use] | tuple[()]") -> str:
@@ -152,21 +150,19 @@ class Examiner:
             return "a terminal is named while there was no power"
         if others and not using:
             return "a terminal is named while another one used the port"
-        if any(mac) and not any(
-            self._world.gateway.held_address(address, mac, at * SECOND) for at in (begin - SLACK, begin, end, end + SLACK)
-        ):
+        moments = (begin - SLACK, begin, end, end + SLACK)
+        if any(mac) and not using and not any(self._world.gateway.held_address(address, mac, at * SECOND) for at in moments):
             return "a terminal is named that didn't have its address"
-        if self._whole and not near and len(address) == 4 and not self._gave(address, question.port, begin, end):
+        if not near and len(address) == 4 and not self._gave(address, question.port, begin, end):
             return "a terminal is named whose address had other ports"
         return ""
 
     def _gave(self, address: bytes, port: int, begin: int, end: int) -> bool:
-        """Return True if the kernel gave the address this port around that time; it was told anew at a look where something had changed."""
-        given = self._world.table.given
-        for number, (since, blocks) in enumerate(given):
+        """Return True if the kernel gave the address this port at some moment from `begin` to `end`."""
+        given = self._world.table.given.get(address, ())
+        for number, (since, low, high) in enumerate(given):
             over = given[number + 1][0] if number + 1 < len(given) else self._world.end
-            low, high = blocks.get(address, (1, 0))
-            if since <= end * SECOND + STEP and over >= begin * SECOND - STEP and low <= port <= high:
+            if low <= port <= high and since // SECOND <= end + SLACK and over // SECOND >= begin - SLACK:
                 return True
         return False
 

@@ -299,8 +299,8 @@ class Simulation:
         if not scene.link.alive:
             raise SimulationError("the relay to the broker ended")
         world.gateway.settle(report["dropped"])
-        if report["blocks"] is not None:
-            world.table.give(now, {bytes.fromhex(address): (first, last) for address, first, last in report["blocks"]})
+        for at, address, first, last in report["blocks"]:
+            world.table.give(at, bytes.fromhex(address), first, last)
         status = report["status"]
         ended = now >= world.end
         full = ended or now // _LOOK != self._full // _LOOK

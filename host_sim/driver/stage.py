@@ -204,7 +204,7 @@ class Stage:
     def blocks(self) -> "Any":
         """Return the kernel's table of port blocks, empty; None where no purpose needs one."""
         attribution = self.config.purposes.get("attribution")
-        return Table() if attribution is not None and attribution.mode == "blocks" else None
+        return Table(lambda: self.time.now) if attribution is not None and attribution.mode == "blocks" else None
 
     def _start(self, true: int, _length: int) -> None:
         self.time.reach(true)
@@ -273,7 +273,7 @@ class Stage:
             ("dropped", self.socket.dropped),
             ("status", self.recorder.status()),
             ("refused", self._refused),
-            ("blocks", self.nat.told() if self.nat is not None else None),
+            ("blocks", self.nat.moves() if self.nat is not None else []),
         )
         if self.chip is not None:
             self.chip.show()  # before a word is out: whoever hears it looks at once

@@ -86,16 +86,19 @@ class Socket:
 
 
 class Table:
-    """The kernel's table of port blocks, as the agent's nftables.Table: who leaves by which ports, and whether that has changed."""
+    """The kernel's table of port blocks, as the agent's nftables.Table: who leaves by which ports, and since when.
 
-    def __init__(self) -> None:
+    `moves` are what has changed since it was last told: true time in ns, address in hex ("": every one), first and last port (0: none).
+    """
+
+    def __init__(self, now: "Callable[[], int]") -> None:
         self.devices: "Sequence[str]" = ()
-        self.given: "dict[bytes, tuple[int, int]]" = {}
-        self.changed = True
+        self._now = now
+        self._moves: "list[list[Any]]" = []
 
     def load(self, _rest: "tuple[int, int]") -> None:
         """Make it anew, without any block."""
-        self.given, self.changed = {}, True
+        self._moves.append([self._now(), "", 0, 0])
 
     def stands(self) -> bool:
         """Say that nobody took it away."""
@@ -107,19 +110,16 @@ class Table:
 
     def give(self, address: bytes, _block: int, first: int, last: int) -> None:
         """Let an address leave by these ports."""
-        self.given[bytes(address)], self.changed = (first, last), True
+        self._moves.append([self._now(), "".join(["%02x" % octet for octet in address]), first, last])
 
-    def take(self, address: bytes, _block: int) -> None:
+    def take(self, address: bytes, block: int) -> None:
         """Give an address no block any more."""
-        self.given.pop(bytes(address), None)
-        self.changed = True
+        self.give(address, block, 0, 0)
 
-    def told(self) -> "list[list[Any]] | None":
-        """Return every address with its ports, None where nothing has changed since the last time."""
-        if not self.changed:
-            return None
-        self.changed = False
-        return [["".join(["%02x" % octet for octet in address])] + list(self.given[address]) for address in sorted(self.given)]
+    def moves(self) -> "list[list[Any]]":
+        """Return what has changed since the last time."""
+        moves, self._moves = self._moves, []
+        return moves
 
 
 class SeededRandom:

@@ -113,7 +113,7 @@ MUTANTS = (
     Mutant("withdrawal-not-noted", "that somebody withdrew is left out of the audit log (L34-VI-3)", "guests", "acts", True, Patch(
         "purposes/consent/consented.py", "Consented._withdraw", 'self._note("consent", "withdrawn", by)', "None")),
     Mutant("port-of-the-terminal", "`attribution` writes the port before translation (L34-III-2)", "guests", "attribution", True, Patch(
-        "purposes/attribution/attribution.py", "Attribution.connection", "port, user = A, B", "port, user = connection.source_port, B")),
+        "purposes/attribution/attribution.py", "Attribution._part", "port, user = A, B", "port, user = connection.source_port, B")),
     Mutant("attributes-what-stays", "`attribution` records what never left the venue (L34-III-2)", "guests", "attribution", True, Patch(
         "purposes/deferred_purposes.py", "DeferredPurposes._attribute", "public == source and A and is_private(source)", "False")),
     Mutant("more-than-its-fields", "`attribution` writes an octet more than its fields (L34-III-3)", "guests", "attribution", True, Patch(

@@ -62,7 +62,7 @@ class Events:
         self._world.tell(now, event.what, minutes=event.minutes)
         listened = self._gateway.listening
         self._gateway.on = self._gateway.listening = False
-        self._table.give(now, {})
+        self._table.give(now, b"", 0, 0)
         if self._world.portal:
             self._world.portal.forget()
         in_order = listened and event.what == "firmware update"

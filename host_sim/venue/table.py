@@ -56,7 +56,7 @@ class ConnectionTable:
         self.blocks: dict[bytes, tuple[int, int]] = {}  # address -> ports that its connections leave by, as the kernel was told
         # What an examiner holds answers against: ports that were used, with the end; ports that the kernel gave.
         self.used: list[tuple[Entry, int]] = []
-        self.given: list[tuple[int, dict[bytes, tuple[int, int]]]] = []  # at each look at which they had changed
+        self.given: dict[bytes, list[tuple[int, int, int]]] = {}  # address -> since when, first and last port, 0 for none
         self._keeps_more = world.scenario.purposes != Purposes()
         self._id = self._said = 0
 
@@ -195,13 +195,17 @@ class ConnectionTable:
     def use(self, entry: Entry, now: int) -> None:
         """Remember a port that was used for the world, until its last packet or now."""
         flow = entry.flow
-        if self._scenario.purposes.attribution and (flow.reply_destination != flow.source or len(flow.source) == 16):
+        begun = now >= entry.first  # a flood's connections are made a little ahead of their time
+        if begun and self._scenario.purposes.attribution and (flow.reply_destination != flow.source or len(flow.source) == 16):
             self.used.append((entry, min(entry.last, now)))
 
-    def give(self, now: int, blocks: dict[bytes, tuple[int, int]]) -> None:
-        """The kernel was told which ports an address's connections leave by."""
-        self.blocks = blocks
-        self.given.append((now, blocks))
+    def give(self, now: int, address: bytes, first: int, last: int) -> None:
+        """Take note that the kernel was told by which ports an address's connections leave, 0 for none; no address: of every one."""
+        for one in [address] if address else list(self.blocks):
+            self.blocks.pop(one, None)
+            if first:
+                self.blocks[one] = first, last
+            self.given.setdefault(one, []).append((now, first, last))
 
     def _said_of(self, entry: Entry, mac: bytes) -> tuple[bytes, str, int]:
         """Return what other purposes than `security` know of a connection: public address, portal user, consent."""

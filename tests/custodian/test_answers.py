@@ -114,6 +114,7 @@ class Gateway:
         archive = Archive(str(path), made, signer)
         archive.add("request.toml", text.encode())
         statement = {"gateway": GATEWAY, "made": made, "second_nat": second_nat, "alive": alive, "unbroken": unbroken}
+        statement["listed"] = made - 60
         archive.add("gateway.json", json.dumps(statement).encode())
         store = Request(text).store
         assert self.stores[store].seal()
@@ -174,7 +175,16 @@ def holding(first: int, start: int, end: int | None, mac: bytes = MAC, user: byt
     return attribution.Record(None, public, first, first + 511, bytes([192, 168, 1, 10]), mac, start, end, user)
 
 
+def mark(start: int, end: int) -> attribution.Record:
+    """Return the record by which the recorder vouches that it heard and kept every connection."""
+    return attribution.Record(None, bytes(4), 0, 0, bytes(4), bytes(6), start, end)
+
+
 SIGNED = AGENTS.sign(document(), 0, 1)
+UNPROVEN = (
+    "from 2027-01-16T10:00:00Z to 2027-01-16T12:00:00Z nothing shows that the gateway heard and kept every connection: "
+    "one of the window that went on then may be missing"
+)
 
 
 def test_one_port_at_a_time_is_answered_with_one_terminal(gateway):
@@ -197,7 +207,7 @@ def test_one_port_at_a_time_is_answered_with_one_terminal(gateway):
             "terminal_mac": "02:00:00:00:00:0a", "portal_user": "room 12", "clock_confirmed": True,
         }
     ]  # fmt: skip
-    assert made.notes == ["2027-01-15: the gateway held no segment of that day"]
+    assert made.notes == ["2027-01-15: the gateway held no segment of that day", UNPROVEN]
 
 
 def test_block_answers_for_its_ports_and_its_time(gateway):
@@ -265,7 +275,7 @@ def test_a_holding_goes_on_where_the_gateway_has_run_since_before_it_began(gatew
     assert gateway.answer(SIGNED, unbroken=TEN - 3599).result == "not known"
     made = gateway.answer(SIGNED, unbroken=TEN - 3600)
     assert (made.result, times(made)) == ("held", [("10:00", "10:10", "not recorded, held at least until 12:00")])
-    assert made.notes == ["2027-01-15: the gateway held no segment of that day"]
+    assert made.notes == ["2027-01-15: the gateway held no segment of that day", UNPROVEN]
 
 
 def test_a_clock_that_was_not_confirmed_makes_nothing_certain(gateway):
@@ -285,19 +295,38 @@ def test_a_window_that_was_not_over_at_the_handover_is_not_answered(gateway):
 def test_port_that_nobody_used_is_answered_too(gateway):
     """L34-II-4: "nothing held" is an answer, signed like any other, and names what was not yet written."""
     gateway.keep(connection(20013, TEN, TEN + 1))
-    made = gateway.answer(SIGNED, alive=7)
+    unproven = gateway.answer(SIGNED)
+    assert (unproven.result, unproven.rows) == ("not known", [])
+    assert unproven.notes == ["2027-01-15: the gateway held no segment of that day", UNPROVEN]
+    gateway.keep(mark(TEN, TEN + 7200))
+    made = gateway.answer(SIGNED)
     assert (made.result, made.rows) == ("nothing held", [])
-    assert made.notes == [
-        "2027-01-15: the gateway held no segment of that day",
-        "7 connections had not ended when it handed over: those that no holding covers are in no record yet",
-    ]
+    assert made.notes == ["2027-01-15: the gateway held no segment of that day"]
+    alive = gateway.answer(SIGNED, alive=7)
+    assert alive.result == "not known"
+    assert alive.notes[1:] == ["7 connections had not ended when it handed over: those that no holding covers are in no record yet"]
 
 
 def test_a_day_of_which_nothing_was_handed_over_is_not_known(gateway):
     """L34-II-4: no power, no key, no room: whether anybody held the port isn't said. The day before the window's only counts as a note."""
     gateway.keep(connection(20013, TEN - DAY, TEN - DAY + 1))
     made = gateway.answer(SIGNED)
-    assert (made.result, made.notes) == ("not known", ["2027-01-16: the gateway held no segment of that day"])
+    assert (made.result, made.notes) == ("not known", ["2027-01-16: the gateway held no segment of that day", UNPROVEN])
+
+
+def test_a_segment_that_gave_way_leaves_no_certainty(gateway):
+    """L34-II-4: flash was full and the oldest segment went, with a record in it; a mark of a later one tells of that time as well."""
+    gateway.keep(connection(20012, TEN + 60, TEN + 70))
+    assert gateway.stores["attribution"].seal()
+    gateway.keep(connection(20013, TEN, TEN + 1), mark(TEN, TEN + 7200))
+    assert gateway.answer(SIGNED).result == "held"
+    (oldest, _) = gateway.stores["attribution"].held(0, MIDNIGHT)
+    Path(oldest).unlink()
+    read = gateway.read(gateway.root / "handover0.tar")
+    read.segments.pop(Path(oldest).name)
+    made = answers.answer(read, gateway.key)
+    assert (made.result, made.rows) == ("not known", [])
+    assert "2027-01-16: 1 segments of that day are missing, by their numbers: what they held isn't known" in made.notes
 
 
 @pytest.mark.parametrize("back", [1, 25, 60, 364])
@@ -795,9 +824,10 @@ def test_commands_of_agents_and_custodian_make_an_answer(gateway, tmp_path, monk
     secret.chmod(0o600)
     monkeypatch.setenv("OUBLI_CUSTODIAN_PASSPHRASE_FILE", str(secret))
     assert "held, 1 records" in command("answer", str(handover), *rest[:-2], "--out", f"{tmp_path}/answer")
-    command("answer", str(handover), *rest, "--out", f"{tmp_path}/again", status=2)
+    assert "held, 1 records" in command("answer", str(handover), *rest, "--out", f"{tmp_path}/again")
+    assert (tmp_path / "again/manifest.json").read_bytes() == (tmp_path / "answer/manifest.json").read_bytes()
     command("freeze", str(handover), *rest, "--out", f"{tmp_path}/frozen", status=2)
-    assert not (tmp_path / "again").exists()
+    assert not (tmp_path / "frozen").exists()
     told_by = json.loads((tmp_path / "answer/manifest.json").read_text())["register"]
     assert told_by == hashlib.sha256(register_file.read_bytes().splitlines()[-1]).hexdigest()
     listed = json.loads(command("register", "--store", f"{tmp_path}/keys", "--json", "-"))

@@ -23,7 +23,7 @@ from agent.purposes.requests import executor, requests
 from agent.purposes.requests.requests import Request
 from tests.custodian.test_answers import DAY, EPOCH, MIDNIGHT, PUBLIC, Gateway
 from tests.purposes.test_requests import AGENTS, COMMON, REFUSED, SCOPE, document
-from tools.custodian import answers, handovers, matching, store
+from tools.custodian import answers, coverage, handovers, matching, store
 from tools.custodian.handovers import Handover, HandoverError
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from tools.custodian.answers import Key
 
 MADE = MIDNIGHT + 7200
+LISTED = MADE - 75  # of what lasts, the newest list
 A, B, C = 10, 11, 12  # terminals
 BLOCK = 16384
 OTHER_PUBLIC = bytes([203, 0, 113, 3])
@@ -70,6 +71,8 @@ class Story:
     second_nat: bool = False
     edges: tuple[int, ...] = ()
     closed: tuple[int, ...] = ()  # days of which the key is destroyed
+    marks: tuple[tuple[int, int], ...] = ()  # for which times the recorder vouched; none: for all
+    alive: int = 0  # connections that had not ended at the handover
 
 
 def row(who: int, start: int, end: int | None, first: int = BLOCK, public: bytes = PUBLIC, *, confirmed: bool = True) -> Record:
@@ -212,6 +215,41 @@ STORIES = {
         [Held(A, T, T + 600, T, NEXT), Held(B, NEXT + 300, NEXT + 400, first=BLOCK + 1024)],
         edges=(T, T + 600, NEXT, NEXT + 300),
     ),
+    "the recorder was started anew": Story(
+        [flow(B, 2001, T, T + 30)],
+        [Held(B, T, T + 30, first=2001, protocol=6)],
+        edges=(T, T + 3600, T + 3602, NEXT),
+        marks=((MIDNIGHT - 2 * DAY, T + 3600), (T + 3601, MADE)),
+    ),
+    "power was cut before the first sync": Story(
+        [flow(B, 2001, T, T + 30), row(B, NEXT + 3600, NEXT + 3700, BLOCK + 1024)],
+        [Held(B, T, T + 30, first=2001, protocol=6), Held(B, NEXT + 3600, NEXT + 3700, first=BLOCK + 1024)],
+        edges=(T, T + 900, NEXT - 60, NEXT + 60, NEXT + 3600),
+        marks=((MIDNIGHT - 2 * DAY, T + 900), (NEXT + 3500, MADE)),
+    ),
+    "power was cut as the day began, before what lasted was written": Story(
+        [flow(B, 2001, T, T + 30), row(B, NEXT + 3600, NEXT + 3700, BLOCK + 1024)],
+        [Held(B, T, T + 30, first=2001, protocol=6), Held(B, NEXT + 3600, NEXT + 3700, first=BLOCK + 1024)],
+        edges=(T, NEXT - 600, NEXT, NEXT + 3600),
+        marks=((MIDNIGHT - 2 * DAY, NEXT - 1), (NEXT + 3500, MADE)),
+    ),
+    "one mark follows another, over midnight": Story(
+        [flow(B, 2001, T, T + 30), flow(B, 2001, NEXT + 10, NEXT + 20)],
+        [Held(B, T, T + 30, first=2001, protocol=6), Held(B, NEXT + 10, NEXT + 20, first=2001, protocol=6)],
+        edges=(T, NEXT, NEXT + 10),
+        marks=((T + 3600, NEXT + 900), (MIDNIGHT - 2 * DAY, T + 3600), (NEXT + 900, MADE), (T, T + 60)),
+    ),
+    "a connection lasts over a midnight": Story(
+        [flow(A, 2000, T, NEXT), flow(A, 2000, NEXT, NEXT + 600), flow(A, 2000, T, NEXT)],
+        [Held(A, T, NEXT, first=2000, protocol=6), Held(A, NEXT, NEXT + 600, first=2000, protocol=6)],
+        edges=(T, T + 7200, NEXT, NEXT + 600),
+    ),
+    "connections last when it is handed over": Story(
+        [row(B, T, T + 600, BLOCK + 1024), row(B, NEXT + 60, NEXT + 600, BLOCK + 1024)],
+        [Held(B, T, T + 600, first=BLOCK + 1024), Held(B, NEXT + 60, NEXT + 600, first=BLOCK + 1024)],
+        edges=(T, NEXT - 60, NEXT, NEXT + 60, MADE - 60),
+        alive=3,
+    ),
     "nothing but others": Story([row(B, T, T + 600, BLOCK + 1024)], [Held(B, T, T + 600, first=BLOCK + 1024)], edges=(T,)),
 }
 PORTS = (BLOCK - 1, BLOCK, BLOCK + 511, BLOCK + 512, 2000, 60000)
@@ -266,6 +304,7 @@ def expected(question: Question) -> tuple[str, set[tuple[int, int, int]]]:
     days = range(question.start // DAY, question.end // DAY + 1)
     written = {record.start // DAY for record in story.written if record is not None}
     doubt = any(day not in written or day in story.closed for day in days) or question.start // DAY - 1 in story.closed
+    doubt = doubt or not vouched(story.marks, question) or (question.end >= NEXT and (story.alive > 0 or question.end > LISTED))
     for one in story.truth:
         last = one.first if one.protocol else one.first + 511
         if one.public != PUBLIC or not one.first <= question.port <= last or one.protocol not in (None, question.protocol):
@@ -276,6 +315,13 @@ def expected(question: Question) -> tuple[str, set[tuple[int, int, int]]]:
             named.add((one.who, max(one.start, question.start), min(one.certain, question.end)))
         doubt = doubt or one.certain < min(one.possible, question.end)
     return answers.HELD if named else answers.NOT_KNOWN if doubt else answers.NOTHING, named
+
+
+def vouched(marks: tuple[tuple[int, int], ...], question: Question) -> bool:
+    """Return True if every half second from the window's begin to the next midnight, or the handover, lies in a mark."""
+    end = min(MADE, (question.end // DAY + 1) * DAY)
+    edges = [question.start, *(over for _, over in marks if question.start <= over < end)]
+    return not marks or question.start >= end or all(any(begun <= edge and edge + 1 <= over for begun, over in marks) for edge in edges)
 
 
 @pytest.fixture(scope="module")
@@ -290,6 +336,12 @@ def court(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Gatewa
             else:
                 made.keep(record)
         assert made.stores["attribution"].seal()
+        days = sorted({record.start // DAY for record in story.written if record is not None})
+        for begun, over in story.marks or [(MIDNIGHT - 3 * DAY, MADE)]:
+            for day in days:  # wherever it stands
+                octets = pack(Record(None, bytes(4), 0, 0, bytes(4), bytes(6), begun, over))
+                assert made.stores["attribution"].append(day * DAY, octets) == "kept"
+        assert made.stores["attribution"].seal()
     yield gateways
     for made in gateways.values():
         made.close()
@@ -301,7 +353,14 @@ def ask(gateway: Gateway, question: Question, room: Any = answers, key: Key | No
     asked = Request(request(question))
     held = gateway.stores["attribution"].held(*executor.days(asked))
     segments = {Path(path).name: Path(path).read_bytes() for path in held}
-    statement = {"gateway": COMMON["gateway"], "made": MADE, "second_nat": story.second_nat, "unbroken": story.unbroken}
+    statement = {
+        "gateway": COMMON["gateway"],
+        "made": MADE,
+        "second_nat": story.second_nat,
+        "unbroken": story.unbroken,
+        "alive": story.alive,
+        "listed": LISTED,
+    }
     closed = {EPOCH + timedelta(days=day) for day in story.closed}
     given = key or (lambda purpose, day: None if day in closed else gateway.key(purpose, day))
     made: answers.Answer = room.answer(Handover(asked, ["A", "B"], statement, segments), given)
@@ -444,9 +503,18 @@ FAULTS = {
     ),
     "a second NAT is nothing": Fault(answers, 'if statement["second_nat"] and', "if False and"),
     "no doubt": Fault(answers, "NOT_KNOWN if doubt else NOTHING", "NOTHING"),
-    "a segment that can't be read is nothing": Fault(answers, "doubt = [*missing, *unknown, *days]", "doubt = [*unknown, *days]"),
-    "an end that isn't known is one": Fault(answers, "doubt = [*missing, *unknown, *days]", "doubt = [*missing, *days]"),
-    "a day without a segment is nothing": Fault(answers, "doubt = [*missing, *unknown, *days]", "doubt = [*missing, *unknown]"),
+    "a segment that can't be read is nothing": Fault(answers, "notes = [*missing, ", "notes = ["),
+    "an end that isn't known is one": Fault(answers, "*unknown, *absent", "*absent"),
+    "a day without a segment is nothing": Fault(answers, "*absent(handover), ", ""),
+    "what lasts is nothing": Fault(answers, ", *alive(handover)]", "]"),
+    "what lasted long before is in doubt": Fault(answers, 'or end < said["made"] - said["made"] % 86400:', "or False:"),
+    "what wasn't listed has ended": Fault(answers, "or end > listed:", "or False:"),
+    "whoever has no mark heard all": Fault(answers, "*unproven, ", ""),
+    "a second between two marks is none": Fault(coverage, "if begun > reached:", "if begun > reached + 1:"),
+    "the later mark ends where it ends": Fault(coverage, "reached = max(reached, over)", "reached = over"),
+    "the window's end is enough": Fault(coverage, "request.end - request.end % _DAY + _DAY", "request.end"),
+    "the handover is never there before midnight": Fault(coverage, "end = min(made, ", "end = max(0, "),
+    "marks in any order": Fault(coverage, "in sorted(marks)", "in marks"),
     "the future": Fault(answers, 'if request.end > statement["made"]:', "if False:"),
     "anybody's keys": Fault(answers, "if closed and not parts:", "if False:"),
     "two days": Fault(requests, "<= self.start + WINDOW", "<= self.start + 2 * WINDOW"),
@@ -476,7 +544,7 @@ def with_fault(fault: Fault) -> ModuleType:
 
 def judged(gateways: dict[str, Gateway], room: Any, name: str, folder: Path, patch: Callable[[Any], None]) -> str:
     """Return what of a module's answers is wrong."""
-    if name == "matching":
+    if name in ("matching", "coverage"):
         patch(room)
         return judge_answers(gateways, answers)
     judges = {"answers": lambda: judge_answers(gateways, room), "requests": lambda: judge_requests(room)}
@@ -488,7 +556,7 @@ def test_a_fault_shows_in_an_answer(name: str, court: dict[str, Gateway], tmp_pa
     """Matching, windows, grounds and keys, each with a fault: an examiner's questions find it."""
     fault = FAULTS[name]
     room = fault.room.__name__.rpartition(".")[2]
-    assert judged(court, with_fault(fault), room, tmp_path, lambda made: monkeypatch.setattr(answers, "matching", made))
+    assert judged(court, with_fault(fault), room, tmp_path, lambda made: monkeypatch.setattr(answers, room, made))
 
 
 def test_without_a_fault_no_document_and_no_key_is_wrong(tmp_path: Path) -> None:

@@ -320,7 +320,7 @@ def answering(gateway, tmp_path, monkeypatch):
             before = register.head(line)
             file.write(f"{line}\n")
 
-    def run(**other: str):
+    def run(handover: Path = handover, **other: str):
         words = {"store": "keys", "agents": "agents", "gateways": "gateways", "out": "answer"} | other
         line = [part for name, value in words.items() for part in (f"--{name}", f"{tmp_path}/{value}")]
         return CliRunner().invoke(app, ["answer", str(handover), *line, "--passphrase-file", f"{tmp_path}/secret"])
@@ -345,7 +345,27 @@ def test_no_answer_is_there_that_the_register_does_not_have(answering, tmp_path)
         "manifest.json",
         "manifest.sig",
     }
-    assert "answered before" in answering(out="again").stderr
+
+
+def test_an_answer_is_given_again_as_the_same_octets_only(answering, tmp_path, gateway):
+    """L34-II-4: the folder was lost, and the handover comes again; another one of the same number, or with less in it, is refused."""
+    assert answering().exit_code == 0
+    first = {path.name: path.read_bytes() for path in (tmp_path / "answer").iterdir()}
+    before = (tmp_path / "keys/register").read_bytes()
+    clock_later = clock.now() + timedelta(days=1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(clock, "now", lambda: clock_later)
+        done = answering(out="again")
+        assert done.exit_code == 0, done.stderr
+        assert {path.name: path.read_bytes() for path in (tmp_path / "again").iterdir()} == first
+        gateway.keep(connection(20012, TEN + 80, TEN + 90, MAC))
+        other = gateway.hand_over(SIGNED)
+        done = answering(other, out="other")
+    assert (done.exit_code, done.stderr.count("\n")) == (2, 1)
+    assert "answered before, and not as this" in done.stderr
+    assert not [path for path in tmp_path.iterdir() if "other" in path.name]
+    assert (tmp_path / "keys/register").read_bytes() == before
+    assert [one["act"] for one in Store(tmp_path / "keys", None).log.entries()][-1] == "again"
 
 
 def test_an_answer_that_was_entered_when_power_was_lost_gets_its_name(answering, tmp_path, monkeypatch):

@@ -434,6 +434,49 @@ def test_what_began_before_its_row_is_said_once_and_not_at_each_look(stage):
 # Billing
 
 
+def marks(rows: list) -> list[list[int]]:
+    """Return begin and end of the marks among rows."""
+    return [[row[8], row[9]] for row in rows if row[1] is None and row[2] == NO_PUBLIC]
+
+
+def test_recorder_vouches_for_what_it_heard_and_kept_and_for_nothing_else(stage):
+    """L34-II-4: a mark begins where the former one ends; a loss, a refusing store and an unknown time leave a gap between two."""
+    steps = [["mark", NOON], ["vouch", NOON + 1], ["mark", NOON + 1], ["mark", NOON + 60], ["mark", NOON + 90]]
+    assert marks(stage("vouched", steps)) == [[NOON + 1, NOON + 60], [NOON + 60, NOON + 90]]
+    lost = [["lost"], ["mark", NOON + 120], ["mark", NOON + 150]]
+    assert marks(stage("vouched", steps + lost))[2:] == [[NOON + 120, NOON + 150]]
+    refused = [["refuse", True], ["connection", NOON, NOON + 95], ["refuse", False], ["mark", NOON + 120], ["mark", NOON + 150]]
+    assert marks(stage("vouched", steps + refused))[2:] == [[NOON + 120, NOON + 150]]
+    unmarked = [["refuse", True], ["mark", NOON + 120], ["refuse", False], ["mark", NOON + 150]]
+    assert marks(stage("vouched", steps + unmarked))[2:] == [[NOON + 90, NOON + 150]]
+    unknown = [["vouch", 0], ["mark", NOON + 120], ["vouch", NOON + 130], ["mark", NOON + 150]]
+    assert marks(stage("vouched", steps + unknown))[2:] == [[NOON + 130, NOON + 150]]
+    assert {row[0] for row in stage("vouched", steps)} == {NOON // DAY}
+
+
+def test_connection_that_lasts_stands_under_each_day_and_no_mark_comes_before(stage):
+    """L34-II-4, L34-III-2: whoever asks for a day two days after it began finds it there; a cut of power takes what is of that day only."""
+    start, next_ = NOON - DAY, MIDNIGHT + DAY
+    day = MIDNIGHT // DAY
+    steps = [["vouch", NOON], ["last", start, NOON], ["split", NOON], ["last", start, NOON + 300], ["mark", NOON + 600]]
+    before = [[day - 1, 6, PUBLIC, 50000, 50000, TEN, MAC_A, "", start, MIDNIGHT, True], [NOON, NOON + 600]]
+    rows = stage("vouched", steps)
+    assert [rows[0], *marks(rows)] == before
+    assert len(rows) == 2
+    night = [["mark", next_ + 5], ["split", next_ - 5], ["mark", next_ + 9], ["last", start, next_ + 20], ["split", next_ + 15]]
+    rows = stage("vouched", [*steps, *night, ["last", start, next_ + 320], ["mark", next_ + 400], ["connection", start, next_ + 500]])
+    assert marks(rows) == [[NOON, NOON + 600], [NOON + 600, next_ + 400]]
+    assert [[row[0], *row[8:10]] for row in rows if row[1] == 6] == [
+        [day - 1, start, MIDNIGHT], [day, MIDNIGHT, next_], [day + 1, next_, next_ + 500]
+    ]  # fmt: skip
+    slept = [["vouch", NOON], ["split", next_ + DAY], ["mark", next_ + DAY], ["mark", next_ + DAY + 9]]
+    assert marks(stage("vouched", slept)) == [[next_ + DAY, next_ + DAY + 9]]
+    assert [[row[0], *row[8:10]] for row in stage("vouched", [["connection", NOON, next_ + 100]])] == [
+        [day, NOON, next_], [day + 1, next_, next_ + 100]
+    ]  # fmt: skip
+    assert [row[8:10] for row in stage("vouched", [["connection", NOON, next_]])] == [[NOON, next_]]
+
+
 def test_session_is_a_users_or_a_terminals_with_its_time_and_volume(stage, memory):
     """L34-IV-2, L34-III-3: the MAC is left out where a portal user says who; half an hour of silence ends a session, midnight too."""
     folder = memory / secrets.token_hex(4)

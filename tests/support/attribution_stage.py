@@ -224,6 +224,32 @@ def own_addresses(steps: "list[list[Any]]") -> "list[Any]":
     return answers + rows
 
 
+def vouched(steps: "list[list[Any]]") -> "list[Any]":
+    """Do steps with a purpose in mode connections, `refuse` with its store; returns the rows that are kept, each with its day."""
+    rows: "list[Any]" = []
+    refuses = [False]
+
+    def append(begins: int, data: bytes) -> str:
+        if refuses[0]:
+            return "lost"
+        rows.append([begins // 86400] + _row(attribution_records.unpack(data)))
+        return "kept"
+
+    room = attribution.Attribution(append, lambda _mac: b"")
+    room.confirmed = True
+    public, source, mac = bytes((203, 0, 113, 2)), bytes((192, 168, 1, 10)), bytes((2, 0, 0, 0, 0, 1))
+    for name, *rest in steps:
+        if name == "refuse":
+            refuses[0] = rest[0]
+        elif name == "connection":
+            room.connection(_Made(rest[0] * 1000000000), source, public, _Holder(mac), rest[1] * 1000000000, 0)  # type: ignore[arg-type]
+        elif name == "last":
+            room.last(_Made(rest[0] * 1000000000), source, public, mac, rest[1])  # type: ignore[arg-type]
+        else:
+            getattr(room, name)(*rest)
+    return rows
+
+
 class _NoBlocks:
     confirmed = True
 
@@ -380,7 +406,7 @@ def enrol(path: str, line: str) -> bool:
 
 CALLS = (
     pack_attribution, unpack_attribution, pack_billing, unpack_billing, blocks_open, blocks_do, blocks_heard, own_addresses, bill,
-    portal, read_portal, kernel_table, judge, desk_run, enrol,
+    vouched, portal, read_portal, kernel_table, judge, desk_run, enrol,
 )  # fmt: skip
 
 TYPE_CHECKING = False

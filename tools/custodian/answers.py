@@ -6,6 +6,7 @@ A folder with `answer.csv`, `answer.json` and `manifest.json` (who asked, on wha
 file instead, sealed to it (X25519, libsodium's sealed box, of a tar file).
 """
 
+import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -20,7 +21,7 @@ from agent.base.dates import date as date_of
 from agent.purposes.custodian.varint import Cut
 from agent.purposes.requests import executor
 from tools import clock
-from tools.custodian import cover, matching, segments, signed_folder, times
+from tools.custodian import cover, coverage, matching, segments, signed_folder, times
 from tools.custodian.handovers import Handover, HandoverError
 from tools.custodian.notes import Note
 from tools.custodian.staged import Staged
@@ -50,6 +51,7 @@ class Answer:
     rows: list[dict[str, Any]] = field(repr=False)
     notes: list[Note] = field(default_factory=list)
     register: str = ""  # SHA-256 of its entry in the register
+    answered: str = field(default_factory=lambda: times.utc(int(clock.now().timestamp())))
 
     @property
     def manifest(self) -> dict[str, Any]:
@@ -59,7 +61,7 @@ class Answer:
         return {name: fields[name] for name in told} | {
             "agents": self.handover.agents,
             "handed_over": times.utc(self.handover.statement["made"]),
-            "answered": times.utc(int(clock.now().timestamp())),
+            "answered": self.answered,
             "result": BEHIND if self.result == SECOND_NAT else self.result,
             "records": len(self.rows),
             "notes": self.notes,
@@ -126,6 +128,7 @@ def opened_segments(store: str, files: Mapping[str, bytes], key: Key) -> tuple[l
                 Note(
                     f"{name}: ended by a loss of power; what was not yet written then is lost",
                     f"{name} : interrompu par une coupure de courant ; ce qui n'était pas encore écrit est perdu.",
+                    doubt=store != "attribution",  # there it is the marks that tell
                 )
             )
     if closed and not parts:
@@ -147,36 +150,63 @@ def answer(handover: Handover, key: Key, frozen: Iterable[bytes] = ()) -> Answer
             f"request.until: after {times.utc(statement['made'])}, when it was handed over (L34-II-4); accepted: a window over by then",
         )
     parts, missing = opened(handover, key)
+    attributed = request.store == "attribution"
     try:
         there = {matching.identity(request, one) for part in parts for one in part}
         parts.append([one for one in dict.fromkeys(frozen) if matching.identity(request, one) not in there])
         rows, unknown = matching.rows(request, parts, statement["made"], statement["unbroken"], parts[-1])
+        unproven = coverage.notes(request, matching.records(parts), statement["made"]) if attributed else []
     except Cut:
         raise HandoverError("malformed", "a record that can't be read; accepted: records of this version") from None
-    days, before = absent(handover)
-    doubt = [*missing, *unknown, *days]
-    return Answer(handover, HELD if rows else NOT_KNOWN if doubt else NOTHING, rows, [*doubt, *before, *alive(handover)])
+    notes = [*missing, *unknown, *absent(handover), *unproven, *alive(handover)]
+    doubt = any(note.doubt for note in notes)
+    return Answer(handover, HELD if rows else NOT_KNOWN if doubt else NOTHING, rows, notes)
 
 
-def absent(handover: Handover) -> tuple[list[Note], list[Note]]:
-    """Return a note on each day of the window of which the gateway handed over nothing, and on the day before it."""
+def absent(handover: Handover) -> list[Note]:
+    """Return a note on each day of the window of which the gateway handed over nothing, or not all, and on the day before it."""
     first, last = executor.days(handover.request)
     there = {name[:10] for name in handover.segments}
-    notes = {day: absent_day(day) for day in range(first, last + 1) if date_of(day) not in there}
-    return [note for day, note in notes.items() if day > first], [note for day, note in notes.items() if day == first]
+    notes = [absent_day(day, doubt=day > first) for day in range(first, last) if date_of(day) not in there]
+    for day in range(first + 1, last):
+        numbers = {int(name[11:]) for name in handover.segments if name[:10] == date_of(day) and name[11:].isdigit()}
+        lost = len(set(range(1, max(numbers, default=0))) - numbers)
+        notes += [_lost_segments(day, lost)] * bool(lost)
+    return notes
 
 
-def absent_day(day: int) -> Note:
+def _lost_segments(day: int, count: int) -> Note:
+    return Note(
+        f"{date_of(day)}: {count} segments of that day are missing, by their numbers: what they held isn't known",
+        f"{date_of(day)} : {count} fichier(s) de ce jour manquent d'après leurs numéros ; leur contenu n'est pas connu.",
+    )
+
+
+def absent_day(day: int, *, doubt: bool = True) -> Note:
     """Return the note on a day, in days since the epoch, of which there is no segment."""
     return Note(
         f"{date_of(day)}: the gateway held no segment of that day",
         f"{date_of(day)} : la borne n'a remis aucun fichier de ce jour (arrêt, absence de clé, ou rien à enregistrer).",
+        doubt=doubt,
     )
 
 
 def alive(handover: Handover) -> list[Note]:
-    """Return what the gateway had not written when it handed over."""
-    count = handover.statement.get("alive")
+    """Return what the gateway had not written when it handed over: what lasted, from the midnight before on.
+
+    It knows that by its list of what lasts; what began after that isn't in it.
+    """
+    said, end = handover.statement, handover.request.end
+    count, listed = said.get("alive", 0), said.get("listed", 0)
+    if handover.request.store != "attribution" or end < said["made"] - said["made"] % 86400:
+        return []
+    if not isinstance(listed, int) or end > listed:
+        return [
+            Note(
+                "the window is so young that a connection of it may not have ended, and the gateway hadn't listed it yet: ask once more",
+                "La période est si récente qu'une connexion peut n'être ni terminée ni recensée par la borne : à redemander.",
+            )
+        ]
     if not count:
         return []
     return [
@@ -188,6 +218,11 @@ def alive(handover: Handover) -> list[Note]:
     ]
 
 
-def write(made: Answer, key: SigningKey, staged: Staged, to: PublicKey | None) -> None:
-    """Write an answer beside its place: a folder, or a file sealed to the requester. AgentError where it can't be."""
-    staged.write(made.files(key), to)
+def write(made: Answer, key: SigningKey, staged: Staged, to: PublicKey | None) -> str:
+    """Write an answer beside its place: a folder, or a file sealed to the requester. Returns its manifest's SHA-256.
+
+    AgentError where it can't be written.
+    """
+    files = made.files(key)
+    staged.write(files, to)
+    return hashlib.sha256(files[signed_folder.MANIFEST]).hexdigest()

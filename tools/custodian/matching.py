@@ -18,7 +18,7 @@ from typing import Any
 from agent.purposes.attribution import record as attribution
 from agent.purposes.billing import record as billing
 from agent.purposes.requests.requests import Request
-from tools.custodian import times
+from tools.custodian import coverage, times
 from tools.custodian.notes import Note
 
 DAY = 86400
@@ -54,7 +54,7 @@ def holdings(parts: Iterable[Sequence[attribution.Record]], made: int = _NEVER, 
             if record.protocol is None and record.end is None:
                 certain[_key(record)] = max(certain.get(_key(record), 0), latest)
         for record in records:
-            if record.protocol is not None:
+            if record.protocol is not None or coverage.is_mark(record):
                 continue
             known = found.setdefault(_key(record), record)
             known.end = record.end if known.end is None else max(known.end, record.end or 0)
@@ -85,7 +85,8 @@ def identity(request: Request, octets: bytes) -> object:
     return _key(record) if record.protocol is None else octets
 
 
-def _parts(octets: Iterable[Sequence[bytes]]) -> list[list[attribution.Record]]:
+def records(octets: Iterable[Sequence[bytes]]) -> list[list[attribution.Record]]:
+    """Return the records of `attribution` of each segment; Cut where one can't be read."""
     return [[attribution.unpack(one) for one in part] for part in octets]
 
 
@@ -104,13 +105,17 @@ def attributed(
     request: Request, parts: Sequence[Sequence[attribution.Record]], made: int = _NEVER, unbroken: int = _NEVER
 ) -> list[Holding]:
     """Return what of `attribution` touches the scope, a port's or a terminal's, certain or not; a connection's end is always recorded."""
-    single = [
-        Holding(one, (one.end or 0) if one.confirmed else _AT_NO_TIME, recorded=True)
+    single = {  # a restart around midnight may write a part of one twice
+        attribution.pack(one): Holding(one, (one.end or 0) if one.confirmed else _AT_NO_TIME, recorded=True)
         for part in parts
         for one in part
         if one.protocol is not None
+    }
+    return [
+        one
+        for one in [*single.values(), *holdings(parts, made, unbroken)]
+        if _in_scope(request, one.record) and _may_touch(request, one.record)
     ]
-    return [one for one in single + holdings(parts, made, unbroken) if _in_scope(request, one.record) and _may_touch(request, one.record)]
 
 
 def _may_touch(request: Request, record: attribution.Record) -> bool:
@@ -138,7 +143,7 @@ def rows(
     """
     if request.store == "attribution":
         copied = {identity(request, one) for one in preserved}
-        touched = sorted(attributed(request, _parts(octets), made, unbroken), key=lambda one: one.record.start)
+        touched = sorted(attributed(request, records(octets), made, unbroken), key=lambda one: one.record.start)
         for one in touched:
             one.recorded = one.recorded and (one.record.protocol is not None or _key(one.record) not in copied)
         return [_port_row(request, one) for one in touched if one.until >= request.start], [

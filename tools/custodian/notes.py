@@ -3,13 +3,14 @@
 
 
 class Note(str):
-    """A note; `french` is the same in French."""
+    """A note; `french` is the same in French. `doubt`: what it says may hide something that was asked for."""
 
-    __slots__ = ("french",)
+    __slots__ = ("doubt", "french")
     french: str
+    doubt: bool
 
-    def __new__(cls, english: str, french: str) -> "Note":
+    def __new__(cls, english: str, french: str, *, doubt: bool = True) -> "Note":
         """Make a note of both texts."""
         made = super().__new__(cls, english)
-        made.french = french
+        made.french, made.doubt = french, doubt
         return made

@@ -4,8 +4,8 @@
 One for each key store, in its folder. One JSON object a line, appended whole or not at all, and synced: day, number, kind (answer,
 freeze, invoice), purpose, ground, the kind and basis of who asks, his name and reference, gateway, result, how many records, and the
 SHA-256 of the line before. The store's log has each entry's SHA-256 as well, so a register that was cut or made anew shows. A number is
-answered once; a refusal is entered and may be followed by an answer. The entry comes before the answer (tools/custodian/staged.py), so
-a last line that a loss of power cut off belongs to no answer, and is cut away.
+answered once, and again as the same octets only; a refusal is entered and may be followed by an answer. The entry comes before the
+answer (tools/custodian/staged.py), so a last line that a loss of power cut off belongs to no answer, and is cut away.
 """
 
 import fcntl
@@ -119,10 +119,10 @@ def wrong(store: Store) -> list[str]:
 
 
 @contextmanager
-def once(store: Store, request: Entered, waiting: Path | None = None) -> Iterator[bool]:
+def once(store: Store, request: Entered, waiting: Path | None = None, *, again: bool = False) -> Iterator[bool]:
     """Demand that a request isn't answered yet, and that it can be entered; nobody else enters one meanwhile.
 
-    Gives True where it is entered, and its answer still waits for its name.
+    Gives True where it is entered, and its answer still waits for its name; `again`: also where its answer is asked for once more.
     """
     path = store.folder / NAME
     entries(store)
@@ -139,9 +139,14 @@ def once(store: Store, request: Entered, waiting: Path | None = None) -> Iterato
         if lines and head(lines[-1]) not in [said.get("entry") for said in store.log.entries()]:
             store.note("entered", entry=head(lines[-1]))  # power was lost between the two
         entered = request.fields["number"] in [entry["number"] for entry in entries(store) if entry["result"] != REFUSED]
-        if entered and not (waiting and waiting.exists()):
+        if entered and not again and not (waiting and waiting.exists()):
             raise HandoverError("already run", "request.number: it was answered before (L34-II-4); accepted: a new request")
         yield entered
+
+
+def said(store: Store, number: str) -> dict[str, Any]:
+    """Return what the store's log says of the answer to a request by its number: `register`, `answered` and `manifest` (SHA-256)."""
+    return [one for one in store.log.entries() if one["act"] == "answer" and one.get("number") == number and "manifest" in one][-1]
 
 
 def entry(store: Store, kind: str, request: Entered, result: str, records: int) -> str:

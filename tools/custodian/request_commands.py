@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from nacl.public import PublicKey
 from rich.console import Console
 
 from tools.commands import Program, output
@@ -23,6 +24,7 @@ from tools.custodian.staged import Staged
 from tools.custodian.store import Store, StoreError
 
 Json = Annotated[str | None, output("--json", "FILE", "Write what was done as JSON; - is standard output.")]
+ANSWERED = "request.number: it was answered before"
 ENVIRONMENT = "OUBLI_CUSTODIAN_PASSPHRASE_FILE"
 Secret = Annotated[
     Path | None,
@@ -123,8 +125,12 @@ def add(app: typer.Typer, program: Program, passphrase: Ask) -> None:
             read = handovers.read(handover, agents.enrolled(agents_file), agents.enrolled(gateways_file))
             staged = Staged(out if to is None else out.with_name(f"{out.name}.sealed"), read.request)
             keeper = Store(store, None)
-            if turn.enter_context(register.once(keeper, read.request, staged.beside)):
-                late(program, staged, json_file)
+            if turn.enter_context(register.once(keeper, read.request, staged.beside, again=True)):
+                if staged.beside.exists():
+                    late(program, staged, json_file)
+                else:
+                    made = _again(read, Store(store, passphrase(secret)), frozen or (), staged, requester)
+                    _tell(program, made, staged.place, json_file)
                 return
             turn.enter_context(register.refusals(keeper, "answer", read.request))
             if read.request.keep_until:
@@ -136,8 +142,8 @@ def add(app: typer.Typer, program: Program, passphrase: Ask) -> None:
             made = _opened(read, custodian, frozen or ())
             line = register.entry(custodian, "answer", read.request, made.result, len(made.rows))
             made.register = register.head(line)
-            answers.write(made, custodian.signing, staged, requester)
-            enter(custodian, line, staged)
+            manifest = answers.write(made, custodian.signing, staged, requester)
+            enter(custodian, line, staged, register=made.register, answered=made.answered, manifest=manifest)
             _tell(program, made, staged.place, json_file)
 
     @app.command("freeze")
@@ -206,6 +212,25 @@ def _opened(read: handovers.Handover, store: Store, frozen: Iterable[Path] = ())
     if store.now.timestamp() >= read.request.expires + handovers.GRACE:
         raise HandoverError("expired", "request.expires: it has expired (L34-II-4); accepted: within 31 days after it")
     return answers.answer(read, store.key, [one for path in frozen for one in freezes.kept(store, path, read.request)])
+
+
+def _again(read: handovers.Handover, custodian: Store, frozen: Iterable[Path], staged: Staged, to: PublicKey | None) -> answers.Answer:
+    """Write an answer once more that was given before; HandoverError where it would come out as other octets."""
+    staged.free()
+    made, number = _opened(read, custodian, frozen), read.request.fields["number"]
+    try:
+        said = register.said(custodian, number)
+    except IndexError:
+        raise HandoverError("already run", f"{ANSWERED} (L34-II-4); accepted: a new request") from None
+    made.register, made.answered = said["register"], said["answered"]
+    if answers.write(made, custodian.signing, staged, to) != said["manifest"]:
+        staged.clear()
+        raise HandoverError(
+            "already run", f"{ANSWERED}, and not as this (L34-II-4); accepted: the same handover and --frozen, or a new request"
+        )
+    custodian.note("again", number=number)
+    staged.publish()
+    return made
 
 
 def enter(custodian: Store, line: str, staged: Staged, **facts: str) -> None:

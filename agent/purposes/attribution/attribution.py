@@ -38,10 +38,57 @@ class Attribution:
         self._append = append
         self._user = user
         self._own = ShardedDict()  # address -> _Own
+        self.since = 0  # s since the epoch: since then all was heard and kept, up to the last mark; 0: it isn't known
+        self._whole = True  # nothing was lost since then
+        self._split = 0  # the day before which every connection that lasts is recorded, up to its midnight
+        self.listed = self.lasting = 0  # when the newest whole list of what lasts was begun; how many of it no holding covers
+        self._counted = 0
 
     def keep(self, record: Record) -> str:
         """Hand a record to the store; its deadline runs from its start (L34-III-2)."""
-        return self._append(record.start, pack(record))
+        result = self._append(record.start, pack(record))
+        self._whole = self._whole and result != "lost"
+        return result
+
+    # Marks
+
+    def vouch(self, since: int) -> None:
+        """Vouch for what comes from then on (s since the epoch); 0: for nothing, as long as the clock isn't trusted."""
+        self.since, self._whole = since, True
+
+    def lost(self) -> None:
+        """Take note that a connection was lost: nobody vouches for the time since the last mark."""
+        self._whole = False
+
+    def mark(self, wall: int) -> None:
+        """Keep a mark: from the former one until now every connection was heard and kept, those that last up to the last midnight.
+
+        By marks a custodian tells `nothing held` from `not known` (L34-II-4). None is made before the midnight's split is done.
+        """
+        if not self.since or wall <= self.since or (self.since // _DAY != wall // _DAY and self._split != wall // _DAY):
+            return
+        mark = Record(None, bytes(4), 0, 0, bytes(4), UNKNOWN_MAC, self.since, wall)
+        if not self._whole or wall // _DAY - self.since // _DAY > 1:  # nobody was awake at a midnight between
+            self.vouch(wall)
+        elif self._append(wall, pack(mark)) == "kept":
+            self.since = wall
+
+    def last(self, connection: "Connection", source: bytes, public: bytes, mac: bytes, wall: int, *, exact: bool = True) -> None:
+        """Record a connection that lasts, and that no holding covers, up to the last midnight, once a day (L34-III-2)."""
+        self._counted += 1
+        midnight = wall - wall % _DAY
+        start = connection.start // _SECOND
+        if start < midnight and self._split != wall // _DAY:
+            self._part(connection, source, public, mac, max(start, midnight - _DAY), midnight, exact=exact)
+
+    def split(self, began: int) -> None:
+        """Take note that a list of all that lasts, which was begun at `began` (s since the epoch), has ended."""
+        self._split = max(self._split, began // _DAY)
+        self.listed, self.lasting, self._counted = began, self._counted, 0
+
+    def _part(self, connection: "Connection", source: bytes, public: bytes, mac: bytes, start: int, end: int, *, exact: bool) -> str:
+        port, user = connection.translated_port, self._user(mac)
+        return self.keep(Record(connection.protocol, public, port, port, source, mac, start, end, user, confirmed=self.confirmed and exact))
 
     def connection(
         self, connection: "Connection", source: bytes, public: bytes, terminal: "Holder | None", end: int, now: int, *, exact: bool = True
@@ -57,8 +104,12 @@ class Attribution:
         if self.covers(source, public, connection.translated_port, mac, start, end, now, exact=exact):
             self.covered += 1
             return COVERED
-        port, user = connection.translated_port, self._user(mac)
-        return self.keep(Record(connection.protocol, public, port, port, source, mac, start, end, user, confirmed=self.confirmed and exact))
+        midnight = end - end % _DAY
+        if start < midnight < end and exact and self.confirmed:  # it stands under each day on which it was there
+            if self._split != end // _DAY:
+                self._part(connection, source, public, mac, max(start, midnight - _DAY), midnight, exact=exact)
+            start = midnight
+        return self._part(connection, source, public, mac, start, end, exact=exact)
 
     def covers(self, source: bytes, public: bytes, port: int, mac: bytes, start: int, end: int, now: int, *, exact: bool = True) -> bool:
         """Return True if a holding answers for a connection, which may last; it isn't idle then. Times in s."""

@@ -3,8 +3,9 @@
 
 Two kinds. A *holding* says that a terminal had a block of ports (or a whole IPv6 address) from `start` on, whatever it did with
 them: one row a lease and day instead of one a connection (RFC 7422). It is written when it begins, without an end, and once
-more when it is over, with the same start. A *connection* is recorded where no block covers it. Each record stands alone, so that a
-request is answered from any part of a store. Fields are those of `agent.law.ATTRIBUTION_FIELDS`: no destination, no volume.
+more when it is over, with the same start. A *connection* is recorded where no block covers it. A *mark* is a holding of no address and
+no port: from its start to its end the recorder heard and kept every connection. Each record stands alone, so that a request is answered
+from any part of a store. Fields are those of `agent.law.ATTRIBUTION_FIELDS`: no destination, no volume.
 
     octet 0     1: a holding   2: its end isn't known   4: IPv6   8: portal user id   16: the clock wasn't confirmed
                 32: the public address is the terminal's own (IPv6 without translation)

@@ -24,6 +24,10 @@ LOOK = 10000000000  # ns between two looks for a new bundle
 _SECOND = 1000000000
 
 
+def _no_mark() -> None:
+    """Vouch for nothing."""
+
+
 class Custodian:
     """The store of one purpose.
 
@@ -54,6 +58,7 @@ class Custodian:
         self.purpose = purpose
         self.lifetime = lifetime
         self.torn: "list[str]" = []  # names of segments that were found unfinished, for the audit log
+        self.mark: "Callable[[], None]" = _no_mark  # called before all that waits is written: it may append what vouches for that
         self._number = law.number(purpose)
         self._sodium = sodium
         self._bundle = bundle
@@ -114,13 +119,22 @@ class Custodian:
             self._look_at_mount()
         gone = self._expire()
         if self._willing():
-            now = self._now()
+            now, waited = self._now(), False
             for page in self.pages():
                 if now >= (page.day + KEPT_OPEN) * DAY or page.slot.written() >= SEGMENT_LIMIT:
                     self._writer.close(page)
-                elif page.used and monotonic - page.since >= self._sync:
-                    self._writer.write(page, crypto.REKEY)
+                else:
+                    waited = waited or (page.used > 0 and monotonic - page.since >= self._sync)
+            if waited:
+                self._write()
         return gone
+
+    def _write(self) -> None:
+        """Write all that waits; the mark stands in the newest page, so it is written last."""
+        self.mark()
+        for page in self.pages():
+            if page.used and not self._writer.write(page, crypto.REKEY):
+                return
 
     def _look_at_mount(self) -> None:
         """Notice that the medium was taken away, before anything is due: what it holds is sealed, and goes when it is back."""
@@ -218,8 +232,8 @@ class Custodian:
 
     def seal(self) -> bool:
         """Close every open segment, so that all that is kept lies in files; False where flash refuses."""
-        closed = [self._writer.close(page) for page in self.pages()]
-        return all(closed)
+        self.mark()
+        return all(self._writer.close(page) for page in self.pages())  # up to what flash refuses
 
     def held(self, first: int, last: int) -> "list[str]":
         """Return the paths of the segments whose days are from `first` to `last`, oldest first."""
@@ -261,8 +275,8 @@ class Custodian:
         }
 
     def pages(self) -> "list[Page]":
-        """Return what waits, a page for each day that has one."""
-        return list(self._writer.pages.values())
+        """Return what waits, a page for each day that has one, oldest first."""
+        return [self._writer.pages[day] for day in sorted(self._writer.pages)]
 
     def close(self) -> None:
         """Close every segment; what flash refuses waits on for the next process of this boot."""

@@ -2,8 +2,9 @@
 """Where a signed request is run on the gateway: checked, logged, answered with sealed segments that the gateway can't read (L34-II-4).
 
 Who may sign stands in a file that only root can write. What is handed over is one tar file: the request itself, what the gateway says
-about it (`gateway.json`: second NAT, what isn't written yet), the custodian's segments of the days that the window touches and
-the day before (a connection stands under the day it began), and the gateway's signature of it all. A number runs once, over restarts
+about it (`gateway.json`: second NAT, what isn't written yet), the custodian's segments of the days that the window touches, of the day
+before (a connection stands under the day it began) and of the day after (whose marks tell whether the recorder ran on), and the
+gateway's signature of it all. A number runs once, over restarts
 and boots; it is remembered until the request itself has expired, and so long its handover stays.
 """
 
@@ -181,8 +182,8 @@ class RequestExecutor:
 
 
 def days(request: "requests.Request") -> "tuple[int, int]":
-    """Return the first and the last day whose segments are handed over: one before the window's, for a connection may last."""
-    return request.start // _DAY - 1, request.end // _DAY
+    """Return the first and last day whose segments are handed over: one before the window's, and one after, whose marks matter too."""
+    return request.start // _DAY - 1, request.end // _DAY + 1
 
 
 TYPE_CHECKING = False
