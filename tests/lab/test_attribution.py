@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from host_sim.driver.interpreters import MORE
 from host_sim.lab import asking, sockets
 from host_sim.lab import blocks as lab_blocks
 from host_sim.lab.custodian import ATTRIBUTION, BILLING, GROUND, LIFETIME
@@ -120,7 +121,7 @@ class Venue:
 
 @contextmanager
 def venue(interpreter: str, text: str = ATTRIBUTION + BILLING) -> Iterator[Venue]:
-    with Lab(interpreter, terminals=3) as lab:
+    with Lab(interpreter, terminals=3, heap=MORE) as lab:
         lab.network.set_timeout("udp_timeout", 2)
         lab.network.set_timeout("udp_timeout_stream", 2)
         yield Venue(lab, lab_blocks.write_purposes(lab, text))
