@@ -21,7 +21,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from agent.purposes.consent.consents import OBJECTION, Consents, Refused
+from agent.purposes.consent.consents import Consents
+from agent.purposes.consent.kept_consents import OBJECTION, Refused
 from agent.purposes.device_key import DeviceKey
 from agent.runtime import files
 from agent.runtime.sodium import Sodium

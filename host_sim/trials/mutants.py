@@ -133,7 +133,7 @@ MUTANTS = (
     Mutant("follows-who-suspended", "a suspended consent still allows (L34-V-4)", "guests", "consents", False, Patch(
         "purposes/consent/consents.py", "Consents.active", "state == ACTIVE", "state in (ACTIVE, SUSPENDED)")),
     Mutant("back-fill", "what began before a consent is kept too (L34-V-4)", "guests", "consents", True, Patch(
-        "purposes/consent/consented.py", "Consented.connection", "connection.start <= A", "False")),
+        "purposes/consent/by_consent.py", "ByConsent.connection", "connection.start <= A", "False")),
     Mutant("stay-from-before", "a stay begins before the terminal came (L34-V-1)", "guests", "stays", True, Patch(
         "purposes/location/stations.py", "Stations._moved", "struct.pack_into(A, B, C, 1, D, E, F, now)",
         "struct.pack_into(A, B, C, 1, D, E, F, now - 600)")),

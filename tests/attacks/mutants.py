@@ -331,7 +331,7 @@ MUTANTS = (
     ),
     Mutant(
         "W7",
-        _PAGE_SERVER,
+        "agent/purposes/consent/page_connection.py",
         "if name in found:  # which of the two would be meant?",
         "if not name:",
         f"{_WEB}::test_octets_that_are_no_request_end_their_connection_alone",

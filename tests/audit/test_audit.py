@@ -23,7 +23,7 @@ from agent.audit import chain
 from agent.audit import log as audit
 from agent.audit.history import History
 from agent.control import calls
-from agent.purposes.consent import consents
+from agent.purposes.consent import consent_rows, kept_consents
 from agent.runtime.sodium import Sodium
 from agent.vault import stores
 from host_sim.checks import log_auditor
@@ -149,8 +149,8 @@ def test_the_log_is_the_same_to_the_octet_on_every_interpreter(any_interpreter: 
 
 def test_every_consent_that_a_gateway_remembers_can_be_noted(tmp_path):
     """L34-VI-3: each one given, and each of its purposes withdrawn."""
-    assert audit.most("consent granted") == consents.LIMIT
-    assert audit.most("consent withdrawn") == consents.LIMIT * len(consents.PURPOSES)
+    assert audit.most("consent granted") == kept_consents.LIMIT
+    assert audit.most("consent withdrawn") == kept_consents.LIMIT * len(consent_rows.PURPOSES)
     log = log_in(tmp_path / "audit", Time())
     assert all(log.note("consent", "granted", "portal") for _ in range(audit.ROOM + 1))
 

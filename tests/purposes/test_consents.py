@@ -20,8 +20,7 @@ from agent.cli import status
 from agent.config import config
 from agent.control import calls
 from agent.purposes import words
-from agent.purposes.consent import consent_ring, refusals, texts
-from agent.purposes.consent import consents as consents_module
+from agent.purposes.consent import consent_ring, kept_consents, refusals, texts
 from agent.purposes.consent.consents import Consents
 from agent.purposes.device_key import DeviceKey
 from agent.purposes.location import record as location
@@ -992,7 +991,7 @@ BROKEN = {  # what is patched, and a history that finds it
     "refusals aren't looked at": (refusals.Refusals, "has", lambda *_: False, 2, WRONG),
     "refusals are kept in memory": (refusals.Refusals, "add", lambda *_: None, 31, WRONG),
     "refusals go at the next tick": (refusals.Refusals, "sweep", lambda self, _: self._remove([*self._names()]), 31, WRONG),
-    "no refusal of a suspension": (consents_module, "_PAUSED", "", 22, "a consent is active that was suspended"),
+    "no refusal of a suspension": (kept_consents, "PAUSED", "", 22, "a consent is active that was suspended"),
     "objections aren't read": (refusals.Refusals, "of", lambda *_: iter(()), 0, "somebody is counted who objects"),
     "an end is noted late": (Consents, "due", lambda *_: False, 504103756, WRONG),
     "all is refused": (refusals.Refusals, "has", lambda *_: True, 1, "somebody isn't followed who consents"),

@@ -19,7 +19,7 @@ from agent.config import config
 from agent.purposes import notice, register, words
 from agent.purposes.attribution import record as attribution
 from agent.purposes.billing import record as billing
-from agent.purposes.consent import consents, guest_page, texts
+from agent.purposes.consent import guest_page, sealed_consents, texts
 from agent.purposes.location import record as location
 from agent.purposes.services import record as services
 from agent.summary import terminals
@@ -47,7 +47,7 @@ def stored() -> dict[str, set[str]]:
     assert inspect.signature(services.unpack).return_annotation is security.Record
     found = {name: {SAME.get(field, field) for field in fields} - OWN for name, fields in slots.items()}
     found["location"] = set(inspect.signature(location.pack).parameters) - {"view"}
-    assert len(re.findall(r"\d*[BIs]", consents._FORMAT)) == len(CONSENT)
+    assert len(re.findall(r"\d*[BIs]", sealed_consents.FORMAT)) == len(CONSENT)
     found["consent"] = {name for name in CONSENT.values() if name}
     return found
 
@@ -191,7 +191,7 @@ FIELDS = words.fields
 BROKEN: dict[str, tuple[Any, str, Any, Callable[..., None]]] = {
     "a record of security has one field more": (security.Record, "__slots__", (*security.Record.__slots__, "destination"), check_fields),
     "a record of location has one field more": (location, "pack", pack, check_fields),
-    "the file of a consent has one field more": (consents, "_FORMAT", consents._FORMAT + "B", check_fields),
+    "the file of a consent has one field more": (sealed_consents, "FORMAT", sealed_consents.FORMAT + "B", check_fields),
     "a text leaves the last field out": (words, "fields", lambda row, at: FIELDS(row, at).rpartition(", ")[0], check_fields),
     "a field has no word": (words, "FIELDS", {name: word for name, word in words.FIELDS.items() if name != "mac"}, check_fields),
     "the day's row has one part more": (

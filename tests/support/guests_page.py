@@ -25,23 +25,23 @@ if TYPE_CHECKING:
 PAGE = """
 import sys
 from agent.cli.daemons import Start
-from agent.purposes.consent import page_server
+from agent.purposes.consent import page_connection, page_server
 from agent.runtime import process
 process.harden()
 page_server.PATIENCE = int(sys.argv[-2])
 if sys.argv[-3] != "lan":
     page_server.SPACING = 0
 else:
-    spelled = page_server.spelled
+    spelled = page_connection.spelled
     def known(octets):
         address = spelled(octets)
         if address == "127.0.0.1":
             with open(sys.argv[-1] + "/guest") as file:
                 address = file.read()
         return "192.168" + address[5:]
-    page_server.spelled = known
-listener = page_server.listen(0)
-process.log(str(page_server.end("getsockname", listener)[1]))
+    page_connection.spelled = known
+listener = page_connection.listen(0)
+process.log(str(page_connection.end("getsockname", listener)[1]))
 sys.exit(page_server.serve(Start(sys.argv[-1], None), listener))
 """
 

@@ -10,22 +10,19 @@ An answer that shows records may take long: a copy of this process sends it, one
 who wants records too.
 """
 
-import struct
 import time
 
 from agent.config.config import ConfigError
 from agent.control import client as recorder
-from agent.purposes.consent.guest_page import Page, Request, fields_of
+from agent.purposes.consent.guest_page import Page, Request
+from agent.purposes.consent.page_connection import Connection, listen
 from agent.runtime import process, sockets
 from agent.runtime.clocks import BOOTTIME
-from agent.runtime.libc import LIBC, int32, native
+from agent.runtime.libc import native
 
 PORT = 8450
 CLIENTS = 64  # connections at once
 EACH = 4  # of these, of one address
-QUEUE = 256  # who may wait to be taken; each turn takes as many as there are places
-HEAD, BODY = 4096, 256  # octets of a request
-READS = 32  # in how many pieces it may come
 PATIENCE = 3000  # ms for a request to come and to be answered
 LONG = 30000  # ms, where it must wait for another one's records
 SENDING = 5000  # ms for an answer to be taken
@@ -36,103 +33,6 @@ KNOWN = 1024  # addresses whose requests are counted
 MINUTE = 60000
 _TURN = 250  # ms between two looks at the clock
 _PAUSE = 0.05  # s between two tries where others ask the recorder
-_HEADERS = ("host", "origin", "referer", "accept-language", "content-length", "transfer-encoding")
-_INET, _INET6 = 2, 10
-_IPV6, _V6ONLY = 41, 26  # IPPROTO_IPV6, IPV6_V6ONLY
-_MAPPED = bytes(10) + b"\xff\xff"  # an IPv4 address within IPv6 (RFC 4291, 2.5.5.2)
-
-
-def listen(port: int) -> int:
-    """Listen at a port of every address; returns a non-blocking descriptor."""
-    flags = LIBC["SOCK_STREAM"] | LIBC["O_NONBLOCK"] | LIBC["O_CLOEXEC"]
-    family = _INET6
-    try:
-        descriptor = LIBC.call("socket", family, flags, 0)
-        LIBC.call("setsockopt", descriptor, _IPV6, _V6ONLY, int32(0), 4)
-    except OSError:  # a kernel without IPv6
-        family = _INET
-        descriptor = LIBC.call("socket", family, flags, 0)
-    LIBC.call("setsockopt", descriptor, LIBC["SOL_SOCKET"], LIBC["SO_REUSEADDR"], int32(1), 4)
-    name = struct.pack("H", family) + struct.pack(">H", port) + bytes(24)
-    LIBC.call("bind", descriptor, name, 28 if family == _INET6 else 16)
-    LIBC.call("listen", descriptor, QUEUE)
-    return descriptor
-
-
-def end(which: str, descriptor: int) -> "tuple[bytes, int]":
-    """Return address (4 or 16 octets) and port of an end of a connection: `getpeername`, `getsockname`."""
-    name = bytearray(28)
-    LIBC.call(which, descriptor, name, bytearray(int32(28)))
-    (port,) = struct.unpack_from(">H", name, 2)
-    if struct.unpack_from("H", name, 0)[0] == _INET:
-        return bytes(name[4:8]), port
-    address = bytes(name[8:24])
-    return address[12:] if address.startswith(_MAPPED) else address, port
-
-
-def spelled(octets: bytes) -> str:
-    """Return an address written out."""
-    if len(octets) == 4:
-        return ".".join([str(octet) for octet in octets])
-    return ":".join(["%02x%02x" % (octets[at], octets[at + 1]) for at in range(0, 16, 2)])
-
-
-def head(octets: bytes, address: str, here: bytes) -> "tuple[Request, int]":
-    """Return the request that these first lines begin, and how many octets of a body follow; ValueError: none that is understood."""
-    text = octets.decode()
-    lines = text.split("\r\n")
-    words = lines[0].split(" ")
-    if len(text) != len(octets) or len(words) != 3 or words[0] not in ("GET", "POST") or not words[2].startswith("HTTP/1."):
-        raise ValueError
-    found: "dict[str, str]" = {}
-    for line in lines[1:]:
-        name, _, value = line.partition(":")
-        name = name.lower()
-        if name in _HEADERS:
-            if name in found:  # which of the two would be meant?
-                raise ValueError
-            found[name] = value.strip()
-    size = found.get("content-length", "0")
-    path, _, query = words[1].partition("?")
-    if path != "/" or "transfer-encoding" in found or not size.isdigit() or len(size) > 3 or int(size) > BODY:
-        raise ValueError
-    return Request(address, here, words[0] == "POST", query, found), int(size)
-
-
-class _Client:
-    """A connection; `request` is there once its head has come, `whole` once its body has; `deadline` in ms since boot."""
-
-    def __init__(self, descriptor: int, number: int, deadline: int) -> None:
-        self.descriptor = descriptor
-        self.number = number
-        self.deadline = deadline
-        self.address, _ = end("getpeername", descriptor)
-        self.here, _ = end("getsockname", descriptor)
-        self.inbox = self.outbox = b""
-        self.reads = self.size = 0
-        self.request: "Request | None" = None
-        self.whole = False
-
-    def take(self) -> bool:
-        """Read what has come; False where nothing more will. OSError: it is gone; ValueError: no request that is understood."""
-        data = sockets.read_some(self.descriptor, HEAD - len(self.inbox))
-        if data is None:
-            return True
-        self.reads += 1
-        self.inbox += data
-        if self.request is None:
-            first, found, rest = self.inbox.partition(b"\r\n\r\n")
-            if found:
-                self.request, self.size = head(first, spelled(self.address), self.here)
-                self.inbox = rest
-        if self.request is not None and len(self.inbox) >= self.size:
-            if self.request.posted:
-                self.request.fields = fields_of(self.inbox[: self.size].decode())
-            self.inbox, self.whole = b"", True
-            return True
-        if len(self.inbox) >= HEAD or self.reads >= READS:
-            raise ValueError
-        return len(data) > 0
 
 
 class Server:
@@ -151,7 +51,7 @@ class Server:
         self._ask = ask
         self._look = look
         self._name = name
-        self._clients: "dict[int, _Client]" = {}
+        self._clients: "dict[int, Connection]" = {}
         self._came = 0
         self._answered: "dict[bytes, int]" = {}  # by address, of late
         self._minute = self._free = 0  # ms since boot: when answers were halved; when the next one may be worked at
@@ -171,7 +71,7 @@ class Server:
         """Forget, for each minute, half of the answers that each terminal has had."""
         self._answered = {address: had >> minutes for address, had in self._answered.items() if had >> minutes}
 
-    def _next(self) -> "_Client | None":
+    def _next(self) -> "Connection | None":
         """Return whose turn it is: of those whose request is whole who was answered least of late, and of these who came first."""
         chosen, least = None, (0, 0)
         for client in self._clients.values():
@@ -240,7 +140,7 @@ class Server:
             return False
         self._came += 1
         try:
-            client = _Client(descriptor, self._came, now + PATIENCE)
+            client = Connection(descriptor, self._came, now + PATIENCE)
             if self._room(client.address):
                 self._clients[descriptor] = client
                 self._poll.add(descriptor)
@@ -251,7 +151,7 @@ class Server:
         sockets.close(descriptor)
         return True
 
-    def _serve(self, client: _Client, now: int) -> None:
+    def _serve(self, client: Connection, now: int) -> None:
         """Read from a connection, or send to it."""
         try:
             if client.outbox:
@@ -269,7 +169,7 @@ class Server:
         except (OSError, MemoryError):
             self._drop(client)
 
-    def _give_up(self, client: _Client, now: int) -> None:
+    def _give_up(self, client: Connection, now: int) -> None:
         """End a connection whose time is over; a request that came whole is told so."""
         if client.whole and not client.outbox:
             self._refuse(client, "503 Service Unavailable", "busy", now)
@@ -279,7 +179,7 @@ class Server:
 
     # What goes out
 
-    def _answer(self, client: _Client, now: int) -> None:
+    def _answer(self, client: Connection, now: int) -> None:
         """Answer a request, or let a copy of this process do it."""
         request = client.request
         if request is None or self._answered.get(client.address, 0) >= ALLOWED:
@@ -301,7 +201,7 @@ class Server:
             process.log("oubli page: a fault of the program, " + type(failure).__name__ + " at " + native.place_of(failure))
         self._drop(client)
 
-    def _refuse(self, client: _Client, status: str, word: str, now: int) -> None:
+    def _refuse(self, client: Connection, status: str, word: str, now: int) -> None:
         """Answer by a page that is made once."""
         language = client.request.language if client.request is not None else "fr"
         made = self._short.get((status, language))
@@ -311,7 +211,7 @@ class Server:
         self._count(client.address)
         self._begin(client, made, now)
 
-    def _begin(self, client: _Client, answer: bytes, now: int) -> None:
+    def _begin(self, client: Connection, answer: bytes, now: int) -> None:
         client.outbox, client.deadline = answer, now + SENDING
         self._poll.add(client.descriptor, writable=True)
         try:
@@ -319,14 +219,14 @@ class Server:
         except OSError:
             self._drop(client)
 
-    def _send(self, client: _Client) -> None:
+    def _send(self, client: Connection) -> None:
         rest = client.outbox[sockets.send_some(client.descriptor, client.outbox) :]
         if rest:
             client.outbox = rest
         else:
             self._drop(client)
 
-    def _drop(self, client: _Client) -> None:
+    def _drop(self, client: Connection) -> None:
         del self._clients[client.descriptor]
         if client.outbox or not client.whole:  # else it isn't looked at: it waits for its turn
             self._poll.remove(client.descriptor)

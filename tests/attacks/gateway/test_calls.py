@@ -81,7 +81,7 @@ print("goes on", library.func("i", name, form)(*words))
 # What the agent's own layer asks of the C library, each thing once.
 LIFE = """
 import os, socket, sys, time
-from agent.purposes.consent import page_server
+from agent.purposes.consent import page_connection
 from agent.runtime import clocks, files, memory, process, sockets
 from agent.runtime.libc import LIBC
 folder = sys.argv[1]
@@ -109,8 +109,8 @@ process.ended(copy)
 poll = sockets.Poll()
 poll.add(listener)
 poll.wait(5)
-web = page_server.listen(0)
-page_server.end("getsockname", web), sockets.accept(web)
+web = page_connection.listen(0)
+page_connection.end("getsockname", web), sockets.accept(web)
 socket.getaddrinfo("localhost", 80, 0, socket.SOCK_STREAM)
 tcp = socket.socket()
 tcp.settimeout(1)

@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The files of consents: each sealed under the device's key and bound to its name, which is a number and says nothing.
+
+24 octets of nonce, then sealed: version u8, state u8, purposes u8, categories u8 (bits), given u32, since u32 (in this state), end u32,
+keyed hash of the MAC 16, hash of the text shown 32, third parties (u8 length, 63 octets UTF-8).
+"""
+
+import os
+import struct
+
+from agent.purposes.consent.consent_rows import OBJECTED
+from agent.runtime import files, memory
+from agent.runtime.sodium import NONCE, TAG, SealError
+
+THIRD_PARTIES = 63  # octets
+VERSION = 1
+FORMAT = ">BBBBIII16s32sB63s"
+_SIZE = 128
+_FILE = NONCE + _SIZE + TAG
+
+
+class SealedConsents:
+    """Those in `folder`, by their places."""
+
+    def __init__(self, folder: str, key: "DeviceKey", sodium: "Sodium") -> None:
+        self._folder = folder
+        self._key = key
+        self._sodium = sodium
+        self._text = memory.scratch(_SIZE)
+
+    def _path(self, place: int) -> str:
+        return self._folder + "/" + ("%04d" % place)
+
+    def _bound(self, place: int) -> bytes:
+        return b"oubli consent %d" % place
+
+    def there(self, place: int) -> bool:
+        """Return True if there is a file."""
+        return files.exists(self._path(place))
+
+    def read(self, place: int) -> "list[Any]":
+        """Return a file's fields. SealError, ValueError: damaged, not ours, of another version; OSError: not now."""
+        data = files.read_bounded(self._path(place), _FILE)
+        size = len(data) - NONCE
+        if size != _SIZE + TAG:
+            raise SealError
+        self._sodium.decrypt(self._text.address, data[NONCE:], size, self._bound(place), data[:NONCE], self._key.seal)
+        fields = list(struct.unpack_from(FORMAT, self._text.view, 0))
+        self._text.wipe()
+        if fields[0] != VERSION or not 0 < fields[1] < OBJECTED:
+            raise ValueError
+        return fields
+
+    def write(self, place: int, fields: "list[Any]") -> None:
+        """Put a file in place, durable; OSError where flash refuses."""
+        data = bytearray(_FILE)
+        data[:NONCE] = nonce = os.urandom(NONCE)
+        struct.pack_into(FORMAT, self._text.view, 0, *fields)
+        sealed = memory.scratch(_SIZE + TAG)
+        self._sodium.encrypt(sealed.address, self._text.address, _SIZE, self._bound(place), nonce, self._key.seal)
+        data[NONCE:] = sealed.view
+        sealed.close()
+        self._text.wipe()
+        files.write_atomic(self._path(place), bytes(data))
+
+    def remove(self, place: int) -> None:
+        """Remove a file; `sync` makes that durable."""
+        files.remove(self._path(place))
+
+    def sync(self) -> None:
+        """Make durable what was removed."""
+        files.sync_folder(self._folder)
+
+    def close(self) -> None:
+        """Overwrite what is in memory."""
+        self._text.wipe()
+        self._text.close()
+
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from agent.purposes.device_key import DeviceKey
+    from agent.runtime.sodium import Sodium
