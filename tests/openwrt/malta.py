@@ -258,11 +258,18 @@ class Venue:
                 raise LabError(f"a terminal failed: {(self.folder / f'terminal{number}.errors').read_text()[-500:]}")
 
     def settle(self) -> None:
-        """Wait until every conversation has ended for the kernel and the recorder has counted as many ends as the witness."""
+        """Wait until every conversation has ended for the kernel and the recorder, which may be behind, counts no more of them."""
         addresses = "|".join(f"src={address} " for terminal in self.network.terminals for address in self.network.spelled(terminal))
         tracked = f"grep -cE '{addresses}' /proc/net/nf_conntrack; true"
         self.wait(lambda: int(self.machine.run(tracked).split()[-1]) == 0, "connections do not time out", 180)
-        time.sleep(5)
+        counted = [-1]
+
+        def still() -> bool:
+            time.sleep(10)
+            counted.append((self.status() or {}).get("counters", {}).get("connections", -1))
+            return counted[-1] == counted[-2] >= 0
+
+        self.wait(still, "the recorder goes on counting", 300)
 
     def outcome(self) -> tuple[list[Seen], list[Record]]:
         """Return what the witness saw and what the recorder's vault gives out."""
