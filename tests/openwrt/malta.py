@@ -212,6 +212,17 @@ class Venue:
         found = re.search(r"^\{.*\}$", said, re.MULTILINE)
         return json.loads(found[0]) if found else None
 
+    def told(self) -> dict[str, Any]:
+        """Return the recorder's status once it answers: amid traffic it may be busy for longer than a question waits."""
+        said: dict[str, Any] = {}
+
+        def answered() -> bool:
+            said.update(self.status() or {})
+            return bool(said)
+
+        self.wait(answered, "the recorder doesn't answer", 180)
+        return said
+
     def doctor(self) -> list[str]:
         """Return the names of what doctor finds."""
         said = json.loads(self.machine.run("oubli doctor --json; true", 300).strip().splitlines()[-1])
@@ -266,8 +277,8 @@ class Venue:
 
         def still() -> bool:
             time.sleep(10)
-            counted.append((self.status() or {}).get("counters", {}).get("connections", -1))
-            return counted[-1] == counted[-2] >= 0
+            counted.append(self.told()["counters"]["connections"])
+            return counted[-1] == counted[-2]
 
         self.wait(still, "the recorder goes on counting", 300)
 
@@ -346,7 +357,7 @@ def soak(seed: int, seconds: float) -> dict[str, Any]:  # noqa: ARG001 (what eve
         figures["before"] = _agree(place, CONNECTIONS)
         running = place.begin(CONNECTIONS)
         time.sleep(IN_THE_MIDDLE)
-        before = place.status() or {}
+        before = place.told()
         place.machine.power_off()
         for process in running:
             process.kill()
@@ -357,7 +368,7 @@ def soak(seed: int, seconds: float) -> dict[str, Any]:  # noqa: ARG001 (what eve
         place.start()
         figures["after"] = _agree(place, AFTERWARDS)
         figures["doctor"] = place.doctor()
-        after = place.status() or {}
+        after = place.told()
     findings = figures["before"].pop("findings") + figures["after"].pop("findings")
     for name, status in (("before", before), ("after", after)):
         findings += [f"{name} the cut: {count} {what}" for what, count in status["counters"].items() if what.startswith("lost") and count]
