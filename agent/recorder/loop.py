@@ -10,6 +10,9 @@ import os
 import sys
 import time
 
+# First, for MicroPython's stack on MIPS holds few imports within imports: these have the longest chains below them.
+import agent.capture.connections  # pyright: ignore[reportUnusedImport]
+import agent.vault.ring  # noqa: F401  # pyright: ignore[reportUnusedImport]
 from agent.base.paths import Paths, make_folders
 from agent.capture import neighbours
 from agent.capture.netlink import RECEIVE_BUFFER
