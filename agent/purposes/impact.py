@@ -93,7 +93,8 @@ def impact(config: "Config", language: str) -> "list[str]":
         [text["rights"], "", text["risks"]] + [text[name] + text["blank"] for name in ("access", "change", "loss")] + ["", text["measures"]]
     )
     on = [""] + [row.custody for row in rows] + ([COUNTING] if config.metrics else [])
-    ceiling = "%d.%03d" % (config.summary.epsilon_ceiling // 1000, config.summary.epsilon_ceiling % 1000)
+    whole, thousandths = divmod(config.summary.epsilon_ceiling, 1000)
+    ceiling = (str(whole) + ",."[at] + "%03d" % thousandths).rstrip("0").rstrip(",.")
     out += ["- " + measure[1 + at].format(ceiling) for measure in MEASURES if measure[0] in on]
     return [words.typeset(line, language) for line in out + ["", text["end"]]]
 

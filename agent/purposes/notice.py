@@ -48,7 +48,7 @@ TEXTS: "dict[str, dict[str, str]]" = {
         "duty": "- ce qui est conservé pour les autorités ou la facturation est scellé : ni la borne ni l'exploitant ne peuvent le lire, "
         "ni en effacer la part d'un seul appareil ;",
         "complaint": "- réclamation auprès de la CNIL (www.cnil.fr) ; directives sur vos données après votre mort (loi 78-17, article 85).",
-        "transfers": "Aucune de ces données n'est envoyée par la borne sur l'internet, ni hors de l'Union européenne.",
+        "transfers": "Aucune donnée personnelle n'est envoyée par la borne sur l'internet, ni hors de l'Union européenne.",
         "then": " ; ",
     },
     "en": {
@@ -85,7 +85,7 @@ TEXTS: "dict[str, dict[str, str]]" = {
         "duty": "- what is kept for authorities or billing is sealed: neither the gateway nor the operator can read it, or erase one "
         "device's part of it;",
         "complaint": "- complaint to the CNIL (www.cnil.fr); directives on your data after your death (law 78-17, article 85).",
-        "transfers": "The gateway sends none of this data over the internet, nor out of the European Union.",
+        "transfers": "The gateway sends no personal data over the internet, nor out of the European Union.",
         "then": "; ",
     },
 }

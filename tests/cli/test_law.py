@@ -400,7 +400,7 @@ def test_the_impact_analysis_has_what_runs_and_the_measures_for_it(any_interpret
     for line in register.register(read, language)[1:]:
         assert line in everything
     for measure in impact.MEASURES:
-        text = words.typeset(measure[1 + at].format("2.000"), language)
+        text = words.typeset(measure[1 + at].format("2"), language)
         assert text in everything
         assert (text in alone) == (measure[0] in {"", law.VOLATILE, impact.COUNTING})
     assert everything.count("____________________") == alone.count("____________________") - 3 == 4

@@ -215,7 +215,7 @@ def test_the_page_shows_what_its_own_terminal_agreed_to(guest, recorder):
 def test_what_goes_on_after_a_suspension_or_a_withdrawal_is_said(guest, recorder):
     """L34-VI-4: each purpose that needs no consent, with its time, the count, and the proof of the consent."""
     for act, word, said in (
-        ("suspend", "suspended", "rien n'est plus conservé avec lui"),
+        ("suspend", "suspended", "rien de nouveau n'est conservé avec lui"),
         ("withdraw", "withdrawn", "ce qui avait été conservé avec lui est illisible"),
     ):
         recorder.answers["consent " + act] = {word: 1, "durable": True}
@@ -224,10 +224,21 @@ def test_what_goes_on_after_a_suspension_or_a_withdrawal_is_said(guest, recorder
         for left in (
             "la sécurité du réseau, au plus 24 heures",
             "la réponse aux autorités, au plus 365 jours",
-            "comptage anonyme",
+            "comptage des visiteurs",
             "La preuve",
         ):
             assert left in page.text
+
+
+def test_what_is_said_of_one_purposes_withdrawal_is_of_that_alone(guest, recorder):
+    """L34-V-4: the rest of the consent is in force; where nothing is left of it, the whole is withdrawn."""
+    recorder.answers["consent withdraw"] = {"withdrawn": 1, "durable": True}
+    recorder.own([CONSENT | {"purposes": ["services"], "withdrawn": ["location"]}])
+    assert "Le reste n'a pas changé" in guest.ask(f"{SENT}act=withdraw&purpose=location", **SAME)[2].text
+    recorder.own([CONSENT | {"state": "withdrawn"}])
+    text = guest.ask(f"{SENT}act=withdraw&purpose=location", **SAME)[2].text
+    assert "Le reste" not in text
+    assert "Votre accord est retiré" in text
 
 
 @pytest.mark.parametrize(
@@ -506,7 +517,7 @@ def test_a_person_sees_what_is_held_on_her_device(guest, recorder):
     assert (status, recorder.asked[1:]) == ("200 OK", [{"v": 1, "call": "access", "address": "127.0.7.1"}])
     assert "security of the network: 120 records" in page.text
     assert "location that you consented to: 1 record\n" in page.text
-    assert "answers to authorities: sealed: the gateway can't read it; a third party answers for it" in page.text
+    assert "answers to authorities: sealed, the gateway can't read it; a third party answers for it" in page.text
     assert page.text.count("address 127.0.7.1, port ") == 100
     assert page.text.index("port 30119,") < page.text.index("port 30020,")
     assert "port 30019," not in page.text
@@ -575,7 +586,7 @@ def test_a_person_has_what_is_kept_on_her_device_erased(guest, recorder):
         recorder.answers["erase terminal"], recorder.answers["erase state"] = erased, state
         status, _, page = guest.ask(SENT + "act=erase&lang=en", **SAME)
         assert status == "200 OK"
-        assert "billing: sealed: the gateway can't read it" in page.text
+        assert "billing: sealed, the gateway can't read it" in page.text
         assert "at the latest after 30 days" in page.text
         assert ("The erasure goes on" in page.text) == on
     assert {"v": 1, "call": "erase terminal", "address": "127.0.7.1"} in recorder.asked

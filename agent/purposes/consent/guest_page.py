@@ -118,11 +118,13 @@ class Page:
         done = self._ask(call, address=address, **more)
         if "error" in done:
             return self.failed(done["error"])
-        said = self.paragraph("done " + act, "status") if done.get(word) else ""
+        own = self._ask("consent own", address=address)
+        left = [one for one in own.get("consents", ()) if one["state"] in ("active", "suspended")]
+        how = " only" if purpose and left else ""
+        said = self.paragraph("done " + act + how, "status") if done.get(word) else ""
         if act == "erase":
             said += self.erased(done, address)
         said += "" if done.get("durable", True) else self.paragraph("not durable")
-        own = self._ask("consent own", address=address)
         return self.page("200 OK", said + self.back()) if "error" in own else self.overview(own, said)
 
     def erased(self, done: "dict[str, Any]", address: str) -> str:

@@ -7,8 +7,8 @@ WORDS = {
     "see": ("Voir ce qui est conservé au sujet de votre appareil", "See what is kept about your device"),
     "export": ("Enregistrer cela dans un fichier", "Save that in a file"),
     "erase": (
-        "Effacer ce que la borne conserve au sujet de votre appareil, et retirer votre accord",
-        "Erase what the gateway keeps about your device, and withdraw your consent",
+        "Effacer ce que la borne peut effacer au sujet de votre appareil, et retirer votre accord",
+        "Erase what the gateway can erase about your device, and withdraw your consent",
     ),
     "record": ("enregistrement", "record"),
     "records": ("enregistrements", "records"),
@@ -17,8 +17,8 @@ WORDS = {
         "The newest first; all of them are in the file that you can save.",
     ),
     "sealed": (
-        "scellé : la borne ne peut pas le lire ; un tiers en répond, et chaque donnée disparaît au plus tard après",
-        "sealed: the gateway can't read it; a third party answers for it, and each record goes at the latest after",
+        "scellé, la borne ne peut pas le lire ; un tiers en répond, et chaque donnée disparaît au plus tard après",
+        "sealed, the gateway can't read it; a third party answers for it, and each record goes at the latest after",
     ),
     "consents": ("Votre accord", "Your consent"),
     "none": ("Aucun accord n'est enregistré pour votre appareil.", "No consent is recorded for your device."),
@@ -29,8 +29,8 @@ WORDS = {
         "which local IP address your device has: in memory, as long as it uses it and its connections last",
     ),
     "counting": (
-        "comptage anonyme des visiteurs : une ligne par appareil en mémoire vive, effacée chaque jour à 3 h UTC",
-        "anonymous count of visitors: a row a device in memory, erased each day at 03:00 UTC",
+        "comptage des visiteurs : une ligne par appareil en mémoire vive, effacée chaque jour à 3 h UTC",
+        "count of visitors: a row a device in memory, erased each day at 03:00 UTC",
     ),
     "uncounted": (
         "Votre appareil n'est pas compté. Cela est retenu pendant 13 mois, sous une empreinte de son adresse.",
@@ -58,13 +58,23 @@ WORDS = {
     "object": ("Ne plus être compté", "Be counted no more"),
     "accept": ("Être de nouveau compté", "Be counted again"),
     "done suspend": (
-        "Votre accord est suspendu : rien n'est plus conservé avec lui. Ce qui est conservé sans lui est indiqué plus bas.",
-        "Your consent is suspended: nothing more is kept by it. What is kept without it stands below.",
+        (
+            "Votre accord est suspendu : rien de nouveau n'est conservé avec lui. Ce qui l'était déjà le reste jusqu'à son terme ou à "
+            "votre retrait. Ce qui est conservé sans lui est indiqué plus bas."
+        ),
+        (
+            "Your consent is suspended: nothing new is kept by it. What was kept stays until its end, or until you withdraw. What is kept "
+            "without it stands below."
+        ),
     ),
     "done resume": ("Votre accord est rétabli.", "Your consent is in force again."),
     "done withdraw": (
         "Votre accord est retiré : ce qui avait été conservé avec lui est illisible. Ce qui est conservé sans lui est indiqué plus bas.",
         "Your consent is withdrawn: what was kept by it is unreadable. What is kept without it stands below.",
+    ),
+    "done withdraw only": (
+        "Votre accord est retiré pour cela seulement : ce qui avait été conservé à ce titre est illisible. Le reste n'a pas changé.",
+        "Your consent is withdrawn for this alone: what was kept for it is unreadable. The rest of it is as before.",
     ),
     "done object": (
         "Votre appareil n'est plus compté, et aucun accord de votre part n'est plus appliqué.",
@@ -75,16 +85,19 @@ WORDS = {
         "Your device is counted again. A consent that was suspended stays so until you resume it.",
     ),
     "done erase": (
-        "Votre demande d'effacement est faite. Ce que votre appareil fait désormais est de nouveau conservé, comme indiqué plus bas.",
-        "Your erasure is under way. What your device does from now on is kept again, as stands below.",
+        (
+            "Votre demande d'effacement est faite. Les connexions qui durent encore et ce que votre appareil fait désormais sont "
+            "conservés comme indiqué plus bas."
+        ),
+        "Your erasure is under way. Connections that go on, and what your device does from now on, are kept as stands below.",
     ),
     "erasing": (
         "L'effacement est en cours ; il se termine en quelques minutes.",
         "The erasure goes on; it ends in some minutes.",
     ),
     "not erased": (
-        "La loi oblige à garder ceci jusqu'à son terme ; ni la borne ni l'exploitant ne peuvent le lire :",
-        "The law has this kept until its end; neither the gateway nor the operator can read it:",
+        "Ceci ne peut pas être effacé avant son terme ; ni la borne ni l'exploitant ne peuvent le lire :",
+        "This can't be erased before its end; neither the gateway nor the operator can read it:",
     ),
     "not durable": (
         "Ce n'est pas encore écrit en mémoire durable : si la borne redémarre, vérifiez ici.",
@@ -97,8 +110,8 @@ WORDS = {
     ),
     "busy": ("D'autres demandes sont en cours. Essayez encore dans un moment.", "Others are being answered. Try again in a moment."),
     "closed": (
-        "La borne ne répond pas en ce moment : rien n'a été changé. Essayez encore dans un moment.",
-        "The gateway doesn't answer at present: nothing was changed. Try again in a moment.",
+        "La borne ne répond pas en ce moment. Ouvrez cette page de nouveau dans un moment : elle montre ce qui est en vigueur.",
+        "The gateway doesn't answer at present. Open this page again in a moment: it shows what is in force.",
     ),
     "unknown": ("Votre appareil n'est pas reconnu sur ce réseau.", "Your device isn't known on this network."),
     "bad": ("Demande incomprise.", "The request isn't understood."),

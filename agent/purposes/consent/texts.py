@@ -76,7 +76,7 @@ def rendered(
         out[-1] = say["third"] + third_parties
     if notice.page:
         out.append(say["page"].format(notice.page))
-    out = [words.typeset(line, language) for line in out] + [""] + text.rstrip("\n").split("\n")
+    out = [words.typeset(line, language) for line in out + [""] + text.rstrip("\n").split("\n")]
     made = hashlib.sha256("".join([line + "\n" for line in out]).encode())
     return out, "".join(["%02x" % octet for octet in made.digest()])
 

@@ -5,6 +5,7 @@ import sys
 import time
 
 from agent import law
+from agent.purposes import words
 from agent.runtime.clocks import DeviceTime
 
 ERASING = 600  # seconds for which the erasure of a terminal is waited for
@@ -25,7 +26,9 @@ def run(line: "Line") -> int:
         return 1
     answer["erased"] = not state["erasing"]
     lines = ["erased what security keeps of it" if answer["erased"] else "still being erased; accepted: the same again"]
-    lines.append(str(answer["withdrawn"]) + " consents ended, " + str(answer["destroyed"]) + " records under them made unreadable")
+    consents = words.counted(answer["withdrawn"], ("consent", "consents"), "en")
+    destroyed = words.counted(answer["destroyed"], ("record", "records"), "en")
+    lines.append(consents + " ended, " + destroyed + " kept by consent made unreadable")
     for name, seconds in answer["sealed"]:
         lines.append(name + ": sealed, not to be erased here; each record goes after " + law.duration(seconds) + " at the latest")
     line.show(answer, lines)
