@@ -106,6 +106,7 @@ class DeferredPurposes(Purposes):
             paths.agents, paths.flash + "/requests", places, config.gateway.id, grounds, sodium.signed
         )
         self._clock = clock
+        self._steady = 0  # ns since boot: since then the clock is believed
         self._unbroken = 0  # s since the epoch: what began since then and has no end in the store is held still
         self._running: "tuple[dict[str, Any], str, bytes, Signer] | None" = None  # what is told of the request that is run, its act, digest
         self._ran: "dict[str, Any]" = {}  # what is told of the one that ran last
@@ -196,8 +197,8 @@ class DeferredPurposes(Purposes):
 
     def list_ended(self, monotonic: int) -> None:
         """Take note that a whole list of what lasts has ended, which was begun then."""
-        if self.attribution is not None and self._trusted:
-            self.attribution.split(self._wall - (self._now - monotonic // _SECOND))
+        if self.attribution is not None and self._trusted and monotonic >= self._steady:
+            self.attribution.split(self._wall - (self._now - monotonic // _SECOND) - 1)  # never later than it was: three roundings
 
     def lost(self) -> None:
         """Take note that connections were lost."""
@@ -217,11 +218,13 @@ class DeferredPurposes(Purposes):
         if trusted and not self._trusted and self.attribution is not None:
             self.attribution.confirmed = True
             self.attribution.restate(self._wall)
-            self.attribution.vouch(self._wall + 1)  # a former process' last mark may be of this second
-            self._unbroken = self._wall
-        elif not trusted and self._trusted and self.attribution is not None:
-            self.attribution.vouch(0)
+            self._unbroken, self._steady = self._wall, monotonic
         self._trusted = trusted
+        if self.attribution is not None:
+            if not trusted or self.second_nat:  # behind one, what a port means can't be told
+                self.attribution.vouch(0)
+            elif not self.attribution.since:
+                self.attribution.vouch(self._wall + 1)  # a former process' last mark may be of this second
         for purpose in (self.attribution, self.billing):
             if purpose is not None:
                 purpose.confirmed = trusted

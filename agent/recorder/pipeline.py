@@ -73,9 +73,11 @@ class Pipeline:
             self._values["unknown terminal"] += 1
         elif self._terminals.day:
             self._see(connection, terminal, end, connection.bytes_up + connection.bytes_down)
-        if connection.stop:
-            for purpose in self.purposes:
+        for purpose in self.purposes:
+            if connection.stop:
                 purpose.connection(self._decoder, connection, terminal, end)
+            else:
+                purpose.lost()
         if self._ring is None:
             self._values["no purpose"] += not self.by_consent
         elif not connection.stop or not connection.accounted:

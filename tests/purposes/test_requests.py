@@ -183,6 +183,7 @@ REFUSED = {
     "a port too large": (AGENTS.sign(document(port="65536"), 0, 1), "malformed"),
     "no address": (AGENTS.sign(document(public_address="203.0.113"), 0, 1), "malformed"),
     "a network": (AGENTS.sign(document(public_address="203.0.113.0/24"), 0, 1), "malformed"),
+    "an IPv4 address as IPv6": (AGENTS.sign(document(public_address="::ffff:203.0.113.2"), 0, 1), "malformed"),
     "no user": (AGENTS.sign(billing(subject="user:"), 0, 1), "malformed"),
     "every user": (AGENTS.sign(billing(subject="*"), 0, 1), "malformed"),
     "frozen for ever": (AGENTS.sign(freeze(keep_until="2028-01-21"), 0, 1), "malformed"),

@@ -20,6 +20,7 @@ from agent import law
 from agent.base.dates import date as date_of
 from agent.purposes.custodian.varint import Cut
 from agent.purposes.requests import executor
+from agent.vault.stores import parse_name
 from tools import clock
 from tools.custodian import cover, coverage, matching, segments, signed_folder, times
 from tools.custodian.handovers import Handover, HandoverError
@@ -169,7 +170,7 @@ def absent(handover: Handover) -> list[Note]:
     there = {name[:10] for name in handover.segments}
     notes = [absent_day(day, doubt=day > first) for day in range(first, last) if date_of(day) not in there]
     for day in range(first + 1, last):
-        numbers = {int(name[11:]) for name in handover.segments if name[:10] == date_of(day) and name[11:].isdigit()}
+        numbers = {found[1] for name in handover.segments if (found := parse_name(name)) and found[0] == day}
         lost = len(set(range(1, max(numbers, default=0))) - numbers)
         notes += [_lost_segments(day, lost)] * bool(lost)
     return notes

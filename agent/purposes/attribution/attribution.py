@@ -55,6 +55,8 @@ class Attribution:
     def vouch(self, since: int) -> None:
         """Vouch for what comes from then on (s since the epoch); 0: for nothing, as long as the clock isn't trusted."""
         self.since, self._whole = since, True
+        if not since:  # a list was dated by a clock that isn't believed any more
+            self._split = self.listed = self.lasting = self._counted = 0
 
     def lost(self) -> None:
         """Take note that a connection was lost: nobody vouches for the time since the last mark."""

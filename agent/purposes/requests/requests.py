@@ -39,6 +39,7 @@ from agent.runtime import sockets
 FORMAT = "oubli-request-1"
 LIMIT = 3072  # octets of a document
 WINDOW = 86400  # seconds
+_MAPPED = bytes(10) + b"\xff\xff"  # IPv4 written as IPv6: no record has it so
 LIFE = 31 * 86400  # seconds from its issue that a request may wait to be run
 _SIGNED = "oubli request 1\n"
 _COMMON = (
@@ -166,8 +167,8 @@ class Request:
                 raise _wrong("keep_until", accepted)
         if "subject" not in fields:
             self.public = sockets.packed(fields["public_address"].encode())
-            if not self.public:
-                raise _wrong("public_address", "an IPv4 or IPv6 address")
+            if not self.public or self.public[:12] == _MAPPED:
+                raise _wrong("public_address", "an IPv4 or IPv6 address, an IPv4 one not as IPv6")
             if not fields["port"].isdigit() or len(fields["port"]) > 5 or int(fields["port"]) > 65535:
                 raise _wrong("port", "0 to 65535")
             self.port = int(fields["port"])
