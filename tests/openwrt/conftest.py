@@ -34,11 +34,17 @@ WAIT = 900  # seconds within which the kernel has collected what ended, and the 
 PATIENCE = 30  # questions to a recorder that may be starting
 PASSWORD = "only in qemu"
 # An emulated processor on a busy machine loses time: its clock no longer shows what the battery said at power-up. Here it does.
+# A signal that comes while a jail starts is lost, and ujail kills what is in it five seconds later: until then nothing is saved.
 BATTERY = """/etc/init.d/sysntpd stop
 set -- $(dmesg | sed -n 's/^\\[ *\\([0-9]*\\)\\..*: setting system clock to .* (\\([0-9]*\\))$/\\1 \\2/p' | head -n 1)
 date -s @$(($2 + $(cut -d. -f1 /proc/uptime) - $1))
 rm -f /var/run/oubli-root/clock /var/run/oubli/clock
-uci set oubli.gateway.hardware_clock=1; uci commit oubli; /etc/init.d/oubli restart
+uci set oubli.gateway.hardware_clock=1; uci commit oubli
+/etc/init.d/oubli stop; while pgrep -f '[m]icropython.* agent' >/dev/null; do sleep 1; done; /etc/init.d/oubli start
+"""
+END_FORWARDER = """pids=$(pgrep -f '[m]icropython.* agent forwarder')
+ubus call service signal '{"name":"oubli","instance":"forwarder","signal":15}'
+for pid in $pids; do while [ -d /proc/$pid ]; do sleep 1; done; done
 """
 PEOPLE = f"""uci add rpcd login; uci set rpcd.@login[-1].username=reader; uci add_list rpcd.@login[-1].read=luci-app-oubli
 uci set rpcd.@login[-1].password="$(uhttpd -m '{PASSWORD}')"; uci commit rpcd; printf '{PASSWORD}\\n{PASSWORD}\\n' | passwd root
@@ -90,7 +96,7 @@ class World(GatewayLab):
         """Keep the machine under a name, without a connection that it alone would remember: MQTT's keep-alive ends such a one late."""
         self.broker.disconnect()
         self.internet.stop("broker")
-        self.machine.run("""ubus call service signal '{"name":"oubli","instance":"forwarder","signal":15}'""")
+        self.machine.run(END_FORWARDER)
         self.until(lambda: not self.status()["forwarder"]["connected"])
         self.machine.save(name)
         self.internet.start_broker()

@@ -85,24 +85,15 @@ class Guests:
 
 
 @pytest.fixture(scope="module")
-def guests(followed: World) -> Guests:
-    """Give the gateway of README's lines, with the package oubli-purposes on it and both purposes by consent on."""
-    machine = followed.machine
-    machine.restore("installed")
-    (package,) = (followed.folder / "packages").rglob("oubli-purposes-*.apk")
-    machine.put("/tmp/oubli-purposes.apk", package.read_bytes())
-    machine.run("apk add --allow-untrusted /tmp/oubli-purposes.apk")
+def guests(equipped: World) -> Guests:
+    """Give the gateway with all packages, a trusted clock, and both purposes by consent on."""
+    machine = equipped.machine
+    machine.restore("complete")
     for name in ("services", "location"):
-        options = f"uci set oubli.{name}=purpose; uci set oubli.{name}.enabled=1; uci set oubli.{name}.budget=262144"
-        machine.run(options)
-    machine.run("uci commit oubli; /etc/init.d/oubli stop")
-    followed.until(lambda: not followed.status())
-    # On a busy machine the emulated system's clock may have come off its battery's by more than two seconds while it booted: the clock is
-    # trusted ten minutes later then, by the time service. Here a first start is told what it finds out on a quiet one (etc/init.d/oubli).
-    machine.put("/var/run/oubli-root/clock", b"config clock 'hardware'\n\toption agrees '1'\n")
-    machine.run("rm -f /var/run/oubli/clock; /etc/init.d/oubli start")
-    followed.until(lambda: followed.status().get("clock") == "trusted")
-    return Guests(followed)
+        machine.run(f"uci set oubli.{name}=purpose; uci set oubli.{name}.enabled=1; uci set oubli.{name}.budget=262144")
+    machine.run("uci commit oubli; /etc/init.d/oubli restart")
+    equipped.until(lambda: {"services", "location"} <= {*equipped.status().get("purposes", ())})
+    return Guests(equipped)
 
 
 def test_page_runs_under_procd_in_a_jail_and_a_strangers_page_gets_403(guests: Guests) -> None:
