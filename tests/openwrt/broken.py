@@ -25,9 +25,6 @@ class World(Protocol):
     def set(self, option: str, value: str | None) -> None:
         """Write an option, None takes it out."""
 
-    def whole(self) -> None:
-        """Bring back the configuration as it was before the row."""
-
     def restart(self) -> None:
         """Start the service anew and wait until the recorder answers."""
 
@@ -120,7 +117,12 @@ BROKEN = (
         also=("bundle-missing", "bundle-refused"),
     ),
     Broken("tmpfs", "mount -o bind /lib /var/run/oubli/vault", "umount /var/run/oubli/vault", also=("folders",)),
-    Broken("swap", "dd if=/dev/zero of=/swap bs=1M count=1; mkswap /swap; swapon /swap", "swapoff /swap; rm /swap", here=False),
+    Broken(
+        "swap",
+        "dd if=/dev/zero of=/overlay/swap bs=1M count=1; mkswap /overlay/swap; swapon /overlay/swap",
+        "swapoff /overlay/swap; rm /overlay/swap",
+        here=False,
+    ),
     Broken("flash", "dd if=/dev/zero of=/srv/filler bs=1M", "rm /srv/filler", here=False),
     Broken(
         "libsodium",
