@@ -52,7 +52,8 @@ class Clock:
 
     `path` is the state file. `hardware`: the board declares a clock with a battery, which is believed from the boot on unless it
     tells of a time before the floor. `booted`: this is the first process of its boot. `stepped`: the wall clock was stepped in
-    this boot. `confirmed`: wall clock minus time since boot, when the wall clock was last confirmed.
+    this boot. `missed`: by how much it was while no process ran, in ns. `confirmed`: wall clock minus time since boot, when the wall
+    clock was last confirmed.
     """
 
     def __init__(self, source: "TimeSource", path: str, floor: int, *, hardware: bool = False) -> None:
@@ -73,7 +74,7 @@ class Clock:
         self.booted = not self._load()
         if self.booted:
             self.trusted = hardware and wall >= floor * _SECOND
-        self.tick()
+        self.missed = self.tick()
         self._late_until = 0  # nobody listened meanwhile: nothing has waited
         self._save()
 

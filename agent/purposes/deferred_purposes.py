@@ -81,7 +81,7 @@ class DeferredPurposes(Purposes):
         self._wall = 0
         self._now = monotonic // _SECOND
         self._next = 0
-        self._trusted = False
+        self._trusted = self._refused = False
         self.sessions = Sessions()
         self._portal = OpenNds(self.sessions, paths.portal)
         self.attribution: "attribution.Attribution | None" = None
@@ -211,20 +211,11 @@ class DeferredPurposes(Purposes):
         """Do what is due; times in ns. A trusted clock that was stepped isn't believed before the time is confirmed anew (L34-II-4)."""
         self._wall, self._now = wall // _SECOND, monotonic // _SECOND
         trusted = trusted and -AGREE <= wall - monotonic - self._clock.confirmed <= AGREE
-        if not self._unbroken:
-            self._unbroken = self._wall
-            if self.attribution is not None and self.attribution.blocks is not None:
-                self.attribution.blocks.resume(self._wall, self._now)
-        if trusted and not self._trusted and self.attribution is not None:
-            self.attribution.confirmed = True
-            self.attribution.restate(self._wall)
-            self._unbroken, self._steady = self._wall, monotonic
-        self._trusted = trusted
         if self.attribution is not None:
-            if not trusted or self.second_nat:  # behind one, what a port means can't be told
-                self.attribution.vouch(0)
-            elif not self.attribution.since:
-                self.attribution.vouch(self._wall + 1)  # a former process' last mark may be of this second
+            self._go_on(self.attribution, trusted=trusted)
+        if trusted and not self._trusted:
+            self._unbroken, self._steady = self._wall, monotonic
+        self._unbroken, self._trusted = self._unbroken or self._wall, trusted
         for purpose in (self.attribution, self.billing):
             if purpose is not None:
                 purpose.confirmed = trusted
@@ -242,6 +233,24 @@ class DeferredPurposes(Purposes):
             self.billing.tick(self._wall)
         if self.attribution is not None:
             self.attribution.tick(self._wall, self._now, self._holder)
+
+    def _go_on(self, kept: "attribution.Attribution", *, trusted: bool) -> None:
+        """Begin rows and marks again after a start, and where the clock is believed again, or isn't any more."""
+        after = self._wall + 1  # a former process' last mark may be of this second
+        if not self._unbroken:
+            self._set_back(self._clock.missed)
+            kept.resume(after, self._now, confirmed=trusted)
+        elif trusted and not self._trusted:
+            kept.confirmed = True
+            kept.restate(after)
+        if self._clock.refused and not self._refused:  # it ran ahead before, up to an hour more than is known
+            begin = max(self._wall - 86400, 0)
+            kept.set_back(begin, self._clock.floor + 3660 - begin)
+        self._refused = self._clock.refused
+        if not trusted or self.second_nat:  # behind one, what a port means can't be told
+            kept.vouch(0)
+        elif not kept.since:
+            kept.vouch(after)
 
     def _devices(self) -> None:
         """Let the kernel's table know by which interfaces packets leave."""
@@ -261,10 +270,15 @@ class DeferredPurposes(Purposes):
             except OSError:
                 pass  # the next hour, or the next request, tries again
 
+    def _set_back(self, step: int) -> None:
+        if step < 0 and self.attribution is not None:
+            self.attribution.set_back(self._wall, -(step // _SECOND))
+
     def stepped(self, step: int, wall: int) -> None:
         """Take note that the wall clock was stepped by so many ns."""
         self._mark()
         self._wall, self._trusted = wall // _SECOND, False  # as long as the next look doesn't say so: no row of now is confirmed
+        self._set_back(step)
         if self.attribution is not None:
             self.attribution.confirmed = False
             self.attribution.restate(self._wall, step // _SECOND, ended=False)

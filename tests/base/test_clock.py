@@ -553,3 +553,31 @@ def test_histories_that_once_found_something(seed, in_memory):
 def lives(count: int, folder: Path) -> None:
     for seed in range(count):
         histories.live(seed, devices.Here(), folder)
+
+
+def test_a_step_while_no_process_ran_is_known_to_the_next_one(tmp_path):
+    """L34-II-4: what was vouched for before has to be taken back where the clock was set back meanwhile."""
+
+    class Source:
+        boot, now, ahead = BOOT, NOW * SECOND, 0
+
+        def wall(self) -> int:
+            return self.now + self.ahead
+
+        def monotonic(self) -> int:
+            return self.now - NOW * SECOND + HOUR
+
+    source = Source()
+
+    def start() -> clock.Clock:
+        return clock.Clock(source, str(tmp_path / "clock"), NOW - 1)
+
+    assert start().missed == 0
+    source.now += 60 * SECOND
+    assert start().missed == 0
+    source.ahead = -2 * HOUR
+    assert start().missed == -2 * HOUR
+    assert start().missed == 0
+    source.boot = LATER_BOOT
+    source.ahead = 0
+    assert start().missed == 0

@@ -240,31 +240,32 @@ POWER_CUT = (
     [(-600, "not known", [], "00"), (240, "held", [("10:00", "10:04", "not recorded, held at least until 10:04")], "04")],
 )
 def test_nobody_is_named_for_a_time_at_which_a_holding_is_not_certain(gateway, last, result, told, since):
-    """L34-II-4: power was lost. It is certain until the last record behind it in its segment; after that the answer is `not known`."""
-    gateway.keep(holding(19968, MIDNIGHT + 10, None), connection(40000, TEN + last - 10, TEN + last))
+    """L34-II-4: power was lost. It is certain until the last mark of the process that wrote it; after that the answer is `not known`."""
+    gateway.keep(holding(19968, MIDNIGHT + 10, None), mark(MIDNIGHT, TEN + last))
     made = gateway.answer(SIGNED)
     assert (made.manifest["result"], times(made), made.notes[0]) == (result, told, POWER_CUT.format(since))
-    gateway.keep(connection(40000, TEN, TEN + 900))  # of another process, maybe: it tells nothing
+    gateway.keep(mark(TEN + last + 1, TEN + 900), connection(40000, TEN, TEN + 900))  # of another process: it tells nothing
     assert times(gateway.answer(SIGNED)) == told
 
 
 def test_holding_without_an_end_is_over_with_its_day_or_its_block_is_another_s(gateway):
     """L34-III-2: each row stands for its own UTC day only."""
-    gateway.keep(holding(19968, MIDNIGHT - 7200, None, OTHER_MAC), holding(19968, TEN - 60, None), connection(40000, TEN, TEN + 900))
+    gateway.keep(holding(19968, MIDNIGHT - 7200, None, OTHER_MAC), holding(19968, TEN - 60, None), mark(MIDNIGHT - 7200, TEN + 900))
     assert [row["terminal_mac"] for row in gateway.answer(SIGNED).rows] == ["02:00:00:00:00:0a"]
 
 
 def test_a_block_that_is_another_s_is_no_longer_the_former_s(gateway):
     """Whose end was lost, of the same day: one port at a time is one terminal."""
-    gateway.keep(holding(19968, TEN - 3600, None, OTHER_MAC), holding(19968, TEN - 60, None), connection(40000, TEN, TEN + 900))
+    gateway.keep(holding(19968, TEN - 3600, None, OTHER_MAC), holding(19968, TEN - 60, None), mark(TEN - 3600, TEN + 900))
     assert [row["terminal_mac"] for row in gateway.answer(SIGNED).rows] == ["02:00:00:00:00:0a"]
     made = gateway.answer(AGENTS.sign(document(COMMON | SCOPE | {"from": "2027-01-16T09:55:00Z"}), 0, 1))
     assert [time[:2] for time in times(made)] == [("09:55", "09:59"), ("09:59", "10:10")]
 
 
-def test_another_segment_proves_nothing(gateway):
-    """Yesterday's is still written today, maybe by a process after the loss of power: what it tells is no sign of life for this one."""
-    gateway.keep(connection(40000, MIDNIGHT - 60, TEN + 900), holding(19968, TEN - 3600, None))
+def test_another_process_proves_nothing(gateway):
+    """After a kill the next one goes on in the same segment: what it tells is no sign that a holding of the former one went on."""
+    gateway.keep(mark(TEN - 7200, TEN - 1800), holding(19968, TEN - 3600, None))
+    gateway.keep(mark(TEN - 1799, TEN + 900), connection(40000, TEN - 1800, TEN + 900))
     assert gateway.answer(SIGNED).result == "not known"
 
 
@@ -599,7 +600,7 @@ def test_order_to_preserve_keeps_what_is_held_and_nothing_more(gateway, tmp_path
 
 def test_an_order_s_copy_claims_no_end_that_nobody_recorded(gateway, tmp_path):
     """L34-II-4, L34-III-4: power was lost; a copy ends the holding where it was certain, and its answer says no more than before."""
-    gateway.keep(holding(19968, TEN - 60, None), connection(40000, TEN, TEN + 240))
+    gateway.keep(holding(19968, TEN - 60, None), mark(TEN - 60, TEN + 240))
     read = gateway.read(gateway.hand_over(AGENTS.sign(freeze(keep_until="2027-06-01"), 0, 1)))
     Store.make(tmp_path / "keys", b"correct horse", operations=1, octets=8192)
     store, staged = Store(tmp_path / "keys", b"correct horse"), Staged(tmp_path / "frozen", read.request)
@@ -650,7 +651,7 @@ def test_order_keeps_one_terminal_s_records_or_bills(gateway, tmp_path, purpose,
 
 def test_cover_page_says_in_french_what_was_asked_searched_and_may_be_missing(gateway):
     """L34-II-4: for the file of a case; who asked is written as he is, what he chose is text, and each note has its French."""
-    gateway.keep(holding(19968, TEN, None), connection(20012, TEN + 60, TEN + 70, user=b"<room> & 12"))
+    gateway.keep(holding(19968, TEN, None), connection(20012, TEN + 60, TEN + 70, user=b"<room> & 12"), mark(TEN, TEN + 70))
     asked = document(authority="Procureur de la République d\u2019Évry", reference="27/<1>")
     page = gateway.answer(AGENTS.sign(asked, 0, 1), alive=3).cover()
     assert re.findall("<h2>(.*?)</h2>", page) == [
@@ -702,6 +703,10 @@ def test_the_state_is_told_what_it_asked_for_by_kind_and_period(tmp_path):
     told = [(one["authority_kind"], one["basis"], one["kind"], one["purpose"], one["count"]) for one in said["kinds"]]
     assert told == [("judicial", "CPP 77-1-1", "answer", "attribution", 2), ("judicial", "CPP 77-1-1", "freeze", "freeze", 1)]
     assert "2027-01-15: 0" in CliRunner().invoke(custodian_app, [*words, "2027-01-15"]).stdout
+    turned = CliRunner().invoke(custodian_app, [*words, "2026-12-31"])
+    assert (turned.exit_code, turned.stderr) == (
+        2, "oubli-custodian: --to: 2026-12-31: before --from; accepted: the first day or a later one\n",
+    )  # fmt: skip
     lines = (tmp_path / "keys" / register.NAME).read_text().splitlines(keepends=True)
     (tmp_path / "keys" / register.NAME).write_text("".join(lines[1:]))
     cut = CliRunner().invoke(custodian_app, [*words, "2027-12-31"])
@@ -793,8 +798,8 @@ def test_commands_of_agents_and_custodian_make_an_answer(gateway, tmp_path, monk
     ]
     words += ["--from", COMMON["from"], "--until", COMMON["until"], "--authority-kind", "judicial", "--basis", "CPP 77-1-1"]
     scope = ["--public-address", "203.0.113.2", "--port", "20012", "--protocol", "tcp"]
-    command("request", "new", *words, *scope, "--ground", "penal", status=2)
-    command("request", "new", *words, *scope[:4], "--ground", "IIbis-3", status=2)
+    for wrong in (("penal", *scope), ("IIbis-3", *scope[:4]), ("IIbis-3", *scope, "--gateway", "zz")):
+        command("request", "new", *words, "--ground", *wrong, status=2)
     command("request", "new", *words, *scope, "--ground", "IIbis-3")
     for agent in "ab":
         command("request", "sign", str(asked), "--key", f"{tmp_path}/{agent}.key", *lock)

@@ -50,25 +50,33 @@ class Gateway:
         self.made = MIDNIGHT + draw.randrange(3600, 2 * DAY)
         self.unbroken = self.made
         held: dict[int, tuple[int, int]] = {}  # block -> terminal, since; a restart of the recorder leaves it as it is, a boot doesn't
+        killed = False
         at, power = MIDNIGHT, True
         while at < self.made:
             end = min(at + draw.randrange(600, DAY), self.made)
             if power:
                 lost = draw.random() < 0.5 and end < self.made
                 self.unbroken = at
-                self._run(held, at, end, lost=lost)
+                self._run(held, at, end, lost=lost, same=killed)
                 self.on.append((at, end))
-                power = not lost
+                power, killed = not lost, False
                 at = end
+                if power and at < self.made and draw.random() < 0.5:  # what the process knew is lost, what it wrote isn't
+                    killed = True
+                    self.truth += [Held(who, first, since, at) for first, (who, since) in held.items()]
+                    held.clear()
             else:
                 at, power = min(at + draw.randrange(1, 7200), self.made), True
                 self.unbroken = at  # it runs again: what hands over is on
         self.truth += [Held(who, first, since, self.made) for first, (who, since) in held.items()]
 
-    def _run(self, held: dict[int, tuple[int, int]], begin: int, end: int, *, lost: bool) -> None:
-        """One process: it writes each begin and end, and connections of others; power is lost at the end, or it goes in order."""
+    def _run(self, held: dict[int, tuple[int, int]], begin: int, end: int, *, lost: bool, same: bool) -> None:
+        """One process: it writes each begin and end, connections of others, and marks; power is lost at the end, or it goes in order.
+
+        `same`: it goes on in the segment of the former one, which was killed.
+        """
         written: list[tuple[int, Record]] = []
-        at = begin
+        at, marked = begin, begin + 1
         while at < end:
             for first in list(held):  # each UTC day has its own row
                 who, since = held[first]
@@ -89,13 +97,17 @@ class Gateway:
             if self._draw.random() < 0.5:
                 written.append((at, row(201, 60000, max(begin, at - self._draw.randrange(1, 60)), at, 17)))
             at = min(at + self._draw.choice((30, 600, 3600, 20_000)), at - at % DAY + DAY)  # a recorder misses no midnight
+            while marked < min(at, end):  # all that was before stands in the store
+                over = min(marked + SYNC, at, end)
+                written.append((over, Record(None, bytes(4), 0, 0, bytes(4), bytes(6), marked, over)))
+                marked = over
         if lost:
             synced = end - self._draw.randrange(SYNC)
             self.torn.append((synced, end))
             self.truth += [Held(who, first, since, end) for first, (who, since) in held.items()]
             held.clear()
             written = [(when, record) for when, record in written if when < synced]
-        self.parts.append([pack(record) for _, record in written])
+        self.parts[len(self.parts) - same :] = [[*(self.parts[-1] if same else ()), *(pack(record) for _, record in written)]]
 
     def holder(self, port: int, moment: int) -> int:
         """Return who held a port, 0 for nobody."""

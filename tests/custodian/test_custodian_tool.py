@@ -164,6 +164,12 @@ def test_a_changed_log_and_a_changed_key_are_found(folder):
     kept, other = folder / "keys/attribution/2026-11-24.json", folder / "keys/attribution/2026-11-23.json"
     other.write_bytes(kept.read_bytes())
     assert "attribution 2026-11-23: is called destroyed and is there" in opened(folder, TODAY + LIFETIME).verify()
+    other.unlink()
+    begun = f"{log}: doesn't begin with the making of this store: it was emptied, or is another's"
+    for text in ("", lines[0].replace('"key": "', '"key": "00')):  # emptied, and its register with it; another store's
+        log.write_text(text)
+        Store.confirm(folder, at(TODAY + LIFETIME), noon(TODAY + LIFETIME))
+        assert begun in opened(folder, TODAY + LIFETIME).verify()
 
 
 def test_the_command_from_new_to_open(folder, tmp_path, remotes, command):

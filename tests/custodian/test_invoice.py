@@ -165,6 +165,12 @@ def test_what_may_be_missing_is_told(office):
     said = office.invoice(cut / one.name, first="2027-01-15", out="cut")
     assert f"{one.name}: byte 160: a frame that isn't whole; what was before it is read" in said
     assert "not known, 0 sessions" in said
+    office.gateway.keep(session(YESTERDAY + 9000, 60, 7, 7))
+    _, later = [path for path in office.segments() if path.name.startswith("2027-01-15")]
+    said = office.invoice(later, first="2027-01-15", out="later")
+    assert "held, 1 sessions" in said
+    assert "2027-01-15: 1 segments of that day are missing, by their numbers" in said
+    assert "are missing" not in office.invoice(one, later, first="2027-01-15", out="both")
     said = office.invoice(*files, first="2027-01-01", last="2027-01-01", out="none")
     assert "not known, 0 sessions of 0 users" in said
     chosen = invoices.chosen(((path.name, path.read_bytes()) for path in files), date(2027, 1, 14), date(2027, 1, 15))

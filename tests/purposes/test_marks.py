@@ -4,36 +4,52 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import pytest
 
 from agent.purposes.attribution.attribution import Attribution
-from agent.purposes.attribution.record import unpack
+from agent.purposes.attribution.blocks import Blocks
+from agent.purposes.attribution.record import Record, unpack
+from agent.purposes.custodian import custodian
 from agent.purposes.deferred_purposes import DeferredPurposes
 from agent.recorder.pipeline import Pipeline
 from agent.vault.stores import name_of
-from tools.custodian import answers
+from tests.custodian.test_answers import MIDNIGHT, TEN, Gateway, connection, mark
+from tools.custodian import answers, coverage, matching
+from tools.custodian.coverage import is_mark
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 SECOND = 1_000_000_000
 DAY = 86400
 NOON = 20_000 * DAY + DAY // 2
 
 
-def purpose() -> tuple[Any, list[list[int]]]:
-    """Return a recorder's deferred purposes with attribution alone, at noon, and the marks that it keeps."""
-    kept: list[list[int]] = []
+class Records(list[Record]):
+    """What was kept, in order."""
+
+    def marks(self, *, confirmed: bool = True) -> list[list[int]]:
+        """Return the times that were vouched for; those that were taken back where `confirmed` is False."""
+        return [[one.start, one.end or 0] for one in self if is_mark(one) and one.confirmed == confirmed]
+
+
+def purpose() -> tuple[Any, Records]:
+    """Return a recorder's deferred purposes with attribution alone, at noon, and what it keeps."""
+    kept = Records()
 
     def keep(_begins: int, data: bytes) -> str:
-        row = unpack(data)
-        kept.append([row.start, row.end or 0])
+        kept.append(unpack(data))
         return "kept"
 
     made: Any = object.__new__(DeferredPurposes)
     made.attribution, made.billing, made._section = Attribution(keep, lambda _mac: b""), None, None
-    made._clock = SimpleNamespace(confirmed=NOON * SECOND, stepped=False)
+    made._clock = SimpleNamespace(confirmed=NOON * SECOND, stepped=False, missed=0, refused=False, floor=0)
     made._lan = SimpleNamespace(behind=False, public=(), outs=())
     made._table, made._portal = SimpleNamespace(devices=()), SimpleNamespace(tick=lambda _now: None)
     made._stores = {"attribution": SimpleNamespace(key_days=lambda: 30)}
-    made._holders, made._trusted, made._steady, made._unbroken, made._next = None, False, 0, 0, 1 << 60
+    made._refused, made._holders, made._trusted, made._steady, made._unbroken, made._next = False, None, False, 0, 0, 1 << 60
     return made, kept
 
 
@@ -52,7 +68,7 @@ def test_nobody_vouches_for_the_time_behind_a_second_nat() -> None:
     tick(made, 120)
     tick(made, 180)
     made._mark()
-    assert kept == [[NOON + 121, NOON + 180]]
+    assert kept.marks() == [[NOON + 121, NOON + 180]]
 
 
 def test_a_list_that_was_begun_before_a_step_dates_nothing() -> None:
@@ -79,7 +95,71 @@ def test_midnight_that_a_clock_ahead_has_seen_is_no_midnight() -> None:
     tick(made, 2)
     tick(made, DAY // 2 + 9)
     made._mark()
-    assert kept == []
+    assert kept.marks() == []
+
+
+def test_a_time_that_comes_twice_is_taken_back() -> None:
+    """What was vouched for before the clock was set back may have happened under the other reading, or not at all."""
+    made, kept = purpose()
+    tick(made, 1)
+    tick(made, 600)
+    made.stepped(-3600 * SECOND - 1, (NOON - 3000) * SECOND - 1)
+    assert (kept.marks(), kept.marks(confirmed=False)) == ([[NOON + 2, NOON + 600]], [[NOON - 3001, NOON + 600]])
+    assert coverage.vouched([kept]) == []
+    made.stepped(7200 * SECOND, (NOON + 4200) * SECOND)  # forward: no time comes twice
+    assert len(kept) == 2
+
+
+def test_a_time_that_comes_twice_is_taken_back_where_no_process_saw_it() -> None:
+    made, kept = purpose()
+    made._clock.missed = -3600 * SECOND
+    tick(made, 1)
+    assert kept.marks(confirmed=False) == [[NOON + 1, NOON + 3601]]
+    tick(made, 2)
+    assert len(kept) == 1
+
+
+def test_what_a_clock_vouched_for_that_ran_ahead_before_a_loss_of_power_is_taken_back() -> None:
+    """The time service tells it: a time before the latest that was ever confirmed. How long the power was gone isn't known: a day."""
+    made, kept = purpose()
+    made._clock.refused, made._clock.floor = True, NOON + 7200
+    for second in (1, 2):
+        made.tick((NOON + second) * SECOND, second * SECOND, trusted=False)
+    assert kept.marks(confirmed=False) == [[NOON + 1 - DAY, NOON + 7200 + 3660]]
+
+
+@pytest.mark.parametrize("trusted", [True, False])
+def test_a_restart_ends_a_former_process_s_rows_as_sure_as_its_clock_is(trusted: bool, tmp_path: Path) -> None:
+    """Those that begin anew begin within the new process' marks, so that a later loss of power leaves them certain until the last one."""
+
+    def keep(record: Record) -> bool:
+        kept.append(record)
+        return True
+
+    for process in (1, 2):
+        made, kept = purpose()
+        made.attribution.blocks = blocks = Blocks(
+            str(tmp_path / "blocks"), str(tmp_path / "ports"), 512, made._table, keep, lambda _mac: b"", 0
+        )
+        made._table.give = made._table.load = lambda *_words: None
+        made._table.stands = lambda: True
+        made._section = SimpleNamespace(upstream_nat="")
+        made._lan.public = bytes([203, 0, 113, 2])
+        made._holder = lambda _address: bytes([2, 0, 0, 0, 0, 10])
+        second = 100 * process
+        made.tick((NOON + second) * SECOND, second * SECOND, trusted=trusted or process == 1)
+        if process == 1:
+            blocks.hold(bytes([192, 168, 1, 10]), bytes([2, 0, 0, 0, 0, 10]), NOON + second, second)
+            tick(made, 150)
+            made._mark()
+        elif trusted:
+            tick(made, 260)
+            made._mark()
+        blocks.close()
+    ended, begun = [one for one in kept if not is_mark(one)]
+    assert (ended.start, ended.end, ended.confirmed) == (NOON + 100, NOON + 101, trusted)
+    assert (begun.start, begun.end, begun.confirmed) == (NOON + 201, None, trusted)
+    assert not trusted or matching.holdings([kept])[1].until == NOON + 260
 
 
 def test_connection_without_time_stamps_is_one_that_was_lost() -> None:
@@ -105,3 +185,26 @@ def test_missing_segments_are_counted_by_their_hexadecimal_numbers() -> None:
 
     assert notes(range(1, 17)) == []
     assert [text.split(": ")[1][:10] for text in notes(range(10, 11))] == ["9 segments"]
+
+
+@pytest.mark.parametrize("by", ["page", "segment"])
+def test_a_mark_is_on_flash_no_sooner_than_what_it_vouches_for(by: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """L34-II-4: what began the day before waits in an older page; power may go between two writes, where a page or a segment is full."""
+    gateway = Gateway(tmp_path)
+    store, folder = gateway.stores["attribution"], tmp_path / "flash/attribution"
+
+    def fill() -> None:
+        for port in range(1024, 1224):
+            gateway.keep(connection(port, TEN, TEN + 1))
+
+    fill()
+    gateway.keep(connection(20012, MIDNIGHT - 3600, MIDNIGHT + 60), mark(MIDNIGHT, TEN + 7200))
+    assert [path.name[:10] for path in folder.glob("20*")] == ["2027-01-16"]
+    if by == "page":
+        fill()
+    else:
+        monkeypatch.setattr(custodian, "SEGMENT_LIMIT", 1)
+        store.tick((TEN + 7201) * SECOND, (2 * DAY + 1) * SECOND, trusted=True)
+        assert list(store._writer.pages) == [MIDNIGHT // DAY - 1]
+    assert sorted(path.name[:10] for path in folder.glob("20*")) == ["2027-01-15", "2027-01-16"]
+    gateway.close()

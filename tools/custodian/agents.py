@@ -19,6 +19,7 @@ from tools.custodian import own_keys
 from tools.custodian.own_keys import LIMIT, AgentError, write_new
 
 KIND = "oubli agent key 1"
+_BASE32 = "abcdefghijklmnopqrstuvwxyz234567"
 
 
 def new_key(name: str, passphrase: bytes, path: Path) -> Path:
@@ -44,9 +45,17 @@ def new(fields: dict[str, str], path: Path, days: int) -> Request:
     ]
     if wrong:
         raise AgentError(f"--{wrong[0].replace('_', '-')}; accepted: for {fields['purpose']} {', '.join(names[3:])}")
+    gateway("--gateway", fields["gateway"])
     request = understood(requests.document(made | fields))
     write_new(path, request.text.encode(), 0o644)
     return request
+
+
+def gateway(option: str, identity: str) -> str:
+    """Return a `gateway.id`; AgentError for what can't be one."""
+    if len(identity) != 16 or any(letter not in _BASE32 for letter in identity):
+        raise AgentError(f"{option}: {identity!r}: not a gateway's; accepted: 16 characters of a-z and 2-7")
+    return identity
 
 
 def _time(moment: datetime) -> str:

@@ -99,6 +99,7 @@ def opened_segments(store: str, files: Mapping[str, bytes], key: Key) -> tuple[l
     parts: list[list[bytes]] = []
     notes, closed = [], 0
     for name, data in sorted(files.items()):
+        day = (parse_name(name) or (None,))[0]
         try:
             segment = segments.read(data)
             if segment.purpose != store:
@@ -114,7 +115,7 @@ def opened_segments(store: str, files: Mapping[str, bytes], key: Key) -> tuple[l
                 continue
             parts.append(list(segment.records(private)))
         except segments.SegmentError as failure:
-            notes.append(Note(f"{name}: {failure}", f"{name} : fichier endommagé ou étranger, illisible."))
+            notes.append(Note(f"{name}: {failure}", f"{name} : fichier endommagé ou étranger, illisible.", day=day))
             closed += 1
             continue
         if segment.damage:
@@ -122,6 +123,7 @@ def opened_segments(store: str, files: Mapping[str, bytes], key: Key) -> tuple[l
                 Note(
                     f"{name}: {segment.damage}; what was before it is read",
                     f"{name} : fichier endommagé ; ce qui précède le défaut est lu, la suite ne l'est pas.",
+                    day=day,
                 )
             )
         if segment.torn:
@@ -151,15 +153,17 @@ def answer(handover: Handover, key: Key, frozen: Iterable[bytes] = ()) -> Answer
             f"request.until: after {times.utc(statement['made'])}, when it was handed over (L34-II-4); accepted: a window over by then",
         )
     parts, missing = opened(handover, key)
+    lost = absent(handover)
+    damaged = {note.day for note in [*missing, *lost]}
     attributed = request.store == "attribution"
     try:
         there = {matching.identity(request, one) for part in parts for one in part}
         parts.append([one for one in dict.fromkeys(frozen) if matching.identity(request, one) not in there])
-        rows, unknown = matching.rows(request, parts, statement["made"], statement["unbroken"], parts[-1])
+        rows, unknown = matching.rows(request, parts, statement["made"], statement["unbroken"], damaged, parts[-1])
         unproven = coverage.notes(request, matching.records(parts), statement["made"]) if attributed else []
     except Cut:
         raise HandoverError("malformed", "a record that can't be read; accepted: records of this version") from None
-    notes = [*missing, *unknown, *absent(handover), *unproven, *alive(handover)]
+    notes = [*missing, *unknown, *lost, *unproven, *alive(handover)]
     doubt = any(note.doubt for note in notes)
     return Answer(handover, HELD if rows else NOT_KNOWN if doubt else NOTHING, rows, notes)
 
@@ -170,17 +174,19 @@ def absent(handover: Handover) -> list[Note]:
     there = {name[:10] for name in handover.segments}
     notes = [absent_day(day, doubt=day > first) for day in range(first, last) if date_of(day) not in there]
     for day in range(first + 1, last):
-        numbers = {found[1] for name in handover.segments if (found := parse_name(name)) and found[0] == day}
-        lost = len(set(range(1, max(numbers, default=0))) - numbers)
-        notes += [_lost_segments(day, lost)] * bool(lost)
+        notes += lost_segments(day, {found[1] for name in handover.segments if (found := parse_name(name)) and found[0] == day})
     return notes
 
 
-def _lost_segments(day: int, count: int) -> Note:
-    return Note(
-        f"{date_of(day)}: {count} segments of that day are missing, by their numbers: what they held isn't known",
-        f"{date_of(day)} : {count} fichier(s) de ce jour manquent d'après leurs numéros ; leur contenu n'est pas connu.",
+def lost_segments(day: int, numbers: set[int]) -> list[Note]:
+    """Return a note where segments of a day (days since the epoch) are missing before the highest of these numbers, else none."""
+    lost = len(set(range(1, max(numbers, default=0))) - numbers)
+    note = Note(
+        f"{date_of(day)}: {lost} segments of that day are missing, by their numbers: what they held isn't known",
+        f"{date_of(day)} : {lost} fichier(s) de ce jour manquent d'après leurs numéros ; leur contenu n'est pas connu.",
+        day=day,
     )
+    return [note] * bool(lost)
 
 
 def absent_day(day: int, *, doubt: bool = True) -> Note:

@@ -2,11 +2,16 @@
 """For which times a gateway's marks vouch that every connection was heard and kept: without them `nothing held` isn't said (L34-II-4).
 
 A mark is a holding of no address and no port. It stands in the store where all that was kept before it stands as well, and says from when
-until when the recorder ran and lost nothing. Its next one begins where it ends; a restart, a loss of power, records that were lost and a
-clock that wasn't confirmed leave a gap. A connection is written when it ends, and up to each midnight (UTC). So what a window may hold
-is there for certain where marks go on from its begin to the midnight after its end, or to the handover if that came before.
+until when one recorder process ran and lost nothing. Its next one begins where it ends; a restart, a loss of power, records that were lost
+and a clock that wasn't confirmed leave a gap. A connection is written when it ends, and up to each midnight (UTC). So what a window may
+hold is there for certain where marks go on from its begin to the midnight after its end, or to the handover if that came before. And the
+end of a holding that began within marks would have been written before the last one that follows without a gap.
+
+A clock that was set back shows a time twice, and what was vouched for under one reading may have happened under the other. So nobody
+vouches for a time that two marks tell of, or that an unconfirmed mark takes back: the gateway writes one when its clock is set back.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from agent.purposes.attribution.record import Record
@@ -15,6 +20,7 @@ from tools.custodian import times
 from tools.custodian.notes import Note
 
 _DAY = 86400
+_TAKEN_BACK = 2  # marks that a mark which takes others back counts for
 
 
 def is_mark(record: Record) -> bool:
@@ -22,23 +28,42 @@ def is_mark(record: Record) -> bool:
     return record.protocol is None and not any(record.public_address)
 
 
-def gaps(marks: Iterable[tuple[int, int]], start: int, end: int) -> list[tuple[int, int]]:
-    """Return the times from `start` to `end` (s) for which no mark vouches."""
+def vouched(parts: Iterable[Sequence[Record]]) -> list[tuple[int, int]]:
+    """Return the times for which exactly one mark vouches, in order, each up to a gap (s). `parts`: the records of each segment."""
+    marks = {(one.start, one.end or 0, one.confirmed) for part in parts for one in part if is_mark(one)}
+    edges: Counter[int] = Counter()
+    for begin, over, confirmed in marks:
+        edges[begin] += 1 if confirmed else _TAKEN_BACK
+        edges[over] -= 1 if confirmed else _TAKEN_BACK
+    found, count, since = [], 0, 0
+    for at in sorted(edges):
+        former, count = count, count + edges[at]
+        if former == 1 != count:
+            found.append((since, at))
+        elif former != 1 == count:
+            since = at
+    return found
+
+
+def reach(spans: Iterable[tuple[int, int]], start: int) -> int:
+    """Return until when marks go on from `start` (s): that itself where none is there. `spans`: what `vouched` returns."""
+    return next((over for begin, over in spans if begin <= start <= over), start)
+
+
+def gaps(spans: Iterable[tuple[int, int]], start: int, end: int) -> list[tuple[int, int]]:
+    """Return the times from `start` to `end` (s) for which nobody vouches."""
     found, reached = [], start
-    for begun, over in sorted(marks):
-        if begun > reached:
+    for begun, over in [*spans, (end, end)]:
+        if reached < min(begun, end):
             found.append((reached, min(begun, end)))
         reached = max(reached, over)
-        if reached >= end:
-            return found
-    return [*found, (reached, end)]
+    return found
 
 
 def notes(request: Request, parts: Iterable[Sequence[Record]], made: int) -> list[Note]:
     """Return a note on each time that matters for a request and that no mark vouches for; `made`: when it was handed over (s)."""
-    marks = [(one.start, one.end or 0) for part in parts for one in part if is_mark(one) and one.confirmed]
     end = min(made, request.end - request.end % _DAY + _DAY)
-    return [_note(begin, over) for begin, over in gaps(marks, request.start, end) if begin < over]
+    return [_note(begin, over) for begin, over in gaps(vouched(parts), request.start, end)]
 
 
 def _note(begin: int, over: int) -> Note:

@@ -64,7 +64,7 @@ def _attributed(made: Answer, octets: list[list[bytes]]) -> list[bytes]:
     request, said = made.handover.request, made.handover.statement
     parts = [[record.unpack(one) for one in part] for part in octets]
     kept = []
-    for one in matching.attributed(request, parts, said["made"], said["unbroken"]):
+    for one in matching.attributed(request, parts, said["made"], said["unbroken"], {note.day for note in made.notes}):
         if one.record.confirmed and one.until >= request.start:
             one.record.end = one.until
             kept.append(record.pack(one.record))

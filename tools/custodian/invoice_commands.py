@@ -11,13 +11,12 @@ import typer
 
 from tools import clock
 from tools.commands import Program, bounded, output
-from tools.custodian import handovers, invoices, recipients, register
+from tools.custodian import agents, handovers, invoices, recipients, register
 from tools.custodian.own_keys import AgentError
 from tools.custodian.request_commands import Ask, Folder, Json, Out, Own, Secret, enter, late, one_line
 from tools.custodian.staged import Staged
 from tools.custodian.store import Store
 
-_BASE32 = "abcdefghijklmnopqrstuvwxyz234567"
 LONGEST = 366  # days
 
 
@@ -73,7 +72,7 @@ def add(app: typer.Typer, program: Program, passphrase: Ask) -> None:
                 raise AgentError(f"--to-key: {to_key}: names nobody; accepted: a line of 64 hexadecimal digits and the biller's name")
             first, last = _period(begin, end)
             chosen = invoices.chosen(((path.name, bounded(path, handovers.LARGEST)) for path in files), first, last)
-            period = invoices.Period(_gateway(gateway), first, last, name, biller, chosen)
+            period = invoices.Period(agents.gateway("--gateway", gateway), first, last, name, biller, chosen)
             staged = Staged(out.with_name(f"{out.name}.sealed"), period)
             keeper = Store(store, None)
             if turn.enter_context(register.once(keeper, period, staged.beside)):
@@ -102,9 +101,3 @@ def _period(begin: datetime, end: datetime) -> tuple[date, date]:
     if last >= clock.now().astimezone(UTC).date():
         raise AgentError(f"--to: {last}: this day isn't over; accepted: a day before today (UTC)")
     return first, last
-
-
-def _gateway(identity: str) -> str:
-    if len(identity) != 16 or any(letter not in _BASE32 for letter in identity):
-        raise AgentError(f"--gateway: {identity!r}: not a gateway's; accepted: 16 characters of a-z and 2-7")
-    return identity

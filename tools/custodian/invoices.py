@@ -134,8 +134,13 @@ def make(period: Period, key: answers.Key, earlier: Sequence[dict[str, Any]] = (
     except Cut:
         raise HandoverError("malformed", "a record that can't be read; accepted: records of this version") from None
     sessions.sort(key=lambda one: (one.portal_user, one.mac, one.start))
-    there = {segments.read(data).day for data in period.segments.values()}
-    notes += [answers.absent_day((day - segments.EPOCH).days) for day in period.days() if day not in there]
+    there: dict[date, set[int]] = {day: set() for day in period.days()}
+    for data in period.segments.values():
+        segment = segments.read(data)
+        there[segment.day].add(segment.number)
+    for day, numbers in there.items():
+        number = (day - segments.EPOCH).days
+        notes += answers.lost_segments(number, numbers) if numbers else [answers.absent_day(number)]
     notes += [_again(entry) for entry in earlier if _overlaps(entry, period)]
     users: dict[tuple[bytes, bytes], dict[str, Any]] = {}
     for one in sessions:

@@ -2,16 +2,16 @@
 """Which records a request's scope covers, and no others: what an answer may hold (L34-II-4, L34-III-2).
 
 A holding is in the store twice, begun and ended. One without an end was cut off by a loss of power, or goes on. It goes on where the
-gateway says that it has run since before the holding began. Else it is certain until the last moment of which a record behind it in the
-same segment tells: one process wrote a segment, and would have written the end, unless the clock was set between the two. From then
-until its UTC day is over, its block is another's or the handover was made, it may have gone on, and nobody is named. What was written
-under a clock that nobody had confirmed says nothing of when it was: it names nobody, proves nothing of others, and makes every time of
-the days that were searched doubtful for its ports.
+gateway says that it has run since before the holding began. Else it is certain as long as the marks around its begin go on without a gap:
+one process wrote them, and would have written the end before (tools/custodian/coverage.py). From then until its UTC day is over, its block
+is another's or the handover was made, it may have gone on, and nobody is named. Nor is anybody where a part of that day can't be read: the
+end may stand there. What was written under a clock that nobody had confirmed says nothing of when it was: it names nobody, proves nothing
+of others, and makes every time of the days that were searched doubtful for its ports.
 Times are cut to the window: what a terminal did before and after it isn't asked for.
 """
 
 import ipaddress
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,20 +39,18 @@ def _key(record: attribution.Record) -> tuple[object, ...]:
     return record.public_address, record.first, record.last, record.address, record.mac, record.start
 
 
-def holdings(parts: Iterable[Sequence[attribution.Record]], made: int = _NEVER, unbroken: int = _NEVER) -> list[Holding]:
+def holdings(
+    parts: Iterable[Sequence[attribution.Record]], made: int = _NEVER, unbroken: int = _NEVER, damaged: Collection[int | None] = ()
+) -> list[Holding]:
     """Return the holdings, each once; what its rows say of it is put together.
 
-    `parts` are the records of each segment in the order in which they were written. They were handed over at `made` (s), by a recorder
-    that has run, and whose clock has stood, since `unbroken`.
+    `parts` are the records of each segment, with the marks among them. They were handed over at `made` (s), by a recorder
+    that has run, and whose clock has stood, since `unbroken`. `damaged`: days of which not all could be read, the end of a holding maybe.
     """
     found: dict[tuple[object, ...], attribution.Record] = {}
-    certain: dict[tuple[object, ...], int] = {}
+    parts = [*parts]
+    spans = coverage.vouched(parts)
     for records in parts:
-        latest = 0
-        for record in reversed(records):
-            latest = max(latest, record.start, record.end or 0) if record.confirmed else 0
-            if record.protocol is None and record.end is None:
-                certain[_key(record)] = max(certain.get(_key(record), 0), latest)
         for record in records:
             if record.protocol is not None or coverage.is_mark(record):
                 continue
@@ -68,7 +66,9 @@ def holdings(parts: Iterable[Sequence[attribution.Record]], made: int = _NEVER, 
             continue
         later = [next_.start for next_ in begun if next_.confirmed and next_.start > one.start and _same_ports(one, next_)]
         one.end = min([*later, one.start - one.start % DAY + DAY, max(made, one.start)])
-        until = made if one.start >= unbroken else certain[_key(one)]
+        until = made if one.start >= unbroken else coverage.reach(spans, one.start)
+        if one.start // DAY in damaged:
+            until = one.start
         every.append(Holding(one, min(until, one.end) if one.confirmed else _AT_NO_TIME, recorded=False))
     return every
 
@@ -102,7 +102,11 @@ def _in_scope(request: Request, record: attribution.Record) -> bool:
 
 
 def attributed(
-    request: Request, parts: Sequence[Sequence[attribution.Record]], made: int = _NEVER, unbroken: int = _NEVER
+    request: Request,
+    parts: Sequence[Sequence[attribution.Record]],
+    made: int = _NEVER,
+    unbroken: int = _NEVER,
+    damaged: Collection[int | None] = (),
 ) -> list[Holding]:
     """Return what of `attribution` touches the scope, a port's or a terminal's, certain or not; a connection's end is always recorded."""
     single = {  # a restart around midnight may write a part of one twice
@@ -113,7 +117,7 @@ def attributed(
     }
     return [
         one
-        for one in [*single.values(), *holdings(parts, made, unbroken)]
+        for one in [*single.values(), *holdings(parts, made, unbroken, damaged)]
         if _in_scope(request, one.record) and _may_touch(request, one.record)
     ]
 
@@ -134,7 +138,12 @@ def billed(request: Request, octets: Iterable[Sequence[bytes]]) -> list[bytes]:
 
 
 def rows(
-    request: Request, octets: Iterable[Sequence[bytes]], made: int = _NEVER, unbroken: int = _NEVER, preserved: Iterable[bytes] = ()
+    request: Request,
+    octets: Iterable[Sequence[bytes]],
+    made: int = _NEVER,
+    unbroken: int = _NEVER,
+    damaged: Collection[int | None] = (),
+    preserved: Iterable[bytes] = (),
 ) -> tuple[list[dict[str, Any]], list[Note]]:
     """Return what an answer says of each record that the scope covers, in order of time, and a note on each time that isn't known.
 
@@ -143,7 +152,7 @@ def rows(
     """
     if request.store == "attribution":
         copied = {identity(request, one) for one in preserved}
-        touched = sorted(attributed(request, records(octets), made, unbroken), key=lambda one: one.record.start)
+        touched = sorted(attributed(request, records(octets), made, unbroken, damaged), key=lambda one: one.record.start)
         for one in touched:
             one.recorded = one.recorded and (one.record.protocol is not None or _key(one.record) not in copied)
         return [_port_row(request, one) for one in touched if one.until >= request.start], [

@@ -187,6 +187,8 @@ def add_register(app: typer.Typer, program: Program) -> None:
         json_file: Json = None,
     ) -> None:
         """Draw the statement of the State's answered requests by kind, for its reimbursement (L34-1 III), from the checked register."""
+        if end < begin:
+            program.refuse(f"--to: {end:%Y-%m-%d}: before --from; accepted: the first day or a later one")
         with one_line(program):
             said = compensation.statement(register.entries(Store(store, None)), begin.date(), end.date())
         if json_file:

@@ -324,4 +324,7 @@ class Store:
                     called.append(f"{one.purpose} {one.day}: is called destroyed and is there")
             except (OSError, StoreError) as failure:
                 wrong.append(keyfiles.line(one.path, failure))
+        first = next(iter(self.log.entries()), {})
+        if (first.get("act"), first.get("key")) != ("new", bytes(self.signing.verify_key).hex()):
+            wrong.append(f"{self.log.path}: doesn't begin with the making of this store: it was emptied, or is another's")
         return [*wrong, *self.log.wrong(), *called]

@@ -69,11 +69,17 @@ class Attribution:
         """
         if not self.since or wall <= self.since or (self.since // _DAY != wall // _DAY and self._split != wall // _DAY):
             return
-        mark = Record(None, bytes(4), 0, 0, bytes(4), UNKNOWN_MAC, self.since, wall)
         if not self._whole or wall // _DAY - self.since // _DAY > 1:  # nobody was awake at a midnight between
             self.vouch(wall)
-        elif self._append(wall, pack(mark)) == "kept":
+        elif self._put_mark(self.since, wall) == "kept":
             self.since = wall
+
+    def _put_mark(self, begin: int, end: int, *, confirmed: bool = True) -> str:
+        return self._append(end, pack(Record(None, bytes(4), 0, 0, bytes(4), UNKNOWN_MAC, begin, end, confirmed=confirmed)))
+
+    def set_back(self, wall: int, seconds: int) -> None:
+        """Take back what marks say of a time that comes once more: the clock was set back to `wall` by so many seconds."""
+        self._put_mark(wall, wall + seconds, confirmed=False)
 
     def last(self, connection: "Connection", source: bytes, public: bytes, mac: bytes, wall: int, *, exact: bool = True) -> None:
         """Record a connection that lasts, and that no holding covers, up to the last midnight, once a day (L34-III-2)."""
@@ -174,6 +180,13 @@ class Attribution:
         for address in [address for address in self._own.known() if wall - self._own[address].last >= IDLE]:
             known = self._own.pop(address, None)
             self._end(address, known, known.last)
+
+    def resume(self, wall: int, now: int, *, confirmed: bool) -> None:
+        """Go on with the blocks of a former process."""
+        self.confirmed = confirmed
+        if self.blocks is not None:
+            self.blocks.confirmed = confirmed
+            self.blocks.resume(wall, now)
 
     def restate(self, wall: int, step: int = 0, *, ended: bool = True) -> None:
         """Begin every row again: the clock was stepped by so many seconds, or is trusted by now, or the store was erased."""

@@ -4,7 +4,8 @@
 Two kinds. A *holding* says that a terminal had a block of ports (or a whole IPv6 address) from `start` on, whatever it did with
 them: one row a lease and day instead of one a connection (RFC 7422). It is written when it begins, without an end, and once
 more when it is over, with the same start. A *connection* is recorded where no block covers it. A *mark* is a holding of no address and
-no port: from its start to its end the recorder heard and kept every connection. Each record stands alone, so that a request is answered
+no port: from its start to its end the recorder heard and kept every connection. One whose clock wasn't confirmed takes back what others
+say of its time: the clock was set back, and showed it twice. Each record stands alone, so that a request is answered
 from any part of a store. Fields are those of `agent.law.ATTRIBUTION_FIELDS`: no destination, no volume.
 
     octet 0     1: a holding   2: its end isn't known   4: IPv6   8: portal user id   16: the clock wasn't confirmed

@@ -122,7 +122,8 @@ class Custodian:
             now, waited = self._now(), False
             for page in self.pages():
                 if now >= (page.day + KEPT_OPEN) * DAY or page.slot.written() >= SEGMENT_LIMIT:
-                    self._writer.close(page)
+                    if self._write_older(page.day):
+                        self._writer.close(page)
                 else:
                     waited = waited or (page.used > 0 and monotonic - page.since >= self._sync)
             if waited:
@@ -135,6 +136,10 @@ class Custodian:
         for page in self.pages():
             if page.used and not self._writer.write(page, crypto.REKEY):
                 return
+
+    def _write_older(self, day: int) -> bool:
+        """Write what waits for days before: a mark that waits for this one vouches for it. False where flash refuses."""
+        return all(self._writer.write(page, crypto.REKEY) for page in self.pages() if page.used and page.day < day)
 
     def _look_at_mount(self) -> None:
         """Notice that the medium was taken away, before anything is due: what it holds is sealed, and goes when it is back."""
@@ -198,7 +203,8 @@ class Custodian:
         page = self._writer.pages.get(day) or self._begin(day, now)
         if page is None:
             return "lost"
-        if page.used + 1 + len(record) > ROOM and not (self._willing() and self._writer.write(page, crypto.REKEY)):
+        full = page.used + 1 + len(record) > ROOM
+        if full and not (self._willing() and self._write_older(day) and self._writer.write(page, crypto.REKEY)):
             self._lose(self.trouble, 1)
             return "lost"
         anchor = self._monotonic - (now - day * DAY) * _SECOND
