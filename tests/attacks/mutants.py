@@ -158,6 +158,7 @@ MUTANTS = (
         "EACH = 3200",
         f"{_PAGE}::test_one_address_holds_no_more_than_its_share_of_connections",
     ),
+    Mutant("P7", "tools/fleet/connection.py", "LARGEST = 5 << 20", "LARGEST = 5 << 30", f"{_PAGE}::test_a_request_fills_no_disk"),
     Mutant("F1", "tools/fleet/__main__.py", "os.umask(0o077)", "os.umask(0o022)", f"{_FILES}::test_nobody_else_reads_the_store"),
     Mutant(
         "F2",

@@ -95,6 +95,17 @@ def follow(page: Page, link: Locator) -> None:
         link.click()
 
 
+def tags(page: Page, name: str) -> None:
+    """Mark a gateway in the inventory, and give it two tags."""
+    follow(page, page.get_by_role("link", name="Inventaire"))
+    page.get_by_label(name, exact=True).check()
+    page.get_by_label("Groupe ou étiquettes").fill("à surveiller")
+    follow(page, page.get_by_role("button", name="Ajouter les étiquettes"))
+    accessible(page)
+    assert page.get_by_role("status").inner_text() == "Passerelles modifiées : 1"
+    assert page.get_by_role("row").filter(has_text=name).filter(has_text="surveiller à").is_visible()
+
+
 def test_an_operator_finds_the_gateway_in_breach_reads_its_band_and_exports(served, browser):
     """Log in, find the gateway in breach, read its band, switch the language, export; every page by axe's rules; nothing from elsewhere."""
     address, password, port, venues = served
@@ -150,6 +161,8 @@ def test_an_operator_finds_the_gateway_in_breach_reads_its_band_and_exports(serv
     assert page.pdf(format="A4").startswith(b"%PDF-")
     page.emulate_media(media="screen")
 
+    tags(page, late.name)
+
     follow(page, page.get_by_role("link", name="Passerelles").first)
     publish(port, says.health(venues[0].ident, int(time.time()), late=True))
     page.get_by_role("link", name=venues[0].name, exact=True).scroll_into_view_if_needed()
@@ -179,7 +192,7 @@ def test_keyboard_phone_and_dark(served, browser):
                 break
         page.keyboard.press("Enter")
         page.wait_for_url("**/gateway/*")
-        for path in ("", "fleet", "compliance", "alerts"):
+        for path in ("", "fleet", "compliance", "alerts", "inventory"):
             if path:
                 page.goto(f"{address}/{path}")
             accessible(page)

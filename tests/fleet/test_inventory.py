@@ -1,18 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The inventory: gateways that are no more, one that was silent for two days, an empty fleet, a search that ignores accents."""
+"""The inventory: gateways that are no more or were silent, an empty fleet, a search, tags, many changed at once, a list in and out."""
 
 from __future__ import annotations
 
 import time
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from django.contrib.auth import get_user_model
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 
 from tests.fleet import says
 from tests.fleet.test_store import totals_agree
 from tools.fleet import figures, inventory, simulated, staging
 from tools.fleet.intake import Intake
+from tools.fleet.listing import Listed
 from tools.fleet.models import Gateway, Head, Message
 
 ONE, OTHER = says.name(1), says.name(2)
@@ -74,7 +77,7 @@ def test_a_gateway_that_was_silent_for_two_days_isnt_online(sqlite):
     now = int(time.time())
     Intake().take([says.state(ONE), says.health(ONE, now - 2 * 86_400 - 60)], now - 2 * 86_400 - 60)
     Intake().take([says.state(OTHER), says.health(OTHER, now)], now)
-    inventory.expect([(says.name(3), "New", "")], now)
+    inventory.expect([Listed(says.name(3), "New")], now)
     client = logged_in()
     page = client.get("/").content.decode()
     rows = {ident: page.partition(f'id="g-{ident}"')[2].partition("</tr>")[0] for ident in (ONE, OTHER, says.name(3))}
@@ -104,3 +107,85 @@ def test_a_search_ignores_accents_and_capitals(sqlite):
     for wanted in ("cafe", "CAFÉ", "orleans", "ORLÉANS", ONE[:8].upper()):
         assert ONE in shown(client, q=wanted), wanted
     assert shown(client, q="cafes") == []
+
+
+def many(client: Client, **form: object) -> str:
+    """Send the inventory's form; returns how many were changed, or the refusal."""
+    answer = client.post("/inventory/change", form)
+    if answer.status_code == 302:
+        return parse_qs(urlsplit(answer.headers["Location"]).query)["done"][0]
+    assert answer.status_code == 400
+    return answer.content.decode().partition('role="alert">')[2].partition("<")[0]
+
+
+def kept() -> list[tuple[str, str, str, bool]]:
+    return [(one.name, one.group, one.tags, bool(one.retired)) for one in Gateway.objects.order_by("ident")]
+
+
+def test_many_gateways_are_put_into_a_group_tagged_and_retired_at_once(store):
+    """Those that are marked, or all that a search finds; totals of the groups go along; a tag is a word, once."""
+    venues = simulated.venues(3)
+    staging.fill(venues, 3, says.NOW)
+    client, idents = logged_in(), sorted(venue.ident for venue in venues)
+    former = {one.group for one in Gateway.objects.all()}
+    Gateway.objects.update(group="", name="Café")
+    for group in former | {""}:
+        figures.regroup(group)
+    assert many(client, act="group", value="  Lyon  Est ", gateway=idents[:2]) == "2"
+    assert totals_agree()
+    assert [group for _, group, _, _ in kept()] == ["Lyon Est", "Lyon Est", ""]
+    assert many(client, act="tag", value="Terrasse, été terrasse", gateway=idents[1:]) == "2"
+    assert [tags for _, _, tags, _ in kept()] == ["", "terrasse été", "terrasse été"]
+    assert many(client, act="untag", value="été", every="1", group="Lyon Est") == "2"
+    assert [tags for _, _, tags, _ in kept()] == ["", "terrasse", "terrasse été"]
+    assert shown(client, tag="terrasse") == idents[1:]
+    assert shown(client, q="ÉTÉ") == idents[2:]
+    assert many(client, act="retire", every="1", q="cafe", tag="été") == "1"
+    assert [retired for *_, retired in kept()] == [False, False, True]
+    assert many(client, act="restore", gateway=idents) == "3"
+    before = kept()
+    assert "a group; accepted" in many(client, act="group", value="x" * 65, gateway=idents)
+    assert "tags; accepted" in many(client, act="tag", value="x" * 33, gateway=idents)
+    assert "tags; accepted" in many(client, act="tag", value=" ".join(map(str, range(300))), gateway=idents)
+    assert client.post("/inventory/change", {"act": "drop", "gateway": idents}).status_code == 302
+    assert client.get("/inventory/change").status_code == 405
+    assert kept() == before
+    assert totals_agree()
+
+
+def test_a_list_goes_out_and_comes_in_again(sqlite):
+    """As one writes it in a spreadsheet: with a byte order mark, semicolons, a name that looks like a formula, tags."""
+    client = logged_in()
+    rows = f"\ufeffgateway;name;group;tags\n{ONE};=Café;Lyon;b a\n{OTHER};;;\n"
+    assert many(client, act="import", list=SimpleUploadedFile("l.csv", rows.encode())) == "2"
+    assert kept() == [("=Café", "Lyon", "a b", False), ("", "", "", False)]
+    out = client.get("/inventory.csv").content.decode()
+    assert out.splitlines() == ["gateway,name,group,tags", f"{OTHER},,,", f"{ONE},'=Café,Lyon,a b"]
+    assert client.get("/inventory.csv", {"tag": "a"}).content.decode().count("\n") == 2
+    Gateway.objects.all().delete()
+    assert many(client, act="import", list=SimpleUploadedFile("l.csv", out.encode())) == "2"
+    assert kept() == [("=Café", "Lyon", "a b", False), ("", "", "", False)]
+    before = kept()
+    for wrong, said in (
+        (b"", "a file; accepted"),
+        (b"\xff", "no UTF-8"),
+        (b"name,group\nA,B\n", "line 2"),
+        (f"gateway,name\n{ONE},A\n{ONE},B\n".encode(), "line 3"),
+        (b'gateway,name\n"' + b"x" * 200_000 + b'",\n', "no CSV"),
+    ):
+        assert said in many(client, act="import", list=SimpleUploadedFile("l.csv", wrong)), wrong[:40]
+    assert "a file; accepted" in many(client, act="import")
+    assert kept() == before
+
+
+def test_the_inventory_has_pages_and_is_behind_the_log_in(sqlite):
+    inventory.expect([Listed(says.name(number), f"Café {number:03}") for number in range(1, 251)], says.NOW)
+    client = logged_in()
+    assert client.get("/inventory").content.decode().count('name="gateway"') == 200
+    assert client.get("/inventory", {"page": 2}).content.decode().count('name="gateway"') == 50
+    assert client.get("/inventory", {"q": "café 24"}).content.decode().count('name="gateway"') == 10
+    stranger = Client(HTTP_HOST="localhost")
+    for path in ("/inventory", "/inventory.csv"):
+        assert stranger.get(path).status_code == 302
+    assert stranger.post("/inventory/change", {"act": "retire", "every": "1"}).headers["Location"].startswith("/login")
+    assert not Gateway.objects.exclude(retired=0).exists()

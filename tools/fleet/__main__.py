@@ -272,7 +272,9 @@ def enrol(
     collector: Annotated[bool, typer.Option("--collector", help="Make the collector's certificate.")] = False,
     listed: Annotated[
         Path | None,
-        typer.Option("--list", metavar="FILE", help="Gateways as CSV with a head: name, group, gateway; without an id each gets one."),
+        typer.Option(
+            "--list", metavar="FILE", help="Gateways as CSV with a head: name, group, tags, gateway; without an id each gets one."
+        ),
     ] = None,
     renew: Annotated[bool, typer.Option("--renew", help="Make certificates and keys anew that are there.")] = False,
 ) -> None:
@@ -281,18 +283,19 @@ def enrol(
     Each gateway gets an archive for `oubli join`, once there is a certificate of the broker's. FOLDER/gateways.csv lists them.
     """
     from tools.fleet import enrol as enrolling
+    from tools.fleet.listing import Listed
 
     if not gateway and broker is None and not collector and listed is None:
         _program.refuse("nothing to enrol; accepted: ids of gateways, --list FILE, --broker HOST, --collector")
     try:
         for ident in gateway or ():
             enrolling.check(ident)
-        rows = [(ident, "", "") for ident in gateway or ()] + (enrolling.read_list(listed) if listed is not None else [])
-        enrolling.check_place(folder, [ident for ident, _, _ in rows], renew=renew)
+        rows = [Listed(ident) for ident in gateway or ()] + (enrolling.read_list(listed) if listed is not None else [])
+        enrolling.check_place(folder, [row.ident for row in rows], renew=renew)
         authority = enrolling.Authority(folder, clock.now(), renew=renew)
         made = [authority.broker(broker)] if broker is not None else []
         made += [authority.collector()] if collector else []
-        made += [authority.gateway(ident) for ident, _, _ in rows]
+        made += [authority.gateway(row.ident) for row in rows]
         lists = [authority.note(rows)] if rows else []
         authorities = [authority.certificate, *([folder / f"{enrolling.COLLECTORS}.pem"] if collector else [])]
     except enrolling.EnrolError as failure:
@@ -309,7 +312,9 @@ def enrol(
 def expect(
     listed: Annotated[
         Path,
-        typer.Argument(metavar="FILE", help="The list that enrol wrote, or CSV with a head: gateway, name, group; - is standard input."),
+        typer.Argument(
+            metavar="FILE", help="The list that enrol wrote, or CSV with a head: gateway, name, group, tags; - is standard input."
+        ),
     ],
     db: Db = HERE,
 ) -> None:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""uvicorn's HTTP connection with two bounds more: a request is whole in `WHOLE` seconds, an address has at most `EACH` connections.
+"""uvicorn's HTTP connection with three bounds more: for the seconds and octets of a request, and for an address's connections.
 
 uvicorn counts connections (`limit_concurrency`), and answers 503 beyond; it waits for ever for the rest of a request. So a few hundred
-half-sent ones kept everybody out.
+half-sent ones kept everybody out. Django puts a body into a file before it asks who sent it.
 """
 
 import asyncio
@@ -12,6 +12,7 @@ import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 WHOLE = 10  # seconds from the connection, or the first octet of another request on it, to the last octet of the request
+LARGEST = 5 << 20  # octets of a request; a list of gateways may have four million
 EACH = 32  # connections of an address; a browser has six
 OWN = {"127.0.0.1", "::1"}  # a proxy or a tunnel on this machine speaks for many
 
@@ -20,6 +21,7 @@ class Connection(H11Protocol):
     """One connection; what is too slow is closed without a word."""
 
     _timer: asyncio.TimerHandle | None = None
+    _octets = 0  # of the request that comes
 
     def connection_made(self, transport: Any) -> None:  # noqa: ANN401 (asyncio's)
         """Begin to wait for a request."""
@@ -33,6 +35,10 @@ class Connection(H11Protocol):
     def data_received(self, data: bytes) -> None:
         """Take what came; the clock runs until the request is whole."""
         self._wait()
+        self._octets += len(data)
+        if self._octets > LARGEST:
+            self.transport.abort()
+            return
         super().data_received(data)
         if self.conn.their_state not in {h11.IDLE, h11.SEND_BODY}:
             self._rest()
@@ -53,6 +59,7 @@ class Connection(H11Protocol):
             self._timer = self.loop.call_later(WHOLE, self.transport.abort)
 
     def _rest(self) -> None:
+        self._octets = 0
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

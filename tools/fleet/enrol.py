@@ -9,13 +9,10 @@ overwritten. Whoever loses an authority's key, or wants a gateway out, makes ano
 Where the folder has the broker's certificate, each gateway also gets an archive, ID.join: all that `oubli join` needs there, as text.
 """
 
-import csv
 import datetime as dt
-import io
 import ipaddress
 import os
 import re
-import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,13 +24,12 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from tools.commands import bounded
-from tools.fleet import sheet
+from tools.fleet import listing
+from tools.fleet.listing import IDENT, Listed, ListError
 
 PORT = 8883  # of the gateways' listener, as tools/fleet/mosquitto has it
-IDENT = re.compile(r"[a-z2-7]{16}")
 COLLECTOR, COLLECTORS = "oubli-fleet", "collectors"  # a collector's name, and its authority's file
 _HOST = re.compile(r"(?=.{1,253}\Z)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*", re.IGNORECASE)
-_LIST, _NAME = 4 << 20, 64  # octets of a list, characters of a name
 _BEFORE = dt.timedelta(days=1)  # a gateway's clock may be behind
 _AUTHORITY, _LEAF = dt.timedelta(days=3650), dt.timedelta(days=825)
 
@@ -95,14 +91,14 @@ class Authority:
             raise EnrolError(f"--folder: {self.folder / 'broker.pem'}: no certificate of a broker; accepted: what enrol has made") from None
         return str(next(iter(names)).value)
 
-    def note(self, rows: Iterable[tuple[str, str, str]]) -> Path:
-        """Write gateways, (id, name, group) each, into the folder's list, read by `oubli-fleet expect`; a later row replaces a former."""
+    def note(self, rows: Iterable[Listed]) -> Path:
+        """Write gateways into the folder's list, read by `oubli-fleet expect`; a later row replaces a former."""
         path = self.folder / "gateways.csv"
-        listed = {row[0]: row for row in read_list(path)} if path.exists() else {}
-        for ident, name, group in rows:
-            former = listed.get(ident, ("", "", ""))
-            listed[ident] = (ident, name or former[1], group or former[2])
-        _replace(path, sheet.text(("gateway", "name", "group"), listed.values()).encode())
+        listed = {row.ident: row for row in read_list(path)} if path.exists() else {}
+        for row in rows:
+            former = listed.get(row.ident, row)
+            listed[row.ident] = Listed(row.ident, row.name or former.name, row.group or former.group, row.tags or former.tags)
+        _replace(path, listing.text(listed.values()).encode())
         return path
 
     def collector(self) -> Made:
@@ -184,49 +180,15 @@ def check_place(folder: Path, idents: Iterable[str], *, renew: bool) -> None:
             raise EnrolError(f"--renew: {path}: isn't there; accepted: what was enrolled before")
 
 
-def read_list(path: Path, *, made: bool = True) -> list[tuple[str, str, str]]:
-    """Return the gateways of a list, (id, name, group) each: CSV with a head that names columns `gateway`, `name`, `group` in any order.
-
-    Where ids are `made`, a gateway without one gets one. EnrolError names the line that is wrong.
-    """
+def read_list(path: Path, *, made: bool = True) -> list[Listed]:
+    """Return the gateways of a file (`tools.fleet.listing`); EnrolError names file and line."""
     try:
-        text = bounded(path, _LIST).decode("utf-8-sig")
-    except (OSError, ValueError) as failure:
-        wrong = failure.strerror if isinstance(failure, OSError) else "no UTF-8"
-        raise EnrolError(f"{path}: {wrong}; accepted: CSV of at most {_LIST >> 20} MiB, with a head: gateway, name, group") from None
-    rows = csv.DictReader(io.StringIO(text), dialect=_dialect(text))
-    if not set(rows.fieldnames or ()) & {"gateway", "name"}:
-        raise EnrolError(f"{path}: line 1: no head; accepted: names of columns: gateway, name, group")
-    found, seen = [], set()
-    for row in rows:
-        ident, name, group = (" ".join((row.get(column) or "").removeprefix("'").split()) for column in ("gateway", "name", "group"))
-        if not (ident or name):
-            continue
-        ident = ident or (new_ident() if made else "")
-        if not IDENT.fullmatch(ident) or ident in seen:
-            wrong = "there twice" if ident in seen else "no id"
-            raise EnrolError(
-                f"{path}: line {rows.line_num}: {ident[:32]!r} is {wrong}; accepted: 16 characters of a-z2-7{', or nothing' * made}"
-            )
-        if max(len(name), len(group)) > _NAME or not (name + group).isprintable():
-            raise EnrolError(f"{path}: line {rows.line_num}: a name or group; accepted: at most {_NAME} printable characters")
-        seen.add(ident)
-        found.append((ident, name, group))
-    return found
-
-
-def _dialect(text: str) -> type[csv.Dialect]:
-    """Return how the head separates its columns: by comma, or by semicolon as spreadsheets in France do."""
-
-    class Separated(csv.excel):
-        delimiter = ";" if ";" in text.partition("\n")[0] else ","
-
-    return Separated
-
-
-def new_ident() -> str:
-    """Return a new gateway's id."""
-    return "".join(secrets.choice("abcdefghijklmnopqrstuvwxyz234567") for _ in range(16))
+        return listing.parse(bounded(path, listing.LARGEST), made=made)
+    except OSError as failure:
+        accepted = f"accepted: CSV of at most {listing.LARGEST >> 20} MiB, with a head: {', '.join(listing.COLUMNS)}"
+        raise EnrolError(f"{path}: {failure.strerror}; {accepted}") from None
+    except ListError as failure:
+        raise EnrolError(f"{path}: {failure}") from None
 
 
 def check(ident: str) -> None:

@@ -2,15 +2,17 @@
 """The gateways that an operator has, spoken or not: those that are expected, what they are called, and those that are no more."""
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from django.db import transaction
 from django.db.models import F, Q, QuerySet
 
-from tools.fleet import figures
+from tools.fleet import figures, listing
 from tools.fleet.delivery import GATEWAYS
+from tools.fleet.listing import Listed, ListError
 from tools.fleet.models import Gateway
 
+ACTS = ("group", "tag", "untag", "retire", "restore")  # what may be done with many gateways at once
 AGAIN = 3600  # seconds after which a retired gateway that speaks is in the list again
 
 
@@ -18,37 +20,79 @@ class FullError(Exception):
     """More gateways than the store takes; `args[0]` is the one line to show."""
 
 
-def expect(rows: Sequence[tuple[str, str, str]], now: int) -> int:
-    """Take gateways, (id, name, group) each, as expected since `now` (seconds since the epoch); return how many weren't known.
+def expect(rows: Sequence[Listed], now: int) -> int:
+    """Take gateways as expected since `now` (seconds since the epoch); return how many weren't known.
 
-    A name or group that is given takes the place of a former one; all or none are taken.
+    A name, group or tags that are given take the place of former ones; all gateways or none are taken.
     """
     with transaction.atomic():
-        Gateway.objects.filter(ident__in=[ident for ident, _, _ in rows]).update(retired=0)
-        known = {one.ident: one for one in Gateway.objects.select_for_update().filter(ident__in=[ident for ident, _, _ in rows])}
-        new = [row for row in rows if row[0] not in known]
+        idents = [row.ident for row in rows]
+        Gateway.objects.filter(ident__in=idents).update(retired=0)
+        known = {one.ident: one for one in Gateway.objects.select_for_update().filter(ident__in=idents)}
+        new = [row for row in rows if row.ident not in known]
         if Gateway.objects.count() + len(new) > GATEWAYS:
             raise FullError(f"{len(new)} more would be beyond the limit; accepted: {GATEWAYS} gateways in all")
-        Gateway.objects.bulk_create([Gateway(ident=ident, name=name, group=group, first_seen=now, seen=0) for ident, name, group in new])
+        Gateway.objects.bulk_create([Gateway(**row._asdict(), first_seen=now, seen=0) for row in new])
         moved: set[str] = set()
-        for ident, name, group in rows:
-            if ident in known:
-                moved |= rename(known[ident], name or known[ident].name, group or known[ident].group)
+        for row in rows:
+            if former := known.get(row.ident):
+                former.tags = row.tags or former.tags
+                moved |= rename(former, row.name or former.name, row.group or former.group)
         for group in moved:
             figures.regroup(group)
     return len(new)
 
 
 def rename(row: Gateway, name: str, group: str) -> set[str]:
-    """Give a locked gateway a name and a group; return the groups whose totals are to be made anew (`figures.regroup`)."""
+    """Give a locked gateway a name and a group, keep its tags; return the groups whose totals are to be made anew (`figures.regroup`)."""
     former, row.name, row.group = row.group, name, group
-    row.save(update_fields=["name", "group"])
+    row.save(update_fields=["name", "group", "tags"])
     return {former, group} if former != group else set()
 
 
 def current() -> "QuerySet[Gateway]":
     """Return the gateways that are looked at: all but the retired ones that are silent."""
     return Gateway.objects.filter(Q(retired=0) | Q(seen__gt=F("retired") + AGAIN))
+
+
+def tags() -> list[str]:
+    """Return every tag that a gateway has, in their order."""
+    return sorted({tag for kept in Gateway.objects.exclude(tags="").values_list("tags", flat=True).distinct() for tag in kept.split()})
+
+
+def sought(rows: Iterable[Gateway], text: str, group: str, tag: str) -> list[Gateway]:
+    """Return the gateways whose name, id or tags hold a text, and that have a group and a tag; what is empty asks for nothing."""
+    wanted = folded(text)
+    return [
+        row
+        for row in rows
+        if (not wanted or wanted in row.ident or wanted in folded(f"{row.name} {row.tags}"))
+        and (not group or row.group == group)
+        and (not tag or tag in row.tags.split())
+    ]
+
+
+def put(idents: Sequence[str], act: str, value: str, now: int) -> int:
+    """Do one of ACTS with many gateways; returns how many. ListError where the value isn't accepted; all or none are changed."""
+    value = listing.words(value) if act in {"tag", "untag"} else " ".join(value.split())
+    if act == "group" and (len(value) > listing.NAME or not value.isprintable()):
+        raise ListError(f"a group; accepted: at most {listing.NAME} printable characters")
+    with transaction.atomic():
+        rows = list(Gateway.objects.select_for_update().filter(ident__in=idents))
+        former = {row.group for row in rows}
+        for row in rows:
+            if act == "group":
+                row.group = value
+            elif act == "tag":
+                row.tags = listing.words(f"{row.tags} {value}")
+            elif act == "untag":
+                row.tags = " ".join(tag for tag in row.tags.split() if tag not in value.split())
+            else:
+                row.retired = now if act == "retire" else 0
+        Gateway.objects.bulk_update(rows, ["group", "tags", "retired"], batch_size=200)
+        for group in former | {value} if act == "group" else ():
+            figures.regroup(group)
+    return len(rows)
 
 
 def remove(row: Gateway) -> None:

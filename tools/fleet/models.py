@@ -25,6 +25,7 @@ class Gateway(models.Model):
     ident = models.CharField(max_length=16, unique=True)
     name = models.CharField(max_length=64, default="", blank=True)
     group = models.CharField(max_length=64, default="", blank=True)
+    tags = models.CharField(max_length=256, default="", blank=True)  # words with a space between, as tools.fleet.listing has them
     first_seen = models.BigIntegerField()
     seen = models.BigIntegerField()
     state = models.CharField(max_length=8, default="")

@@ -4,6 +4,7 @@
 import time
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 from django.contrib.auth.decorators import login_not_required
@@ -18,10 +19,11 @@ from django.views.decorators.http import require_GET, require_POST
 
 from agent.summary.metrics import METRICS
 from tools import clock
-from tools.fleet import charts, figures, inventory, sheet, views, words
+from tools.fleet import charts, figures, inventory, listing, sheet, views, words
 from tools.fleet.estimate import Estimate
 from tools.fleet.guard import TRIED, Busy, busy
 from tools.fleet.judgement import BREACH, SETTLED, WARNING, history, standings
+from tools.fleet.listing import ListError
 from tools.fleet.models import Episode, Gateway, Tally
 from tools.fleet.reading import REASONS
 
@@ -78,18 +80,13 @@ def gateways(request: HttpRequest) -> HttpResponse:
     """List gateways, the worst first."""
     now = int(clock.seconds())
     wanted = request.GET.get("q", "")[:64].strip()
-    show, group = request.GET.get("show", ""), request.GET.get("group", "")[:64]
+    show, group, tag = request.GET.get("show", ""), request.GET.get("group", "")[:64], request.GET.get("tag", "")[:64]
     retired = Gateway.objects.filter(retired__gt=0)
     everyone = standings(retired if show == "retired" else inventory.current(), now)
     counts = Counter(standing.grade for standing in everyone)
-    sought = inventory.folded(wanted)
-    rows = [
-        standing
-        for standing in everyone
-        if (not sought or sought in standing.gateway.ident or sought in inventory.folded(standing.gateway.name))
-        and (show not in {BREACH, WARNING, "good"} or standing.grade == show)
-        and (not group or standing.gateway.group == group)
-    ]
+    sought = {row.pk for row in inventory.sought([standing.gateway for standing in everyone], wanted, group, tag)}
+    graded = show in {BREACH, WARNING, "good"}
+    rows = [standing for standing in everyone if standing.gateway.pk in sought and (not graded or standing.grade == show)]
     page = Paginator(rows, PER_PAGE).get_page(request.GET.get("page"))
     grades = [(name, counts[name], name == show) for name in (BREACH, WARNING, "good")]
     names = [name for name in figures.groups() if name]
@@ -102,6 +99,8 @@ def gateways(request: HttpRequest) -> HttpResponse:
         "show": show,
         "group": group,
         "groups": names,
+        "tag": tag,
+        "tags": inventory.tags(),
         "now": now,
     }
     return render(request, "fleet/gateways.html", context)
@@ -243,6 +242,8 @@ def change(request: HttpRequest, ident: str) -> HttpResponse:
     with transaction.atomic():
         row = Gateway.objects.select_for_update().get(pk=row.pk)
         if "name" in request.POST:
+            with suppress(ListError):  # what the field's length lets through and is no tag leaves those that there were
+                row.tags = listing.words(request.POST.get("tags", row.tags)[:256])
             for group in inventory.rename(row, request.POST["name"].strip()[:64], request.POST.get("group", "").strip()[:64]):
                 figures.regroup(group)
         if request.POST.get("delete") == ident:

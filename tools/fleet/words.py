@@ -24,7 +24,7 @@ FRENCH = {
     "Pages of the list": "Pages de la liste",
     # the list
     "Find": "Chercher",
-    "name or id": "nom ou identifiant",
+    "name, id or tag": "nom, identifiant ou étiquette",
     "Group": "Groupe",
     "all": "toutes",
     "Show": "Afficher",
@@ -59,6 +59,25 @@ FRENCH = {
     "{n} h ago": "il y a {n} h",
     "{n} days ago": "il y a {n} jours",
     "never": "jamais",
+    # the inventory
+    "Inventory": "Inventaire",
+    "{n} gateways changed": "Passerelles modifiées : {n}",
+    "With those that are marked": "Avec celles qui sont cochées",
+    "Group or tags": "Groupe ou étiquettes",
+    "Put into the group": "Mettre dans le groupe",
+    "Add tags": "Ajouter les étiquettes",
+    "Take tags away": "Enlever les étiquettes",
+    "all {n} that the search found, marked or not": "toutes celles de la recherche ({n}), cochées ou non",
+    "Gateways by group and name": "Les passerelles par groupe et par nom",
+    "Tag": "Étiquette",
+    "Tags": "Étiquettes",
+    "Take a list in": "Importer une liste",
+    "CSV with a head: gateway, name, group, tags. What it names is expected from now on; an empty cell leaves what there was. One line "
+    "that is wrong, and nothing is taken.": "Un CSV avec un en-tête : gateway, name, group, tags. Ce qu'il nomme est attendu désormais ; "
+    "une case vide ne change rien. Une seule ligne fausse, et rien n'est importé.",
+    "File": "Fichier",
+    "Take in": "Importer",
+    "a file; accepted: CSV of at most {n} MiB": "un fichier ; accepté : un CSV de {n} Mio au plus",
     # words of closed lists
     "breach": "manquement",
     "warning": "à surveiller",
@@ -190,7 +209,7 @@ FRENCH = {
     "drawn": "dessiné",
     "The last 30 days": "Les 30 derniers jours",
     "{n} messages refused": "{n} messages refusés",
-    "Name and group": "Nom et groupe",
+    "Name, group and tags": "Nom, groupe et étiquettes",
     "Save": "Enregistrer",
     "When it is no more": "Quand elle n'est plus en service",
     "Retired, it leaves the list, and what it published stays in the sums; if it speaks again, it is back. Deleted, its figures go "

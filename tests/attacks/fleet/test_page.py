@@ -223,3 +223,15 @@ def test_one_address_holds_no_more_than_its_share_of_connections(served: Served,
     """Gain: the same by opening them again and again. Beyond 32 of one address they are closed at once."""
     with half_sent(served, stranger, 250):
         assert served.ask(OPERATOR, "/login")[0] == 200
+
+
+def test_a_request_fills_no_disk(served: Served, stranger: str):
+    """Gain: as many gigabytes in /tmp as ten seconds bring, without a log-in. A request of more than 5 MiB is cut off."""
+    with socket.create_connection(("127.0.0.1", served.port), 30, (stranger, 0)) as one:
+        one.sendall(b"POST /login HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999999999\r\n\r\n")
+        sent, piece = 0, bytes(1 << 16)
+        with suppress(BrokenPipeError, ConnectionResetError):
+            while sent < 20 * connection.LARGEST:
+                sent += one.send(piece)
+    assert sent < 20 * connection.LARGEST
+    assert served.ask(OPERATOR, "/login")[0] == 200
