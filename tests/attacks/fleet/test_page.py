@@ -34,7 +34,13 @@ if TYPE_CHECKING:
 
 PASSWORD = "correct horse battery"
 WAIT = 2  # seconds that the page waits for a request here, instead of `connection.WHOLE`
-SERVE = f"from tools.fleet import connection; connection.WHOLE = {WAIT}; from tools.fleet.__main__ import app; app()"
+MOST = 1 << 18  # octets that a request may have here, instead of `connection.LARGEST`
+SERVE = f"""
+from tools.fleet import connection
+connection.WHOLE, connection.LARGEST = {WAIT}, {MOST}
+from tools.fleet.__main__ import app
+app()
+"""
 OPERATOR = "127.0.0.2"
 _ADDRESSES = itertools.count(1)
 pytestmark = pytest.mark.xdist_group("page under attack")
@@ -226,12 +232,14 @@ def test_one_address_holds_no_more_than_its_share_of_connections(served: Served,
 
 
 def test_a_request_fills_no_disk(served: Served, stranger: str):
-    """Gain: as many gigabytes in /tmp as ten seconds bring, without a log-in. A request of more than 5 MiB is cut off."""
+    """Gain: as many octets in /tmp as ten seconds bring, without a log-in, again and again. A request of more than 5 MiB is cut off."""
+    assert connection.LARGEST == 5 << 20 != MOST
     with socket.create_connection(("127.0.0.1", served.port), 30, (stranger, 0)) as one:
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 16)
         one.sendall(b"POST /login HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999999999\r\n\r\n")
-        sent, piece = 0, bytes(1 << 16)
+        sent, piece = 0, bytes(1 << 14)
         with suppress(BrokenPipeError, ConnectionResetError):
-            while sent < 4 * connection.LARGEST:  # what the sockets hold is part of it
+            while sent < 8 * MOST:  # what the sockets hold is part of it
                 sent += one.send(piece)
-    assert sent < 4 * connection.LARGEST
+    assert sent < 8 * MOST
     assert served.ask(OPERATOR, "/login")[0] == 200
