@@ -368,6 +368,29 @@ def test_an_answer_is_given_again_as_the_same_octets_only(answering, tmp_path, g
     assert [one["act"] for one in Store(tmp_path / "keys", None).log.entries()][-1] == "again"
 
 
+def test_a_register_that_was_made_anew_shows_in_an_answer_that_somebody_has(answering, tmp_path):
+    """L34-II-4: a log that was emptied answers nothing; where log and register were cut alike, `verify` has the answer's word."""
+
+    def verified() -> list[str]:
+        words = ["--store", f"{tmp_path}/keys", f"{tmp_path}/answer/manifest.json", "--passphrase-file", f"{tmp_path}/secret"]
+        return [row["wrong"] for row in json.loads(CliRunner().invoke(app, ["verify", *words, "--json", "-"]).stdout)["checked"]]
+
+    log, kept, manifest = (tmp_path / name for name in ("keys/log", "keys/register", "answer/manifest.json"))
+    assert answering().exit_code == 0
+    assert verified() == ["", ""]
+    lines = log.read_text().splitlines(keepends=True)
+    kept.unlink()
+    log.write_text(lines[0])
+    assert verified() == ["", "the register doesn't have its entry: register and log were cut, or made anew"]
+    log.write_text("")
+    Store.confirm(tmp_path / "keys", clock.now().date())
+    done = answering(out="again")
+    assert (done.exit_code, done.stderr.count("\n")) == (2, 1)
+    assert "doesn't begin with the making of this store" in done.stderr
+    manifest.write_text(manifest.read_text().replace("held", "nothing held"))
+    assert "this store hasn't signed it, or it was changed since" in verified()
+
+
 def test_an_answer_that_was_entered_when_power_was_lost_gets_its_name(answering, tmp_path, monkeypatch):
     """The entry is synced before the answer has its name; the same command goes on there, once."""
     with monkeypatch.context() as patch:

@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from nacl.exceptions import BadSignatureError
 from nacl.signing import VerifyKey
 from rich.console import Console
 from rich.table import Table
 
 from tools.commands import Program, bounded, output
-from tools.custodian import bundles, invoice_commands, register, request_commands, segments
+from tools.custodian import bundles, invoice_commands, register, request_commands, segments, signed_folder
+from tools.custodian.handovers import HandoverError
 from tools.custodian.keyfiles import PURPOSES
 from tools.custodian.request_commands import Secret
 from tools.custodian.store import AHEAD, Store, StoreError
@@ -205,12 +207,14 @@ def open_segments(
 @app.command()
 def verify(
     store: Folder,
-    files: Annotated[list[Path] | None, typer.Argument(help="Bundles and segments to check beside the store itself.")] = None,
+    files: Annotated[
+        list[Path] | None, typer.Argument(help="Bundles, segments and answers' manifest.json to check beside the store itself.")
+    ] = None,
     torn: Torn = None,
     secret: Secret = None,
     json_file: Json = None,
 ) -> None:
-    """Checks keys, dates, log, register, bundles and segments, without showing a record. Exit 1 where something is wrong."""
+    """Checks keys, dates, log, register, bundles, segments and answers, without showing a record. Exit 1 where something is wrong."""
     with _one_line():
         custodian = _open(store, secret)
         rows = [{"what": "store", "wrong": "; ".join([*custodian.verify(), *register.wrong(custodian)])}]
@@ -218,6 +222,8 @@ def verify(
             if bounded(path, LIMIT)[:4] == b"OUBL":
                 said = opened(custodian, path, set(torn or ()))
                 rows.append({"what": f"{path.name}, {said['purpose']} of {said['day']}, {said['records']} records", "wrong": said["wrong"]})
+            elif path.name == signed_folder.MANIFEST:
+                rows.append({"what": f"{path}", "wrong": _answer_wrong(path, custodian)})
             else:
                 rows.append({"what": path.name, "wrong": _bundle_wrong(path, custodian.signing.verify_key)})
     if json_file:
@@ -228,6 +234,20 @@ def verify(
             table.add_row(row["what"], row["wrong"] or "nothing")
         Console(highlight=False).print(table)
     raise typer.Exit(any(row["wrong"] for row in rows))
+
+
+def _answer_wrong(path: Path, custodian: Store) -> str:
+    """Return what is wrong with an answer's or invoice's manifest: not signed, or not in the register."""
+    try:
+        data = bounded(path, SECRET * 64)
+        custodian.signing.verify_key.verify(data, bytes.fromhex(path.with_suffix(".sig").read_text()))
+        head = json.loads(data)["register"]
+        found = register.has(custodian, head)
+    except (BadSignatureError, ValueError, KeyError, TypeError):
+        return "this store hasn't signed it, or it was changed since"
+    except HandoverError as failure:
+        return str(failure)
+    return "" if found else "the register doesn't have its entry: register and log were cut, or made anew"
 
 
 def _bundle_wrong(path: Path, key: VerifyKey) -> str:

@@ -3,7 +3,8 @@
 
 One for each key store, in its folder. One JSON object a line, appended whole or not at all, and synced: day, number, kind (answer,
 freeze, invoice), purpose, ground, the kind and basis of who asks, his name and reference, gateway, result, how many records, and the
-SHA-256 of the line before. The store's log has each entry's SHA-256 as well, so a register that was cut or made anew shows. A number is
+SHA-256 of the line before. The store's log has each entry's SHA-256 as well, so a register that was cut or made anew shows. Where both
+were cut alike, an answer that somebody has shows it: its manifest names its entry, and `verify` takes manifests. A number is
 answered once, and again as the same octets only; a refusal is entered and may be followed by an answer. The entry comes before the
 answer (tools/custodian/staged.py), so a last line that a loss of power cut off belongs to no answer, and is cut away.
 """
@@ -77,7 +78,19 @@ def _digest(line: str) -> str:
 
 def entries(store: Store) -> list[dict[str, Any]]:
     """Return the entries, oldest first; HandoverError where the file isn't this store's whole register."""
+    return _checked(store)[0]
+
+
+def has(store: Store, head: str) -> bool:
+    """Return True if the register has the entry that an answer names; HandoverError where the register isn't whole."""
+    return head in _checked(store)[1]
+
+
+def _checked(store: Store) -> tuple[list[dict[str, Any]], set[str]]:
+    """Return the entries and their SHA-256."""
     path = store.folder / NAME
+    if wrong := store.beginning():
+        raise HandoverError("register", f"{wrong[0]}; accepted: the log as it was written")
     found, before, digests = [], "", set()
     for number, line in enumerate(_lines(path), 1):
         try:
@@ -97,7 +110,7 @@ def entries(store: Store) -> list[dict[str, Any]]:
         raise HandoverError(
             "register", f"{path}: {len(missing)} entries that the store's log has are missing; accepted: the register as it was written"
         )
-    return found
+    return found, digests
 
 
 def _cut(rest: str) -> bool:

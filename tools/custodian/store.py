@@ -324,7 +324,15 @@ class Store:
                     called.append(f"{one.purpose} {one.day}: is called destroyed and is there")
             except (OSError, StoreError) as failure:
                 wrong.append(keyfiles.line(one.path, failure))
+        return [*wrong, *self.beginning(), *self.log.wrong(), *called]
+
+    def beginning(self) -> list[str]:
+        """Return what is wrong with the log's first entry: it was emptied since the store was made, or it is another store's."""
         first = next(iter(self.log.entries()), {})
-        if (first.get("act"), first.get("key")) != ("new", bytes(self.signing.verify_key).hex()):
-            wrong.append(f"{self.log.path}: doesn't begin with the making of this store: it was emptied, or is another's")
-        return [*wrong, *self.log.wrong(), *called]
+        try:
+            key = (self.folder / "signing.pub").read_text().strip()
+        except (OSError, UnicodeDecodeError):
+            key = ""
+        if (first.get("act"), first.get("key")) == ("new", key):
+            return []
+        return [f"{self.log.path}: doesn't begin with the making of this store: it was emptied, or is another's"]
