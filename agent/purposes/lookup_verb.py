@@ -22,8 +22,6 @@ def show(line: "Line") -> int:
     fields["reason"] = line["--reason"]
     if "--report" in line:
         fields["report"] = int(line["--report"])
-    if "--public-address" in line:
-        fields["public_address"] = line["--public-address"]
     if "--protocol" in line:
         fields["protocol"] = line["--protocol"]
     if "--terminal" in line:
@@ -31,6 +29,9 @@ def show(line: "Line") -> int:
     else:
         word = given(line, "--port")
         fields["port"] = int(word) if word.isdigit() else -1
+    public = given(line, "--public-address") if "--public-address" in line else ""
+    if public:
+        fields["public_address"] = public
     as_json, before = "--json" in line, '{"rows":['
     for answer in line.ask_for("lookup", **fields):
         for row in answer.get("rows", ()):
@@ -38,6 +39,8 @@ def show(line: "Line") -> int:
             before = ","
         if "records" in answer:
             told = str(answer["records"]) + " records touch that time; what hadn't ended is in none yet"
+            if public.count("."):
+                told += "\nof IPv4 no record has the public address: these are of any that the gateway had then"
             if answer["second_nat"]:
                 told = "!! a second NAT lies between: public ports can't be matched here (L34-II-4)\n" + told
             said = canonical.dumps(answer)[1:]

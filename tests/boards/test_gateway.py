@@ -523,6 +523,10 @@ def test_rpcd_plugin_and_page_answer_by_their_contracts(device, built):
     for fields, wrong in (
         ({"port": "20012", "protocol": "tcp", "at": "2026-11-25T10:00:00Z", "reason": "abuse", "report": "7"}, silent["error"]),
         ({"terminal": "02:00:00:00:00:01", "at": "2026-11-25T10:00:00Z", "reason": "fault"}, silent["error"]),
+        (
+            {"port": "7", "public_address": "2001:db8::1", "protocol": "tcp", "at": "2026-11-25T10:00:00Z", "reason": "abuse"},
+            silent["error"],
+        ),
         ({"port": "20012; reboot", "protocol": "tcp", "at": "2026-11-25T10:00:00Z", "reason": "abuse"}, silent["error"]),
         ({"terminal": "02:00:00:00:00:01", "reason": "abuse"}, "lookup: --at is missing; accepted: "),
         ({"at": "2026-11-25T10:00:00Z", "port": "1", "reason": "$(reboot)"}, silent["error"]),
@@ -548,6 +552,10 @@ def test_rpcd_plugin_and_page_answer_by_their_contracts(device, built):
         assert set(re.findall(r"said\.(\w+)", shown)) == {*said, "error"} - {"records"}
         assert set(re.findall(r"\bone\.(\w+)", shown)) <= {*law.SECURITY_FIELDS, "seconds", "terminal"}
         assert json.loads(re.sub("'", '"', re.findall(r"lookupFields = (\[.*\]);", shown)[0])) == list(methods["lookup"])
+        fields = {"port": "7", "protocol": "tcp", "at": "2026-11-25T10:00:00Z", "reason": "abuse"}
+        for public, wrong in (("2001:db8::1", None), ("everywhere", "public_address: ")):
+            said = json.loads(gateway.run(plugin, "call", "lookup", stdin=json.dumps(fields | {"public_address": public})).stdout)
+            assert said == {"rows": [], "records": 0, "second_nat": False} if wrong is None else wrong in said["error"]
     finally:
         service.stop()
 

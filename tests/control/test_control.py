@@ -855,6 +855,10 @@ def look_up(gateway: Device, interpreter: Interpreter, rows: list[dict]) -> None
     assert looks_up("--port", "41001", "--protocol", "udp", "--at", "2026-01-01T00:00:00Z") == []
     assert looks_up("--terminal", HERS, *day) == mine
     assert {row["terminal"] for row in looks_up("--terminal", "192.168.7.22", *day)} == {HIS}
+    asked = ("--port", "-", "--protocol", "udp", "--public-address", "-", *day, "--reason", "attack")
+    text = gateway.oubli(interpreter, "lookup", *asked, given="41001\n203.0.113.1\n")[1]
+    assert "of IPv4 no record has the public address" in text
+    assert text.count(f"{HERS}  2") == len(first)
     text = gateway.oubli(interpreter, "lookup", "--terminal", "-", *day, "--reason", "attack", given=f"{HERS}\n")[1]
     assert text.count(f"{HERS}  2") == len(rows)
     assert text.endswith(f"{len(rows)} records touch that time; what hadn't ended is in none yet\n")
@@ -970,7 +974,7 @@ def test_a_person_sees_what_is_held_on_her_terminal_and_nothing_of_others(interp
         assert acts.count(" erase terminal root") == 1
         assert acts.count(" access root") == 6
         counted = ("access operator", "look portal", "lookup abuse 7 root", "lookup attack 0 root")
-        assert [acts.count(f" {act}") for act in counted] == [1, 1, 9, 1]
+        assert [acts.count(f" {act}") for act in counted] == [1, 1, 9, 2]
         for place in (log, acts, (folder / "srv/oubli/audit/00000001").read_text()):
             assert not any(word in place.lower() for word in (HERS, HERS.replace(":", ""), "192.168.7.21"))
 

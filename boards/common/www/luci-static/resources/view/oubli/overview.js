@@ -11,7 +11,7 @@ var callStatus = rpc.declare({ object: 'oubli', method: 'status' });
 // LuCI sends what is asked at once as one request, and gives all of it up after 20 seconds. Doctor tries the broker, which may take longer.
 var callDoctor = rpc.declare({ object: 'oubli', method: 'doctor', nobatch: true });
 var callLaw = rpc.declare({ object: 'oubli', method: 'law' });
-var lookupFields = [ 'terminal', 'port', 'protocol', 'at', 'until', 'reason', 'report' ];
+var lookupFields = [ 'terminal', 'port', 'public_address', 'protocol', 'at', 'until', 'reason', 'report' ];
 var callLookup = rpc.declare({ object: 'oubli', method: 'lookup', params: lookupFields });
 
 // A call that fails, or is answered with something else, is a line of its own part: the rest of the page stays.
@@ -74,7 +74,7 @@ function findings(told) {
 	return rows.length ? table([ _('What'), _('Why it matters'), _('How to fix it') ], rows) : E('p', {}, [ _('Nothing was found.') ]);
 }
 
-// A port and its protocol, or a terminal; a time as 2026-11-25T10:00:00Z; a reason, which the audit log gets.
+// A port and its protocol, of IPv6 with the public address; or a terminal; a time as 2026-11-25T10:00:00Z; a reason, which the audit log gets.
 function lookup() {
 	var fields = {}, found = E('div');
 	var cells = lookupFields.map(function(name) {
