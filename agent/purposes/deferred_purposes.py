@@ -106,6 +106,7 @@ class DeferredPurposes(Purposes):
             paths.agents, paths.flash + "/requests", places, config.gateway.id, grounds, sodium.signed
         )
         self._clock = clock
+        self._reached = 0  # the newest time that was believed, s since the epoch
         self._steady = 0  # ns since boot: since then the clock is believed
         self._unbroken = 0  # s since the epoch: what began since then and has no end in the store is held still
         self._running: "tuple[dict[str, Any], str, bytes, Signer] | None" = None  # what is told of the request that is run, its act, digest
@@ -216,6 +217,8 @@ class DeferredPurposes(Purposes):
         if trusted and not self._trusted:
             self._unbroken, self._steady = self._wall, monotonic
         self._unbroken, self._trusted = self._unbroken or self._wall, trusted
+        if trusted:
+            self._reached = self._wall
         for purpose in (self.attribution, self.billing):
             if purpose is not None:
                 purpose.confirmed = trusted
@@ -238,7 +241,8 @@ class DeferredPurposes(Purposes):
         """Begin rows and marks again after a start, and where the clock is believed again, or isn't any more."""
         after = self._wall + 1  # a former process' last mark may be of this second
         if not self._unbroken:
-            self._set_back(self._clock.missed)
+            if self._clock.missed < 0:
+                kept.set_back(self._wall, -(self._clock.missed // _SECOND))
             kept.resume(after, self._now, confirmed=trusted)
         elif trusted and not self._trusted:
             kept.confirmed = True
@@ -270,16 +274,13 @@ class DeferredPurposes(Purposes):
             except OSError:
                 pass  # the next hour, or the next request, tries again
 
-    def _set_back(self, step: int) -> None:
-        if step < 0 and self.attribution is not None:
-            self.attribution.set_back(self._wall, -(step // _SECOND))
-
     def stepped(self, step: int, wall: int) -> None:
         """Take note that the wall clock was stepped by so many ns."""
         self._mark()
         self._wall, self._trusted = wall // _SECOND, False  # as long as the next look doesn't say so: no row of now is confirmed
-        self._set_back(step)
         if self.attribution is not None:
+            if self._wall <= self._reached:
+                self.attribution.set_back(self._wall, self._reached + 1 - self._wall)
             self.attribution.confirmed = False
             self.attribution.restate(self._wall, step // _SECOND, ended=False)
             self.attribution.vouch(0)

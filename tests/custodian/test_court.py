@@ -161,7 +161,7 @@ STORIES = {
         [row(A, T, None), None, row(A, T - 7200, None), row(A, T - 7200, T - 6000)],
         [Held(A, T, T + 60, T, NEXT), Held(A, T - 7200, T - 6000)],
         edges=(T - 7200, T - 6000, T, T + 60, NEXT),
-        marks=((LONG, T + 60), (T - 7100, MADE)),
+        marks=((LONG, T + 60), (T + 120, MADE)),
         backs=((T - 7200, T + 61),),
     ),
     "a clock that nobody confirmed makes no open holding certain": Story(
@@ -258,14 +258,33 @@ STORIES = {
         backs=((T, T + 7201),),
     ),
     "two marks tell of one time, for the clock was set back while no process ran": Story(
-        [flow(B, 2001, T, T + 30), row(A, T + 1000, None), row(A, T + 2000, None, BLOCK + 512)],
+        [flow(B, 2001, T, T + 30), row(A, T + 1000, None), row(A, T + 5000, None, BLOCK + 512)],
         [
             Held(B, T, T + 30, first=2001, protocol=6),
             Held(A, T + 1000, T + 1100, T + 1800, NEXT),
-            Held(A, T + 2000, T + 2100, T + 2000, NEXT, first=BLOCK + 512),
+            Held(A, T + 5000, NEXT, first=BLOCK + 512),
         ],
-        edges=(T, T + 1800, T + 2000, T + 3600),
+        edges=(T, T + 1000, T + 5000),
         marks=((LONG, T + 3600), (T + 1800, MADE)),
+    ),
+    "a confirmed clock was set back, and both readings name somebody": Story(
+        [row(A, T, T + 7200), None, flow(C, 60000, T + 3000, T + 3100, 17)],
+        [
+            Held(A, T, T + 1800),
+            Held(A, T + 1801, T + 3599, 0, T + 3599),
+            Held(A, T + 3600, T + 7200),
+            Held(C, T + 3000, T + 3100, 0, T + 3100, first=60000, protocol=17),
+        ],
+        edges=(T, T + 3000, T + 5000, T + 7200),
+        marks=((LONG, T + 3600), (T + 1800, MADE)),
+    ),
+    "a clock was set back, and the recorder has run since": Story(
+        [row(A, NEXT + 3600, None), None, row(A, NEXT + 1200, None), row(A, NEXT + 1200, NEXT + 1300)],
+        [Held(A, NEXT + 3600, NEXT + 3700, NEXT + 3600, MADE), Held(A, NEXT + 1200, NEXT + 1300)],
+        unbroken=NEXT + 1200,
+        edges=(NEXT + 1200, NEXT + 1300, NEXT + 3600, NEXT + 3700),
+        marks=((LONG, NEXT + 3700), (NEXT + 1500, NEXT + 1600)),
+        backs=((NEXT + 1200, NEXT + 3701),),
     ),
     "the clock was set back before anybody vouched": Story(
         [flow(B, 2001, T, T + 30)],
@@ -543,7 +562,7 @@ FAULTS = {
     "a process that began later wrote it": Fault(coverage, "if begin <= start <= over", "if start <= over"),
     "a clock that was set back tells": Fault(coverage, "_TAKEN_BACK = 2", "_TAKEN_BACK = 0"),
     "a mark that takes back vouches": Fault(coverage, "_TAKEN_BACK = 2", "_TAKEN_BACK = 1"),
-    "a time that came twice came once": Fault(coverage, "elif former != 1 == count:", "elif former < 1 == count:"),
+    "a time that came twice came once": Fault(coverage, "elif former not in counts and count", "elif former < 1 and count"),
     "a mark that stands twice is none": Fault(
         coverage, "for one in part if is_mark(one)}\n", "for one in part if is_mark(one)}\n    marks = [*marks, *marks]\n"
     ),
@@ -555,6 +574,9 @@ FAULTS = {
     ),
     "an unconfirmed time is outside": Fault(matching, "return not record.confirmed or (", "return ("),
     "nothing is said of it": Fault(matching, " + [_UNCONFIRMED] * any(not one.record.confirmed for one in touched)", ""),
+    "what a clock showed twice was once": Fault(matching, "if coverage.touches(twice, ", "if False and coverage.touches(twice, "),
+    "who runs since the clock was set back has run since before": Fault(matching, " or coverage.touches(back, one.start, one.start)", ""),
+    "whatever was taken back was confirmed twice": Fault(coverage, "range(2, _ANY), 0)", "range(1, _ANY), 0)"),
     "the next holder ends nothing": Fault(matching, "min([*later, one", "min([one"),
     "a day doesn't end": Fault(matching, "one.start - one.start % DAY + DAY, ", ""),
     "of any address": Fault(matching, "one.public_address == other.public_address and other.first", "other.first"),
@@ -580,7 +602,7 @@ FAULTS = {
     "a segment that can't be read is nothing": Fault(answers, "notes = [*missing, ", "notes = ["),
     "an end that isn't known is one": Fault(answers, "*unknown, *lost", "*lost"),
     "a day without a segment is nothing": Fault(answers, "*lost, *unproven", "*unproven"),
-    "what is missing can have no end in it": Fault(matching, "if one.start // DAY in damaged:", "if False:"),
+    "what is missing can have no end in it": Fault(matching, "if one.start // DAY in damaged or", "if"),
     "what lasts is nothing": Fault(answers, ", *alive(handover)]", "]"),
     "what lasted long before is in doubt": Fault(answers, 'or end < said["made"] - said["made"] % 86400:', "or False:"),
     "what wasn't listed has ended": Fault(answers, "or end > listed:", "or False:"),

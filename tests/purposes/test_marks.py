@@ -104,9 +104,10 @@ def test_a_time_that_comes_twice_is_taken_back() -> None:
     tick(made, 1)
     tick(made, 600)
     made.stepped(-3600 * SECOND - 1, (NOON - 3000) * SECOND - 1)
-    assert (kept.marks(), kept.marks(confirmed=False)) == ([[NOON + 2, NOON + 600]], [[NOON - 3001, NOON + 600]])
+    assert (kept.marks(), kept.marks(confirmed=False)) == ([[NOON + 2, NOON + 600]], [[NOON - 3001, NOON + 601]])
     assert coverage.vouched([kept]) == []
-    made.stepped(7200 * SECOND, (NOON + 4200) * SECOND)  # forward: no time comes twice
+    made.stepped(7200 * SECOND, (NOON + 4200) * SECOND)  # forward, and back to a time that nobody has vouched for: none comes twice
+    made.stepped(-3000 * SECOND, (NOON + 1200) * SECOND)
     assert len(kept) == 2
 
 

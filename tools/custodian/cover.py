@@ -27,8 +27,8 @@ RESULTS = {
     "held": "Le registre des connexions désigne ce qui suit.",
     "nothing held": "Rien n'est conservé pour cette demande : aucun équipement ne tenait ce qui est demandé durant cette période.",
     "not known": "Ce qui est conservé ne permet pas de répondre pour toute la période. Personne n'est désigné.",
-    "second NAT": "Une seconde traduction d'adresses se trouve entre la borne et Internet : un port public ne peut être rapproché d'un équipement ici. "
-    "Cela ne signifie pas que rien ne s'est passé.",
+    "second NAT": "Une seconde traduction d'adresses se trouve entre la borne et Internet : un port public ne peut être rapproché d'un "
+    "équipement ici. Cela ne signifie pas que rien ne s'est passé.",
 }
 _COLUMNS = {
     "from_paris": "de (heure de Paris)", "until_paris": "à (heure de Paris)", "from": "de (UTC)", "until": "à (UTC)", "end": "fin",

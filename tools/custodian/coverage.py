@@ -8,7 +8,8 @@ hold is there for certain where marks go on from its begin to the midnight after
 end of a holding that began within marks would have been written before the last one that follows without a gap.
 
 A clock that was set back shows a time twice, and what was vouched for under one reading may have happened under the other. So nobody
-vouches for a time that two marks tell of, or that an unconfirmed mark takes back: the gateway writes one when its clock is set back.
+vouches for a time that two marks tell of, or that an unconfirmed mark takes back: the gateway writes one when its clock is set back. Where
+both readings were confirmed, two marks tell of it, and what either has of that time may have been at another: nobody is named for it.
 """
 
 from collections import Counter
@@ -21,6 +22,7 @@ from tools.custodian.notes import Note
 
 _DAY = 86400
 _TAKEN_BACK = 2  # marks that a mark which takes others back counts for
+_ANY = 1 << 30
 
 
 def is_mark(record: Record) -> bool:
@@ -30,19 +32,39 @@ def is_mark(record: Record) -> bool:
 
 def vouched(parts: Iterable[Sequence[Record]]) -> list[tuple[int, int]]:
     """Return the times for which exactly one mark vouches, in order, each up to a gap (s). `parts`: the records of each segment."""
+    return _spans(parts, range(1, 2), _TAKEN_BACK)
+
+
+def twice(parts: Iterable[Sequence[Record]]) -> list[tuple[int, int]]:
+    """Return the times that two marks tell of: the clock was set back, and confirmed before as after."""
+    return _spans(parts, range(2, _ANY), 0)
+
+
+def taken_back(parts: Iterable[Sequence[Record]]) -> list[tuple[int, int]]:
+    """Return the times that the clock showed twice, confirmed or not."""
+    return _spans(parts, range(2, _ANY), _TAKEN_BACK)
+
+
+def _spans(parts: Iterable[Sequence[Record]], counts: range, back: int) -> list[tuple[int, int]]:
+    """Return the times that so many marks tell of, one that takes back counting for `back`, in order, each as long as can be."""
     marks = {(one.start, one.end or 0, one.confirmed) for part in parts for one in part if is_mark(one)}
     edges: Counter[int] = Counter()
     for begin, over, confirmed in marks:
-        edges[begin] += 1 if confirmed else _TAKEN_BACK
-        edges[over] -= 1 if confirmed else _TAKEN_BACK
+        edges[begin] += 1 if confirmed else back
+        edges[over] -= 1 if confirmed else back
     found, count, since = [], 0, 0
     for at in sorted(edges):
         former, count = count, count + edges[at]
-        if former == 1 != count:
+        if former in counts and count not in counts:
             found.append((since, at))
-        elif former != 1 == count:
+        elif former not in counts and count in counts:
             since = at
     return found
+
+
+def touches(spans: Iterable[tuple[int, int]], start: int, end: int) -> bool:
+    """Return True if a time from `start` to `end` (s) lies in one of the spans."""
+    return any(begin < max(end, start + 1) and start < over for begin, over in spans)
 
 
 def reach(spans: Iterable[tuple[int, int]], start: int) -> int:

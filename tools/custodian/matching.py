@@ -6,7 +6,8 @@ gateway says that it has run since before the holding began. Else it is certain 
 one process wrote them, and would have written the end before (tools/custodian/coverage.py). From then until its UTC day is over, its block
 is another's or the handover was made, it may have gone on, and nobody is named. Nor is anybody where a part of that day can't be read: the
 end may stand there. What was written under a clock that nobody had confirmed says nothing of when it was: it names nobody, proves nothing
-of others, and makes every time of the days that were searched doubtful for its ports.
+of others, and makes every time of the days that were searched doubtful for its ports. Nobody is named either for a time that came twice,
+both times confirmed, for the clock was set back between.
 Times are cut to the window: what a terminal did before and after it isn't asked for.
 """
 
@@ -49,7 +50,7 @@ def holdings(
     """
     found: dict[tuple[object, ...], attribution.Record] = {}
     parts = [*parts]
-    spans = coverage.vouched(parts)
+    spans, back = coverage.vouched(parts), coverage.taken_back(parts)
     for records in parts:
         for record in records:
             if record.protocol is not None or coverage.is_mark(record):
@@ -67,7 +68,7 @@ def holdings(
         later = [next_.start for next_ in begun if next_.confirmed and next_.start > one.start and _same_ports(one, next_)]
         one.end = min([*later, one.start - one.start % DAY + DAY, max(made, one.start)])
         until = made if one.start >= unbroken else coverage.reach(spans, one.start)
-        if one.start // DAY in damaged:
+        if one.start // DAY in damaged or coverage.touches(back, one.start, one.start):
             until = one.start
         every.append(Holding(one, min(until, one.end) if one.confirmed else _AT_NO_TIME, recorded=False))
     return every
@@ -115,11 +116,16 @@ def attributed(
         for one in part
         if one.protocol is not None
     }
-    return [
+    found = [
         one
         for one in [*single.values(), *holdings(parts, made, unbroken, damaged)]
         if _in_scope(request, one.record) and _may_touch(request, one.record)
     ]
+    twice = coverage.twice(parts)
+    for one in found:
+        if coverage.touches(twice, max(one.record.start, request.start), min(one.until, request.end)):
+            one.record.confirmed, one.until = False, _AT_NO_TIME
+    return found
 
 
 def _may_touch(request: Request, record: attribution.Record) -> bool:
@@ -175,10 +181,10 @@ def _unknown(holding: Holding, begin: int, end: int) -> Note:
 
 
 _UNCONFIRMED = Note(
-    "the days that were searched have records of it that were written under a clock that nobody had confirmed: "
-    "when they were isn't known, and nobody is named for them",
-    "Les jours examinés comportent des enregistrements écrits alors que personne n'avait confirmé l'heure de la borne : "
-    "leur moment n'est pas connu, et personne n'est désigné d'après eux.",
+    "the days that were searched have records of it that were written under a clock that nobody had confirmed, or of a time that it "
+    "showed twice: when they were isn't known, and nobody is named for them",
+    "Les jours examinés comportent des enregistrements écrits alors que personne n'avait confirmé l'heure de la borne, ou d'un moment "
+    "qu'elle a indiqué deux fois : leur moment n'est pas connu, et personne n'est désigné d'après eux.",
 )
 
 
