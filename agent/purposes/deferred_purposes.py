@@ -81,7 +81,7 @@ class DeferredPurposes(Purposes):
         self._wall = 0
         self._now = monotonic // _SECOND
         self._next = 0
-        self._trusted = self._refused = False
+        self._trusted = self._refused = self._stated = False
         self.sessions = Sessions()
         self._portal = OpenNds(self.sessions, paths.portal)
         self.attribution: "attribution.Attribution | None" = None
@@ -239,22 +239,22 @@ class DeferredPurposes(Purposes):
 
     def _go_on(self, kept: "attribution.Attribution", *, trusted: bool) -> None:
         """Begin rows and marks again after a start, and where the clock is believed again, or isn't any more."""
-        after = self._wall + 1  # a former process' last mark may be of this second
         if not self._unbroken:
             if self._clock.missed < 0:
                 kept.set_back(self._wall, -(self._clock.missed // _SECOND))
-            kept.resume(after, self._now, confirmed=trusted)
-        elif trusted and not self._trusted:
-            kept.confirmed = True
-            kept.restate(after)
+            kept.resume(self._wall, self._now, confirmed=trusted)
         if self._clock.refused and not self._refused:  # it ran ahead before, up to an hour more than is known
             begin = max(self._wall - 86400, 0)
             kept.set_back(begin, self._clock.floor + 3660 - begin)
         self._refused = self._clock.refused
         if not trusted or self.second_nat:  # behind one, what a port means can't be told
             kept.vouch(0)
+            self._stated = False
         elif not kept.since:
-            kept.vouch(after)
+            kept.vouch(self._wall + 1)  # a former process' last mark may be of this second
+        elif not self._stated and self._wall >= kept.since:
+            kept.restate(self._wall)  # how long a row lasts is told by the marks around its begin
+            self._stated = True
 
     def _devices(self) -> None:
         """Let the kernel's table know by which interfaces packets leave."""
@@ -277,7 +277,11 @@ class DeferredPurposes(Purposes):
     def stepped(self, step: int, wall: int) -> None:
         """Take note that the wall clock was stepped by so many ns."""
         self._mark()
-        self._wall, self._trusted = wall // _SECOND, False  # as long as the next look doesn't say so: no row of now is confirmed
+        self._wall, self._trusted, self._stated = (
+            wall // _SECOND,
+            False,
+            False,
+        )  # as long as the next look doesn't say so: no row of now is confirmed
         if self.attribution is not None:
             if self._wall <= self._reached:
                 self.attribution.set_back(self._wall, self._reached + 1 - self._wall)
@@ -422,6 +426,7 @@ class DeferredPurposes(Purposes):
         elif name == "attribution" and self.attribution is not None:
             self.attribution.restate(self._wall, ended=False)
             self.attribution.vouch(self._wall + 1 if self._trusted else 0)
+            self._stated = False
             self._unbroken = self._wall
 
     def close(self, wall: int) -> None:  # noqa: ARG002

@@ -49,7 +49,15 @@ def purpose() -> tuple[Any, Records]:
     made._lan = SimpleNamespace(behind=False, public=(), outs=())
     made._table, made._portal = SimpleNamespace(devices=()), SimpleNamespace(tick=lambda _now: None)
     made._stores = {"attribution": SimpleNamespace(key_days=lambda: 30)}
-    made._refused, made._holders, made._trusted, made._steady, made._unbroken, made._next = False, None, False, 0, 0, 1 << 60
+    made._refused, made._stated, made._holders, made._trusted, made._steady, made._unbroken, made._next = (
+        False,
+        False,
+        None,
+        False,
+        0,
+        0,
+        1 << 60,
+    )
     return made, kept
 
 
@@ -131,7 +139,7 @@ def test_what_a_clock_vouched_for_that_ran_ahead_before_a_loss_of_power_is_taken
 
 @pytest.mark.parametrize("trusted", [True, False])
 def test_a_restart_ends_a_former_process_s_rows_as_sure_as_its_clock_is(trusted: bool, tmp_path: Path) -> None:
-    """Those that begin anew begin within the new process' marks, so that a later loss of power leaves them certain until the last one."""
+    """Rows begin once more within the new process' marks, so that a later loss of power leaves them certain until the last one."""
 
     def keep(record: Record) -> bool:
         kept.append(record)
@@ -150,17 +158,20 @@ def test_a_restart_ends_a_former_process_s_rows_as_sure_as_its_clock_is(trusted:
         second = 100 * process
         made.tick((NOON + second) * SECOND, second * SECOND, trusted=trusted or process == 1)
         if process == 1:
-            blocks.hold(bytes([192, 168, 1, 10]), bytes([2, 0, 0, 0, 0, 10]), NOON + second, second)
+            tick(made, 101)
+            blocks.hold(bytes([192, 168, 1, 10]), bytes([2, 0, 0, 0, 0, 10]), NOON + 110, 110)
             tick(made, 150)
             made._mark()
         elif trusted:
+            tick(made, 201)
             tick(made, 260)
             made._mark()
         blocks.close()
-    ended, begun = [one for one in kept if not is_mark(one)]
-    assert (ended.start, ended.end, ended.confirmed) == (NOON + 100, NOON + 101, trusted)
-    assert (begun.start, begun.end, begun.confirmed) == (NOON + 201, None, trusted)
-    assert not trusted or matching.holdings([kept])[1].until == NOON + 260
+    ended, begun, *again = [one for one in kept if not is_mark(one)]
+    assert (ended.start, ended.end, ended.confirmed) == (NOON + 110, NOON + 110, trusted)
+    assert (begun.start, begun.end, begun.confirmed) == (NOON + 200, None, trusted)
+    assert [(one.start, one.end) for one in again] == [(NOON + 200, NOON + 201), (NOON + 201, None)] * trusted
+    assert not trusted or matching.holdings([kept])[2].until == NOON + 260
 
 
 def test_connection_without_time_stamps_is_one_that_was_lost() -> None:
@@ -186,6 +197,22 @@ def test_missing_segments_are_counted_by_their_hexadecimal_numbers() -> None:
 
     assert notes(range(1, 17)) == []
     assert [text.split(": ")[1][:10] for text in notes(range(10, 11))] == ["9 segments"]
+
+
+@pytest.mark.parametrize("ago", [1, 3600])
+def test_rows_begin_anew_and_confirmed_once_a_clock_that_was_set_is_believed_again(ago: int) -> None:
+    """A small step is believed at the next look already: what was begun between is of no confirmed time, whatever follows."""
+    made, _ = purpose()
+    told: list[tuple[int, bool]] = []
+    made.attribution.restate = lambda wall, _step=0, *, ended=True: told.append((wall - NOON, ended and made.attribution.confirmed))
+    tick(made, 1)
+    tick(made, 2)
+    made.stepped(-ago * SECOND, (NOON + 2 - ago) * SECOND)
+    made._clock.confirmed -= ago * SECOND
+    tick(made, 3, NOON - ago)
+    tick(made, 4, NOON - ago)
+    tick(made, 5, NOON - ago)
+    assert told == [(2, True), (2 - ago, False), (4 - ago, True)]
 
 
 @pytest.mark.parametrize("by", ["page", "segment"])
