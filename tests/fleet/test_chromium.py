@@ -192,8 +192,10 @@ def test_keyboard_phone_and_dark(served, browser):
                 break
         page.keyboard.press("Enter")
         page.wait_for_url("**/gateway/*")
-        for path in ("", "fleet", "compliance", "alerts", "inventory"):
+        for path in ("", "fleet", "compliance", "alerts", "inventory", "people", "password"):
             if path:
                 page.goto(f"{address}/{path}")
             accessible(page)
         assert strange == []
+        page.goto(f"{address}/nowhere")
+        accessible(page)

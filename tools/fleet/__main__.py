@@ -21,7 +21,7 @@ from tools.fleet import file_commands, site, starting
 from tools.fleet import serve as serving
 from tools.fleet.broker import BrokerError, secret
 from tools.fleet.delivery import GATEWAYS
-from tools.fleet.options import HERE, Db, Gateways, Json
+from tools.fleet.options import HERE, ROLES, Db, Gateways, Json
 
 _program = starting.PROGRAM
 app = typer.Typer(
@@ -339,15 +339,18 @@ def expect(
 def password(
     user: Annotated[str, typer.Argument(help="Who logs in.")] = OPERATOR,
     db: Db = HERE,
+    role: Annotated[str | None, typer.Option(help=f"What the person is from now on: {', '.join(ROLES)}; without it, what it was.")] = None,
 ) -> None:
     """Set who may log in and with which password, asked for or read from standard input."""
+    if role not in {None, *ROLES}:
+        _program.refuse(f"--role: {role}: no role; accepted: {', '.join(ROLES)}")
     if not 0 < len(user) <= 150 or not user.isprintable():
         _program.refuse("USER: accepted: 1 to 150 printable characters")
     text = getpass.getpass() if sys.stdin.isatty() else sys.stdin.readline(1025).rstrip("\n")
     if not 12 <= len(text) <= 1024:
         _program.refuse("the password: accepted: 12 to 1,024 characters")
     starting.open_store(db)
-    starting.set_password(user, text)
+    starting.set_password(user, text, role)
 
 
 if __name__ == "__main__":

@@ -169,6 +169,15 @@ class Channel(models.Model):
     dropped = models.IntegerField(default=0)  # messages that no try could deliver for a week
 
 
+class Deed(models.Model):
+    """What a person did on the page: the address's name, and what the form said, without passwords."""
+
+    at = models.BigIntegerField()
+    by = models.CharField(max_length=150)
+    act = models.CharField(max_length=32)
+    about = models.CharField(max_length=512)
+
+
 class Alert(models.Model):
     """What is wrong with a gateway as a channel knows it, until it is told that it is over; `told` is when it last was, 0: not yet."""
 

@@ -12,4 +12,5 @@ Db = Annotated[
 ]
 Json = Annotated[str | None, output("--json", "FILE", "Write the answer as JSON; - is standard output.")]
 Gateways = Annotated[int, typer.Option(min=1, max=10_000_000, help="How many gateways there may be; one more ends it, loudly.")]
+ROLES = ("viewer", "operator", "administrator")  # of people on the page
 HERE = "sqlite:///oubli-fleet.sqlite"

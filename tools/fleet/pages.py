@@ -19,7 +19,7 @@ from django.views.decorators.http import require_GET, require_POST
 
 from agent.summary.metrics import METRICS
 from tools import clock
-from tools.fleet import charts, figures, inventory, listing, sheet, views, words
+from tools.fleet import charts, figures, inventory, listing, people, sheet, views, words
 from tools.fleet.estimate import Estimate
 from tools.fleet.guard import TRIED, Busy, busy
 from tools.fleet.judgement import BREACH, SETTLED, WARNING, history, standings
@@ -38,7 +38,10 @@ _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 def everywhere(request: HttpRequest) -> dict[str, Any]:
     """Give every template what its frame needs."""
     place = request.resolver_match.url_name if request.resolver_match else ""
-    return {"place": place, "language": words.language(), "languages": (("en", "English"), ("fr", "Français"))}
+    user = getattr(request, "user", None)
+    mine = people.role(user) if user is not None and user.is_authenticated else ""
+    found = {"place": place, "language": words.language(), "languages": (("en", "English"), ("fr", "Français"))}
+    return found | {"may": mine in {"operator", "administrator"}, "administers": mine == "administrator"}
 
 
 class _Form(AuthenticationForm):

@@ -90,6 +90,7 @@ def configure(url: str, *, hosts: Sequence[str] = LOOPBACK, secure: bool = False
             "django.middleware.csrf.CsrfViewMiddleware",
             "django.contrib.auth.middleware.AuthenticationMiddleware",
             "django.contrib.auth.middleware.LoginRequiredMiddleware",
+            "tools.fleet.people.Guard",
             "django.middleware.clickjacking.XFrameOptionsMiddleware",
             "django_htmx.middleware.HtmxMiddleware",
         ],

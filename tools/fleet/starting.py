@@ -53,13 +53,18 @@ def users() -> int:
     return int(get_user_model().objects.count())
 
 
-def set_password(name: str, password: str) -> None:
-    """Give a person a password, and an account where there is none."""
+def set_password(name: str, password: str, role: str | None = None) -> None:
+    """Give a person a password, and an account where there is none: the first one's is an administrator's, later ones are operators'."""
     from django.contrib.auth import get_user_model
 
-    user, _ = get_user_model().objects.get_or_create(username=name)
+    from tools.fleet import people
+
+    first = not users()
+    user, new = get_user_model().objects.get_or_create(username=name)
     user.set_password(password)
     user.save()
+    if role or new:
+        people.set_role(user, role or ("administrator" if first else "operator"))
 
 
 def check_room(gateways: int) -> None:

@@ -6,7 +6,7 @@ from django.contrib.auth.views import LogoutView
 from django.urls import path
 from django.views.i18n import set_language
 
-from tools.fleet import alert_pages, inventory_pages, pages, prometheus
+from tools.fleet import alert_pages, inventory_pages, pages, people_pages, prometheus
 
 urlpatterns = [
     path("", pages.gateways, name="gateways"),
@@ -20,6 +20,9 @@ urlpatterns = [
     path("inventory", inventory_pages.inventory, name="inventory"),
     path("inventory.csv", inventory_pages.inventory_csv, name="inventory_csv"),
     path("inventory/change", inventory_pages.change_inventory, name="change_inventory"),
+    path("people", people_pages.people, name="people"),
+    path("people/change", people_pages.change_people, name="change_people"),
+    path("password", people_pages.password, name="password"),
     path("login", pages.Login.as_view(), name="login"),
     path("logout", LogoutView.as_view(), name="logout"),
     path("language", login_not_required(set_language), name="language"),

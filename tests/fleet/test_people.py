@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: Apache-2.0
+"""People: what each role may do on the page, the own password, what is written down of what was done."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from django.contrib.auth import get_user_model
+from django.test import Client
+from django.urls import get_resolver
+
+from tests.fleet import says
+from tools.fleet import guard, people
+from tools.fleet.intake import Intake
+from tools.fleet.models import Channel, Deed, Gateway
+from tools.fleet.options import ROLES
+
+PASSWORD = "correct horse battery"
+ONE = says.name(1)
+CHANNEL = {
+    "act": "save", "name": "night", "form": "json", "target": "https://hook.example/s3cret", "delay": "10", "repeat": "24",
+    "zone": "Europe/Paris", "language": "en",
+}  # fmt: skip
+
+
+@pytest.fixture
+def browsers(sqlite) -> dict[str, Client]:
+    """Give a browser for each role, logged in, of a fleet with one gateway."""
+    guard.TRIED.__init__()  # type: ignore[misc]  # as it was at the start
+    Intake().take([says.health(ONE)], says.NOW)
+    found = {}
+    for role in ROLES:
+        user = get_user_model().objects.create_user(role, password=PASSWORD)
+        people.set_role(user, role)
+        found[role] = Client(HTTP_HOST="localhost")
+        found[role].force_login(user)
+    return found
+
+
+def test_each_address_is_for_the_roles_that_it_should_be_for(browsers):
+    """Every address of the page, read and sent to: a viewer changes nothing, people are an administrator's. A new address fails here."""
+    everybody = {"", "gateway/<str:ident>", "fleet", "compliance", "compliance.csv", "alerts", "inventory", "inventory.csv", "password"}
+    operators = {"gateway/<str:ident>/change", "alerts/change", "inventory/change"}
+    administrators = {"people", "people/change"}
+    nobodys = {"login", "logout", "language", "metrics"}  # anybody's, or no person's
+    assert {str(one.pattern) for one in get_resolver().url_patterns} == everybody | operators | administrators | nobodys
+    for role, browser in browsers.items():
+        for path in everybody | operators | administrators:
+            place = "/" + path.replace("<str:ident>", ONE)
+            read, sent = browser.get(place).status_code, browser.post(place, {"act": "none"}).status_code
+            if path in administrators and role != "administrator":
+                assert (read, sent) == (403, 403), (role, path)
+            elif path == "password":
+                assert (read, sent) == (200, 400), (role, path)
+            elif path in everybody:
+                assert (read, sent) == (200, 403 if role == "viewer" else 405), (role, path)
+            elif path == "people":
+                assert (read, sent) == (200, 405)
+            else:
+                assert (read, sent) == (405, 403 if role == "viewer" else 302), (role, path)
+
+
+def test_a_viewer_sees_no_form_that_would_be_refused(browsers):
+    for path in ("/", f"/gateway/{ONE}", "/alerts", "/inventory"):
+        forms = {role: set(re.findall(r'method="post" action="([^"]+)"', browsers[role].get(path).content.decode())) for role in ROLES}
+        assert forms["viewer"] <= {"/inventory/change"}, path  # around the list: its buttons aren't there
+        assert "<button name" not in browsers["viewer"].get(path).content.decode().partition("<main")[2]
+        assert forms["operator"] == forms["administrator"]
+
+
+def test_a_role_is_asked_for_at_each_request(browsers):
+    viewer = get_user_model().objects.get(username="viewer")
+    rename = lambda: browsers["viewer"].post(f"/gateway/{ONE}/change", {"name": "Mine"}).status_code  # noqa: E731
+    assert rename() == 403
+    people.set_role(viewer, "operator")
+    assert rename() == 302
+    people.set_role(viewer, "viewer")
+    assert rename() == 403
+    viewer.delete()
+    assert rename() == 302  # to the log-in
+    assert Gateway.objects.get().name == "Mine"
+
+
+def test_an_administrator_adds_changes_and_removes_people(browsers):
+    chief = browsers["administrator"]
+    page = chief.post("/people/change", {"act": "add", "name": "Zoé", "role": "viewer"}).content.decode()
+    given = re.search(r"shown once: <code>([\w-]+)</code>", page)
+    assert given is not None
+    new = Client(HTTP_HOST="localhost")
+    assert new.login(username="Zoé", password=given[1])
+    assert new.post(f"/gateway/{ONE}/change", {"name": "x"}).status_code == 403
+    assert given[1] not in "".join(one.about for one in Deed.objects.all())
+    chief.post("/people/change", {"act": "role", "name": "Zoé", "role": "operator"})
+    assert new.post(f"/gateway/{ONE}/change", {"name": "x"}).status_code == 302
+    chief.post("/people/change", {"act": "remove", "name": "Zoé"})
+    assert new.get("/").status_code == 302
+    before = [(one.username, people.role(one)) for one in get_user_model().objects.order_by("pk")]
+    for form, said in (
+        ({"act": "add", "name": "viewer", "role": "viewer"}, "There is somebody of that name"),
+        ({"act": "add", "name": " x", "role": "viewer"}, "accepted: 1 to 150"),
+        ({"act": "role", "name": "nobody", "role": "viewer"}, "or nobody"),
+        ({"act": "remove", "name": "administrator"}, "Nobody removes"),
+        ({"act": "role", "name": "administrator", "role": "viewer"}, "has to be administrator"),
+    ):
+        answer = chief.post("/people/change", form)
+        assert answer.status_code == 400
+        assert said in answer.content.decode()
+    assert chief.post("/people/change", {"act": "add", "name": "x", "role": "king"}).status_code == 302
+    assert [(one.username, people.role(one)) for one in get_user_model().objects.order_by("pk")] == before
+
+
+def test_the_own_password_is_changed_by_who_knows_it(browsers):
+    """A try counts as one at the log-in; other sessions of that person end, the one that changed it goes on."""
+    browser = browsers["viewer"]
+    elsewhere = Client(HTTP_HOST="localhost")
+    assert elsewhere.login(username="viewer", password=PASSWORD)
+
+    def change(former: str, new: str, again: str | None = None) -> str:
+        form = {"password": former, "new_password": new, "again_password": new if again is None else again}
+        return browser.post("/password", form).content.decode()
+
+    assert "isn&#x27;t your password" in change("wrong", "x" * 12)
+    assert "twice the same" in change(PASSWORD, "x" * 11)
+    assert "twice the same" in change(PASSWORD, "x" * 12, "y" * 12)
+    assert elsewhere.get("/").status_code == 200
+    assert "It is changed" in change(PASSWORD, "another one now")
+    assert browser.get("/").status_code == 200
+    assert elsewhere.get("/").status_code == 302
+    assert Client(HTTP_HOST="localhost").login(username="viewer", password="another one now")
+    said = [change("wrong", "x" * 12) for _ in range(guard.TRIES[0] + 1)]
+    assert "Too many attempts" in said[-1]
+
+
+def test_what_people_do_is_written_down_with_their_name_and_without_secrets(browsers, monkeypatch):
+    monkeypatch.setattr(people, "DEEDS", 3)
+    browsers["operator"].post(f"/gateway/{ONE}/change", {"name": "Café", "group": "Lyon"})
+    browsers["operator"].post("/alerts/change", CHANNEL)
+    assert Channel.objects.count() == 1
+    browsers["viewer"].post(f"/gateway/{ONE}/change", {"name": "no"})
+    browsers["viewer"].post("/password", {"password": PASSWORD, "new_password": "another one now", "again_password": "another one now"})
+    told = [(one.by, one.act, one.about) for one in Deed.objects.order_by("pk")]
+    assert told[0] == ("operator", "change", f"{ONE} name=Café group=Lyon")
+    assert told[1][:2] == ("operator", "change_alerts")
+    assert "night" in told[1][2]
+    assert told[2] == ("viewer", "password", "")
+    assert not re.search(r"s3cret|horse|another", str(told))
+    browsers["administrator"].post("/people/change", {"act": "role", "name": "viewer", "role": "operator"})
+    assert [one.by for one in Deed.objects.order_by("pk")] == ["operator", "viewer", "administrator"]
+    page = browsers["administrator"].get("/people").content.decode()
+    assert "change_people act=role name=viewer role=operator" in page
+
+
+@pytest.mark.parametrize(("language", "absent", "refused"), [("en", "Not here", "Not for you"), ("fr", "Pas ici", "Pas pour vous")])
+def test_what_isnt_there_and_what_isnt_allowed_is_said_in_the_pages_own_clothes(browsers, language, absent, refused):
+    for path, status, said in (("/gateway/aaaaaaaaaaaaaaaa", 404, absent), ("/nowhere", 404, absent), ("/people", 403, refused)):
+        answer = browsers["viewer"].get(path, headers={"accept-language": language})
+        assert answer.status_code == status
+        assert f"<h1>{said}</h1>" in answer.content.decode()
+        assert "<nav" in answer.content.decode()
+    stale = Client(HTTP_HOST="localhost", enforce_csrf_checks=True)
+    assert "<h1>" in stale.post("/login", {"username": "x"}).content.decode()
