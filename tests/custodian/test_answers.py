@@ -610,7 +610,10 @@ def test_an_order_s_copy_claims_no_end_that_nobody_recorded(gateway, tmp_path):
     again = gateway.read(gateway.hand_over(AGENTS.sign(document(number="b" * 32), 0, 1)))
     kept = freezes.kept(store, tmp_path / "frozen", again.request)
     assert times(first) == [("10:00", "10:04", "not recorded, held at least until 10:04")]
-    assert answers.answer(again, lambda _purpose, _day: None, kept).rows == first.rows
+    late = answers.answer(again, lambda _purpose, _day: None, kept)
+    assert late.rows == first.rows
+    assert "<dt>Copie préservée sur injonction (III bis)</dt><dd>1 enregistrement(s)" in late.cover()
+    assert "Copie préservée" not in first.cover()
 
 
 @pytest.mark.parametrize(
@@ -662,6 +665,7 @@ def test_cover_page_says_in_french_what_was_asked_searched_and_may_be_missing(ga
         "A. Martin, B. Durand", "adresse publique 203.0.113.2, port 20012, protocole tcp", "du 16/01/2027 à 11:00:00 (UTC+0100)",
         "02:00:00:00:00:0a", "certain jusqu&#x27;à 2027-01-16T11:01:10+01:00", "Inconnu du 16/01/2027 à 11:01:10 (UTC+0100)",
         "3 connexions n&#x27;étaient pas terminées", "2027-01-15 : la borne n&#x27;a remis aucun fichier de ce jour",
+        "du 2027-01-15 au 2027-01-16</dd>",
         "L&#x27;heure de la borne était confirmée",
     ):  # fmt: skip
         assert text in page, text

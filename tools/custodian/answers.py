@@ -51,6 +51,7 @@ class Answer:
     result: str
     rows: list[dict[str, Any]] = field(repr=False)
     notes: list[Note] = field(default_factory=list)
+    preserved: int = 0  # records of orders to preserve that were looked into
     register: str = ""  # SHA-256 of its entry in the register
     answered: str = field(default_factory=lambda: times.utc(int(clock.now().timestamp())))
 
@@ -72,7 +73,9 @@ class Answer:
     def cover(self) -> str:
         """Return the cover page, in French."""
         missing = [note.french for note in self.notes]
-        return cover.page(self.handover, executor.days(self.handover.request), self.result, self.rows, missing, self.register)
+        first, last = executor.days(self.handover.request)
+        days = first, min(last, self.handover.statement["made"] // 86400)
+        return cover.page(self.handover, days, self.result, self.rows, missing, self.register, self.preserved)
 
     def files(self, key: SigningKey) -> dict[str, bytes]:
         """Return the files of the answer by name, the manifest signed."""
@@ -158,14 +161,15 @@ def answer(handover: Handover, key: Key, frozen: Iterable[bytes] = ()) -> Answer
     attributed = request.store == "attribution"
     try:
         there = {matching.identity(request, one) for part in parts for one in part}
-        parts.append([one for one in dict.fromkeys(frozen) if matching.identity(request, one) not in there])
+        preserved = list(dict.fromkeys(frozen))
+        parts.append([one for one in preserved if matching.identity(request, one) not in there])
         rows, unknown = matching.rows(request, parts, statement["made"], statement["unbroken"], damaged, parts[-1])
         unproven = coverage.notes(request, matching.records(parts), statement["made"]) if attributed else []
     except Cut:
         raise HandoverError("malformed", "a record that can't be read; accepted: records of this version") from None
     notes = [*missing, *unknown, *lost, *unproven, *alive(handover)]
     doubt = any(note.doubt for note in notes)
-    return Answer(handover, HELD if rows else NOT_KNOWN if doubt else NOTHING, rows, notes)
+    return Answer(handover, HELD if rows else NOT_KNOWN if doubt else NOTHING, rows, notes, len(preserved))
 
 
 def absent(handover: Handover) -> list[Note]:

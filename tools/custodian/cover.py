@@ -80,9 +80,18 @@ def _table(rows: Sequence[dict[str, Any]]) -> str:
 
 
 def page(
-    handover: Handover, days: tuple[int, int], result: str, rows: Sequence[dict[str, Any]], missing: Sequence[str], register: str
+    handover: Handover,
+    days: tuple[int, int],
+    result: str,
+    rows: Sequence[dict[str, Any]],
+    missing: Sequence[str],
+    register: str,
+    preserved: int,
 ) -> str:
-    """Return the page. `missing`: what may be missing and why, in French; `days`: the first and last searched, since the epoch."""
+    """Return the page. `missing`: what may be missing and why, in French; `days`: the first and last searched, since the epoch.
+
+    `preserved`: how many records of orders to preserve were looked into.
+    """
     request, fields = handover.request, handover.request.fields
     made = handover.statement["made"]
     asked = [
@@ -98,6 +107,7 @@ def page(
         ("Registre", STORES[request.store]),
         ("Jours examinés (UTC)", f"du {date_of(days[0])} au {date_of(days[1])}"),
         ("Fichiers scellés remis par la borne", ", ".join(sorted(handover.segments)) or "aucun"),
+        *[("Copie préservée sur injonction (III bis)", f"{preserved} enregistrement(s) parcouru(s)")] * bool(preserved),
         ("Remis et signé par la borne", times.french(made)),
         ("Inscription au registre du dépositaire (SHA-256)", register or "—"),
     ]
