@@ -37,7 +37,9 @@ class Auditor:
 
     def __init__(self, root: Path, world: World) -> None:
         self.root, self.world, self.truth = root, world, world.truth
-        self.vault = Vault(root, world.scenario.lifetime, world.scenario.drift)
+        erases = any(event.what == "erase terminal" for event in world.scenario.events)
+        self.vault = Vault(root, world.scenario.lifetime, world.scenario.drift, erases=erases)
+        self._erased = 0  # records that went by an order, of this boot
         self.spool = root / SPOOL
         self.published = Published(self.spool, world)
         self.people = PeopleSearch(root, FLASH, (SPOOL, LIVE), self.truth)
@@ -82,6 +84,7 @@ class Auditor:
         self.look_at_counters(status["counters"])
         self.look_at_ledger()
         self.published.look_into_spool()
+        self.processes.look_into_memory(daemons["recorder"])
         if full:
             self.processes.look(now, daemons)
         if search:
@@ -103,11 +106,22 @@ class Auditor:
     def forget(self, now: int) -> None:
         """A cut of power."""
         self.vault.forget()
-        self._trusted, self._no_key = False, 0
+        self._trusted, self._no_key, self._erased = False, 0, 0
         if self.sealed:
             self.sealed.forget(now)
         if self.consented:
             self.consented.forget()
+
+    def ordered(self, now: int, order: dict[str, str]) -> None:
+        """Root has ordered something at a true time, of which nothing has been looked at yet."""
+        if order["call"] == "erase":
+            self._erased += self.vault.erase()
+            if self.sealed:
+                self.sealed.erase(self.world.gateway.clock.wall(now))
+            if self.consented:
+                self.consented.forget()  # consents go on
+        elif order["call"] == "erase terminal":
+            self._erased += self.vault.erase(bytes.fromhex(order["terminal"].replace(":", "")))
 
     def look_at_purposes(self, now: int, *, ended: bool = False) -> None:
         """Look into the stores of the purposes that are off by default; `ended`: the recorder has closed them."""
@@ -157,7 +171,7 @@ class Auditor:
             self.consented.tell(self.truth.kept)
         self.truth.kept.clear()
         lost = sum(count for name, count in counters.items() if name.startswith("lost: ") and name != "lost: overrun")
-        lost += counters["erased"] + counters["due on arrival"] + counters["no purpose"]
+        lost += max(counters["erased"] - self._erased, 0) + counters["due on arrival"] + counters["no purpose"]
         lost += sum(count for name, count in counters.items() if name.startswith("excluded: "))
         before = self.vault.seen
         self.vault.look(now, full=full, stepped=self.world.gateway.clock.stepped, lost=lost)

@@ -37,7 +37,6 @@ class Processes:
     def look(self, now: int, daemons: dict[str, int]) -> None:
         """Look at all of it at a true time; `daemons`: name to process id."""
         self._look_at_processes(daemons)
-        self._look_into_memory(daemons["recorder"])
         self._look_at_bounds(now, daemons["recorder"])
 
     def _look_at_processes(self, daemons: dict[str, int]) -> None:
@@ -63,8 +62,8 @@ class Processes:
         if needles and process_memory.holds(pid, needles):
             self.apart.wrong.append("the forwarder's memory has a terminal's address")
 
-    def _look_into_memory(self, recorder: int) -> None:
-        """A row of what somebody was shown (EXP-1): it says where a port stood, and the program itself never does."""
+    def look_into_memory(self, recorder: int) -> None:
+        """After each look and erasure: a row of what was shown (EXP-1) says where a port stood, and the program itself never does."""
         self.forgotten.seen += 1
         if self.world.events.looks != self._looked:
             self._looked = self.world.events.looks

@@ -82,6 +82,7 @@ class SealedAuditor:
         self.wrong: list[tuple[str, str]] = []
         # Power was cut, the process killed, or the day or a terminal wasn't known: something may be lost. And somebody stepped the clock.
         self.disturbed = self.stepped = self._inexact = False
+        self._erased = 0  # the second in which everything was
 
     def tell(self, records: list[Kept], *, trusted: bool) -> None:
         """The recorder was told of these; as long as it doesn't know the day it has no key for it, and nobody is to be asked for them."""
@@ -102,6 +103,15 @@ class SealedAuditor:
     def forget(self, now: int) -> None:
         """A cut of power: what wasn't on flash yet is gone, and so are the sessions that were open."""
         self._waiting = [one for one in self._waiting if one.arrived < now - SYNC]
+        self.disturbed = True
+
+    def erase(self, wall: int) -> None:
+        """Everything has been erased: who stood behind what began before, by the gateway's clock, needn't be answered any more."""
+        self._waiting.clear()
+        self._erased = wall // SECOND + SLACK
+        for sealed in self._stores.values():
+            for part in (sealed.records, sealed.counts, sealed.sizes):
+                part.clear()
         self.disturbed = True
 
     def look(self, now: int, wall: int, *, trusted: bool, ended: bool) -> None:
@@ -209,7 +219,7 @@ class SealedAuditor:
             own = (one.address, one.mac, one.user)
             if answers - {own, (*own[:2], "")}:
                 self.wrong.append(("attribution", "another terminal is named for a connection"))
-            elif not answers and one.known and one.sure and not self.stepped and not single.get(_key(one)):
+            elif not answers and start > self._erased and one.known and one.sure and not self.stepped and not single.get(_key(one)):
                 self.wrong.append(("attribution", "nobody is named for a connection"))
 
     def _index(self, sealed: Sealed) -> tuple[Counter[tuple[object, ...]], dict[bytes, list[attribution.Record]]]:

@@ -29,18 +29,21 @@ STAMPS = 11  # fields of a record with its times, of which the last two are they
 class Segment:
     """What the auditor remembers of one: how many records, when the first and the last of their connections truly ended."""
 
-    def __init__(self, records: list[Kept], octets: int, *, final: bool) -> None:
+    def __init__(self, records: list[Kept], octets: int, *, final: bool, all_kept: bool = False) -> None:
         self.count, self.octets, self.final = len(records), octets, final
         self.first = min((record.ended for record in records), default=1 << 62)
         self.last = max((record.ended for record in records), default=0)
-        self.claims = [] if final else records
+        self.claims = records if all_kept or not final else []
 
 
 class Vault:
-    """The store of one gateway below `root`; `lifetime` in seconds, `drift` in parts in a million (its quartz decides, EXP-4)."""
+    """The store of one gateway below `root`; `lifetime` in seconds, `drift` in parts in a million (its quartz decides, EXP-4).
 
-    def __init__(self, root: Path, lifetime: int, drift: int = 0) -> None:
-        self._root = root
+    `erases`: single terminals may be erased, whereby segments are sealed anew.
+    """
+
+    def __init__(self, root: Path, lifetime: int, drift: int = 0, *, erases: bool = False) -> None:
+        self._root, self._erases = root, erases
         self.lifetime = lifetime * SECOND
         self._late = self.lifetime * abs(drift) // 1_000_000 + SECOND // 10
         self._window = HOUR if lifetime >= 86400 else 60 * SECOND  # W of EXP-1
@@ -64,6 +67,17 @@ class Vault:
         self._waiting.clear()
         self._segments.clear()
         self.gone_early = 0
+
+    def erase(self, mac: bytes | None = None) -> int:
+        """Everything has been erased, or a terminal's records where its name is on them; returns how many records that were at most."""
+        before = sum(map(len, self._waiting.values())) + sum(one.count for one in self._segments.values())
+        held = [one for waiting in self._waiting.values() for one in waiting]
+        held += [one for segment in self._segments.values() for one in segment.claims]
+        self._waiting.clear()
+        self._segments.clear()
+        left = [] if mac is None else [one for one in held if one.mac != mac or not _known(one)]
+        self.tell(left)
+        return before - len(left)
 
     def tell(self, records: list[Kept]) -> None:
         """The recorder was told of these."""
@@ -153,7 +167,7 @@ class Vault:
         self.seen += len(found)
         self.wrong += [f"{count} records that no connection made ({what})" for what, count in invented.items()]
         path = self._folder() / f"{slot.number:08x}"
-        self._segments[slot.number] = Segment(found, path.stat().st_size if path.exists() else 0, final=final)
+        self._segments[slot.number] = Segment(found, path.stat().st_size if path.exists() else 0, final=final, all_kept=self._erases)
 
     def _likeness(self, key: tuple[object, ...]) -> str:
         """Say in which fields a record differs from the connection that is most like it."""

@@ -17,11 +17,18 @@ def unmap(recorder: "Any") -> None:
         if isinstance(thing, memory.Region):
             thing.close()
             return
-        parts = thing if isinstance(thing, dict) else getattr(thing, "__dict__", {})
-        for part in list(parts.values()) if depth else ():
+        for part in _parts(thing) if depth else ():
             walk(part, depth - 1)
 
     walk(recorder, _DEPTH + 1)
+
+
+def _parts(thing: "Any") -> "list[Any]":
+    """Return what a thing consists of."""
+    try:
+        return list((thing if isinstance(thing, dict) else thing.__dict__).values())
+    except (AttributeError, TypeError, KeyError):  # the latter two of a layout of memory, on MicroPython
+        return []
 
 
 TYPE_CHECKING = False

@@ -264,6 +264,8 @@ class Simulation:
                         return False
                 elif step.operation == tape.KILL:
                     self._killed(step, scene)
+                elif step.operation == tape.ORDER:
+                    scene.auditor.ordered(step.wall, json.loads(step.payload))
                 elif step.operation == tape.DATAGRAM and self._recording:
                     try:
                         self._recording.write(kernel.recording([step.payload]))

@@ -24,9 +24,10 @@ from agent.recorder.recorder import Recorder
 from agent.runtime import files, memory, process, sockets
 from agent.runtime.libc import LIBC
 from agent.summary.noise import Sampler
+from agent.vault import expiry
 from host_sim.driver import first_boot
 from host_sim.driver.killed import unmap
-from host_sim.driver.stage_parts import SeededRandom, SeededSodium, Socket, Table, VirtualTime
+from host_sim.driver.stage_parts import Held, SeededRandom, SeededSodium, Socket, Table, VirtualTime
 from host_sim.venue import tape
 
 _LEAST = 1000000  # ns: a recorder that asks to be called at once is called a millisecond later
@@ -61,6 +62,7 @@ class Stage:
         self._refused: "list[list[str]]" = []  # calls, and why
         self.due = 0
         self._asleep = self._listing = False
+        self._held: "Held | None" = None  # what the kernel keeps for a recorder that stands still
         self.ticks = self.datagrams = 0
         self._head = memoryview(bytearray(tape.HEADER_SIZE))
         self._payload = memory.scratch(_BUFFER).view  # outside the small heap
@@ -98,6 +100,9 @@ class Stage:
             tape.STATION: self._station,
             tape.LOOK: self._look,
             tape.LEASES: self._leases,
+            tape.ORDER: self._order,
+            tape.STILL: self._still,
+            tape.GO_ON: self._go_on,
         }
         socket = self.socket
         while self._fill(self._head):
@@ -106,7 +111,10 @@ class Stage:
                 return 1
             if self.recorder is not None:
                 self._advance(true)
-            if operation == tape.DATAGRAM:
+            if self._held is not None and operation in (tape.DATAGRAM, tape.NEIGHBOUR):
+                if operation == tape.NEIGHBOUR or socket.wait(self._held.count):
+                    self._held.add(operation, self._view[:length])
+            elif operation == tape.DATAGRAM:
                 if socket.offer(true, self.recorder.overrun):
                     self.recorder.datagram(self._payload, length)
                     self.datagrams += 1
@@ -125,7 +133,7 @@ class Stage:
 
     def _set_clock(self, true: int, _length: int) -> None:
         self.time.set(true, *struct.unpack_from(tape.CLOCKS, self._payload, 0))
-        if self.recorder is not None:
+        if self.recorder is not None and self._held is None:
             self._tick()
 
     def _confirm(self, _true: int, _length: int) -> None:
@@ -134,6 +142,25 @@ class Stage:
 
     def _suspend(self, _true: int, _length: int) -> None:
         self._asleep = True
+
+    def _still(self, _true: int, _length: int) -> None:
+        if self.recorder is not None:
+            self._held = Held()
+
+    def _go_on(self, true: int, _length: int) -> None:
+        """Read what has waited with the clocks of the last turn, as the loop does, then let that turn end."""
+        held, self._held = self._held, None
+        if held is None:
+            return
+        if self.socket.dropped and not self.socket.loss_free:
+            self.recorder.overrun()
+        for operation, length in held.taken(self._view):
+            if operation == tape.DATAGRAM:
+                self.recorder.datagram(self._payload, length)
+                self.datagrams += 1
+            else:
+                self._neighbour(true, length)
+        self._tick()
 
     def _live(self, _true: int, length: int) -> None:
         """The kernel lists its table, where the recorder has asked for that."""
@@ -153,12 +180,23 @@ class Stage:
             self._refused.append([json.loads(bytes(self._payload[:length]))["call"], answer["error"]])
 
     def _look(self, _true: int, length: int) -> None:
-        """A guest looks at what is held on the own terminal: a copy of this process reads it and tells, as the daemon's would."""
+        """A guest looks at what is held on the own terminal."""
+        self._ask(length, (calls.PORTAL, calls.ANYONE))
+
+    def _order(self, _true: int, length: int) -> None:
+        """Root asks for something; what is refused is reported."""
+        answer = self._ask(length, (calls.ROOT,))
+        if answer is not None and "error" in answer:
+            self._refused.append([json.loads(bytes(self._payload[:length]))["call"], answer["error"]])
+        self._work()
+
+    def _ask(self, length: int, roles: "tuple[str, ...]") -> "dict[str, Any] | None":
+        """Ask the recorder; what it answers by reading is told by a copy of this process, as the daemon's would, and wiped."""
         if self.recorder is None:
-            return
-        answer = calls.answer(self.recorder, bytes(self._payload[:length]), (calls.PORTAL, calls.ANYONE))
+            return None
+        answer = calls.answer(self.recorder, bytes(self._payload[:length]), roles)
         if isinstance(answer, dict):
-            return  # the recorder doesn't know who has the address
+            return answer  # of a look: the recorder doesn't know who has the address
         path = self.root + "/var/run/oubli/look"
         listener = sockets.unix_server(path)
         reader = sockets.unix_client(path)
@@ -177,12 +215,13 @@ class Stage:
         for descriptor in (reader, listener):
             sockets.close(descriptor)
         os.remove(path)
+        return None
 
     def _leases(self, _true: int, length: int) -> None:
         """The DHCP server has written its file."""
         files.make_folder(self.root + "/tmp", 0o755)  # noqa: S108 (below the device's root)
         files.write_atomic(self.root + "/tmp/dhcp.leases", bytes(self._payload[:length]), durable=False)  # noqa: S108 (as above)
-        if self.recorder is not None:
+        if self.recorder is not None and self._held is None:
             self.recorder.orders.read_leases()
 
     def _station(self, _true: int, _length: int) -> None:
@@ -232,6 +271,7 @@ class Stage:
         """End the recorder: in order, or by unmapping what it holds without a word to the files, as SIGKILL and a cut of power do."""
         recorder, self.recorder = self.recorder, None
         how = self._payload[0] if length else 0
+        self._held = None
         if recorder is None:
             return  # it was killed before the power went
         if how == tape.IN_ORDER:
@@ -242,6 +282,8 @@ class Stage:
         if self.chip is not None and how == tape.POWER:
             self.chip.cut(lambda: [store.seal() for store in recorder.stores.values() if hasattr(store, "seal")])
         unmap(recorder)
+        if how == tape.STOOD:
+            expiry.destroy_due(self.root, self.time.boot, self.time.monotonic())
 
     def _listed(self, _true: int, _length: int) -> None:
         """The kernel ends each of the listings that the recorder has asked for."""
@@ -250,7 +292,10 @@ class Stage:
             self.recorder.neighbour(done, 20)
 
     def _advance(self, true: int) -> None:
-        """Let time pass, with the recorder's timers on the way."""
+        """Let time pass, with the recorder's timers on the way, unless it stands still."""
+        if self._held is not None:
+            self.time.reach(true)
+            return
         if self._asleep:
             self._asleep = False
             self.time.reach(true)
@@ -263,6 +308,12 @@ class Stage:
     def _tick(self) -> None:
         self.due = self.time.now + max(self.recorder.tick(), _LEAST)
         self.ticks += 1
+        self._work()
+
+    def _work(self) -> None:
+        """Do what may wait, to its end: an erasure."""
+        while self.recorder is not None and self.recorder.work():
+            pass
 
     def _report(self, _true: int, _length: int) -> None:
         self._tick()

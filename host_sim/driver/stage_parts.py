@@ -1,13 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the stage gives a recorder in the place of a device: time, the event socket, the table of port blocks, randomness."""
 
+import errno
 import hashlib
+import struct
 
 from agent.capture.netlink import RECEIVE_BUFFER
+from agent.runtime import memory
 from agent.runtime.libc import buffer_at
 from agent.runtime.sodium import Sodium
 
 _TRUESIZE = RECEIVE_BUFFER // 9000  # octets that the kernel counts for an event that waits (measured, see RECEIVE_BUFFER)
+_HELD, _HEAD = 8 << 20, 3  # octets of what waits, and before each datagram
 
 
 class VirtualTime:
@@ -59,6 +63,15 @@ class Socket:
         self._free_at = self.drops = 0
         self.loss_free = self._told = False
 
+    def wait(self, waiting: int) -> bool:
+        """Return True if the kernel keeps this datagram for a reader that stands still, with so many before it."""
+        self.numbers += 1
+        if waiting < self._room:
+            return True
+        self.drops += 1
+        self._drop()
+        return self.loss_free
+
     def switch(self, on: bool) -> None:
         """Set NETLINK_BROADCAST_ERROR."""
         self.loss_free = on
@@ -75,14 +88,48 @@ class Socket:
                 self._told = True
                 overrun()
             if not self.loss_free:
-                last = self.dropped[-1] if self.dropped else None
-                if last is not None and last[1] + 1 == self.numbers:
-                    last[1] += 1
-                else:
-                    self.dropped.append([self.numbers, self.numbers])
+                self._drop()
                 return False
         self._free_at += self._cost
         return True
+
+    def _drop(self) -> None:
+        """Note that this datagram is dropped for good, unless the mode is loss-free."""
+        if self.loss_free:
+            return
+        last = self.dropped[-1] if self.dropped else None
+        if last is not None and last[1] + 1 == self.numbers:
+            last[1] += 1
+        else:
+            self.dropped.append([self.numbers, self.numbers])
+
+
+class Held:
+    """Datagrams that wait in the kernel, outside the interpreter's heap; `count` of them."""
+
+    def __init__(self) -> None:
+        self._region = memory.scratch(_HELD)
+        self._end = self.count = 0
+
+    def add(self, operation: int, octets: "memoryview") -> None:
+        """Let another one wait; OSError where that is more than a run ever has."""
+        begins, self._end = self._end, self._end + _HEAD + len(octets)
+        if self._end > _HELD:
+            raise OSError(errno.ENOBUFS, "")
+        struct.pack_into("<BH", self._region.view, begins, operation, len(octets))
+        self._region.view[begins + _HEAD : self._end] = octets
+        self.count += 1
+
+    def taken(self, into: "memoryview") -> "Generator[tuple[int, int]]":
+        """Yield operation and length of each, which stands at the start of `into` then; nothing waits afterwards."""
+        at = 0
+        while at < self._end:
+            operation, length = struct.unpack_from("<BH", self._region.view, at)
+            at += _HEAD + length
+            into[:length] = self._region.view[at - length : at]
+            yield operation, length
+        self._region.wipe()
+        self._region.close()
 
 
 class Table:
@@ -160,4 +207,4 @@ class SeededSodium(Sodium):
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Callable, Sequence
+    from typing import Any, Callable, Generator, Sequence

@@ -37,10 +37,11 @@ _WORDS = 12  # by which two faults are told apart
 _CHANCE = 0.4  # that a kind of event, or a setting, is in a run
 # What `minutes`, `amount` and `seconds` of an event are drawn from, evenly by their logarithm.
 _MINUTES, _AMOUNT, _SECONDS = (0.05, 100.0), (20.0, 2000.0), (1.0, 300_000.0)
-_SOON = {"crash": 0.04}  # of these, so much of `_MINUTES`: procd starts what has ended again
+_SOON = {"crash": 0.04, "standstill": 0.2}  # of these, so much of `_MINUTES`: procd starts what has ended again
 _BRIEF = {"mac flood": 0.1, "address flood": 0.1}  # of these, as many of `_AMOUNT`: each takes a place in several tables
 
-_LATER = ("look", "forged lease")  # kinds of events with dice of their own, so that numbers go on standing for what they stood for
+# Kinds of events with dice of their own, so that numbers go on standing for what they stood for.
+_LATER = ("look", "forged lease", "operator look", "erase", "erase terminal", "standstill")
 
 Data = dict[str, Any]
 

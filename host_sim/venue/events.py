@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from host_sim.venue import tape
 from host_sim.venue.device_clock import SECOND
 from host_sim.venue.gateway import LAN, LAN6
+from host_sim.venue.interventions import Interventions
 from host_sim.venue.kernel import TCP, UDP
 from host_sim.venue.people import HOUR, KINDS, MINUTE, Device, Talk
 from host_sim.venue.scenario import Event
@@ -26,7 +27,8 @@ class Events:
     def __init__(self, world: "World") -> None:
         self._world, self._scenario = world, world.scenario
         self._gateway, self._table, self._visits = world.gateway, world.table, world.visits
-        self.looks = 0  # of guests, at what is held on the own terminal
+        self._interventions = Interventions(world)
+        self.looks = 0  # at what is held on a terminal; erasures too, which read what they keep
         self.outages: list[tuple[int, int]] = []  # of the way to the broker, true ns
         self.forged: dict[bytes, bytes] = {}  # address -> MAC that a lease is made out to, which a guest has made up
 
@@ -47,9 +49,13 @@ class Events:
             "address flood": self._address_flood,
             "forged neighbour": self._forge,
             "forged lease": self._forge_lease,
+            **self._interventions.makers(),
         }
 
         def happen(now: int) -> Iterator[Step]:
+            if self._gateway.still:
+                self._world.at(self._gateway.still + SECOND, happen)
+                return
             if event.every and now + event.every * HOUR < self._world.people_end:
                 self._world.at(now + int(event.every * HOUR), happen)
             if now < self._world.people_end and self._gateway.on and not self._gateway.suspended:
@@ -98,18 +104,7 @@ class Events:
             self._world.portal.lost()
         yield Step(now, tape.KILL)
         boot = self._gateway.boots
-
-        def again(later: int) -> Iterator[Step]:
-            if self._gateway.on and boot == self._gateway.boots:
-                self._gateway.listening, self._gateway.listens_since = True, later
-                self._gateway.crashes += 1
-                self._gateway.restarts += 1
-                self._world.tell(later, "restart")
-                yield Step(later, tape.START)
-                yield from self._gateway.list(later)
-                self._gateway.pass_time(later)
-
-        self._world.at(now + int(event.minutes * MINUTE), again)
+        self._world.at(now + int(event.minutes * MINUTE), lambda later: self._gateway.respawn(later, boot))
 
     def _suspend(self, now: int, event: Event) -> Iterator[Step]:
         yield from self._gateway.look(now)

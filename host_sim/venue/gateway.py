@@ -37,7 +37,7 @@ class Gateway:
         self._world, self._scenario = world, world.scenario
         self.on = self.listening = False  # it has power; its recorder runs
         self.uplink = True
-        self.suspended = 0  # until when it sleeps, true ns
+        self.suspended = self.still = 0  # until when it sleeps, and until when the recorder is stopped, true ns
         self.clock = DeviceClock(world.start, BOOTED, world.scenario.drift, world.start)
         self.boots = self.crashes = self.restarts = 0
         self.told_since_boot = self.dropped_since_boot = 0
@@ -72,6 +72,17 @@ class Gateway:
             self._world.at(now + int(self._scenario.first * MINUTE), lambda at: self._confirm(at, boots, first=True))
         self._world.at(self.clock.true(HOUR) + SECOND, lambda at: self._full_hour(at, boots, 1))
 
+    def respawn(self, now: int, boot: int) -> Iterator[Step]:
+        """Start a recorder that has ended, in the same boot."""
+        if self.on and boot == self.boots:
+            self.listening, self.listens_since = True, now
+            self.crashes += 1
+            self.restarts += 1
+            self._world.tell(now, "restart")
+            yield Step(now, tape.START)
+            yield from self.list(now)
+            self.pass_time(now)
+
     def _full_hour(self, now: int, boot: int, count: int) -> Iterator[Step]:
         """A powered-on hour is full: where no day is open, one may open now."""
         if boot == self.boots and self.on:
@@ -98,7 +109,7 @@ class Gateway:
         if boot != self.boots or not self.on:
             return
         self._world.at(now + _LISTED, lambda at: self._list_table(at, boot))
-        if not self.listening or self.suspended:
+        if not self.listening or self.suspended or self.still:
             return
         datagram = bytearray()
         for entry in self._world.table.live.values():
@@ -151,7 +162,7 @@ class Gateway:
         """The time service sets the clock right and says so; without an uplink it tries again soon."""
         if boot != self.boots or not self.on:
             return
-        if not self.uplink or not self.listening or self.suspended:
+        if not self.uplink or not self.listening or self.suspended or self.still:
             self._world.at(now + _RETRY, lambda at: self._confirm(at, boot, first=first, second=second))
             return
         yield from self.set_clock(now, now)
@@ -174,7 +185,7 @@ class Gateway:
 
     def look(self, now: int) -> Iterator[Step]:
         """The auditor may look: everything has been told, the timers have run."""
-        if self.listening:
+        if self.listening and not self.still:
             self._reached = now
             yield Step(now, tape.REPORT)
             self.settle()

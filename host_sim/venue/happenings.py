@@ -49,6 +49,16 @@ SENTENCES = {
         "a guest has a lease made out to another terminal's MAC for {minutes:g} minutes",
         "un client fait établir un bail au nom d'une autre adresse MAC pendant {minutes:g} minutes",
     ),
+    "operator look": (
+        "the operator looks at what is held on a terminal, whose owner has agreed",
+        "l'exploitant regarde ce qui est gardé d'un terminal, avec l'accord de la personne",
+    ),
+    "erase": ("the operator erases all that is kept", "l'exploitant efface tout ce qui est gardé"),
+    "erase terminal": ("what is kept of one terminal is erased", "ce qui est gardé d'un terminal est effacé"),
+    "standstill": (
+        "the recorder's process is stopped for {minutes:g} minutes",
+        "le processus de l'enregistreur est arrêté pendant {minutes:g} minutes",
+    ),
     "no address": (
         "the DHCP pool is exhausted: a newcomer gets no address",
         "la réserve DHCP est épuisée : un arrivant reste sans adresse",

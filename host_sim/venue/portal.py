@@ -202,6 +202,12 @@ class Portal:
             self.stays = [stay for stay in self.stays if stay.consent != guest.consent]
             yield self._act("withdraw", guest)
 
+    def erased(self, mac: bytes) -> None:
+        """A terminal's consents end with its erasure: nothing that was kept under them may be read from now on."""
+        guest = self.guests.get(mac)
+        if guest is not None:
+            list(self.withdraw(0, guest))  # nobody says it: it is a part of the erasure
+
     def _act(self, act: str, guest: Guest, **words: object) -> "Told":
         self.acts[act] += 1
         return Told(tape.CALL, _call(f"consent {act}", guest, **words))

@@ -44,6 +44,10 @@ EVENTS = {
     "forged neighbour": ("minutes",),
     "connection flood": ("amount", "minutes"),
     "forged lease": ("minutes",),
+    "operator look": (),
+    "erase": (),
+    "erase terminal": (),
+    "standstill": ("minutes",),
 }
 _UNITS = {"m": 60, "h": 3600, "d": 86400}
 GROUND = "IIbis-3"  # of `attribution`, where a scenario turns it on

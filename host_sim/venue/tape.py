@@ -20,7 +20,7 @@ STOP = 6  # the recorder is closed as on SIGTERM
 BOOT = 7  # payload CLOCKS and the boot's id, 32 octets: tmpfs is empty, the recorder starts
 START = 8  # the recorder starts again in the same boot
 KILL = 9  # the recorder ends: without a payload as by SIGKILL, else in order, as on SIGTERM, or with the power
-IN_ORDER, POWER = 1, 2  # the octet of its payload
+IN_ORDER, POWER, STOOD = 1, 2, 3  # the octet of its payload; STOOD: by the watch, after it had stood still
 LISTED = 10  # links, addresses and neighbours have been listed
 TABLE = 11  # payload: entries of the connection table u32, its limit u32
 LIVE = 13  # payload: a datagram of a listing of the connection table, the last with what ends it
@@ -29,6 +29,9 @@ CALL = 14  # payload: a line for the control socket, as the portal says it
 STATION = 15  # payload: a MAC, the access point that it leaves u8, the one that it comes to u8; 0 for none
 LEASES = 17  # payload: the DHCP server's file as it is now, which the recorder is told to read
 LOOK = 16  # payload: a line for the control socket, by which a guest asks what is held on the own terminal
+ORDER = 18  # payload: a line for the control socket, as root says it
+STILL = 19  # the recorder is stopped, as by SIGSTOP: no timer runs, and datagrams wait, until GO_ON or KILL
+GO_ON = 20
 
 CLOCKS = "<qQi"  # wall clock ns since the epoch, time since boot ns, drift in parts in a million
 
