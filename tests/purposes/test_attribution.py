@@ -408,7 +408,7 @@ def test_terminal_that_leaves_by_its_own_ipv6_address_has_a_row_a_day(stage):
     rows = [[row[0], row[1], row[5], row[6], row[8], row[9]] for row in answers[6:]]
     assert rows == [
         [today, None, SIX, MAC_A, NOON, None],
-        [today, None, SIX, MAC_A, NOON, NOON + 20],
+        [today, None, SIX, MAC_A, NOON, NOON + 15],
         [today, None, SIX, MAC_B, NOON + 20, None],
         [today, 6, SIX, MAC_B, NOON + 30, NOON + 31],
         [today, None, SEVEN, MAC_A, NOON + 60, None],
@@ -418,6 +418,15 @@ def test_terminal_that_leaves_by_its_own_ipv6_address_has_a_row_a_day(stage):
         [today, None, SIX, MAC_B, NOON + 20, NOON + 25],
         [tomorrow, None, SEVEN, MAC_A, MIDNIGHT + DAY, MIDNIGHT + DAY + 30],
     ]
+
+
+def test_address_that_another_terminal_takes_was_the_former_s_until_its_last_sign(stage):
+    """L34-II-4: of the next one's connections the shortest ends first; the former had left before the longer ones began."""
+    steps = [[SIX, SIX, MAC_A, NOON, NOON + 5], [SIX, SIX, MAC_B, NOON + 300, NOON + 301], [SIX, SIX, MAC_B, NOON + 60, NOON + 400]]
+    rows = stage("own_addresses", steps)[3:]
+    assert [[row[6], row[8], row[9]] for row in rows] == [
+        [MAC_A, NOON, None], [MAC_A, NOON, NOON + 5], [MAC_B, NOON + 300, None], [MAC_B, NOON + 60, None],
+    ]  # fmt: skip
 
 
 def test_what_began_before_its_row_is_said_once_and_not_at_each_look(stage):

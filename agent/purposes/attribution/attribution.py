@@ -131,7 +131,7 @@ class Attribution:
         """Make sure that rows say that a terminal left by its own address from `start` to `end`, on each day of it."""
         user, known = self._user(mac), self._own.get(address, None)
         if known is not None and (known.mac != mac or known.user != user):
-            self._end(address, known, start)
+            self._end(address, known, known.last)  # another's connection may have begun long before, and told of late
             known = None
         if known is None:
             if len(self._own) >= ADDRESSES:
