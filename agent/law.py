@@ -84,11 +84,11 @@ _SERVICES = "L34-1 IV, 2nd par."
 _CONSENT = "L34-1 V and IV, 2nd par."
 _YEAR = 365 * DAY
 PURPOSES = (
-    Purpose("security", _SECURITY, "R10-14 IV", SECURITY_FIELDS, VOLATILE, DAY, 90 * DAY, enabled=True),
+    Purpose("security", _SECURITY, "L34-1 IV, R10-14 IV", SECURITY_FIELDS, VOLATILE, DAY, 90 * DAY, enabled=True),
     Purpose(
         "attribution",
         "L34-1 III",
-        "L34-1 II bis, 3",
+        "L34-1 II bis, 3°",
         ATTRIBUTION_FIELDS,
         CUSTODIAN,
         _YEAR,

@@ -45,6 +45,7 @@ ADDRESSES = 32  # of one MAC: a phone keeps seven days' temporary ones at most, 
 _HOLDERS = 8  # of one address: who flips its MAC can't make a chain long
 _NOTICE = 1000000000  # ns in which a change is read after the kernel made it: the newcomer's first packets are its own
 MAPPED = 0xFFFF  # third word of an IPv4 address
+_MAPPED_OCTETS = bytes(10) + b"\xff\xff"
 _INET = 2
 
 
@@ -182,6 +183,15 @@ class AddressTable:
         row = self._newest(_four(address))
         used = row and (self._rows.view[row * ROW * 4 + _CURRENT] or self._words[row * ROW + _SEEN] + 1 >= self.serial)
         return self.mac(row) if used else None
+
+    def of(self, mac: bytes) -> "Iterator[bytes]":
+        """Yield the addresses that are held of a MAC, 4 or 16 octets."""
+        row = self._heads[self._bucket_of_mac(mac)]
+        while row:
+            if self.mac(row) == mac:
+                octets = struct.pack(">4I", *[self._words[row * ROW + index] for index in range(4)])
+                yield octets[12:] if octets[:12] == _MAPPED_OCTETS else octets
+            row = self._words[row * ROW + _NEXT_OF_MAC]
 
     def learn(self, address: bytes, mac: bytes, now: int) -> None:
         """Take note that the kernel has a terminal as the neighbour that holds an address as of `now`."""
@@ -413,6 +423,6 @@ def _four(address: bytes) -> "tuple[int, ...]":
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Any, Iterator
 
     from agent.capture.connections import Connection as Source

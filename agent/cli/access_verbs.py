@@ -32,15 +32,16 @@ def show(line: "Line") -> int:
         raise UsageError("who: --agreed is missing; accepted: who --mac MAC --agreed, where the person at the terminal has asked for it")
     as_json = "--json" in line
     sealed: "list[dict[str, Any]]" = []
+    held: "dict[str, Any]" = {}
     for answer in line.ask_for("access", terminal=line["--mac"], agreed=1):
-        sealed = answer.get("sealed", sealed)
+        sealed, held = answer.get("sealed", sealed), answer.get("held", held)
         for row in answer.get("rows", ()):
             row["purpose"] = answer["purpose"]
             print(canonical.dumps(row) if as_json else answer["purpose"] + written(row))
         if "records" in answer:
             counts, consents = answer["records"], answer["consents"]
-            told = {"records": counts, "sealed": sealed, "consents": consents}
-            return line.show(told, _summary(counts, sealed) + _agreed(consents))
+            told = {"records": counts, "sealed": sealed, "consents": consents, "held": held, "objects": answer["objects"]}
+            return line.show(told, _summary(counts, sealed, held) + _agreed(consents))
     return 1
 
 
@@ -55,14 +56,12 @@ def _agreed(consents: "list[dict[str, Any]]") -> "list[str]":
     return out
 
 
-def _summary(counts: "dict[str, int]", sealed: "list[dict[str, Any]]") -> "list[str]":
+def _summary(counts: "dict[str, int]", sealed: "list[dict[str, Any]]", held: "dict[str, Any]") -> "list[str]":
     out = [str(counts[name]) + " records of this terminal in " + name + " (" + law.purpose(name).paragraph + ")" for name in sorted(counts)]
     for store in sealed:
         out.append(store["purpose"] + " (" + law.purpose(store["purpose"]).paragraph + "): sealed, this device can't read it; each record")
         out.append("  goes " + law.duration(store["lifetime_seconds"]) + " after it began at the latest; the custodian answers for it")
-    out.append("the day's anonymous sums may have one row of it, under a key that is destroyed at 03:00 UTC;")
-    out.append("its addresses are in memory as long as it has them, and while connections of it last")
-    return out
+    return out + [name + ": " + canonical.dumps(held[name]) for name in sorted(held)]
 
 
 TYPE_CHECKING = False

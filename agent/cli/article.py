@@ -5,6 +5,7 @@ The words are those of article L34-1 of the CPCE as it stood from 2014 to 2021; 
 """
 
 from agent import law
+from agent.vault import stores
 
 RULE = "effacent ou rendent anonyme toute donnée relative au trafic, sous réserve des dispositions des III, IV, V et VI"
 CONTENT = (
@@ -35,31 +36,48 @@ WORDS = {
     ),
     "freeze": "",  # a paragraph of the wording in force only
 }
-# What is in memory beside what a purpose keeps, with its fields, and for how long: which address a terminal has, and the day's table.
-MEMORY = (
-    ("addresses", ("mac", "address"), "as long as a terminal has it, and connections of it last"),
-    ("counting", ("mac_hash", "presence", "volume", "service"), "at most 24h, until 03:00 UTC; an objection 395d, under a keyed hash"),
-)
+_STATES = ("off", "on")
 _TEXT = "the wording in force since 31 July 2021 knows " + law.IN_FORCE + " instead of " + " and ".join(law.FORMER_GROUNDS)
 
 
-def state(row: "law.Purpose", config: "Config") -> str:
-    """Return whether a purpose is on here: configured, or following from one that is."""
-    if row.name == "consent":
-        return "on" if "services" in config.purposes or "location" in config.purposes else "off"
+def state(row: "law.Purpose", config: "Config", held: "Sequence[str]" = ()) -> str:
+    """Return whether a purpose is on here: configured, or following from one that is. `held`: of those that are off, what is still kept."""
     if row.name == "freeze":
         return "by order"
-    return "on" if row.name in config.purposes else "off"
+    on = row.name in config.purposes or (row.name == "consent" and stores.by_consent(config))
+    return "on" if on else "off, still kept" if row.name in held else "off"
 
 
 def lifetime(row: "law.Purpose", config: "Config") -> int:
     """Return how long this device keeps a record, in seconds; 0 where another document fixes it."""
-    section = config.purposes.get(row.name)
+    section = config.sections.get(row.name)
     own: "int | None" = section.values.get("lifetime") if section else None
     return own or row.lifetime
 
 
-def data(config: "Config") -> "dict[str, Any]":
+def held(config: "Config", paths: "Paths") -> "list[str]":
+    """Return the purposes that are off, and of which something is still kept here."""
+    try:
+        from agent.purposes import beside
+    except ImportError:
+        return []
+    return beside.told(config, paths)
+
+
+def memory(config: "Config", held: "Sequence[str]" = ()) -> "list[tuple[str, bool, tuple[str, ...], str]]":
+    """Return what is held beside the stores: its name, whether it is here, its fields, for how long."""
+    found: "list[tuple[str, bool, tuple[str, ...], str]]" = [
+        ("addresses", True, ("mac", "address"), "in memory, as long as a terminal has it, and connections of it last"),
+        ("counting", bool(config.metrics), ("mac_hash", "presence", "volume", "service"), "in memory, at most 24h, until 03:00 UTC"),
+    ]
+    try:
+        from agent.purposes import beside
+    except ImportError:
+        return found
+    return found + beside.memory(config, held)
+
+
+def data(config: "Config", held: "Sequence[str]" = ()) -> "dict[str, Any]":
     """Return the table as `oubli law --json` shows it."""
     rows = []
     for row in law.PURPOSES:
@@ -67,7 +85,7 @@ def data(config: "Config") -> "dict[str, Any]":
         rows.append(
             {
                 "purpose": row.name,
-                "state": state(row, config),
+                "state": state(row, config, held),
                 "paragraph": row.paragraph,
                 "in_force": row.in_force,
                 "words": WORDS[row.name],
@@ -81,16 +99,11 @@ def data(config: "Config") -> "dict[str, Any]":
                 "needs": row.needs,
             }
         )
-    memory = [{"what": name, "state": _memory(name, config), "fields": fields, "kept": kept} for name, fields, kept in MEMORY]
-    return {"rule": RULE, "content": CONTENT, "wording": _TEXT, "purposes": rows, "memory": memory}
+    beside = [{"what": row[0], "state": _STATES[row[1]], "fields": row[2], "kept": row[3]} for row in memory(config, held)]
+    return {"rule": RULE, "content": CONTENT, "wording": _TEXT, "purposes": rows, "memory": beside}
 
 
-def _memory(name: str, config: "Config") -> str:
-    """Return whether something is in memory here."""
-    return "on" if name != "counting" or config.metrics else "off"
-
-
-def lines(config: "Config") -> "list[str]":
+def lines(config: "Config", held: "Sequence[str]" = ()) -> "list[str]":
     """Return the table as text."""
     out = ["L34-1 II: « " + RULE + " »", "L34-1 VI: « " + CONTENT + " »", ""]
     for row in law.PURPOSES:
@@ -98,7 +111,7 @@ def lines(config: "Config") -> "list[str]":
         kept = (
             law.duration(seconds) if seconds else "as long as its " + (row.needs[0] if row.needs[0] != "lifetime" else "option") + " says"
         )
-        out.append(row.name + ": " + state(row, config) + "; " + kept + ", at most " + law.duration(row.ceiling) + "; " + row.custody)
+        out.append(row.name + ": " + state(row, config, held) + "; " + kept + ", at most " + law.duration(row.ceiling) + "; " + row.custody)
         out.append("  " + row.paragraph + (" (in force: " + row.in_force + ")" if row.in_force not in row.paragraph else ""))
         if WORDS[row.name]:
             out.append("  « " + WORDS[row.name] + " »")
@@ -106,14 +119,15 @@ def lines(config: "Config") -> "list[str]":
         if row.needs:
             needs = [need + (" (" + ", ".join(row.grounds) + ")" if need == "ground" else "") for need in row.needs]
             out.append("  needs: " + ", ".join(needs))
-    for name, fields, kept in MEMORY:
-        out.append(name + ": " + _memory(name, config) + "; in memory; " + kept + "; " + ", ".join(fields).replace("_", " "))
+    for name, here, fields, kept in memory(config, held):
+        out.append(name + ": " + _STATES[here] + "; " + kept + "; " + ", ".join(fields).replace("_", " "))
     out.extend(["", _TEXT + " (L34-III-1); '" + law.STRUCK_DOWN + "' is refused: " + law.STRUCK_DOWN_REASON])
     return out
 
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Any, Sequence
 
+    from agent.base.paths import Paths
     from agent.config.config import Config

@@ -167,7 +167,8 @@ def law(line: "Line") -> int:
     settings = load(line.config)
     from agent.cli import article
 
-    return line.show(article.data(settings), article.lines(settings))
+    held = article.held(settings, line.paths)
+    return line.show(article.data(settings, held), article.lines(settings, held))
 
 
 def log(line: "Line") -> int:

@@ -3,8 +3,8 @@
 
 Everything that may be written is in the table OPTIONS; anything else is an error. Nothing is clamped or guessed. An error
 is one line: file, line, option, what was wrong, the requirement or paragraph that refuses it, what is accepted. Words are
-printable ASCII, so that both interpreters read them alike and an error shown on a terminal is only text; comments are free, and what
-guests read of the venue is UTF-8.
+printable ASCII, so that both interpreters read them alike and an error shown on a terminal is only text; comments are free, and names and
+documents are UTF-8.
 """
 
 from agent import law
@@ -45,7 +45,7 @@ OPTIONS: "dict[str, dict[str, tuple[Callable[[str], Any], Any]]]" = {
     "attribution": {
         "enabled": (kinds.flag, False),
         "ground": (kinds.ground, None),
-        "reference": (kinds.text, None),
+        "reference": (kinds.person, None),
         "wording": (kinds.choice("repealed"), None),
         "lifetime": (kinds.lifetime, 365 * law.DAY),
         "mode": (kinds.choice("blocks", "connections"), "blocks"),
@@ -71,6 +71,8 @@ OPTIONS: "dict[str, dict[str, tuple[Callable[[str], Any], Any]]]" = {
         "contact": (kinds.person, None),
         "dpo": (kinds.person, None),
         "custodian": (kinds.person, None),
+        "services": (kinds.person, None),
+        "location": (kinds.person, None),
         "page": (kinds.host, None),
     },
     "metric": {"enabled": (kinds.flag, True), "epsilon": (kinds.between(1, EPSILON_LIMIT), None)},
@@ -89,7 +91,6 @@ OPTIONS: "dict[str, dict[str, tuple[Callable[[str], Any], Any]]]" = {
     },
 }
 _LISTS = ("lan", "wan", "host")
-_NAMES = ("notice", "billing")  # sections in which guests are told names, in UTF-8
 _REQUIRED_BY = {
     "epsilon": "ANON-2",
     "profile": "ANON-2",
@@ -221,8 +222,9 @@ class _Reader:
                 self.fail("line", failure.args[0], failure.args[1])
             if not words:
                 continue
-            free = kind in _NAMES and words[0] == "option"
-            if any(not " " <= letter <= "~" for word in words[: 2 if free else 3] for letter in word):
+            known = OPTIONS.get(kind, {}).get(words[1]) if len(words) == 3 else None
+            ascii_only = words[:2] if known and known[0] is kinds.person else words[:3]
+            if any(not " " <= letter <= "~" for word in ascii_only for letter in word):
                 self.fail("line", "a character that isn't printable ASCII", "letters, digits and signs; comments and names may hold others")
             if words[0] == "config" and len(words) in (2, 3):
                 kind, section = self._section(words[1], words[2] if len(words) == 3 else words[1])
@@ -260,7 +262,7 @@ class _Reader:
         try:
             parsed = table[name][0](value)
         except ValueError as failure:
-            shown = "this" if kind in _NAMES else "'" + value + "'"
+            shown = "this" if table[name][0] is kinds.person else "'" + value + "'"
             self.fail(subject, shown + " isn't accepted", failure.args[0], _required_by(kind, name))
         former = section.given.get(name)
         if form == "list" and name not in _LISTS:

@@ -2,10 +2,11 @@
 """What the value of an option may be: each takes the text of the file and returns the value; ValueError with what is accepted."""
 
 from agent import law
+from agent.base import canonical
 
 _BASE32 = "abcdefghijklmnopqrstuvwxyz234567"
 _HOST = "abcdefghijklmnopqrstuvwxyz0123456789-."
-_PERSON = 120  # characters of a name in the notice
+_PERSON = 120  # characters of a name
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": law.DAY}
 
 
@@ -78,13 +79,13 @@ def ground(value: str) -> str:
 
 
 def person(value: str) -> str:
-    """Accept a name or address that guests read, in UTF-8; each character of `value` is one octet."""
+    """Accept a name or a document's, in UTF-8; each character of `value` is one octet."""
     try:
         text = bytes([ord(letter) for letter in value]).decode()
     except (ValueError, UnicodeError):
         text = ""
-    if not 0 < len(text) <= _PERSON or any("\x7e" < letter < "\xa0" for letter in text):
-        raise ValueError("a text in UTF-8 of at most " + str(_PERSON) + " characters")
+    if len(text) > _PERSON or not canonical.showable(text, 4 * _PERSON) or text != text.strip():
+        raise ValueError("UTF-8, at most " + str(_PERSON) + " characters, no control character, no blank at an end")
     return text
 
 

@@ -15,6 +15,7 @@ a handler sees it. An answer carries `"v":1`, and `"error"` where it is a refusa
 
 import json
 
+from agent.base import canonical
 from agent.runtime.files import read_bounded
 from agent.runtime.sockets import packed
 from agent.vault.stores import BY_CONSENT
@@ -34,12 +35,12 @@ class Refused(Exception):
 
 
 def text(limit: int) -> "Check":
-    """Accept 1 to `limit` printable ASCII characters."""
+    """Accept 1 to `limit` octets of UTF-8 without a control character."""
 
     def check(value: "object") -> "object":
-        if isinstance(value, str) and 0 < len(value) <= limit and all(" " <= letter <= "~" for letter in value):
+        if canonical.showable(value, limit):
             return value
-        raise ValueError("a text of 1 to " + str(limit) + " printable ASCII characters")
+        raise ValueError("a text of 1 to " + str(limit) + " octets, no control character")
 
     return check
 

@@ -299,7 +299,7 @@ class DeferredPurposes(Purposes):
         if user is None:
             self.sessions.end(mac)
         elif not self.sessions.begin(mac, user, self._now):
-            raise calls.Refused("session.user: not understood; accepted: 1 to 64 printable ASCII characters")
+            raise calls.Refused("session.user: not understood; accepted: 1 to 64 octets without a control character")
         return {"sessions": len(self.sessions.macs())}
 
     def identity(self) -> "dict[str, Any]":

@@ -6,16 +6,14 @@ alone can say, how severe and how likely a risk is, is a blank. Not legal advice
 """
 
 from agent import law
-from agent.cli import article
 from agent.config.config import load
-from agent.purposes import notice, register, words
+from agent.purposes import activities, beside, register, words
 
 TEXTS = {
     "fr": {
         "title": "Analyse d'impact relative à la protection des données (RGPD, article 35) : trame",
         "context": "1. Contexte",
         "need": "2. Nécessité et proportionnalité",
-        "limits": "au plus ",
         "rights": "Information : oubli law --notice fr. Droits : oubli who, erase --mac, objection, consent, et la page des visiteurs.",
         "risks": "3. Risques",
         "access": "- accès illégitime aux données : ",
@@ -29,7 +27,6 @@ TEXTS = {
         "title": "Data protection impact assessment (GDPR, article 35): skeleton",
         "context": "1. Context",
         "need": "2. Necessity and proportionality",
-        "limits": "at most ",
         "rights": "Information: oubli law --notice en. Rights: oubli who, erase --mac, objection, consent, and the guests' page.",
         "risks": "3. Risks",
         "access": "- illegitimate access to data: ",
@@ -81,18 +78,16 @@ MEASURES = (
 )
 
 
-def impact(config: "Config", language: str) -> "list[str]":
-    """Return the skeleton, in `fr` or `en`."""
+def impact(config: "Config", language: str, held: "Sequence[str]" = ()) -> "list[str]":
+    """Return the skeleton, in `fr` or `en`; `held` as in agent.purposes.beside."""
     text, at = TEXTS[language], words.LANGUAGES.index(language)
-    rows = notice.rows(config)
-    out = [text["title"], "", text["context"]] + register.register(config, language)[1:] + ["", text["need"]]
-    for row in rows:
-        limit = text["limits"] + words.span(article.lifetime(row, config) or row.ceiling, language)
-        out.append("- " + words.PURPOSES[row.name][at] + ", " + notice.paragraph(row, config, language) + ", " + limit)
+    found = activities.activities(config, language, held)
+    out = [text["title"], "", text["context"]] + register.register(config, language, held)[1:] + ["", text["need"]]
+    out += ["- " + one.what + ", " + one.basis + ", " + one.kept for one in found]
     out += (
         [text["rights"], "", text["risks"]] + [text[name] + text["blank"] for name in ("access", "change", "loss")] + ["", text["measures"]]
     )
-    on = [""] + [row.custody for row in rows] + ([COUNTING] if config.metrics else [])
+    on = [one.custody for one in found if one.key != "objection"] + ([COUNTING] if config.metrics else [])
     whole, thousandths = divmod(config.summary.epsilon_ceiling, 1000)
     ceiling = (str(whole) + ",."[at] + "%03d" % thousandths).rstrip("0").rstrip(",.")
     out += ["- " + measure[1 + at].format(ceiling) for measure in MEASURES if measure[0] in on]
@@ -101,11 +96,14 @@ def impact(config: "Config", language: str) -> "list[str]":
 
 def run(line: "Line") -> int:
     """Show it."""
-    print("\n".join(impact(load(line.config), line["--dpia"])))
+    config = load(line.config)
+    print("\n".join(impact(config, line["--dpia"], beside.told(config, line.paths))))
     return 0
 
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Sequence
+
     from agent.cli.command import Line
     from agent.config.config import Config

@@ -1,17 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """`oubli law --notice fr|en`: what guests are told (L34-VI-4).
 
-It comes from the configuration that runs and the fields of the record formats: a purpose that is off isn't named, a field that is kept is.
-Each processing stands with the rights that follow from its legal basis (GDPR, articles 15 to 21), and each right with how it is used: on
-the gateway's page, where that serves it, else by asking the controller. Law 78-17 art. 48 and GDPR art. 13 ask for it. Who answers for the
+It comes from the configuration that runs and the fields of the record formats (agent.purposes.activities): a purpose that is off isn't
+named, unless something of it is still kept; a field that is kept is. Law 78-17 art. 48 and GDPR art. 13 ask for it. Who answers for the
 processing is in the section `notice` of the configuration, else a blank to be filled in. `oubli-notice` makes a page to be hung up of it,
 on a host. Not legal advice.
 """
 
 from agent import law
-from agent.cli import article
 from agent.config.config import load
-from agent.purposes import words
+from agent.purposes import activities, beside, duties, words
 
 TEXTS: "dict[str, dict[str, str]]" = {
     "fr": {
@@ -19,36 +17,40 @@ TEXTS: "dict[str, dict[str, str]]" = {
         "controller": "Responsable du traitement : ",
         "contact": "Contact : ",
         "dpo": "Délégué à la protection des données : ",
-        "blank": "____________________ (à compléter)",
         "nobody": "aucun",
-        "rule": "Ce réseau n'enregistre ni le contenu de vos échanges, ni l'adresse ou le nom de ce que vous consultez (L34-1 VI du CPCE).",
-        "present": "Pour vous servir, la borne tient en mémoire vive quelle adresse IP locale a quel appareil (adresse MAC), tant qu'il "
-        "l'utilise et que ses connexions durent (RGPD, article 6.1 f).",
-        "none": "Aucune autre donnée de connexion n'est conservée.",
-        "kept": "Sont conservés, puis effacés de manière automatique et irréversible :",
-        "counting": "Pour compter les visiteurs (RGPD, article 6.1 f), une table en mémoire vive tient une ligne par appareil : "
-        "empreinte de l'adresse MAC, "
-        "heures de présence, volumes, types de service. Elle est effacée chaque jour à 3 h UTC. Seules des sommes rendues anonymes par "
-        "un bruit aléatoire sont publiées ; personne ne peut y être reconnu. ",
-        "for": "- pour ",
-        "proof": "- ",
-        "most": "au plus ",
-        "own": "pour la durée de votre accord, au plus ",
-        "remembered": "jusqu'à 30 jours après la fin prévue, au plus ",
+        "rule": "Le logiciel oubli de la borne n'enregistre ni le contenu de vos échanges, ni l'adresse ou le nom de ce que vous "
+        "consultez (article L34-1, VI, du code des postes et des communications électroniques, CPCE). Cette notice porte sur ce qu'il "
+        "note",
+        "declared": " ; pour les demandes des autorités, un autre traitement existe : ",
+        "kept": "Ce qui est conservé, puis effacé automatiquement et pour toujours :",
+        "none": "oubli ne conserve rien d'autre des connexions.",
         "basis": "base : ",
         "recipients": "destinataires : ",
         "on page": "droits, sur la page : ",
         "asked": "droits, auprès du responsable : ",
-        "rights": "Pour exercer vos droits (loi 78-17 ; RGPD, articles 12 à 22) :",
-        "page": "- sur la page : ouvrez http://{}:8450/ avec votre appareil, sur ce réseau, sans compte ; elle montre ce qui est conservé "
-        "à son sujet, l'enregistre dans un fichier ou l'efface ;",
-        "ask": "- auprès du responsable : écrivez au contact ci-dessus ; réponse en un mois ;",
-        "consent": "- accord : vous pouvez le suspendre ou le retirer à tout moment, gratuitement ; le retrait "
-        "rend illisible ce qui a été conservé avec votre accord, et rien d'autre ;",
-        "duty": "- ce qui est conservé pour les autorités ou la facturation est scellé : ni la borne ni l'exploitant ne peuvent le lire, "
-        "ni en effacer la part d'un seul appareil ;",
+        "law": "L34-1 est l'article du CPCE, RGPD le règlement (UE) 2016/679. Sous 6.1 f, l'intérêt légitime est la finalité nommée. "
+        "Aucune décision automatisée n'est prise. La borne n'envoie pas de donnée personnelle sur l'internet, ni hors de l'Union "
+        "européenne.",
+        "rights": "Vos droits (loi 78-17 du 6 janvier 1978 ; RGPD, articles 12 à 22). Un droit qui n'est pas nommé ne s'applique pas : "
+        "obligation légale, facture ou preuve (article 17.3), ni accord ni contrat (20), pas d'intérêt légitime (21).",
+        "page": "- sur la page : ouvrez http://{}:8450/ avec votre appareil, sur ce réseau, sans compte ; elle montre ce que la borne "
+        "peut lire à son sujet, l'enregistre dans un fichier, et efface ce qui peut l'être ;",
+        "ask": "- auprès du responsable : écrivez au contact ci-dessus ; réponse dans le mois ;",
+        "objection": "- opposition à la sécurité du réseau : dites ce qui est particulier à votre situation ; le responsable efface ce "
+        "qui est conservé, ou vous donne le motif légitime et impérieux qui l'emporte (article 21.1) ;",
+        "restriction": "- limitation (article 18) : hors demande d'une autorité, le responsable n'utilise plus ce qui est conservé de "
+        "votre appareil ; rien n'est gardé au-delà de son terme ;",
+        "leave": "- acheminement : tant que votre appareil est sur le réseau, la borne doit connaître son adresse ; quittez-le pour que "
+        "cela cesse ;",
+        "consent": "- accord : vous êtes libre de le donner ; vous pouvez le suspendre ou le retirer à tout moment, gratuitement ; le "
+        "retrait rend illisible ce qui a été conservé avec cet accord, et rien d'autre ;",
+        "duty": "- autorités et facturation : ce qui est conservé est scellé à la fin de la connexion ou de la session, toutes les {} ; "
+        "dès lors, ni la borne ni l'exploitant ne peuvent le lire, ni effacer la part d'un seul appareil ; pour y accéder, deux agents "
+        "du responsable signent votre demande, pour un jour à la fois, et le tiers de confiance y répond ; une injonction peut le faire "
+        "préserver jusqu'à un an de plus (L34-1 III bis) ;",
+        "rectification": "- rectification (article 16) : ce qui est conservé est mesuré, non déclaré ; ce qui est faux est effacé, une "
+        "facture corrigée, et votre déclaration jointe à ce qui est scellé ;",
         "complaint": "- réclamation auprès de la CNIL (www.cnil.fr) ; directives sur vos données après votre mort (loi 78-17, article 85).",
-        "transfers": "Aucune donnée personnelle n'est envoyée par la borne sur l'internet, ni hors de l'Union européenne.",
         "then": " ; ",
     },
     "en": {
@@ -56,181 +58,90 @@ TEXTS: "dict[str, dict[str, str]]" = {
         "controller": "Controller: ",
         "contact": "Contact: ",
         "dpo": "Data protection officer: ",
-        "blank": "____________________ (to be filled in)",
         "nobody": "none",
-        "rule": "This network records neither the content of what you exchange nor the address or name of what you look at "
-        "(L34-1 VI of the CPCE).",
-        "present": "To serve you, the gateway holds in memory which local IP address has which device (MAC address), as long as it uses "
-        "it and its connections last (GDPR, article 6.1 f).",
-        "none": "No other connection data is kept.",
+        "rule": "The gateway's software, oubli, records neither the content of what you exchange nor the address or name of what you "
+        "look at (article L34-1, VI, of the French code of posts and electronic communications, CPCE). This notice is about what it notes",
+        "declared": "; for authorities' requests there is another processing: ",
         "kept": "What is kept, and then erased automatically and for good:",
-        "counting": "To count visitors (GDPR, article 6.1 f), a table in memory has one row a device: keyed hash of the MAC address, times "
-        "of presence, volumes, kinds of service. It is erased each day at 03:00 UTC. Only sums made anonymous by random noise are "
-        "published; nobody can be recognised in them. ",
-        "for": "- for ",
-        "proof": "- ",
-        "most": "at most ",
-        "own": "as long as your consent, at most ",
-        "remembered": "until 30 days after the end that was agreed, at most ",
+        "none": "oubli keeps nothing else of connections.",
         "basis": "basis: ",
         "recipients": "recipients: ",
         "on page": "rights, on the page: ",
         "asked": "rights, from the controller: ",
-        "rights": "To use your rights (law 78-17; GDPR, articles 12 to 22):",
-        "page": "- on the page: open http://{}:8450/ on your device, in this network, without an account; it shows what is kept about your "
-        "device, saves that in a file, or erases it;",
+        "law": "L34-1 is the article of the CPCE, GDPR the regulation (EU) 2016/679. Under 6.1 f the legitimate interest is the purpose "
+        "that is named. No automated decision is taken. The gateway sends no personal data over the internet, nor out of the European "
+        "Union.",
+        "rights": "Your rights (law 78-17 of 6 January 1978; GDPR, articles 12 to 22). A right that isn't named doesn't apply: legal "
+        "duty, bill or proof (article 17.3), neither consent nor contract (20), no legitimate interest (21).",
+        "page": "- on the page: open http://{}:8450/ on your device, in this network, without an account; it shows what the gateway can "
+        "read about your device, saves that in a file, and erases what can be erased;",
         "ask": "- from the controller: write to the contact above; an answer takes a month at most;",
-        "consent": "- consent: you can suspend or withdraw it at any time, free of charge; a withdrawal makes what "
-        "was kept by your consent unreadable, and nothing else;",
-        "duty": "- what is kept for authorities or billing is sealed: neither the gateway nor the operator can read it, or erase one "
-        "device's part of it;",
+        "objection": "- objection to the network's security: say what is particular to your situation; the controller erases what is "
+        "kept, or tells you the compelling legitimate ground that overrides it (article 21.1);",
+        "restriction": "- restriction (article 18): but for an authority's request, the controller no longer uses what is kept of your "
+        "device; nothing is kept beyond its time;",
+        "leave": "- routing: as long as your device is in the network, the gateway must know its address; leave it, and that ends;",
+        "consent": "- consent: you are free to give it; you can suspend or withdraw it at any time, free of charge; a withdrawal makes "
+        "what was kept by that consent unreadable, and nothing else;",
+        "duty": "- authorities and billing: what is kept is sealed at the end of the connection or session, every {}; from then on "
+        "neither the gateway nor the operator can read it, or erase one device's part of it; for access, two agents of the controller "
+        "sign your request, for a day at a time, and the trusted third party answers it; an injunction may have it preserved for up to a "
+        "year more (L34-1 III bis);",
+        "rectification": "- rectification (article 16): what is kept is measured, not declared; what is wrong is erased, a bill "
+        "corrected, and your statement put beside what is sealed;",
         "complaint": "- complaint to the CNIL (www.cnil.fr); directives on your data after your death (law 78-17, article 85).",
-        "transfers": "The gateway sends no personal data over the internet, nor out of the European Union.",
         "then": "; ",
     },
 }
-# GDPR article 6.1: the letter on which each processing rests.
-_LAWFUL = {"security": "f", "attribution": "c", "billing": "b", "services": "a", "location": "a", "consent": "c"}
-# The rights that follow from each letter (GDPR art. 7.3, 15, 17, 18, 20, 21), and what they are called.
-RIGHTS = {
-    "a": ("access", "portability", "erasure", "suspension", "withdrawal", "restriction"),
-    "b": ("access", "portability", "rectification", "restriction"),
-    "c": ("access", "restriction"),
-    "f": ("access", "erasure", "objection", "restriction"),
-}
-NAMES = {
-    "access": ("accès", "access"),
-    "portability": ("portabilité", "portability"),
-    "erasure": ("effacement", "erasure"),
-    "suspension": ("suspension de l'accord", "suspension of consent"),
-    "withdrawal": ("retrait de l'accord", "withdrawal of consent"),
-    "objection": ("opposition", "objection"),
-    "counting": (
-        "opposition au comptage, retenue pendant 13 mois sous une empreinte de l'adresse MAC",
-        "objection to being counted, remembered for 13 months under a keyed hash of the MAC address",
-    ),
-    "rectification": ("rectification", "rectification"),
-    "restriction": ("limitation", "restriction"),
-}
-# What the page serves, of a purpose that the gateway can read by itself; of counting, and of the proof of a consent.
-ON_PAGE = ("access", "portability", "erasure", "suspension", "withdrawal")
-_ON_PAGE = {law.VOLATILE: ON_PAGE, law.DEVICE: ("access",), law.CUSTODIAN: ()}
-_COUNTING = (("counting",), ("access", "restriction"))
-_RECIPIENTS = {
-    "security": ("l'exploitant du réseau, pour sa sécurité", "the network's operator, for its security"),
-    "attribution": (
-        "{}, tiers de confiance qui détient les clés ; {}, sur demande signée par deux agents",
-        "{}, the trusted third party who has the keys; {}, on a request signed by two agents",
-    ),
-    "billing": (
-        "{}, tiers de confiance qui détient les clés ; {}, pour la facturation",
-        "{}, the trusted third party who has the keys; {}, for billing",
-    ),
-    "services": ("l'exploitant, et les tiers nommés dans votre accord", "the operator, and the third parties named in your consent"),
-    "location": ("l'exploitant, et les tiers nommés dans votre accord", "the operator, and the third parties named in your consent"),
-    "consent": ("aucun", "none"),
-}
-_AUTHORITIES = {
-    "L336-3": ("l'Arcom", "Arcom"),
-    "STAD": ("l'ANSSI", "ANSSI"),
-    law.IN_FORCE: ("les autorités que la loi habilite", "the authorities that the law entitles"),
-}
-_OPERATOR = ("l'exploitant", "the operator")  # where `billing.biller` names nobody (L34-IV-3)
-_FRENCH = (("2nd par.", "2e alinéa"), ("1st par.", "1er alinéa"), ("last sentence", "dernière phrase"), (" and ", " et "))
 
 
-def rows(config: "Config") -> "list[law.Purpose]":
-    """Return the purposes of which something is kept on this device, the proof of consents too."""
-    return [row for row in law.PURPOSES if article.state(row, config) == "on"]
-
-
-def paragraph(row: "law.Purpose", config: "Config", language: str) -> str:
-    """Return the paragraph that a purpose stands under: of the wording that its ground is of."""
-    section = config.purposes.get(row.name)
-    text = row.in_force if section is not None and section.values.get("ground") == law.IN_FORCE else row.paragraph
-    for english, french in _FRENCH if language == "fr" else ():
-        text = text.replace(english, french)
-    return text + (", RGPD 6.1 " if language == "fr" else ", GDPR 6.1 ") + _LAWFUL[row.name]
-
-
-def long(row: "law.Purpose", config: "Config", language: str) -> str:
-    """Return for how long a purpose keeps a record here."""
-    seconds, text = article.lifetime(row, config), TEXTS[language]
-    if row.custody == law.DEVICE:
-        return text["remembered"] + words.span(row.ceiling, language)
-    if row.custody == law.VOLATILE and not seconds:
-        return text["own"] + words.span(row.ceiling, language)
-    return text["most"] + words.span(seconds or row.ceiling, language)
-
-
-def rights(row: "law.Purpose") -> "tuple[tuple[str, ...], tuple[str, ...]]":
-    """Return the rights to what a purpose keeps: those that the page serves, and those that the controller is asked for."""
-    every, served = RIGHTS[_LAWFUL[row.name]], _ON_PAGE[row.custody]
-    return tuple([name for name in every if name in served]), tuple([name for name in every if name not in served])
-
-
-def _offered(found: "tuple[tuple[str, ...], tuple[str, ...]]", page: bool, language: str) -> str:
-    """Return rights in words, and where they are used; without a page all of them from the controller."""
-    on_page, asked = found if page else ((), found[0] + found[1])
-    at, text = words.LANGUAGES.index(language), TEXTS[language]
-    parts = [(text["on page"], on_page), (text["asked"], asked)]
-    return text["then"].join([word + ", ".join([NAMES[name][at] for name in names]) for word, names in parts if names])
-
-
-def recipients(row: "law.Purpose", config: "Config", language: str) -> str:
-    """Return who may get what a purpose keeps, by name; a custodian whom the configuration doesn't name is a blank."""
-    at = words.LANGUAGES.index(language)
-    text, custodian = _RECIPIENTS[row.name][at], config.notice.custodian or TEXTS[language]["blank"]
-    if row.grounds:
-        return text.format(custodian, _AUTHORITIES[config.purposes[row.name].ground][at])
-    return text.format(custodian, config.purposes[row.name].biller or _OPERATOR[at]) if row.name == "billing" else text
-
-
-def nobody(language: str) -> str:
-    """Return who gets what nobody gets."""
-    return _RECIPIENTS["consent"][words.LANGUAGES.index(language)]
-
-
-def responsible(config: "Config", text: "dict[str, str]") -> "list[str]":
+def responsible(config: "Config", language: str) -> "list[str]":
     """Return who answers for the processing; what the configuration doesn't say is a blank, and `dpo 'none'` says that there is none."""
-    told = [config.notice.values[name] or text["blank"] for name in ("controller", "contact", "dpo")]
+    text, blank = TEXTS[language], words.BLANK[words.LANGUAGES.index(language)]
+    told = [config.notice.values[name] or blank for name in ("controller", "contact", "dpo")]
     return [text["controller"] + told[0], text["contact"] + told[1], text["dpo"] + (text["nobody"] if told[2] == "none" else told[2])]
 
 
-def lines(config: "Config", language: str) -> "list[str]":
-    """Return the guests' notice, in `fr` or `en`."""
-    text = TEXTS[language]
-    found = rows(config)
-    venue = config.notice.venue
-    out = [text["title"] + (", " + venue if venue else "")] + responsible(config, text) + ["", text["rule"], text["present"]]
-    out.append(text["kept"] if found else text["none"])
-    for row in found:
-        parts = [words.fields(row, language), long(row, config, language), text["basis"] + paragraph(row, config, language)]
-        parts += [text["recipients"] + recipients(row, config, language), _offered(rights(row), bool(config.notice.page), language)]
-        name = words.PURPOSES[row.name][words.LANGUAGES.index(language)]
-        out.append(
-            text["proof" if row.custody == law.DEVICE else "for"] + name + (" : " if language == "fr" else ": ") + text["then"].join(parts)
-        )
-    page = config.notice.page
-    if config.metrics:
-        offered = _offered(_COUNTING, bool(page), language)
-        out.append(text["counting"] + offered[0].upper() + offered[1:] + ".")
-    out += [text["transfers"], "", text["rights"]] + ([text["page"].format(page)] if page else []) + [text["ask"]]
-    if any("consent" in row.needs for row in found):
+def offered(activity: "activities.Activity", page: bool, language: str) -> "list[str]":
+    """Return a processing's rights in words, and where they are used; without a page all of them from the controller."""
+    on_page, asked = (activity.on_page, activity.asked) if page else ((), activity.on_page + activity.asked)
+    at, text = words.LANGUAGES.index(language), TEXTS[language]
+    parts = [(text["on page"], on_page), (text["asked"], asked)]
+    return [word + ", ".join([activities.NAMES[name][at] for name in names]) for word, names in parts if names]
+
+
+def lines(config: "Config", language: str, held: "Sequence[str]" = ()) -> "list[str]":
+    """Return the guests' notice, in `fr` or `en`; `held` as in agent.purposes.beside."""
+    text, at = TEXTS[language], words.LANGUAGES.index(language)
+    found, page = activities.activities(config, language, held), config.notice.page
+    venue, declared = config.notice.venue, duties.DECLARED.get(config.gateway.duty)
+    about = text["rule"] + (text["declared"] + declared[at] if declared else "") + "."
+    out = [text["title"] + (", " + venue if venue else "")] + responsible(config, language) + ["", about, text["kept"]]
+    for one in found:
+        parts = [one.data, one.kept, text["basis"] + one.basis, text["recipients"] + one.recipients] + offered(one, bool(page), language)
+        out.append("- " + one.what + (" : " if at == 0 else ": ") + text["then"].join(parts))
+    out += [text["none"], text["law"], "", text["rights"]] + ([text["page"].format(page)] if page else []) + [text["ask"]]
+    keys, asked = [one.key for one in found], [name for one in found for name in one.asked]
+    sealed = [one for one in found if one.custody == law.CUSTODIAN]
+    out += [text[name] for name in ("objection", "restriction") if name in asked] + [text["leave"]]
+    if "consent" in keys:
         out.append(text["consent"])
-    if any(row.custody == law.CUSTODIAN for row in found):
-        out.append(text["duty"])
-    out.append(text["complaint"])
+    if sealed:
+        out.append(text["duty"].format(words.span(config.vault.sync_minutes * 60, language)))
+    out += [text["rectification"], text["complaint"]]
     return [words.typeset(line, language) for line in out]
 
 
 def run(line: "Line") -> int:
     """Show it."""
-    print("\n".join(lines(load(line.config), line["--notice"])))
+    config = load(line.config)
+    print("\n".join(lines(config, line["--notice"], beside.told(config, line.paths))))
     return 0
 
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Sequence
+
     from agent.cli.command import Line
     from agent.config.config import Config

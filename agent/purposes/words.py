@@ -1,25 +1,47 @@
 # SPDX-License-Identifier: Apache-2.0
 """French and English as a guest reads them: what purposes and fields are called, times, days, numbers (L34-VI-4).
 
-`FIELDS` names each field of the record formats (`agent.law`): what has no word here can't be told, and a test fails for it.
+`FIELDS` names each field of the record formats (`agent.law`) and of what is held beside them (`agent.cli.article`): what has no word here
+can't be told, and a test fails for it.
 """
 
 from agent import law
 from agent.base import dates
 
 LANGUAGES = ("fr", "en")
+BLANK = ("____________________ (à compléter)", "____________________ (to be filled in)")  # what the configuration doesn't say
 _MONTHS = ("janvier", "février", "mars", "avril", "mai", "juin", "juillet", "août", "septembre", "octobre", "novembre", "décembre")
 _UNITS = {
     "fr": {"d": ("jour", "jours"), "h": ("heure", "heures"), "m": ("minute", "minutes"), "s": ("seconde", "secondes")},
     "en": {"d": ("day", "days"), "h": ("hour", "hours"), "m": ("minute", "minutes"), "s": ("second", "seconds")},
 }
 PURPOSES = {
-    "security": ("la sécurité du réseau", "security of the network"),
-    "attribution": ("la réponse aux autorités", "answers to authorities"),
-    "billing": ("la facturation", "billing"),
-    "services": ("les services auxquels vous avez consenti", "services that you consented to"),
-    "location": ("la localisation à laquelle vous avez consenti", "location that you consented to"),
-    "consent": ("la preuve de votre accord", "the proof of your consent"),
+    "security": ("sécurité du réseau", "security of the network"),
+    "attribution": ("demandes des autorités", "requests of authorities"),
+    "billing": ("facturation", "billing"),
+    "services": ("services fournis avec accord", "services by consent"),
+    "location": ("localisation avec accord", "location by consent"),
+    "consent": ("preuve de l'accord", "proof of the consent"),
+    "addresses": ("acheminement des connexions", "routing of connections"),
+    "portal": ("connexion au portail", "log-in at the portal"),
+    "ports": ("ports publics attribués", "public ports given"),
+    "counting": ("comptage des visiteurs", "count of visitors"),
+    "objection": ("opposition au comptage", "objection to being counted"),
+    "emergency": ("secours à une personne en danger", "rescue of somebody in danger"),
+    "page": ("page des visiteurs", "guests' page"),
+}
+# For how long what is held beside the stores stays (agent.cli.article).
+KEPT = {
+    "addresses": (
+        "tant que l'appareil a cette adresse et que ses connexions durent",
+        "as long as the device has the address, and its connections last",
+    ),
+    "portal": ("jusqu'à sa déconnexion du portail, ou au plus 24 heures", "until it is logged out of the portal, or at most 24 hours"),
+    "ports": ("au plus 24 heures après sa dernière connexion", "at most 24 hours after its last connection"),
+    "counting": ("un jour, jusqu'à 3 h UTC", "a day, until 03:00 UTC"),
+    "objection": ("13 mois, ou jusqu'à ce que la personne y renonce", "13 months, or until the person takes it back"),
+    "emergency": ("au plus 4 heures", "at most 4 hours"),
+    "page": ("au plus un jour après la dernière demande", "at most a day after the last request"),
 }
 FIELDS = {
     "start": ("heure de début", "start time"),
@@ -27,7 +49,7 @@ FIELDS = {
     "time": ("heure", "time"),
     "duration": ("durée", "duration"),
     "protocol": ("protocole", "protocol"),
-    "mac": ("adresse MAC de votre appareil", "your device's MAC address"),
+    "mac": ("adresse MAC de l'appareil", "the device's MAC address"),
     "address": ("adresse IP locale", "local IP address"),
     "public_address": ("adresse IP publique", "public IP address"),
     "source_port": ("port local", "local port"),
@@ -39,12 +61,14 @@ FIELDS = {
     "packets_down": ("paquets reçus", "packets received"),
     "portal_user": ("identifiant au portail", "identifier at the portal"),
     "access_point": ("point d'accès Wi-Fi utilisé", "Wi-Fi access point used"),
-    "mac_hash": ("empreinte de l'adresse MAC", "keyed hash of the MAC address"),
+    "mac_hash": ("empreinte à clé de l'adresse MAC", "keyed hash of the MAC address"),
     "categories": ("catégories de données", "categories of data"),
     "purposes": ("finalités", "purposes"),
     "third_parties": ("tiers nommés", "third parties named"),
     "text_hash": ("empreinte du texte montré", "hash of the text shown"),
     "state": ("état", "state"),
+    "presence": ("quarts d'heure de présence", "quarter-hours of presence"),
+    "volume": ("volume", "volume"),
 }
 
 

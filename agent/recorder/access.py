@@ -104,13 +104,12 @@ class Access:
         """Yield what there is in all, then records, then how many they were."""
         recorder = self._recorder
         purposes = recorder.config.purposes
-        sealed = [name for name in sorted(purposes) if law.purpose(name).custody == law.CUSTODIAN]
-        yield {"sealed": [{"purpose": name, "lifetime_seconds": purposes[name].lifetime} for name in sealed]}
+        yield _beside(recorder, mac)
         source = recorder.clock.source
         wall = source.wall() if recorder.clock.trusted else None
         counts = {}
         for name in sorted(purposes):
-            if name in sealed:
+            if law.purpose(name).custody == law.CUSTODIAN:
                 continue
             counts[name], seen, rows = 0, 0, []
             found = _READERS[name](recorder.paths.root, mac, wall, source.monotonic())
@@ -130,8 +129,18 @@ class Access:
             finally:
                 found.close()
             yield {"purpose": name, "rows": rows}
-        own = {"consents": []} if recorder.consented is None else recorder.consented.own({"terminal": mac, "address": None})
-        yield {"records": counts, "consents": own["consents"]}
+        own = {"consents": [], "objects": False}
+        if recorder.consented is not None:
+            own = recorder.consented.own({"terminal": mac, "address": None})
+        yield {"records": counts, "consents": own["consents"], "objects": own["objects"]}
+
+
+def _beside(recorder: "Recorder", mac: bytes) -> "dict[str, Any]":
+    try:
+        from agent.purposes import present
+    except ImportError:
+        return {"sealed": [], "held": {}}
+    return present.beside(recorder, mac, _address)
 
 
 TYPE_CHECKING = False

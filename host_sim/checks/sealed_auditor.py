@@ -183,7 +183,7 @@ class SealedAuditor:
         if room.pack(record) != octets:
             self.wrong.append((store, "a record that isn't written as its fields are"))
         if isinstance(record, billing.Record):
-            who = record.portal_user.decode("ascii", "replace"), record.mac
+            who = record.portal_user.decode(errors="replace"), record.mac
             if who not in self._volumes:
                 self.wrong.append((store, "a session of nobody who was there, or one that says both user and MAC"))
             billed = self._billed.setdefault(who, [0, 0])
@@ -194,7 +194,7 @@ class SealedAuditor:
         return True
 
     def _look_at(self, record: attribution.Record) -> None:
-        user = record.portal_user.decode("ascii", "replace")
+        user = record.portal_user.decode(errors="replace")
         if record.protocol is None or self._inexact:
             return  # a holding may name a terminal that hasn't ended a connection yet: whether it is right shows when it does
         if record.start % 86400 == 0 or (record.end or 0) % 86400 == 0:

@@ -22,10 +22,10 @@ from host_sim.venue.radios import NAMES
 from host_sim.venue.scenario import Purposes
 
 TEXT = "This gateway simulates guests. Whoever consents here lives in a file.\n"  # shown before a consent (L34-V-2)
-TEXT_NAME = "consent-1.en.txt"
+TEXT_NAME = "consent-2.en.txt"
 DAYS = 30  # a consent's
 PURPOSES = ["services", "location"]
-SHOWN = texts.rendered(TEXT, "en", PURPOSES, "none", DAYS, Section("notice"))[1]  # hash of the document that a guest is shown
+SHOWN = texts.rendered(TEXT, "2.en", PURPOSES, "none", DAYS, Section("notice"))[1]  # hash of the document that a guest is shown
 _AGAIN = 8 * HOUR  # after which the portal says again who is logged in
 _RETRY = 5 * MINUTE
 

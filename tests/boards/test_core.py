@@ -103,7 +103,7 @@ def test_a_verb_of_a_package_that_isnt_installed_names_it(core, root, interprete
     families = {verb.name.split()[0] for verb in absent}
     assert families == {"consent", "objection", "emergency", "page", "request", "bundle", "lookup"}
     values = {"--terminal": "02:00:00:00:00:01", "--purposes": "services", "--categories": "connections", "--third-parties": "none"}
-    values |= {"--days": "1", "--text": "1.fr", "--incident": "7", "--at": "2026-11-25T10:00:00Z", "--reason": "abuse", "--port": "7"}
+    values |= {"--days": "1", "--text": "2.fr", "--incident": "7", "--at": "2026-11-25T10:00:00Z", "--reason": "abuse", "--port": "7"}
     for family in families:
         verb = next(verb for verb in absent if verb.name.split()[0] == family)
         words = [

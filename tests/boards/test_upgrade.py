@@ -242,7 +242,7 @@ def test_both_packages_are_upgraded_and_what_goes_with_the_second_is_forgotten(d
         before = device.capture(3, connect)
         assert not before["refused"]
         words = ("--terminal", f"{LAN}.2", "--purposes", "services", "--categories", "connections", "--third-parties", "none")
-        device.gateway.run("/usr/bin/oubli", "consent", "grant", *words, "--days", "1", "--text", "1.fr")
+        device.gateway.run("/usr/bin/oubli", "consent", "grant", *words, "--days", "1", "--text", "2.fr")
         assert device.status()["consents"]["active"] == 1
         ledger = device.ledger()
 

@@ -18,7 +18,7 @@ from agent import law
 from agent.__main__ import main
 from agent.cli import article, status
 from agent.config import config
-from agent.purposes import impact, notice, register, words
+from agent.purposes import activities, impact, notice, register, words
 from agent.vault import record
 from host_sim.privacy.paired import Device
 from tests.support.interpreters import PROJECT, Interpreter
@@ -319,6 +319,9 @@ VENUE = "config notice\n option venue 'Hôtel du Lac'\n option controller 'Lac S
 VENUE += " option custodian 'Étude Martin'\n"
 
 
+SEPARATOR = (("\u202f:", ":"), ("\u202f;", ";"))  # behind a processing's name in the notice, and in the register
+
+
 @pytest.mark.parametrize("language", ["fr", "en"])
 def test_the_notice_says_what_this_gateway_does_and_nothing_else(any_interpreter: Interpreter, tmp_path: Path, language: str) -> None:
     """L34-VI-4, law 78-17, art. 48: purposes that are on, for how long, on which paragraph; rights; nothing of what is off."""
@@ -327,30 +330,33 @@ def test_the_notice_says_what_this_gateway_does_and_nothing_else(any_interpreter
     text = shown(any_interpreter, tmp_path, on, "--notice", language)
     entry = shown(any_interpreter, tmp_path, on, "--register", language)
     said = {name: words.typeset(line, language) for name, line in notice.TEXTS[language].items()}
-    assert said["rule"] in text
-    assert said["counting"] in text
-    assert text.count(said["blank"]) == entry.count(said["blank"]) == 3
+    assert said["rule"] + "." in text
+    assert text.count(words.BLANK[at]) == entry.count(words.BLANK[at]) == 3
+    named = {"security", "addresses", "counting", "objection", "emergency", "page"}
     for told in (text, entry):
         assert {"fr": "7 jours", "en": "7 days"}[language] in told
-        assert words.PURPOSES["security"][at] in told
-        assert not any(names[at] in told for name, names in words.PURPOSES.items() if name != "security")
+        assert {name for name, names in words.PURPOSES.items() if f"- {names[at]}{SEPARATOR[told is entry][at]}" in told} == named
     assert said["ask"] in text
     assert said["on page"] not in text  # no name of the page is configured
     assert said["consent"] not in text
-    assert said["duty"] not in text
+    assert said["duty"].partition("{}")[0] not in text
     off = GATEWAY + PURPOSE.format("security", "enabled", "0") + "config summary\n option enabled '0'\n"
     text = shown(any_interpreter, tmp_path, off, "--notice", language)
     assert said["none"] in text
-    assert said["present"] in text
-    assert said["counting"] not in text
-    assert words.typeset(register.TEXTS[language]["count"], language) not in shown(any_interpreter, tmp_path, off, "--register", language)
+    assert said["objection"] not in text
+    entry = shown(any_interpreter, tmp_path, off, "--register", language)
+    for told in (text, entry):
+        found = {name for name, names in words.PURPOSES.items() if f"- {names[at]}{SEPARATOR[told is entry][at]}" in told}
+        assert found == {"addresses", "emergency", "page"}
 
 
 @pytest.mark.parametrize("language", ["fr", "en"])
 def test_the_notice_names_who_makes_out_the_bills(any_interpreter: Interpreter, tmp_path: Path, language: str) -> None:
     """L34-IV-3, L34-VI-4: `billing.biller`, written as he is; where it isn't set, the operator."""
     wording, biller = GATEWAY + EVERYTHING[len(GATEWAY) :].format("IIbis-3"), "Cabinet Lefèvre {0} & fils"
-    told = {"fr": "qui détient les clés\u202f; {}, pour la facturation", "en": "who has the keys; {}, for billing"}[language]
+    told = {"fr": "qui détient les clés\u202f; {}, qui établit les factures", "en": "who has the keys; {}, who makes out the bills"}[
+        language
+    ]
     for option, name in (("", {"fr": "l'exploitant", "en": "the operator"}[language]), (f" option biller '{biller}'\n", biller)):
         written = wording.replace(" option lifetime '90d'\n", f" option lifetime '90d'\n{option}")
         for paper in ("--notice", "--register"):
@@ -364,20 +370,21 @@ def test_every_field_that_is_kept_is_named_with_its_time_basis_and_recipients(tm
     (tmp_path / "oubli").write_text(wording)
     read = config.load(str(tmp_path / "oubli"))
     kept = [row for row in law.PURPOSES if row.name != "freeze"]
-    assert notice.rows(read) == kept
+    assert activities.rows(read) == kept
     for at, language in enumerate(words.LANGUAGES):
         assert set(notice.TEXTS[language]) == set(notice.TEXTS["en"])
         assert set(register.TEXTS[language]) == set(register.TEXTS["en"])
         for told in (notice.lines(read, language), register.register(read, language)):
             for row in kept:
-                begins = tuple("- " + word + words.PURPOSES[row.name][at] for word in ("", "for ", "pour "))
-                (line,) = [one for one in told if one.startswith(begins)]
+                (line,) = [one for one in told if one.startswith("- " + words.PURPOSES[row.name][at])]
                 assert all(words.typeset(words.FIELDS[field][at], language) in line for field in row.fields)
                 assert words.span(article.lifetime(row, read) or row.ceiling, language) in line
                 assert ("RGPD 6.1 " if language == "fr" else "GDPR 6.1 ") in line
             text = "\n".join(told)
             assert {"L336-3": "Arcom", "STAD": "ANSSI", "IIbis-3": ("habilite", "entitles")[at]}[ground] in text
-            assert ("II bis, 3" in text) == (ground == law.IN_FORCE)  # never the paragraph of the repealed wording with the ground in force
+            assert ("II bis, 3°" in text) == (
+                ground == law.IN_FORCE
+            )  # never the paragraph of the repealed wording with the ground in force
             assert "Lac SARL" in text
             assert "Étude Martin" in text
             assert {"fr": "données : aucun", "en": "officer: none"}[language] in text.replace("\u202f", " ")
@@ -407,9 +414,13 @@ def test_the_impact_analysis_has_what_runs_and_the_measures_for_it(any_interpret
     assert set(impact.TEXTS["fr"]) == set(impact.TEXTS["en"])
 
 
-def test_what_a_record_holds_is_what_the_law_table_says() -> None:
+def test_what_a_record_holds_is_what_the_law_table_says(tmp_path: Path) -> None:
     """A field that a record format gets must get a name and a word: the table's fields are those of the formats themselves."""
-    assert {field for row in law.PURPOSES for field in row.fields} == set(words.FIELDS)
+    (tmp_path / "oubli").write_text(GATEWAY)
+    (tmp_path / "oubli").write_text(GATEWAY)
+    memory = article.memory(config.load(str(tmp_path / "oubli")))
+    assert {field for row in law.PURPOSES for field in row.fields} | {field for row in memory for field in row[2]} == set(words.FIELDS)
+    assert {row.name for row in law.PURPOSES if row.name != "freeze"} | {row[0] for row in memory} == set(words.PURPOSES)
     assert set(record.Record.__slots__) == set(law.SECURITY_FIELDS)
 
 
@@ -430,7 +441,8 @@ def test_what_guests_read_of_the_venue_is_utf_8_and_bounded(any_interpreter: Int
         done = any_interpreter.run("-m", "agent", "law", "--config", tmp_path / "oubli", "--notice", "fr", check=False)
         assert done.returncode == 2
         assert done.stderr.endswith(
-            b": notice.venue: this isn't accepted (L34-VI-4); accepted: a text in UTF-8 of at most 120 characters\n"
+            b": notice.venue: this isn't accepted (L34-VI-4); accepted: "
+            b"UTF-8, at most 120 characters, no control character, no blank at an end\n"
         )
     assert "Hôtel de l'Été" in shown(
         any_interpreter, tmp_path, GATEWAY + 'config notice\n option venue "Hôtel de l\'Été"\n', "--notice", "fr"

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from agent import law
 from agent.config import config, uci
+from agent.purposes import words
 from tests.support.interpreters import PROJECT
 
 GATEWAY = "config gateway\n option id 'abcdefghijklmnop'\n"
@@ -371,6 +372,42 @@ REFUSED: dict[
     "binary junk": (bytes(range(256)) * 8, ":1", "byte 0: a control character", "text"),
     "NUL in the third line": (GATEWAY.encode() + b"config\0mqtt\n", ":3", "byte 51: a control character", "text"),
     "not UTF-8": (GATEWAY.encode() + b"config mqtt\n option host 'caf\xe9'\n", ":4", NOT_ASCII, "comments and names may hold others"),
+    "an accent where nobody is named": (
+        GATEWAY + "config purpose 'attribution'\n option storage '/mnt/é'\n",
+        ":4",
+        NOT_ASCII,
+        "comments and names may hold others",
+    ),
+    "a name that turns its line": (
+        GATEWAY + "config notice\n option venue 'Lac\u202eruo'\n",
+        ":4",
+        r"notice\.venue: this isn't accepted",
+        "no control character",
+    ),
+    "a name with a control character": (
+        GATEWAY + "config notice\n option controller 'Lac\x9b31m'\n",
+        ":4",
+        r"notice\.controller: this isn't accepted",
+        "no control character",
+    ),
+    "a reference with a control character": (
+        ATTRIBUTION + " option reference 'd\x85cret'\n",
+        ":5",
+        r"attribution\.reference: this isn't accepted",
+        "at most 120 characters",
+    ),
+    "a name that is shown as nothing": (
+        GATEWAY + "config notice\n option contact '  '\n",
+        ":4",
+        r"notice\.contact: this isn't accepted",
+        "no blank at an end",
+    ),
+    "a name that isn't UTF-8": (
+        GATEWAY.encode() + b"config notice\n option dpo 'Zo\xe9'\n",
+        ":4",
+        r"notice\.dpo: this isn't accepted",
+        "UTF-8, at most 120",
+    ),
     "overlong UTF-8": (GATEWAY.encode() + b"config mqtt\n option host '\xc0\xaf'\n", ":4", NOT_ASCII, "comments"),
     "digits of another script": (GATEWAY + "config mqtt\n option port '\u0663'\n", ":4", NOT_ASCII, "comments"),
     "carriage return in a word": (GATEWAY + "config mqtt\n option host 'a\rb'\n", ":4", NOT_ASCII, "comments"),
@@ -404,6 +441,20 @@ def test_a_broken_configuration_is_refused_in_one_line_and_nothing_is_written(na
     pattern = rf"oubli: {re.escape(str(path))}{place}: .*{wrong}.* \((L34-|ANON-)[^)]*\); accepted: .*{re.escape(accepted)}"
     assert re.match(pattern, line), line
     assert not list(root.iterdir())
+
+
+def test_names_and_documents_are_taken_as_french_writes_them(tmp_path, cpython, micropython):
+    """L34-VI-4: venue, controller, contact, DPO, custodian, biller, and the reference of a ground; to the octet on each interpreter."""
+    told = "Hôtel « L\u2019Étoile » du Lac, Œuvres & Cie \u2013 n° 7"
+    names = "".join(f" option {name} '{told}'\n" for name in ("venue", "controller", "contact", "dpo", "custodian"))
+    text = GATEWAY + "config notice\n" + names + f"config purpose 'billing'\n option biller '{told}'\n"
+    text += f"config purpose 'attribution'\n option reference '{told}'\n"
+    read = load(tmp_path, text)
+    assert {*read.notice.values.values()} == {told, None}
+    assert read.sections["billing"].biller == read.sections["attribution"].reference == told
+    shown = [one.run("-m", "agent", "law", "--config", tmp_path / "oubli", "--notice", "fr").stdout for one in (cpython, micropython)]
+    assert shown[0] == shown[1]
+    assert words.typeset(told, "fr") in shown[0].decode()
 
 
 def test_the_struck_down_ground_is_refused_with_its_reason(tmp_path):

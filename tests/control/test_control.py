@@ -202,8 +202,8 @@ REFUSED = {
     b'"v":1,"call":"status","size":-1': "status.size: not understood; accepted: a whole number from 0 to 300000",
     b'"v":1,"call":"status","size":true': "status.size: not understood; accepted: a whole number from 0 to 300000",
     b'"v":1,"call":"status","fail":"later"': "status.fail: not understood; accepted: now",
-    b'"v":1,"call":"status","pad":"\\u0007"': "status.pad: not understood; accepted: a text of 1 to 4096 printable ASCII characters",
-    b'"v":1,"call":"status","pad":{}': "status.pad: not understood; accepted: a text of 1 to 4096 printable ASCII characters",
+    b'"v":1,"call":"status","pad":"\\u0007"': "status.pad: not understood; accepted: a text of 1 to 4096 octets, no control character",
+    b'"v":1,"call":"status","pad":{}': "status.pad: not understood; accepted: a text of 1 to 4096 octets, no control character",
 }
 
 
@@ -910,7 +910,8 @@ def test_a_person_sees_what_is_held_on_her_terminal_and_nothing_of_others(interp
         assert (code, err) == (0, "")
         rows = [json.loads(line) for line in out.splitlines()]
         end = rows.pop()
-        assert end == {"records": {"security": len(rows)}, "sealed": [], "consents": []}
+        assert end.pop("held")["addresses"] == ["192.168.7.21"]
+        assert end == {"records": {"security": len(rows)}, "sealed": [], "consents": [], "objects": False}
         assert len(rows) >= 2
         assert {row["address"] for row in rows} == {"192.168.7.21"}
         assert {row["source_port"] for row in rows} == {41001, 41003}
@@ -919,11 +920,13 @@ def test_a_person_sees_what_is_held_on_her_terminal_and_nothing_of_others(interp
         text = gateway.oubli(interpreter, "who", "--mac", HERS.upper(), "--agreed")[1]
         assert f"{len(rows)} records of this terminal in security ({law.purpose('security').paragraph})" in text
         assert "security  20" in text
+        assert 'addresses: ["192.168.7.21"]' in text
         assert "192.168.7.21 port 41001" in text
         assert " packets up, " in text
         assert "192.168.7.22" not in out + text
         nobody = gateway.oubli(interpreter, "who", "--mac", "02:00:00:00:00:99", "--agreed", "--json")[1]
         assert json.loads(nobody)["records"] == {"security": 0}
+        assert json.loads(nobody)["held"] == {}
         assert gateway.oubli(interpreter, "who", "--mac", HERS) == (
             2,
             "",
@@ -940,7 +943,7 @@ def test_a_person_sees_what_is_held_on_her_terminal_and_nothing_of_others(interp
         look = '{"v":1,"call":"access","address":"192.168.7.21"}'
         lines = lines_as(4242, "", path, look)
         assert [row for line in lines for row in line.get("rows", ())] == rows
-        assert lines[-1] == {"records": {"security": len(rows)}, "consents": [], "v": 1}
+        assert lines[-1] == {"records": {"security": len(rows)}, "consents": [], "objects": False, "v": 1}
         assert "error" in lines_as(4242, "", path, look.replace(".21", ".99"))[0]
         by_others = {
             look[:-1] + ',"agreed":1}': (4242, "", "access.agreed: not for a portal; accepted: address, of who asks"),

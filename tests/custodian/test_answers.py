@@ -12,6 +12,7 @@ import re
 import secrets
 import tarfile
 from datetime import UTC, date, datetime, time, timedelta
+from html import unescape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -650,6 +651,21 @@ def test_order_keeps_one_terminal_s_records_or_bills(gateway, tmp_path, purpose,
     other = SIGNED if purpose == "freeze-billing" else AGENTS.sign(billing_document(), 0, 1)
     with pytest.raises(HandoverError, match="of another gateway or store"):
         freezes.kept(store, tmp_path / "frozen", Request(other))
+
+
+@pytest.mark.parametrize(("subject", "ports"), [("user:Zoé 12", ["20012"]), ("mac:02:00:00:00:00:0a", ["20012", "30000-30511"])])
+def test_a_person_gets_what_attribution_holds_on_her_and_nobody_elses(gateway, subject, ports):
+    """GDPR art. 15: by a request of two agents, of one day, with each field; in the register as a person's, and never the State's."""
+    gateway.keep(connection(20012, TEN + 60, TEN + 70, user="Zoé 12".encode()), connection(20013, TEN + 60, TEN + 70, OTHER_MAC))
+    gateway.keep(holding(30000, TEN - 60, TEN + 400))
+    fields = COMMON | {"purpose": "access", "ground": "RGPD", "authority_kind": "person", "basis": "RGPD 15", "authority": "Zoé Lefèvre"}
+    answer = gateway.answer(AGENTS.sign(document(fields | {"subject": subject}), 0, 1))
+    assert answer.result == "held"
+    assert sorted(row["public_ports"] for row in answer.rows) == ports
+    assert {row["terminal_mac"] for row in answer.rows} == {"02:00:00:00:00:0a"}
+    cover = unescape(answer.cover())
+    assert "RGPD 15" in cover
+    assert "personne concernée (droit d'accès)" in cover
 
 
 def test_cover_page_says_in_french_what_was_asked_searched_and_may_be_missing(gateway):

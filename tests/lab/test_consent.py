@@ -84,7 +84,7 @@ class Consenting(Venue):
 
     def grant(self, number: int, *purposes: str) -> None:
         kinds = ",".join(EACH[purpose] for purpose in purposes)
-        words = ["--purposes", ",".join(purposes), "--categories", kinds, "--third-parties", "none", "--days", "30", "--text", "1.fr"]
+        words = ["--purposes", ",".join(purposes), "--categories", kinds, "--third-parties", "none", "--days", "30", "--text", "2.fr"]
         assert self.oubli("consent", "grant", "--terminal", "-", *words, input=self.macs[number] + "\n").startswith("consent ")
 
     @contextmanager
@@ -220,7 +220,7 @@ def test_three_terminals_one_suspends_one_withdraws(name: str) -> None:
         radios.leave(place.macs[C], "wlan0")
         assert "not to be asked again" in place.oubli(
             "consent", "grant", "--terminal", place.macs[C], "--purposes", "location", "--categories", "access-point",
-            "--third-parties", "none", "--days", "1", "--text", "1.en", code=1,
+            "--third-parties", "none", "--days", "1", "--text", "2.en", code=1,
         )  # fmt: skip
 
         # Over a restart of the daemon B is suspended still, A is followed on from now, and what was kept is readable.

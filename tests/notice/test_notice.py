@@ -96,6 +96,7 @@ def test_what_a_venue_calls_itself_is_only_text(tmp_path: Path) -> None:
     [
         (("none", "out"), "oubli-notice: CONFIG: none: "),
         (("oubli", "out", "--language", "de"), "oubli-notice: --language: 'de' unknown; accepted: fr, en\n"),
+        (("oubli", "out", "--held", "security"), "oubli-notice: --held: 'security' unknown; accepted: attribution, billing, consent\n"),
         (("oubli", "no/out"), "oubli-notice: PAGE: no/out: can't be written "),
         (("oubli",), "oubli-notice: Missing argument 'page'; accepted: what oubli-notice --help says\n"),
     ],
@@ -106,6 +107,17 @@ def test_bad_use_is_one_line(tmp_path: Path, words: tuple[str, ...], line: str) 
     done = subprocess.run(command, cwd=tmp_path, env={"PYTHONPATH": str(PROJECT)}, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr.startswith(line), done.stderr.count("\n")) == (2, True, 1), done.stderr
     assert not (tmp_path / "out").exists()
+
+
+def test_what_is_off_and_still_kept_is_on_the_sheet(tmp_path: Path) -> None:
+    """L34-VI-4: the gateway's flash isn't here, so the one who makes the sheet says what `oubli law` says there."""
+    (tmp_path / "oubli").write_text(GATEWAY + "config purpose 'billing'\n option lifetime '90d'\n")
+    command = [sys.executable, "-m", "tools.notice", "oubli", "out.html", "--held", "billing", "--held", "consent"]
+    subprocess.run(command, cwd=tmp_path, env={"PYTHONPATH": str(PROJECT)}, check=True)
+    made = (tmp_path / "out.html").read_text()
+    assert "arrêté, plus rien ne s" in made
+    assert "<b>facturation\u202f</b>" in made
+    assert "<b>preuve de l&#x27;accord\u202f</b>" in made
 
 
 def test_page_is_written_whole(tmp_path: Path) -> None:

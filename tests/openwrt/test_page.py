@@ -80,7 +80,7 @@ class Guests:
 
     def grant(self, terminal: Terminal) -> None:
         """Let the portal take a terminal's consent."""
-        words = "--purposes services,location --third-parties none --days 30 --text 1.fr"
+        words = "--purposes services,location --third-parties none --days 30 --text 2.fr"
         self.machine.run(f"oubli consent grant --terminal {terminal.address4} --categories connections,access-point {words}")
 
 

@@ -580,17 +580,21 @@ def test_client_that_is_too_long_ends_the_reading(stage):
 
 
 def test_sessions_are_bounded_and_expire(stage):
-    """L34-II-1: 512 at most, a day without a word at most; a user id is 1 to 64 printable characters."""
+    """L34-II-1: 512 at most, a day without a word at most; a user id is 1 to 64 octets of UTF-8 without a control character."""
     steps = [
         ["flood", 514],
         ["count"],
         ["tick", DAY + 100],
         ["count"],
         ["begin", MAC_A, "x" * 65, 0],
-        ["begin", MAC_A, "é", 0],
+        ["begin", MAC_A, "é" * 33, 0],
         ["begin", MAC_A, "", 0],
+        ["begin", MAC_A, "chambre\u202e12", 0],
+        ["begin", MAC_A, "chambre\x8512", 0],
+        ["begin", MAC_A, "Zoé Lefèvre", 0],
+        ["user", MAC_A],
     ]
-    assert stage("portal", steps) == [[512, 2], [413, 2], False, False, False]
+    assert stage("portal", steps) == [[512, 2], [413, 2], False, False, False, False, False, True, "Zoé Lefèvre"]
 
 
 # What a fake ndsctl does, by the way it is called; it is a program of its own, with a test of its own below.

@@ -75,7 +75,7 @@ def test_a_consent_allows_its_terminal_its_purpose_until_its_end(stage, tmp_path
     opened = stage("consents_open", str(tmp_path))
     assert (opened["made"], opened["unreadable"]) == (True, 0)
     assert not active(stage)
-    assert grant(stage, third="Exemple SARL") == 0
+    assert grant(stage, third="Société Étoile") == 0
     assert active(stage)
     assert active(stage, now=NOW + 30 * DAY - 1)
     assert not active(stage, now=NOW + 30 * DAY)
@@ -86,7 +86,7 @@ def test_a_consent_allows_its_terminal_its_purpose_until_its_end(stage, tmp_path
     assert shown == [
         {
             "number": 0, "state": "active", "since": NOW, "end": NOW + 30 * DAY, "purposes": ["location"],
-            "categories": ["access-point"], "text": TEXT[2:], "third_parties": "Exemple SARL", "withdrawn": [],
+            "categories": ["access-point"], "text": TEXT[2:], "third_parties": "Société Étoile", "withdrawn": [],
         }
     ]  # fmt: skip
     assert stage("consents", "listed", 0, 100, NOW) == shown
@@ -108,6 +108,11 @@ def test_a_consent_allows_its_terminal_its_purpose_until_its_end(stage, tmp_path
         ({"third": "two\nlines"}, "third_parties: not understood"),
         ({"third": " "}, "third_parties: not understood"),
         ({"third": "none "}, "third_parties: not understood"),
+        ({"third": "\xa0"}, "third_parties: not understood"),
+        ({"third": "Exemple\u3164"}, "third_parties: not understood"),
+        ({"third": "Exemple\u202eLRAS"}, "third_parties: not understood"),
+        ({"third": "Exemple\x9b"}, "third_parties: not understood"),
+        ({"third": "é" * 32}, "third_parties: not understood"),
     ],
 )
 def test_a_consent_that_does_not_say_what_the_law_asks_is_none(how, refused, here, tmp_path):
@@ -683,30 +688,58 @@ def test_the_texts_that_ship_inform_of_what_the_law_names():
     for name, told in {
         "1.fr": ("services", "position", "365 jours", "30 jours", "tiers", "suspendre", "retirer", "refuser"),
         "1.en": ("services", "location", "365 days", "30 days", "third parties", "suspend", "withdraw", "refuse"),
+        "2.fr": ("services", "position", "365 jours", "30 jours", "tiers", "suspendre", "retirer", "refuser"),
+        "2.en": ("services", "location", "365 days", "30 days", "third parties", "suspend", "withdraw", "refuse"),
     }.items():
         text = (folder / f"consent-{name}.txt").read_text()
         assert all(word in text for word in told)
         assert max(map(len, text.splitlines())) <= 140
+        assert name[0] == "1" or not re.search("ci-dessus|above", text)
 
 
 SHIPPED = {
     "1.en": "4debb114376a1fb6f310eb89279a99d40aea481b9639b57d335059f1866c46f1",
     "1.fr": "0a4caf19326d81e667d594777dc85a80e5891997796640d91174c88f5ff867de",
+    "2.en": "9d29be997530f0b0129d4ea8eeb520056ae0002fb1bf8b1b69509c6297e7e697",
+    "2.fr": "25ac45543e0612ff7e50fab17007d098ba3ad71e697408faa05a9b6e19da9e2f",
 }
+FIRST = {  # of what the first text's document was, for these words: a consent that was given by it can be held against it for ever
+    "fr": "cac188b48f94e04ddf234030efb4acbbc04a37ee04bba4cb296b7330ae2b88c8",
+    "en": "d42c911cd2c220e1016fdb4c1a80af0d4c0d6515f8c1363ff620d085d2748161",
+}
+
+
+@pytest.mark.parametrize("language", FIRST)
+def test_the_first_texts_document_is_still_made_and_no_consent_is_taken_by_it(language):
+    """L34-V-2: what was shown then is known to the octet; its "above" was of nothing, so nobody is shown it any more."""
+    here = notice(venue="Hôtel du Lac", controller="Lac SARL", contact="a@b.example", page="wifi.example.org", services="Bons plans")
+    assert texts.document(str(SHIPPED_TEXTS), f"1.{language}", *AGREED, here)[1] == FIRST[language]
+    assert not texts.known(str(SHIPPED_TEXTS), FIRST[language], *AGREED, here)
 
 
 @pytest.mark.parametrize("language", ["fr", "en"])
 def test_the_document_says_all_that_is_consented_to_and_is_hashed_whole(language):
     """L34-V-2: venue, controller, each field of each purpose, for how long, third parties, the text; any other word, another hash."""
-    here = notice(venue="Café de la Gare", controller="Gare SARL", contact="rgpd@example.org", page="wifi.example.org")
-    lines, digest = texts.document(str(SHIPPED_TEXTS), f"1.{language}", *AGREED, here)
+    here = notice(
+        venue="Café de la Gare", controller="Gare SARL", contact="rgpd@example.org", page="wifi.example.org", services="Bons plans"
+    )
+    lines, digest = texts.document(str(SHIPPED_TEXTS), f"2.{language}", *AGREED, here)
     text = "".join(line + "\n" for line in lines)
     assert hashlib.sha256(text.encode()).hexdigest() == digest
-    told = [here.venue, here.controller, here.contact, here.page, "Exemple SARL", {"fr": "30 jours", "en": "30 days"}[language]]
+    told = [
+        here.venue,
+        here.controller,
+        here.contact,
+        here.page,
+        here.services,
+        words.BLANK[language == "en"],
+        "Exemple SARL",
+        {"fr": "30 jours", "en": "30 days"}[language],
+    ]
     for purpose in ("services", "location"):
         told += [words.FIELDS[field][words.LANGUAGES.index(language)] for field in law.purpose(purpose).fields]
     assert [word for word in told if word not in text] == []
-    assert words.typeset((SHIPPED_TEXTS / f"consent-1.{language}.txt").read_text(), language) in text
+    assert words.typeset((SHIPPED_TEXTS / f"consent-2.{language}.txt").read_text(), language) in text
     assert language == "en" or not re.search(" [;:!?»]|« ", text)
     assert texts.known(str(SHIPPED_TEXTS), digest, *AGREED, here)
     other = [
@@ -717,7 +750,7 @@ def test_the_document_says_all_that_is_consented_to_and_is_hashed_whole(language
         (*AGREED, notice(**here.values | {"venue": "Ailleurs"})),
     ]
     assert not any(texts.known(str(SHIPPED_TEXTS), digest, *one) for one in other)
-    nobody = texts.document(str(SHIPPED_TEXTS), f"1.{language}", ["services"], "none", 1, notice())[0]
+    nobody = texts.document(str(SHIPPED_TEXTS), f"2.{language}", ["services"], "none", 1, notice())[0]
     assert {"fr": "Transmis à\u202f: personne", "en": "Passed on to: nobody"}[language] in nobody
     assert words.FIELDS["access_point"][words.LANGUAGES.index(language)] not in "".join(nobody[: nobody.index("")])
 
@@ -730,15 +763,16 @@ def test_a_consent_is_taken_with_the_document_for_just_that_consent(memory):
     device.pass_to(3600)
     room = device.recorder.by_consent()
     agreed = {"purposes": ["location"], "third_parties": "none", "days": 30}
-    shown = room.document(agreed | {"name": "1.fr"})
+    shown = room.document(agreed | {"name": "2.fr"})
     given = agreed | {"terminal": MAC, "address": None, "categories": ["access-point"], "text": shown["text"]}
-    assert any("la localisation" in line for line in shown["document"])
-    for wrong in ({"days": 29}, {"third_parties": "Exemple SARL"}, {"text": SHIPPED["1.fr"]}):
+    assert any("« position »" in line.replace("\u202f", " ") for line in shown["document"])
+    first = room.document(agreed | {"name": "1.fr"})["text"]
+    for wrong in ({"days": 29}, {"third_parties": "Exemple SARL"}, {"text": SHIPPED["2.fr"]}, {"text": first}):
         with pytest.raises(calls.Refused, match="not the hash of a document for this consent"):
             room.grant(given | wrong, "portal")
     assert room.grant(given, "portal")["number"] == 0
-    with pytest.raises(calls.Refused, match=r"no text of this device; accepted: consent-1\.en\.txt, consent-1\.fr\.txt"):
-        room.document(agreed | {"name": "../1.fr"})
+    with pytest.raises(calls.Refused, match=r"no text of this device; accepted: consent-2\.en\.txt, consent-2\.fr\.txt"):
+        room.document(agreed | {"name": "../2.fr"})
     device.recorder.close()
 
 

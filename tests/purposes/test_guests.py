@@ -40,7 +40,7 @@ PORTAL = 4242
 PURPOSES = "".join(f"config purpose '{name}'\n\toption enabled '1'\n\toption budget '262144'\n" for name in ("services", "location"))
 CONFIG = "config gateway\n\toption id 'oublipageontrial'\n\toption duty 'portal'\n\toption hardware_clock '1'\n\tlist lan 'lan'\n"
 GUEST, OTHERS = 21, range(100, 150)  # last octets of 192.168.7.0/24; a guest asks from the same of 127.0.7.0/24
-SIGNED = {"--purposes": "services,location", "--third-parties": "none", "--days": "30", "--text": "1.fr"}
+SIGNED = {"--purposes": "services,location", "--third-parties": "none", "--days": "30", "--text": "2.fr"}
 pytestmark = [
     pytest.mark.needs("root", "unshare", "nsenter", "ip", "nft", "conntrack", "micropython"),
     pytest.mark.xdist_group("chromium"),
@@ -266,7 +266,7 @@ SAYS: dict[str, dict[str, str]] = {
     "fr": {
         "suspend": "Votre accord est suspendu", "resume": "Votre accord est rétabli", "withdraw": "Votre accord est retiré",
         "object": "n'est plus compté", "accept": "de nouveau compté", "erase": "Votre demande d'effacement est faite",
-        "see": "la sécurité du réseau",
+        "see": "sécurité du réseau",
     },
     "en": {
         "suspend": "Your consent is suspended", "resume": "in force again", "withdraw": "Your consent is withdrawn",

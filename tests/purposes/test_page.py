@@ -97,7 +97,10 @@ class Recorder:
         threading.Thread(target=self._serve, daemon=True).start()
 
     def own(self, consents: list[dict], kept: list[list] = KEPT, *, counted: bool = True, objects: bool = False) -> None:
-        self.answers["consent own"] = {"consents": consents, "kept": kept, "counted": counted, "objects": objects, "token": TOKEN}
+        beside = ["counting"] * counted + ["addresses", "portal", "ports", "page"]
+        self.answers["consent own"] = {
+            "consents": consents, "kept": kept, "beside": beside, "counted": counted, "objects": objects, "token": TOKEN,
+        }  # fmt: skip
 
     def _serve(self) -> None:
         listener = socket.socket(fileno=self._listener)
@@ -180,23 +183,23 @@ def test_the_page_shows_what_its_own_terminal_agreed_to(guest, recorder):
     assert headers["Cache-Control"] == "no-store"
     assert "default-src 'none'" in headers["Content-Security-Policy"]
     assert recorder.asked == [{"v": 1, "call": "consent own", "address": "127.0.7.1"}]
-    assert "services that you consented to, location that you consented to: in force until 2027-01-16, passed on to: nobody" in page.text
+    assert "services by consent, location by consent: in force until 2027-01-16, passed on to: nobody" in page.text
     assert "security of the network, at most 24 hours" in page.text
     assert {values.get("value") for tag, values in page.tags if tag == "input" and values["name"] == "token"} == {TOKEN}
     both = ["withdraw", "withdraw", "withdraw"]  # each purpose by itself, and all of it
     assert page.acts() == ["suspend", *both, "object", "see", "export", "erase"]
     assert [values["value"] for tag, values in page.tags if tag == "input" and values["name"] == "purpose"] == CONSENT["purposes"]
     _, _, page = guest.ask(accept_language="fr")
-    agreed = "les services auxquels vous avez consenti, la localisation à laquelle vous avez consenti"
+    agreed = "services fournis avec accord, localisation avec accord"
     assert f"{agreed}\u202f: en vigueur jusqu'au 16 janvier 2027, transmis à\u202f: personne" in page.text
     assert "Retirer votre accord, et effacer ce qui a été conservé avec lui" in page.text
-    assert "Retirer seulement\u202f: les services auxquels vous avez consenti" in page.text
+    assert "Retirer seulement\u202f: services fournis avec accord" in page.text
     recorder.own([CONSENT | {"state": "suspended"}])
     assert guest.ask()[2].acts() == ["resume", *both, "object", "see", "export", "erase"]
     recorder.own([CONSENT | {"state": "suspended", "purposes": ["location"], "withdrawn": ["services"]}], objects=True)
     _, _, page = guest.ask()
     assert page.acts() == ["withdraw", "accept", "see", "export", "erase"]  # while it objects it isn't followed by a consent either
-    assert "les services auxquels vous avez consenti\u202f: retiré" in page.text
+    assert "services fournis avec accord\u202f: retiré" in page.text
     assert "n'est pas compté" in page.text
     assert "comptage" not in page.text
     recorder.own([CONSENT | {"state": "withdrawn"}])
@@ -208,7 +211,7 @@ def test_the_page_shows_what_its_own_terminal_agreed_to(guest, recorder):
     assert page.acts() == ["see", "export", "erase"]
     assert "Aucun accord n'est enregistré" in page.text
     assert "Rien n'est conservé" not in page.text
-    assert "quelle adresse IP locale a votre appareil\u202f: en mémoire vive, tant qu'il l'utilise" in page.text
+    assert "acheminement des connexions, tant que l'appareil a cette adresse et que ses connexions durent\n" in page.text
     assert re.search(r"(?<!\u202f)[;:!?](?!\d)", page.text.rsplit("}", 1)[1]) is None
 
 
@@ -222,9 +225,12 @@ def test_what_goes_on_after_a_suspension_or_a_withdrawal_is_said(guest, recorder
         _, _, page = guest.ask(f"{SENT}act={act}", **SAME)
         assert said in page.text
         for left in (
-            "la sécurité du réseau, au plus 24 heures",
-            "la réponse aux autorités, au plus 365 jours",
-            "comptage des visiteurs",
+            "sécurité du réseau, au plus 24 heures",
+            "demandes des autorités, au plus 365 jours",
+            "comptage des visiteurs, un jour, jusqu'à 3 h UTC",
+            "connexion au portail, jusqu'à sa déconnexion du portail, ou au plus 24 heures",
+            "ports publics attribués, au plus 24 heures",
+            "page des visiteurs, au plus un jour",
             "La preuve",
         ):
             assert left in page.text
@@ -505,10 +511,16 @@ ROW = {
 STAY = {"start": 1800000000, "seconds": 600, "access_point": "wlan0<b>"}
 
 
+BESIDE = {  # what is held beside the stores, as agent.purposes.present tells it
+    "addresses": ["127.0.7.1", "fd00:0000:0000:0000:0000:0000:0000:0007"], "portal": "Zoé <b>12", "ports": ["16384-16895"],
+    "counting": {"quarter_hours": [3, 9], "kib": 12, "services": ["web", "mail"]},
+}  # fmt: skip
+
+
 def test_a_person_sees_what_is_held_on_her_device(guest, recorder):
     """Right of access (law 78-17, L34-1 VI): how much of each purpose, the newest records, what can't be read here and its end."""
     recorder.answers["access"] = [
-        {"sealed": [{"purpose": "attribution", "lifetime_seconds": 365 * 86400}]},
+        {"sealed": [{"purpose": "attribution", "lifetime_seconds": 365 * 86400}], "held": BESIDE},
         {"purpose": "location", "rows": [STAY]},
         *({"purpose": "security", "rows": [ROW | {"source_port": 30000 + 20 * turn + port} for port in range(20)]} for turn in range(6)),
         {"records": {"security": 120, "location": 1}, "consents": []},
@@ -516,16 +528,22 @@ def test_a_person_sees_what_is_held_on_her_device(guest, recorder):
     status, _, page = guest.ask(SENT + "act=see", accept_language="en", **SAME)
     assert (status, recorder.asked[1:]) == ("200 OK", [{"v": 1, "call": "access", "address": "127.0.7.1"}])
     assert "security of the network: 120 records" in page.text
-    assert "location that you consented to: 1 record\n" in page.text
-    assert "answers to authorities: sealed, the gateway can't read it; a third party answers for it" in page.text
+    assert "location by consent: 1 record\n" in page.text
+    assert "routing of connections: 127.0.7.1, fd00:0000:0000:0000:0000:0000:0000:0007\n" in page.text
+    assert "log-in at the portal: Zoé <b>12\n" in page.text
+    assert "public ports given: 16384-16895\n" in page.text
+    assert "count of visitors: 2 quarter-hours of presence, 12 KiB, web, mail\n" in page.text
+    assert "requests of authorities: sealed, the gateway can't read it; a third party answers for it" in page.text
     assert page.text.count("address 127.0.7.1, port ") == 100
     assert page.text.index("port 30119,") < page.text.index("port 30020,")
     assert "port 30019," not in page.text
     assert "all of them are in the file" in page.text
-    recorder.answers["access"] = [{"sealed": []}, {"purpose": "location", "rows": [STAY]}, {"records": {"location": 1}, "consents": []}]
+    one = {"counting": {"quarter_hours": [3], "kib": 0, "services": ["mail"]}}
+    recorder.answers["access"] = [{"sealed": [], "held": one}, {"purpose": "location", "rows": [STAY]}, {"records": {"location": 1}}]
     _, _, page = guest.ask(SENT + "act=see&lang=fr", **SAME)
     assert "15 janvier 2027, 08:00:00 UTC, 600 s, point d'accès wlan0<b>" in page.text
-    assert "la localisation à laquelle vous avez consenti\u202f: 1 enregistrement\n" in page.text
+    assert "localisation avec accord\u202f: 1 enregistrement\n" in page.text
+    assert "comptage des visiteurs\u202f: 1 quart d'heure de présence, 0 Kio, courriel\n" in page.text
     assert "b" not in {tag for tag, _ in page.tags}
     for said, shown in (
         ([{"error": "somebody else is looking; accepted: again in a moment"}], "D'autres demandes"),
@@ -548,10 +566,10 @@ def test_a_person_sees_what_is_held_on_her_device(guest, recorder):
 def test_a_person_saves_what_is_held_on_her_device_as_a_file(guest, recorder):
     """Portability (GDPR art. 20): every record, sealed stores with their end, consents; JSON, and its end says whether it is all of it."""
     recorder.answers["access"] = [
-        {"sealed": [{"purpose": "attribution", "lifetime_seconds": 365 * 86400}]},
+        {"sealed": [{"purpose": "attribution", "lifetime_seconds": 365 * 86400}], "held": BESIDE},
         {"purpose": "location", "rows": [STAY]},
         {"purpose": "security", "rows": [ROW, ROW | {"source_port": 1}]},
-        {"records": {"security": 2, "location": 1}, "consents": [CONSENT]},
+        {"records": {"security": 2, "location": 1}, "consents": [CONSENT], "objects": True},
     ]
     save = SENT + "act=export"
     status, head, text = guest.saved(save, **SAME)
@@ -561,10 +579,12 @@ def test_a_person_saves_what_is_held_on_her_device_as_a_file(guest, recorder):
     assert head["Cache-Control"] == "no-store"
     assert json.loads(text) == {
         "sealed": [{"purpose": "attribution", "lifetime_seconds": 365 * 86400}],
+        "held": BESIDE,
         "records": [
             row | {"purpose": name} for row, name in ((STAY, "location"), (ROW, "security"), (ROW | {"source_port": 1}, "security"))
         ],
         "consents": [CONSENT],
+        "objects": True,
         "complete": True,
     }
     recorder.answers["access"] = [{"sealed": []}, {"error": "security changed while it was read; accepted: once more"}]
@@ -591,7 +611,12 @@ def test_a_person_has_what_is_kept_on_her_device_erased(guest, recorder):
         assert ("The erasure goes on" in page.text) == on
     assert {"v": 1, "call": "erase terminal", "address": "127.0.7.1"} in recorder.asked
     recorder.answers["erase terminal"] = erased | {"sealed": []}
-    assert "The law has this kept" not in guest.ask(SENT + "act=erase&lang=en", **SAME)[2].text
+    own = recorder.answers["consent own"]
+    for counted, objects in ((True, False), (True, True), (False, False)):
+        recorder.answers["consent own"] = own | {"counted": counted, "objects": objects}
+        text = guest.ask(SENT + "act=erase&lang=en", **SAME)[2].text
+        assert "This can't be erased" not in text
+        assert ('row in the count of visitors stays until 03:00 UTC; "Be counted no more" erases it' in text) == (counted and not objects)
 
 
 def test_every_field_of_a_record_is_shown_in_both_languages(guest, recorder):

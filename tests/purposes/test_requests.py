@@ -123,6 +123,10 @@ def test_document_of_two_agents_is_understood_alike_and_is_toml(stage):
     assert stage("judge", six, AGENTS.file())[2][4:7] == [58, COMMON["number"], "20010db8" + 23 * "0" + "1"]
     for who in (ARCOM, ANSSI, {"authority_kind": "administrative", "basis": "CSI L851-1", "authority": "GIC \u2013 « \u0152uvre »"}):
         assert stage("judge", AGENTS.sign(document(COMMON | SCOPE | who), 0, 1), AGENTS.file())[0] == "ok"
+    own = {name: value for name, value in COMMON.items() if name != "purpose"}
+    own |= {"purpose": "access", "ground": "RGPD", "authority_kind": "person", "basis": "RGPD 15", "authority": "Zoé Lefèvre"}
+    own = {name: own[name] for name in COMMON} | {"subject": "user:Zoé 12"}
+    assert stage("judge", AGENTS.sign(document(own), 0, 1), AGENTS.file())[2][7:] == ["Zoé 12".encode().hex(), ""]
     for kind in ("freeze-subject", "freeze-billing"):
         fields = COMMON | {"purpose": kind, "ground": "IIIbis", "subject": "mac:02:00:00:00:00:0a", "keep_until": "2027-06-01"}
         assert stage("judge", AGENTS.sign(document(fields), 0, 1), AGENTS.file())[2][7:] == ["", "02000000000a"]
@@ -175,6 +179,8 @@ REFUSED = {
     "a judge on an administration's article": (AGENTS.sign(document(basis="CSI L851-1"), 0, 1), "authority"),
     "an administration on a judge's article": (AGENTS.sign(document(authority_kind="administrative"), 0, 1), "authority"),
     "no basis": (AGENTS.sign(document(basis=""), 0, 1), "authority"),
+    "a person about a port": (AGENTS.sign(document(authority_kind="person", basis="RGPD 15"), 0, 1), "authority"),
+    "a name that turns its line": (AGENTS.sign(billing(subject="user:room\u202e12"), 0, 1), "malformed"),
     "a party to a bill about a port": (AGENTS.sign(document(authority_kind="party", basis="CPCE L34-1"), 0, 1), "authority"),
     "a penal article about a bill": (AGENTS.sign(billing(basis="CPP 60-1"), 0, 1), "authority"),
     "everybody who is unknown": (AGENTS.sign(billing(subject="mac:00:00:00:00:00:00"), 0, 1), "malformed"),

@@ -11,12 +11,13 @@ import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from typer.main import get_command
 
 from agent import law
 from agent.cli import article
 from agent.cli.table import TABLE
 from agent.config import config
-from agent.purposes import notice, register, words
+from agent.purposes import activities, beside, impact, notice, present, register, words
 from agent.purposes.attribution import record as attribution
 from agent.purposes.billing import record as billing
 from agent.purposes.consent import guest_page, sealed_consents, texts
@@ -25,11 +26,16 @@ from agent.purposes.services import record as services
 from agent.summary import terminals
 from agent.vault import record as security
 from agent.vault.stores import BY_CONSENT
+from host_sim.privacy import paired
 from tests.cli.test_law import EVERYTHING, GATEWAY, VENUE
+from tests.support.interpreters import PROJECT
+from tools.custodian.__main__ import app as custodian
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from tests.support.interpreters import Interpreter
 
 # What a format calls differently, or has for itself alone: how a time is told, whether the clock was confirmed, ranges of one port.
 SAME = {"first": "translated_port", "last": "translated_port"}
@@ -54,30 +60,42 @@ def stored() -> dict[str, set[str]]:
 
 # The day's row, by its module's own words, and what a guest reads of each part: notice in French and English, register, `oubli law`.
 ROW: dict[str, tuple[str, str, str | None]] = {
-    "hash": ("empreinte de l'adresse MAC", "hash of the MAC address", "mac_hash"),
-    "quarter-hours with traffic": ("heures de présence", "times of presence", "presence"),
-    "KiB": ("volumes", "volumes", "volume"),
-    "service classes": ("types de service", "kinds of service", "service"),
-    "sixth of an hour of the day in which it was first heard of": ("heures de présence", "times of presence", "presence"),
-    "1 where its terminal objected": ("opposition au comptage", "objection to being counted", None),
-    "octets below a KiB": ("volumes", "volumes", "volume"),
+    "hash": ("empreinte à clé de l'adresse MAC", "hash of the MAC address", "mac_hash"),
+    "quarter-hours with traffic": ("quarts d'heure de présence", "quarter-hours of presence", "presence"),
+    "KiB": ("volume", "volume", "volume"),
+    "service classes": ("type de service", "kind of service", "service"),
+    "sixth of an hour of the day in which it was first heard of": ("quarts d'heure de présence", "quarter-hours of presence", "presence"),
+    "1 where its terminal objected": ("opposition", "objection", None),
+    "octets below a KiB": ("volume", "volume", "volume"),
+}
+
+
+BESIDE = {  # what is held beside the stores, by their own modules
+    "addresses": {"mac", "address"},
+    "portal": {"mac", "portal_user"},
+    "ports": {"mac", "address", "translated_port", "start"},
+    "counting": {row[2] for row in ROW.values() if row[2]},
+    "objection": {"mac_hash", "state", "time", "end"},
+    "emergency": {"mac", "access_point"},
+    "page": {"mac", "address"},
 }
 
 
 def check_memory(everything: config.Config, language: str) -> None:
-    """Hold the rows of the day's table and of the address table against notice, register and `oubli law`."""
+    """Hold what is in memory, the day's rows by their own module's words, against notice, register, DPIA and `oubli law`."""
     at = words.LANGUAGES.index(language)
     layout = re.sub(r"\([^)]*\)", "", (terminals.__doc__ or "").partition("    row  ")[2])
     parts = re.findall(r"(?:^|\s{3,})\d+ (.*?)(?=\s{3,}|$)", layout.strip())  # where each begins, what it is, and its size
     assert {re.split(r",? (?:\d+ bits|\d+ *$|as |u\d)", part)[0].strip() for part in parts} == set(ROW)
     shown = {one["what"]: one for one in article.data(everything)["memory"]}
-    assert set(shown["counting"]["fields"]) == {row[2] for row in ROW.values() if row[2]}
-    assert set(shown["addresses"]["fields"]) == {"mac", "address"}
+    assert {name: set(one["fields"]) for name, one in shown.items()} == BESIDE
+    assert {one["state"] for one in shown.values()} == {"on"}
     for paper in (notice.lines(everything, language), register.register(everything, language)):
-        text = "\n".join(paper)
-        assert all((row[0], row[1])[at] in text for row in ROW.values())
-        assert words.FIELDS["address"][at] in text
-    assert any(line.startswith("counting: on; in memory; at most 24h") for line in article.lines(everything))
+        for name, fields in BESIDE.items():
+            (line,) = [one for one in paper if one.startswith(f"- {words.PURPOSES[name][at]}")]
+            assert all(words.typeset(words.FIELDS[field][at], language) in line for field in fields), line
+        assert all((row[0], row[1])[at] in "\n".join(paper) for row in ROW.values())
+    assert any(line.startswith("counting: on; in memory, at most 24h") for line in article.lines(everything))
 
 
 @pytest.mark.parametrize("language", words.LANGUAGES)
@@ -99,7 +117,7 @@ def check_fields(everything: config.Config, language: str) -> None:
     kept = {row.name: row for row in law.PURPOSES if row.name != "freeze"}
     assert fields == {name: set(row.fields) for name, row in kept.items()}
     shown = {one["purpose"]: set(one["fields"]) for one in article.data(everything)["purposes"]}
-    document = "\n".join(texts.rendered("", language, list(BY_CONSENT), "none", 1, everything.notice)[0])
+    document = "\n".join(texts.rendered("", f"2.{language}", list(BY_CONSENT), "none", 1, everything.notice)[0])
     for name, own in fields.items():
         assert shown[name] == own
         told = [words.typeset(words.FIELDS[field][at], language) for field in own]
@@ -117,47 +135,80 @@ SERVED = {
     "suspension": ("consent suspend", "suspend"),
     "withdrawal": ("consent withdraw", "withdraw"),
     "counting": ("objection", "object"),
+    "return": ("objection end", "accept"),
 }
-# GDPR in other words: what each purpose rests on, and which rights that gives (art. 7.3, 15, 17, 18, 20, 21). To what is kept for a legal
-# duty there is neither erasure (17.3 b) nor objection; portability is for consent and contract alone.
-CONSENTED = {"access", "portability", "erasure", "suspension", "withdrawal", "restriction"}
-APPLIES = {
-    "security": {"access", "erasure", "objection", "restriction"},
-    "attribution": {"access", "restriction"},
-    "billing": {"access", "portability", "rectification", "restriction"},
-    "services": CONSENTED,
-    "location": CONSENTED,
-    "consent": {"access", "restriction"},
+EVERY = {"access", "rectification", "erasure", "restriction", "portability", "objection", "withdrawal"}  # GDPR, articles 7.3, 15 to 21
+# Which of them a name of ours is, beside itself.
+MEANS = {
+    "suspension": {"restriction"},
+    "counting": {"objection", "erasure", "restriction"},
+    "return": {"withdrawal", "erasure", "restriction"},
 }
+LETTER = {  # what each processing rests on, in GDPR 6.1
+    "security": "f", "attribution": "c", "billing": "b", "services": "a", "location": "a", "consent": "c", "addresses": "f", "portal": "c",
+    "ports": "c", "counting": "f", "objection": "c", "emergency": "d", "page": "f",
+}  # fmt: skip
+# What ends by leaving the network, or within hours: nothing stays that could be erased, restricted or objected to (GDPR 17.1 a).
+PASSING = {"addresses", "portal", "ports", "page"}
+
+
+def owed(name: str) -> set[str]:
+    """Return the rights that a processing must offer, by its legal basis and by what is so of it."""
+    letter = LETTER[name]
+    rights = {"access", "restriction"}
+    rights |= {"portability"} if letter in "ab" else set()  # 20.1: consent or contract
+    rights |= {"withdrawal"} if letter == "a" else set()  # 7.3
+    rights |= {"objection"} if letter in "ef" else set()  # 21.1
+    rights |= {"erasure"} if letter in "adf" else set()  # not for a legal duty, a proof or a claim: 17.3 b, e
+    rights |= {"rectification"} if name in ("attribution", "billing") else set()  # elsewhere what is wrong is erased, as the notice says
+    if name in PASSING:
+        rights -= {"erasure", "restriction", "objection"}
+    return rights - ({"restriction"} if name == "emergency" else set())
+
+
+def commands() -> set[str]:
+    """Return every command that may serve a right: verbs of `oubli`, and those of the custodian."""
+    own: Any = get_command(custodian)
+    return {f"oubli {verb.name}" for verb in TABLE.verbs} | {f"oubli-custodian {name}" for name in own.commands}
+
+
+def procedures() -> dict[tuple[str, str], set[str]]:
+    """Return the commands by which README says that what is asked of the controller is served."""
+    table = (PROJECT / "boards/README.md").read_text().partition("## A guest asks")[2].partition("\n## ")[0]
+    found: dict[tuple[str, str], set[str]] = {}
+    for of, right, how in re.findall(r"^\| `(\w+)` \| (\w+) \| (.*) \|$", table, re.MULTILINE):
+        assert (of, right) not in found
+        found[of, right] = {re.sub(r" --.*", "", one) for one in re.findall("`(oubli[^`]*)`", how)}
+    return found
 
 
 def check_rights(everything: config.Config) -> None:
-    """Hold each purpose's rights against the law, and what the page is said to serve against commands and buttons."""
-    verbs, acts = {verb.name for verb in TABLE.verbs}, {*guest_page.ACTS, *guest_page.LOOKS}
+    """Hold each processing's rights against the law, and each of them against what serves it: verb and button, or a procedure."""
+    known, acts, how = commands(), {*guest_page.ACTS, *guest_page.LOOKS}, procedures()
     for language in words.LANGUAGES:
         at, text, lines = words.LANGUAGES.index(language), notice.TEXTS[language], notice.lines(everything, language)
         said = lambda name, text=text, language=language: words.typeset(text[name], language)  # noqa: E731 (a word of this language)
-        told = [line for line in lines if said("asked") in line or said("asked").capitalize() in line]
-        assert len(told) == len(APPLIES) + 1  # and the count of visitors
-        for row in notice.rows(everything):
-            on_page, asked = notice.rights(row)
-            assert {*on_page, *asked} == APPLIES[row.name]
-            name = words.PURPOSES[row.name][at]
-            (line,) = [line for line in told if line.startswith(tuple(f"- {word}{name}" for word in ("", "for ", "pour ")))]
+        found = activities.activities(everything, language)
+        assert {one.key for one in found} == set(LETTER)
+        for one in found:
+            offered = {*one.on_page, *one.asked}
+            assert set().union(*(MEANS.get(name, set()) | ({name} & EVERY) for name in offered)) >= owed(one.key), one.key
+            assert not one.basis.endswith(tuple("abcdef".replace(LETTER[one.key], "")))
+            (line,) = [line for line in lines if line.startswith(f"- {one.what}{words.typeset((' : ', ': ')[at], language)}")]
             page, _, controller = line.partition(said("asked"))
             served = page.partition(said("on page"))[2].removesuffix(said("then"))
-            for names, part in ((on_page, served), (asked, controller)):
-                assert part == ", ".join(notice.NAMES[name][at] for name in names)
-            for right in on_page:
+            for names, part in ((one.on_page, served), (one.asked, controller)):
+                assert part == ", ".join(activities.NAMES[name][at] for name in names)
+            for right in one.on_page:
                 verb, act = SERVED[right]
-                assert verb in verbs
+                assert f"oubli {verb}" in known
                 assert act in acts
-        (counting,) = [line for line in told if notice.NAMES["counting"][at] in line]
-        assert SERVED["counting"][0] in verbs
-        assert SERVED["counting"][1] in acts
-        assert counting.rpartition(said("then"))[2].startswith(said("asked"))
-        for word in ("page", "ask", "consent", "duty", "complaint"):
+        asked = {(one.key, right) for one in found for right in one.asked}
+        assert set(how) == asked
+        assert all(ways and ways <= known for ways in how.values()), how
+        for word in ("page", "ask", "objection", "restriction", "leave", "consent", "rectification", "complaint"):
             assert words.typeset(text[word].format(everything.notice.page), language) in lines
+        assert words.typeset(text["duty"].format(words.span(900, language)), language) in lines
         assert {"article 85", "CNIL"} <= {one for one in ("article 85", "CNIL") if one in lines[-1]}
 
 
@@ -178,15 +229,16 @@ def test_without_a_page_every_right_is_asked_of_the_controller(everything: confi
     text = "\n".join(notice.lines(everything, "en"))
     assert notice.TEXTS["en"]["on page"] not in text
     assert ":8450" not in text
-    assert text.count(notice.TEXTS["en"]["asked"]) + text.count("Rights, from the controller: ") == len(APPLIES) + 1
+    assert text.count(notice.TEXTS["en"]["asked"]) == len(LETTER)
 
 
 def pack(view: object, mac: object, start: object, end: object, access_point: object, signal: object) -> None:
     """Stand in for a record of location that has a signal's strength."""
 
 
+COMMANDS = commands()
 NO_VERB = type("Table", (), {"verbs": [verb for verb in TABLE.verbs if verb.name != "objection"]})
-FIELDS = words.fields
+FIELDS, MEMORY = words.fields, article.memory
 # What is broken, what stands there instead, and which of the two checks finds it.
 BROKEN: dict[str, tuple[Any, str, Any, Callable[..., None]]] = {
     "a record of security has one field more": (security.Record, "__slots__", (*security.Record.__slots__, "destination"), check_fields),
@@ -200,12 +252,47 @@ BROKEN: dict[str, tuple[Any, str, Any, Callable[..., None]]] = {
         str(terminals.__doc__).replace("   20 KiB u32", "   20 RSSI u8   21 KiB u24"),
         check_memory,
     ),
-    "`oubli law` leaves the day's table out": (article, "MEMORY", article.MEMORY[:1], check_memory),
+    "`oubli law` leaves the day's table out": (
+        article,
+        "memory",
+        lambda *of: [row for row in MEMORY(*of) if row[0] != "counting"],
+        check_memory,
+    ),
     "no verb takes an objection": (__import__(__name__, fromlist=["TABLE"]), "TABLE", NO_VERB, check_rights),
     "no button erases": (guest_page, "ACTS", {name: act for name, act in guest_page.ACTS.items() if name != "erase"}, check_rights),
     "the file can't be saved": (guest_page, "LOOKS", ("see",), check_rights),
-    "erasure isn't offered": (notice, "RIGHTS", notice.RIGHTS | {"f": ("access", "objection", "restriction")}, check_rights),
-    "erasure is offered of sealed stores": (notice, "RIGHTS", notice.RIGHTS | {"c": ("access", "erasure", "restriction")}, check_rights),
+    "erasure isn't offered": (
+        activities,
+        "RIGHTS",
+        activities.RIGHTS | {"security": (("access",), ("objection", "restriction"))},
+        check_rights,
+    ),
+    "objection isn't offered": (
+        activities,
+        "RIGHTS",
+        activities.RIGHTS | {"security": (("access", "erasure"), ("restriction",))},
+        check_rights,
+    ),
+    "a right that nothing serves": (
+        activities,
+        "RIGHTS",
+        activities.RIGHTS | {"consent": (("access",), ("restriction", "erasure"))},
+        check_rights,
+    ),
+    "a right on the page that it hasn't": (activities, "RIGHTS", activities.RIGHTS | {"page": (("access", "objection"), ())}, check_rights),
+    "no request for access": (
+        __import__(__name__, fromlist=["commands"]),
+        "commands",
+        lambda: COMMANDS - {"oubli-custodian request"},
+        check_rights,
+    ),
+    "an emergency can't be closed": (
+        __import__(__name__, fromlist=["commands"]),
+        "commands",
+        lambda: COMMANDS - {"oubli emergency close"},
+        check_rights,
+    ),
+    "the emergency is in no paper": (beside, "MEMORY", tuple(one for one in beside.MEMORY if one[0] != "emergency"), check_memory),
 }
 
 
@@ -218,3 +305,99 @@ def test_a_text_that_is_not_true_any_more_is_found(everything: config.Config, mo
     monkeypatch.setattr(owner, name, instead)
     with pytest.raises((AssertionError, KeyError)):
         check(everything, *words_of)
+
+
+# What nobody but the reader of a notice is told, and what is off
+
+
+@pytest.mark.parametrize("language", words.LANGUAGES)
+def test_register_and_impact_analysis_speak_to_nobody(everything: config.Config, language: str) -> None:
+    """GDPR art. 30: they are the controller's and CNIL's to read."""
+    for paper in (register.register(everything, language), impact.impact(everything, language)):
+        assert re.findall(r"\b(vous|votre|vos|you|your|yours)\b", "\n".join(paper), re.IGNORECASE) == []
+
+
+def test_every_paper_tells_of_an_emergency_whatever_is_on(tmp_path: Path) -> None:
+    """L34-V-5: who may be looked for, on what ground, for how long, and who is told."""
+    (tmp_path / "oubli").write_text(GATEWAY + "config purpose 'security'\n option enabled '0'\nconfig summary\n option enabled '0'\n")
+    least = config.load(str(tmp_path / "oubli"))
+    for paper in (notice.lines(least, "fr"), register.register(least, "fr")):
+        (line,) = [one for one in paper if one.startswith("- secours à une personne en danger")]
+        for word in ("adresse MAC", "point d'accès", "au plus 4 heures", "L34-1 V, RGPD 6.1 d", "services de secours"):
+            assert word in line
+    assert "emergency: on; in memory, until it is closed, at most 4h; mac, access point" in article.lines(least)
+
+
+def test_what_was_turned_off_is_told_until_it_is_gone(any_interpreter: Interpreter, tmp_path: Path) -> None:
+    """L34-VI-4: a sealed store, and consents, whose purposes are off: in notice, register, DPIA and `oubli law`, with their ends."""
+    path, flash = tmp_path / "oubli", tmp_path / "srv/oubli"
+    path.write_text(GATEWAY + "config purpose 'billing'\n option lifetime '90d'\n option biller 'Durand & fils'\n")
+
+    def shown(*words: str) -> str:
+        return any_interpreter.run("-m", "agent", "law", "--config", path, "--root", tmp_path, *words).stdout.decode()
+
+    papers = (("--notice", "fr"), ("--register", "fr"), ("--dpia", "fr"))
+    for paper in papers:
+        assert "- facturation" not in shown(*paper)
+        assert "preuve de l'accord" not in shown(*paper)
+    (flash / "vault/billing").mkdir(parents=True)  # empty: nothing is kept any more
+    assert "- facturation" not in shown("--notice", "fr")
+    (flash / "vault/billing/2026-10-01-0001").touch()
+    (flash / "consents").mkdir()
+    (flash / "consents/0001").touch()
+    for paper in papers:
+        text = shown(*paper)
+        (line,) = [one for one in text.splitlines() if one.startswith("- facturation") and (paper[0] != "--dpia" or "données" in one)]
+        assert "90 jours\u202f; arrêté, plus rien ne s'y ajoute" in line
+        assert "Durand & fils" in line or paper[0] == "--dpia"
+        assert "- preuve de l'accord" in text
+        assert "- opposition au comptage" in text
+    assert "billing: off, still kept; 90d" in shown()
+    (flash / "vault/billing/2026-10-01-0001").unlink()
+    assert "- facturation" not in shown("--notice", "fr")
+
+
+# What the gateway holds beside the stores is shown to who asks
+
+
+def test_a_person_sees_her_row_of_the_day_and_a_look_makes_none(tmp_path: Path) -> None:
+    """GDPR art. 15: addresses, quarter-hours, volume, kinds of service; of nobody else, and of who objects nothing."""
+    device = paired.Device(tmp_path / "device", None)
+    signs = [paired.Sign(5 * 900, 1, octets=5000), paired.Sign(9 * 900 + 120, 1, port=123), paired.Sign(9 * 900 + 121, 2)]
+    for sign in signs:
+        device.pass_to(sign.at)
+        near, event, _ = sign.messages()
+        device.recorder.neighbour(near, len(near))
+        device.recorder.datagram(event, len(event))
+    recorder, written = device.recorder, bytes.hex
+    used = recorder.terminals.used()
+    shown = present.of(recorder, paired.mac_of(1), written)
+    assert shown == {"addresses": ["0a140003"], "counting": {"quarter_hours": [4, 9], "kib": 5, "services": ["web", "time"]}}
+    assert present.of(recorder, paired.mac_of(3), written) == {}
+    assert recorder.terminals.used() == used == 2
+    recorder.terminals.forget(paired.mac_of(1))
+    assert set(present.of(recorder, paired.mac_of(1), written)) == {"addresses"}
+    device.recorder.close()
+
+
+def test_the_page_is_told_of_a_store_that_is_off_until_it_is_gone(tmp_path: Path) -> None:
+    """L34-VI-4: the page, the look and an erasure name it, with its end; and all that is held beside the stores, as the notice has it."""
+    segment, mac = tmp_path / "device/srv/oubli/vault/billing/2026-11-01-0001", {"terminal": paired.mac_of(1), "address": None}
+    device = paired.Device(tmp_path / "device", None, options="config purpose 'billing'\n option lifetime '90d'\n")
+    recorder = device.recorder
+
+    def told() -> list[list[str]]:
+        look = recorder.orders.access(mac | {"agreed": 1}, "root")
+        seen = [[name for name, _ in recorder.by_consent().own(mac)["kept"]], [one["purpose"] for one in next(look)["sealed"]]]
+        look.close()
+        return [*seen, [name for name, _ in recorder.erasure().begin(mac, "root")["sealed"]]]
+
+    assert told() == [[], [], []]
+    segment.parent.mkdir(parents=True)
+    segment.touch()
+    assert told() == [["billing"]] * 3
+    segment.unlink()
+    assert told() == [[], [], []]
+    held = {row[0] for row in article.memory(device.config) if row[1]}
+    assert {*recorder.by_consent().own(mac)["beside"]} == held - {"objection", "emergency"}  # what isn't there unless it is asked for
+    recorder.close()

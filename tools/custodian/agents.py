@@ -100,7 +100,7 @@ def sign(path: Path, key: SigningKey) -> Request:
 def enrolled(path: Path) -> dict[bytes, str]:
     """Return the agents, or gateways, of a keys file (public key -> name): lines `HEX NAME`, as on the gateway."""
     try:
-        return requests.agents_in(bounded(path, LIMIT).decode("ascii"))
+        return requests.agents_in(bounded(path, LIMIT).decode())
     except OSError as failure:
         raise AgentError(f"{path}: can't be read ({failure.strerror}); accepted: a keys file") from None
     except ValueError:

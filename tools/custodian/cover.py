@@ -18,6 +18,7 @@ KINDS = {
     "arcom": "Autorité de régulation de la communication audiovisuelle et numérique (Arcom)",
     "anssi": "Agence nationale de la sécurité des systèmes d'information (ANSSI)",
     "party": "partie à une facture",
+    "person": "personne concernée (droit d'accès)",
 }
 STORES = {
     "attribution": "données techniques d'identification de la source des connexions",

@@ -196,12 +196,12 @@ def _port_row(request: Request, holding: Holding) -> dict[str, Any]:
         "from_paris": times.paris(max(one.start, request.start)),
         "until_paris": times.paris(min(holding.until, request.end)),
         "end": "recorded" if holding.recorded else f"not recorded, held at least until {times.utc(holding.until)}",
-        "protocol": request.protocol,
+        "protocol": request.protocol if request.public else one.protocol,
         "public_address": str(ipaddress.ip_address(one.public_address)),
         "public_ports": f"{one.first}" if one.first == one.last else f"{one.first}-{one.last}",
         "terminal_address": str(ipaddress.ip_address(one.address)),
         "terminal_mac": one.mac.hex(":") if any(one.mac) else "unknown",
-        "portal_user": one.portal_user.decode("ascii", "replace"),
+        "portal_user": one.portal_user.decode(errors="replace"),
         "clock_confirmed": one.confirmed,
     }
 
@@ -213,7 +213,7 @@ def session_row(one: billing.Record) -> dict[str, Any]:
         "until": times.utc(one.end),
         "from_paris": times.paris(one.start),
         "until_paris": times.paris(one.end),
-        "portal_user": one.portal_user.decode("ascii", "replace"),
+        "portal_user": one.portal_user.decode(errors="replace"),
         "terminal_mac": one.mac.hex(":"),
         "bytes_up": one.bytes_up,
         "bytes_down": one.bytes_down,

@@ -31,7 +31,7 @@ def _box(passphrase: bytes, salt: bytes) -> secret.SecretBox:
 def write(kind: str, name: str, private: bytes, public: bytes, passphrase: bytes, path: Path) -> Path:
     """Write a pair: the private half at `path`, the public one beside it (.pub), whose path is returned. Neither may be there already."""
     if not requests.agent_name(name):
-        raise AgentError(f"NAME: {name!r} isn't a name; accepted: 1 to 60 printable ASCII characters")
+        raise AgentError(f"NAME: {name!r} isn't a name; accepted: 1 to 60 letters and signs of western Europe, no blank at an end")
     if not passphrase:
         raise AgentError("passphrase: empty; accepted: a passphrase that only the key's owner knows")
     beside = path.with_suffix(".pub")

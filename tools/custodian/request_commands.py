@@ -59,11 +59,14 @@ def request_app(program: Program, passphrase: Ask) -> typer.Typer:
     def new(
         out: Out,
         purpose: Annotated[
-            str, typer.Option(help="attribution, billing; an order to preserve: freeze (a port), freeze-subject, freeze-billing.")
+            str,
+            typer.Option(
+                help="attribution, billing; access (of a person); an order to preserve: freeze (a port), freeze-subject, freeze-billing."
+            ),
         ],
         gateway: Annotated[str, typer.Option(help="gateway.id of the one gateway.")],
-        ground: Annotated[str, typer.Option(help="IIbis-3 (repealed: L336-3, STAD); billing: IV-1; freeze: IIIbis.")],
-        authority_kind: Annotated[str, typer.Option(help="judicial, administrative, arcom, anssi; party (to a bill).")],
+        ground: Annotated[str, typer.Option(help="IIbis-3 (repealed: L336-3, STAD); billing: IV-1; access: RGPD; freeze: IIIbis.")],
+        authority_kind: Annotated[str, typer.Option(help="judicial, administrative, arcom, anssi; party (to a bill); person (access).")],
         basis: Annotated[str, typer.Option(help="The article that entitles it, such as 'CPP 77-1-1'.")],
         authority: Annotated[str, typer.Option(help="Its name.")],
         reference: Annotated[str, typer.Option(help="On what document.")],
@@ -73,7 +76,7 @@ def request_app(program: Program, passphrase: Ask) -> typer.Typer:
         port: Annotated[str | None, typer.Option(help="The public source port; ICMP: the identifier.")] = None,
         protocol: Annotated[str | None, typer.Option(help="tcp, udp, icmp, icmpv6, sctp, or a number.")] = None,
         subject: Annotated[
-            str | None, typer.Option(help="billing, freeze-subject, freeze-billing: user:ID or mac:aa:bb:cc:dd:ee:ff.")
+            str | None, typer.Option(help="billing, access, freeze-subject, freeze-billing: user:ID or mac:aa:bb:cc:dd:ee:ff.")
         ] = None,
         keep_until: Annotated[str | None, typer.Option(help="freeze: the day the order ends, such as 2027-03-01.")] = None,
         days: Annotated[int, typer.Option(min=1, max=31, help="It may be run for so many days.")] = 7,

@@ -6,11 +6,13 @@ from typing import Annotated
 
 import typer
 
+from agent import law
 from agent.config.config import ConfigError, load
 from agent.purposes.words import LANGUAGES
 from tools.commands import Program
 from tools.notice.page import html
 
+STILL = (*(name for name in law.CONFIGURABLE if law.purpose(name).custody == law.CUSTODIAN), "consent")
 _program = Program("oubli-notice")
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -20,15 +22,21 @@ def main(
     config: Annotated[Path, typer.Argument(help="The gateway's /etc/config/oubli.")],
     page: Annotated[str, typer.Argument(help="The page that is written, HTML; a browser prints it on one sheet of A4.")],
     language: Annotated[str, typer.Option(help=f"Of {', '.join(LANGUAGES)}.")] = LANGUAGES[0],
+    held: Annotated[
+        list[str] | None, typer.Option(help="A purpose that is off and still kept, as `oubli law` says on the gateway; again for another.")
+    ] = None,
 ) -> None:
     """Writes the notice that guests must be given (GDPR art. 13), as the gateway's configuration has it, with a QR code to their page."""
     if language not in LANGUAGES:
         _program.refuse(f"--language: {language!r} unknown; accepted: {', '.join(LANGUAGES)}")
+    for name in held or ():
+        if name not in STILL:
+            _program.refuse(f"--held: {name!r} unknown; accepted: {', '.join(STILL)}")
     try:
         read = load(str(config))
     except ConfigError as failure:
         _program.refuse(f"CONFIG: {failure}")
-    _program.write(html(read, language), page, "PAGE")
+    _program.write(html(read, language, held or ()), page, "PAGE")
 
 
 if __name__ == "__main__":

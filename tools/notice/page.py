@@ -6,6 +6,7 @@ lets them be: the browser that prints measures nothing, so their size follows fr
 """
 
 import re
+from collections.abc import Sequence
 from html import escape
 
 import segno
@@ -17,7 +18,7 @@ PORT = 8450  # boards/common/etc/init.d/oubli
 LARGEST, SMALLEST = 11.0, 6.5  # points
 CAPTION = {"fr": "Votre page", "en": "Your page"}
 _ABOUT = 60  # letters
-_AREA = 370_000  # square points of text that a page holds at most, as measured by Chromium with margin (tests/notice)
+_AREA = 412_000  # square points of text that a page holds at most, as measured by Chromium with margin (tests/notice)
 _PAGE = """<!DOCTYPE html>
 <html lang="{language}">
 <head>
@@ -50,9 +51,9 @@ def address(config: Config) -> str:
     return f"http://{config.notice.page}:{PORT}/" if config.notice.page else ""
 
 
-def html(config: Config, language: str) -> str:
-    """Return the page, in `fr` or `en`."""
-    title, *lines = notice.lines(config, language)
+def html(config: Config, language: str, held: Sequence[str] = ()) -> str:
+    """Return the page, in `fr` or `en`; `held` as in agent.purposes.beside."""
+    title, *lines = notice.lines(config, language, held)
     parts: list[str] = []
     for line in lines:
         item = line.startswith("- ")

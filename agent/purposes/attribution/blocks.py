@@ -140,6 +140,10 @@ class Blocks:
         first = FIRST + block * self.size
         return first, first + self.size - 1
 
+    def of(self, mac: bytes) -> "list[tuple[int, int]]":
+        """Return first and last port of the blocks that a terminal has, or had within a day."""
+        return [self.ports(block) for block in range(self.count) if self._row(block)[0] != FREE and self._row(block)[2] == mac]
+
     # What the kernel is told.
 
     def load(self) -> None:

@@ -71,14 +71,12 @@ class ByConsent(Purposes):
         self._sodium = sodium
         self._token = memory.scratch(KEY)  # under it the page's forms are known to come from the page, as shown to this terminal
         sodium.random(self._token.address, KEY)
-        self._without = [
-            [name, config.purposes[name].lifetime] for name in law.CONFIGURABLE if name in config.purposes and name not in BY_CONSENT
-        ]
+        self._config = config
         self._counted = bool(config.metrics)
         self._consents: "consents.Consents | None" = None
         self._trouble = 0  # errno of what keeps consents from being read
         self._open()
-        if self.stores and not texts.names(paths.texts):
+        if self.stores and not texts.offered(paths.texts):
             log("no text of consent is installed: none can be given (L34-V-2)")
 
     def _open(self, make: bool = False) -> None:

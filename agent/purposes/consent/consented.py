@@ -7,6 +7,7 @@ never about whom (L34-VI-3).
 
 from agent import law
 from agent.control import calls
+from agent.purposes import beside
 from agent.purposes.consent import consents, texts
 from agent.purposes.consent.by_consent import ByConsent
 from agent.purposes.consent.kept_consents import Refused
@@ -61,7 +62,7 @@ class Consented(ByConsent):
         return {"document": lines, "text": digest}
 
     def _texts(self) -> str:
-        return ", ".join(["consent-" + name + ".txt" for name in texts.names(self._paths.texts)]) or "none, for none is installed"
+        return ", ".join(["consent-" + name + ".txt" for name in texts.offered(self._paths.texts)]) or "none, for none is installed"
 
     def withdraw(self, fields: "dict[str, Any]", by: str) -> "dict[str, Any]":
         """End a terminal's consents, or what they say of one purpose: the keys go first, at once."""
@@ -173,7 +174,11 @@ class Consented(ByConsent):
         token = "".join([chr(97 + (octet >> shift & 15)) for octet in digest for shift in (4, 0)])  # letters: a form's field holds no other
         found = self._consents.of_terminal(mac, self._now()) if self._consents is not None else []
         objects = self._consents is not None and self._consents.objects(mac)
-        return {"consents": found, "kept": self._without, "counted": self._counted, "objects": objects, "token": token}
+        security = self._config.purposes.get("security")
+        kept = ([("security", security.lifetime)] if security else []) + beside.sealed(self._config, self._paths)
+        more = [row[0] for row in beside.memory(self._config, ()) if row[1] and row[0] in ("portal", "ports", "page")]
+        names = (["counting"] if self._counted else []) + ["addresses"] + more
+        return {"consents": found, "kept": kept, "beside": names, "counted": self._counted, "objects": objects, "token": token}
 
     def listed(self, first: "int | None") -> "dict[str, Any]":
         """Return how many consents are in which state, and a page of them, without whose they are."""

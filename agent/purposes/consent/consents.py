@@ -19,6 +19,7 @@ months, or until its terminal takes it back. Whoever objects is not followed by 
 """
 
 from agent import law
+from agent.base import canonical
 from agent.purposes.consent.consent_rows import ACTIVE, ALL, ENDED, GONE, OBJECTED, PURPOSES, SUSPENDED, WITHDRAWN, state_of, withdraw
 from agent.purposes.consent.kept_consents import COUNTED, LIMIT, OBJECTION, OBJECTIONS, PAUSED, KeptConsents, Refused, hexadecimal
 from agent.purposes.consent.refusals import AFTER
@@ -27,6 +28,10 @@ from agent.runtime.sodium import SealError
 
 CATEGORIES = ("connections", "access-point")  # what a record of each of these keeps, by the same bits
 REFUSALS = 2 * LIMIT  # beyond these no consent is taken: withdrawals have room
+_BLANKS = (
+    (32, 32), (0xA0, 0xA0), (0xAD, 0xAD), (0x115F, 0x1160), (0x1680, 0x1680), (0x2000, 0x200A), (0x202F, 0x202F), (0x205F, 0x205F),
+    (0x2800, 0x2800), (0x3000, 0x3000), (0x3164, 0x3164), (0xFFA0, 0xFFA0),
+)  # fmt: skip
 CHANGES = 5  # that one terminal may make a day: resume, take an objection back
 
 
@@ -111,8 +116,7 @@ class Consents(KeptConsents):
             if name in purposes and not now < end <= now + ceiling:
                 raise Refused("end: not within " + law.duration(ceiling) + " of now, the ceiling of " + name + " (L34-V-2)")
         named = third_parties.encode()
-        blank = third_parties.strip() != third_parties
-        if blank or not 0 < len(named) <= THIRD_PARTIES or any(octet < 32 or octet == 127 for octet in named):
+        if not canonical.showable(third_parties, THIRD_PARTIES) or _blank(third_parties[0] + third_parties[-1]):
             raise Refused("third_parties: not understood (L34-V-2); accepted: none, or names of at most 63 octets")
         for place in self._of(mac):
             state, held, _, _, since, former, _, _ = self._rows.get(place)
@@ -143,8 +147,7 @@ class Consents(KeptConsents):
 
     def _change(self, owner: bytes, now: "int | None") -> None:
         """Count a change that a terminal may make a few times a day: nobody wears out the flash. Refused beyond that."""
-        if now is not None and now // law.DAY != self._day:
-            self._day, self._changes = now // law.DAY, {}
+        self._turn(now)
         count = self._changes.get(owner, 0)
         if count >= CHANGES or len(self._changes) >= LIMIT:
             raise Refused("changed " + str(CHANGES) + " times today; accepted: tomorrow; suspending and withdrawing always")
@@ -242,6 +245,11 @@ class Consents(KeptConsents):
             self._rows.set(place, ACTIVE, purposes, categories, 0, now, end, given, owner)
         self._rebuild(now)
         return places
+
+
+def _blank(text: str) -> bool:
+    """Return True if a text has a blank of any script, or a letter that is drawn as nothing."""
+    return any(low <= ord(one) <= high for one in text for low, high in _BLANKS)
 
 
 def _names(table: "tuple[str, ...]", bits: int) -> "list[str]":

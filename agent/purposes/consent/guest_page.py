@@ -79,6 +79,7 @@ class Page:
         self.fields = request.fields
         self.language = request.language
         self._token = ""
+        self._counts = False  # whether this terminal is counted
 
     def say(self, word: str) -> str:
         """Return a text in the language of the page."""
@@ -101,7 +102,7 @@ class Page:
         own = self._ask("consent own", address=address)
         if "error" in own:
             return self.failed(own["error"])
-        self._token = own["token"]
+        self._token, self._counts = own["token"], own["counted"] and not own["objects"]
         if not self.posted:
             return self.overview(own)
         if self.fields.get("token") != self._token:
@@ -134,7 +135,8 @@ class Page:
             for name, seconds in done["sealed"]
         ]
         going_on = self._ask("erase state", address=address).get("erasing", True)
-        return (self.paragraph("erasing") if going_on else "") + (self.paragraph("not erased") + self.items(left) if left else "")
+        said = (self.paragraph("erasing") if going_on else "") + (self.paragraph("not erased") + self.items(left) if left else "")
+        return said + (self.paragraph("counting stays") if self._counts else "")
 
     def failed(self, error: str) -> str:
         """Return the page that says why nothing was done, by how the recorder's answer begins."""
@@ -180,9 +182,8 @@ class Page:
             shown += self.button("withdraw")
         goes_on = [self.purpose(name) + ", " + self.say("most") + " " + words.span(seconds, self.language) for name, seconds in own["kept"]]
         counted = own["counted"] and not own["objects"]
-        if counted:
-            goes_on.append(self.say("counting"))
-        goes_on.append(self.say("present"))
+        at = words.LANGUAGES.index(self.language)
+        goes_on += [self.purpose(name) + ", " + words.KEPT[name][at] for name in own["beside"] if name != "counting" or counted]
         shown += self.heading("kept") + self.paragraph("without") + self.items(goes_on)
         if own["objects"]:
             shown += self.paragraph("uncounted") + self.button("accept")
@@ -197,13 +198,14 @@ class Page:
     def held(self, address: str) -> "Iterator[str]":
         """Yield the page with what is held on this terminal: how much of each purpose, and the newest records."""
         sealed: "list[dict[str, Any]]" = []
+        beside: "dict[str, Any]" = {}
         counts: "dict[str, int] | None" = None
         newest: "list[str]" = []
         for answer in self._look(address):
             if "error" in answer:
                 yield self.failed(answer["error"])
                 return
-            sealed = answer.get("sealed", sealed)
+            sealed, beside = answer.get("sealed", sealed), answer.get("held", beside)
             counts = answer.get("records", counts)
             newest += [self.record(row) for row in answer.get("rows", ())]
             newest = newest[-SHOWN:]
@@ -215,11 +217,28 @@ class Page:
         for store in sealed:
             end = words.span(store["lifetime_seconds"], self.language)
             lines.append(self.purpose(store["purpose"]) + self.colon() + self.say("sealed") + " " + end)
-        shown = self.items(lines)
+        shown = self.items(lines + self.beside(beside))
         if sum(counts.values()) > len(newest):
             shown += self.paragraph("newest")
         newest.reverse()
         yield self.page("200 OK", shown + self.items(newest) + self.button("export") + self.back())
+
+    def beside(self, held: "dict[str, Any]") -> "list[str]":
+        """Return lines on what is held beside the stores (agent.purposes.present)."""
+        told = {
+            name: held[name] if name == "portal" else ", ".join(held[name]) for name in ("addresses", "portal", "ports") if name in held
+        }
+        lines = [self.purpose(name) + self.colon() + told[name] for name in sorted(told)]
+        if "counting" in held:
+            row = held["counting"]
+            quarters = words.counted(len(row["quarter_hours"]), (self.say("quarter"), self.say("quarters")), self.language)
+            kinds = ", ".join([self.service(name) for name in row["services"]])
+            lines.append(self.purpose("counting") + self.colon() + quarters + ", " + str(row["kib"]) + " " + self.say("kib") + ", " + kinds)
+        return lines
+
+    def service(self, name: str) -> str:
+        """Return a service class in words."""
+        return CLASSES.get(name, name) if self.language == "fr" else name
 
     def file(self, address: str) -> "Iterator[str]":
         """Yield what is held on this terminal as a file to be saved (GDPR art. 20): JSON, with `complete` at its end where it is."""
@@ -233,13 +252,15 @@ class Page:
                 begun = True
                 kinds = "Content-Type: application/json", 'Content-Disposition: attachment; filename="' + FILE + '"'
                 yield _head("200 OK", kinds)
-                yield '{"sealed":' + canonical.dumps(answer.get("sealed", ())) + ',\n"records":['
+                beside = canonical.dumps(answer.get("held", {}))
+                yield '{"sealed":' + canonical.dumps(answer.get("sealed", ())) + ',\n"held":' + beside + ',\n"records":['
             for row in answer.get("rows", ()):
                 row["purpose"] = answer["purpose"]
                 yield comma + "\n" + canonical.dumps(row)
                 comma = ","
             if "records" in answer:
-                yield '],\n"consents":' + canonical.dumps(answer["consents"]) + ',\n"complete":true}\n'
+                objects = canonical.dumps(answer["objects"])
+                yield '],\n"consents":' + canonical.dumps(answer["consents"]) + ',\n"objects":' + objects + ',\n"complete":true}\n'
         if not begun:
             yield self.failed("somebody")
 
@@ -248,8 +269,13 @@ class Page:
         when = words.day(row["start"], self.language) + ", " + dates.moment(row["start"])[11:] + " UTC, " + str(row["seconds"]) + " s"
         if "access_point" in row:
             return when + ", " + self.say("point") + " " + row["access_point"]
-        service = CLASSES.get(row["service"], row["service"]) if self.language == "fr" else row["service"]
-        parts = [when, row["protocol"], service, self.say("from") + " " + row["address"], self.say("port") + " " + str(row["source_port"])]
+        parts = [
+            when,
+            row["protocol"],
+            self.service(row["service"]),
+            self.say("from") + " " + row["address"],
+            self.say("port") + " " + str(row["source_port"]),
+        ]
         parts.append(self.say("outside") + " " + str(row["translated_port"]))
         parts.append(self.say("bytes") + " " + str(row["bytes_up"]) + ", " + str(row["bytes_down"]))
         parts.append(self.say("packets") + " " + str(row["packets_up"]) + ", " + str(row["packets_down"]))

@@ -205,11 +205,17 @@ class KeptConsents:
         for sign in signs:
             self._refusals.add(digits, sign, end)
 
+    def _turn(self, now: "int | None") -> None:
+        """Forget who has changed what, where the day is another one."""
+        if now is not None and now // law.DAY != self._day:
+            self._day, self._changes = now // law.DAY, {}
+
     def tick(self, now: "int | None") -> None:
         """End what is over, remove it after 30 days; fix since when, for what was stopped while the time wasn't known. OSError: not now."""
         if now is None:
             self.flush()
             return
+        self._turn(now)
         over = []
         for place in self._rows.used():
             state, purposes, categories, _, since, end, given, owner = self._rows.get(place)

@@ -24,14 +24,6 @@ WORDS = {
     "none": ("Aucun accord n'est enregistré pour votre appareil.", "No consent is recorded for your device."),
     "kept": ("Conservé sans votre accord", "Kept without your consent"),
     "without": ("Effacé automatiquement :", "Erased automatically:"),
-    "present": (
-        "quelle adresse IP locale a votre appareil : en mémoire vive, tant qu'il l'utilise et que ses connexions durent",
-        "which local IP address your device has: in memory, as long as it uses it and its connections last",
-    ),
-    "counting": (
-        "comptage des visiteurs : une ligne par appareil en mémoire vive, effacée chaque jour à 3 h UTC",
-        "count of visitors: a row a device in memory, erased each day at 03:00 UTC",
-    ),
     "uncounted": (
         "Votre appareil n'est pas compté. Cela est retenu pendant 13 mois, sous une empreinte de son adresse.",
         "Your device isn't counted. That is remembered for 13 months, under a keyed hash of its address.",
@@ -99,6 +91,10 @@ WORDS = {
         "Ceci ne peut pas être effacé avant son terme ; ni la borne ni l'exploitant ne peuvent le lire :",
         "This can't be erased before its end; neither the gateway nor the operator can read it:",
     ),
+    "counting stays": (
+        "La ligne de votre appareil dans le comptage des visiteurs reste jusqu'à 3 h UTC ; « Ne plus être compté » l'efface aussitôt.",
+        'Your device\'s row in the count of visitors stays until 03:00 UTC; "Be counted no more" erases it at once.',
+    ),
     "not durable": (
         "Ce n'est pas encore écrit en mémoire durable : si la borne redémarre, vérifiez ici.",
         "It isn't on durable memory yet: if the gateway restarts, look here again.",
@@ -118,6 +114,9 @@ WORDS = {
     "again": ("Cette page a expiré. Ouvrez-la de nouveau.", "This page has expired. Open it again."),
     "back": ("Retour", "Back"),
     "from": ("adresse", "address"),
+    "quarter": ("quart d'heure de présence", "quarter-hour of presence"),
+    "quarters": ("quarts d'heure de présence", "quarter-hours of presence"),
+    "kib": ("Kio", "KiB"),
     "port": ("port", "port"),
     "outside": ("port public", "public port"),
     "bytes": ("octets envoyés et reçus :", "bytes sent and received:"),

@@ -3,8 +3,11 @@
 
 A text is a file that only root writes, `consent-NUMBER.LANGUAGE.txt`; it is never changed, another wording is another file beside it. What
 stands above it follows from the consent itself and from the section `notice` of the configuration: venue, who answers for it, purposes
-with every field that is kept, for how long, third parties. A consent is taken only with the SHA-256 of a document that this device makes
-for just that consent, so it is known for as long as the consent what was shown.
+with every field that is kept, what for, for how long, third parties. A consent is taken only with the SHA-256 of a document that this
+device makes for just that consent, so it is known for as long as the consent what was shown.
+
+Text 1 says "above" of services that nothing above it names. Its document is still made, to the octet, for consents that were given by it;
+none is taken by it any more.
 """
 
 import hashlib
@@ -22,6 +25,8 @@ _HEAD = {
         "title": "Accord pour le réseau Wi-Fi",
         "controller": "Responsable du traitement : ",
         "contact": "Contact : ",
+        "services": "- « services » : {} ; pour : {}",
+        "location": "- « position » : {} ; pour : {}",
         "purpose": "- pour {} : {}",
         "span": "Durée : {} à partir de votre accord",
         "third": "Transmis à : ",
@@ -32,6 +37,8 @@ _HEAD = {
         "title": "Consent for the Wi-Fi network",
         "controller": "Controller: ",
         "contact": "Contact: ",
+        "services": '- "services": {}; for: {}',
+        "location": '- "location": {}; for: {}',
         "purpose": "- for {}: {}",
         "span": "Duration: {} from your consent",
         "third": "Passed on to: ",
@@ -39,6 +46,14 @@ _HEAD = {
         "page": "Your page: http://{}:8450/",
     },
 }
+
+FIRST = "1."  # how the name of text 1 begins
+# What that document calls a purpose, and a word of today with its own.
+_FIRST = {
+    "fr": {"services": "les services auxquels vous avez consenti", "location": "la localisation à laquelle vous avez consenti"},
+    "en": {"services": "services that you consented to", "location": "location that you consented to"},
+}
+_YOURS = {"fr": ("de l'appareil", "de votre appareil"), "en": ("the device's", "your device's")}
 
 
 def names(folder: str) -> "list[str]":
@@ -50,27 +65,35 @@ def names(folder: str) -> "list[str]":
     return sorted([name[8:-4] for name in found if name.startswith("consent-") and name.endswith(".txt")])[:FILES]
 
 
+def offered(folder: str) -> "list[str]":
+    """Return the names of the texts by which a consent is taken."""
+    return [name for name in names(folder) if not name.startswith(FIRST)]
+
+
 def document(
     folder: str, name: str, purposes: "Sequence[str]", third_parties: str, days: int, notice: "Section"
 ) -> "tuple[list[str], str]":
     """Return `rendered` with a text of the folder. OSError where that can't be read, ValueError where it isn't UTF-8."""
     text = files.read_bounded(folder + "/consent-" + name + ".txt", LIMIT).decode()
-    return rendered(text, "fr" if name.endswith(".fr") else "en", purposes, third_parties, days, notice)
+    return rendered(text, name, purposes, third_parties, days, notice)
 
 
-def rendered(
-    text: str, language: str, purposes: "Sequence[str]", third_parties: str, days: int, notice: "Section"
-) -> "tuple[list[str], str]":
+def rendered(text: str, name: str, purposes: "Sequence[str]", third_parties: str, days: int, notice: "Section") -> "tuple[list[str], str]":
     """Return the lines of the document that a terminal's holder is to be shown, and its SHA-256 in 64 hexadecimal digits.
 
     The hash is of these lines in UTF-8, each with a line's end.
     """
+    language = "fr" if name.endswith(".fr") else "en"
     say, at = _HEAD[language], words.LANGUAGES.index(language)
     out = [say["title"] + (", " + notice.venue if notice.venue else "")]
     out += [say[who] + notice.values[who] for who in ("controller", "contact") if notice.values[who]]
     for purpose in BY_CONSENT:
         if purpose in purposes:
-            out.append(say["purpose"].format(words.PURPOSES[purpose][at], words.fields(law.purpose(purpose), language)))
+            fields = words.fields(law.purpose(purpose), language)
+            line = say[purpose].format(fields, notice.values[purpose] or words.BLANK[at])
+            if name.startswith(FIRST):
+                line = say["purpose"].format(_FIRST[language][purpose], fields.replace(*_YOURS[language]))
+            out.append(line)
     out += [say["span"].format(words.span(days * law.DAY, language)), say["third"] + say["nobody"]]
     if third_parties != "none":
         out[-1] = say["third"] + third_parties
@@ -82,8 +105,8 @@ def rendered(
 
 
 def known(folder: str, shown: str, purposes: "Sequence[str]", third_parties: str, days: int, notice: "Section") -> bool:
-    """Return True if a hash is of a document that this device makes for such a consent."""
-    for name in names(folder):
+    """Return True if a hash is of a document that this device makes for such a consent, by a text that consents are taken by."""
+    for name in offered(folder):
         try:
             if document(folder, name, purposes, third_parties, days, notice)[1] == shown:
                 return True

@@ -7,8 +7,8 @@ begins a minute after the former one at the earliest: nobody makes the gateway d
 is kept as before. MACs that wait are in memory, and in no file.
 """
 
-from agent import law
 from agent.control import calls
+from agent.purposes import beside
 from agent.purposes.erasure.copied import Copied
 from agent.purposes.purposes import Purposes
 from agent.runtime import memory
@@ -43,8 +43,7 @@ class Erasure(Purposes):
             answer = recorder.consented.forget(mac, by)
         if new:
             recorder.audit.note("erase", "terminal", by)
-        purposes = recorder.config.purposes
-        answer["sealed"] = [[name, purposes[name].lifetime] for name in purposes if law.purpose(name).custody == law.CUSTODIAN]
+        answer["sealed"] = [list(one) for one in beside.sealed(recorder.config, recorder.paths)]
         return answer
 
     def state(self, fields: "dict[str, Any]") -> "dict[str, Any]":

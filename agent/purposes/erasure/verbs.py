@@ -31,6 +31,7 @@ def run(line: "Line") -> int:
     lines.append(consents + " ended, " + destroyed + " kept by consent made unreadable")
     for name, seconds in answer["sealed"]:
         lines.append(name + ": sealed, not to be erased here; each record goes after " + law.duration(seconds) + " at the latest")
+    lines.append("its row of the count of visitors goes at 03:00 UTC, or at once by: oubli objection --terminal MAC")
     line.show(answer, lines)
     if not answer["durable"]:
         sys.stderr.write(

@@ -7,6 +7,7 @@ portal can make. Kept only while `attribution` or `billing` is on; written nowhe
 
 import struct
 
+from agent.base import canonical
 from agent.purposes.sharded_dict import ShardedDict
 from agent.runtime import memory
 
@@ -17,7 +18,7 @@ _ROW = 72
 
 
 class Sessions:
-    """MAC (6 octets) -> portal user id (printable ASCII). Times: s of a clock that doesn't go back.
+    """MAC (6 octets) -> portal user id (UTF-8). Times: s of a clock that doesn't go back.
 
     Outside the collected heap: rows of 72 octets, the time of the last word u32 (little-endian), octets of the id u8 (0: free), id, spare.
     """
@@ -43,7 +44,7 @@ class Sessions:
             while self._region.view[at + 4]:
                 at += _ROW
             self._places[mac] = at
-        memory.store("<IB64s", self._region.view, at, now, len(user), user.encode())
+        memory.store("<IB64s", self._region.view, at, now, len(user.encode()), user.encode())
         return True
 
     def end(self, mac: bytes) -> None:
@@ -73,8 +74,8 @@ class Sessions:
 
 
 def acceptable(user: "object") -> bool:
-    """Return True if this is a portal user id: 1 to 64 printable ASCII characters."""
-    return isinstance(user, str) and 0 < len(user) <= USER_LIMIT and all(" " <= letter <= "~" for letter in user)
+    """Return True if this is a portal user id: 1 to 64 octets of UTF-8 without a control character."""
+    return canonical.showable(user, USER_LIMIT)
 
 
 def mac_of(text: "object") -> bytes:

@@ -2,16 +2,17 @@
 r"""Requests of an authority, the operator's "procédures internes" (L34-II-4): a document that two qualified agents have signed.
 
 The document is TOML of the strictest kind, so that every reader reads the same: lines `name = "value"`, each ended by a newline, in the
-order of the table below, nothing else; values are printable ASCII without `"` and `\`, and in `authority` and `reference` also the
-letters of western Europe, in UTF-8. What is signed (Ed25519) is
+order of the table below, nothing else; values are printable ASCII without `"` and `\`, and in UTF-8 also the
+letters of western Europe in `authority` and `reference`, all in `subject`. What is signed (Ed25519) is
 "oubli request 1\n" and the octets of all lines before the first `agent_` line. Two signatures follow, each over the same octets:
 
     format          "oubli-request-1"
     number          32 hexadecimal digits, drawn at random: a request runs once
     gateway         gateway.id of the one gateway that it is for
-    purpose         attribution or billing; freeze, freeze-subject: what `attribution` holds is to be kept; freeze-billing: what `billing`
-                    holds; there is no request for any other store
-    ground          attribution: the one that the store is kept for; billing: IV-1; freeze: IIIbis, an order to preserve
+    purpose         attribution or billing; access: what `attribution` holds on one person, for that person (GDPR art. 15); freeze,
+                    freeze-subject: what `attribution` holds is to be kept; freeze-billing: what `billing` holds; there is no request
+                    for any other store
+    ground          attribution: the one that the store is kept for; billing: IV-1; access: RGPD; freeze: IIIbis, an order to preserve
     authority_kind  which kind of authority asks, one that may on this ground, and
     basis           the article that entitles it: both of the table in authorities.py
     authority       its name, and on what document it asks: for the register
@@ -22,7 +23,7 @@ letters of western Europe, in UTF-8. What is signed (Ed25519) is
     public_address  attribution, freeze: exactly this address,
     port                         this public source port (ICMP: identifier),
     protocol                     tcp, udp, icmp, icmpv6, or a number
-    subject         billing, freeze-subject, freeze-billing: user:ID or mac:aa:bb:cc:dd:ee:ff
+    subject         billing, access, freeze-subject, freeze-billing: user:ID or mac:aa:bb:cc:dd:ee:ff
     keep_until      freeze: the day on which the order ends, such as 2027-03-01: at most 365 days after `expires`
     agent_1         public key, 64 hexadecimal digits      signature_1   128 of them      agent_2, signature_2 alike
 
@@ -32,6 +33,7 @@ The device checks it here and hands over segments that it can't read; the custod
 import binascii
 
 from agent import law
+from agent.base import canonical
 from agent.base.dates import day_of
 from agent.purposes.portal.sessions import acceptable, mac_of
 from agent.runtime import sockets
@@ -53,6 +55,7 @@ _END = ("keep_until",)
 KINDS: "dict[str, tuple[str, tuple[str, ...], tuple[str, ...]]]" = {
     "attribution": ("attribution", law.GROUNDS, _PORT),
     "billing": ("billing", ("IV-1",), _SUBJECT),
+    "access": ("attribution", ("RGPD",), _SUBJECT),
     "freeze": ("attribution", ("IIIbis",), _PORT + _END),
     "freeze-subject": ("attribution", ("IIIbis",), _SUBJECT + _END),
     "freeze-billing": ("billing", ("IIIbis",), _SUBJECT + _END),
@@ -198,14 +201,20 @@ def _line(line: str) -> "tuple[str, str]":
     if not found or not value.endswith('"'):
         raise ValueError
     value = value[:-1]
-    free = name in ("authority", "reference")
-    if any(letter in '"\\' or not (" " <= letter <= "~" or (free and _western(letter))) for letter in value):
+    if name == "subject":  # as the portal has named somebody
+        fine = canonical.showable(value, LIMIT)
+    else:
+        fine = all(" " <= letter <= "~" or (name in ("authority", "reference") and _western(letter)) for letter in value)
+    if not fine or '"' in value or "\\" in value:
         raise ValueError
     return name, value
 
 
 def _western(letter: str) -> bool:
-    """Return True if this is a letter or sign of Latin-1 or Latin Extended-A, or an apostrophe, a dash, or the euro."""
+    """Return True if this is a letter or sign of Latin-1 or Latin Extended-A, or an apostrophe, a dash, or the euro.
+
+    Nobody who signs can be shown a name that looks like another one, for a letter of another script.
+    """
     return ("\xa1" <= letter <= "\u017f" and letter != "\xad") or letter in "\u2019\u2013\u2014\u20ac"
 
 
@@ -223,7 +232,7 @@ def _lines(text: str) -> "dict[str, str]":
                 "malformed",
                 "request: line "
                 + str(number + 1)
-                + ' isn\'t name = "value"; accepted: printable ASCII without " and \\, in authority and reference \u00e9 too',
+                + ' isn\'t name = "value"; accepted: printable ASCII without " and \\, in authority, reference and subject \u00e9 too',
             )
         if name == "purpose":
             if value not in KINDS:
@@ -281,8 +290,9 @@ def agents_in(text: str) -> "dict[bytes, str]":
 
 
 def agent_name(text: str) -> bool:
-    """Return True if this can be an agent's name: 1 to 60 printable ASCII characters, no blank at an end."""
-    return 0 < len(text) <= 60 and text == text.strip() and all(" " <= letter <= "~" and letter not in '"\\' for letter in text)
+    """Return True if this can be an agent's name: 1 to 60 letters and signs of western Europe, no blank at an end."""
+    fine = all(" " <= letter <= "~" or _western(letter) for letter in text)
+    return 0 < len(text) <= 60 and text == text.strip() and fine and '"' not in text and "\\" not in text
 
 
 TYPE_CHECKING = False

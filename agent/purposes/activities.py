@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every processing of personal data here, from the configuration that runs: what notice, register and DPIA say of it (L34-VI-4).
+
+One row each: what a purpose keeps, and what is held beside that (agent.cli.article). A purpose that is off and still has something here
+is a row too, until that is gone. The rights follow from the legal basis (GDPR, articles 15 to 21): those that the guests' page serves, and
+those that the controller is asked for. Which command serves each of them: boards/README.md, "A guest asks". Not legal advice.
+"""
+
+from agent import law
+from agent.cli import article
+from agent.purposes import words
+
+# What each processing rests on: the letter of GDPR 6.1. What the portal says, and ports, serve what is sealed.
+LAWFUL = {
+    "security": "f", "attribution": "c", "billing": "b", "services": "a", "location": "a", "consent": "c",
+    "addresses": "f", "ports": "c", "counting": "f", "objection": "c", "emergency": "d", "page": "f",
+}  # fmt: skip
+_CONSENTED = (("access", "portability", "erasure", "suspension", "withdrawal"), ())
+# Rights that are used on the page, and those that the controller is asked for.
+RIGHTS: "dict[str, tuple[tuple[str, ...], tuple[str, ...]]]" = {
+    "security": (("access", "erasure"), ("objection", "restriction")),
+    "attribution": ((), ("access", "rectification", "restriction")),
+    "billing": ((), ("access", "portability", "rectification", "restriction")),
+    "services": _CONSENTED,
+    "location": _CONSENTED,
+    "consent": (("access",), ("restriction",)),
+    "addresses": (("access",), ()),
+    "portal": (("access",), ()),
+    "ports": (("access",), ()),
+    "counting": (("access", "counting"), ()),
+    "objection": (("access", "return"), ()),
+    "emergency": ((), ("access", "erasure")),
+    "page": (("access",), ()),
+}
+NAMES = {
+    "access": ("accès", "access"),
+    "portability": ("portabilité", "portability"),
+    "erasure": ("effacement", "erasure"),
+    "suspension": ("limitation par suspension de l'accord", "restriction by suspending the consent"),
+    "withdrawal": ("retrait de l'accord", "withdrawal of the consent"),
+    "objection": ("opposition", "objection"),
+    "counting": ("opposition, qui efface aussitôt", "objection, which erases at once"),
+    "return": ("renonciation", "taking it back"),
+    "rectification": ("rectification", "rectification"),
+    "restriction": ("limitation", "restriction"),
+}
+_FOR = {
+    "nobody": ("aucun", "none"),
+    "security": ("l'exploitant du réseau", "the network's operator"),
+    "attribution": (
+        "{}, tiers de confiance qui détient les clés ; {}, sur demande signée par deux agents",
+        "{}, the trusted third party who has the keys; {}, on a request signed by two agents",
+    ),
+    "billing": (
+        "{}, tiers de confiance qui détient les clés ; {}, qui établit les factures",
+        "{}, the trusted third party who has the keys; {}, who makes out the bills",
+    ),
+    "services": (
+        "l'exploitant du réseau, et les tiers nommés dans l'accord",
+        "the network's operator, and the third parties named in the consent",
+    ),
+    "counting": ("aucun ; seules des sommes, rendues anonymes par un bruit aléatoire, sont publiées",
+                 "none; only sums that random noise makes anonymous are published"),
+    "emergency": ("les services de secours, par l'exploitant", "the rescue services, by the operator"),
+}  # fmt: skip
+_TO = {"security": "security", "attribution": "attribution", "billing": "billing", "services": "services", "location": "services"}
+_TO.update({"counting": "counting", "emergency": "emergency"})
+_AUTHORITIES = {
+    "L336-3": ("l'Arcom", "Arcom"),
+    "STAD": ("l'ANSSI", "ANSSI"),
+    law.IN_FORCE: ("les autorités que la loi habilite", "the authorities that the law entitles"),
+}
+_OPERATOR = ("l'exploitant", "the operator")  # where `billing.biller` names nobody (L34-IV-3)
+_KEPT = {
+    "most": ("au plus ", "at most "),
+    "own": ("pour la durée de l'accord, au plus ", "as long as the consent, at most "),
+    "remembered": ("jusqu'à 30 jours après la fin prévue, au plus ", "until 30 days after the end that was agreed, at most "),
+    "over": (" ; arrêté, plus rien ne s'y ajoute", "; stopped, nothing is added any more"),
+}
+# How each is kept from others.
+_SAFE = {
+    law.VOLATILE: ("en mémoire vive, chiffré ; une coupure de courant l'efface", "in memory, encrypted; a power cut erases it"),
+    law.CUSTODIAN: (
+        "scellé ; seul un tiers de confiance détient les clés, et les détruit à l'échéance",
+        "sealed; only a trusted third party has the keys, and destroys them when the time is over",
+    ),
+    law.DEVICE: ("chiffré sous la clé de la borne", "encrypted under the gateway's key"),
+    "": ("en mémoire vive ; une coupure de courant l'efface", "in memory; a power cut erases it"),
+}
+
+
+class Activity:
+    """One processing: its key, and as text what it is for, which data, how long, on what basis, for whom, kept how.
+
+    `on_page` and `asked` are keys of NAMES; `custody` as in agent.law, "" for what is in memory in clear.
+    """
+
+    def __init__(self, key: str, fields: "Sequence[str]", kept: str, basis: str, recipients: str, custody: str, at: int) -> None:
+        self.key = key
+        self.what = words.PURPOSES[key][at]
+        self.data = ", ".join([words.FIELDS[name][at] for name in fields])
+        self.kept = kept
+        self.basis = basis
+        self.recipients = recipients
+        self.custody = custody
+        self.safe = _SAFE[custody][at]
+        self.on_page, self.asked = RIGHTS[key]
+
+
+def activities(config: "Config", language: str, held: "Sequence[str]" = ()) -> "list[Activity]":
+    """Return every processing, in `fr` or `en`; `held` as in agent.purposes.beside."""
+    at = words.LANGUAGES.index(language)
+    found = []
+    for row in rows(config, held):
+        kept = _long(row, config, language) + (_KEPT["over"][at] if row.name in held else "")
+        former = row.grounds and config.sections[row.name].ground in law.FORMER_GROUNDS
+        basis = (row.paragraph if former else row.in_force) + ", " + _letter(row.name, config, at)
+        found.append(Activity(row.name, row.fields, kept, basis, _recipients(row, config, at), row.custody, at))
+    for name, here, fields, _ in article.memory(config, held):
+        if here:
+            basis = ("L34-1 V, " if name == "emergency" else "") + _letter(name, config, at)
+            custody = law.DEVICE if name == "objection" else ""
+            found.append(Activity(name, fields, words.KEPT[name][at], basis, _FOR[_TO.get(name, "nobody")][at], custody, at))
+    return found
+
+
+def rows(config: "Config", held: "Sequence[str]" = ()) -> "list[law.Purpose]":
+    """Return the purposes of which something is kept on this device, the proof of consents too."""
+    return [row for row in law.PURPOSES if article.state(row, config) == "on" or row.name in held]
+
+
+def _letter(key: str, config: "Config", at: int) -> str:
+    letter = LAWFUL.get(key) or LAWFUL["attribution" if "attribution" in config.purposes else "billing"]
+    return ("RGPD 6.1 ", "GDPR 6.1 ")[at] + letter
+
+
+def _long(row: "law.Purpose", config: "Config", language: str) -> str:
+    """Return for how long a purpose keeps a record here."""
+    seconds = article.lifetime(row, config)
+    word = "remembered" if row.custody == law.DEVICE else "own" if row.custody == law.VOLATILE and not seconds else "most"
+    return _KEPT[word][words.LANGUAGES.index(language)] + words.span(seconds or row.ceiling, language)
+
+
+def _recipients(row: "law.Purpose", config: "Config", at: int) -> str:
+    """Return who may get what a purpose keeps, by name; a custodian whom the configuration doesn't name is a blank."""
+    text, custodian, section = (
+        _FOR[_TO.get(row.name, "nobody")][at],
+        config.notice.custodian or words.BLANK[at],
+        config.sections.get(row.name),
+    )
+    if section is None:
+        return text
+    if row.grounds:
+        return text.format(custodian, _AUTHORITIES[section.ground or law.IN_FORCE][at])
+    return text.format(custodian, section.biller or _OPERATOR[at]) if row.name == "billing" else text
+
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Sequence
+
+    from agent.config.config import Config

@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is held beside what the purposes that are on keep: in memory, and on flash of those that are off (L34-VI-4)."""
+
+import sys
+
+from agent import law
+from agent.runtime import files
+from agent.vault import stores
+
+# What is held, its fields, for how long.
+MEMORY: "tuple[tuple[str, tuple[str, ...], str], ...]" = (
+    ("portal", ("mac", "portal_user"), "in memory, until it logs out, at most 24h after the portal's last word"),
+    ("ports", ("mac", "address", "translated_port", "start"), "in memory, at most 24h after its last connection"),
+    ("objection", ("mac_hash", "state", "time", "end"), "on flash under the device's key, 395d, or until it is taken back"),
+    ("emergency", ("mac", "access_point"), "in memory, until it is closed, at most 4h"),
+    ("page", ("mac", "address"), "in memory, at most a day after the last request"),
+)
+
+
+def memory(config: "Config", held: "Sequence[str]") -> "list[tuple[str, bool, tuple[str, ...], str]]":
+    """Return each row of `MEMORY` with whether it is held here; `held`: what `remembered` has said."""
+    section = config.purposes.get("attribution")
+    here = {"portal": section is not None or "billing" in config.purposes, "ports": section is not None and section.mode == "blocks"}
+    here["objection"] = bool(config.metrics) or "consent" in held
+    return [(name, here.get(name, True), fields, kept) for name, fields, kept in MEMORY]
+
+
+def told(config: "Config", paths: "Paths") -> "list[str]":
+    """Return what is remembered; where this user may not know, say so on standard error."""
+    try:
+        return remembered(config, paths)
+    except OSError:
+        sys.stderr.write("oubli: whether a purpose that is off still has something here: for root alone; accepted: run as root\n")
+        return []
+
+
+def remembered(config: "Config", paths: "Paths") -> "list[str]":
+    """Return the purposes that are off and of which flash still has something: a custodian's, "consent". OSError: not for this user."""
+    off = [name for name in stores.needed(config, paths) if name not in config.purposes]
+    found = [name for name in off if any(stores.parse_name(one) for one in files.names(stores.place(name, config, paths)[0]))]
+    kept = not stores.by_consent(config) and files.exists(paths.consents) and list(files.names(paths.consents))
+    return found + (["consent"] if kept else [])
+
+
+def sealed(config: "Config", paths: "Paths") -> "list[tuple[str, int]]":
+    """Return the purposes of custodian custody that are on, or of which a segment is still there, each with its lifetime in seconds."""
+    held = remembered(config, paths)
+    names = [name for name in law.CONFIGURABLE if law.purpose(name).custody == law.CUSTODIAN]
+    there = [name for name in names if name in config.purposes or name in held]
+    return [(name, config.sections[name].lifetime or law.purpose(name).ceiling) for name in there]
+
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Sequence
+
+    from agent.base.paths import Paths
+    from agent.config.config import Config
