@@ -27,12 +27,12 @@ DECLARED = {
 }
 HEAD = (
     (
-        "Ce que l'article L34-1 du CPCE, en vigueur depuis le 31 juillet 2021, oblige ou autorise à conserver, et qui le fait ici. "
-        "Ingénierie, non conseil juridique."
+        "Ce que l'article L34-1 du code des postes et des communications électroniques (CPCE), en vigueur depuis le 31 juillet 2021, "
+        "oblige ou autorise à conserver, et qui le fait ici. Ingénierie, non conseil juridique."
     ),
     (
-        "What article L34-1 of the CPCE, in force since 31 July 2021, makes or lets an operator keep, and who does it here. "
-        "Engineering, not legal advice."
+        "What article L34-1 of the French code of posts and electronic communications (CPCE), in force since 31 July 2021, makes or lets "
+        "an operator keep, and who does it here. Engineering, not legal advice."
     ),
 )
 # Name, what it says in French and English, source.
@@ -126,7 +126,7 @@ _WHY = {
     ),
     "allow-list": ("ni destination, ni nom, ni contenu n'est lu (L34-VI-1)", "no destination, name or content is read (L34-VI-1)"),
     "custodian": (
-        "le dépositaire, sur demande de deux agents (oubli request, oubli-custodian)",
+        "le tiers de confiance, sur demande de deux agents (oubli request, oubli-custodian)",
         "the custodian, on a request of two agents (oubli request, oubli-custodian)",
     ),
     "undeclared": ("gateway.duty ne nomme personne", "gateway.duty names nobody"),
@@ -142,7 +142,7 @@ _WHY = {
         "no destination is kept (L34-VI-1); a matter for who provides the line",
     ),
     "empty": ("rien n'est détenu", "nothing is held"),
-    "freeze": ("le dépositaire (oubli-custodian freeze)", "the custodian (oubli-custodian freeze)"),
+    "freeze": ("le tiers de confiance (oubli-custodian freeze)", "the custodian (oubli-custodian freeze)"),
     "second-nat": (
         " ; derrière la boîte d'un fournisseur, lui seul relie un port public",
         "; behind a provider's box only he can match a public port",

@@ -207,7 +207,7 @@ class Page:
                 return
             sealed, beside = answer.get("sealed", sealed), answer.get("held", beside)
             counts = answer.get("records", counts)
-            newest += [self.record(row) for row in answer.get("rows", ())]
+            newest += [self.purpose(answer["purpose"]) + self.colon() + self.record(row) for row in answer.get("rows", ())]
             newest = newest[-SHOWN:]
         if counts is None:  # it ended before its end
             yield self.failed("somebody")
