@@ -31,6 +31,7 @@ class Days:
         self._confirmed: int | None = None  # wall clock minus time since boot, when it was last confirmed and believed
         self._hour = HOUR
         self._floor = 0
+        self._ends = 0  # time since boot at which the open day ends
 
     @property
     def trusted(self) -> bool:
@@ -47,6 +48,7 @@ class Days:
         assert self._clock is not None  # noqa: S101 (a world boots first)
         wall, monotonic = self._clock.wall(true), self._clock.monotonic(true)
         self._stray(wall - monotonic)
+        self._lose(monotonic)
         if wall < self._floor:
             return
         if self.trusted:
@@ -67,11 +69,17 @@ class Days:
         if self._confirmed is not None and abs(offset - self._confirmed) > DAY:
             self._confirmed = None
 
+    def _lose(self, monotonic: int) -> None:
+        """A day that ends while nobody believes the time goes unpublished: its key is destroyed then (ANON-7)."""
+        if self.day and not self.trusted and monotonic >= self._ends:
+            self.day = 0
+
     def pass_time(self, true: int) -> tuple[int, bool]:
         """Let the recorder's timers run; returns the start of a day that has just closed (0: none), and whether one opened."""
         assert self._clock is not None  # noqa: S101 (a world boots first)
         wall, monotonic = self._clock.wall(true), self._clock.monotonic(true)
         self._stray(wall - monotonic)
+        self._lose(monotonic)
         closed, today = 0, (wall - SHIFT) // DAY * DAY + SHIFT
         if self.trusted:
             self._pass_hours(monotonic - (wall - today) - SECOND, today)  # those that were full before this agent-day began
@@ -83,9 +91,9 @@ class Days:
                     closed = self.day
                     self.closed.append(closed)
                     self.day = 0
-        opened = self._may_open(wall)
+        opened = self._may_open(wall, monotonic)
         self._pass_hours(monotonic, wall)
-        return closed, opened or self._may_open(wall)
+        return closed, opened or self._may_open(wall, monotonic)
 
     def _pass_hours(self, monotonic: int, wall: int) -> None:
         """Count the powered-on hours that are full; a token comes after six."""
@@ -98,10 +106,11 @@ class Days:
             if self.trusted:
                 self._floor = max(self._floor, wall // SECOND * SECOND)
 
-    def _may_open(self, wall: int) -> bool:
+    def _may_open(self, wall: int, monotonic: int) -> bool:
         if not self.trusted or self.day or wall < self._floor or not self._open((wall - SHIFT) // DAY * DAY + SHIFT):
             return False
         self.day, self.counted = self.ledger_day, wall // HOUR * HOUR
+        self._ends = monotonic + self.day + DAY - wall
         return True
 
     def _open(self, today: int) -> bool:
