@@ -112,6 +112,16 @@ class Auditor:
         if self.consented:
             self.consented.forget()
 
+    def restored(self) -> None:
+        """Somebody has put an old ledger back: it says nothing of what was spent."""
+        self._spent = 0, 0
+
+    def reset(self, now: int) -> None:
+        """A factory reset: flash is emptied."""
+        self.restored()
+        if self.sealed:
+            self.sealed.erase(self.world.gateway.clock.wall(now))
+
     def ordered(self, now: int, order: dict[str, str]) -> None:
         """Root has ordered something at a true time, of which nothing has been looked at yet."""
         if order["call"] == "erase":
@@ -161,7 +171,7 @@ class Auditor:
     def look_at_log(self) -> None:
         """Hold the audit log together."""
         self.acts.seen += 1
-        self.acts.wrong += log_auditor.look(self.root / FLASH / "audit", self.world, self.world.days.hours)
+        self.acts.wrong += log_auditor.look(self.root / FLASH / "audit", self.world, self.world.days.checkpoints)
 
     def _look_into_vault(self, now: int, counters: dict[str, int], *, full: bool) -> None:
         self.vault.tell(self.truth.kept)

@@ -13,7 +13,7 @@ ACTS = {"grant": "granted", "suspend": "suspended", "resume": "resumed", "withdr
 
 
 def look(folder: Path, world: World, hours: int) -> list[str]:
-    """Return what is wrong with the log; `hours` are the powered-on ones that the ledger has, each with its checkpoint."""
+    """Return what is wrong with the log; `hours` are the powered-on ones since it began, each with its checkpoint."""
     acts: Counter[str] = Counter()
     lines: Counter[tuple[str, int]] = Counter()  # of consents, by kind and file
 
@@ -25,7 +25,7 @@ def look(folder: Path, world: World, hours: int) -> list[str]:
 
     verdict = chain.verify(str(folder), Sodium(), visit)
     wrong = [f"the chain doesn't hold: {verdict.wrong}"] if verdict.wrong else []
-    if acts["start"] != (starts := world.gateway.boots + world.gateway.restarts):
+    if acts["start"] != (starts := world.gateway.boots + world.gateway.restarts - world.gateway.starts_before):
         wrong.append(f"{acts['start']} starts are noted, there were {starts}")
     if verdict.checkpoint[0] != hours:
         wrong.append(f"{verdict.checkpoint[0]} checkpoints, {hours} powered-on hours")

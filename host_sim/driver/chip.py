@@ -44,6 +44,11 @@ class Chip:
             setattr(self._now, name, getattr(left, name))
         flash.mount(self._now)
 
+    def empty(self) -> None:
+        """Let nothing be left on it, as a factory reset does."""
+        self._now = Medium(self._dice, CAPACITY, self._path)
+        flash.mount(self._now)
+
     def show(self) -> None:
         """Copy what the chip holds to where its path is on this machine."""
         names = self._now.names

@@ -264,6 +264,10 @@ class Simulation:
                         return False
                 elif step.operation == tape.KILL:
                     self._killed(step, scene)
+                elif step.operation == tape.RESTORE:
+                    scene.auditor.restored()
+                elif step.operation == tape.RESET:
+                    scene.auditor.reset(step.wall)
                 elif step.operation == tape.ORDER:
                     scene.auditor.ordered(step.wall, json.loads(step.payload))
                 elif step.operation == tape.DATAGRAM and self._recording:

@@ -18,11 +18,13 @@ import struct
 import sys
 from collections import OrderedDict
 
+from agent.base.paths import Paths
 from agent.config import config as configuration
 from agent.control import calls, server
 from agent.recorder.recorder import Recorder
 from agent.runtime import files, memory, process, sockets
 from agent.runtime.libc import LIBC
+from agent.summary.ledger import LIMIT
 from agent.summary.noise import Sampler
 from agent.vault import expiry
 from host_sim.driver import first_boot
@@ -61,7 +63,8 @@ class Stage:
         self.chip = chip  # the flash of the custodian's stores, where there are any
         self._refused: "list[list[str]]" = []  # calls, and why
         self.due = 0
-        self._asleep = self._listing = False
+        self._asleep = self._listing = self._installed = False
+        self._ledger = b""  # a copy
         self._held: "Held | None" = None  # what the kernel keeps for a recorder that stands still
         self.ticks = self.datagrams = 0
         self._head = memoryview(bytearray(tape.HEADER_SIZE))
@@ -103,6 +106,9 @@ class Stage:
             tape.ORDER: self._order,
             tape.STILL: self._still,
             tape.GO_ON: self._go_on,
+            tape.RESET: self._reset,
+            tape.COPY: self._copy,
+            tape.RESTORE: self._restore,
         }
         socket = self.socket
         while self._fill(self._head):
@@ -249,7 +255,9 @@ class Stage:
         self.time.reach(true)
         self.socket.open()
         self._listing = False
-        first_boot.new_device(self.root)
+        if not self._installed:
+            first_boot.new_device(self.root)
+            self._installed = True
         self.recorder = Recorder(
             self.config,
             self.root,
@@ -284,6 +292,19 @@ class Stage:
         unmap(recorder)
         if how == tape.STOOD:
             expiry.destroy_due(self.root, self.time.boot, self.time.monotonic())
+
+    def _copy(self, _true: int, _length: int) -> None:
+        self._ledger = files.read_bounded(Paths(self.root).ledger, LIMIT)
+
+    def _restore(self, _true: int, _length: int) -> None:
+        with open(Paths(self.root).ledger, "wb") as file:
+            file.write(self._ledger)
+
+    def _reset(self, _true: int, _length: int) -> None:
+        """Flash is emptied, and nobody says that the device is new; messages that wait go on waiting, as on a broker's side."""
+        if self.chip is not None:
+            self.chip.empty()
+        _empty(self.root + "/srv/oubli", ("bundles", "vault"))
 
     def _listed(self, _true: int, _length: int) -> None:
         """The kernel ends each of the listings that the recorder has asked for."""
@@ -338,19 +359,20 @@ def _no_bus(_stations: "Any", _wanted: "Any") -> None:
     """Stand in for the radios of a gateway that listens to none."""
 
 
-def _empty(folder: str) -> None:
-    """Remove a folder and all that is in it."""
+def _empty(folder: str, but: "tuple[str, ...]" = ()) -> None:
+    """Remove a folder and all that is in it, but for some names: then the folder stays too."""
     try:
         names = os.listdir(folder)
     except OSError:
         return
-    for name in names:
+    for name in [name for name in names if name not in but]:
         path = folder + "/" + name
         if os.stat(path)[0] & 0o170000 == 0o040000:
             _empty(path)
         else:
             os.remove(path)
-    os.rmdir(folder)
+    if not but:
+        os.rmdir(folder)
 
 
 def main(words: "list[str]") -> int:

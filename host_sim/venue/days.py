@@ -22,6 +22,7 @@ class Days:
 
     def __init__(self) -> None:
         self.tokens, self.hours, self._since_token = 1, 0, 0
+        self.checkpoints = 0  # of the audit log: one each powered-on hour
         self.ledger_day = self.spent = 0
         self.day = self.counted = 0
         self.slots: set[int] = set()
@@ -37,6 +38,16 @@ class Days:
     def trusted(self) -> bool:
         """Whether the time is believed."""
         return self._confirmed is not None
+
+    def reset(self) -> None:
+        """There is no ledger any more: what was spent isn't known, so nothing is for 24 powered-on hours (ANON-6)."""
+        self._floor = self.checkpoints = 0
+        self.restored(0)
+
+    def restored(self, hours: int) -> None:
+        """The ledger is one that says so many powered-on hours, and of what was spent nothing that can be believed: as without one."""
+        self.tokens, self.hours, self._since_token = 1 - 24 // HOURS_A_TOKEN, hours, 0
+        self.ledger_day = self.spent = 0
 
     def boot(self, clock: DeviceClock) -> None:
         """Another boot: tmpfs is empty, nobody has confirmed the time."""
@@ -100,6 +111,7 @@ class Days:
         while monotonic >= self._hour:
             self._hour += HOUR
             self.hours += 1
+            self.checkpoints += 1
             self._since_token += 1
             if self._since_token >= HOURS_A_TOKEN:
                 self._since_token, self.tokens = 0, min(self.tokens + 1, TOKENS)
@@ -114,7 +126,7 @@ class Days:
         return True
 
     def _open(self, today: int) -> bool:
-        if today > self.ledger_day and self.tokens:
+        if today > self.ledger_day and self.tokens > 0:
             self.tokens -= 1
             self.ledger_day, self.spent = today, EPSILON
             return True

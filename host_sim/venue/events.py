@@ -49,6 +49,8 @@ class Events:
             "address flood": self._address_flood,
             "forged neighbour": self._forge,
             "forged lease": self._forge_lease,
+            "factory reset": self._factory_reset,
+            "restored ledger": self._copy_ledger,
             **self._interventions.makers(),
         }
 
@@ -86,6 +88,36 @@ class Events:
         self._world.truth.lose_day(self._gateway.clock.wall(now))
         self._world.truth.forget()
         self._world.at(now + int(event.minutes * MINUTE), self._boot_again)
+
+    def _factory_reset(self, now: int, event: Event) -> Iterator[Step]:
+        """Flash is emptied; nobody says that the device is new, for people have been counted here."""
+        yield from self._power_cut(now, event)
+        self._gateway.reset()
+        if self._world.portal:
+            self._world.portal.reset()
+        yield Step(now, tape.RESET)
+
+    def _copy_ledger(self, now: int, event: Event) -> Iterator[Step]:
+        """Somebody copies the ledger, and puts the copy back later, with the power off: what was spent since isn't in it."""
+        yield from self._gateway.look(now)
+        if not self._gateway.listening:
+            return
+        yield Step(now, tape.COPY)
+        days, resets = self._world.days, self._gateway.starts_before
+        hours, former = days.hours, (days.hours, days.ledger_day, days.spent, self._gateway.boots)
+
+        def restore(later: int) -> Iterator[Step]:
+            if self._gateway.still:
+                self._world.at(self._gateway.still + SECOND, restore)
+            elif self._gateway.on and not self._gateway.suspended and later < self._world.people_end:
+                yield from self._power_cut(later, event._replace(what="power cut", minutes=1))
+                same = former == (days.hours, days.ledger_day, days.spent, self._gateway.boots)
+                if not same and resets == self._gateway.starts_before:
+                    self._world.tell(later, event.what, minutes=event.minutes)
+                    days.restored(hours)
+                    yield Step(later, tape.RESTORE)
+
+        self._world.at(now + int(event.minutes * MINUTE), restore)
 
     def _boot_again(self, now: int) -> Iterator[Step]:
         for mac, device in self._visits.present.items():

@@ -40,6 +40,7 @@ class Gateway:
         self.suspended = self.still = 0  # until when it sleeps, and until when the recorder is stopped, true ns
         self.clock = DeviceClock(world.start, BOOTED, world.scenario.drift, world.start)
         self.boots = self.crashes = self.restarts = 0
+        self.starts_before = 0  # of the recorder, before the last factory reset
         self.told_since_boot = self.dropped_since_boot = 0
         self.listens_since = self._reached = 0
         self.disturbed = False  # the recorder was killed, or slept
@@ -51,6 +52,11 @@ class Gateway:
         self.neighbours: dict[bytes, list[tuple[int, bytes]]] = {}
         self.dark: list[tuple[int, int]] = []
         self.edges: list[int] = []
+
+    def reset(self) -> None:
+        """Flash is emptied: the ledger says nothing, the audit log begins anew."""
+        self.starts_before = self.boots + self.restarts
+        self._world.days.reset()
 
     def boot(self, now: int) -> Iterator[Step]:
         """Power is there: the recorder starts, with a clock that shows what the scenario says."""

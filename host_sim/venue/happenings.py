@@ -59,6 +59,14 @@ SENTENCES = {
         "the recorder's process is stopped for {minutes:g} minutes",
         "le processus de l'enregistreur est arrêté pendant {minutes:g} minutes",
     ),
+    "factory reset": (
+        "a factory reset: {minutes:g} minutes without power, then installed anew",
+        "retour aux réglages d'usine : {minutes:g} minutes sans courant, puis une nouvelle installation",
+    ),
+    "restored ledger": (
+        "a ledger of {minutes:g} minutes ago is put back, while there is no power",
+        "un registre de budget vieux de {minutes:g} minutes est remis en place, sans courant",
+    ),
     "no address": (
         "the DHCP pool is exhausted: a newcomer gets no address",
         "la réserve DHCP est épuisée : un arrivant reste sans adresse",

@@ -147,6 +147,13 @@ class Portal:
         self.lost()
         self.stays.clear()
 
+    def reset(self) -> None:
+        """Flash is emptied: nobody has consented to anything, and no act is noted."""
+        self.alive.clear()
+        self.acts.clear()
+        for guest in self.guests.values():
+            guest.state = WITHDRAWN if guest.state else ""
+
     def _station(self, guest: Guest, former: int, access_point: int) -> Iterator["Told"]:
         if self.purposes.consent:
             yield Told(tape.STATION, guest.device.mac + bytes((former, access_point)))

@@ -48,6 +48,8 @@ EVENTS = {
     "erase": (),
     "erase terminal": (),
     "standstill": ("minutes",),
+    "factory reset": ("minutes",),
+    "restored ledger": ("minutes",),
 }
 _UNITS = {"m": 60, "h": 3600, "d": 86400}
 GROUND = "IIbis-3"  # of `attribution`, where a scenario turns it on

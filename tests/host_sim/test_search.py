@@ -92,6 +92,8 @@ def test_scenario_that_once_found_something_finds_nothing(path: Path, seed: int)
         ("orders", "terminal-stays", "start, end)"),
         ("orders", "one-key-a-turn", "past their deadline"),
         ("orders", "rows-at-home", "rows of what was looked at"),
+        ("factory-reset", "free-token", "it is (0, 0, -3, 0)"),
+        ("restored-ledger", "old-ledger-believed", "it is (0, 0, -3, 0)"),
     ],
 )
 def test_scenario_finds_the_fault_that_it_is_kept_for(path: str, mutant: str, wrong: str, tmp_path: Path) -> None:
