@@ -62,7 +62,7 @@ def _scope(handover: Handover) -> str:
 
 def _certainty(rows: Sequence[dict[str, Any]]) -> str:
     if not rows:
-        return "Sans objet : aucun enregistrement n'est communiqué."
+        return "Aucun enregistrement n'est communiqué ; la rubrique précédente dit si l'heure de la borne est en cause."
     unsure = sum(not row["clock_confirmed"] for row in rows)
     if unsure:
         return f"Pour {unsure} enregistrement(s) sur {len(rows)}, l'heure de la borne n'était pas confirmée : elle n'est pas certaine."
