@@ -261,12 +261,28 @@ def test_rows_of_a_former_process_end_with_their_last_sign(map_):
     map_.stage("blocks_open", str(map_.folder), map_.size, map_.now, {})
     map_.do(["resume", map_.wall, map_.now])
     assert [[row[5], *(row[7] - NOON, row[8] and row[8] - NOON)] for row in map_.ask("rows")] == [
-        [MAC_A, 0, 60], [MAC_A, 160, None], [MAC_B, 0, 0],
+        [MAC_A, 0, 60], [MAC_B, 0, 0],
     ]  # fmt: skip
-    assert not map_.covers(TEN, 16400, NOON + 150)  # begun while nobody listened: recorded by itself
+    assert not map_.covers(TEN, 16400)  # whose block it is now isn't known: recorded by itself
+    map_.do(["restate", map_.wall + 1, 0, True])
     map_.tick(60)
+    assert [[row[5], row[7] - NOON, row[8]] for row in map_.ask("rows")] == [[MAC_A, 161, None]]
+    assert not map_.covers(TEN, 16400, NOON + 150)  # begun while nobody listened
     assert map_.covers(TEN, 16400)
     assert not map_.covers(ELEVEN, 16900, NOON + 10)
+
+
+def test_restart_names_no_former_holder_of_an_address_that_changed_hands_meanwhile(map_):
+    """L34-II-4: the kernel lists its neighbours in the first second; no row says that the former holder is there still."""
+    map_.hold(TEN, MAC_A)
+    map_.tick(60)
+    map_.ask("rows")
+    map_.now, map_.wall = map_.now + 40, map_.wall + 40
+    map_.stage("blocks_open", str(map_.folder), map_.size, map_.now, {})
+    map_.do(["resume", map_.wall, map_.now])
+    map_.hold(TEN, MAC_B)
+    map_.do(["restate", map_.wall + 1, 0, True])
+    assert all(row[5] == MAC_B or row[8] <= NOON + 60 for row in map_.ask("rows"))
 
 
 def test_portal_user_and_public_address_begin_a_new_row(map_):

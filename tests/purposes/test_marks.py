@@ -139,7 +139,7 @@ def test_what_a_clock_vouched_for_that_ran_ahead_before_a_loss_of_power_is_taken
 
 @pytest.mark.parametrize("trusted", [True, False])
 def test_a_restart_ends_a_former_process_s_rows_as_sure_as_its_clock_is(trusted: bool, tmp_path: Path) -> None:
-    """Rows begin once more within the new process' marks, so that a later loss of power leaves them certain until the last one."""
+    """Rows begin again within the new process' marks, when whose an address is is known: a later cut leaves them certain until the last."""
 
     def keep(record: Record) -> bool:
         kept.append(record)
@@ -167,11 +167,10 @@ def test_a_restart_ends_a_former_process_s_rows_as_sure_as_its_clock_is(trusted:
             tick(made, 260)
             made._mark()
         blocks.close()
-    ended, begun, *again = [one for one in kept if not is_mark(one)]
+    ended, *again = [one for one in kept if not is_mark(one)]
     assert (ended.start, ended.end, ended.confirmed) == (NOON + 110, NOON + 110, trusted)
-    assert (begun.start, begun.end, begun.confirmed) == (NOON + 200, None, trusted)
-    assert [(one.start, one.end) for one in again] == [(NOON + 200, NOON + 201), (NOON + 201, None)] * trusted
-    assert not trusted or matching.holdings([kept])[2].until == NOON + 260
+    assert [(one.start, one.end, one.confirmed) for one in again] == [(NOON + 201, None, True)] * trusted
+    assert not trusted or matching.holdings([kept])[1].until == NOON + 260
 
 
 def test_connection_without_time_stamps_is_one_that_was_lost() -> None:

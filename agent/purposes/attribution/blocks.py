@@ -155,9 +155,9 @@ class Blocks:
         self._loaded = True
 
     def resume(self, wall: int, now: int) -> None:
-        """End each row of a former process with its last sign, and begin those again that are held.
+        """End each row of a former process with its last sign.
 
-        Who held an address meanwhile isn't known.
+        Who held an address meanwhile isn't known: `restate` begins those again that are held when the kernel has listed its neighbours.
         """
         for block in range(self.count):
             state, address, mac, _, part, last = self._row(block)
@@ -165,8 +165,7 @@ class Blocks:
                 continue
             if state == HELD:
                 self._record(block, max(part, wall - (now - last)))
-                self._put(block, state, address, mac, wall, wall, now)
-                self._record(block, None)
+                self._put(block, state, address, mac, wall, 0, now)
             else:
                 self._over(block, wall, now)
 
@@ -352,7 +351,7 @@ class Blocks:
         """
         for block in range(self.count):
             state, address, mac, since, part, last = self._row(block)
-            if state != FREE and part:
+            if part or (state == HELD and any(self.public)):
                 self._put(block, state, address, mac, max(0, since + step), part, last)
                 self._again(block, wall, ended=ended)
 
