@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 import re
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -19,9 +20,12 @@ from agent.cli.table import TABLE
 from agent.config import config
 from agent.purposes import activities, beside, impact, notice, present, register, words
 from agent.purposes.attribution import record as attribution
+from agent.purposes.attribution.blocks import Blocks
 from agent.purposes.billing import record as billing
 from agent.purposes.consent import guest_page, sealed_consents, texts
+from agent.purposes.deferred_purposes import NoKernel
 from agent.purposes.location import record as location
+from agent.purposes.portal.sessions import Sessions
 from agent.purposes.services import record as services
 from agent.summary import terminals
 from agent.vault import record as security
@@ -400,4 +404,28 @@ def test_the_page_is_told_of_a_store_that_is_off_until_it_is_gone(tmp_path: Path
     assert told() == [[], [], []]
     held = {row[0] for row in article.memory(device.config) if row[1]}
     assert {*recorder.by_consent().own(mac)["beside"]} == held - {"objection", "emergency"}  # what isn't there unless it is asked for
+    recorder.close()
+
+
+def test_a_person_sees_her_name_at_the_portal_and_her_ports(tmp_path: Path) -> None:
+    """GDPR art. 15: what serves the sealed stores and is in memory in clear; a block that is taken back is hers for a day."""
+    device = paired.Device(tmp_path / "device", None)
+    recorder, mine, other = device.recorder, paired.mac_of(1), paired.mac_of(2)
+    known, record = Sessions(), lambda _: True
+    blocks = Blocks(str(tmp_path / "map"), str(tmp_path / "marks"), 512, NoKernel(), record, known.user, 100000)
+    blocks.restate_public(bytes([203, 0, 113, 2]), 1800000000)
+    recorder.deferred = SimpleNamespace(sessions=known, attribution=SimpleNamespace(blocks=blocks))  # type: ignore[assignment]
+    assert present.of(recorder, mine, bytes.hex) == {}
+    assert known.begin(mine, "Zoé Lefèvre", 200000)
+    holders = {bytes([10, 20, 0, 3]): mine, bytes([10, 20, 0, 4]): other, bytes([10, 20, 0, 5]): mine}
+    for address, mac in holders.items():
+        blocks.hold(address, mac, 1800000000, 200000)
+    blocks.deal(1800000000, 200000, lambda address: holders[address])
+    held = blocks.of(mine)
+    assert len(held) == len({*held, *blocks.of(other)}) - 1 == 2
+    assert present.of(recorder, mine, bytes.hex) == {"portal": "Zoé Lefèvre", "ports": [f"{first}-{last}" for first, last in held]}
+    blocks.hold(bytes([10, 20, 0, 3]), other, 1800000100, 200100)
+    assert blocks.of(mine) == held
+    assert set(present.of(recorder, other, bytes.hex)) == {"ports"}
+    recorder.deferred = None
     recorder.close()
