@@ -14,13 +14,15 @@ class ClockOffset:
     """
 
     def __init__(self, path: Path, begins: int) -> None:
-        path.write_bytes(struct.pack("<qq", begins - time.time_ns(), time.time_ns() - begins))
+        self._since = time.time_ns() - begins
+        path.write_bytes(struct.pack("<qq", -self._since, self._since))
         with path.open("r+b") as file:
             self._map = mmap.mmap(file.fileno(), 16)
 
-    def set(self, virtual: int) -> None:
-        """Make the shifted wall clock show `virtual`, ns since the epoch, and run on."""
-        self._map[:8] = struct.pack("<q", virtual - time.time_ns())
+    def set(self, virtual: int, shown: int | None = None) -> None:
+        """Let it be `virtual`, ns since the epoch; the shifted wall clock shows that, or what is `shown`, and runs on."""
+        wall = virtual if shown is None else shown
+        self._map[:] = struct.pack("<qq", wall - time.time_ns(), self._since + virtual - wall)
 
     def close(self) -> None:
         """Unmap."""

@@ -331,7 +331,8 @@ class Simulation:
         self._told.update(f"{said}\n".encode())
         self._judge(auditor, now)
         scene.link.set(up=not any(begins <= now < ends for begins, ends in world.events.outages))
-        scene.offset.set(now)
+        # A gateway whose clock is behind sends nothing sooner than that says: nothing goes before the auditor has seen it.
+        scene.offset.set(now, min(now, world.gateway.clock.wall(now)))
         scene.forwarder.send_signal(signal.SIGCONT)
         self._progress(now, world.truth.connections.total())
 

@@ -21,7 +21,9 @@ from agent.forwarder import mqtt_paho, mqtt_small
 from host_sim.checks.auditor import Auditor
 from host_sim.checks.vault_auditor import Segment
 from host_sim.driver.broker import Broker
+from host_sim.driver.clock_offset import ClockOffset
 from host_sim.driver.interpreters import NAMES
+from host_sim.driver.launch import ShiftedTime
 from host_sim.driver.link import Link
 from host_sim.driver.outcome import Outcome
 from host_sim.driver.simulation import Simulation
@@ -357,6 +359,19 @@ def test_a_clock_that_drifts_and_is_set_shows_what_it_showed() -> None:
     assert clock.stepped
     assert clock.wall(1500 * SECOND) == 500 * SECOND + 50_000_000
     assert clock.wall(3000 * SECOND) == 3000 * SECOND + 100_000_000
+
+
+def test_forwarder_s_wall_clock_is_behind_where_the_gateway_s_is_and_its_time_since_boot_is_not(tmp_path: Path) -> None:
+    """What the recorder draws late by its clock isn't overdue for the forwarder, which shares it."""
+    offset, clock = ClockOffset(tmp_path / "clock", BEGINS), ShiftedTime(str(tmp_path / "clock"))
+    offset.set(BEGINS + HOUR)
+    right = clock.wall(), clock.monotonic()
+    offset.set(BEGINS + HOUR, BEGINS)
+    behind = clock.wall(), clock.monotonic()
+    offset.close()
+    assert abs(right[0] - (BEGINS + HOUR)) < 60 * SECOND
+    assert abs(behind[0] - BEGINS) < 60 * SECOND
+    assert abs(behind[1] - right[1]) < 60 * SECOND
 
 
 def days(*moments: int, boots: tuple[int, ...] = ()) -> Days:
