@@ -336,5 +336,20 @@ def lab(
     raise typer.Exit(status)
 
 
+@app.command()
+def gateway(
+    image: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="An OpenWrt disk image for x86-64 that you have downloaded, .img or .img.gz.")
+    ] = None,
+    terminals: Annotated[int, typer.Option(min=1, max=100, help="How many, on its LAN.")] = 3,
+) -> None:
+    """A real OpenWrt in QEMU with oubli on it: LAN, WAN, broker, LuCI, fleet page, a shell; until Ctrl-C. Needs root."""
+    from host_sim.openwrt.command import run as start  # noqa: PLC0415
+
+    status, reason = start(image, terminals, Console())
+    if reason:
+        _program.refuse(reason, status)
+
+
 if __name__ == "__main__":
     app()

@@ -225,14 +225,15 @@ class Lab:
         }
 
 
-def _ignore_signals() -> None:
+def ignore_signals() -> None:
+    """Let no signal interrupt what follows: the removal of everything."""
     for number in SIGNALS:
         signal.signal(number, signal.SIG_IGN)
 
 
 def _stop(_number: int, _frame: FrameType | None) -> None:
     """Interrupt what is done, once: what follows is the removal of everything, which nothing interrupts."""
-    _ignore_signals()
+    ignore_signals()
     raise KeyboardInterrupt
 
 
@@ -332,7 +333,7 @@ def lab(interpreter: str, connections: int, recording: str | None = None) -> tup
             try:
                 result = _run(running, interpreter, connections, recording)
             finally:
-                _ignore_signals()
+                ignore_signals()
     except NoInterpreterError as failure:
         return fail(2, str(failure))
     except LabError as failure:

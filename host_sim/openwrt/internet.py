@@ -18,6 +18,7 @@ from typing import IO, cast
 
 from paho.mqtt import client as mqtt
 
+from host_sim.driver.interpreters import WITH_US
 from host_sim.lab import traffic
 from host_sim.lab.broker import Message
 from host_sim.lab.network import INTERNET_4, INTERNET_6, LabError
@@ -115,7 +116,7 @@ class Internet:
     def _run(self, name: str, *words: str, given: bytes = b"") -> None:
         with self.log(name).open("wb") as log:
             process = subprocess.Popen(
-                self._wires.inside(self._wires.internet, *words),
+                [*WITH_US, *self._wires.inside(self._wires.internet, *words)],
                 stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True,
                 env=os.environ | {"LD_LIBRARY_PATH": f"{BUILT}/host/lib"},
             )  # fmt: skip

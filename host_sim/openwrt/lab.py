@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Self
 
+from host_sim.lab.network import TIMEOUTS
 from host_sim.openwrt import feeds
 from host_sim.openwrt.internet import BROKER, FEEDS, Internet, Subscriber
 from host_sim.openwrt.lan import Lan
@@ -20,6 +21,9 @@ MEMORY = Path("/dev/shm")  # noqa: S108 (a folder of a random name is made there
 class GatewayLab:
     """All around one gateway, which isn't started yet, from `with` to the removal of whatever was made."""
 
+    def __init__(self, image: Path | None = None, *, disk_mib: int = 512) -> None:
+        self._image, self._disk_mib = image, disk_mib
+
     def __enter__(self) -> Self:
         with ExitStack() as stack:  # each thing is removed, whatever happens to the others
             self.folder = Path(tempfile.mkdtemp(prefix="oubli-gateway-", dir=MEMORY if os.access(MEMORY, os.W_OK) else None))
@@ -29,7 +33,7 @@ class GatewayLab:
             stack.callback(self.internet.close)
             self.internet.start()
             feeds.openwrt(self.internet.feed)
-            self.machine = Machine(self.wires, self.folder)
+            self.machine = Machine(self.wires, self.folder, self._image, disk_mib=self._disk_mib)
             stack.callback(self.machine.close)
             self.broker = Subscriber(self.wires, self.folder)
             stack.callback(self.broker.close)
@@ -43,10 +47,16 @@ class GatewayLab:
     def add_packages(self) -> None:
         """Let the gateway install oubli's packages from their signed feed, and what they need from OpenWrt's."""
         keys = self.folder / "keys"
-        feeds.ours(self.internet.feed, keys)
+        if not keys.exists():
+            feeds.ours(self.internet.feed, keys)
         self.machine.put("/etc/apk/keys/oubli.pem", (keys / feeds.PUBLIC).read_bytes())
         self.machine.run(f"echo http://{FEEDS[1]}/{feeds.OURS}/packages.adb >>/etc/apk/repositories.d/customfeeds.list")
         self.machine.run("apk update && apk add oubli oubli-purposes luci-app-oubli")
+
+    def hurry(self) -> None:
+        """Let connections end sooner than by the kernel's own limits: as in the lab, each state by another one."""
+        limits = " ".join(f"net.netfilter.nf_conntrack_{name}={seconds}" for name, seconds in TIMEOUTS.items())
+        self.machine.run(f"sysctl -qw {limits}")
 
     def configure(self) -> str:
         """Give oubli its broker and the certificate that `oubli-fleet enrol` makes; returns the gateway's id."""

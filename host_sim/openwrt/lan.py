@@ -56,6 +56,15 @@ class Lan:
         self.terminals += joined
         return joined
 
+    def rejoin(self, seconds: float = 60) -> None:
+        """Take each terminal's link down and up, as a phone's is when its access point starts anew; its addresses may be others then."""
+        for number, terminal in enumerate(self.terminals):
+            for state in ("down", "up"):
+                self._wires.batch(terminal.namespace, f"link set eth0 {state}")
+            self.lease(terminal.namespace, seconds)
+            addresses = (self._address(terminal.namespace, family, seconds) for family in ("inet", "inet6"))
+            self.terminals[number] = Terminal(terminal.namespace, terminal.mac, *addresses)
+
     def lease(self, namespace: str, seconds: float = 60) -> None:
         """Ask for a lease."""
         tries = ["-n", "-q", "-t", str(int(seconds / 3)), "-T", "3"]
@@ -93,11 +102,13 @@ class Lan:
             with cast("IO[bytes]", process.stdin) as given:
                 given.write(json.dumps({"canary": self.canary.payload(), "acts": parts[terminal.namespace]}).encode())
             running.append(process)
+        wrong = ""
         for process in running:
             with cast("IO[bytes]", process.stderr) as errors:
                 said = errors.read().decode(errors="replace")
-            if process.wait() != 0:
-                raise LabError(f"a terminal failed: {said[-500:]}")
+            wrong = said if process.wait() != 0 else wrong
+        if wrong:
+            raise LabError(f"a terminal failed: {wrong[-500:]}")
         return connections
 
     def ended(self, machine: Machine, seconds: float) -> None:

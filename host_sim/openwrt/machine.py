@@ -1,26 +1,31 @@
 # SPDX-License-Identifier: Apache-2.0
 """The gateway: one QEMU process with a disk, a serial console, and ssh from the administrator's namespace.
 
-It boots what tools/openwrt built, and gets the administrator's key over the serial console, so that no image need hold one. `kill` is a
-power cut.
+Without an image it boots what tools/openwrt built; with one, a disk image of OpenWrt for x86-64 by its own boot loader. Either gets the
+administrator's key over the serial console, so that no image need hold one. `kill` is a power cut.
 """
 
+import contextlib
+import gzip
 import json
 import re
 import secrets
+import shutil
 import socket
 import subprocess
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+from host_sim.driver.interpreters import WITH_US
 from host_sim.lab.network import LabError
 from host_sim.openwrt.network import BRIDGES, GATEWAY, Wires
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 BUILT = ROOT / ".cache/openwrt"
-DISK_MIB, MEMORY_MIB = 512, 256
+MEMORY_MIB = 256
 BOOT = 900  # seconds a boot may take; some forty on a quiet machine without KVM
 # On a machine that does much else an emulated processor stands still for seconds. Its kernel then takes itself for hung, writes that amid
 # what the console is asked, and ends at once where it tries whether its timer ticks.
@@ -29,16 +34,14 @@ KERNEL += "no_timer_check nowatchdog rcupdate.rcu_cpu_stall_suppress=1"
 # QEMU never lets the TSC go back: in a saved state that is loaded, time would jump by what passed since. A recorder takes that for a hang.
 CLOCK = "echo hpet >/sys/devices/system/clocksource/clocksource0/current_clocksource"
 # Once the LAN has its address, procd ends dnsmasq and starts it anew, on a busy machine after "init complete". In between nobody answers
-# for names, and apk says "Failed to send request: Operation not permitted". A dnsmasq that stays names its network's range as it starts.
+# for names, and apk says "Failed to send request: Operation not permitted". A dnsmasq that stays names its range once it has started.
 # netifd's hotplug calls load the firewall anew for each interface, one after the other.
 SETTLED = """for i in lan wan wan6; do
     [ "$(ubus call network.interface.$i status | jsonfilter -e @.up)" = true ] || exit
     logread -e "firewall: Reloading firewall due to ifup of $i " | grep -q . || exit
 done
 pgrep -f '[h]otplug-call iface' >/dev/null && exit
-for pid in $(ubus call service list '{"name":"dnsmasq"}' | jsonfilter -e '@.dnsmasq.instances[*].pid'); do
-    logread -e "dnsmasq-dhcp\\[$pid\\]: DHCP, IP range" | grep -q . || exit
-done
+logread | grep -E 'dnsmasq.*: (started, version|DHCP, IP range) ' | tail -n 1 | grep -q started && exit
 wget -q -O /dev/null http://downloads.openwrt.org/ && echo settled"""
 PROMPT = b"Please press Enter to activate this console"
 
@@ -46,9 +49,10 @@ PROMPT = b"Please press Enter to activate this console"
 class Machine:
     """The virtual machine, from `boot` to `close`; its files lie in `folder`."""
 
-    def __init__(self, wires: Wires, folder: Path) -> None:
-        self.folder, self._wires = folder, wires
+    def __init__(self, wires: Wires, folder: Path, image: Path | None = None, *, disk_mib: int = 512) -> None:
+        self.folder, self._wires, self._image = folder, wires, image
         self.disk, self.log = folder / "disk.qcow2", folder / "serial.log"
+        self._disk_mib = disk_mib
         self._process: subprocess.Popen[bytes] | None = None
         self._console: socket.socket | None = None
         self._key = folder / "key"
@@ -59,9 +63,22 @@ class Machine:
     def new_disk(self) -> None:
         """Make a disk as it leaves the factory: what follows the image is empty, and becomes the overlay at first boot."""
         self.disk.unlink(missing_ok=True)
-        base = (BUILT / "root.squashfs").resolve()
-        words: list[str | Path] = ["qemu-img", "create", "-q", "-f", "qcow2", "-b", base, "-F", "raw", self.disk, f"{DISK_MIB}M"]
+        base = self._unpacked() if self._image else BUILT / "root.squashfs"
+        size = [] if self._image else [f"{self._disk_mib}M"]
+        words: list[str | Path] = ["qemu-img", "create", "-q", "-f", "qcow2", "-b", base.resolve(), "-F", "raw", self.disk, *size]
         subprocess.run(words, check=True, capture_output=True)
+
+    def _unpacked(self) -> Path:
+        """Return the image's file, unpacked where it is an .img.gz as OpenWrt's downloads are."""
+        image = self._image
+        if image is None or image.suffix != ".gz":
+            return image or BUILT
+        plain = self.folder / "image.raw"
+        if not plain.exists():
+            metadata = contextlib.suppress(EOFError, gzip.BadGzipFile)  # OpenWrt appends some to the packed image
+            with image.open("rb") as packed, plain.open("wb") as file, metadata:
+                shutil.copyfileobj(gzip.GzipFile(fileobj=packed), file)
+        return plain
 
     # Its life
 
@@ -92,11 +109,14 @@ class Machine:
         for number, bridge in enumerate(BRIDGES):
             words += ["-netdev", f"tap,id={bridge},ifname=tap-{bridge},script=no,downscript=no"]
             words += ["-device", f"virtio-net-pci,netdev={bridge},mac=52:54:00:00:00:{number + 1:02x},romfile="]
-        words += ["-kernel", str(BUILT / "vmlinuz"), "-initrd", str(BUILT / "initramfs.gz"), "-append", KERNEL]
+        if self._image is None:
+            words += ["-kernel", str(BUILT / "vmlinuz"), "-initrd", str(BUILT / "initramfs.gz")]
+            words += ["-append", KERNEL]
         with (self.folder / "qemu.log").open("ab") as log:
             self._process = subprocess.Popen(
-                self._wires.inside(self._wires.switch, *words), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
-            )
+                [*WITH_US, *self._wires.inside(self._wires.switch, *words)],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+            )  # fmt: skip
         self._console = self._connect(sockets["console"])
         with self._connect(sockets["monitor"]) as monitor:
             self._monitor = monitor.makefile("rwb")
@@ -168,6 +188,13 @@ class Machine:
             self._process.wait()
             self._process = None
 
+    def reboot(self, clock: str = "utc") -> None:
+        """Let the system shut down by itself, then boot again."""
+        self._try("reboot")
+        self.process.wait(BOOT)
+        self.kill()
+        self.boot(clock)
+
     def close(self) -> None:
         """End whatever runs."""
         self.kill()
@@ -185,6 +212,18 @@ class Machine:
         self._forget_ssh()
         self._human(f"loadvm {name}")
         self.wait(lambda: self.ask("true").returncode == 0, "no ssh after a state was loaded", BOOT)
+
+    def set_aside(self, place: Path) -> None:
+        """Copy the disk with its snapshots, whatever is done to it afterwards."""
+        self._ask("stop")
+        subprocess.run(["cp", "--sparse=always", self.disk, place], check=True)
+        self._ask("cont")
+
+    def put_back(self, place: Path, name: str) -> None:
+        """Go on with the disk that was set aside, from one of its saved states."""
+        place.replace(self.disk)
+        self.start()
+        self.restore(name)
 
     def _human(self, line: str) -> None:
         complaint = self._ask("human-monitor-command", **{"command-line": line})
@@ -218,6 +257,12 @@ class Machine:
         )
         said = end.split(self.log.read_bytes()[start:])[0].decode(errors="replace").replace("\r", "")
         return said.rpartition("':end'\n")[2]
+
+    def leave_console(self) -> None:
+        """Leave the serial console to somebody else: QEMU's socket takes one at a time."""
+        if self._console is not None:
+            self._console.shutdown(socket.SHUT_RDWR)  # whoever reads it now stops reading
+            self._console.close()
 
     def credentials(self) -> list[str]:
         """Return the options with which ssh and scp are let in."""
@@ -267,6 +312,11 @@ class Machine:
     def get(self, path: str) -> bytes:
         """Read a file of the gateway."""
         return self.ask(f"cat '{path}'").stdout
+
+    def status(self) -> dict[str, Any]:
+        """Return what `oubli status --json` says."""
+        found: dict[str, Any] = json.loads(self.run("oubli status --json"))
+        return found
 
     def waited(self) -> float:
         """Return the seconds for which QEMU's processor wanted to run and had to wait for what else this machine does."""

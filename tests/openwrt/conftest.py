@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from host_sim.lab.network import TIMEOUTS
+from host_sim.openwrt import feeds
 from host_sim.openwrt.lab import GatewayLab
 from host_sim.openwrt.lan import records
 from host_sim.openwrt.network import GATEWAY
@@ -71,6 +71,7 @@ class World(GatewayLab):
     """The lab of the gateway, and what the document's lines said and how long they took, once they were followed."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.said: dict[str, str] = {}
         self.seconds: dict[str, float] = {}
 
@@ -91,6 +92,13 @@ class World(GatewayLab):
         log = self.machine.ask("logread | tail -n 40").stdout.decode() if done.returncode else ""
         assert done.returncode == 0, "\n".join([*lines, done.stdout[-2000:], done.stderr[-2000:], log])
         return done.stdout + done.stderr
+
+    def add(self, *names: str) -> None:
+        """Install some of oubli's packages, as the document's first line built them."""
+        paths = [next((self.folder / "packages" / feeds.BOARD).glob(f"{name}-[0-9]*.apk")) for name in names]
+        for path in paths:
+            self.machine.put(f"/tmp/{path.name}", path.read_bytes())
+        self.machine.run(f"apk add --allow-untrusted {' '.join(f'/tmp/{path.name}' for path in paths)}")
 
     def save(self, name: str) -> None:
         """Keep the machine under a name, without a connection that it alone would remember: MQTT's keep-alive ends such a one late."""
@@ -186,9 +194,7 @@ def followed(world: World) -> World:
     world.said["start"] = world.document([start])
     world.until(world.status)
     world.said["status"] = world.document([status])
-    # Connections end sooner than by the kernel's own limits: as in the lab, each state by another one.
-    limits = " ".join(f"net.netfilter.nf_conntrack_{name}={seconds}" for name, seconds in TIMEOUTS.items())
-    machine.run(f"sysctl -qw {limits}")
+    world.hurry()
     world.lan.join(2)
     world.lan.generate(8)
     world.until(lambda: world.status()["counters"]["kept"])
