@@ -39,3 +39,19 @@ def test_gateway_speaks_to_the_broker_over_tls_with_its_own_certificate(installe
     installed.until(lambda: f"u'{ident}'" in installed.internet.log("broker").read_text())
     assert {message.topic for message in installed.broker.messages("/state")} == {f"oubli/1/{ident}/state"}
     assert json.loads(installed.broker.messages("/health")[-1].payload)["gateway"] == ident
+
+
+def test_first_figure_reaches_the_broker_when_its_hour_is_over(complete):
+    """ANON-3: one message for the hour, drawn once, sent within its window by the client whose certificate the broker knows."""
+    machine = complete.machine
+    ident = machine.run("uci get oubli.gateway.id").strip()
+    assert len(complete.recorded()) >= 4
+    told = len(complete.broker.messages("/summary/arrivals"))
+    machine.run("date -s @$((($(date +%s) / 3600 + 1) * 3600 + 121))")  # its window to be made, agent.outbox.jitter.MADE, is over
+    complete.until(lambda: complete.status()["summary"]["published"])
+    machine.run("date -s @$(($(date +%s) / 3600 * 3600 + 661))")  # and so is the one in which it is sent
+    complete.until(lambda: len(complete.broker.messages("/summary/arrivals")) > told)
+    messages = complete.broker.messages("/summary/arrivals")[told:]
+    assert {message.topic for message in messages} == {f"oubli/1/{ident}/summary/arrivals"}
+    slots = [json.loads(message.payload)["slot"] for message in messages]
+    assert len(set(slots)) == len(slots)

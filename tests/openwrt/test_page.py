@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from host_sim.openwrt.network import GATEWAY
+from tests.openwrt.conftest import WAIT
 
 if TYPE_CHECKING:
     from host_sim.lab.network import Terminal
@@ -136,6 +137,7 @@ def test_a_guest_does_on_the_page_what_the_law_gives_him(guests: Guests) -> None
     assert "in force again" in guests.act(guest, "resume")
     assert guests.consents()["active"] == 1
     guests.world.lan.generate(8)
+    guests.world.lan.ended(machine, WAIT)
     mac = guest.mac.hex(":")
 
     def held() -> dict[str, Any]:

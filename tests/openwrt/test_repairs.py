@@ -1,13 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
 """What only a real OpenWrt showed to be wrong, and stays right there: each of these failed on it before.
 
-What a missing daemon must be called is in tests/doctor/test_broken.py.
+What a restore and an empty battery showed is in test_power; what a missing daemon must be called, in test_doctor.
 """
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import re
+import sys
+from typing import TYPE_CHECKING
+
+from nacl.public import PrivateKey
+from nacl.signing import SigningKey
+
+from host_sim.openwrt.network import GATEWAY
+from tools.custodian import bundles
+
+if TYPE_CHECKING:
+    from tests.openwrt.conftest import World
 
 GUEST = """
 set network.guest_bridge=device
@@ -20,6 +32,8 @@ set network.guest.device=br-guest
 set network.guest.ipaddr=192.168.7.1/24
 commit network
 """
+LEASES = "/tmp/dhcp.leases"
+DAYS = 2  # for which attribution keeps, and after which the custodian's keys are destroyed
 
 
 def test_networks_that_root_alone_may_read_are_seen_and_followed_without_a_restart(installed):
@@ -115,6 +129,40 @@ def test_a_refused_configuration_stops_nothing_and_is_loud(installed):
     installed.change("security.lifetime=24h")
     installed.until(lambda: installed.status().get("refused") == "")
     assert "configuration" not in installed.found()
+
+
+def test_a_terminal_whose_lease_was_lost_gets_a_port_block(complete):
+    """L34-II-4: after a power cut there is no lease file, and phones that go on with their address are heard of before the WAN is up."""
+    machine = complete.machine
+    _custodian(complete)
+    complete.change(
+        "attribution.enabled=1", "attribution.ground=IIbis-3", "attribution.reference=test", f"attribution.lifetime={DAYS}d",
+        "attribution.block_size=128", "attribution.budget=67108864",
+    )  # fmt: skip
+    complete.until(lambda: "attribution" in complete.status().get("purposes", ()))
+    machine.run(
+        f"/etc/init.d/oubli stop; ifdown wan; rm -f {LEASES} /var/run/oubli/blocks; ip neigh flush dev br-lan; /etc/init.d/oubli start"
+    )
+    complete.until(lambda: complete.status().get("capture") == "ok")
+    for terminal in complete.lan.terminals:  # heard of before there is a public address
+        complete.lan.run(terminal, sys.executable, "-c", f"import socket; socket.socket(2, 2).sendto(b'x', ('{GATEWAY}', 9))")
+    machine.run("ifup wan")
+    machine.wait_for_wan()
+    complete.lan.generate(4)
+    assert not machine.run(f"cat {LEASES} 2>/dev/null; true")
+    complete.until(lambda: complete.status()["purposes"]["attribution"]["blocks"]["held"] >= len(complete.lan.terminals))
+    blocks = machine.run("nft list map ip oubli blocks")
+    assert all(f"{terminal.address4} " in blocks for terminal in complete.lan.terminals)
+
+
+def _custodian(world: World) -> None:
+    """Put a custodian's bundle of keys on the gateway."""
+    today, signing = dt.datetime.now(dt.UTC).date(), SigningKey.generate()
+    days = [today + dt.timedelta(days=ahead) for ahead in range(-1, 3)]
+    rows = [bundles.Row("attribution", day, bytes(PrivateKey.generate().public_key), day + dt.timedelta(days=DAYS)) for day in days]
+    world.machine.put("/etc/oubli/custodian.pub", bytes(signing.verify_key).hex().encode() + b"\n")
+    world.machine.put("/tmp/bundle", bundles.write(days[0], rows, signing))
+    world.machine.run("chmod 0644 /etc/oubli/custodian.pub; oubli bundle install /tmp/bundle")
 
 
 def test_a_removed_package_follows_no_link(installed):

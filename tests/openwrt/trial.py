@@ -6,6 +6,7 @@ from __future__ import annotations
 import ipaddress
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -90,18 +91,18 @@ def next_version() -> str:
 
 
 @cache
-def build_next(name: str = "x86-64") -> dict[str, bytes]:
-    """Return each package's ipk of the version after this one: the same tree with a higher number."""
+def build_next(name: str = "x86-64", form: str = "ipk") -> dict[str, bytes]:
+    """Return each package of the version after this one, as .ipk or .apk: the same tree with a higher number."""
     with tempfile.TemporaryDirectory() as folder:
         tree, out = Path(folder, "tree"), Path(folder, "out")
         for part in ("agent", "boards", "host_sim", "tools"):
             shutil.copytree(PROJECT / part, tree / part, ignore=shutil.ignore_patterns("__pycache__"))
         told = (tree / "agent/__init__.py").read_text()
         (tree / "agent/__init__.py").write_text(told.replace(f'VERSION = "{VERSION}"', f'VERSION = "{next_version()}"'))
-        words = ["build", "--board", name, "--format", "ipk", "--out", str(out)]
+        words = ["build", "--board", name, "--format", form, "--out", str(out)]
         env = os.environ | {"PYTHONPATH": str(tree), "SOURCE_DATE_EPOCH": str(WHEN)}
         subprocess.run([sys.executable, "-m", "tools.package", *words], check=True, capture_output=True, cwd=tree, env=env, timeout=240)
-        return {path.name.partition("_")[0]: path.read_bytes() for path in out.rglob("*.ipk")}
+        return {re.split(r"[_-]\d", path.name)[0]: path.read_bytes() for path in out.rglob(f"*.{form}")}
 
 
 def run_script(gateway: roots.Gateway, text: str, *env: str, package: str = "oubli") -> None:

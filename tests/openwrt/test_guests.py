@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A guests' network of its own beside the private one, as OpenWrt's guide sets it up: bridge, zone, an instance of dnsmasq."""
+
+from __future__ import annotations
+
+from host_sim.openwrt.lan import Lan, records
+from tests.openwrt.conftest import WAIT
+
+SETTINGS = """
+set network.guest_bridge=device
+set network.guest_bridge.type=bridge
+set network.guest_bridge.name=br-guest
+add_list network.guest_bridge.ports=eth2
+set network.guest=interface
+set network.guest.device=br-guest
+set network.guest.proto=static
+set network.guest.ipaddr=192.168.7.1/24
+set network.guest.ip6assign=64
+set network.lan.ip6assign=63
+rename dhcp.@dnsmasq[0]=lan_dns
+add_list dhcp.lan_dns.notinterface=guest
+set dhcp.lan.instance=lan_dns
+set dhcp.guest_dns=dnsmasq
+add_list dhcp.guest_dns.notinterface=loopback
+set dhcp.guest_dns.leasefile=/tmp/dhcp.leases.guest
+set dhcp.guest_dns.resolvfile=/tmp/resolv.conf.d/resolv.conf.auto
+add_list dhcp.guest_dns.interface=guest
+set dhcp.guest=dhcp
+set dhcp.guest.instance=guest_dns
+set dhcp.guest.interface=guest
+set dhcp.guest.start=100
+set dhcp.guest.limit=50
+set dhcp.guest.leasetime=1h
+set dhcp.guest.ra=server
+set firewall.guest=zone
+set firewall.guest.name=guest
+set firewall.guest.network=guest
+set firewall.guest.input=ACCEPT
+set firewall.guest.output=ACCEPT
+set firewall.guest.forward=REJECT
+set firewall.guest_wan=forwarding
+set firewall.guest_wan.src=guest
+set firewall.guest_wan.dest=wan
+delete oubli.gateway.lan
+add_list oubli.gateway.lan=guest
+"""
+
+
+def test_only_the_guests_are_recorded_beside_a_private_network(installed):
+    """L34-I-2: who is on the private network is no guest, whatever goes out by the same WAN at the same time."""
+    machine = installed.machine
+    machine.run("uci -q batch; uci commit; reload_config", SETTINGS.encode())
+    installed.until(lambda: "true" in machine.run("ubus call network.interface.guest status | jsonfilter -e @.up; true"))
+    machine.wait_for_wan()
+    machine.run("/etc/init.d/dnsmasq restart; /etc/init.d/odhcpd restart")  # each instance takes the interfaces that are there
+    machine.wait_for_wan()
+    installed.until(lambda: installed.status().get("capture") == "ok" and "br-guest" in machine.run("cat /var/run/oubli-root/networks"))
+    guests = Lan(installed.wires, installed.folder, "guest", first=500)
+    (guest,) = guests.join(seconds=WAIT)
+    before = len(records(machine))
+    assert before
+    installed.lan.generate(4)
+    guests.generate(4)
+    for lan in (installed.lan, guests):
+        lan.ended(machine, WAIT)
+    installed.until(lambda: len(records(machine)) >= before + 4)
+    assert [bytes(record.mac) for record in records(machine)].count(guest.mac) == 4
+    assert len(records(machine)) == before + 4
