@@ -81,7 +81,8 @@ class DeferredPurposes(Purposes):
         self._wall = 0
         self._now = monotonic // _SECOND
         self._next = 0
-        self._trusted = self._refused = self._stated = False
+        self._trusted = self._refused = False
+        self._again = 0  # from when on rows begin anew, s since the epoch; 0: they have
         self.sessions = Sessions()
         self._portal = OpenNds(self.sessions, paths.portal)
         self.attribution: "attribution.Attribution | None" = None
@@ -243,18 +244,19 @@ class DeferredPurposes(Purposes):
             if self._clock.missed < 0:
                 kept.set_back(self._wall, -(self._clock.missed // _SECOND))
             kept.resume(self._wall, self._now, confirmed=trusted)
+            self._again = self._wall + 1
         if self._clock.refused and not self._refused:  # it ran ahead before, up to an hour more than is known
             begin = max(self._wall - 86400, 0)
             kept.set_back(begin, self._clock.floor + 3660 - begin)
         self._refused = self._clock.refused
         if not trusted or self.second_nat:  # behind one, what a port means can't be told
             kept.vouch(0)
-            self._stated = False
         elif not kept.since:
-            kept.vouch(self._wall + 1)  # a former process' last mark may be of this second
-        elif not self._stated and self._wall >= kept.since:
+            self._again = self._wall + 1  # a former process' last mark may be of this second
+            kept.vouch(self._again)
+        if 0 < self._again <= self._wall:
             kept.restate(self._wall)  # how long a row lasts is told by the marks around its begin
-            self._stated = True
+            self._again = 0
 
     def _devices(self) -> None:
         """Let the kernel's table know by which interfaces packets leave."""
@@ -277,11 +279,7 @@ class DeferredPurposes(Purposes):
     def stepped(self, step: int, wall: int) -> None:
         """Take note that the wall clock was stepped by so many ns."""
         self._mark()
-        self._wall, self._trusted, self._stated = (
-            wall // _SECOND,
-            False,
-            False,
-        )  # as long as the next look doesn't say so: no row of now is confirmed
+        self._wall, self._trusted = wall // _SECOND, False  # as long as the next look doesn't say so: no row of now is confirmed
         if self.attribution is not None:
             if self._wall <= self._reached:
                 self.attribution.set_back(self._wall, self._reached + 1 - self._wall)
@@ -425,8 +423,7 @@ class DeferredPurposes(Purposes):
             self.billing.erase()
         elif name == "attribution" and self.attribution is not None:
             self.attribution.restate(self._wall, ended=False)
-            self.attribution.vouch(self._wall + 1 if self._trusted else 0)
-            self._stated = False
+            self.attribution.vouch(0)  # the next look vouches, and begins rows anew, where the clock is trusted
             self._unbroken = self._wall
 
     def close(self, wall: int) -> None:  # noqa: ARG002
