@@ -599,5 +599,6 @@ def test_the_simulators_auditor_knows_how_many_consents_a_file_has_room_for(
     log.hour()
     for _ in range(noted):
         assert log.note("consent", log_auditor.ACTS[act], "portal")
-    world: Any = SimpleNamespace(gateway=SimpleNamespace(boots=0, restarts=0), portal=SimpleNamespace(acts=Counter({act: done})))
+    gateway = SimpleNamespace(boots=0, restarts=0, starts_before=0)
+    world: Any = SimpleNamespace(gateway=gateway, portal=SimpleNamespace(acts=Counter({act: done})))
     assert len(log_auditor.look(tmp_path, world, 1)) == wrong
