@@ -133,7 +133,7 @@ every = 0.7
 minutes = 5
 """,
     "court": """
-description = "Somebody sets the clock of a venue with port blocks ahead, and back; examiners ask afterwards"
+description = "Somebody sets the clock of a venue with port blocks ahead, for good; examiners ask afterwards"
 [time]
 start = 2026-11-25T08:00:00Z
 days = 0.3
@@ -148,16 +148,14 @@ tcp_timeout_established = 600
 [gateway]
 lifetime = "10m"
 rows = 512
+[clock]
+confirms = 600
 [purposes]
 attribution = true
 [[event]]
 what = "clock step"
 at = 2.3
 seconds = 5400
-[[event]]
-what = "clock step"
-at = 5.3
-seconds = -7200
 """,
     "addresses": """
 description = "A guest takes very many IPv6 addresses"
