@@ -148,7 +148,10 @@ class Page:
     def _here(self) -> bool:
         """Return True if the request was made to the address that it came in by, or to the page's own name."""
         host = self._request.host.lower()
-        asked = host[1:].split("]")[0] if host.startswith("[") else host.split(":")[0]
+        name, colon, port = host.rpartition(":")
+        asked = name if colon and port.isdigit() else host
+        if asked.startswith("[") and asked.endswith("]"):
+            asked = asked[1:-1]
         octets = packed(asked.encode())
         return octets == self._request.here if octets else bool(asked) and asked == self._name
 

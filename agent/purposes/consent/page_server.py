@@ -4,7 +4,8 @@
 A web server that starts a program for each request lets who asks most often decide what the processor does. Here a request costs some
 milliseconds, and nothing at all before its turn: whoever was answered less often lately is answered first, so that he who asks again and
 again waits for the others, and they never for him. Connections are few; where all places are taken, the terminal that has had most gives
-one up. A request that isn't whole, or hasn't had its turn, within three seconds is given up, and counts as answered.
+one up. A request that isn't whole, or hasn't had its turn, within three seconds is given up. It counts as answered, as does a connection
+that its own end gives up, or that has to give up its place.
 
 An answer that shows records may take long: a copy of this process sends it, one at a time, and ends with it. Nobody waits for that but
 who wants records too.
@@ -100,7 +101,7 @@ class Server:
             if client.address == most and (newest is None or client.number > newest.number):
                 newest = client
         if newest is not None:
-            self._drop(newest)
+            self._end(newest)
         return True
 
     # What comes in
@@ -157,7 +158,7 @@ class Server:
             if client.outbox:
                 self._send(client)
             elif not client.take():
-                self._drop(client)
+                self._end(client)
             elif client.whole and client.request is not None:
                 self._poll.remove(client.descriptor)
                 if client.request.looks:
@@ -167,15 +168,14 @@ class Server:
             client.whole = True
             self._refuse(client, "400 Bad Request", "bad", now)
         except (OSError, MemoryError):
-            self._drop(client)
+            self._end(client)
 
     def _give_up(self, client: Connection, now: int) -> None:
         """End a connection whose time is over; a request that came whole is told so."""
         if client.whole and not client.outbox:
             self._refuse(client, "503 Service Unavailable", "busy", now)
         else:
-            self._count(client.address)
-            self._drop(client)
+            self._end(client)
 
     # What goes out
 
@@ -225,6 +225,11 @@ class Server:
             client.outbox = rest
         else:
             self._drop(client)
+
+    def _end(self, client: Connection) -> None:
+        """End a connection that got no answer: it had its place, so it counts as answered, whoever ended it."""
+        self._count(client.address)
+        self._drop(client)
 
     def _drop(self, client: Connection) -> None:
         del self._clients[client.descriptor]
