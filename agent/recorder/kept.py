@@ -13,7 +13,7 @@ _COUNTED = {"unlink": "lost: store", "hours": "due by powered-on hours"}
 
 
 class PurposeStores:
-    """The stores by purpose; where one is off now, what it kept must still go in time. `note` writes a line of the audit log."""
+    """The stores by purpose. Where one is off, what it kept goes at once, or in time where it is sealed. `note` writes the audit log."""
 
     def __init__(
         self, config: "Config", paths: "Paths", sodium: Sodium, boot: str, counters: "Counters", note: "Callable[..., Any]"
@@ -27,6 +27,12 @@ class PurposeStores:
         self.keys = KeyRing(paths.keys, slots, boot, sodium)
         number = law.number("security")
         self.ring = Ring(paths.vault + "/security", self.keys, sodium, number, lifetime, budget, boot, self.lose)
+        if security is None:  # nothing says any more that it is kept (L34-II-1)
+            counters.add("erased", self.ring.erase())
+        if "billing" not in config.purposes:
+            from agent.vault import expiry  # here, for MicroPython's stack on MIPS holds few imports within imports
+
+            expiry.wipe(paths.run + "/billing", sodium)  # its open sessions
         self.by_name: "dict[str, Store]" = {"security": self.ring}
         self.note_torn("security")
 

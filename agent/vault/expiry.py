@@ -5,7 +5,6 @@ A configuration that isn't accepted any more, a tmpfs that is full: the recorder
 days. What a former process of this boot kept is destroyed at its deadline all the same.
 """
 
-import os
 import sys
 
 from agent import law
@@ -30,7 +29,7 @@ def destroy_due(root: str, boot: str, monotonic: int) -> int:
     if not keys.known(region):
         sys.stderr.write("oubli: the key ring is of a version that this one doesn't know: all that it opens is destroyed (EXP-1)\n")
         region.close()
-        _wipe(base + "keys", sodium)
+        wipe(base + "keys", sodium)
         return sum([_wipe_all(base + "vault/" + row.name, sodium) for row in law.PURPOSES])
     this_boot = keys.boot_of(region) == boot
     gone = 0
@@ -57,11 +56,12 @@ def erase_all(paths: "Paths", path: str, purpose: str = "all") -> int:
     """
     sodium, gone = Sodium(), 0
     wanted = [row.name for row in law.PURPOSES if purpose in ("all", row.name)]
-    if files.exists(paths.keys):
-        if purpose == "all":
-            _wipe(paths.keys, sodium)
-        else:
-            _wipe_keys(paths.keys, law.number(purpose), sodium)
+    if purpose == "all":
+        wipe(paths.keys, sodium)
+    elif files.exists(paths.keys):
+        _wipe_keys(paths.keys, law.number(purpose), sodium)
+    if "billing" in wanted:
+        wipe(paths.run + "/billing", sodium)  # its open sessions
     folders = []
     for name in wanted:
         gone += _wipe_all(paths.vault + "/" + name, sodium)
@@ -76,15 +76,10 @@ def erase_all(paths: "Paths", path: str, purpose: str = "all") -> int:
             for name in [name for name in files.names(folder) if stores.parse_name(name) is not None]:
                 files.remove(folder + "/" + name)
                 gone += 1
-            handovers = folder + "/handovers"
-            for name in list(files.names(handovers)) if files.exists(handovers) else ():
-                files.remove(handovers + "/" + name)
+            files.clear(folder + "/handovers")
             files.sync_folder(folder)
-    if purpose == "all" and not stores.installed("location") and files.exists(paths.consents):
-        # The package that could let go of them in time isn't here any more.
-        for name in list(files.names(paths.consents)):
-            files.remove(paths.consents + "/" + name)
-        os.rmdir(paths.consents)
+    if purpose == "all" and not stores.installed("location"):
+        files.clear(paths.consents)  # the package that could let go of them in time isn't here any more
     return gone
 
 
@@ -100,9 +95,9 @@ def _wipe_keys(path: str, number: int, sodium: Sodium) -> None:
     region.close()
 
 
-def _wipe(path: str, sodium: Sodium) -> None:
-    """Overwrite a file in memory, and remove it."""
-    size = files.size_of(path)
+def wipe(path: str, sodium: Sodium) -> None:
+    """Overwrite a file in memory, and remove it, where it is there."""
+    size = files.size_of(path) if files.exists(path) else 0
     if size:
         region = memory.map_file(path, size, create=False)
         sodium.zero(region.address, size)
@@ -114,7 +109,7 @@ def _wipe_all(folder: str, sodium: Sodium) -> int:
     """Overwrite and remove what a store has in memory; returns how many segments that were."""
     names = list(files.names(folder)) if files.exists(folder) else []
     for name in names:
-        _wipe(folder + "/" + name, sodium)
+        wipe(folder + "/" + name, sodium)
     return len([name for name in names if name != "chunks"])
 
 

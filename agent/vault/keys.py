@@ -109,17 +109,15 @@ class KeyRing:
 
     def __init__(self, path: str, count: int, boot: str, sodium: "Sodium") -> None:
         if files.exists(path):
-            with open(path, "rb") as file:
-                former = file.read(48)
             octets = files.size_of(path)
-            if former[:8] == _MAGIC and former[16:48] == boot.encode():
+            region = memory.map_file(path, max(octets, 1))  # not read as a file: a buffer of it would hold keys
+            if known(region) and boot_of(region) == boot:
                 count = max(count, (octets - HEADER) // SLOT)
             else:
                 # Another boot's: its keys must not be readable a moment longer.
-                region = memory.map_file(path, max(octets, 1))
                 sodium.zero(region.address, region.size)
-                region.close()
                 files.remove(path)
+            region.close()
         self.count = count
         self._region = memory.map_file(path, HEADER + count * SLOT)
         self._region.lock()

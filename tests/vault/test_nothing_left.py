@@ -129,23 +129,29 @@ class Gateway:
 def gateway(interpreter, before: str = ""):
     with tempfile.TemporaryDirectory(prefix="oubli-", dir="/tmp") as name:
         folder = Path(name)
-        config = folder / "etc/config/oubli"
-        config.parent.mkdir(parents=True)
-        config.write_text(CONFIG)
+        (folder / "etc/config").mkdir(parents=True)
+        (folder / "etc/config/oubli").write_text(CONFIG)
         (folder / "clock").write_bytes(bytes(8))
-        words = ["recorder", "--config", str(config), "--root", str(folder), "--clock", str(folder / "clock")]
-        run = interpreter.command("-c", RUN.format(before=before, words=words))
-        command = ["unshare", "-n", "sh", "-ec", NAMESPACE, "sh", *run]
-        with subprocess.Popen(command, cwd=PROJECT, env=environment(), stderr=subprocess.DEVNULL) as process:
-            try:
-                limit = time.monotonic() + 90
-                while not (folder / "var/run/oubli/control/socket").exists():
-                    assert process.poll() is None
-                    assert time.monotonic() < limit
-                    time.sleep(0.02)
-                yield Gateway(folder, process)
-            finally:
-                process.kill()
+        with started(interpreter, folder, before) as made:
+            yield made
+
+
+@contextlib.contextmanager
+def started(interpreter, folder: Path, before: str = ""):
+    """Start the recorder of a folder, in a network namespace of its own."""
+    words = ["recorder", "--config", str(folder / "etc/config/oubli"), "--root", str(folder), "--clock", str(folder / "clock")]
+    run = interpreter.command("-c", RUN.format(before=before, words=words))
+    command = ["unshare", "-n", "sh", "-ec", NAMESPACE, "sh", *run]
+    with subprocess.Popen(command, cwd=PROJECT, env=environment(), stderr=subprocess.DEVNULL) as process:
+        try:
+            limit = time.monotonic() + 90
+            while not (folder / "var/run/oubli/control/socket").exists():
+                assert process.poll() is None
+                assert time.monotonic() < limit
+                time.sleep(0.02)
+            yield Gateway(folder, process)
+        finally:
+            process.kill()
 
 
 def secrets_of(made: Gateway) -> dict[str, bytes]:
@@ -240,6 +246,28 @@ def test_erase_destroys_at_once_what_is_kept(what, interpreter):
         assert made.find(secrets) == set()
         made.wait(lambda status: (status["counters"]["erased"], status["purposes"]["security"]["records"]) == (made.kept, 0))
         assert oubli(interpreter, "erase", *what, "--root", str(made.root), "--json") == (0, '{"erased":0}\n', "")
+
+
+@NEEDS
+def test_what_a_purpose_kept_goes_at_the_start_that_finds_it_off(interpreter):
+    """L34-II-1: nothing says any more that `security` or an open session of `billing` is kept: keys, files and octets are gone."""
+    with gateway(interpreter) as made:
+        made.connect()
+        made.process.terminate()
+        assert made.process.wait(240) == 0
+        secrets = {what: secret for what, secret in secrets_of(made).items() if what.startswith("key")}
+        assert secrets
+        assert all(secret in (made.root / "var/run/oubli/keys").read_bytes() for secret in secrets.values())
+        sessions = made.root / "var/run/oubli/billing"
+        sessions.write_bytes(b"zoe@room12" + bytes(94))
+        (made.root / "etc/config/oubli").write_text(CONFIG.replace(f"option lifetime '{LIFETIME // 60}m'", "option enabled '0'"))
+        with sessions.open("rb", buffering=0) as file, started(interpreter, made.root) as later:
+            assert later.find(secrets) == set()
+            assert later.status()["counters"]["erased"] == made.kept
+            assert {name for name in later.files() if "/vault/" in name} == {"var/run/oubli/vault/security/chunks"}
+            assert list(reading.read(str(made.root), "security", 0, 0)) == []
+            assert not sessions.exists()
+            assert file.read() == bytes(104)
 
 
 @pytest.mark.parametrize("words", [("erase",), ("erase", "--all", "--purpose", "security"), ("status", "--all"), ("ntp", "--purpose", "x")])
@@ -455,9 +483,11 @@ def test_one_purpose_is_erased_where_no_recorder_runs_and_the_others_stay(interp
         made.process.kill()
         made.process.wait()
         kept = (made.root / "var/run/oubli/keys").read_bytes()
+        (made.root / "var/run/oubli/billing").write_bytes(bytes(104))
         for purpose in ("billing", "location"):
             assert oubli(interpreter, "erase", "--purpose", purpose, "--root", str(made.root))[0] == 0
         assert (made.root / "var/run/oubli/keys").read_bytes() == kept
+        assert not (made.root / "var/run/oubli/billing").exists()
         assert oubli(interpreter, "erase", "--purpose", "security", "--root", str(made.root))[0] == 0
         assert not (made.root / "var/run/oubli/keys").read_bytes()[64:].strip(b"\0")
         assert oubli(interpreter, "erase", "--purpose", "nothing", "--root", str(made.root))[0] == 1
