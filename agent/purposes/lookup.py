@@ -54,13 +54,17 @@ def begin(
         # Without translation an IPv6 terminal's own address is the public one; of IPv4 no record has the gateway's.
         return public is None or (record.address == public if len(public) == 16 else len(record.address) == 4)
 
-    return _lines(recorder, wanted, row_of, second_nat=second_nat and not about)
+    told = {"second_nat": second_nat and not about, "public_address": "" if about or (public and len(public) == 16) else "unknown"}
+    return _lines(recorder, wanted, row_of, told)
 
 
 def _lines(
-    recorder: "Recorder", wanted: "Callable[[Record], bool]", row_of: "Callable[[Record], dict[str, Any]]", *, second_nat: bool
+    recorder: "Recorder", wanted: "Callable[[Record], bool]", row_of: "Callable[[Record], dict[str, Any]]", told: "dict[str, Any]"
 ) -> "Generator[dict[str, Any]]":
-    """Yield the rows that are wanted, a few a line, and a line after some records whether or not there is one, then how many there were."""
+    """Yield the rows that are wanted, a few a line, and a line after some records whether or not there is one, then how many there were.
+
+    The last line has the clock's state too (its times are as good as that), and whether no record tells the public address.
+    """
     source = recorder.clock.source
     found = reading.read(recorder.paths.root, "security", source.wall() if recorder.clock.trusted else None, source.monotonic())
     seen = count = 0
@@ -81,7 +85,8 @@ def _lines(
     finally:
         found.close()  # MicroPython doesn't end a generator that is given up
     yield {"rows": rows}
-    yield {"records": count, "second_nat": second_nat}
+    told["records"], told["clock"] = count, recorder.clock.state
+    yield told
 
 
 TYPE_CHECKING = False

@@ -29,9 +29,8 @@ def show(line: "Line") -> int:
     else:
         word = given(line, "--port")
         fields["port"] = int(word) if word.isdigit() else -1
-    public = given(line, "--public-address") if "--public-address" in line else ""
-    if public:
-        fields["public_address"] = public
+    if "--public-address" in line:
+        fields["public_address"] = given(line, "--public-address")
     as_json, before = "--json" in line, '{"rows":['
     for answer in line.ask_for("lookup", **fields):
         for row in answer.get("rows", ()):
@@ -39,8 +38,10 @@ def show(line: "Line") -> int:
             before = ","
         if "records" in answer:
             told = str(answer["records"]) + " records touch that time; what hadn't ended is in none yet"
-            if public.count("."):
+            if answer["public_address"]:
                 told += "\nof IPv4 no record has the public address: these are of any that the gateway had then"
+            if answer["clock"] != "trusted":
+                told = "!! the gateway's clock is " + answer["clock"] + ": these times may be wrong, and name nobody for sure\n" + told
             if answer["second_nat"]:
                 told = "!! a second NAT lies between: public ports can't be matched here (L34-II-4)\n" + told
             said = canonical.dumps(answer)[1:]

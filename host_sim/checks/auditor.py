@@ -155,7 +155,7 @@ class Auditor:
             self.more["answers"].seen += 1
             return
         kept = self.world.scenario.purposes.sealed
-        examiner = Examiner(self.world, self.root / FLASH / "vault/attribution", lambda *day: sealed.custodian.keys.get(day), kept)
+        examiner = Examiner(self.world, self.root / FLASH / "vault/attribution", lambda *key: sealed.custodian.keys.get(key[:2]), kept)
         examiner.ask(max(LEAST, min(MOST, int(EACH_DAY * self.world.length))))
         self.more["answers"].seen += examiner.seen.total()
         self.more["answers"].wrong += examiner.wrong

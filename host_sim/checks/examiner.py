@@ -10,13 +10,11 @@ power. An answer is wrong where it names a terminal that didn't hold the port, l
 import ipaddress
 import secrets
 from collections import Counter
-from collections.abc import Callable, Iterator
-from datetime import date, datetime
+from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from random import Random
 from typing import Any, NamedTuple
-
-from nacl.public import PrivateKey
 
 from agent.purposes.requests import executor, requests
 from agent.purposes.requests.requests import Request
@@ -58,7 +56,7 @@ class Use(NamedTuple):
 class Examiner:
     """Asks about a world that is over. `folder` has the sealed segments, `key` gives a day's private key; `kept` days are still there."""
 
-    def __init__(self, world: World, folder: Path, key: Callable[[str, date], PrivateKey | None], kept: int) -> None:
+    def __init__(self, world: World, folder: Path, key: answers.Key, kept: int) -> None:
         self._world, self._key = world, key
         self._draw = Random(world.start ^ len(world.table.used))
         self._segments = {path.name: path.read_bytes() for path in folder.glob("*-*")}

@@ -56,7 +56,7 @@ class Custodian:
         path.write_bytes(data)
         path.chmod(0o644)
 
-    def key(self, store: str, day: date) -> PrivateKey | None:
+    def key(self, store: str, day: date, _destroy: date) -> PrivateKey | None:
         """Return the private key of a store's day."""
         return self._keys.get((store, day))
 

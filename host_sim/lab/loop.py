@@ -86,10 +86,10 @@ def _preserved(lab: Lab, custodian: Custodian, one: Seen) -> tuple[int, int]:
     staged = Staged(lab.folder / "frozen", order.request)
     parts = answers.opened(order, custodian.key)[0]
     before = answers.answer(order, custodian.key)
-    freezes.freeze(before, parts, freezes.key_for(store, order.request), staged)
+    freezes.freeze(before, parts, store, staged)
     staged.publish()
     later = custodian.read(asking.ask(lab, custodian, custodian.request("attribution", moment - 30, moment + 1, **scope)))
-    made = answers.answer(later, lambda _store, _day: None, freezes.kept(store, staged.place, later.request))
+    made = answers.answer(later, lambda *_: None, freezes.kept(store, staged.place, later.request))
     known = [{**row, "end": ""} for row in before.rows]  # a copy doesn't say whether an end was recorded
     return len(before.rows), sum({**row, "end": ""} in known for row in made.rows)
 

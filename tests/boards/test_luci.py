@@ -23,8 +23,9 @@ const rpc = { declare: (what) => () => {
 let polled = null;
 const poll = { add: (again) => { polled = again; } };
 const view = { extend: (what) => what };
-const E = (name, attributes, inside) => ({ name, inside: inside, replaceChildren(...fresh) { this.inside = fresh; } });
+const E = (name, attributes, inside) => ({ name, attributes, value: '', inside, replaceChildren(...fresh) { this.inside = fresh; } });
 const words = (one) => one === null || typeof one !== 'object' ? [ String(one) ] : (one.inside || []).flatMap(words);
+const buttons = (one) => one && one.name === 'button' ? [ one ] : (one && one.inside || []).flatMap(buttons);
 const text = fs.readFileSync(process.argv[1], 'utf8');
 const made = new Function('view', 'rpc', 'poll', 'E', '_', text)(view, rpc, poll, E, (word) => word);
 made.load().then(async (data) => {
@@ -33,7 +34,9 @@ made.load().then(async (data) => {
     await new Promise((done) => setTimeout(done));
     const first = words(page);
     await polled();
-    process.stdout.write(JSON.stringify([ first, words(page), soon ]));
+    const again = words(page);
+    await buttons(page)[0].attributes.click();
+    process.stdout.write(JSON.stringify([ first, again, soon, words(page) ]));
 }).catch((failure) => { process.stderr.write(String(failure.stack)); process.exit(1); });
 """
 STATUS = {
@@ -48,7 +51,7 @@ WHOLE = {
 
 
 def shown(answers: dict[str, object]) -> tuple[list[str], ...]:
-    """Return the words that the page shows once all is answered, after it has asked again, and before doctor has said anything."""
+    """Return the words that the page shows: once all is answered, having asked again, before doctor has said anything, after a look-up."""
     done = node(["-e", PLAYED, str(VIEW), json.dumps(answers)], return_completed_process=True, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return tuple(json.loads(done.stdout))
@@ -77,6 +80,15 @@ def test_page_is_there_before_doctor_has_looked_and_doctor_is_asked_apart():
     assert {"abcdefgh23456777", "90 d", "Looking …"} <= set(soon)
     assert "offload" not in soon
     assert [line for line in VIEW.read_text().splitlines() if "nobatch: true" in line and "method: 'doctor'" in line]
+
+
+@pytest.mark.parametrize(("clock", "public"), [("trusted", ""), ("floor", "unknown"), ("unknown", "")])
+def test_a_look_up_says_how_far_its_times_and_its_address_are_to_be_trusted(clock, public):
+    """L34-II-6: whoever is named may be somebody else where the clock isn't trusted, or the gateway had another address."""
+    words = shown(WHOLE | {"lookup": {"rows": [], "records": 0, "second_nat": False, "clock": clock, "public_address": public}})[3]
+    warned = [word for word in words if word.startswith("Nobody is named for sure. Clock:")]
+    assert [word.endswith(f" {clock}") for word in warned] == [True] * (clock != "trusted")
+    assert any(word.startswith("No record has the public IPv4 address") for word in words) == bool(public)
 
 
 @pytest.mark.parametrize("which", [which for size in (1, 2, 3) for which in itertools.combinations(sorted(WHOLE), size)], ids="-".join)

@@ -841,7 +841,8 @@ def look_up(gateway: Device, interpreter: Interpreter, rows: list[dict]) -> None
         code, out, err = gateway.oubli(interpreter, "lookup", *words, *looked)
         assert (code, err) == (0, ""), err
         said = json.loads(out)
-        assert (said["records"], said["second_nat"]) == (len(said["rows"]), False)
+        assert (said["records"], said["second_nat"], said["clock"]) == (len(said["rows"]), False, "floor")
+        assert said["public_address"] == ("" if "--terminal" in words or "2001:db8::1" in words else "unknown")
         return [row for row in said["rows"] if row["terminal"] != "unknown"]  # from before the LAN's terminals were listed
 
     first = [row for row in mine if row["source_port"] == 41001]
@@ -858,6 +859,7 @@ def look_up(gateway: Device, interpreter: Interpreter, rows: list[dict]) -> None
     asked = ("--port", "-", "--protocol", "udp", "--public-address", "-", *day, "--reason", "attack")
     text = gateway.oubli(interpreter, "lookup", *asked, given="41001\n203.0.113.1\n")[1]
     assert "of IPv4 no record has the public address" in text
+    assert text.count("!! the gateway's clock is floor: these times may be wrong") == 1  # this device has no NTP
     assert text.count(f"{HERS}  2") == len(first)
     text = gateway.oubli(interpreter, "lookup", "--terminal", "-", *day, "--reason", "attack", given=f"{HERS}\n")[1]
     assert text.count(f"{HERS}  2") == len(rows)

@@ -131,7 +131,7 @@ class Gateway:
         signer.close()
         return path
 
-    def key(self, purpose: str, day: date) -> PrivateKey | None:
+    def key(self, purpose: str, day: date, _destroy: date | None = None) -> PrivateKey | None:
         return self.keys.get((purpose, day))
 
     def answer(self, text: str, **facts) -> answers.Answer:
@@ -571,9 +571,9 @@ def test_order_to_preserve_keeps_what_is_held_and_nothing_more(gateway, tmp_path
     read.request.keep_until = (keep_until - EPOCH).days
     Store.make(tmp_path / "keys", b"correct horse", operations=1, octets=8192)
     store = Store(tmp_path / "keys", b"correct horse")
-    assert freezes.freeze(made, parts, freezes.key_for(store, read.request), Staged(tmp_path / "frozen", read.request)) == 2
+    assert freezes.freeze(made, parts, store, Staged(tmp_path / "frozen", read.request)) == 2
     Staged(tmp_path / "frozen", read.request).publish()
-    told, kept = freezes.read(tmp_path / "frozen", store.key("freeze", keep_until))
+    told, kept = freezes.read(tmp_path / "frozen", store)
     assert told["keep_until"] == str(keep_until)
     assert sorted(kept) == sorted(attribution.pack(one) for one in (connection(20012, TEN + 60, TEN + 70), holding(19968, TEN, TEN + 500)))
     assert len(matching.rows(read.request, [kept])[0]) == 2
@@ -585,14 +585,14 @@ def test_order_to_preserve_keeps_what_is_held_and_nothing_more(gateway, tmp_path
     # Another request, later: what the order has kept is answered from, once, and only in its scope.
     for number, found in ((20012, 2), (20013, 1), (30000, 0)):
         again = gateway.read(gateway.hand_over(AGENTS.sign(document(number="a" * 32, port=str(number)), 0, 1)))
-        assert len(answers.answer(again, lambda _purpose, _day: None, kept).rows) == found
+        assert len(answers.answer(again, lambda *_: None, kept).rows) == found
         assert len(answers.answer(again, gateway.key, kept).rows) == found
     with pytest.raises(HandoverError, match="its key is destroyed"):
-        freezes.read(tmp_path / "frozen", None)
-    (tmp_path / "nothing").write_bytes(b"OUBLIFRZ\0\0\0\2{}")
+        freezes.read(tmp_path / "frozen", Store(tmp_path / "keys", b"correct horse", then))
+    (tmp_path / "nothing").write_bytes(store.signing.sign(b"OUBLIFRZ\0\0\0\2{}"))
     for path, why in ((tmp_path / "frozen", "its key is destroyed"), (tmp_path / "nothing", "not a frozen file")):
         with pytest.raises(HandoverError, match=why):
-            freezes.kept(store, path, again.request)
+            freezes.kept(Store(tmp_path / "keys", b"correct horse", then), path, again.request)
     for wrong in (clock.today(), clock.today() + timedelta(days=366)):
         read.request.keep_until = (wrong - EPOCH).days
         with pytest.raises(HandoverError, match="keep_until"):
@@ -606,12 +606,12 @@ def test_an_order_s_copy_claims_no_end_that_nobody_recorded(gateway, tmp_path):
     Store.make(tmp_path / "keys", b"correct horse", operations=1, octets=8192)
     store, staged = Store(tmp_path / "keys", b"correct horse"), Staged(tmp_path / "frozen", read.request)
     first = answers.answer(read, gateway.key)
-    freezes.freeze(first, answers.opened(read, gateway.key)[0], freezes.key_for(store, read.request), staged)
+    freezes.freeze(first, answers.opened(read, gateway.key)[0], store, staged)
     staged.publish()
     again = gateway.read(gateway.hand_over(AGENTS.sign(document(number="b" * 32), 0, 1)))
     kept = freezes.kept(store, tmp_path / "frozen", again.request)
     assert times(first) == [("10:00", "10:04", "not recorded, held at least until 10:04")]
-    late = answers.answer(again, lambda _purpose, _day: None, kept)
+    late = answers.answer(again, lambda *_: None, kept)
     assert late.rows == first.rows
     assert "<dt>Copie préservée sur injonction (III bis)</dt><dd>1 enregistrement(s)" in late.cover()
     assert "Copie préservée" not in first.cover()
@@ -639,9 +639,9 @@ def test_order_keeps_one_terminal_s_records_or_bills(gateway, tmp_path, purpose,
     read = gateway.read(gateway.hand_over(AGENTS.sign(document(fields | {"subject": subject, "keep_until": "2027-06-01"}), 0, 1)))
     Store.make(tmp_path / "keys", b"correct horse", operations=1, octets=8192)
     store = Store(tmp_path / "keys", b"correct horse")
-    made, public = answers.answer(read, gateway.key), freezes.key_for(store, read.request)
+    made = answers.answer(read, gateway.key)
     staged = Staged(tmp_path / "frozen", read.request)
-    assert freezes.freeze(made, answers.opened(read, gateway.key)[0], public, staged) == kept == len(made.rows)
+    assert freezes.freeze(made, answers.opened(read, gateway.key)[0], store, staged) == kept == len(made.rows)
     staged.publish()
     gateway.keys.clear()
     again = gateway.read(gateway.hand_over(AGENTS.sign(later, 0, 1)))

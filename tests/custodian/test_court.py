@@ -449,7 +449,7 @@ def ask(gateway: Gateway, question: Question, room: Any = answers, key: Key | No
         "listed": LISTED,
     }
     closed = {EPOCH + timedelta(days=day) for day in story.closed}
-    given = key or (lambda purpose, day: None if day in closed else gateway.key(purpose, day))
+    given = key or (lambda purpose, day, _: None if day in closed else gateway.key(purpose, day))
     made: answers.Answer = room.answer(Handover(asked, ["A", "B"], statement, segments), given)
     return made
 
@@ -494,7 +494,7 @@ def judge_answers(gateways: dict[str, Gateway], room: Any) -> str:
         if found := wrong(gateways[question.story], question, room):
             return f"{question}: {found}"
     question = QUESTIONS[0]
-    for late, key in ((MADE + 60, None), (question.end, lambda _purpose, _day: PrivateKey.generate())):
+    for late, key in ((MADE + 60, None), (question.end, lambda *_: PrivateKey.generate())):
         try:
             ask(gateways[question.story], question._replace(end=late), room, key)
         except HandoverError:
@@ -540,6 +540,20 @@ def judge_keys(room: Any, folder: Path) -> str:
             continue
         return "a key that is lost"
     later.destroy_due()
+    try:
+        later.key("attribution", date(2027, 1, 16), date(2027, 1, 30))
+    except room.StoreError:
+        pass
+    else:
+        return "a key that lives on elsewhere"
+    lines = (folder / "log").read_text().splitlines(keepends=True)
+    (folder / "log").write_text("".join(lines[:1] + lines[2:]))
+    try:
+        later.key("attribution", date(2027, 1, 16))
+    except room.StoreError:
+        (folder / "log").write_text("".join(lines))
+    else:
+        return "a key by a log with a hole"
     return "" if later.key("attribution", date(2027, 1, 16)) is None else "a key that is destroyed"
 
 
@@ -621,6 +635,8 @@ FAULTS = {
     "any authority": Fault(requests, "            if value not in accepted:", "            if not value:"),
     "one agent": Fault(requests, "if len(names) < 2 or", "if len(names) < 1 or"),
     "everybody who is unknown": Fault(requests, "if not any(self.mac) and not self.user:", "if not self.mac and not self.user:"),
+    "another's destroyed key is ours": Fault(store, "if destroy > self.today:", "if False:"),
+    "a log with a hole is one": Fault(store, "if wrong := self.changed():", "if wrong := []:"),
     "a lost key is a destroyed one": Fault(store, "if (purpose, str(day)) in self._destroyed():", "if True:"),
     "a key lives a day longer": Fault(
         store, "if said is not None and said.destroy <= self.today:", "if said is not None and said.destroy < self.today:"

@@ -313,12 +313,13 @@ def answering(gateway, tmp_path, monkeypatch):
     (tmp_path / "secret").chmod(0o600)
     (tmp_path / "agents").write_text(AGENTS.file(0, 1))
     (tmp_path / "gateways").write_text("".join(f"{key.hex()} {name}\n" for key, name in gateway.gateways.items()))
-    path, before = tmp_path / "keys" / register.NAME, ""
+    path, before, log = tmp_path / "keys" / register.NAME, "", Log(tmp_path / "keys/log")
     with path.open("w") as file:
         for _ in range(40):
             line = json.dumps(dict.fromkeys(register.COLUMNS, "x" * 40) | {"previous": before})
             before = register.head(line)
             file.write(f"{line}\n")
+            log.append(now, "entered", entry=before)
 
     def run(handover: Path = handover, **other: str):
         words = {"store": "keys", "agents": "agents", "gateways": "gateways", "out": "answer"} | other
@@ -410,6 +411,7 @@ def test_an_entry_that_a_loss_of_power_cut_off_keeps_no_later_one_out(left, answ
     path, store = tmp_path / "keys/register", Store(tmp_path / "keys", None)
     lines = path.read_text().splitlines()
     line = json.dumps(json.loads(lines[0]) | {"previous": register.head(lines[-1])})
+    store.note("answer", register=register.head(line))
     path.write_text(path.read_text() + (line[:left] if left > 0 else line))
     assert len(register.entries(store)) == (40 if left > 0 else 41)
     assert answering().exit_code == 0

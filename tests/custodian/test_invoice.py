@@ -175,12 +175,12 @@ def test_what_may_be_missing_is_told(office):
     assert "not known, 0 sessions of 0 users" in said
     chosen = invoices.chosen(((path.name, path.read_bytes()) for path in files), date(2027, 1, 14), date(2027, 1, 15))
     period = invoices.Period(GATEWAY, date(2027, 1, 14), date(2027, 1, 15), "D", PrivateKey.generate().public_key, chosen)
-    made = invoices.make(period, lambda purpose, day: None if day.day == 14 else office.gateway.key(purpose, day))
+    made = invoices.make(period, lambda purpose, day, _: None if day.day == 14 else office.gateway.key(purpose, day))
     assert (len(made.rows), [note.partition(":")[2] for note in made.notes]) == (
         3, [" the key of that day is destroyed, or due to be; nothing of it can be read any more"],
     )  # fmt: skip
     with pytest.raises(HandoverError, match="no segment opens with this store's keys"):
-        invoices.make(period, lambda _purpose, _day: PrivateKey.generate())
+        invoices.make(period, lambda *_: PrivateKey.generate())
 
 
 def test_what_is_no_invoice_is_refused_before_anything_is_written(office):

@@ -163,7 +163,7 @@ def opened(store: Store, path: Path, torn: set[str]) -> dict[str, Any]:
         "torn": segment.torn,
     }
     try:
-        key = store.key(segment.purpose, segment.day)
+        key = store.key(segment.purpose, segment.day, segment.destroy)
         if key is None:
             return {**said, "records": 0, "wrong": f"its key is destroyed, or due to be since {segment.destroy}"}
         count = sum(1 for _ in segment.records(key))

@@ -89,7 +89,7 @@ class Answer:
         return signed_folder.sign(content, self.manifest, key)
 
 
-Key = Callable[[str, date], PrivateKey | None]
+Key = Callable[[str, date, date], PrivateKey | None]  # of a store, a day, and when the segment says that it is destroyed
 
 
 def opened(handover: Handover, key: Key) -> tuple[list[list[bytes]], list[Note]]:
@@ -107,7 +107,7 @@ def opened_segments(store: str, files: Mapping[str, bytes], key: Key) -> tuple[l
             segment = segments.read(data)
             if segment.purpose != store:
                 raise HandoverError("malformed", f"{name}: a segment of another store; accepted: {store}")
-            private = key(store, segment.day)
+            private = key(store, segment.day, segment.destroy)
             if private is None:
                 notes.append(
                     Note(
@@ -143,7 +143,7 @@ def opened_segments(store: str, files: Mapping[str, bytes], key: Key) -> tuple[l
 
 
 def answer(handover: Handover, key: Key, frozen: Iterable[bytes] = ()) -> Answer:
-    """Answer a handover; `key(purpose, day)` gives the day's private key, None where it is destroyed.
+    """Answer a handover; `key(purpose, day, destroy)` gives the day's private key, None where it is destroyed.
 
     `frozen`: octets of records that an order to preserve has kept; what of them lies in the scope is in the answer too.
     """

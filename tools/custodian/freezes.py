@@ -3,7 +3,8 @@
 
 It happens at the custodian's: the gateway collects nothing more and keeps nothing longer for it, the original expires as ever. The copy
 is sealed to a key for orders that end on that day, which the custodian's store destroys then. File: "OUBLIFRZ", u32 length and JSON
-of what it is, then a sealed box of the records, each behind one octet that says how long it is.
+of what it is, then a sealed box of the records, each behind one octet that says how long it is, then the custodian's Ed25519 signature
+of all before. Whoever knows the order's public key can seal something to it; so nothing is read whose signature isn't this store's.
 """
 
 import json
@@ -11,8 +12,9 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
-from nacl.exceptions import CryptoError
-from nacl.public import PrivateKey, PublicKey, SealedBox
+from nacl.bindings import crypto_sign_BYTES
+from nacl.exceptions import BadSignatureError, CryptoError
+from nacl.public import PublicKey, SealedBox
 
 from agent import law
 from agent.purposes.attribution import record
@@ -44,7 +46,7 @@ def key_for(store: Store, request: Request) -> PublicKey:
     return PublicKey(store.order(last))
 
 
-def freeze(made: Answer, octets: list[list[bytes]], public: PublicKey, staged: Staged) -> int:
+def freeze(made: Answer, octets: list[list[bytes]], store: Store, staged: Staged) -> int:
     """Seal the matching records again beside their place; returns how many. Only records that are held are taken.
 
     A holding without a recorded end is kept with the last moment at which it is certain: its segment, which tells, isn't kept. What was
@@ -56,7 +58,8 @@ def freeze(made: Answer, octets: list[list[bytes]], public: PublicKey, staged: S
     head = json.dumps(told).encode()
     body = b"".join(bytes([len(one)]) + one for one in kept)
     staged.clear()
-    write_new(staged.beside, MAGIC + len(head).to_bytes(4, "big") + head + SealedBox(public).encrypt(body), 0o600)
+    data = MAGIC + len(head).to_bytes(4, "big") + head + SealedBox(key_for(store, request)).encrypt(body)
+    write_new(staged.beside, data + store.signing.sign(data).signature, 0o600)
     return len(kept)
 
 
@@ -75,43 +78,33 @@ def _attributed(made: Answer, octets: list[list[bytes]]) -> list[bytes]:
 
 def kept(store: Store, path: Path, request: Request) -> list[bytes]:
     """Return the records of a frozen file for a later request to its gateway and store; the request's scope isn't looked at here."""
-    try:
-        until = date.fromisoformat(_head(path)[0]["keep_until"])
-    except (KeyError, TypeError, ValueError):
-        raise HandoverError("malformed", f"{path}: not a frozen file; accepted: what oubli-custodian freeze wrote") from None
-    told, records = read(path, store.key("freeze", until))
+    told, records = read(path, store)
     kind = requests.KINDS.get(str(told.get("purpose")))
     if told.get("gateway") != request.gateway or kind is None or kind[0] != request.store:
         raise HandoverError("another gateway", f"{path}: of another gateway or store; accepted: {request.store} of {request.gateway}")
     return records
 
 
-def _head(path: Path) -> tuple[Any, bytes]:
-    """Return what a frozen file says it is, and what is sealed in it; ValueError for anything else."""
+def read(path: Path, store: Store) -> tuple[dict[str, Any], list[bytes]]:
+    """Return what a frozen file says it is, and its records; HandoverError where it isn't one of this store's, or its key is destroyed."""
     try:
         data = bounded(path, LIMIT)
-    except OSError:
-        raise ValueError from None
-    size = int.from_bytes(data[8:12], "big")
-    if data[:8] != MAGIC:
-        raise ValueError
-    try:
-        return json.loads(data[12 : 12 + size]), data[12 + size :]
-    except RecursionError:
-        raise ValueError from None
-
-
-def read(path: Path, private: PrivateKey | None) -> tuple[dict[str, Any], list[bytes]]:
-    """Return what a frozen file says it is, and its records; HandoverError where it isn't one, or its key is destroyed."""
-    try:
-        told, sealed = _head(path)
-    except ValueError:
-        raise HandoverError("malformed", f"{path}: not a frozen file; accepted: what oubli-custodian freeze wrote") from None
-    if private is None:
+        size = int.from_bytes(data[8:12], "big")
+        if data[:8] != MAGIC:
+            raise ValueError
+        store.signing.verify_key.verify(data[:-crypto_sign_BYTES], data[-crypto_sign_BYTES:])
+        told = json.loads(data[12 : 12 + size])
+        until = date.fromisoformat(told["keep_until"])
+    except BadSignatureError:
         raise HandoverError(
-            "expired", f"{path}: the order ended on {told['keep_until']} and its key is destroyed; accepted: nothing opens it"
-        )
+            "unsigned", f"{path}: not signed by this custodian, or changed since; accepted: the file as it was written"
+        ) from None
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        raise HandoverError("malformed", f"{path}: not a frozen file; accepted: what oubli-custodian freeze wrote") from None
+    private = store.key("freeze", until, until)
+    if private is None:
+        raise HandoverError("expired", f"{path}: the order ended on {until} and its key is destroyed; accepted: nothing opens it")
     try:
-        return told, list(segments.split(SealedBox(private).decrypt(sealed)))
+        return told, list(segments.split(SealedBox(private).decrypt(data[12 + size : -crypto_sign_BYTES])))
     except CryptoError:
         raise HandoverError("malformed", f"{path}: this order's key doesn't open it; accepted: the file as it was written") from None

@@ -76,7 +76,7 @@ def add(app: typer.Typer, program: Program, passphrase: Ask) -> None:
             staged = Staged(out.with_name(f"{out.name}.sealed"), period)
             keeper = Store(store, None)
             if turn.enter_context(register.once(keeper, period, staged.beside)):
-                late(program, staged, json_file)
+                late(program, keeper, period, staged, json_file)
                 return
             turn.enter_context(register.refusals(keeper, invoices.KIND, period))
             staged.free()

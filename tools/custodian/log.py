@@ -89,17 +89,24 @@ class Log:
                 continue
         return None
 
+    def broken(self) -> list[str]:
+        """Return a line on each entry that doesn't follow the one before: lines were changed or left out."""
+        wrong, former = [], ""
+        for number, line in enumerate(self.path.read_bytes().splitlines(), 1):
+            said = _entry(line)
+            if said is not None and said["previous"] != former:
+                wrong.append(f"log line {number}: doesn't follow the line before")
+            former = hashlib.sha256(line).hexdigest()
+        return wrong
+
     def wrong(self) -> list[str]:
-        """Return what is wrong with it: lines that were cut, changed or left out."""
-        wrong, former, broken = [], "", 0
+        """Return what is wrong with it: lines that were changed or left out, or aren't whole."""
+        wrong, broken = self.broken(), 0
         for number, line in enumerate(self.path.read_bytes().splitlines(), 1):
             said = _entry(line)
             if broken and not (said and said["act"] == "mended"):
                 wrong.append(f"log line {broken}: isn't whole: power was lost while it was written, or it was damaged")
             broken = number if said is None else 0
-            if said is not None and said["previous"] != former:
-                wrong.append(f"log line {number}: doesn't follow the line before")
-            former = hashlib.sha256(line).hexdigest()
         if broken:
             wrong.append(f"log line {broken}: isn't whole: power was lost while it was written, or it was damaged")
         return wrong

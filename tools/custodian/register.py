@@ -3,10 +3,11 @@
 
 One for each key store, in its folder. One JSON object a line, appended whole or not at all, and synced: day, number, kind (answer,
 freeze, invoice), purpose, ground, the kind and basis of who asks, his name and reference, gateway, result, how many records, and the
-SHA-256 of the line before. The store's log has each entry's SHA-256 as well, so a register that was cut or made anew shows. Where both
-were cut alike, an answer that somebody has shows it: its manifest names its entry, and `verify` takes manifests. A number is
-answered once, and again as the same octets only; a refusal is entered and may be followed by an answer. The entry comes before the
-answer (tools/custodian/staged.py), so a last line that a loss of power cut off belongs to no answer, and is cut away.
+SHA-256 of the line before. The store's log has each entry's SHA-256 before it is written and after, so a register that was cut, made anew
+or added to shows, and so does a log that lines were taken out of. Where both were cut alike, an answer that somebody has shows it: its
+manifest names its entry, and `verify` takes manifests. A number is answered once, and again as the same octets only; a refusal is entered
+and may be followed by an answer. The entry comes before the answer (tools/custodian/staged.py), so a last line that a loss of power cut
+off belongs to no answer, and is cut away.
 """
 
 import fcntl
@@ -87,11 +88,11 @@ def has(store: Store, head: str) -> bool:
 
 
 def _checked(store: Store) -> tuple[list[dict[str, Any]], set[str]]:
-    """Return the entries and their SHA-256."""
+    """Return the entries and their SHA-256; the log names each, the last one at least as what was about to be written."""
     path = store.folder / NAME
-    if wrong := store.beginning():
+    if wrong := store.changed():
         raise HandoverError("register", f"{wrong[0]}; accepted: the log as it was written")
-    found, before, digests = [], "", set()
+    found, before, digests = [], "", []
     for number, line in enumerate(_lines(path), 1):
         try:
             entry = json.loads(line)
@@ -104,13 +105,19 @@ def _checked(store: Store) -> tuple[list[dict[str, Any]], set[str]]:
                 "register", f"{path}: line {number} doesn't follow the line before; accepted: the register as it was written"
             )
         before = _digest(line)
-        digests.add(before)
-    missing = [said for said in store.log.entries() if said["act"] == "entered" and said.get("entry") not in digests]
+        digests.append(before)
+    log = store.log.entries()
+    entered = {said.get("entry") for said in log if said["act"] == "entered"}
+    about = {said.get("register") for said in log}
+    missing = entered.difference(digests)
     if missing:
         raise HandoverError(
             "register", f"{path}: {len(missing)} entries that the store's log has are missing; accepted: the register as it was written"
         )
-    return found, digests
+    for number, digest in enumerate(digests, 1):
+        if digest not in entered and not (number == len(digests) and digest in about):
+            raise HandoverError("register", f"{path}: line {number} isn't in the store's log; accepted: the register as it was written")
+    return found, set(digests)
 
 
 def _cut(rest: str) -> bool:
@@ -158,8 +165,8 @@ def once(store: Store, request: Entered, waiting: Path | None = None, *, again: 
 
 
 def said(store: Store, number: str) -> dict[str, Any]:
-    """Return what the store's log says of the answer to a request by its number: `register`, `answered` and `manifest` (SHA-256)."""
-    return [one for one in store.log.entries() if one["act"] == "answer" and one.get("number") == number and "manifest" in one][-1]
+    """Return what the store's log says of what a request by its number got: `register`, `made` (Staged.digest), and more."""
+    return next((one for one in reversed(store.log.entries()) if one.get("number") == number and "made" in one), {})
 
 
 def entry(store: Store, kind: str, request: Entered, result: str, records: int) -> str:
@@ -180,7 +187,7 @@ def enter(store: Store, line: str, **facts: str) -> None:
     """Append an entry, and note in the store's log that it is there. `facts` are the log's."""
     path = store.folder / NAME
     told = json.loads(line)
-    store.note(told["kind"], number=told["number"], result=told["result"], **facts)
+    store.note(told["kind"], number=told["number"], result=told["result"], register=head(line), **facts)
     descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
     try:
         os.fchmod(descriptor, 0o600)

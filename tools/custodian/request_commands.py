@@ -130,7 +130,7 @@ def add(app: typer.Typer, program: Program, passphrase: Ask) -> None:
             keeper = Store(store, None)
             if turn.enter_context(register.once(keeper, read.request, staged.beside, again=True)):
                 if staged.beside.exists():
-                    late(program, staged, json_file)
+                    late(program, keeper, read.request, staged, json_file)
                 else:
                     made = _again(read, Store(store, passphrase(secret)), frozen or (), staged, requester)
                     _tell(program, made, staged.place, json_file)
@@ -146,7 +146,7 @@ def add(app: typer.Typer, program: Program, passphrase: Ask) -> None:
             line = register.entry(custodian, "answer", read.request, made.result, len(made.rows))
             made.register = register.head(line)
             manifest = answers.write(made, custodian.signing, staged, requester)
-            enter(custodian, line, staged, register=made.register, answered=made.answered, manifest=manifest)
+            enter(custodian, line, staged, answered=made.answered, manifest=manifest)
             _tell(program, made, staged.place, json_file)
 
     @app.command("freeze")
@@ -160,7 +160,7 @@ def add(app: typer.Typer, program: Program, passphrase: Ask) -> None:
             staged = Staged(out, read.request)
             keeper = Store(store, None)
             if turn.enter_context(register.once(keeper, read.request, staged.beside)):
-                late(program, staged, json_file)
+                late(program, keeper, read.request, staged, json_file)
                 return
             turn.enter_context(register.refusals(keeper, "freeze", read.request))
             if not read.request.keep_until:
@@ -172,8 +172,7 @@ def add(app: typer.Typer, program: Program, passphrase: Ask) -> None:
                 raise HandoverError(
                     "second NAT", f"{answers.BEHIND} (L34-II-4): nothing is kept; accepted: an order to who translates last"
                 )
-            public = freezes.key_for(custodian, read.request)
-            count = freezes.freeze(made, answers.opened(read, custodian.key)[0], public, staged)
+            count = freezes.freeze(made, answers.opened(read, custodian.key)[0], custodian, staged)
             line = register.entry(custodian, "freeze", read.request, made.result, count)
             enter(custodian, line, staged, until=read.request.fields["keep_until"])
             _tell(program, made, out, json_file)
@@ -223,9 +222,8 @@ def _again(read: handovers.Handover, custodian: Store, frozen: Iterable[Path], s
     """Write an answer once more that was given before; HandoverError where it would come out as other octets."""
     staged.free()
     made, number = _opened(read, custodian, frozen), read.request.fields["number"]
-    try:
-        said = register.said(custodian, number)
-    except IndexError:
+    said = register.said(custodian, number)
+    if "manifest" not in said:
         raise HandoverError("already run", f"{ANSWERED} (L34-II-4); accepted: a new request") from None
     made.register, made.answered = said["register"], said["answered"]
     if answers.write(made, custodian.signing, staged, to) != said["manifest"]:
@@ -241,7 +239,7 @@ def _again(read: handovers.Handover, custodian: Store, frozen: Iterable[Path], s
 def enter(custodian: Store, line: str, staged: Staged, **facts: str) -> None:
     """Enter what is made in log and register, then give it its name."""
     try:
-        register.enter(custodian, line, **facts)
+        register.enter(custodian, line, made=staged.digest(), **facts)
     except BaseException:
         staged.clear()
         raise
@@ -259,8 +257,12 @@ def one_line(program: Program) -> Iterator[None]:
         program.refuse(f"{failure.filename}: {failure.strerror}; accepted: a file or folder that can be used")
 
 
-def late(program: Program, staged: Staged, json_file: str | None) -> None:
-    """Give an answer its name that was made and entered when power was lost."""
+def late(program: Program, keeper: Store, request: register.Entered, staged: Staged, json_file: str | None) -> None:
+    """Give an answer its name that was made and entered when power was lost; HandoverError where it isn't that which lies there."""
+    if staged.digest() != register.said(keeper, request.fields["number"]).get("made"):
+        raise HandoverError(
+            "another answer", f"{staged.beside}: isn't what was made and entered; accepted: the same command once it is removed"
+        )
     staged.publish()
     if json_file:
         program.write(json.dumps({"path": str(staged.place)}) + "\n", json_file)

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """An answer on its way: made beside its place, entered in the register, and only then given its name (L34-II-4).
 
-So no answer is there that the register doesn't have. Where power is lost after the entry, the same command gives it its name.
+So no answer is there that the register doesn't have. Where power is lost after the entry, the same command gives it its name, if it is
+what the store's log has the SHA-256 of: another may have put something else there.
 """
 
+import hashlib
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -44,6 +46,14 @@ class Staged:
             shutil.rmtree(self.beside)
         else:
             self.beside.unlink(missing_ok=True)
+
+    def digest(self) -> str:
+        """Return the SHA-256 of what lies beside the place: of a file; of a folder's files, each with its name. "" for anything else."""
+        files = sorted(self.beside.iterdir()) if self.beside.is_dir() else [self.beside]
+        if self.beside.is_symlink() or not all(one.is_file() and not one.is_symlink() for one in files):
+            return ""
+        sums = [f"{hashlib.sha256(one.read_bytes()).hexdigest()} {one.name if one != self.beside else ''}\n" for one in files]
+        return hashlib.sha256("".join(sums).encode()).hexdigest()
 
     def publish(self) -> None:
         """Give an answer that is entered its name."""

@@ -185,20 +185,30 @@ class Store:
         with self._alone():
             return self._row("freeze", last, last).public
 
-    def key(self, purpose: str, day: date) -> PrivateKey | None:
+    def key(self, purpose: str, day: date, destroy: date = date.min) -> PrivateKey | None:
         """Return a day's private key, None where the log has its destruction, or its date has come: it opens nothing from then on.
 
-        StoreError where it should be there and isn't: another custodian's store, or a file that was lost.
+        `destroy`: when what is to be opened says that its key is destroyed. StoreError where the key should be there and isn't: another
+        custodian's store, a file that was lost, or a log that was changed.
         """
         path = self._path(purpose, day)
         if not path.exists():
+            if wrong := self.changed():
+                raise StoreError(f"{wrong[0]}; accepted: the log as it was written")
             if (purpose, str(day)) in self._destroyed():
+                self._due_here(path, destroy)
                 return None
             raise StoreError(f"{path}: there is no key of that day, and the log has no destruction of it; accepted: the store that made it")
         said = KeyFile(path, purpose, day).read()
         if said is not None and said.destroy <= self.today:
+            self._due_here(path, destroy)
             return None
         return self._private(path, said)
+
+    def _due_here(self, path: Path, destroy: date) -> None:
+        """Demand that the key that is destroyed here, or due to be, is the one that is needed; StoreError where that one lives on."""
+        if destroy > self.today:
+            raise StoreError(f"{path}: destroyed here, but this was sealed to a key of {destroy}; accepted: the store that made it")
 
     def _destroyed(self) -> set[tuple[Any, Any]]:
         """Return purpose and day of each key that the log calls destroyed."""
@@ -325,6 +335,10 @@ class Store:
             except (OSError, StoreError) as failure:
                 wrong.append(keyfiles.line(one.path, failure))
         return [*wrong, *self.beginning(), *self.log.wrong(), *called]
+
+    def changed(self) -> list[str]:
+        """Return what shows that the log was cut or changed; a line that a loss of power cut off isn't that."""
+        return [*self.beginning(), *(f"{self.log.path}: {line}" for line in self.log.broken())]
 
     def beginning(self) -> list[str]:
         """Return what is wrong with the log's first entry: it was emptied since the store was made, or it is another store's."""

@@ -4,11 +4,10 @@
 'require rpc';
 'require poll';
 
-// Status, doctor's findings, the table of purposes, and a look-up for the network's security, through ubus; nothing is set here. Every text
-// goes in as text.
+// Status, doctor's findings, the purposes, and a look-up, through ubus; nothing is set here. Every text goes in as text.
 
 var callStatus = rpc.declare({ object: 'oubli', method: 'status' });
-// LuCI sends what is asked at once as one request, and gives all of it up after 20 seconds. Doctor tries the broker, which may take longer.
+// LuCI sends what is asked at once as one request, for 20 seconds at most. Doctor tries the broker, which may take longer.
 var callDoctor = rpc.declare({ object: 'oubli', method: 'doctor', nobatch: true });
 var callLaw = rpc.declare({ object: 'oubli', method: 'law' });
 var lookupFields = [ 'terminal', 'port', 'public_address', 'protocol', 'at', 'until', 'reason', 'report' ];
@@ -37,10 +36,8 @@ function table(titles, rows) {
 	].concat(rows.map(row)));
 }
 
-function statusRows(status) {
-	if (status.error)
-		return [ [ _('Recorder'), status.error ] ];
-	var rows = [
+function statusTable(status) {
+	var rows = status.error ? [ [ _('Recorder'), status.error ] ] : [
 		[ _('Gateway'), status.gateway ],
 		[ _('Clock'), status.clock ],
 		[ _('Capture'), status.capture ],
@@ -64,7 +61,7 @@ function statusRows(status) {
 		if (name.indexOf('lost') === 0 && status.counters[name])
 			rows.push([ name, status.counters[name] ]);
 	});
-	return rows;
+	return table([ _('What'), _('Value') ], rows);
 }
 
 function findings(told) {
@@ -74,7 +71,7 @@ function findings(told) {
 	return rows.length ? table([ _('What'), _('Why it matters'), _('How to fix it') ], rows) : E('p', {}, [ _('Nothing was found.') ]);
 }
 
-// A port and its protocol, of IPv6 with the public address; or a terminal; a time as 2026-11-25T10:00:00Z; a reason, which the audit log gets.
+// A port and its protocol, or a terminal; a time as 2026-11-25T10:00:00Z; a reason, which the audit log gets.
 function lookup() {
 	var fields = {}, found = E('div');
 	var cells = lookupFields.map(function(name) {
@@ -92,7 +89,11 @@ function lookup() {
 					one.source_port, one.translated_port, one.service ];
 			});
 			found.replaceChildren(
-				E('p', {}, [ said.second_nat ? _('A second NAT lies between: public ports can\'t be matched here.') : '' ]),
+				E('p', {}, [
+					said.second_nat ? _('A second NAT lies between: public ports can\'t be matched here.') : '', ' ',
+					said.clock === 'trusted' ? '' : _('Nobody is named for sure. Clock:') + ' ' + said.clock, ' ',
+					said.public_address ? _('No record has the public IPv4 address.') : ''
+				]),
 				table([ _('Start'), _('Duration'), _('Terminal'), _('Address'), _('Protocol'), _('Port'), _('Public port'), _('Service') ], rows)
 			);
 		});
@@ -106,7 +107,7 @@ return view.extend({
 	},
 
 	render: function(data) {
-		var status = E('div', {}, [ table([ _('What'), _('Value') ], statusRows(data[0])) ]);
+		var status = E('div', {}, [ statusTable(data[0]) ]);
 		var doctor = E('div', {}, [ E('em', {}, [ _('Looking …') ]) ]);
 		var purposes = (data[1].purposes || []).map(function(purpose) {
 			return [ purpose.purpose, purpose.paragraph, _(purpose.state), purpose.ceiling_seconds / 86400 + ' d' ];
@@ -117,7 +118,7 @@ return view.extend({
 		});
 		poll.add(function() {
 			return asked(callStatus).then(function(fresh) {
-				status.replaceChildren(table([ _('What'), _('Value') ], statusRows(fresh)));
+				status.replaceChildren(statusTable(fresh));
 			});
 		});
 
