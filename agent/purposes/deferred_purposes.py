@@ -10,7 +10,7 @@ from agent.capture.connections import source_of
 from agent.capture.lan import is_private
 from agent.control import calls
 from agent.purposes.attribution import attribution, nftables
-from agent.purposes.attribution.blocks import Blocks
+from agent.purposes.attribution.blocks import RETRY, Blocks
 from agent.purposes.attribution.record import UNKNOWN_MAC
 from agent.purposes.billing import billing
 from agent.purposes.device_key import Signer
@@ -220,6 +220,8 @@ class DeferredPurposes(Purposes):
         self._unbroken, self._trusted = self._unbroken or self._wall, trusted
         if trusted:
             self._reached = self._wall
+        if self.attribution is not None:
+            self._mend(self.attribution)
         for purpose in (self.attribution, self.billing):
             if purpose is not None:
                 purpose.confirmed = trusted
@@ -257,6 +259,15 @@ class DeferredPurposes(Purposes):
         if 0 < self._again <= self._wall:
             kept.restate(self._wall)  # how long a row lasts is told by the marks around its begin
             self._again = 0
+
+    def _mend(self, kept: "attribution.Attribution") -> None:
+        """Where a holding's row was lost, say of none that began before that it is held still; those that are begin anew in a minute."""
+        if kept.torn:
+            kept.torn = False
+            self._unbroken = self._wall + 1
+            self._again = self._wall + RETRY
+            if kept.since:
+                kept.vouch(self._again)
 
     def _devices(self) -> None:
         """Let the kernel's table know by which interfaces packets leave."""
@@ -318,13 +329,15 @@ class DeferredPurposes(Purposes):
         signer: "Signer | None" = None
         act = "request"
         try:
-            request = self._executor.check(text, self._wall, latest, trusted=self._trusted)
+            request = self._executor.check(text, self._wall, max(latest, self._reached), trusted=self._trusted)
             act = "freeze" if request.keep_until else act
             store = self._stores[request.store]
             if self.billing is not None and request.store == "billing":
                 self.billing.finish()
             if not store.seal():
                 raise requests.Refused("flash", "flash refuses: what is kept can't be closed now; accepted: once more when it is writable")
+            if self.attribution is not None:
+                self._mend(self.attribution)
             statement = {
                 "gateway": self._gateway,
                 "made": self._wall,

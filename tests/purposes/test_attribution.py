@@ -301,6 +301,16 @@ def test_portal_user_and_public_address_begin_a_new_row(map_):
     ]  # fmt: skip
 
 
+def test_user_who_logs_in_in_a_row_s_first_second_begins_a_row_in_the_next(map_):
+    """L34-II-4: rows of one terminal and block that begin in one second are read as one, and the first one's end as both's."""
+    map_.hold(TEN, MAC_A)
+    map_.do(["users", {MAC_A: "room12"}])
+    map_.tick()
+    map_.tick(1)
+    rows = [[row[6], row[7] - NOON, row[8] and row[8] - NOON] for row in map_.ask("rows")]
+    assert rows == [["", 0, None], ["", 0, 1], [b"room12".hex(), 1, None]]
+
+
 def test_without_a_public_address_no_block_is_dealt_and_no_row_is_open(map_):
     """A gateway whose WAN isn't up, goes down and comes back: no row names an address that it hasn't got (L34-II-4)."""
     map_.do(["public", NO_PUBLIC, map_.wall])
@@ -442,6 +452,16 @@ def test_address_that_another_terminal_takes_was_the_former_s_until_its_last_sig
     rows = stage("own_addresses", steps)[3:]
     assert [[row[6], row[8], row[9]] for row in rows] == [
         [MAC_A, NOON, None], [MAC_A, NOON, NOON + 5], [MAC_B, NOON + 300, None], [MAC_B, NOON + 60, None],
+    ]  # fmt: skip
+
+
+def test_what_began_no_later_than_the_row_of_another_is_recorded_by_itself(stage):
+    """L34-II-4: two rows of one address that begin in one second could not be told from each other."""
+    steps = [[SIX, SIX, MAC_A, NOON, NOON + 5], [SIX, SIX, MAC_B, NOON, NOON + 9], [SIX, SIX, MAC_B, NOON + 1, NOON + 9]]
+    answers = stage("own_addresses", steps)
+    assert answers[:3] == ["attribution: in a block", "kept", "attribution: in a block"]
+    assert [[row[1], row[6], row[8], row[9]] for row in answers[3:]] == [
+        [None, MAC_A, NOON, None], [6, MAC_B, NOON, NOON + 9], [None, MAC_A, NOON, NOON + 5], [None, MAC_B, NOON + 1, None],
     ]  # fmt: skip
 
 

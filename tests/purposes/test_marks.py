@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from agent.control import calls
 from agent.purposes.attribution.attribution import Attribution
 from agent.purposes.attribution.blocks import Blocks
 from agent.purposes.attribution.record import Record, unpack
 from agent.purposes.custodian import custodian
 from agent.purposes.deferred_purposes import DeferredPurposes
+from agent.purposes.requests import requests
 from agent.recorder.pipeline import Pipeline
 from agent.vault.stores import name_of
 from tests.custodian.test_answers import MIDNIGHT, TEN, Gateway, connection, mark
@@ -229,3 +231,101 @@ def test_a_mark_is_on_flash_no_sooner_than_what_it_vouches_for(by: str, tmp_path
         assert list(store._writer.pages) == [MIDNIGHT // DAY - 1]
     assert sorted(path.name[:10] for path in folder.glob("20*")) == ["2027-01-15", "2027-01-16"]
     gateway.close()
+
+
+A, MAC, PUBLIC = bytes([192, 168, 1, 10]), bytes([2, 0, 0, 0, 0, 10]), bytes([203, 0, 113, 2])
+
+
+def with_blocks(folder: Path) -> tuple[Any, list[Record], list[bool]]:
+    """Return deferred purposes with blocks, what they keep, and whether the store refuses now."""
+    made, _ = purpose()
+    kept: list[Record] = []
+    refusing = [False]
+
+    def keep(_begins: int, data: bytes) -> str:
+        if refusing[0]:
+            return "lost"
+        kept.append(unpack(data))
+        return "kept"
+
+    made.attribution = Attribution(keep, lambda _mac: b"")
+    made._section, made._lan.public = SimpleNamespace(upstream_nat=""), PUBLIC
+    made._table.give = made._table.load = made._table.take = lambda *_words: None
+    made._table.stands = lambda: True
+    made.holder = {A: MAC}
+    made._holder = lambda address: made.holder.get(address, b"")
+    made.sessions = SimpleNamespace(tick=lambda _now: None)
+    made.attribution.blocks = Blocks(str(folder / "blocks"), str(folder / "ports"), 512, made._table, made._row_kept, lambda _mac: b"", 0)
+    made._next = 0
+    for second in (1, 2, 3):
+        tick(made, second)
+    made.attribution.blocks.hold(A, MAC, made._wall, made._now)
+    return made, kept, refusing
+
+
+def test_block_answers_for_no_connection_that_left_by_another_public_address(tmp_path: Path) -> None:
+    """A second uplink, or an address that was changed a moment ago: `nothing held` was said of what the block had covered."""
+    made, _, _ = with_blocks(tmp_path)
+    for public in (PUBLIC, bytes([198, 51, 100, 7])):
+        assert made.attribution.covers(A, public, 16387, MAC, NOON + 5, NOON + 6, 6) == (public == PUBLIC)
+    made.attribution.close()
+
+
+def test_holding_whose_end_was_lost_is_not_said_to_go_on(tmp_path: Path) -> None:
+    """Flash refuses as a terminal leaves, and is well again: an hour later another's connection was said to be that terminal's."""
+    made, kept, refusing = with_blocks(tmp_path)
+    tick(made, 600)
+    made._mark()
+    made.holder.clear()
+    refusing[0] = True
+    for second in range(610, 2000, 10):
+        tick(made, second)
+    refusing[0] = False
+    for second in range(2000, 5000, 10):
+        tick(made, second)
+    made._mark()
+    found = [one.until - NOON for one in matching.holdings([kept], made._wall, made._unbroken) if one.record.confirmed]
+    assert found == [600]
+    made.attribution.close()
+
+
+def test_holding_whose_begin_was_lost_covers_nothing_and_begins_anew(tmp_path: Path) -> None:
+    """At midnight, when flash refuses: until the next one its connections had no row of any kind."""
+    made, kept, refusing = with_blocks(tmp_path)
+    refusing[0] = True
+    made.attribution.restate(NOON + 20)
+    assert not made.attribution.covers(A, PUBLIC, 16387, MAC, NOON + 21, NOON + 22, 22)
+    refusing[0] = False
+    for second in (30, 89, 90):
+        tick(made, second)
+    assert [one.start - NOON for one in kept if not is_mark(one)] == [3, 90]
+    assert made.attribution.covers(A, PUBLIC, 16387, MAC, NOON + 91, NOON + 92, 92)
+    assert matching.holdings([kept], NOON + 200, made._unbroken)[-1].until == NOON + 200
+    made.attribution.close()
+
+
+def test_rows_of_two_users_that_begin_in_one_second_name_the_later_one() -> None:
+    """L34-II-4: a store that was written before the recorder waited for the next second."""
+    said = ((None, b""), (NOON, b""), (None, b"bob"))
+    kept = [Record(None, PUBLIC, 16384, 16895, A, MAC, NOON, end, user, confirmed=True) for end, user in said]
+    (one,) = matching.holdings([kept], NOON + 600, NOON)
+    assert (one.record.portal_user, one.until, one.recorded) == (b"bob", NOON + 600, False)
+
+
+def test_request_that_expired_is_not_run_by_a_clock_that_was_set_back() -> None:
+    """L34-II-4: by less than an hour: the latest time that flash knows moves each hour only."""
+    made, _ = purpose()
+    told: list[int] = []
+    tick(made, 3000)
+
+    def check(_text: str, _now: int, latest: int, *, trusted: bool) -> None:
+        told.append(latest)
+        raise requests.Refused("expired", "request: expired" + " now" * trusted)
+
+    made._sodium, made._executor = SimpleNamespace(digest=lambda *_: b""), SimpleNamespace(check=check)
+    made._note = lambda *_: None
+    made.stepped(-1200 * SECOND, (NOON + 1800) * SECOND)
+    for latest in (NOON, NOON + 3600):
+        with pytest.raises(calls.Refused):
+            made.request("", latest)
+    assert told == [NOON + 3000, NOON + 3600]

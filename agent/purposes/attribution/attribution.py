@@ -40,6 +40,7 @@ class Attribution:
         self._own = ShardedDict()  # address -> _Own
         self.since = 0  # s since the epoch: since then all was heard and kept, up to the last mark; 0: it isn't known
         self._whole = True  # nothing was lost since then
+        self.torn = False  # a holding's row was not kept
         self._split = 0  # the day before which every connection that lasts is recorded, up to its midnight
         self.listed = self.lasting = 0  # when the newest whole list of what lasts was begun; how many of it no holding covers
         self._counted = 0
@@ -48,6 +49,7 @@ class Attribution:
         """Hand a record to the store; its deadline runs from its start (L34-III-2)."""
         result = self._append(record.start, pack(record))
         self._whole = self._whole and result != "lost"
+        self.torn = self.torn or (record.protocol is None and result != "kept")
         return result
 
     # Marks
@@ -124,14 +126,17 @@ class Attribution:
         if self.blocks is None:
             return False
         if len(source) == 4:
-            return self.blocks.covers(source, port, mac, start, now)
+            return public == self.blocks.public and self.blocks.covers(source, port, mac, start, now)
         return exact and mac != UNKNOWN_MAC and public == source and self._leaves(source, mac, start, end)
 
     def _leaves(self, address: bytes, mac: bytes, start: int, end: int) -> bool:
         """Make sure that rows say that a terminal left by its own address from `start` to `end`, on each day of it."""
         user, known = self._user(mac), self._own.get(address, None)
         if known is not None and (known.mac != mac or known.user != user):
-            self._end(address, known, known.last)  # another's connection may have begun long before, and told of late
+            if start <= known.part:
+                return False  # rows of one terminal that begin at once are read as one; later connections begin another's
+            self._end(address, known, known.last)
+            self._own.pop(address, None)
             known = None
         if known is None:
             if len(self._own) >= ADDRESSES:

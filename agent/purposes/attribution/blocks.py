@@ -255,7 +255,13 @@ class Blocks:
         if ended and part:
             self._record(block, max(part, wall))
         self._put(block, state, address, mac, since, wall, last)
-        self._record(block, None)
+        self._begin(block)
+
+    def _begin(self, block: int) -> None:
+        """Write that a row begins; where it is lost, nothing is covered by it."""
+        if not self._record(block, None):
+            state, address, mac, since, _, last = self._row(block)
+            self._put(block, state, address, mac, since, 0, last)
 
     # Connections.
 
@@ -295,7 +301,7 @@ class Blocks:
                 continue  # there is no public address
             elif part // _DAY != wall // _DAY:
                 self._midnight(block, wall)
-            elif self._user(mac) != self._users.get(block, b""):
+            elif part != wall and self._user(mac) != self._users.get(block, b""):  # rows that begin at once are read as one
                 self._again(block, wall)
 
     def deal(self, wall: int, now: int, holder: "Callable[[bytes], bytes]") -> None:
@@ -317,7 +323,7 @@ class Blocks:
         if part and part < begin:
             self._record(block, min(begin, part - part % _DAY + _DAY))
         self._put(block, state, address, mac, since, begin if part <= wall else wall, last)
-        self._record(block, None)
+        self._begin(block)
 
     def _rest(self, block: int, wall: int, now: int) -> None:
         _, _, _, _, part, last = self._row(block)
