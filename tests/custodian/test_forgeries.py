@@ -158,6 +158,22 @@ def test_lines_that_the_store_s_log_has_not_are_not_counted(office, count, first
     assert "isn't in the store's log" in office.verified(1)
 
 
+def test_a_line_that_comes_while_a_request_is_answered_is_not_entered(office, monkeypatch):
+    """Between the check and the lock: only what the log said was about to be written is taken for the work of a loss of power."""
+    book, checked = office.keys / register.NAME, register.entries
+
+    def slow(store: Store) -> list[dict[str, Any]]:
+        found = checked(store)
+        if not book.exists():
+            book.write_text(json.dumps(dict.fromkeys(register.COLUMNS, "x") | {"previous": ""}) + "\n")
+        return found
+
+    monkeypatch.setattr(register, "entries", slow)
+    said = office.hand("answer", office.gateway.hand_over(SIGNED), "one", status=2).stderr
+    assert "line 1 isn't in the store's log" in said
+    assert "entered" not in (office.keys / "log").read_text()
+
+
 def test_a_line_that_power_was_lost_behind_is_the_log_s(office):
     """The log said what was about to be written, so it is counted and entered; a line of the same place that isn't that one is neither."""
     office.hand("answer", office.gateway.hand_over(SIGNED), "one")

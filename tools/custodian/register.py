@@ -106,9 +106,7 @@ def _checked(store: Store) -> tuple[list[dict[str, Any]], set[str]]:
             )
         before = _digest(line)
         digests.append(before)
-    log = store.log.entries()
-    entered = {said.get("entry") for said in log if said["act"] == "entered"}
-    about = {said.get("register") for said in log}
+    entered, about = _logged(store)
     missing = entered.difference(digests)
     if missing:
         raise HandoverError(
@@ -118,6 +116,12 @@ def _checked(store: Store) -> tuple[list[dict[str, Any]], set[str]]:
         if digest not in entered and not (number == len(digests) and digest in about):
             raise HandoverError("register", f"{path}: line {number} isn't in the store's log; accepted: the register as it was written")
     return found, set(digests)
+
+
+def _logged(store: Store) -> tuple[set[str], set[str]]:
+    """Return the SHA-256 of the entries that the store's log has, and of those of which it says that they were about to be written."""
+    log = store.log.entries()
+    return {str(one.get("entry")) for one in log if one["act"] == "entered"}, {str(one["register"]) for one in log if "register" in one}
 
 
 def _cut(rest: str) -> bool:
@@ -155,9 +159,10 @@ def once(store: Store, request: Entered, waiting: Path | None = None, *, again: 
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise HandoverError("register", f"{path}: another command answers a request now; accepted: one after the other") from None
-        lines = _lines(path)
-        if lines and head(lines[-1]) not in [said.get("entry") for said in store.log.entries()]:
-            store.note("entered", entry=head(lines[-1]))  # power was lost between the two
+        last = {head(line) for line in _lines(path)[-1:]}
+        done, about = _logged(store)
+        for digest in last & about - done:
+            store.note("entered", entry=digest)  # power was lost between the two
         entered = request.fields["number"] in [entry["number"] for entry in entries(store) if entry["result"] != REFUSED]
         if entered and not again and not (waiting and waiting.exists()):
             raise HandoverError("already run", "request.number: it was answered before (L34-II-4); accepted: a new request")

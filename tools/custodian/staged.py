@@ -52,7 +52,7 @@ class Staged:
         files = sorted(self.beside.iterdir()) if self.beside.is_dir() else [self.beside]
         if self.beside.is_symlink() or not all(one.is_file() and not one.is_symlink() for one in files):
             return ""
-        sums = [f"{hashlib.sha256(one.read_bytes()).hexdigest()} {one.name if one != self.beside else ''}\n" for one in files]
+        sums = [f"{_sha256(one)} {one.name if one != self.beside else ''}\n" for one in files]
         return hashlib.sha256("".join(sums).encode()).hexdigest()
 
     def publish(self) -> None:
@@ -60,3 +60,8 @@ class Staged:
         self.free()
         self.beside.rename(self.place)
         disk.sync_folder(self.place.parent)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
