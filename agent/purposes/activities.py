@@ -32,6 +32,8 @@ RIGHTS: "dict[str, tuple[tuple[str, ...], tuple[str, ...]]]" = {
     "emergency": ((), ("access", "erasure")),
     "page": (("access",), ()),
 }
+# What ends soon after the terminal has left: nothing stays of it that could be erased, restricted or objected to (GDPR 17.1 a).
+PASSING = ("addresses", "portal", "ports", "page")
 NAMES = {
     "access": ("accès", "access"),
     "portability": ("portabilité", "portability"),
@@ -44,6 +46,7 @@ NAMES = {
     "rectification": ("rectification", "rectification"),
     "restriction": ("limitation", "restriction"),
 }
+_REPEALED = (" (rédaction de 2014 à 2021, abrogée)", " (wording of 2014 to 2021, repealed)")
 _FOR = {
     "nobody": ("aucun", "none"),
     "security": ("l'exploitant du réseau", "the network's operator"),
@@ -114,7 +117,7 @@ def activities(config: "Config", language: str, held: "Sequence[str]" = ()) -> "
     for row in rows(config, held):
         kept = _long(row, config, language) + (_KEPT["over"][at] if row.name in held else "")
         former = row.grounds and config.sections[row.name].ground in law.FORMER_GROUNDS
-        basis = (row.paragraph if former else row.in_force) + ", " + _letter(row.name, config, at)
+        basis = (row.paragraph + _REPEALED[at] if former else row.in_force) + ", " + _letter(row.name, config, at)
         found.append(Activity(row.name, row.fields, kept, basis, _recipients(row, config, at), row.custody, at))
     for name, here, fields, _ in article.memory(config, held):
         if here:

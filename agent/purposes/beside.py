@@ -21,7 +21,7 @@ def memory(config: "Config", held: "Sequence[str]") -> "list[tuple[str, bool, tu
     """Return each row of `MEMORY` with whether it is held here; `held`: what `remembered` has said."""
     section = config.purposes.get("attribution")
     here = {"portal": section is not None or "billing" in config.purposes, "ports": section is not None and section.mode == "blocks"}
-    here["objection"] = bool(config.metrics) or "consent" in held
+    here["objection"] = bool(config.metrics) or "consent" in held or bool(stores.by_consent(config))
     return [(name, here.get(name, True), fields, kept) for name, fields, kept in MEMORY]
 
 

@@ -10,6 +10,7 @@ on a host. Not legal advice.
 from agent import law
 from agent.config.config import load
 from agent.purposes import activities, beside, duties, words
+from agent.purposes.billing.billing import IDLE
 
 TEXTS: "dict[str, dict[str, str]]" = {
     "fr": {
@@ -32,7 +33,8 @@ TEXTS: "dict[str, dict[str, str]]" = {
         "Aucune décision automatisée n'est prise. La borne n'envoie pas de donnée personnelle sur l'internet, ni hors de l'Union "
         "européenne.",
         "rights": "Vos droits (loi 78-17 du 6 janvier 1978 ; RGPD, articles 12 à 22). Un droit qui n'est pas nommé ne s'applique pas : "
-        "obligation légale, facture ou preuve (article 17.3), ni accord ni contrat (20), pas d'intérêt légitime (21).",
+        "obligation légale, facture ou preuve (article 17.3), ni accord ni contrat (20), pas d'intérêt légitime (21), ou donnée "
+        "qui disparaît d'elle-même peu après le départ de l'appareil ({}).",
         "page": "- sur la page : ouvrez http://{}:8450/ avec votre appareil, sur ce réseau, sans compte ; elle montre ce que la borne "
         "peut lire à son sujet, l'enregistre dans un fichier, et efface ce qui peut l'être ;",
         "ask": "- auprès du responsable : écrivez au contact ci-dessus ; réponse dans le mois ;",
@@ -44,12 +46,15 @@ TEXTS: "dict[str, dict[str, str]]" = {
         "cela cesse ;",
         "consent": "- accord : vous êtes libre de le donner ; vous pouvez le suspendre ou le retirer à tout moment, gratuitement ; le "
         "retrait rend illisible ce qui a été conservé avec cet accord, et rien d'autre ;",
-        "duty": "- autorités et facturation : ce qui est conservé est scellé à la fin de la connexion ou de la session, toutes les {} ; "
-        "dès lors, ni la borne ni l'exploitant ne peuvent le lire, ni effacer la part d'un seul appareil ; pour y accéder, deux agents "
+        "duty": "- autorités et facturation : ce qui est conservé est scellé au plus tard {} après la fin de la connexion ou de la "
+        "session{} ; dès lors, ni la borne ni l'exploitant ne peuvent le lire, ni effacer la part d'un seul appareil ; pour y accéder, deux agents "
         "du responsable signent votre demande, pour un jour à la fois, et le tiers de confiance y répond ; une injonction peut le faire "
         "préserver jusqu'à un an de plus (L34-1 III bis) ;",
-        "rectification": "- rectification (article 16) : ce qui est conservé est mesuré, non déclaré ; ce qui est faux est effacé, une "
-        "facture corrigée, et votre déclaration jointe à ce qui est scellé ;",
+        "session": " (une session finit après {} sans connexion, ou à 0 h UTC)",
+        "rectification": "- rectification (article 16) : ce qui est conservé est mesuré, non déclaré ; ce qui est faux et que la borne "
+        "peut lire est effacé",
+        "statement": ", et votre déclaration jointe à ce qui est scellé",
+        "bill": ", une facture corrigée",
         "complaint": "- réclamation auprès de la CNIL (www.cnil.fr) ; directives sur vos données après votre mort (loi 78-17, article 85).",
         "then": " ; ",
     },
@@ -72,7 +77,8 @@ TEXTS: "dict[str, dict[str, str]]" = {
         "that is named. No automated decision is taken. The gateway sends no personal data over the internet, nor out of the European "
         "Union.",
         "rights": "Your rights (law 78-17 of 6 January 1978; GDPR, articles 12 to 22). A right that isn't named doesn't apply: legal "
-        "duty, bill or proof (article 17.3), neither consent nor contract (20), no legitimate interest (21).",
+        "duty, bill or proof (article 17.3), neither consent nor contract (20), no legitimate interest (21), or data "
+        "that go by themselves soon after the device has left ({}).",
         "page": "- on the page: open http://{}:8450/ on your device, in this network, without an account; it shows what the gateway can "
         "read about your device, saves that in a file, and erases what can be erased;",
         "ask": "- from the controller: write to the contact above; an answer takes a month at most;",
@@ -83,12 +89,15 @@ TEXTS: "dict[str, dict[str, str]]" = {
         "leave": "- routing: as long as your device is in the network, the gateway must know its address; leave it, and that ends;",
         "consent": "- consent: you are free to give it; you can suspend or withdraw it at any time, free of charge; a withdrawal makes "
         "what was kept by that consent unreadable, and nothing else;",
-        "duty": "- authorities and billing: what is kept is sealed at the end of the connection or session, every {}; from then on "
-        "neither the gateway nor the operator can read it, or erase one device's part of it; for access, two agents of the controller "
+        "duty": "- authorities and billing: what is kept is sealed at the latest {} after the end of the connection or session{}; from then "
+        "on neither the gateway nor the operator can read it, or erase one device's part of it; for access, two agents of the controller "
         "sign your request, for a day at a time, and the trusted third party answers it; an injunction may have it preserved for up to a "
         "year more (L34-1 III bis);",
-        "rectification": "- rectification (article 16): what is kept is measured, not declared; what is wrong is erased, a bill "
-        "corrected, and your statement put beside what is sealed;",
+        "session": " (a session ends after {} without a connection, or at 00:00 UTC)",
+        "rectification": "- rectification (article 16): what is kept is measured, not declared; what is wrong and the gateway can read "
+        "is erased",
+        "statement": ", and your statement put beside what is sealed",
+        "bill": ", a bill corrected",
         "complaint": "- complaint to the CNIL (www.cnil.fr); directives on your data after your death (law 78-17, article 85).",
         "then": "; ",
     },
@@ -120,15 +129,18 @@ def lines(config: "Config", language: str, held: "Sequence[str]" = ()) -> "list[
     for one in found:
         parts = [one.data, one.kept, text["basis"] + one.basis, text["recipients"] + one.recipients] + offered(one, bool(page), language)
         out.append("- " + one.what + (" : " if at == 0 else ": ") + text["then"].join(parts))
-    out += [text["none"], text["law"], "", text["rights"]] + ([text["page"].format(page)] if page else []) + [text["ask"]]
+    passing = ", ".join([one.what for one in found if one.key in activities.PASSING])
+    out += [text["none"], text["law"], "", text["rights"].format(passing)] + ([text["page"].format(page)] if page else []) + [text["ask"]]
     keys, asked = [one.key for one in found], [name for one in found for name in one.asked]
     sealed = [one for one in found if one.custody == law.CUSTODIAN]
     out += [text[name] for name in ("objection", "restriction") if name in asked] + [text["leave"]]
     if "consent" in keys:
         out.append(text["consent"])
     if sealed:
-        out.append(text["duty"].format(words.span(config.vault.sync_minutes * 60, language)))
-    out += [text["rectification"], text["complaint"]]
+        session = text["session"].format(words.span(IDLE, language)) if "billing" in keys else ""
+        out.append(text["duty"].format(words.span(config.vault.sync_minutes * 60, language), session))
+    mended = (text["bill"] if "billing" in keys else "") + (text["statement"] if sealed else "")
+    out += [text["rectification"] + mended + text["then"].rstrip(), text["complaint"]]
     return [words.typeset(line, language) for line in out]
 
 

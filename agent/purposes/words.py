@@ -36,7 +36,10 @@ KEPT = {
         "tant que l'appareil a cette adresse et que ses connexions durent",
         "as long as the device has the address, and its connections last",
     ),
-    "portal": ("jusqu'à sa déconnexion du portail, ou au plus 24 heures", "until it is logged out of the portal, or at most 24 hours"),
+    "portal": (
+        "jusqu'à sa déconnexion du portail, au plus 24 heures après la dernière confirmation de celui-ci",
+        "until it is logged out of the portal, at most 24 hours after the portal last confirmed it",
+    ),
     "ports": ("au plus 24 heures après sa dernière connexion", "at most 24 hours after its last connection"),
     "counting": ("un jour, jusqu'à 3 h UTC", "a day, until 03:00 UTC"),
     "objection": ("13 mois, ou jusqu'à ce que la personne y renonce", "13 months, or until the person takes it back"),

@@ -382,9 +382,10 @@ def test_every_field_that_is_kept_is_named_with_its_time_basis_and_recipients(tm
                 assert ("RGPD 6.1 " if language == "fr" else "GDPR 6.1 ") in line
             text = "\n".join(told)
             assert {"L336-3": "Arcom", "STAD": "ANSSI", "IIbis-3": ("habilite", "entitles")[at]}[ground] in text
-            assert ("II bis, 3°" in text) == (
-                ground == law.IN_FORCE
-            )  # never the paragraph of the repealed wording with the ground in force
+            # Never the paragraph of the repealed wording with the ground in force, nor that without a word of its repeal.
+            assert ("II bis, 3°" in text) == (ground == law.IN_FORCE)
+            repealed = ("III (rédaction de 2014 à 2021, abrogée), RGPD", "III (wording of 2014 to 2021, repealed), GDPR")[at]
+            assert (repealed in text) == (ground != law.IN_FORCE)
             assert "Lac SARL" in text
             assert "Étude Martin" in text
             assert {"fr": "données : aucun", "en": "officer: none"}[language] in text.replace("\u202f", " ")

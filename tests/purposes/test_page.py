@@ -97,10 +97,10 @@ class Recorder:
         os.set_blocking(self._listener, True)
         threading.Thread(target=self._serve, daemon=True).start()
 
-    def own(self, consents: list[dict], kept: list[list] = KEPT, *, counted: bool = True, objects: bool = False) -> None:
+    def own(self, consents: list[dict], kept: list[list] = KEPT, *, counted: bool = True, objects: bool = False, timed: bool = True) -> None:
         beside = ["counting"] * counted + ["addresses", "portal", "ports", "page"]
         self.answers["consent own"] = {
-            "consents": consents, "kept": kept, "beside": beside, "counted": counted, "objects": objects, "token": TOKEN,
+            "consents": consents, "kept": kept, "beside": beside, "counted": counted, "objects": objects, "token": TOKEN, "timed": timed,
         }  # fmt: skip
 
     def _serve(self) -> None:
@@ -207,6 +207,12 @@ def test_the_page_shows_what_its_own_terminal_agreed_to(guest, recorder):
     _, _, page = guest.ask()
     assert page.acts() == ["object", "see", "export", "erase"]
     assert "retiré le 15 janvier 2027" in page.text
+    recorder.own([CONSENT | {"state": "withdrawn", "since": 0}])  # while the clock wasn't confirmed
+    assert "localisation avec accord\u202f: retiré, transmis" in guest.ask()[2].text
+    recorder.own([CONSENT], timed=False)
+    text = guest.ask()[2].text
+    assert "en vigueur" not in text
+    assert "non appliqué tant que l'heure de la borne n'est pas confirmée\u202f; fin le 16 janvier 2027" in text
     recorder.own([], [], counted=False)
     _, _, page = guest.ask()
     assert page.acts() == ["see", "export", "erase"]
@@ -226,10 +232,10 @@ def test_what_goes_on_after_a_suspension_or_a_withdrawal_is_said(guest, recorder
         _, _, page = guest.ask(f"{SENT}act={act}", **SAME)
         assert said in page.text
         for left in (
-            "sécurité du réseau, au plus 24 heures",
-            "demandes des autorités, au plus 365 jours",
+            "sécurité du réseau, au plus 24 heures\n",
+            "demandes des autorités, au plus 365 jours, sauf injonction qui la préserve (un an de plus au plus)\n",
             "comptage des visiteurs, un jour, jusqu'à 3 h UTC",
-            "connexion au portail, jusqu'à sa déconnexion du portail, ou au plus 24 heures",
+            "connexion au portail, jusqu'à sa déconnexion du portail, au plus 24 heures après la dernière confirmation de celui-ci\n",
             "ports publics attribués, au plus 24 heures",
             "page des visiteurs, au plus un jour",
             "La preuve",
@@ -277,6 +283,7 @@ def test_one_click_does_it(act, call, word, said, guest, recorder):
     [
         ("too many calls; accepted: 6 a second of a terminal", "429 Too Many Requests", "Others are being answered"),
         ("changed 5 times today; accepted: tomorrow", "429 Too Many Requests", "come back tomorrow"),
+        ("no room: 512 objections are remembered; accepted: the operator's word with you", "503 Service Unavailable", "turn to the operator"),
         ("flash refuses: it stays suspended", "503 Service Unavailable", "could not be done"),
     ],
 )

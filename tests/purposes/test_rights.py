@@ -210,9 +210,12 @@ def check_rights(everything: config.Config) -> None:
         asked = {(one.key, right) for one in found for right in one.asked}
         assert set(how) == asked
         assert all(ways and ways <= known for ways in how.values()), how
-        for word in ("page", "ask", "objection", "restriction", "leave", "consent", "rectification", "complaint"):
+        for word in ("page", "ask", "objection", "restriction", "leave", "consent", "complaint"):
             assert words.typeset(text[word].format(everything.notice.page), language) in lines
-        assert words.typeset(text["duty"].format(words.span(900, language)), language) in lines
+        sealed = text["duty"].format(words.span(900, language), text["session"].format(words.span(1800, language)))
+        assert words.typeset(sealed, language) in lines
+        passing = ", ".join(words.PURPOSES[one][at] for one in ("addresses", "portal", "ports", "page"))
+        assert words.typeset(text["rights"].format(passing), language) in lines
         assert {"article 85", "CNIL"} <= {one for one in ("article 85", "CNIL") if one in lines[-1]}
 
 
@@ -309,6 +312,33 @@ def test_a_text_that_is_not_true_any_more_is_found(everything: config.Config, mo
     monkeypatch.setattr(owner, name, instead)
     with pytest.raises((AssertionError, KeyError)):
         check(everything, *words_of)
+
+
+@pytest.mark.parametrize("language", words.LANGUAGES)
+def test_what_is_said_of_sealed_data_follows_from_what_is_sealed(tmp_path: Path, language: str) -> None:
+    """L34-VI-4: a bill that is corrected, a statement beside what is sealed, when a session ends: only where there is one."""
+    at = words.LANGUAGES.index(language)
+    bill, statement = ("une facture corrigée", "a bill corrected")[at], ("à ce qui est scellé", "beside what is sealed")[at]
+    session = ("une session finit après 30 minutes sans connexion", "a session ends after 30 minutes without a connection")[at]
+    billing = "config purpose 'billing'\n option enabled '1'\n option lifetime '90d'\n option budget '90000000'\n"
+    duty = "config purpose 'attribution'\n option enabled '1'\n option ground 'IIbis-3'\n option reference 'x'\n option budget '90000000'\n"
+    late = {60: ("au plus tard 1 heure après", "at the latest 1 hour after")[at], 1: ("tard 1 minute après", "latest 1 minute after")[at]}
+    for wanted, more in (({"leave"}, ""), ({"bill", "statement", "session"}, billing), ({"statement"}, duty)):
+        for minutes, said in late.items():
+            (tmp_path / "oubli").write_text(f"{GATEWAY}{more}config vault\n option sync_minutes '{minutes}'\nconfig summary\n option rows '256'\n")
+            text = "\n".join(notice.lines(config.load(str(tmp_path / "oubli")), language))
+            found = {"bill": bill, "statement": statement, "session": session}
+            assert {name for name, word in found.items() if word in text} == wanted - {"leave"}
+            assert (said in text) == ("statement" in wanted)
+
+
+def test_an_objection_is_told_of_wherever_one_may_be_kept(tmp_path: Path) -> None:
+    """L34-VI-5: with `services` on and nothing counted, what was objected to before stays for 13 months."""
+    (tmp_path / "oubli").write_text(GATEWAY + "config purpose 'services'\n option enabled '1'\nconfig summary\n option enabled '0'\n")
+    read = config.load(str(tmp_path / "oubli"))
+    for paper in (notice.lines(read, "en"), register.register(read, "en"), impact.impact(read, "en")):
+        assert any(line.startswith("- objection to being counted") for line in paper)
+    assert any(line.startswith("objection: on; ") for line in article.lines(read))
 
 
 # What nobody but the reader of a notice is told, and what is off

@@ -178,7 +178,9 @@ class Consented(ByConsent):
         kept = ([("security", security.lifetime)] if security else []) + beside.sealed(self._config, self._paths)
         more = [row[0] for row in beside.memory(self._config, ()) if row[1] and row[0] in ("portal", "ports", "page")]
         names = (["counting"] if self._counted else []) + ["addresses"] + more
-        return {"consents": found, "kept": kept, "beside": names, "counted": self._counted, "objects": objects, "token": token}
+        flags = {"counted": self._counted, "objects": objects, "timed": self._now() is not None}
+        flags.update({"consents": found, "kept": kept, "beside": names, "token": token})
+        return flags
 
     def listed(self, first: "int | None") -> "dict[str, Any]":
         """Return how many consents are in which state, and a page of them, without whose they are."""

@@ -32,6 +32,7 @@ FAILURES = (
     ("too many", "busy", "429 Too Many Requests"),
     ("somebody", "busy", "503 Service Unavailable"),
     ("changed", "often", "429 Too Many Requests"),
+    ("no room", "full", "503 Service Unavailable"),
 )
 _HEADERS = (
     "Cache-Control: no-store",
@@ -130,10 +131,7 @@ class Page:
 
     def erased(self, done: "dict[str, Any]", address: str) -> str:
         """Return what is said of an erasure: whether it is over, and what isn't erased, with its end."""
-        left = [
-            self.purpose(name) + self.colon() + self.say("sealed") + " " + words.span(seconds, self.language)
-            for name, seconds in done["sealed"]
-        ]
+        left = [self.sealed(name, seconds) for name, seconds in done["sealed"]]
         going_on = self._ask("erase state", address=address).get("erasing", True)
         said = (self.paragraph("erasing") if going_on else "") + (self.paragraph("not erased") + self.items(left) if left else "")
         return said + (self.paragraph("counting stays") if self._counts else "")
@@ -167,8 +165,11 @@ class Page:
             states.append(consent["state"])
             if consent["state"] in ("active", "suspended"):
                 agreed += consent["purposes"]
-            when = consent["since" if consent["state"] == "withdrawn" else "end"]
-            told = self.say(consent["state"]) + " " + words.day(when, self.language)
+            state = consent["state"]
+            when = consent["since" if state == "withdrawn" else "end"]
+            told = self.say("was withdrawn")  # without a day, where the clock wasn't confirmed then
+            if when:
+                told = self.say("not applied" if state == "active" and not own["timed"] else state) + " " + words.day(when, self.language)
             third = consent["third_parties"]
             third = self.plain(self.say("third") + " ") + _plain(self.say("nobody") if third == "none" else third)
             lines += self.item(consent["purposes"], told) + ", " + third + "</li>\n"
@@ -183,7 +184,10 @@ class Page:
             shown += self.button("withdraw", name)
         if agreed:
             shown += self.button("withdraw")
-        goes_on = [self.purpose(name) + ", " + self.say("most") + " " + words.span(seconds, self.language) for name, seconds in own["kept"]]
+        goes_on = []
+        for name, seconds in own["kept"]:
+            kept = self.purpose(name) + ", " + self.say("most") + " " + words.span(seconds, self.language)
+            goes_on.append(kept + (self.say("preserved") if name != "security" else ""))  # what is sealed may be frozen
         counted = own["counted"] and not own["objects"]
         at = words.LANGUAGES.index(self.language)
         goes_on += [self.purpose(name) + ", " + words.KEPT[name][at] for name in own["beside"] if name != "counting" or counted]
@@ -217,9 +221,7 @@ class Page:
             return
         forms = self.say("record"), self.say("records")
         lines = [self.purpose(name) + self.colon() + words.counted(counts[name], forms, self.language) for name in sorted(counts)]
-        for store in sealed:
-            end = words.span(store["lifetime_seconds"], self.language)
-            lines.append(self.purpose(store["purpose"]) + self.colon() + self.say("sealed") + " " + end)
+        lines += [self.sealed(store["purpose"], store["lifetime_seconds"]) for store in sealed]
         shown = self.items(lines + self.beside(beside))
         if sum(counts.values()) > len(newest):
             shown += self.paragraph("newest")
@@ -238,6 +240,10 @@ class Page:
             kinds = ", ".join([self.service(name) for name in row["services"]])
             lines.append(self.purpose("counting") + self.colon() + quarters + ", " + str(row["kib"]) + " " + self.say("kib") + ", " + kinds)
         return lines
+
+    def sealed(self, name: str, seconds: int) -> str:
+        """Return what is said of a purpose of which all is sealed: when each record of it goes."""
+        return self.purpose(name) + self.colon() + self.say("sealed") + " " + words.span(seconds, self.language) + self.say("preserved")
 
     def service(self, name: str) -> str:
         """Return a service class in words."""

@@ -20,6 +20,10 @@ WORDS = {
         "scellé, la borne ne peut pas le lire ; un tiers en répond, et chaque donnée disparaît au plus tard après",
         "sealed, the gateway can't read it; a third party answers for it, and each record goes at the latest after",
     ),
+    "preserved": (
+        ", sauf injonction qui la préserve (un an de plus au plus)",
+        ", but for an injunction that preserves it (for a year more at most)",
+    ),
     "consents": ("Votre accord", "Your consent"),
     "none": ("Aucun accord n'est enregistré pour votre appareil.", "No consent is recorded for your device."),
     "kept": ("Conservé sans votre accord", "Kept without your consent"),
@@ -30,6 +34,10 @@ WORDS = {
     ),
     "most": ("au plus", "at most"),
     "active": ("en vigueur jusqu'au", "in force until"),
+    "not applied": (
+        "donné, mais non appliqué tant que l'heure de la borne n'est pas confirmée ; fin le",
+        "given, but not applied until the gateway's clock is confirmed; ends on",
+    ),
     "suspended": ("suspendu ; fin le", "suspended; ends on"),
     "withdrawn": ("retiré le", "withdrawn on"),
     "was withdrawn": ("retiré", "withdrawn"),
@@ -104,6 +112,7 @@ WORDS = {
         "Vous avez changé d'avis plusieurs fois aujourd'hui : revenez demain. Suspendre ou retirer reste possible.",
         "You changed your mind several times today: come back tomorrow. Suspending and withdrawing are still possible.",
     ),
+    "full": ("Il n'y a plus de place ici : adressez-vous à l'exploitant.", "There is no place left here: turn to the operator."),
     "busy": ("D'autres demandes sont en cours. Essayez encore dans un moment.", "Others are being answered. Try again in a moment."),
     "closed": (
         "La borne ne répond pas en ce moment. Ouvrez cette page de nouveau dans un moment : elle montre ce qui est en vigueur.",
