@@ -67,8 +67,13 @@ def held(config: "Config", paths: "Paths") -> "list[str]":
 def memory(config: "Config", held: "Sequence[str]" = ()) -> "list[tuple[str, bool, tuple[str, ...], str]]":
     """Return what is held beside the stores: its name, whether it is here, its fields, for how long."""
     found: "list[tuple[str, bool, tuple[str, ...], str]]" = [
-        ("addresses", True, ("mac", "address"), "in memory, as long as a terminal has it, and connections of it last"),
-        ("counting", bool(config.metrics), ("mac_hash", "presence", "volume", "service"), "in memory, at most 24h, until 03:00 UTC"),
+        ("addresses", True, ("mac", "address", "start"), "in memory, as long as it is held, and connections of it last"),
+        (
+            "counting",
+            bool(config.metrics),
+            ("mac_hash", "arrival", "presence", "volume", "service"),
+            "in memory, at most 24h, until 03:00 UTC",
+        ),
     ]
     try:
         from agent.purposes import beside

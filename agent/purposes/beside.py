@@ -9,8 +9,8 @@ from agent.vault import stores
 
 # What is held, its fields, for how long.
 MEMORY: "tuple[tuple[str, tuple[str, ...], str], ...]" = (
-    ("portal", ("mac", "portal_user"), "in memory, until it logs out, at most 24h after the portal's last word"),
-    ("ports", ("mac", "address", "translated_port", "start"), "in memory, at most 24h after its last connection"),
+    ("portal", ("mac", "portal_user", "last"), "in memory, until it logs out, at most 24h after the portal's last word"),
+    ("ports", ("mac", "address", "public_address", "translated_port", "start", "last"), "in memory, at most 24h after its last connection"),
     ("objection", ("mac_hash", "state", "time", "end"), "on flash under the device's key, 395d, or until it is taken back"),
     ("emergency", ("mac", "access_point"), "in memory, until it is closed, at most 4h"),
     ("page", ("mac", "address"), "in memory, at most a day after the last request"),

@@ -10,9 +10,10 @@ from agent.cli import article
 from agent.config.config import load
 from agent.purposes import words
 
-MET, OTHER, NEVER, NOBODY, ON, OFF = "met", "other", "never", "nobody", "on", "off"
+MET, WITH, OTHER, NEVER, NOBODY, ON, OFF = "met", "with", "other", "never", "nobody", "on", "off"
 STATES = {
     MET: ("tenu ici : ", "met here: "),
+    WITH: ("à la charge de l'exploitant, avec : ", "the operator's, with: "),
     OTHER: ("à la charge d'un autre : ", "somebody else's: "),
     NEVER: ("jamais par oubli, par conception : ", "never by oubli, by design: "),
     NOBODY: ("PERSONNE : ", "NOBODY: "),
@@ -143,6 +144,10 @@ _WHY = {
     ),
     "empty": ("rien n'est détenu", "nothing is held"),
     "freeze": ("le tiers de confiance (oubli-custodian freeze)", "the custodian (oubli-custodian freeze)"),
+    "forgotten": (
+        "ce que la borne détient pour {} n'est pas préservé : il s'efface à son terme",
+        "what the gateway holds for {} isn't preserved: it goes when its time is over",
+    ),
     "second-nat": (
         " ; derrière la boîte d'un fournisseur, lui seul relie un port public",
         "; behind a provider's box only he can match a public port",
@@ -172,6 +177,19 @@ def _source(config: "Config") -> "tuple[str, tuple[str, str]]":
     return MET, _both(lambda one: _WHY["custodian"][one] + (_WHY["second-nat"][one] if section.upstream_nat else ""), at)
 
 
+def _freeze(config: "Config") -> "tuple[str, tuple[str, str]]":
+    """Return who preserves what is held: the custodian what is sealed; nobody what the gateway can read, whose keys go on time."""
+    held = [name for name in law.CONFIGURABLE if name in config.purposes]
+    readable = [name for name in held if law.purpose(name).custody != law.CUSTODIAN]
+    if not held:
+        return MET, _WHY["empty"]
+    at = range(len(words.LANGUAGES))
+    lost = _both(lambda one: _WHY["forgotten"][one].format(", ".join([words.PURPOSES[name][one] for name in readable])), at)
+    if len(readable) == len(held):
+        return NEVER, lost
+    return MET, _both(lambda one: _WHY["freeze"][one] + ((" ; ", "; ")[one] + lost[one] if readable else ""), at)
+
+
 def _both(text: "Callable[[int], str]", at: "range") -> "tuple[str, str]":
     french, english = [text(one) for one in at]
     return french, english
@@ -183,10 +201,12 @@ def who(name: str, config: "Config") -> "tuple[str, tuple[str, str]]":
         duty = config.gateway.duty
         return (OTHER, DECLARED[duty]) if duty in ("portal", "radius") else (NOBODY, _WHY["account"])
     if name == "freeze":
-        sealed = "attribution" in config.purposes or "billing" in config.purposes
-        return MET, _WHY["freeze" if sealed else "empty"]
-    if name in ("source", "procedures"):
-        return _source(config) if name == "source" else _answering(config)
+        return _freeze(config)
+    if name == "procedures":
+        state, why = _answering(config)
+        return (WITH if state == MET else state), why
+    if name == "source":
+        return _source(config)
     if name in law.CONFIGURABLE:
         row = law.purpose(name)
         seconds = article.lifetime(row, config) or row.ceiling

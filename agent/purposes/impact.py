@@ -47,8 +47,14 @@ MEASURES = (
     ),
     (
         "",
-        "le processus qui voit les appareils n'a pas d'accès au réseau, celui qui en a un n'en voit aucun (L34-VI-2)",
-        "the process that sees terminals has no network, the one that has one sees no terminal (L34-VI-2)",
+        (
+            "le processus qui enregistre n'a pas d'accès au réseau ; celui qui envoie les sommes ne voit aucun appareil ; la page des "
+            "visiteurs, troisième processus, répond sur le réseau et demande au premier ce qui concerne l'appareil qui l'ouvre (L34-VI-2)"
+        ),
+        (
+            "the process that records has no network; the one that sends sums sees no terminal; the guests' page, a third process, answers "
+            "on the network and asks the first about the terminal that opens it (L34-VI-2)"
+        ),
     ),
     (
         "",

@@ -46,10 +46,10 @@ TEXTS: "dict[str, dict[str, str]]" = {
         "cela cesse ;",
         "consent": "- accord : vous êtes libre de le donner ; vous pouvez le suspendre ou le retirer à tout moment, gratuitement ; le "
         "retrait rend illisible ce qui a été conservé avec cet accord, et rien d'autre ;",
-        "duty": "- autorités et facturation : ce qui est conservé est scellé au plus tard {} après la fin de la connexion ou de la "
-        "session{} ; dès lors, ni la borne ni l'exploitant ne peuvent le lire, ni effacer la part d'un seul appareil ; pour y accéder, deux agents "
-        "du responsable signent votre demande, pour un jour à la fois, et le tiers de confiance y répond ; une injonction peut le faire "
-        "préserver jusqu'à un an de plus (L34-1 III bis) ;",
+        "duty": "- autorités et facturation : ce qui est conservé est scellé au plus tard {} après la fin de la connexion ou de "
+        "la session{} ; dès lors, ni la borne ni l'exploitant ne peuvent le lire, ni effacer la part d'un seul appareil ; pour y "
+        "accéder, deux agents du responsable signent votre demande, pour un jour à la fois, et le tiers de confiance y répond ; une "
+        "injonction peut le faire préserver jusqu'à un an de plus (L34-1 III bis) ;",
         "session": " (une session finit après {} sans connexion, ou à 0 h UTC)",
         "rectification": "- rectification (article 16) : ce qui est conservé est mesuré, non déclaré ; ce qui est faux et que la borne "
         "peut lire est effacé",
@@ -89,9 +89,10 @@ TEXTS: "dict[str, dict[str, str]]" = {
         "leave": "- routing: as long as your device is in the network, the gateway must know its address; leave it, and that ends;",
         "consent": "- consent: you are free to give it; you can suspend or withdraw it at any time, free of charge; a withdrawal makes "
         "what was kept by that consent unreadable, and nothing else;",
-        "duty": "- authorities and billing: what is kept is sealed at the latest {} after the end of the connection or session{}; from then "
-        "on neither the gateway nor the operator can read it, or erase one device's part of it; for access, two agents of the controller "
-        "sign your request, for a day at a time, and the trusted third party answers it; an injunction may have it preserved for up to a "
+        "duty": "- authorities and billing: what is kept is sealed at the latest {} after the end of the connection or session{}; from "
+        "then on neither the gateway nor the operator can read it, or erase one device's part of it; for access, two agents of the "
+        "controller sign your request, for a day at a time, and the trusted third party answers it; "
+        "an injunction may have it preserved for up to a "
         "year more (L34-1 III bis);",
         "session": " (a session ends after {} without a connection, or at 00:00 UTC)",
         "rectification": "- rectification (article 16): what is kept is measured, not declared; what is wrong and the gateway can read "

@@ -50,6 +50,8 @@ FIELDS = {
     "start": ("heure de début", "start time"),
     "end": ("heure de fin", "end time"),
     "time": ("heure", "time"),
+    "last": ("heure du dernier signe", "time of the last sign"),
+    "arrival": ("heure d'arrivée, à 10 minutes près", "time of arrival, to 10 minutes"),
     "duration": ("durée", "duration"),
     "protocol": ("protocole", "protocol"),
     "mac": ("adresse MAC de l'appareil", "the device's MAC address"),

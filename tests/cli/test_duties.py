@@ -31,6 +31,7 @@ MONTH = ATTRIBUTION.format(" option ground 'IIbis-3'\n option lifetime '30d'\n")
 FORMER = ATTRIBUTION.format(" option ground 'L336-3'\n option wording 'repealed'\n")
 BEHIND = ATTRIBUTION.format(" option ground 'IIbis-3'\n option upstream_nat 'acknowledged'\n")
 BILLING = "config purpose 'billing'\n option enabled '1'\n option lifetime '90d'\n option budget '90000000'\n"
+NOTHING = "config purpose 'security'\n option enabled '0'\n"
 
 
 def read(folder: Path, text: str) -> configuration.Config:
@@ -75,7 +76,7 @@ def test_what_oubli_cannot_do_by_design_is_said_whatever_is_configured(tmp_path:
         seen = states(read(tmp_path, GATEWAY.format(duty) + more))
         assert seen["injunction"] == duties.NEVER
         assert {seen["identity"], seen["account"]} == {duties.OTHER if duty in ("portal", "radius") else duties.NOBODY}
-        assert seen["erase"] == seen["content"] == seen["freeze"] == duties.MET
+        assert seen["erase"] == seen["content"] == duties.MET
 
 
 @pytest.mark.parametrize(
@@ -83,8 +84,8 @@ def test_what_oubli_cannot_do_by_design_is_said_whatever_is_configured(tmp_path:
     [
         ("portal", "", "other", "other"), ("radius", "", "other", "other"), ("nat-log", "", "other", "other"),
         ("oubli", "", "nobody", "nobody"), ("none", "", "nobody", "nobody"), ("undeclared", "", "nobody", "nobody"),
-        ("oubli", YEAR, "met", "met"), ("portal", YEAR, "met", "met"), ("oubli", MONTH, "nobody", "met"),
-        ("oubli", FORMER, "nobody", "met"), ("oubli", BEHIND, "met", "met"), ("oubli", BILLING, "nobody", "nobody"),
+        ("oubli", YEAR, "met", "with"), ("portal", YEAR, "met", "with"), ("oubli", MONTH, "nobody", "with"),
+        ("oubli", FORMER, "nobody", "with"), ("oubli", BEHIND, "met", "with"), ("oubli", BILLING, "nobody", "nobody"),
     ],
 )  # fmt: skip
 def test_who_keeps_a_connection_s_source_follows_from_what_runs(tmp_path: Path, duty: str, more: str, source: str, procedures: str) -> None:
@@ -95,6 +96,22 @@ def test_who_keeps_a_connection_s_source_follows_from_what_runs(tmp_path: Path, 
     text = " ".join(duties.lines(config, "en"))
     assert ("behind a provider's box" in text) == (more == BEHIND)
     assert ("before the year is over: 30 days" in text) == (more == MONTH)
+
+
+@pytest.mark.parametrize(
+    ("more", "state", "held", "lost"),
+    [
+        ("", "never", False, "security of the network"),
+        ("config purpose 'services'\n option enabled '1'\n", "never", False, "security of the network, services by consent"),
+        (NOTHING, "met", True, ""), (YEAR, "met", False, "security of the network"), (BILLING + NOTHING, "met", False, ""),
+    ],
+)  # fmt: skip
+def test_who_preserves_what_is_held_follows_from_what_runs(tmp_path: Path, more: str, state: str, held: bool, lost: str) -> None:
+    """III bis: the custodian what is sealed for him; what the gateway can read goes on time; nothing is held only with all off."""
+    (freeze,) = [one for one in duties.data(read(tmp_path, GATEWAY.format("oubli") + more), "en") if one["name"] == "freeze"]
+    assert (freeze["state"], freeze["by"] == "nothing is held") == (state, held)
+    assert freeze["by"].partition("holds for ")[2].partition(" isn't preserved")[0] == lost
+    assert ("oubli-custodian freeze" in freeze["by"]) == (more in (YEAR, BILLING + NOTHING))
 
 
 def test_permissions_are_on_or_off_with_their_time(tmp_path: Path) -> None:

@@ -97,7 +97,9 @@ class Recorder:
         os.set_blocking(self._listener, True)
         threading.Thread(target=self._serve, daemon=True).start()
 
-    def own(self, consents: list[dict], kept: list[list] = KEPT, *, counted: bool = True, objects: bool = False, timed: bool = True) -> None:
+    def own(
+        self, consents: list[dict], kept: list[list] = KEPT, *, counted: bool = True, objects: bool = False, timed: bool = True
+    ) -> None:
         beside = ["counting"] * counted + ["addresses", "portal", "ports", "page"]
         self.answers["consent own"] = {
             "consents": consents, "kept": kept, "beside": beside, "counted": counted, "objects": objects, "token": TOKEN, "timed": timed,
@@ -283,7 +285,11 @@ def test_one_click_does_it(act, call, word, said, guest, recorder):
     [
         ("too many calls; accepted: 6 a second of a terminal", "429 Too Many Requests", "Others are being answered"),
         ("changed 5 times today; accepted: tomorrow", "429 Too Many Requests", "come back tomorrow"),
-        ("no room: 512 objections are remembered; accepted: the operator's word with you", "503 Service Unavailable", "turn to the operator"),
+        (
+            "no room: 512 objections are remembered; accepted: the operator's word with you",
+            "503 Service Unavailable",
+            "turn to the operator",
+        ),
         ("flash refuses: it stays suspended", "503 Service Unavailable", "could not be done"),
     ],
 )

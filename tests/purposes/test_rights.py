@@ -68,16 +68,16 @@ ROW: dict[str, tuple[str, str, str | None]] = {
     "quarter-hours with traffic": ("quarts d'heure de présence", "quarter-hours of presence", "presence"),
     "KiB": ("volume", "volume", "volume"),
     "service classes": ("type de service", "kind of service", "service"),
-    "sixth of an hour of the day in which it was first heard of": ("quarts d'heure de présence", "quarter-hours of presence", "presence"),
+    "sixth of an hour of the day in which it was first heard of": ("heure d'arrivée, à 10 minutes près", "time of arrival", "arrival"),
     "1 where its terminal objected": ("opposition", "objection", None),
     "octets below a KiB": ("volume", "volume", "volume"),
 }
 
 
 BESIDE = {  # what is held beside the stores, by their own modules
-    "addresses": {"mac", "address"},
-    "portal": {"mac", "portal_user"},
-    "ports": {"mac", "address", "translated_port", "start"},
+    "addresses": {"mac", "address", "start"},
+    "portal": {"mac", "portal_user", "last"},
+    "ports": {"mac", "address", "public_address", "translated_port", "start", "last"},
     "counting": {row[2] for row in ROW.values() if row[2]},
     "objection": {"mac_hash", "state", "time", "end"},
     "emergency": {"mac", "access_point"},
@@ -325,7 +325,9 @@ def test_what_is_said_of_sealed_data_follows_from_what_is_sealed(tmp_path: Path,
     late = {60: ("au plus tard 1 heure après", "at the latest 1 hour after")[at], 1: ("tard 1 minute après", "latest 1 minute after")[at]}
     for wanted, more in (({"leave"}, ""), ({"bill", "statement", "session"}, billing), ({"statement"}, duty)):
         for minutes, said in late.items():
-            (tmp_path / "oubli").write_text(f"{GATEWAY}{more}config vault\n option sync_minutes '{minutes}'\nconfig summary\n option rows '256'\n")
+            (tmp_path / "oubli").write_text(
+                f"{GATEWAY}{more}config vault\n option sync_minutes '{minutes}'\nconfig summary\n option rows '256'\n"
+            )
             text = "\n".join(notice.lines(config.load(str(tmp_path / "oubli")), language))
             found = {"bill": bill, "statement": statement, "session": session}
             assert {name for name, word in found.items() if word in text} == wanted - {"leave"}
