@@ -9,6 +9,7 @@ those that the controller is asked for. Which command serves each of them: board
 from agent import law
 from agent.cli import article
 from agent.purposes import words
+from agent.vault import stores
 
 # What each processing rests on: the letter of GDPR 6.1. What the portal says, and ports, serve what is sealed.
 LAWFUL = {
@@ -62,8 +63,8 @@ _FOR = {
         "l'exploitant du réseau, et les tiers nommés dans l'accord",
         "the network's operator, and the third parties named in the consent",
     ),
-    "counting": ("aucun ; seules des sommes, rendues anonymes par un bruit aléatoire, sont publiées",
-                 "none; only sums that random noise makes anonymous are published"),
+    "counting": ("aucun (seules des sommes, rendues anonymes par un bruit aléatoire, sont publiées)",
+                 "none (only sums that random noise makes anonymous are published)"),
     "emergency": ("les services de secours, par l'exploitant", "the rescue services, by the operator"),
 }  # fmt: skip
 _TO = {"security": "security", "attribution": "attribution", "billing": "billing", "services": "services", "location": "services"}
@@ -72,6 +73,13 @@ _AUTHORITIES = {
     "L336-3": ("l'Arcom", "Arcom"),
     "STAD": ("l'ANSSI", "ANSSI"),
     law.IN_FORCE: ("les autorités que la loi habilite", "the authorities that the law entitles"),
+}
+_AIM = ("pour : ", "for: ")
+# Who gets personal data beside the operator, and may pass them on further than the gateway knows.
+_OTHERS = {
+    law.CUSTODIAN: ("le tiers de confiance", "the trusted third party"),
+    "billing": ("celui qui établit les factures", "whoever makes out the bills"),
+    "services": ("les tiers nommés dans l'accord", "the third parties named in the consent"),
 }
 _OPERATOR = ("l'exploitant", "the operator")  # where `billing.biller` names nobody (L34-IV-3)
 _KEPT = {
@@ -93,7 +101,9 @@ _SAFE = {
 
 
 class Activity:
-    """One processing: its key, and as text what it is for, which data, how long, on what basis, for whom, kept how.
+    """One processing: its key, and as text what it is, which data, how long, on what basis, for whom, kept how.
+
+    `aim`: what consented data are used for, as the configuration says it; else nothing.
 
     `on_page` and `asked` are keys of NAMES; `custody` as in agent.law, "" for what is in memory in clear.
     """
@@ -101,6 +111,7 @@ class Activity:
     def __init__(self, key: str, fields: "Sequence[str]", kept: str, basis: str, recipients: str, custody: str, at: int) -> None:
         self.key = key
         self.what = words.PURPOSES[key][at]
+        self.aim: "list[str]" = []
         self.data = ", ".join([words.FIELDS[name][at] for name in fields])
         self.kept = kept
         self.basis = basis
@@ -119,6 +130,8 @@ def activities(config: "Config", language: str, held: "Sequence[str]" = ()) -> "
         former = row.grounds and config.sections[row.name].ground in law.FORMER_GROUNDS
         basis = (row.paragraph + _REPEALED[at] if former else row.in_force) + ", " + _letter(row.name, config, at)
         found.append(Activity(row.name, row.fields, kept, basis, _recipients(row, config, at), row.custody, at))
+        if row.name in stores.BY_CONSENT:
+            found[-1].aim = [_AIM[at] + (config.notice.values[row.name] or words.BLANK[at])]
     for name, here, fields, _ in article.memory(config, held):
         if here:
             basis = ("L34-1 V, " if name == "emergency" else "") + _letter(name, config, at)
@@ -130,6 +143,13 @@ def activities(config: "Config", language: str, held: "Sequence[str]" = ()) -> "
 def rows(config: "Config", held: "Sequence[str]" = ()) -> "list[law.Purpose]":
     """Return the purposes of which something is kept on this device, the proof of consents too."""
     return [row for row in law.PURPOSES if article.state(row, config) == "on" or row.name in held]
+
+
+def others(found: "Sequence[Activity]", at: int) -> str:
+    """Return what only the controller can say of transfers out of the Union (GDPR 13.1 f, 30.1 e): a blank, of who gets data here."""
+    kinds = {one.custody for one in found} | {"services" if one.key in stores.BY_CONSENT else one.key for one in found}
+    names = [_OTHERS[kind][at] for kind in (law.CUSTODIAN, "billing", "services") if kind in kinds]
+    return (" ; par ", "; by ")[at] + ", ".join(names) + (" : ", ": ")[at] + words.BLANK[at] if names else ""
 
 
 def _letter(key: str, config: "Config", at: int) -> str:

@@ -203,8 +203,8 @@ def who(name: str, config: "Config") -> "tuple[str, tuple[str, str]]":
     if name == "freeze":
         return _freeze(config)
     if name == "procedures":
-        state, why = _answering(config)
-        return (WITH if state == MET else state), why
+        answering = _answering(config)
+        return (WITH if answering[0] == MET else answering[0]), answering[1]
     if name == "source":
         return _source(config)
     if name in law.CONFIGURABLE:

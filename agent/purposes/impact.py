@@ -89,7 +89,7 @@ def impact(config: "Config", language: str, held: "Sequence[str]" = ()) -> "list
     text, at = TEXTS[language], words.LANGUAGES.index(language)
     found = activities.activities(config, language, held)
     out = [text["title"], "", text["context"]] + register.register(config, language, held)[1:] + ["", text["need"]]
-    out += ["- " + one.what + ", " + one.basis + ", " + one.kept for one in found]
+    out += ["- " + ", ".join([one.what] + one.aim + [one.basis, one.kept]) for one in found]
     out += (
         [text["rights"], "", text["risks"]] + [text[name] + text["blank"] for name in ("access", "change", "loss")] + ["", text["measures"]]
     )

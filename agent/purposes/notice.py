@@ -12,6 +12,11 @@ from agent.config.config import load
 from agent.purposes import activities, beside, duties, words
 from agent.purposes.billing.billing import IDLE
 
+# What the page doesn't show.
+_GOING_ON = {
+    "fr": (" (sauf ", "la session en cours", "le séjour en cours", " et "),
+    "en": (" (but for ", "the session that goes on", "the stay that goes on", " and "),
+}
 TEXTS: "dict[str, dict[str, str]]" = {
     "fr": {
         "title": "Information sur le réseau Wi-Fi",
@@ -30,16 +35,20 @@ TEXTS: "dict[str, dict[str, str]]" = {
         "on page": "droits, sur la page : ",
         "asked": "droits, auprès du responsable : ",
         "law": "L34-1 est l'article du CPCE, RGPD le règlement (UE) 2016/679. Sous 6.1 f, l'intérêt légitime est la finalité nommée. "
-        "Aucune décision automatisée n'est prise. La borne n'envoie pas de donnée personnelle sur l'internet, ni hors de l'Union "
-        "européenne.",
+        "Aucune décision automatisée n'est prise. Vous êtes libre d'utiliser ou non ce réseau ; qui l'utilise fournit ces données par ses "
+        "connexions mêmes (RGPD, article 13.2 e).",
+        "transfers": "Transferts hors de l'Union européenne : aucun par la borne, qui n'envoie pas de donnée personnelle sur l'internet{}.",
         "rights": "Vos droits (loi 78-17 du 6 janvier 1978 ; RGPD, articles 12 à 22). Un droit qui n'est pas nommé ne s'applique pas : "
         "obligation légale, facture ou preuve (article 17.3), ni accord ni contrat (20), pas d'intérêt légitime (21), ou donnée "
         "qui disparaît d'elle-même peu après le départ de l'appareil ({}).",
         "page": "- sur la page : ouvrez http://{}:8450/ avec votre appareil, sur ce réseau, sans compte ; elle montre ce que la borne "
-        "peut lire à son sujet, l'enregistre dans un fichier, et efface ce qui peut l'être ;",
+        "peut lire à son sujet{}, l'enregistre dans un fichier, et efface ce qui peut l'être ;",
         "ask": "- auprès du responsable : écrivez au contact ci-dessus ; réponse dans le mois ;",
-        "objection": "- opposition à la sécurité du réseau : dites ce qui est particulier à votre situation ; le responsable efface ce "
-        "qui est conservé, ou vous donne le motif légitime et impérieux qui l'emporte (article 21.1) ;",
+        "counting": "Opposition au comptage : à tout moment, sans motif, auprès du responsable{} ; il cesse aussitôt pour votre appareil "
+        "(article 21).",
+        "by page": " ou sur la page",
+        "objection": "Opposition à la sécurité du réseau : à tout moment, dites au responsable ce qui est particulier à votre situation ; "
+        "il efface ce qui est conservé, ou vous donne le motif légitime et impérieux qui l'emporte (article 21.1).",
         "restriction": "- limitation (article 18) : hors demande d'une autorité, le responsable n'utilise plus ce qui est conservé de "
         "votre appareil ; rien n'est gardé au-delà de son terme ;",
         "leave": "- acheminement : tant que votre appareil est sur le réseau, la borne doit connaître son adresse ; quittez-le pour que "
@@ -74,16 +83,20 @@ TEXTS: "dict[str, dict[str, str]]" = {
         "on page": "rights, on the page: ",
         "asked": "rights, from the controller: ",
         "law": "L34-1 is the article of the CPCE, GDPR the regulation (EU) 2016/679. Under 6.1 f the legitimate interest is the purpose "
-        "that is named. No automated decision is taken. The gateway sends no personal data over the internet, nor out of the European "
-        "Union.",
+        "that is named. No automated decision is taken. You are free to use this network or not; who uses it provides these data by "
+        "connecting (GDPR, article 13.2 e).",
+        "transfers": "Transfers out of the European Union: none by the gateway, which sends no personal data over the internet{}.",
         "rights": "Your rights (law 78-17 of 6 January 1978; GDPR, articles 12 to 22). A right that isn't named doesn't apply: legal "
         "duty, bill or proof (article 17.3), neither consent nor contract (20), no legitimate interest (21), or data "
         "that go by themselves soon after the device has left ({}).",
         "page": "- on the page: open http://{}:8450/ on your device, in this network, without an account; it shows what the gateway can "
-        "read about your device, saves that in a file, and erases what can be erased;",
+        "read about your device{}, saves that in a file, and erases what can be erased;",
         "ask": "- from the controller: write to the contact above; an answer takes a month at most;",
-        "objection": "- objection to the network's security: say what is particular to your situation; the controller erases what is "
-        "kept, or tells you the compelling legitimate ground that overrides it (article 21.1);",
+        "counting": "Objection to being counted: at any time, without a reason, to the controller{}; your device is counted no more from "
+        "then on (article 21).",
+        "by page": " or on the page",
+        "objection": "Objection to the network's security: at any time, tell the controller what is particular to your situation; he "
+        "erases what is kept, or tells you the compelling legitimate ground that overrides it (article 21.1).",
         "restriction": "- restriction (article 18): but for an authority's request, the controller no longer uses what is kept of your "
         "device; nothing is kept beyond its time;",
         "leave": "- routing: as long as your device is in the network, the gateway must know its address; leave it, and that ends;",
@@ -128,13 +141,26 @@ def lines(config: "Config", language: str, held: "Sequence[str]" = ()) -> "list[
     about = text["rule"] + (text["declared"] + declared[at] if declared else "") + "."
     out = [text["title"] + (", " + venue if venue else "")] + responsible(config, language) + ["", about, text["kept"]]
     for one in found:
-        parts = [one.data, one.kept, text["basis"] + one.basis, text["recipients"] + one.recipients] + offered(one, bool(page), language)
+        parts = (
+            one.aim
+            + [one.data, one.kept, text["basis"] + one.basis, text["recipients"] + one.recipients]
+            + offered(one, bool(page), language)
+        )
         out.append("- " + one.what + (" : " if at == 0 else ": ") + text["then"].join(parts))
     passing = ", ".join([one.what for one in found if one.key in activities.PASSING])
-    out += [text["none"], text["law"], "", text["rights"].format(passing)] + ([text["page"].format(page)] if page else []) + [text["ask"]]
+    out += [text["none"], text["law"], transfers(found, language)]
+    # Apart from all else (GDPR 21.4).
     keys, asked = [one.key for one in found], [name for one in found for name in one.asked]
+    counting = [text["counting"].format(text["by page"] if page else "")] if "counting" in keys else []
+    against = counting + ([text["objection"]] if "objection" in asked else [])
+    out += (
+        ([""] + against if against else [])
+        + ["", text["rights"].format(passing)]
+        + ([text["page"].format(page, going_on(keys, language))] if page else [])
+        + [text["ask"]]
+    )
     sealed = [one for one in found if one.custody == law.CUSTODIAN]
-    out += [text[name] for name in ("objection", "restriction") if name in asked] + [text["leave"]]
+    out += ([text["restriction"]] if "restriction" in asked else []) + [text["leave"]]
     if "consent" in keys:
         out.append(text["consent"])
     if sealed:
@@ -143,6 +169,18 @@ def lines(config: "Config", language: str, held: "Sequence[str]" = ()) -> "list[
     mended = (text["bill"] if "billing" in keys else "") + (text["statement"] if sealed else "")
     out += [text["rectification"] + mended + text["then"].rstrip(), text["complaint"]]
     return [words.typeset(line, language) for line in out]
+
+
+def going_on(keys: "Sequence[str]", language: str) -> str:
+    """Return what the page doesn't show of what the gateway can read: it is added to until it is over."""
+    but, session, stay, both = _GOING_ON[language]
+    parts = [part for key, part in (("billing", session), ("location", stay)) if key in keys]
+    return but + both.join(parts) + ")" if parts else ""
+
+
+def transfers(found: "Sequence[activities.Activity]", language: str) -> str:
+    """Return what is said of transfers out of the Union, here and in the register."""
+    return TEXTS[language]["transfers"].format(activities.others(found, words.LANGUAGES.index(language)))
 
 
 def run(line: "Line") -> int:

@@ -14,7 +14,6 @@ TEXTS: "dict[str, dict[str, str]]" = {
         "data": "données : ",
         "duration": "durée : ",
         "measures": "mesures : ",
-        "transfers": "Transferts hors de l'Union européenne : aucun par la borne, qui n'envoie pas de donnée personnelle sur l'internet.",
     },
     "en": {
         "register": "Record of processing activities (GDPR, article 30)",
@@ -22,7 +21,6 @@ TEXTS: "dict[str, dict[str, str]]" = {
         "data": "data: ",
         "duration": "duration: ",
         "measures": "measures: ",
-        "transfers": "Transfers out of the European Union: none by the gateway, which sends no personal data over the internet.",
     },
 }
 
@@ -31,13 +29,14 @@ def register(config: "Config", language: str, held: "Sequence[str]" = ()) -> "li
     """Return the entry for the controller's register of processing, in `fr` or `en`; `held` as in agent.purposes.beside."""
     text, shared = TEXTS[language], notice.TEXTS[language]
     out = [text["register"]] + notice.responsible(config, language)
-    for one in activities.activities(config, language, held):
+    found = activities.activities(config, language, held)
+    for one in found:
         section = config.sections.get(one.key)
         ground, reference = (section.values.get("ground"), section.values.get("reference")) if section else (None, None)
         basis = shared["basis"] + ", ".join([one.basis] + [word for word in (ground, reference) if word])
-        parts = [one.what, text["people"], text["data"] + one.data, basis, shared["recipients"] + one.recipients]
+        parts = [one.what] + one.aim + [text["people"], text["data"] + one.data, basis, shared["recipients"] + one.recipients]
         out.append("- " + shared["then"].join(parts + [text["duration"] + one.kept, text["measures"] + one.safe]))
-    return [words.typeset(line, language) for line in out + [text["transfers"]]]
+    return [words.typeset(line, language) for line in out + [notice.transfers(found, language)]]
 
 
 def run(line: "Line") -> int:

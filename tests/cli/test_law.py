@@ -316,7 +316,7 @@ EVERYTHING = (
     + " option wording 'repealed'\n option budget '90000000'\nconfig summary\n option rows '256'\n"
 )
 VENUE = "config notice\n option venue 'Hôtel du Lac'\n option controller 'Lac SARL'\n option contact 'a@b.example'\n option dpo 'none'\n"
-VENUE += " option custodian 'Étude Martin'\n"
+VENUE += " option custodian 'Étude Martin'\n option services 'conseils sur la ligne'\n option location 'plan des salles'\n"
 
 
 SEPARATOR = (("\u202f:", ":"), ("\u202f;", ";"))  # behind a processing's name in the notice, and in the register
@@ -411,7 +411,10 @@ def test_the_impact_analysis_has_what_runs_and_the_measures_for_it(any_interpret
         text = words.typeset(measure[1 + at].format("2"), language)
         assert text in everything
         assert (text in alone) == (measure[0] in {"", law.VOLATILE, impact.COUNTING})
-    assert everything.count("____________________") == alone.count("____________________") - 3 == 4
+    assert alone.count("____________________") == 4 + 3  # and who answers for it
+    assert everything.count("____________________") == 4 + 1  # and to where others pass on what they get
+    for aim in (": conseils sur la ligne", ": plan des salles"):
+        assert everything.count(words.typeset(("pour ", "for")[at] + aim, language)) == 2
     assert set(impact.TEXTS["fr"]) == set(impact.TEXTS["en"])
 
 

@@ -265,12 +265,12 @@ RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "be
 SAYS: dict[str, dict[str, str]] = {
     "fr": {
         "suspend": "Votre accord est suspendu", "resume": "Votre accord est rétabli", "withdraw": "Votre accord est retiré",
-        "object": "n'est plus compté", "accept": "de nouveau compté", "erase": "Votre demande d'effacement est faite",
+        "object": "n'est plus compté", "accept": "de nouveau compté", "erase": "Votre demande d'effacement est prise en compte",
         "see": "sécurité du réseau",
     },
     "en": {
         "suspend": "Your consent is suspended", "resume": "in force again", "withdraw": "Your consent is withdrawn",
-        "object": "is counted no more", "accept": "is counted again", "erase": "Your erasure is under way",
+        "object": "is counted no more", "accept": "is counted again", "erase": "Your request for erasure is taken",
         "see": "security of the network",
     },
 }  # fmt: skip

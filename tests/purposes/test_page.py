@@ -211,6 +211,11 @@ def test_the_page_shows_what_its_own_terminal_agreed_to(guest, recorder):
     assert "retiré le 15 janvier 2027" in page.text
     recorder.own([CONSENT | {"state": "withdrawn", "since": 0}])  # while the clock wasn't confirmed
     assert "localisation avec accord\u202f: retiré, transmis" in guest.ask()[2].text
+    assert "Effacer ce que la borne peut effacer au sujet de votre appareil\n" in guest.ask()[2].text  # nothing to be withdrawn
+    recorder.own([CONSENT | {"third_parties": ""}])  # its file can't be read
+    text = guest.ask()[2].text
+    assert "transmis" not in text
+    assert "au sujet de votre appareil, et retirer votre accord\n" in text
     recorder.own([CONSENT], timed=False)
     text = guest.ask()[2].text
     assert "en vigueur" not in text
@@ -218,7 +223,7 @@ def test_the_page_shows_what_its_own_terminal_agreed_to(guest, recorder):
     recorder.own([], [], counted=False)
     _, _, page = guest.ask()
     assert page.acts() == ["see", "export", "erase"]
-    assert "Aucun accord n'est enregistré" in page.text
+    assert not any(word in page.text for word in ("Votre accord", "Aucun accord", "La preuve", "retirer"))  # who never gave one
     assert "Rien n'est conservé" not in page.text
     assert "acheminement des connexions, tant que l'appareil a cette adresse et que ses connexions durent\n" in page.text
     assert re.search(r"(?<!\u202f)[;:!?](?!\d)", page.text.rsplit("}", 1)[1]) is None
@@ -389,10 +394,13 @@ def test_the_page_answers_to_its_address_and_to_its_name(interpreter, root):
     (root / "etc/config").mkdir(parents=True)
     (root / "etc/config/oubli").write_text(
         "config gateway\n option id 'aaaaaaaaaaaaaaaa'\nconfig notice\n option page 'wifi.example.org'\n"
+        " option controller 'Lac & fils'\n option contact 'a@b.example'\n"
     )
     with guests_page.serving(interpreter, root) as server:
         guest = Guest(server)
-        assert guest.ask(host="WiFi.example.org:8450")[0] == "200 OK"
+        status, _, page = guest.ask(host="WiFi.example.org:8450")
+        assert status == "200 OK"
+        assert page.text.rstrip().endswith("Responsable du traitement\u202f: Lac & fils\nContact\u202f: a@b.example")
         assert guest.ask(host=f"127.0.0.1:{server.port}")[0] == guest.ask(host="127.0.0.1")[0] == "200 OK"
         for host in (
             "wifi.example.org.evil.example", "evil.example", "wifi.example.org@evil.example", "[fd00::1", "[::1]", "8450", ":8450",
@@ -584,6 +592,7 @@ def test_a_person_sees_what_is_held_on_her_device(guest, recorder):
     assert "routing of connections: 127.0.7.1, fd00:0000:0000:0000:0000:0000:0000:0007\n" in page.text
     assert "log-in at the portal: Zoé <b>12\n" in page.text
     assert "public ports given: 16384-16895\n" in page.text
+    assert "The session or stay that goes on isn't among them." in page.text
     assert "count of visitors: 2 quarter-hours of presence, 12 KiB, web, mail\n" in page.text
     assert "requests of authorities: sealed, the gateway can't read it; a third party answers for it" in page.text
     assert page.text.count("address 127.0.7.1, port ") == 100
@@ -597,6 +606,8 @@ def test_a_person_sees_what_is_held_on_her_device(guest, recorder):
     assert "localisation avec accord\u202f: 1 enregistrement\n" in page.text
     assert "comptage des visiteurs\u202f: 1 quart d'heure de présence, 0 Kio, courriel\n" in page.text
     assert "b" not in {tag for tag, _ in page.tags}
+    recorder.answers["access"] = [{"sealed": [], "held": one}, {"records": {"security": 1}}]
+    assert "en cours" not in guest.ask(SENT + "act=see&lang=fr", **SAME)[2].text
     for said, shown in (
         ([{"error": "somebody else is looking; accepted: again in a moment"}], "D'autres demandes"),
         ([{"sealed": []}, {"error": "security changed while it was read; accepted: once more"}], "n'a pas pu être fait"),

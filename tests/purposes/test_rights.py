@@ -210,8 +210,13 @@ def check_rights(everything: config.Config) -> None:
         asked = {(one.key, right) for one in found for right in one.asked}
         assert set(how) == asked
         assert all(ways and ways <= known for ways in how.values()), how
-        for word in ("page", "ask", "objection", "restriction", "leave", "consent", "complaint"):
-            assert words.typeset(text[word].format(everything.notice.page), language) in lines
+        assert lines[lines.index("", 5) + 1 :][:2] == [
+            said("counting").format(text["by page"]), said("objection"),
+        ]  # fmt: skip
+        but = (" (sauf la session en cours et le séjour en cours)", " (but for the session that goes on and the stay that goes on)")[at]
+        assert words.typeset(text["page"].format(everything.notice.page, but), language) in lines
+        for word in ("ask", "restriction", "leave", "consent", "complaint"):
+            assert words.typeset(text[word], language) in lines
         sealed = text["duty"].format(words.span(900, language), text["session"].format(words.span(1800, language)))
         assert words.typeset(sealed, language) in lines
         passing = ", ".join(words.PURPOSES[one][at] for one in ("addresses", "portal", "ports", "page"))
@@ -332,6 +337,29 @@ def test_what_is_said_of_sealed_data_follows_from_what_is_sealed(tmp_path: Path,
             found = {"bill": bill, "statement": statement, "session": session}
             assert {name for name, word in found.items() if word in text} == wanted - {"leave"}
             assert (said in text) == ("statement" in wanted)
+
+
+@pytest.mark.parametrize("language", words.LANGUAGES)
+def test_a_guest_is_told_of_what_only_the_controller_knows(tmp_path: Path, language: str) -> None:
+    """GDPR 13.1 c, f, 13.2 e: what consented data are for, where others may pass them on to, whether they must be given."""
+    at = words.LANGUAGES.index(language)
+    free = ("libre d'utiliser ou non ce réseau", "free to use this network or not")[at]
+    beyond = (
+        " ; par le tiers de confiance, celui qui établit les factures : ",
+        "; by the trusted third party, whoever makes out the bills: ",
+    )[at]
+    named = (" ; par les tiers nommés dans l'accord : ", "; by the third parties named in the consent: ")[at]
+    billing = "config purpose 'billing'\n option enabled '1'\n option lifetime '90d'\n option budget '90000000'\n"
+    services = "config purpose 'services'\n option enabled '1'\nconfig notice\n option services 'plans'\n"
+    for more, who, aim in (("", "", ""), (billing, beyond, ""), (services, named, ("pour : plans ; ", "for: plans; ")[at])):
+        (tmp_path / "oubli").write_text(f"{GATEWAY}{more}config summary\n option rows '256'\n")
+        read = config.load(str(tmp_path / "oubli"))
+        papers = notice.lines(read, language), register.register(read, language), impact.impact(read, language)
+        for paper in papers:
+            (line,) = [one for one in paper if one.startswith(("Transferts", "Transfers"))]
+            assert line.endswith(words.typeset(who, language) + words.BLANK[at] + "." if who else "internet.")
+            assert any(words.typeset(aim, language).strip() in one for one in paper)
+        assert free in "\n".join(papers[0])
 
 
 def test_an_objection_is_told_of_wherever_one_may_be_kept(tmp_path: Path) -> None:

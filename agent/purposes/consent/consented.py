@@ -178,7 +178,7 @@ class Consented(ByConsent):
         kept = ([("security", security.lifetime)] if security else []) + beside.sealed(self._config, self._paths)
         more = [row[0] for row in beside.memory(self._config, ()) if row[1] and row[0] in ("portal", "ports", "page")]
         names = (["counting"] if self._counted else []) + ["addresses"] + more
-        flags = {"counted": self._counted, "objects": objects, "timed": self._now() is not None}
+        flags: "dict[str, Any]" = {"counted": self._counted, "objects": objects, "timed": self._now() is not None}
         flags.update({"consents": found, "kept": kept, "beside": names, "token": token})
         return flags
 

@@ -67,15 +67,16 @@ class Request:
 
 
 class Page:
-    """The answer to one request. `ask` and `look` ask the recorder, for one line and for many; `name` is `notice.page`, None for none."""
+    """The answer to one request. `ask` and `look` ask the recorder, for one line and for many; `notice` is the configuration's, if any."""
 
     def __init__(
-        self, request: Request, ask: "Callable[..., dict[str, Any]]", look: "Callable[[str], Iterator[Any]]", name: "str | None"
+        self, request: Request, ask: "Callable[..., dict[str, Any]]", look: "Callable[[str], Iterator[Any]]", notice: "Section | None"
     ) -> None:
         self._request = request
         self._ask = ask
         self._look = look
-        self._name = name
+        self._notice = notice.values if notice else {}
+        self._name = self._notice.get("page")
         self.posted = request.posted
         self.fields = request.fields
         self.language = request.language
@@ -172,10 +173,10 @@ class Page:
                 told = self.say("not applied" if state == "active" and not own["timed"] else state) + " " + words.day(when, self.language)
             third = consent["third_parties"]
             third = self.plain(self.say("third") + " ") + _plain(self.say("nobody") if third == "none" else third)
-            lines += self.item(consent["purposes"], told) + ", " + third + "</li>\n"
+            lines += self.item(consent["purposes"], told) + (", " + third if consent["third_parties"] else "") + "</li>\n"
             if consent["withdrawn"]:
                 lines += self.item(consent["withdrawn"], self.say("was withdrawn")) + "</li>\n"
-        shown = self.heading("consents") + ("<ul>\n" + lines + "</ul>" + self.paragraph("proof") if lines else self.paragraph("none"))
+        shown = self.heading("consents") + "<ul>\n" + lines + "</ul>" + self.paragraph("proof") if lines else ""
         if "active" in states:
             shown += self.button("suspend")
         if "suspended" in states and not own["objects"]:
@@ -196,7 +197,7 @@ class Page:
             shown += self.paragraph("uncounted") + self.button("accept")
         elif counted:
             shown += self.button("object")
-        return self.page("200 OK", said + shown + self.button("see") + self.button("export") + self.button("erase"))
+        return self.page("200 OK", said + shown + self.button("see") + self.button("export") + self.button("erase", more=agreed))
 
     def item(self, purposes: "list[str]", told: str) -> str:
         """Return the beginning of a list's item on purposes."""
@@ -225,6 +226,8 @@ class Page:
         shown = self.items(lines + self.beside(beside))
         if sum(counts.values()) > len(newest):
             shown += self.paragraph("newest")
+        if "location" in counts or any(store["purpose"] == "billing" for store in sealed):
+            shown += self.paragraph("going on")
         newest.reverse()
         yield self.page("200 OK", shown + self.items(newest) + self.button("export") + self.back())
 
@@ -310,11 +313,15 @@ class Page:
         """Return a heading within the page."""
         return "<h2>" + self.plain(self.say(word)) + "</h2>\n"
 
-    def button(self, act: str, purpose: str = "") -> str:
-        """Return a form with one button."""
+    def button(self, act: str, purpose: str = "", more: "Sequence[str]" = ()) -> str:
+        """Return a form with one button; `more`: consents that an erasure withdraws."""
         values = [("lang", self.language), ("token", self._token)] + ([("purpose", purpose)] if purpose else [])
         hidden = "".join(['<input type="hidden" name="' + name + '" value="' + _plain(value) + '">' for name, value in values])
-        said = self.say("withdraw only") + " " + self.purpose(purpose) if purpose else self.say(act)
+        said = (
+            self.say("withdraw only") + " " + self.purpose(purpose)
+            if purpose
+            else self.say(act) + (self.say("and withdraw") if more else "")
+        )
         label = '<button name="act" value="' + act + '">' + self.plain(said) + "</button>"
         return '\n<form action="/" method="post">' + hidden + label + "</form>"
 
@@ -322,10 +329,16 @@ class Page:
         """Return a link to the page's beginning."""
         return '<p><a href="/?lang=' + self.language + '">' + self.say("back") + "</a></p>\n"
 
+    def foot(self) -> str:
+        """Return who answers for all this, as far as the configuration says it."""
+        told = [(self.say(name), self._notice[name]) for name in ("controller", "contact") if self._notice.get(name)]
+        lines = "".join(["<p>" + self.plain(word + " ") + _plain(who) + "</p>\n" for word, who in told])
+        return "\n<footer>\n" + lines + "</footer>" if told else ""
+
     def page(self, status: str, body: str) -> str:
         """Return status, headers and page."""
         other = words.LANGUAGES[1 - words.LANGUAGES.index(self.language)]
-        text = PAGE.format(lang=self.language, title=self.say("title"), to=other, other=self.say("other"), body=body)
+        text = PAGE.format(lang=self.language, title=self.say("title"), to=other, other=self.say("other"), body=body, foot=self.foot())
         return _head(status, ("Content-Type: text/html; charset=utf-8", "Content-Length: " + str(len(text.encode())))) + text
 
 
@@ -353,4 +366,6 @@ def _plain(text: str) -> str:
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Callable, Iterator
+    from typing import Any, Callable, Iterator, Sequence
+
+    from agent.config.config import Section

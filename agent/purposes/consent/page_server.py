@@ -45,13 +45,13 @@ class Server:
         poll: sockets.Poll,
         ask: "Callable[[int], Callable[..., dict[str, Any]]]",
         look: "Callable[[str], Iterator[Any]]",
-        name: "str | None",
+        notice: "Section | None",
     ) -> None:
         self._listener = listener
         self._poll = poll
         self._ask = ask
         self._look = look
-        self._name = name
+        self._notice = notice
         self._clients: "dict[int, Connection]" = {}
         self._came = 0
         self._answered: "dict[bytes, int]" = {}  # by address, of late
@@ -187,7 +187,7 @@ class Server:
             return
         self._count(client.address)
         try:
-            answer = Page(request, self._ask(client.deadline), self._look, self._name).answer()
+            answer = Page(request, self._ask(client.deadline), self._look, self._notice).answer()
             if isinstance(answer, str):
                 self._begin(client, answer.encode(), now)
                 return
@@ -295,12 +295,12 @@ def serve(start: "Start", listener: int) -> int:
             yield {"error": ""}
 
     try:
-        name = start.settings().notice.page
+        notice = start.settings().notice
     except ConfigError:
-        name = None
+        notice = None
     stop, poll = process.stop_descriptor(), sockets.Poll()
     poll.add(stop)
-    server, wait = Server(listener, poll, asking, look, name), 0
+    server, wait = Server(listener, poll, asking, look, notice), 0
     while True:
         ready = poll.wait(wait)
         if stop in ready:
@@ -319,3 +319,4 @@ if TYPE_CHECKING:
     from typing import Any, Callable, Iterator
 
     from agent.cli.daemons import Start
+    from agent.config.config import Section

@@ -7,9 +7,10 @@ WORDS = {
     "see": ("Voir ce qui est conservé au sujet de votre appareil", "See what is kept about your device"),
     "export": ("Enregistrer cela dans un fichier", "Save that in a file"),
     "erase": (
-        "Effacer ce que la borne peut effacer au sujet de votre appareil, et retirer votre accord",
-        "Erase what the gateway can erase about your device, and withdraw your consent",
+        "Effacer ce que la borne peut effacer au sujet de votre appareil",
+        "Erase what the gateway can erase about your device",
     ),
+    "and withdraw": (", et retirer votre accord", ", and withdraw your consent"),
     "record": ("enregistrement", "record"),
     "records": ("enregistrements", "records"),
     "newest": (
@@ -25,7 +26,6 @@ WORDS = {
         ", but for an injunction that preserves it (for a year more at most)",
     ),
     "consents": ("Votre accord", "Your consent"),
-    "none": ("Aucun accord n'est enregistré pour votre appareil.", "No consent is recorded for your device."),
     "kept": ("Conservé sans votre accord", "Kept without your consent"),
     "without": ("Effacé automatiquement :", "Erased automatically:"),
     "uncounted": (
@@ -86,10 +86,10 @@ WORDS = {
     ),
     "done erase": (
         (
-            "Votre demande d'effacement est faite. Les connexions qui durent encore et ce que votre appareil fait désormais sont "
+            "Votre demande d'effacement est prise en compte. Les connexions qui durent encore et ce que votre appareil fait désormais sont "
             "conservés comme indiqué plus bas."
         ),
-        "Your erasure is under way. Connections that go on, and what your device does from now on, are kept as stands below.",
+        "Your request for erasure is taken. Connections that go on, and what your device does from now on, are kept as stands below.",
     ),
     "erasing": (
         "L'effacement est en cours ; il se termine en quelques minutes.",
@@ -130,6 +130,9 @@ WORDS = {
     "outside": ("port public", "public port"),
     "bytes": ("octets envoyés et reçus :", "bytes sent and received:"),
     "packets": ("paquets :", "packets:"),
+    "going on": ("La session ou le séjour en cours n'y figure pas.", "The session or stay that goes on isn't among them."),
+    "controller": ("Responsable du traitement :", "Controller:"),
+    "contact": ("Contact :", "Contact:"),
     "point": ("point d'accès", "access point"),
 }
 # Service classes in French; in English they are their own names.
@@ -155,7 +158,7 @@ li {{ overflow-wrap: anywhere }}
 <h1>{title}</h1>
 <p><a href="/?lang={to}" lang="{to}">{other}</a></p>
 {body}
-</main>
+</main>{foot}
 </body>
 </html>
 """

@@ -26,7 +26,7 @@ _HEAD = {
         "controller": "Responsable du traitement : ",
         "contact": "Contact : ",
         "services": "- « services » : {} ; pour : {}",
-        "location": "- « position » : {} ; pour : {}",
+        "location": "- « localisation » : {} ; pour : {}",
         "purpose": "- pour {} : {}",
         "span": "Durée : {} à partir de votre accord",
         "third": "Transmis à : ",
