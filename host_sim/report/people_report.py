@@ -8,18 +8,19 @@ other. What is "ours" has no source and says so. The page is self-contained, lik
 import statistics
 from collections import Counter
 from dataclasses import dataclass
-from html import escape
+from pathlib import Path
 from random import Random
+
+from markupsafe import Markup
 
 from host_sim.report import plots
 from host_sim.venue.kernel import TCP, UDP
 from host_sim.venue.people import DAY, HOUR, KINDS, MINUTE, Crowd, Device, Talk
 from host_sim.venue.scenario import Scenario
+from tools import pages
 
 VISITS = 4000  # drawn
 _DEVICES = 300  # of which the connections are drawn too
-_CSS = "body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:1rem auto;padding:0 1rem}svg{width:100%;height:auto}"
-_CSS += "td,th{text-align:left;padding:.2rem .6rem;border-bottom:1px solid #ddd;vertical-align:top}table{border-collapse:collapse}"
 
 
 @dataclass(frozen=True)
@@ -116,18 +117,15 @@ def page(scenario: Scenario, seed: int) -> tuple[str, list[Row]]:
     for panel, title in zip(axes, ("arrivals by hour", "stay, minutes", "web transfers, octets"), strict=True):
         panel.set_title(title, fontsize=9)
     chart = plots.svg(figure, "arrivals by local hour, stays and transfer sizes as drawn, beside the sources")
-    body = "".join(
-        f"<tr><td>{escape(row.what)}</td><td>{escape(row.source)}</td><td>{escape(row.says)}</td><td>{escape(row.ours)}</td>"
-        f"<td>{'✓' if row.near else '✗'}</td></tr>"
-        for row in found
-    )
-    head = "<tr><th>figure</th><th>source</th><th>says</th><th>drawn here</th><th></th></tr>"
-    kinds = ", ".join(f"{kind.name} {share:g}" for kind, share in zip(KINDS, scenario.crowd.kinds, strict=True))
-    return (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
-        f'<title>oubli: people of {escape(scenario.name)}</title><link rel="icon" href="data:,"><style>{_CSS}</style></head><body>'
-        f"<h1>Who comes to {escape(scenario.name)}, as drawn and as measured</h1><p>{len(stays):,} visits of {escape(kinds)}; "
-        f"{len(drawn.talks):,} connections of {_DEVICES} of them. Left: bars are drawn, the line is the weights. Middle: share of "
-        f"stays up to so many minutes; dashed: the source's mean, dotted: the mean drawn. Right: share of transfers of at "
-        f"least so many octets.</p><figure>{chart}</figure><table>{head}{body}</table></body></html>\n"
+    return pages.render(
+        Path(__file__).parent,
+        "people.html",
+        title=f"oubli: people of {scenario.name}",
+        name=scenario.name,
+        visits=f"{len(stays):,}",
+        kinds=", ".join(f"{kind.name} {share:g}" for kind, share in zip(KINDS, scenario.crowd.kinds, strict=True)),
+        connections=f"{len(drawn.talks):,}",
+        devices=_DEVICES,
+        chart=Markup(chart),  # noqa: S704 (matplotlib's SVG)
+        rows=found,
     ), found

@@ -5,20 +5,18 @@ It loads nothing: no script, no font, no style from elsewhere; charts are SVG el
 sentence beside it. Which language shows is two radio buttons and a rule of CSS.
 """
 
-from html import escape
 from itertools import pairwise
+from pathlib import Path
+from typing import NamedTuple
+
+from markupsafe import Markup
 
 from host_sim.driver.outcome import Outcome
 from host_sim.report import plots
 from host_sim.venue.happenings import clock_text
+from tools import pages
 
-_CSS = """
-body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:1rem auto;padding:0 1rem;color:#1a1a1a;background:#fff}
-svg{width:100%;height:auto}table{border-collapse:collapse;width:100%}
-td,th{text-align:left;padding:.2rem .6rem;border-bottom:1px solid #ddd;vertical-align:top}
-td.n{text-align:right;font-variant-numeric:tabular-nums}figure{margin:1.5rem 0}figcaption{color:#444}.no{color:#b00020;font-weight:700}
-.yes{color:#00603a}h2{margin-top:2.5rem}#fr:not(:checked)~main .fr,#en:not(:checked)~main .en{display:none}label{margin-right:1rem}
-"""
+Words = tuple[str, str]  # English, French
 
 # What is said, in both languages; {} are figures.
 _WORDS = {
@@ -117,16 +115,21 @@ HOLDS = {
 }
 
 
-def _both(key: str, *figures: object) -> str:
-    return _pair(*(text.format(*figures) for text in _WORDS[key]))
+class Chart(NamedTuple):
+    """A picture, with what it shows in both languages."""
+
+    title: Words
+    svg: Markup
+    caption: Words
 
 
-def _pair(english: str, french: str) -> str:
-    return f'<span class="en" lang="en">{escape(english)}</span><span class="fr" lang="fr">{escape(french)}</span>'
+def _said(key: str, *figures: object) -> Words:
+    english, french = _WORDS[key]
+    return english.format(*figures), french.format(*figures)
 
 
-def _chart(key: str, svg: str, *figures: object) -> str:
-    return f"<h2>{_both(key)}</h2><figure>{svg}<figcaption>{_both(key + '_caption', *figures)}</figcaption></figure>"
+def _chart(key: str, svg: str, *figures: object) -> Chart:
+    return Chart(_WORDS[key], Markup(svg), _said(key + "_caption", *figures))  # noqa: S704 (matplotlib's SVG)
 
 
 def _highest(times: list[int], values: list[int]) -> tuple[str, str]:
@@ -134,7 +137,7 @@ def _highest(times: list[int], values: list[int]) -> tuple[str, str]:
     return f"{values[place]:,}", clock_text(times[place])
 
 
-def _charts(outcome: Outcome) -> list[str]:
+def _charts(outcome: Outcome) -> list[Chart]:
     points = outcome.series
     times = [point.wall for point in points]
     events = [one.at for one in outcome.events]
@@ -162,43 +165,22 @@ def _charts(outcome: Outcome) -> list[str]:
     return made
 
 
-def _tables(outcome: Outcome) -> list[str]:
-    fates = "".join(
-        f'<tr><td>{_pair(*_FATES.get(name, (name, name)))}</td><td class="n">{count:,}</td></tr>'
-        for name, count in outcome.fates.items()
-        if count
-    )
-    losses = "".join(f'<tr><td>{escape(name)}</td><td class="n">{count:,}</td></tr>' for name, count in outcome.losses.items() if count)
-    events = "".join(f"<tr><td>{clock_text(at, date=True)}</td><td>{_pair(*said)}</td></tr>" for at, *said in outcome.events[-400:])
-    rows = ""
-    for finding in outcome.findings:
-        word = '<span class="yes">✓</span>' if finding.holds else '<span class="no">✗</span>'
-        wrong = "".join(f'<div class="no">{escape(text)}</div>' for text in finding.wrong[:5])
-        rows += f'<tr><td>{_pair(finding.what, HOLDS[finding.name])}{wrong}</td><td class="n">{finding.seen:,}</td><td>{word}</td></tr>'
-    head = f"<tr><th></th><th>{_both('looked')}</th><th>{_both('holds')}</th></tr>"
-    return [
-        f"<h2>{_both('losses')}</h2><table>{fates}{losses}</table>",
-        f"<h2>{_both('auditor')}</h2><table>{head}{rows}</table>",
-        f"<h2>{_both('events')}</h2><table>{events}</table>",
-    ]
-
-
 def page(outcome: Outcome) -> str:
     """Return the whole report."""
-    verdict = _both("good") if outcome.passed else _both("bad", outcome.violation.wrong if outcome.violation else "")
-    style = "yes" if outcome.passed else "no"
     about = (outcome.terminals, f"{outcome.connections:,}", outcome.days, outcome.interpreter, outcome.seed, outcome.seconds)
-    parts = [
-        f"<h1>{escape(outcome.scenario.description)}</h1><p>{_both('about')}</p>",
-        f'<p>{_both("figures", *about)}</p><p class="{style}">{verdict}</p>',
-        *(_charts(outcome) if len(outcome.series) > 1 else ()),
-        *_tables(outcome),
-    ]
-    title = escape(f"oubli: {outcome.scenario.name}")
-    return (
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
-        f'<title>{title}</title><link rel="icon" href="data:,"><style>{_CSS}</style></head><body>'
-        '<input type="radio" name="language" id="en" checked><label for="en">English</label>'
-        '<input type="radio" name="language" id="fr"><label for="fr" lang="fr">Français</label>'
-        f"<main>{''.join(parts)}</main></body></html>\n"
+    return pages.render(
+        Path(__file__).parent,
+        "run.html",
+        title=f"oubli: {outcome.scenario.name}",
+        description=outcome.scenario.description,
+        about=_said("about"),
+        figures=_said("figures", *about),
+        passed=outcome.passed,
+        verdict=_said("good") if outcome.passed else _said("bad", outcome.violation.wrong if outcome.violation else ""),
+        charts=_charts(outcome) if len(outcome.series) > 1 else [],
+        words=_WORDS,
+        fates=[(_FATES.get(name, (name, name)), count) for name, count in [*outcome.fates.items(), *outcome.losses.items()] if count],
+        findings=outcome.findings,
+        french=HOLDS,
+        events=[(clock_text(at, date=True), said) for at, *said in outcome.events[-400:]],
     )

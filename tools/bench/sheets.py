@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A table of figures, once, for whoever reads it: in the terminal, in the report's page, in the README.
+"""A table of figures, once, for whoever reads it: in the terminal, in the report's page (templates/measured.html), in the README.
 
 Cells are text, formatted where the figures are known; a chart is an SVG element with the sentence that says what it shows.
 """
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from html import escape
 
 from rich import box
 from rich.table import Table
@@ -36,16 +35,6 @@ class Sheet:
         for row in self.rows:
             shown.add_row(*row)
         return shown
-
-    def html(self) -> str:
-        """Return it for a page."""
-        head = "".join(f"<th>{escape(heading)}</th>" for heading in self.headings)
-        body = "".join(f"<tr>{self._cells(row)}</tr>" for row in self.rows)
-        note = f"<p>{escape(self.note)}</p>" if self.note else ""
-        return f"<h3>{escape(self.title)}</h3><table><tr>{head}</tr>{body}</table>{note}"
-
-    def _cells(self, row: tuple[str, ...]) -> str:
-        return "".join(f"<td{'' if place in self.left else ' class=n'}>{escape(cell)}</td>" for place, cell in enumerate(row))
 
     def markdown(self) -> str:
         """Return it for the README."""
