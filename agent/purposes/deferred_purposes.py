@@ -5,13 +5,13 @@ It holds what the two need besides their stores: the portal's sessions, the port
 requests are run. Nothing of it exists while both are off. The two never meet: each has its own store under its own keys (L34-III-3).
 """
 
-from agent.base.clock import AGREE
 from agent.capture.connections import source_of
 from agent.capture.lan import is_private
 from agent.control import calls
 from agent.purposes.attribution import attribution, nftables
-from agent.purposes.attribution.blocks import RETRY, Blocks
+from agent.purposes.attribution.blocks import Blocks
 from agent.purposes.attribution.record import UNKNOWN_MAC
+from agent.purposes.believed_time import BelievedTime
 from agent.purposes.billing import billing
 from agent.purposes.device_key import Signer
 from agent.purposes.portal.opennds import OpenNds
@@ -81,8 +81,6 @@ class DeferredPurposes(Purposes):
         self._wall = 0
         self._now = monotonic // _SECOND
         self._next = 0
-        self._trusted = self._refused = False
-        self._again = 0  # from when on rows begin anew, s since the epoch; 0: they have
         self.sessions = Sessions()
         self._portal = OpenNds(self.sessions, paths.portal)
         self.attribution: "attribution.Attribution | None" = None
@@ -107,17 +105,16 @@ class DeferredPurposes(Purposes):
             paths.agents, paths.flash + "/requests", places, config.gateway.id, grounds, sodium.signed
         )
         self._clock = clock
-        self._reached = 0  # the newest time that was believed, s since the epoch
-        self._steady = 0  # ns since boot: since then the clock is believed
-        self._unbroken = 0  # s since the epoch: what began since then and has no end in the store is held still
+        self._time = BelievedTime(clock, self.attribution, self._seal)
         self._running: "tuple[dict[str, Any], str, bytes, Signer] | None" = None  # what is told of the request that is run, its act, digest
         self._ran: "dict[str, Any]" = {}  # what is told of the one that ran last
 
     def _mark(self) -> None:
-        if self.attribution is None or not 0 < self.attribution.since < self._wall or self.suspended or not self._trusted:
-            return
-        if self._stores["attribution"].key_days():
-            self.attribution.mark(self._wall)
+        if not self.suspended and self.attribution is not None and self._stores["attribution"].key_days():
+            self._time.mark()
+
+    def _seal(self) -> None:
+        self._stores["attribution"].stepped()
 
     def _row_kept(self, record: "Any") -> bool:
         assert self.attribution is not None
@@ -199,7 +196,7 @@ class DeferredPurposes(Purposes):
 
     def list_ended(self, monotonic: int) -> None:
         """Take note that a whole list of what lasts has ended, which was begun then."""
-        if self.attribution is not None and self._trusted and monotonic >= self._steady:
+        if self.attribution is not None and self._time.trusted and monotonic >= self._time.steady:
             self.attribution.split(self._wall - (self._now - monotonic // _SECOND) - 1)  # never later than it was: three roundings
 
     def lost(self) -> None:
@@ -212,19 +209,10 @@ class DeferredPurposes(Purposes):
     def tick(self, wall: int, monotonic: int, *, trusted: bool) -> None:
         """Do what is due; times in ns. A trusted clock that was stepped isn't believed before the time is confirmed anew (L34-II-4)."""
         self._wall, self._now = wall // _SECOND, monotonic // _SECOND
-        trusted = trusted and -AGREE <= wall - monotonic - self._clock.confirmed <= AGREE
-        if self.attribution is not None:
-            self._go_on(self.attribution, trusted=trusted)
-        if trusted and not self._trusted:
-            self._unbroken, self._steady = self._wall, monotonic
-        self._unbroken, self._trusted = self._unbroken or self._wall, trusted
-        if trusted:
-            self._reached = self._wall
-        if self.attribution is not None:
-            self._mend(self.attribution)
+        self._time.tick(wall, monotonic, trusted=trusted, behind=self.second_nat)
         for purpose in (self.attribution, self.billing):
             if purpose is not None:
-                purpose.confirmed = trusted
+                purpose.confirmed = self._time.trusted
         self._portal.tick(monotonic)
         if self.attribution is not None:
             self._devices()
@@ -240,35 +228,6 @@ class DeferredPurposes(Purposes):
         if self.attribution is not None:
             self.attribution.tick(self._wall, self._now, self._holder)
 
-    def _go_on(self, kept: "attribution.Attribution", *, trusted: bool) -> None:
-        """Begin rows and marks again after a start, and where the clock is believed again, or isn't any more."""
-        if not self._unbroken:
-            if self._clock.missed < 0:
-                kept.set_back(self._wall, -(self._clock.missed // _SECOND))
-            kept.resume(self._wall, self._now, confirmed=trusted)
-            self._again = self._wall + 1
-        if self._clock.refused and not self._refused:  # it ran ahead before, up to an hour more than is known
-            begin = max(self._wall - 86400, 0)
-            kept.set_back(begin, self._clock.floor + 3660 - begin)
-        self._refused = self._clock.refused
-        if not trusted or self.second_nat:  # behind one, what a port means can't be told
-            kept.vouch(0)
-        elif not kept.since:
-            self._again = self._wall + 1  # a former process' last mark may be of this second
-            kept.vouch(self._again)
-        if 0 < self._again <= self._wall:
-            kept.restate(self._wall)  # how long a row lasts is told by the marks around its begin
-            self._again = 0
-
-    def _mend(self, kept: "attribution.Attribution") -> None:
-        """Where a holding's row was lost, say of none that began before that it is held still; those that are begin anew in a minute."""
-        if kept.torn:
-            kept.torn = False
-            self._unbroken = self._wall + 1
-            self._again = self._wall + RETRY
-            if kept.since:
-                kept.vouch(self._again)
-
     def _devices(self) -> None:
         """Let the kernel's table know by which interfaces packets leave."""
         blocks = self.attribution.blocks if self.attribution is not None else None
@@ -281,7 +240,7 @@ class DeferredPurposes(Purposes):
         if self.attribution is not None and self.attribution.blocks is not None:
             self.attribution.blocks.hour()
         self._mark()
-        if self._trusted:
+        if self._time.trusted:
             try:
                 self._executor.tidy(self._wall)
             except OSError:
@@ -290,14 +249,8 @@ class DeferredPurposes(Purposes):
     def stepped(self, step: int, wall: int) -> None:
         """Take note that the wall clock was stepped by so many ns."""
         self._mark()
-        self._wall, self._trusted = wall // _SECOND, False  # as long as the next look doesn't say so: no row of now is confirmed
-        if self.attribution is not None:
-            if self._wall <= self._reached:
-                self.attribution.set_back(self._wall, self._reached + 1 - self._wall)
-            self.attribution.confirmed = False
-            self.attribution.restate(self._wall, step // _SECOND, ended=False)
-            self.attribution.vouch(0)
-            self._unbroken = self._wall
+        self._wall = wall // _SECOND
+        self._time.stepped(step // _SECOND, self._wall)
         if self.billing is not None:
             self.billing.finish()
 
@@ -329,22 +282,21 @@ class DeferredPurposes(Purposes):
         signer: "Signer | None" = None
         act = "request"
         try:
-            request = self._executor.check(text, self._wall, max(latest, self._reached), trusted=self._trusted)
+            request = self._executor.check(text, self._wall, max(latest, self._time.reached), trusted=self._time.trusted)
             act = "freeze" if request.keep_until else act
             store = self._stores[request.store]
             if self.billing is not None and request.store == "billing":
                 self.billing.finish()
             if not store.seal():
                 raise requests.Refused("flash", "flash refuses: what is kept can't be closed now; accepted: once more when it is writable")
-            if self.attribution is not None:
-                self._mend(self.attribution)
+            self._time.mend()
             statement = {
                 "gateway": self._gateway,
                 "made": self._wall,
                 "second_nat": self.second_nat,
                 "alive": self.attribution.lasting if self.attribution is not None else 0,
                 "listed": self.attribution.listed if self.attribution is not None else 0,
-                "unbroken": self._unbroken,
+                "unbroken": self._time.unbroken,
             }
             signer = Signer(self._device_key, self._sodium)
             self._executor.begin(request, store.held(*executor.days(request)), statement, self._wall, signer)
@@ -435,9 +387,7 @@ class DeferredPurposes(Purposes):
         if name == "billing" and self.billing is not None:
             self.billing.erase()
         elif name == "attribution" and self.attribution is not None:
-            self.attribution.restate(self._wall, ended=False)
-            self.attribution.vouch(0)  # the next look vouches, and begins rows anew, where the clock is trusted
-            self._unbroken = self._wall
+            self._time.begin_anew()
 
     def close(self, wall: int) -> None:  # noqa: ARG002
         """Let go; blocks and open sessions stay for the next process."""

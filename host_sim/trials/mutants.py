@@ -121,7 +121,7 @@ MUTANTS = (
     Mutant("custodian-never-syncs", "what a custodian's store writes isn't synced (EXP-6)", "cuts", "attribution", True, Patch(
         "purposes/custodian/flash_folder.py", "FlashFolder.sync", "files.sync(A)", "None")),
     Mutant("stepped-is-believed", "a clock that was set is believed before it is confirmed (L34-II-4)", "court", "answers", True, Patch(
-        "purposes/deferred_purposes.py", "DeferredPurposes.tick", "trusted = trusted and A", "pass")),
+        "purposes/believed_time.py", "BelievedTime.tick", "trusted = trusted and A", "pass")),
     Mutant("user-and-mac", "`billing` joins user and MAC (L34-IV-2)", "guests", "billing", True, Patch(
         "purposes/billing/billing.py", "Billing._end", "user[:size]", 'user[:size] + (b" %d" % mac[5] if size else b"")')),
     Mutant("billed-twice", "a session is written twice (L34-IV-2)", "guests", "billing", True, Patch(

@@ -75,6 +75,7 @@ class Story:
     closed: tuple[int, ...] = ()  # days of which the key is destroyed
     marks: tuple[tuple[int, int], ...] = ()  # for which times the recorder vouched, each up to a gap; none: for all
     backs: tuple[tuple[int, int], ...] = ()  # which times came twice, for the clock was set back
+    denied: tuple[tuple[int, int], ...] = ()  # which times the time service has contradicted since
     lost: tuple[tuple[int, int], ...] = ()  # day and number of segments that are missing
     alive: int = 0  # connections that had not ended at the handover
 
@@ -289,6 +290,19 @@ STORIES = {
         marks=((LONG, NEXT + 3700), (NEXT + 1500, NEXT + 1600)),
         backs=((NEXT + 1200, NEXT + 3701),),
     ),
+    "the time service denies what it had confirmed": Story(
+        [row(A, T, T + 7200), row(B, T + 600, None, BLOCK + 512), None, flow(C, 60000, T + 3000, T + 3100, 17)],
+        [
+            Held(A, T, T + 1799),
+            Held(A, T + 1800, T + 3600, 0, T + 3600),
+            Held(A, T + 3601, T + 7200),
+            Held(B, T + 600, T + 7200, T + 1800, NEXT, first=BLOCK + 512),
+            Held(C, T + 3000, T + 3100, 0, T + 3100, first=60000, protocol=17),
+        ],
+        edges=(T, T + 1700, T + 2550, T + 3000, T + 5000, T + 7200),
+        marks=((LONG, T + 2500), (T + 2600, MADE)),  # a record was lost
+        denied=((T + 1800, T + 3600),),
+    ),
     "the clock was set back before anybody vouched": Story(
         [flow(B, 2001, T, T + 30)],
         [Held(B, T, T + 30, first=2001, protocol=6)],
@@ -402,13 +416,14 @@ def expected(question: Question) -> tuple[str, set[tuple[int, int, int]]]:
 def vouched(story: Story, question: Question) -> bool:
     """Return True if each second from the window's begin to the next midnight, or the handover, lies in one mark, and came once."""
     end = min(MADE, (question.end // DAY + 1) * DAY)
-    seconds = [question.start, *(edge for span in (*story.marks, *story.backs) for edge in span if question.start <= edge < end)]
+    spans = (*story.marks, *story.backs, *story.denied)
+    seconds = [question.start, *(edge for span in spans for edge in span if question.start <= edge < end)]
     return (
         not story.marks
         or question.start >= end
         or all(
             [begun <= second < over for begun, over in story.marks].count(True) == 1
-            and not any(begun <= second < over for begun, over in story.backs)
+            and not any(begun <= second < over for begun, over in (*story.backs, *story.denied))
             for second in seconds
         )
     )
@@ -427,9 +442,10 @@ def court(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Gatewa
                 made.keep(record)
         assert made.stores["attribution"].seal()
         days = sorted({record.start // DAY for record in story.written if record is not None})
-        for confirmed, spans in ((True, story.marks or [(MIDNIGHT - 3 * DAY, MADE)]), (False, story.backs)):
+        every = story.marks or [(MIDNIGHT - 3 * DAY, MADE)]
+        for confirmed, first, spans in ((True, 0, every), (False, 0, story.backs), (False, 1, story.denied)):
             for (begun, over), day in product(spans, days):  # wherever it stands
-                octets = pack(Record(None, bytes(4), 0, 0, bytes(4), bytes(6), begun, over, confirmed=confirmed))
+                octets = pack(Record(None, bytes(4), first, first, bytes(4), bytes(6), begun, over, confirmed=confirmed))
                 assert made.stores["attribution"].append(day * DAY, octets) == "kept"
         assert made.stores["attribution"].seal()
     yield gateways
@@ -581,8 +597,10 @@ FAULTS = {
     "a clock that was set back tells": Fault(coverage, "_TAKEN_BACK = 2", "_TAKEN_BACK = 0"),
     "a mark that takes back vouches": Fault(coverage, "_TAKEN_BACK = 2", "_TAKEN_BACK = 1"),
     "a time that came twice came once": Fault(coverage, "elif former not in counts and count", "elif former < 1 and count"),
+    "what the time service denies happened": Fault(coverage, "_DENIED = 2", "_DENIED = 0"),
+    "what is denied vouches": Fault(coverage, "_DENIED = 2", "_DENIED = 1"),
     "a mark that stands twice is none": Fault(
-        coverage, "for one in part if is_mark(one)}\n", "for one in part if is_mark(one)}\n    marks = [*marks, *marks]\n"
+        coverage, "    edges: Counter[int] = Counter()\n", "    marks = [*marks, *marks]\n    edges: Counter[int] = Counter()\n"
     ),
     "an unconfirmed clock is believed": Fault(matching, "min(until, one.end) if one.confirmed else _AT_NO_TIME", "min(until, one.end)"),
     "an end makes it certain": Fault(matching, "Holding(one, one.end if one.confirmed else _AT_NO_TIME,", "Holding(one, one.end,"),

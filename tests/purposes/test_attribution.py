@@ -264,7 +264,7 @@ def test_rows_of_a_former_process_end_with_their_last_sign(map_):
         [MAC_A, 0, 60], [MAC_B, 0, 0],
     ]  # fmt: skip
     assert not map_.covers(TEN, 16400)  # whose block it is now isn't known: recorded by itself
-    map_.do(["restate", map_.wall + 1, 0, True])
+    map_.do(["restate", map_.wall + 1, map_.now, 0, True])
     map_.tick(60)
     assert [[row[5], row[7] - NOON, row[8]] for row in map_.ask("rows")] == [[MAC_A, 161, None]]
     assert not map_.covers(TEN, 16400, NOON + 150)  # begun while nobody listened
@@ -281,7 +281,7 @@ def test_restart_names_no_former_holder_of_an_address_that_changed_hands_meanwhi
     map_.stage("blocks_open", str(map_.folder), map_.size, map_.now, {})
     map_.do(["resume", map_.wall, map_.now])
     map_.hold(TEN, MAC_B)
-    map_.do(["restate", map_.wall + 1, 0, True])
+    map_.do(["restate", map_.wall + 1, map_.now, 0, True])
     assert all(row[5] == MAC_B or row[8] <= NOON + 60 for row in map_.ask("rows"))
 
 

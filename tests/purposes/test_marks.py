@@ -12,6 +12,7 @@ from agent.control import calls
 from agent.purposes.attribution.attribution import Attribution
 from agent.purposes.attribution.blocks import Blocks
 from agent.purposes.attribution.record import Record, unpack
+from agent.purposes.believed_time import BelievedTime
 from agent.purposes.custodian import custodian
 from agent.purposes.deferred_purposes import DeferredPurposes
 from agent.purposes.requests import requests
@@ -47,13 +48,12 @@ def purpose() -> tuple[Any, Records]:
 
     made: Any = object.__new__(DeferredPurposes)
     made.attribution, made.billing, made._section = Attribution(keep, lambda _mac: b""), None, None
-    made._clock = SimpleNamespace(confirmed=NOON * SECOND, stepped=False, missed=0, refused=False, floor=0)
+    made._clock = SimpleNamespace(trusted=False, confirmed=NOON * SECOND, stepped=False, missed=0, refused=False, floor=0)
     made._lan = SimpleNamespace(behind=False, public=(), outs=())
     made._table, made._portal = SimpleNamespace(devices=()), SimpleNamespace(tick=lambda _now: None)
-    made._stores = {"attribution": SimpleNamespace(key_days=lambda: 30)}
-    made._refused, made._again, made._holders, made._trusted, made._steady, made._unbroken, made._next = (
-        False, 0, None, False, 0, 0, 1 << 60,
-    )  # fmt: skip
+    made._stores = {"attribution": SimpleNamespace(key_days=lambda: 30, stepped=lambda: True)}
+    made._holders, made._next = None, 1 << 60
+    made._time = BelievedTime(made._clock, made.attribution, made._seal)
     return made, kept
 
 
@@ -124,15 +124,6 @@ def test_a_time_that_comes_twice_is_taken_back_where_no_process_saw_it() -> None
     assert len(kept) == 1
 
 
-def test_what_a_clock_vouched_for_that_ran_ahead_before_a_loss_of_power_is_taken_back() -> None:
-    """The time service tells it: a time before the latest that was ever confirmed. How long the power was gone isn't known: a day."""
-    made, kept = purpose()
-    made._clock.refused, made._clock.floor = True, NOON + 7200
-    for second in (1, 2):
-        made.tick((NOON + second) * SECOND, second * SECOND, trusted=False)
-    assert kept.marks(confirmed=False) == [[NOON + 1 - DAY, NOON + 7200 + 3660]]
-
-
 @pytest.mark.parametrize("trusted", [True, False])
 def test_a_restart_ends_a_former_process_s_rows_as_sure_as_its_clock_is(trusted: bool, tmp_path: Path) -> None:
     """Rows begin again within the new process' marks, when whose an address is is known: a later cut leaves them certain until the last."""
@@ -199,7 +190,7 @@ def test_rows_begin_anew_and_confirmed_once_a_clock_that_was_set_is_believed_aga
     """A small step is believed at the next look already: what was begun between is of no confirmed time, whatever follows."""
     made, _ = purpose()
     told: list[tuple[int, bool]] = []
-    made.attribution.restate = lambda wall, _step=0, *, ended=True: told.append((wall - NOON, ended and made.attribution.confirmed))
+    made.attribution.restate = lambda wall, _now, _step=0, *, ended=True: told.append((wall - NOON, ended and made.attribution.confirmed))
     tick(made, 1)
     tick(made, 2)
     made.stepped(-ago * SECOND, (NOON + 2 - ago) * SECOND)
@@ -249,6 +240,7 @@ def with_blocks(folder: Path) -> tuple[Any, list[Record], list[bool]]:
         return "kept"
 
     made.attribution = Attribution(keep, lambda _mac: b"")
+    made._time = BelievedTime(made._clock, made.attribution, made._seal)
     made._section, made._lan.public = SimpleNamespace(upstream_nat=""), PUBLIC
     made._table.give = made._table.load = made._table.take = lambda *_words: None
     made._table.stands = lambda: True
@@ -284,7 +276,7 @@ def test_holding_whose_end_was_lost_is_not_said_to_go_on(tmp_path: Path) -> None
     for second in range(2000, 5000, 10):
         tick(made, second)
     made._mark()
-    found = [one.until - NOON for one in matching.holdings([kept], made._wall, made._unbroken) if one.record.confirmed]
+    found = [one.until - NOON for one in matching.holdings([kept], made._wall, made._time.unbroken) if one.record.confirmed]
     assert found == [600]
     made.attribution.close()
 
@@ -293,14 +285,14 @@ def test_holding_whose_begin_was_lost_covers_nothing_and_begins_anew(tmp_path: P
     """At midnight, when flash refuses: until the next one its connections had no row of any kind."""
     made, kept, refusing = with_blocks(tmp_path)
     refusing[0] = True
-    made.attribution.restate(NOON + 20)
+    made.attribution.restate(NOON + 20, 20)
     assert not made.attribution.covers(A, PUBLIC, 16387, MAC, NOON + 21, NOON + 22, 22)
     refusing[0] = False
     for second in (30, 89, 90):
         tick(made, second)
     assert [one.start - NOON for one in kept if not is_mark(one)] == [3, 90]
     assert made.attribution.covers(A, PUBLIC, 16387, MAC, NOON + 91, NOON + 92, 92)
-    assert matching.holdings([kept], NOON + 200, made._unbroken)[-1].until == NOON + 200
+    assert matching.holdings([kept], NOON + 200, made._time.unbroken)[-1].until == NOON + 200
     made.attribution.close()
 
 

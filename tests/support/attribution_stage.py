@@ -4,7 +4,7 @@
 import binascii
 
 from agent.capture import address_table as who
-from agent.purposes import deferred_purposes
+from agent.purposes import believed_time, deferred_purposes
 from agent.purposes.attribution import attribution, blocks
 from agent.purposes.attribution import record as attribution_records
 from agent.purposes.attribution.nftables import Refused, Table
@@ -137,7 +137,7 @@ def blocks_do(steps: "list[list[Any]]") -> "list[Any]":
         elif name == "public":
             room.restate_public(_octets(rest[0]), rest[1])
         elif name == "restate":
-            room.restate(rest[0], rest[1], ended=rest[2])
+            room.restate(rest[0], rest[1], rest[2], ended=rest[3])
         elif name in ("users", "full"):
             _held[name] = rest[0]
         elif name == "refuses":
@@ -174,6 +174,7 @@ class _Clock:
     """One that nobody has stepped."""
 
     stepped = False
+    trusted = confirmed = missed = refused = floor = 0
 
 
 class _Connection:
@@ -247,6 +248,23 @@ def vouched(steps: "list[list[Any]]") -> "list[Any]":
             room.last(_Made(rest[0] * 1000000000), source, public, mac, rest[1])  # type: ignore[arg-type]
         else:
             getattr(room, name)(*rest)
+    return rows
+
+
+def believed(steps: "list[list[Any]]") -> "list[Any]":
+    """Let a recorder look at its clock: wall clock and time since boot in s, and what of the clock has changed. Returns the rows."""
+    rows: "list[Any]" = []
+
+    def append(begins: int, data: bytes) -> str:
+        rows.append([begins // 86400] + _row(attribution_records.unpack(data)))
+        return "kept"
+
+    clock: "Any" = _Clock()
+    made = believed_time.BelievedTime(clock, attribution.Attribution(append, lambda _mac: b""), lambda: None)
+    for _, wall, now, changed in steps:
+        for name, value in changed.items():
+            setattr(clock, name, value)
+        made.tick(wall * 1000000000, now * 1000000000, trusted=bool(clock.trusted), behind=False)
     return rows
 
 
@@ -406,7 +424,7 @@ def enrol(path: str, line: str) -> bool:
 
 CALLS = (
     pack_attribution, unpack_attribution, pack_billing, unpack_billing, blocks_open, blocks_do, blocks_heard, own_addresses, bill,
-    vouched, portal, read_portal, kernel_table, judge, desk_run, enrol,
+    vouched, believed, portal, read_portal, kernel_table, judge, desk_run, enrol,
 )  # fmt: skip
 
 TYPE_CHECKING = False

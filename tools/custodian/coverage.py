@@ -10,6 +10,8 @@ end of a holding that began within marks would have been written before the last
 A clock that was set back shows a time twice, and what was vouched for under one reading may have happened under the other. So nobody
 vouches for a time that two marks tell of, or that an unconfirmed mark takes back: the gateway writes one when its clock is set back. Where
 both readings were confirmed, two marks tell of it, and what either has of that time may have been at another: nobody is named for it.
+Nor is anybody for a time that an unconfirmed mark with the port 1 denies. The gateway writes it where the time service contradicts what it
+had confirmed: all that the former reading dated may have been at another time, whatever else was lost.
 """
 
 from collections import Counter
@@ -22,6 +24,7 @@ from tools.custodian.notes import Note
 
 _DAY = 86400
 _TAKEN_BACK = 2  # marks that a mark which takes others back counts for
+_DENIED = 2  # and one that denies a time
 _ANY = 1 << 30
 
 
@@ -36,7 +39,7 @@ def vouched(parts: Iterable[Sequence[Record]]) -> list[tuple[int, int]]:
 
 
 def twice(parts: Iterable[Sequence[Record]]) -> list[tuple[int, int]]:
-    """Return the times that two marks tell of: the clock was set back, and confirmed before as after."""
+    """Return the times that two marks tell of, for the clock was set back, and confirmed before as after; and those that are denied."""
     return _spans(parts, range(2, _ANY), 0)
 
 
@@ -47,11 +50,13 @@ def taken_back(parts: Iterable[Sequence[Record]]) -> list[tuple[int, int]]:
 
 def _spans(parts: Iterable[Sequence[Record]], counts: range, back: int) -> list[tuple[int, int]]:
     """Return the times that so many marks tell of, one that takes back counting for `back`, in order, each as long as can be."""
-    marks = {(one.start, one.end or 0, one.confirmed) for part in parts for one in part if is_mark(one)}
+    marks = {
+        (one.start, one.end or 0, 1 if one.confirmed else _DENIED if one.first else back) for part in parts for one in part if is_mark(one)
+    }
     edges: Counter[int] = Counter()
-    for begin, over, confirmed in marks:
-        edges[begin] += 1 if confirmed else back
-        edges[over] -= 1 if confirmed else back
+    for begin, over, weight in marks:
+        edges[begin] += weight
+        edges[over] -= weight
     found, count, since = [], 0, 0
     for at in sorted(edges):
         former, count = count, count + edges[at]

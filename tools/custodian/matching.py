@@ -7,7 +7,7 @@ one process wrote them, and would have written the end before (tools/custodian/c
 is another's or the handover was made, it may have gone on, and nobody is named. Nor is anybody where a part of that day can't be read: the
 end may stand there. What was written under a clock that nobody had confirmed says nothing of when it was: it names nobody, proves nothing
 of others, and makes every time of the days that were searched doubtful for its ports. Nobody is named either for a time that came twice,
-both times confirmed, for the clock was set back between.
+both times confirmed, for the clock was set back between; nor for one that the time service has denied since.
 Times are cut to the window: what a terminal did before and after it isn't asked for.
 """
 
@@ -185,9 +185,10 @@ def _unknown(holding: Holding, begin: int, end: int) -> Note:
 
 _UNCONFIRMED = Note(
     "the days that were searched have records of it that were written under a clock that nobody had confirmed, or of a time that it "
-    "showed twice: when they were isn't known, and nobody is named for them",
+    "showed twice, or that the time service has denied since: when they were isn't known, and nobody is named for them",
     "Les jours examinés comportent des enregistrements écrits alors que personne n'avait confirmé l'heure de la borne, ou d'un moment "
-    "qu'elle a indiqué deux fois : leur moment n'est pas connu, et personne n'est désigné d'après eux.",
+    "qu'elle a indiqué deux fois, ou que le service de temps a démenti depuis : leur moment n'est pas connu, et personne n'est désigné "
+    "d'après eux.",
 )
 
 

@@ -73,15 +73,22 @@ class Attribution:
             return
         if not self._whole or wall // _DAY - self.since // _DAY > 1:  # nobody was awake at a midnight between
             self.vouch(wall)
-        elif self._put_mark(self.since, wall) == "kept":
+        elif self._put_mark(self.since, wall, wall, confirmed=True) == "kept":
             self.since = wall
 
-    def _put_mark(self, begin: int, end: int, *, confirmed: bool = True) -> str:
-        return self._append(end, pack(Record(None, bytes(4), 0, 0, bytes(4), UNKNOWN_MAC, begin, end, confirmed=confirmed)))
+    def _put_mark(self, begin: int, end: int, day: int, first: int = 0, *, confirmed: bool = False) -> str:
+        return self._append(day, pack(Record(None, bytes(4), first, first, bytes(4), UNKNOWN_MAC, begin, end, confirmed=confirmed)))
 
     def set_back(self, wall: int, seconds: int) -> None:
         """Take back what marks say of a time that comes once more: the clock was set back to `wall` by so many seconds."""
-        self._put_mark(wall, wall + seconds, confirmed=False)
+        self._put_mark(wall, wall + seconds, wall + seconds)
+
+    def deny(self, begin: int, end: int) -> None:
+        """Let nobody be named for a time (s since the epoch), each day in its own segment: a handover has those of its window."""
+        while begin < end:
+            over = min(end, begin - begin % _DAY + _DAY)
+            self._put_mark(begin, over, begin, 1)
+            begin = over
 
     def last(self, connection: "Connection", source: bytes, public: bytes, mac: bytes, wall: int, *, exact: bool = True) -> None:
         """Record a connection that lasts, and that no holding covers, up to the last midnight, once a day (L34-III-2)."""
@@ -193,11 +200,11 @@ class Attribution:
             self.blocks.confirmed = confirmed
             self.blocks.resume(wall, now)
 
-    def restate(self, wall: int, step: int = 0, *, ended: bool = True) -> None:
+    def restate(self, wall: int, now: int, step: int = 0, *, ended: bool = True) -> None:
         """Begin every row again: the clock was stepped by so many seconds, or is trusted by now, or the store was erased."""
         if self.blocks is not None:
             self.blocks.confirmed = self.confirmed
-            self.blocks.restate(wall, step, ended=ended)
+            self.blocks.restate(wall, now, step, ended=ended)
         self._own = ShardedDict()
 
     def public(self, address: bytes, wall: int) -> None:

@@ -350,16 +350,22 @@ class Blocks:
         if self._marked - used - ahead:
             self._mark(used | ahead)
 
-    def restate(self, wall: int, step: int = 0, *, ended: bool = True) -> None:
+    def restate(self, wall: int, now: int, step: int = 0, *, ended: bool = True) -> None:
         """Begin every row again: the clock was stepped by so many seconds, or is trusted by now, or the store was erased.
 
-        `ended`: the rows before these are told to have ended now, which they can't be where their times mean nothing any more.
+        What is left in a block that rests is recorded one by one.
+        `ended`: the rows before these are told to have ended, which they can't be where their times mean nothing any more.
         """
         for block in range(self.count):
             state, address, mac, since, part, last = self._row(block)
-            if part or (state == HELD and any(self.public)):
-                self._put(block, state, address, mac, max(0, since + step), part, last)
+            since = max(0, since + step)
+            if state == HELD and any(self.public):
+                self._put(block, state, address, mac, since, part, last)
                 self._again(block, wall, ended=ended)
+            elif part:
+                if ended:
+                    self._over(block, wall, now)
+                self._put(block, state, address, mac, since, 0, last)
 
     def restate_public(self, address: bytes, wall: int) -> None:
         """Take note of the public address: where it is another one, rows of the former end and those of this one begin.

@@ -5,7 +5,8 @@ Two kinds. A *holding* says that a terminal had a block of ports (or a whole IPv
 them: one row a lease and day instead of one a connection (RFC 7422). It is written when it begins, without an end, and once
 more when it is over, with the same start. A *connection* is recorded where no block covers it. A *mark* is a holding of no address and
 no port: from its start to its end the recorder heard and kept every connection. One whose clock wasn't confirmed takes back what others
-say of its time: the clock was set back, and showed it twice. Each record stands alone, so that a request is answered
+say of its time: the clock was set back, and showed it twice. With the port 1 it denies all that the store has of its time: the time
+service has told since that the clock was wrong then, or is now. Each record stands alone, so that a request is answered
 from any part of a store. Fields are those of `agent.law.ATTRIBUTION_FIELDS`: no destination, no volume.
 
     octet 0     1: a holding   2: its end isn't known   4: IPv6   8: portal user id   16: the clock wasn't confirmed

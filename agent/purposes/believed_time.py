@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: Apache-2.0
+"""When the clock is believed, and what the store of `attribution` says of it: by that a custodian tells when a row was (L34-II-4).
+
+A clock that was stepped isn't believed before the time service confirms it anew. Rows and marks begin again then, and a time that comes
+twice is taken back. Where the time service tells another time than the one that it had confirmed, one of the two was wrong, and nothing
+here tells which. So the time that the former reading showed is denied: nobody is named for it. At most eight days of it are, so that one
+forged time can't withhold every name.
+"""
+
+from agent.base.clock import AGREE
+from agent.purposes.attribution.blocks import RETRY
+
+_SECOND = 1000000000
+_DAY = 86400
+_DENIED = 8 * _DAY  # most that is denied at a time, in s
+_DRIFT = 10000  # a quartz strays by less than the part that this says
+
+
+class BelievedTime:
+    """The clock as one recorder believes it; `kept` is its attribution, None where that is off, `seal()` writes what its store holds.
+
+    wall      s since the epoch; `trusted`: it is believed now
+    reached   the newest time that was believed, s since the epoch
+    steady    since when it is believed, ns since boot
+    unbroken  s since the epoch: what began since then and has no end in the store is held still
+    """
+
+    def __init__(self, clock: "Clock", kept: "Attribution | None", seal: "Callable[[], None]") -> None:
+        self.trusted = False
+        self.wall = self.reached = self.steady = self.unbroken = self._now = 0
+        self._clock = clock
+        self._kept = kept
+        self._seal = seal
+        self._again = 0  # from when on rows begin anew, s since the epoch; 0: they have
+        self._refused = self._late = False  # the time service's time lies before the latest that is known; a former one is denied for it
+        self._offset: "int | None" = None  # wall clock minus time since boot, ns, as it was believed last in this boot
+        self._line = 0  # since when the wall clock has been believed so, s since the epoch; 0: since before this boot
+        self._confirmed = self._said = 0  # what the time service confirmed last, and when, ns since boot
+
+    def tick(self, wall: int, monotonic: int, *, trusted: bool, behind: bool) -> None:
+        """Do what is due; times in ns. `behind`: a second NAT lies between, and what a port means can't be told."""
+        clock, kept, first = self._clock, self._kept, not self.unbroken
+        self.wall, self._now, offset = wall // _SECOND, monotonic // _SECOND, wall - monotonic
+        if first and clock.trusted:  # a former process of this boot has believed it, or the board's own clock is believed
+            self._offset = clock.confirmed
+            self.reached = (clock.confirmed + monotonic) // _SECOND
+        trusted = trusted and abs(offset - clock.confirmed) <= AGREE
+        if kept is not None:
+            if first:
+                if clock.missed < 0:
+                    kept.set_back(self.wall, -(clock.missed // _SECOND))
+                kept.resume(self.wall, self._now, confirmed=trusted)
+                self._again = self.wall + 1
+            self._compare(kept, offset, monotonic, trusted=trusted)
+            self._go_on(kept, vouching=trusted and not behind)
+        if trusted and not self.trusted:
+            self.unbroken, self.steady = self.wall, monotonic
+        self.unbroken, self.trusted = self.unbroken or self.wall, trusted
+        if trusted:
+            self.reached = self.wall
+        self.mend()
+
+    def _compare(self, kept: "Attribution", offset: int, monotonic: int, *, trusted: bool) -> None:
+        """Hold what the time service tells against what it had confirmed before; times in ns."""
+        clock, late = self._clock, self._late
+        refused, self._refused = clock.refused and not self._refused, clock.refused
+        if not trusted and (late or not refused):
+            return
+        if self._offset is None:  # it ran ahead before this boot, by up to an hour more than is known
+            begin, end, strayed = 0, clock.floor + 3660, refused or late
+        else:
+            begin, end, far = self._line, self.reached + 1, abs(offset - self._offset)
+            strayed = far > AGREE
+            if far <= AGREE + (monotonic - self._said) // _DRIFT:  # nobody was asked for so long: it was right when somebody was
+                begin = (self._offset + self._said) // _SECOND
+        if strayed:
+            kept.deny(max(begin, end - _DENIED), end)
+            self._seal()
+        self._late = strayed and not trusted
+        if trusted:
+            if strayed or late:
+                self._line = self.wall
+            self._offset = offset
+            if clock.confirmed != self._confirmed:
+                self._confirmed, self._said = clock.confirmed, monotonic
+
+    def _go_on(self, kept: "Attribution", *, vouching: bool) -> None:
+        """Begin rows and marks again where the clock is believed again."""
+        if not vouching:
+            kept.vouch(0)
+        elif not kept.since:
+            self._again = self.wall + 1  # a former process' last mark may be of this second
+            kept.vouch(self._again)
+        if 0 < self._again <= self.wall:
+            kept.restate(self.wall, self._now)  # how long a row lasts is told by the marks around its begin
+            self._again = 0
+
+    def mend(self) -> None:
+        """Where a holding's row was lost, say of none that began before that it is held still; those that are begin anew in a minute."""
+        kept = self._kept
+        if kept is not None and kept.torn:
+            kept.torn = False
+            self.unbroken = self.wall + 1
+            self._again = self.wall + RETRY
+            if kept.since:
+                kept.vouch(self._again)
+
+    def stepped(self, step: int, wall: int) -> None:
+        """Take note that the wall clock was stepped by so many s: as long as the next look doesn't say so, no row of now is confirmed."""
+        self.wall, self.trusted = wall, False
+        if self._kept is not None:
+            if wall <= self.reached:
+                self._kept.set_back(wall, self.reached + 1 - wall)
+            self._kept.confirmed = False
+            self.begin_anew(step)
+
+    def begin_anew(self, step: int = 0) -> None:
+        """Begin every row again, of which none is told to have ended; the next look vouches again, where the clock is trusted."""
+        if self._kept is not None:
+            self._kept.restate(self.wall, self._now, step, ended=False)
+            self._kept.vouch(0)
+            self.unbroken = self.wall
+
+    def mark(self) -> None:
+        """Vouch for the time up to now."""
+        if self._kept is not None and 0 < self._kept.since < self.wall and self.trusted:
+            self._kept.mark(self.wall)
+
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Callable
+
+    from agent.base.clock import Clock
+    from agent.purposes.attribution.attribution import Attribution
