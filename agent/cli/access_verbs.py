@@ -13,17 +13,17 @@ def _connection(row: "dict[str, Any]") -> str:
     return _times(row) + flow
 
 
-def _stay(row: "dict[str, Any]") -> str:
-    return _times(row) + "access point " + row["access_point"]
-
-
 def _times(row: "dict[str, Any]") -> str:
-    return "  " + dates.moment(row["start"]) + ", " + str(row["seconds"]) + " s, "
+    parts = [dates.moment(row["start"])] + ([str(row["seconds"]) + " s"] if "seconds" in row else [])
+    return "  " + ", ".join(parts + (["going on"] if "going_on" in row else [])) + ", "
 
 
 def written(row: "dict[str, Any]") -> str:
     """Return a record as a line of text."""
-    return _stay(row) if "access_point" in row else _connection(row)
+    if "service" in row:
+        return _connection(row)
+    names = [name for name in sorted(row) if name not in ("start", "seconds", "going_on", "purpose")]
+    return _times(row) + ", ".join([name.replace("_", " ") + " " + str(row[name]) for name in names])
 
 
 def show(line: "Line") -> int:

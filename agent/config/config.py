@@ -285,7 +285,8 @@ class _Reader:
 def load(path: str, without: "list[str] | None" = None) -> Config:
     """Read and check a configuration file; ConfigError with the one line to show.
 
-    `without` is told the purposes whose package isn't on this device; without such a list that is refused.
+    `without` is told the purposes that can't be here, for want of their package or of what a consent must say; without such a list that
+    is refused.
     """
     reader = _Reader(path)
     sections = reader.read()
@@ -302,6 +303,8 @@ def load(path: str, without: "list[str] | None" = None) -> Config:
     for name in config.purposes:
         if name != "security":
             _installed(reader, name, without)
+        if "consent" in law.purpose(name).needs:
+            _informed(reader, name, config, without)
         if law.purpose(name).custody == law.CUSTODIAN:
             _budget(reader, name, config)
     summary = config.summary
@@ -365,6 +368,19 @@ def _installed(reader: _Reader, name: str, without: "list[str] | None") -> None:
     else:
         reader.line = reader.sections[name].line
         reader.fail(name + ".enabled", stores.PACKAGE + " isn't installed", "'0', or '1' once it is", _required_by(name))
+
+
+def _informed(reader: _Reader, name: str, config: Config, without: "list[str] | None") -> None:
+    """Refuse a purpose by consent where nothing says who asks and what for, or tell it: a consent to that is none (GDPR 4.11)."""
+    for option in ("controller", name):
+        if config.notice.values[option] is not None:
+            continue
+        if without is not None:
+            without.append(name)
+        else:
+            reader.line = reader.sections[name].line
+            by = "L34-V-2, " + law.purpose(name).paragraph
+            reader.fail(name + ".enabled", "notice." + option + " isn't set", "'0', or '1' with it set", by)
 
 
 def _budget(reader: _Reader, name: str, config: Config) -> None:

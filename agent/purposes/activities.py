@@ -85,7 +85,16 @@ _OPERATOR = ("l'exploitant", "the operator")  # where `billing.biller` names nob
 _KEPT = {
     "most": ("au plus ", "at most "),
     "own": ("pour la durée de l'accord, au plus ", "as long as the consent, at most "),
-    "remembered": ("jusqu'à 30 jours après la fin prévue, au plus ", "until 30 days after the end that was agreed, at most "),
+    "remembered": (
+        (
+            "jusqu'à 30 jours après sa fin ou son retrait ; l'empreinte qui empêche de rétablir ce qui fut retiré ou suspendu, jusqu'à 30 "
+            "jours après la fin prévue ; au plus "
+        ),
+        (
+            "until 30 days after its end or withdrawal; the hash that keeps what was withdrawn or suspended from being restored, until 30 "
+            "days after the end that was agreed; at most "
+        ),
+    ),
     "over": (" ; arrêté, plus rien ne s'y ajoute", "; stopped, nothing is added any more"),
 }
 # How each is kept from others.
@@ -131,7 +140,7 @@ def activities(config: "Config", language: str, held: "Sequence[str]" = ()) -> "
         basis = (row.paragraph + _REPEALED[at] if former else row.in_force) + ", " + _letter(row.name, config, at)
         found.append(Activity(row.name, row.fields, kept, basis, _recipients(row, config, at), row.custody, at))
         if row.name in stores.BY_CONSENT:
-            found[-1].aim = [_AIM[at] + (config.notice.values[row.name] or words.BLANK[at])]
+            found[-1].aim = [_AIM[at] + config.notice.values[row.name]]
     for name, here, fields, _ in article.memory(config, held):
         if here:
             basis = ("L34-1 V, " if name == "emergency" else "") + _letter(name, config, at)

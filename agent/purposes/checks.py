@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What `attribution` and `billing` need on this gateway: two agents, large enough blocks, the custodian's keys (L34-II-4, EXP-3).
 
-And what consents are for (L34-V-2), and what the configuration rests on, where two wordings of the article differ (L34-III-1).
+And what the configuration rests on, where two wordings of the article differ (L34-III-1).
 """
 
 from agent import law
@@ -14,7 +14,6 @@ from agent.purposes import duties
 from agent.purposes.custodian.bundle import Bundle
 from agent.purposes.requests import executor, requests
 from agent.runtime.sodium import Sodium
-from agent.vault.stores import by_consent
 
 ROWS = {
     "agents": (
@@ -42,11 +41,6 @@ ROWS = {
         "only keys that the custodian signed count, and only root may say who he is (EXP-3)",
         "put the custodian's public signing key into /etc/oubli/custodian.pub, mode 0644, and install his bundle again",
     ),
-    "consent-blank": (
-        ERROR,
-        "a consent to nothing that is named is none: it must be specific and informed (L34-V-2)",
-        "set notice.services and notice.location to what it is for; ask anew who consented before",
-    ),
     "wording": (
         NOTE,
         "what is recorded today must rest on the law of today (L34-III-1)",
@@ -63,22 +57,13 @@ class Finding(catalogue.Finding):
 
 
 def found(gateway: "Gateway") -> "Iterator[Finding]":
-    """Look for duties that nobody serves (L34-II-3), at what consents say, and at all that the two need where one of them is on."""
+    """Look for duties that nobody serves (L34-II-3), and at all that the two need where one of them is on."""
     for text in duties.unserved(gateway.config):
         yield Finding("duty", text)
-    for finding in blank(gateway):
-        yield finding
     if "attribution" in gateway.config.purposes or "billing" in gateway.config.purposes:
         for check in (purposes, keys, wording):
             for finding in check(gateway):
                 yield finding
-
-
-def blank(gateway: "Gateway") -> "Iterator[Finding]":
-    """Look for a purpose by consent whose document doesn't say what it is for (L34-V-2)."""
-    for name in by_consent(gateway.config):
-        if not gateway.config.notice.values[name]:
-            yield Finding("consent-blank", name + ": its document has a blank where it says what for")
 
 
 def purposes(gateway: "Gateway") -> "Iterator[Finding]":

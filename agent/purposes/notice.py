@@ -12,11 +12,6 @@ from agent.config.config import load
 from agent.purposes import activities, beside, duties, words
 from agent.purposes.billing.billing import IDLE
 
-# What the page doesn't show.
-_GOING_ON = {
-    "fr": (" (sauf ", "la session en cours", "le séjour en cours", " et "),
-    "en": (" (but for ", "the session that goes on", "the stay that goes on", " and "),
-}
 TEXTS: "dict[str, dict[str, str]]" = {
     "fr": {
         "title": "Information sur le réseau Wi-Fi",
@@ -42,7 +37,7 @@ TEXTS: "dict[str, dict[str, str]]" = {
         "obligation légale, facture ou preuve (article 17.3), ni accord ni contrat (20), pas d'intérêt légitime (21), ou donnée "
         "qui disparaît d'elle-même peu après le départ de l'appareil ({}).",
         "page": "- sur la page : ouvrez http://{}:8450/ avec votre appareil, sur ce réseau, sans compte ; elle montre ce que la borne "
-        "peut lire à son sujet{}, l'enregistre dans un fichier, et efface ce qui peut l'être ;",
+        "peut lire à son sujet, l'enregistre dans un fichier, et efface ce qui peut l'être ;",
         "ask": "- auprès du responsable : écrivez au contact ci-dessus ; réponse dans le mois ;",
         "counting": "Opposition au comptage : à tout moment, sans motif, auprès du responsable{} ; il cesse aussitôt pour votre appareil "
         "(article 21).",
@@ -90,7 +85,7 @@ TEXTS: "dict[str, dict[str, str]]" = {
         "duty, bill or proof (article 17.3), neither consent nor contract (20), no legitimate interest (21), or data "
         "that go by themselves soon after the device has left ({}).",
         "page": "- on the page: open http://{}:8450/ on your device, in this network, without an account; it shows what the gateway can "
-        "read about your device{}, saves that in a file, and erases what can be erased;",
+        "read about your device, saves that in a file, and erases what can be erased;",
         "ask": "- from the controller: write to the contact above; an answer takes a month at most;",
         "counting": "Objection to being counted: at any time, without a reason, to the controller{}; your device is counted no more from "
         "then on (article 21).",
@@ -156,7 +151,7 @@ def lines(config: "Config", language: str, held: "Sequence[str]" = ()) -> "list[
     out += (
         ([""] + against if against else [])
         + ["", text["rights"].format(passing)]
-        + ([text["page"].format(page, going_on(keys, language))] if page else [])
+        + ([text["page"].format(page)] if page else [])
         + [text["ask"]]
     )
     sealed = [one for one in found if one.custody == law.CUSTODIAN]
@@ -169,13 +164,6 @@ def lines(config: "Config", language: str, held: "Sequence[str]" = ()) -> "list[
     mended = (text["bill"] if "billing" in keys else "") + (text["statement"] if sealed else "")
     out += [text["rectification"] + mended + text["then"].rstrip(), text["complaint"]]
     return [words.typeset(line, language) for line in out]
-
-
-def going_on(keys: "Sequence[str]", language: str) -> str:
-    """Return what the page doesn't show of what the gateway can read: it is added to until it is over."""
-    but, session, stay, both = _GOING_ON[language]
-    parts = [part for key, part in (("billing", session), ("location", stay)) if key in keys]
-    return but + both.join(parts) + ")" if parts else ""
 
 
 def transfers(found: "Sequence[activities.Activity]", language: str) -> str:

@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is held on one terminal beside the stores: addresses, the portal's word, public ports, its row of the day's table (GDPR art. 15).
+"""What is held on one terminal beside the stores (GDPR art. 15): addresses, the portal's word, public ports, its row of the day's table.
+
+And what is on its way into a store: the stay and the session that go on, and what waits to be sealed.
 
 Asked in the copy of the recorder's process that answers a look (agent.recorder.access), whose changes are nobody else's.
 """
 
+from agent import law
 from agent.purposes.beside import sealed as stores
 from agent.summary.metrics import QUARTERS
 from agent.summary.services import CLASSES
@@ -37,8 +40,48 @@ def of(recorder: "Recorder", mac: bytes, written: "Callable[[bytes], str]") -> "
     return {name: found[name] for name in found if found[name]}
 
 
+def unsealed(recorder: "Recorder", mac: bytes, written: "Callable[[bytes], str]") -> "Generator[tuple[str, dict[str, Any]]]":
+    """Yield what no store has yet: a purpose, and the row; with `going_on` what lasts, up to its newest sign."""
+    stay = recorder.consented.stations.stay(mac) if recorder.consented is not None else None
+    if stay is not None:
+        yield "location", {"start": stay[0], "access_point": stay[1].decode(), "going_on": True}
+    deferred = recorder.deferred
+    if deferred is None:
+        return
+    session = deferred.billing.session(mac) if deferred.billing is not None else None
+    if session is not None:
+        yield "billing", _row("billing", session, written, {"going_on": True})
+    for holding in deferred.attribution.leaving(mac) if deferred.attribution is not None else ():
+        yield "attribution", _row("attribution", holding, written, {"going_on": True})
+    user = deferred.sessions.user(mac)
+    kept: "dict[str, Any]" = recorder.stores
+    for name in sorted(kept):
+        if law.purpose(name).custody == law.CUSTODIAN:
+            unpack = __import__("agent.purposes." + name + ".record", None, None, ("unpack",)).unpack
+            for record in [unpack(octets) for page in kept[name].pages() for octets in page.waiting()]:
+                if record.mac == mac or (user and not record.mac and record.portal_user == user):
+                    yield name, _row(name, record, written, {})
+
+
+def _row(name: str, record: "Any", written: "Callable[[bytes], str]", row: "dict[str, Any]") -> "dict[str, Any]":
+    """Return what is told of a record, with the fields that the law names."""
+    row["start"] = record.start
+    if record.end is not None:
+        row["seconds"] = record.end - record.start
+    if record.portal_user:
+        row["portal_user"] = record.portal_user.decode()
+    if name == "billing":
+        row["bytes_up"], row["bytes_down"] = record.bytes_up, record.bytes_down
+        return row
+    row["address"], row["public_address"] = written(record.address), written(record.public_address)
+    if record.protocol is not None:
+        row["protocol"] = str(record.protocol)
+    row["translated_port"] = str(record.first) + ("" if record.first == record.last else "-" + str(record.last))
+    return row
+
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Callable
+    from typing import Any, Callable, Generator
 
     from agent.recorder.recorder import Recorder

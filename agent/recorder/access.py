@@ -129,10 +129,21 @@ class Access:
             finally:
                 found.close()
             yield {"purpose": name, "rows": rows}
+        for name, row in _unsealed(recorder, mac):
+            counts[name] = counts.get(name, 0) + 1
+            yield {"purpose": name, "rows": [row]}
         own = {"consents": [], "objects": False}
         if recorder.consented is not None:
             own = recorder.consented.own({"terminal": mac, "address": None})
         yield {"records": counts, "consents": own["consents"], "objects": own["objects"]}
+
+
+def _unsealed(recorder: "Recorder", mac: bytes) -> "Iterator[tuple[str, dict[str, Any]]]":
+    try:
+        from agent.purposes import present
+    except ImportError:
+        return iter(())
+    return present.unsealed(recorder, mac, _address)
 
 
 def _beside(recorder: "Recorder", mac: bytes) -> "dict[str, Any]":
@@ -145,7 +156,7 @@ def _beside(recorder: "Recorder", mac: bytes) -> "dict[str, Any]":
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Callable, Generator
+    from typing import Any, Callable, Generator, Iterator
 
     from agent.recorder.recorder import Recorder
     from agent.vault.record import Record

@@ -30,6 +30,7 @@ from host_sim.driver.scratch import scratch
 from host_sim.faults.variants import VARIANTS
 from host_sim.venue import kernel, tape
 from host_sim.venue.people import HOUR, MINUTE
+from host_sim.venue.portal import NOTICE
 from host_sim.venue.scenario import GROUND, Purposes, Scenario
 from host_sim.venue.step import Step
 from host_sim.venue.world import World
@@ -81,6 +82,7 @@ config purpose 'services'
 
 config purpose 'location'
 	option enabled '1'
+
 """
 
 
@@ -374,7 +376,7 @@ def _more(purposes: Purposes) -> str:
     for store in purposes.custodian:
         text += _SEALED.format(store=store, days=purposes.sealed)
         text += _GROUND.format(ground=GROUND) if store == "attribution" else ""
-    return text + (_BY_CONSENT if purposes.consent else "")
+    return text + (_BY_CONSENT + NOTICE if purposes.consent else "")
 
 
 def _processor_time(pid: int) -> float:

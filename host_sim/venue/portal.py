@@ -25,7 +25,19 @@ TEXT = "This gateway simulates guests. Whoever consents here lives in a file.\n"
 TEXT_NAME = "consent-2.en.txt"
 DAYS = 30  # a consent's
 PURPOSES = ["services", "location"]
-SHOWN = texts.rendered(TEXT, "2.en", PURPOSES, "none", DAYS, Section("notice"))[1]  # hash of the document that a guest is shown
+# Who asks for a consent, and what for: without these no purpose by consent is taken (L34-V-2).
+ASKS = {"controller": "Example Ltd", "services": "help with the line", "location": "a map of the rooms"}
+NOTICE = "config notice\n" + "".join(f"\toption {name} '{value}'\n" for name, value in ASKS.items())
+
+
+def _shown() -> str:
+    """Return the hash of the document that a guest is shown."""
+    section = Section("notice")
+    section.values.update(ASKS)
+    return texts.rendered(TEXT, "2.en", PURPOSES, "none", DAYS, section)[1]
+
+
+SHOWN = _shown()
 _AGAIN = 8 * HOUR  # after which the portal says again who is logged in
 _RETRY = 5 * MINUTE
 

@@ -25,6 +25,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from agent import VERSION
 from agent.config import config
 from agent.summary.metrics import METRICS
+from host_sim.venue.portal import NOTICE
 from tests.openwrt import gateway as roots
 from tests.openwrt.trial import WHEN, build
 from tests.support.interpreters import PROJECT
@@ -491,7 +492,8 @@ def test_image_without_a_builder_says_exactly_what_to_run(tmp_path):
 
 
 def test_image_takes_the_packages_that_its_configuration_needs(tmp_path):
-    (tmp_path / "mine").write_text("config gateway\n\toption id 'aaaaaaaaaaaaaaaa'\nconfig purpose 'location'\n\toption enabled '1'\n")
+    on = "config gateway\n\toption id 'aaaaaaaaaaaaaaaa'\nconfig purpose 'location'\n\toption enabled '1'\n"
+    (tmp_path / "mine").write_text(on + NOTICE)
     done = oubli_image("--board", "gl-mt6000", "--config", tmp_path / "mine", "--add", "luci-app-oubli", "--out", tmp_path / "image")
     assert done.returncode == 0, done
     assert "'PACKAGES=oubli oubli-purposes luci-app-oubli'" in done.stdout

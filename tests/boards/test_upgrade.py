@@ -19,6 +19,7 @@ import pytest
 
 from agent import VERSION
 from agent.summary.ledger import OWED
+from host_sim.venue.portal import NOTICE
 from tests.openwrt import gateway as roots
 from tests.openwrt import procd
 from tests.openwrt.trial import (
@@ -230,7 +231,8 @@ def test_both_packages_are_upgraded_and_what_goes_with_the_second_is_forgotten(d
     path = device.root / "etc/config/oubli"
     with client(device.gateway) as connect:
         device.install(made["oubli"])
-        path.write_text(device.settings().replace("config purpose 'services'", "config purpose 'services'\n\toption enabled '1'"))
+        on = device.settings().replace("config purpose 'services'", "config purpose 'services'\n\toption enabled '1'")
+        path.write_text(on.replace("config notice 'notice'\n", NOTICE))
         line = device.settings().splitlines().index("config purpose 'services'") + 1
         refusal = f"/etc/config/oubli:{line}: services.enabled: the package oubli-purposes isn't installed "
         device.restart()

@@ -16,6 +16,7 @@ from agent import law
 from agent.config import config as configuration
 from agent.doctor import examination
 from agent.purposes import checks, duties
+from host_sim.venue.portal import NOTICE
 from tests.support.interpreters import PROJECT, Interpreter
 
 if TYPE_CHECKING:
@@ -102,7 +103,7 @@ def test_who_keeps_a_connection_s_source_follows_from_what_runs(tmp_path: Path, 
     ("more", "state", "held", "lost"),
     [
         ("", "never", False, "security of the network"),
-        ("config purpose 'services'\n option enabled '1'\n", "never", False, "security of the network, services by consent"),
+        ("config purpose 'services'\n option enabled '1'\n" + NOTICE, "never", False, "security of the network, services by consent"),
         (NOTHING, "met", True, ""), (YEAR, "met", False, "security of the network"), (BILLING + NOTHING, "met", False, ""),
     ],
 )  # fmt: skip

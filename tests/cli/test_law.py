@@ -21,6 +21,7 @@ from agent.config import config
 from agent.purposes import activities, impact, notice, register, words
 from agent.vault import record
 from host_sim.privacy.paired import Device
+from host_sim.venue.portal import NOTICE
 from tests.support.interpreters import PROJECT, Interpreter
 
 if TYPE_CHECKING:
@@ -131,7 +132,7 @@ def test_every_configuration_of_the_product_is_taken_or_refused_by_the_table(mem
         options |= {} if ground is None else {"ground": ground}
         options |= {} if reference is None else {"reference": reference}
         options |= {} if wording is None else {"wording": wording}
-        path.write_text(written(name, options) + "config summary\n option rows '256'\n")
+        path.write_text(written(name, options) + "config summary\n option rows '256'\n" + NOTICE)
         said = judged(path)
         assert ("refused" not in said) == lawful(name, enabled, lifetime, ground, reference, wording), (name, options)
         if "refused" in said:
@@ -353,7 +354,7 @@ def test_the_notice_says_what_this_gateway_does_and_nothing_else(any_interpreter
 @pytest.mark.parametrize("language", ["fr", "en"])
 def test_the_notice_names_who_makes_out_the_bills(any_interpreter: Interpreter, tmp_path: Path, language: str) -> None:
     """L34-IV-3, L34-VI-4: `billing.biller`, written as he is; where it isn't set, the operator."""
-    wording, biller = GATEWAY + EVERYTHING[len(GATEWAY) :].format("IIbis-3"), "Cabinet Lefèvre {0} & fils"
+    wording, biller = GATEWAY + EVERYTHING[len(GATEWAY) :].format("IIbis-3") + VENUE, "Cabinet Lefèvre {0} & fils"
     told = {"fr": "qui détient les clés\u202f; {}, qui établit les factures", "en": "who has the keys; {}, who makes out the bills"}[
         language
     ]

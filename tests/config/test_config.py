@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from agent import law
 from agent.config import config, uci
 from agent.purposes import words
+from host_sim.venue.portal import NOTICE
 from tests.support.interpreters import PROJECT
 
 GATEWAY = "config gateway\n option id 'abcdefghijklmnop'\n"
@@ -186,6 +187,8 @@ def test_the_digest_follows_from_every_option(tmp_path):
                     text += {
                         "attribution": "option ground IIbis-3\noption reference x\noption lifetime 7d\noption budget 200000000\n",
                         "billing": "option lifetime 30d\n",
+                        "services": NOTICE,
+                        "location": NOTICE,
                     }.get(kind, "")
             seen.add(load(tmp_path, text).canonical)
             count += 1
@@ -469,7 +472,26 @@ def test_what_is_kept_by_consent_has_no_setting_that_widens_it(tmp_path, name, o
     """L34-IV-1, L34-V-1: how long is the consent's own, for whom is the consent's own; the paragraph stands in the line."""
     with pytest.raises(config.ConfigError, match=re.escape(f"unknown option (L34-II-2, {law.purpose(name).paragraph}); accepted: budget")):
         load(tmp_path, GATEWAY + f"config purpose '{name}'\n option enabled 1\n option {option}\n")
-    assert name in load(tmp_path, GATEWAY + f"config purpose '{name}'\n option enabled 1\n").purposes
+    assert name in load(tmp_path, GATEWAY + f"config purpose '{name}'\n option enabled 1\n{NOTICE}").purposes
+
+
+@pytest.mark.parametrize("name", ["services", "location"])
+def test_a_purpose_by_consent_needs_who_asks_and_what_for(tmp_path, interpreter, name):
+    """L34-V-2, GDPR 4.11: a consent to nothing that is named is none, so none is asked for. What was on without goes, the rest stays."""
+    path, accepted = tmp_path / "oubli", tmp_path / "accepted"
+    on, line = GATEWAY + f"config purpose '{name}'\n option enabled '1'\n", GATEWAY.count("\n") + 1
+    script = (
+        f"from agent.config.config import in_force\nread = in_force({str(path)!r}, {str(accepted)!r})\n"
+        "print(sorted(read.purposes), read.refused)"
+    )
+    for option, more in (("controller", f"config notice\n option {name} 'x'\n"), (name, "config notice\n option controller 'x'\n")):
+        refused = rf":{line}: {name}\.enabled: notice\.{option} isn't set \(L34-V-2, L34-1 I?V[^)]*\); accepted: '0', or '1' with it set$"
+        with pytest.raises(config.ConfigError, match=refused):
+            load(tmp_path, on + more)
+        path.write_text(on + more)
+        accepted.write_text(on + more)  # by a version that took it
+        assert re.search(f"\\['security'\\] .*{refused}", interpreter.run("-c", script).stdout.decode().strip())
+    assert name in load(tmp_path, on + f"config notice\n option controller 'x'\n option {name} 'y'\n").purposes
 
 
 MQTT_REFUSED = {

@@ -871,16 +871,6 @@ def test_a_ground_of_the_former_wording_is_noted(ground, told):
     assert all("since 31 July 2021 knows IIbis-3 instead" in one.what for one in found)
 
 
-@pytest.mark.parametrize("name", ["services", "location"])
-def test_a_consent_that_does_not_say_what_for_is_found(clinic, name):
-    """L34-V-2: "consent-blank", where the purpose is on and the notice doesn't say what it is for."""
-    on = CONFIG + f"config purpose '{name}'\n  option enabled '1'\n  option budget '262144'\nconfig notice\n  option "
-    clinic.config.write_text(on + "venue 'Hotel'\n")
-    assert name in clinic.examine().only("consent-blank", ERROR)["what"]
-    clinic.config.write_text(on + f"{name} 'Wi-Fi assistance'\n")
-    assert clinic.examine().ids == []
-
-
 def test_a_duty_that_nobody_serves_is_noted_and_alone_makes_nobody_unwell(clinic):
     """L34-II-3: "duty"; tests/cli/test_duties.py has what each is."""
     clinic.config.write_text(CONFIG.replace("duty 'portal'", "duty 'nat-log'"))

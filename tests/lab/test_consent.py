@@ -29,6 +29,7 @@ from host_sim.driver.interpreters import environment
 from host_sim.lab.lab import Lab
 from host_sim.lab.network import GATEWAY_4
 from host_sim.venue.hostapd import Hostapd
+from host_sim.venue.portal import NOTICE
 from tests.lab.test_terminals import BOTH, A, B, C, Venue
 from tests.support.interpreters import INTERPRETERS, PROJECT
 
@@ -38,13 +39,16 @@ if TYPE_CHECKING:
 pytestmark = [
     pytest.mark.needs("root", "ip", "nft", "conntrack", "mosquitto"),
 ]
-PURPOSES = """
+PURPOSES = (
+    """
 config purpose 'services'
 	option enabled '1'
 config purpose 'location'
 	option enabled '1'
 	option budget '262144'
 """
+    + NOTICE
+)
 EACH = {"services": "connections", "location": "access-point"}
 FIRST = {A: 22000, B: 22100, C: 22200}  # source ports name whose connection it is
 EARLY = 22999

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 
 NAMED = " option page 'wifi.example.org'\n"
 ALL = GATEWAY + EVERYTHING[len(GATEWAY) :].format(law.IN_FORCE)
-LONG = "".join(f" option {name} '{('Hôtel du Lac et ' * 7).strip()}'\n" for name in ("venue", "controller", "contact", "dpo", "custodian"))
+ALL_NAMES = ("venue", "controller", "contact", "dpo", "custodian", "services", "location")
+LONG = "".join(f" option {name} '{('Hôtel du Lac et ' * 7).strip()}'\n" for name in ALL_NAMES)
 SHEETS = {"least": GATEWAY, "everything": ALL + VENUE + NAMED, "long": ALL + "config notice\n" + LONG + NAMED}
 
 

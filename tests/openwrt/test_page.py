@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from host_sim.openwrt.network import GATEWAY
+from host_sim.venue.portal import ASKS
 from tests.openwrt.conftest import WAIT
 
 if TYPE_CHECKING:
@@ -92,6 +93,8 @@ def guests(equipped: World) -> Guests:
     machine.restore("complete")
     for name in ("services", "location"):
         machine.run(f"uci set oubli.{name}=purpose; uci set oubli.{name}.enabled=1; uci set oubli.{name}.budget=262144")
+    for name, value in ASKS.items():
+        machine.run(f"uci set oubli.notice.{name}='{value}'")
     machine.run("uci commit oubli; /etc/init.d/oubli restart")
     equipped.until(lambda: {"services", "location"} <= {*equipped.status().get("purposes", ())})
     return Guests(equipped)

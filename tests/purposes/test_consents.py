@@ -31,6 +31,7 @@ from host_sim.faults import consent_cuts as story
 from host_sim.faults import cutter, flash
 from host_sim.privacy import paired
 from host_sim.trials import consent_histories
+from host_sim.venue.portal import NOTICE
 from tests.host_sim.test_flash import Full
 from tests.support.interpreters import INTERPRETERS, PROJECT, Remote
 
@@ -87,6 +88,7 @@ def test_a_consent_allows_its_terminal_its_purpose_until_its_end(stage, tmp_path
         {
             "number": 0, "state": "active", "since": NOW, "end": NOW + 30 * DAY, "purposes": ["location"],
             "categories": ["access-point"], "text": TEXT[2:], "third_parties": "Société Étoile", "withdrawn": [],
+            "withdrawn_since": 0,
         }
     ]  # fmt: skip
     assert stage("consents", "listed", 0, 100, NOW) == shown
@@ -137,7 +139,7 @@ def test_both_purposes_at_once_end_within_the_stricter_ceiling(here, tmp_path):
 
 def test_a_stay_over_a_step_keeps_its_length_and_none_is_kept_by_a_clock_that_is_not_trusted(memory, monkeypatch):
     """EXP-5, L34-V-2, L34-V-4: whatever the wall clock does while somebody who consents is there."""
-    device = paired.Device(memory / "device", None, options="config purpose 'location'\n option enabled '1'\n")
+    device = paired.Device(memory / "device", None, options="config purpose 'location'\n option enabled '1'\n" + NOTICE)
     mac = bytes.fromhex(GUEST[2:])
     device.pass_to(4200)
     began = device.time.wall() // 10**9
@@ -174,7 +176,7 @@ def test_a_stay_over_a_step_keeps_its_length_and_none_is_kept_by_a_clock_that_is
 
 def test_services_keeps_nothing_that_began_before_the_consent_or_while_it_was_suspended(memory):
     """L34-V-4, L34-IV-1: no back-fill, whenever it ends; what isn't kept is counted."""
-    device = paired.Device(memory / "began-before", None, options="config purpose 'services'\n option enabled '1'\n")
+    device = paired.Device(memory / "began-before", None, options="config purpose 'services'\n option enabled '1'\n" + NOTICE)
     device.pass_to(3600)
     room = device.recorder.by_consent()._consents
     assert room is not None
@@ -223,7 +225,7 @@ def test_a_first_start_on_flash_that_refuses_follows_nobody_and_says_so(memory, 
         write(path, *words, **more)
 
     monkeypatch.setattr(files, "write_atomic", refuse)
-    device = paired.Device(memory / "device", None, options="config purpose 'location'\n option enabled '1'\n")
+    device = paired.Device(memory / "device", None, options="config purpose 'location'\n option enabled '1'\n" + NOTICE)
     device.pass_to(3600)
     shown = device.recorder.status()
     assert shown["consents"] == {"errno": 30}
@@ -337,7 +339,7 @@ def test_nothing_on_flash_tells_whose_a_consent_is(here, tmp_path):
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
         sought = (GUEST, OTHER, b"Exemple".hex(), TEXT, struct.pack(">I", NOW + 30 * DAY).hex())
         assert not any(bytes.fromhex(one.removeprefix("0x")) in data for one in sought)
-    assert {path.stat().st_size for path in found if path.parent.name == "consents"} == {168}
+    assert {path.stat().st_size for path in found if path.parent.name == "consents"} == {172}
 
 
 def test_any_damage_means_no(here, tmp_path):
@@ -672,6 +674,7 @@ def test_nonces_are_never_used_twice_under_a_key(here, tmp_path):
 
 SHIPPED_TEXTS = PROJECT / "boards/common/usr/share/oubli"
 AGREED = (["location", "services"], "Exemple SARL", 30)
+AIMS = {"services": "Bons plans", "location": "Plan des salles"}
 
 
 def notice(**values: str) -> config.Section:
@@ -720,9 +723,7 @@ def test_the_first_texts_document_is_still_made_and_no_consent_is_taken_by_it(la
 @pytest.mark.parametrize("language", ["fr", "en"])
 def test_the_document_says_all_that_is_consented_to_and_is_hashed_whole(language):
     """L34-V-2: venue, controller, each field of each purpose, for how long, third parties, the text; any other word, another hash."""
-    here = notice(
-        venue="Café de la Gare", controller="Gare SARL", contact="rgpd@example.org", page="wifi.example.org", services="Bons plans"
-    )
+    here = notice(venue="Café de la Gare", controller="Gare SARL", contact="rgpd@example.org", page="wifi.example.org", **AIMS)
     lines, digest = texts.document(str(SHIPPED_TEXTS), f"2.{language}", *AGREED, here)
     text = "".join(line + "\n" for line in lines)
     assert hashlib.sha256(text.encode()).hexdigest() == digest
@@ -732,7 +733,7 @@ def test_the_document_says_all_that_is_consented_to_and_is_hashed_whole(language
         here.contact,
         here.page,
         here.services,
-        words.BLANK[language == "en"],
+        here.location,
         "Exemple SARL",
         {"fr": "30 jours", "en": "30 days"}[language],
     ]
@@ -746,18 +747,19 @@ def test_the_document_says_all_that_is_consented_to_and_is_hashed_whole(language
         (["location"], *AGREED[1:], here),
         (AGREED[0], "none", 30, here),
         (*AGREED[:2], 29, here),
-        (*AGREED, notice()),
+        (*AGREED, notice(**AIMS)),
+        (*AGREED, notice(**here.values | {"location": "Ailleurs"})),
         (*AGREED, notice(**here.values | {"venue": "Ailleurs"})),
     ]
     assert not any(texts.known(str(SHIPPED_TEXTS), digest, *one) for one in other)
-    nobody = texts.document(str(SHIPPED_TEXTS), f"2.{language}", ["services"], "none", 1, notice())[0]
+    nobody = texts.document(str(SHIPPED_TEXTS), f"2.{language}", ["services"], "none", 1, notice(**AIMS))[0]
     assert {"fr": "Transmis à\u202f: personne", "en": "Passed on to: nobody"}[language] in nobody
     assert words.FIELDS["access_point"][words.LANGUAGES.index(language)] not in "".join(nobody[: nobody.index("")])
 
 
 def test_a_consent_is_taken_with_the_document_for_just_that_consent(memory):
     """L34-V-2: by who was shown another time, other third parties or another text, none is given."""
-    device = paired.Device(memory / "device", None, options="config purpose 'location'\n option enabled '1'\n")
+    device = paired.Device(memory / "device", None, options="config purpose 'location'\n option enabled '1'\n" + NOTICE)
     (device.root / "usr/share").mkdir(parents=True)
     shutil.copytree(SHIPPED_TEXTS, device.root / "usr/share/oubli")
     device.pass_to(3600)
@@ -794,7 +796,7 @@ def test_one_purpose_is_withdrawn_by_itself(stage, tmp_path):
         assert stage("consents", "since", 0) == NOW  # of the other one nothing changes
         (shown,) = stage("consents", "of_terminal", GUEST, NOW + 11)
         assert (shown["state"], shown["purposes"], shown["categories"]) == ("active", ["location"], ["access-point"])
-        assert shown["withdrawn"] == ["services"]
+        assert (shown["withdrawn"], shown["withdrawn_since"]) == (["services"], NOW + 10)
         assert "not to be asked again" in grant(stage, purpose="services", days=1, now=NOW + 11)
         assert stage("consents", "flush") is True
         stage("consents_open", str(tmp_path))
@@ -802,6 +804,11 @@ def test_one_purpose_is_withdrawn_by_itself(stage, tmp_path):
     assert stage("consents", "withdraw", GUEST, NOW + 20, "location") == [0]
     (shown,) = stage("consents", "of_terminal", GUEST, NOW + 21)
     assert (shown["state"], shown["since"]) == ("withdrawn", NOW + 20)
+    assert stage("consents", "flush") is True
+    stage("consents_open", str(tmp_path))
+    (shown,) = stage("consents", "of_terminal", GUEST, NOW + 21)
+    assert (shown["purposes"], shown["since"]) == (["location"], NOW + 20)
+    assert (shown["withdrawn"], shown["withdrawn_since"]) == (["services"], NOW + 10)
 
 
 def test_a_consent_is_resumed_a_few_times_a_day_and_suspended_always(here, tmp_path):
@@ -1001,7 +1008,7 @@ def test_refusals_are_bounded_by_consents_that_are_not_taken(here, tmp_path):
 
 def test_a_clock_that_is_set_back_makes_no_consent_active_that_had_ended(memory, monkeypatch):
     """L34-VI-5, EXP-5: below the time that was reached a clock that is trusted says nothing: nobody is followed."""
-    device = paired.Device(memory / "device", None, options="config purpose 'location'\n option enabled '1'\n")
+    device = paired.Device(memory / "device", None, options="config purpose 'location'\n option enabled '1'\n" + NOTICE)
     device.pass_to(7200)
     began = device.time.wall() // 10**9
     recorder = device.recorder

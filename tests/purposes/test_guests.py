@@ -27,6 +27,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import sync_playwright
 
 from host_sim.driver.interpreters import environment
+from host_sim.venue.portal import NOTICE
 from tests.control.test_control import ACCOUNTS, NAMESPACE, Device
 from tests.support import guests_page
 from tests.support.interpreters import INTERPRETERS, PROJECT, Interpreter
@@ -37,7 +38,9 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
 PORTAL = 4242
-PURPOSES = "".join(f"config purpose '{name}'\n\toption enabled '1'\n\toption budget '262144'\n" for name in ("services", "location"))
+PURPOSES = (
+    "".join(f"config purpose '{name}'\n\toption enabled '1'\n\toption budget '262144'\n" for name in ("services", "location")) + NOTICE
+)
 CONFIG = "config gateway\n\toption id 'oublipageontrial'\n\toption duty 'portal'\n\toption hardware_clock '1'\n\tlist lan 'lan'\n"
 GUEST, OTHERS = 21, range(100, 150)  # last octets of 192.168.7.0/24; a guest asks from the same of 127.0.7.0/24
 SIGNED = {"--purposes": "services,location", "--third-parties": "none", "--days": "30", "--text": "2.fr"}

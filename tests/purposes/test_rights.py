@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 import re
+from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ import pytest
 from typer.main import get_command
 
 from agent import law
+from agent.base.paths import Paths
 from agent.cli import article
 from agent.cli.table import TABLE
 from agent.config import config
@@ -33,11 +35,11 @@ from agent.vault.stores import BY_CONSENT
 from host_sim.privacy import paired
 from tests.cli.test_law import EVERYTHING, GATEWAY, VENUE
 from tests.support.interpreters import PROJECT
+from tests.support.keyholder import Custodian
 from tools.custodian.__main__ import app as custodian
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from tests.support.interpreters import Interpreter
 
@@ -46,7 +48,7 @@ SAME = {"first": "translated_port", "last": "translated_port"}
 OWN = {"confirmed"}
 CONSENT = {  # of the file's fields in their order, by the law's names; its version says nothing of anybody
     "version": None, "state": "state", "purposes": "purposes", "categories": "categories", "given": "time", "since": "time", "end": "end",
-    "owner": "mac_hash", "text": "text_hash", "length": "third_parties", "third parties": "third_parties",
+    "owner": "mac_hash", "text": "text_hash", "length": "third_parties", "third parties": "third_parties", "withdrawn": "time",
 }  # fmt: skip
 
 
@@ -213,8 +215,7 @@ def check_rights(everything: config.Config) -> None:
         assert lines[lines.index("", 5) + 1 :][:2] == [
             said("counting").format(text["by page"]), said("objection"),
         ]  # fmt: skip
-        but = (" (sauf la session en cours et le séjour en cours)", " (but for the session that goes on and the stay that goes on)")[at]
-        assert words.typeset(text["page"].format(everything.notice.page, but), language) in lines
+        assert words.typeset(text["page"].format(everything.notice.page), language) in lines
         for word in ("ask", "restriction", "leave", "consent", "complaint"):
             assert words.typeset(text[word], language) in lines
         sealed = text["duty"].format(words.span(900, language), text["session"].format(words.span(1800, language)))
@@ -350,7 +351,7 @@ def test_a_guest_is_told_of_what_only_the_controller_knows(tmp_path: Path, langu
     )[at]
     named = (" ; par les tiers nommés dans l'accord : ", "; by the third parties named in the consent: ")[at]
     billing = "config purpose 'billing'\n option enabled '1'\n option lifetime '90d'\n option budget '90000000'\n"
-    services = "config purpose 'services'\n option enabled '1'\nconfig notice\n option services 'plans'\n"
+    services = "config purpose 'services'\n option enabled '1'\nconfig notice\n option controller 'Lac SARL'\n option services 'plans'\n"
     for more, who, aim in (("", "", ""), (billing, beyond, ""), (services, named, ("pour : plans ; ", "for: plans; ")[at])):
         (tmp_path / "oubli").write_text(f"{GATEWAY}{more}config summary\n option rows '256'\n")
         read = config.load(str(tmp_path / "oubli"))
@@ -364,7 +365,9 @@ def test_a_guest_is_told_of_what_only_the_controller_knows(tmp_path: Path, langu
 
 def test_an_objection_is_told_of_wherever_one_may_be_kept(tmp_path: Path) -> None:
     """L34-VI-5: with `services` on and nothing counted, what was objected to before stays for 13 months."""
-    (tmp_path / "oubli").write_text(GATEWAY + "config purpose 'services'\n option enabled '1'\nconfig summary\n option enabled '0'\n")
+    (tmp_path / "oubli").write_text(
+        GATEWAY + "config purpose 'services'\n option enabled '1'\nconfig summary\n option enabled '0'\n" + VENUE
+    )
     read = config.load(str(tmp_path / "oubli"))
     for paper in (notice.lines(read, "en"), register.register(read, "en"), impact.impact(read, "en")):
         assert any(line.startswith("- objection to being counted") for line in paper)
@@ -442,6 +445,65 @@ def test_a_person_sees_her_row_of_the_day_and_a_look_makes_none(tmp_path: Path) 
     recorder.terminals.forget(paired.mac_of(1))
     assert set(present.of(recorder, paired.mac_of(1), written)) == {"addresses"}
     device.recorder.close()
+
+
+def test_a_person_sees_the_session_and_the_stay_that_go_on_and_what_waits(tmp_path: Path) -> None:
+    """GDPR art. 15: all that the gateway can read, of her alone, before a store has it; an erasure ends the stay, not the bill."""
+    duty = " option ground 'IIbis-3'\n option reference 'x'\n option budget '90000000'\n"
+    bill = " option lifetime '30d'\n option budget '90000000'\n"
+    sections = {"location": "", "billing": bill, "attribution": duty}
+    on = "".join(f"config purpose '{name}'\n option enabled '1'\n{more}" for name, more in sections.items()) + VENUE
+    device = paired.Device(tmp_path / "device", None, options=on)
+    paths, custodian, today = Paths(str(device.root)), Custodian(), device.time.wall() // 10**9 // law.DAY
+    keys = custodian.rows(today, 2, 365) + custodian.rows(today, 2, 30, "billing")
+    for place, data in ((paths.anchor, custodian.anchor.encode()), (f"{paths.bundles}/1", custodian.sign(today, keys))):
+        (path := Path(place)).parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    device.boot(0)
+    device.pass_to(4000)
+    recorder, mac, other = device.recorder, paired.mac_of(1), paired.mac_of(2)
+    room, deferred = recorder.by_consent(), recorder.deferred
+    assert deferred is not None
+    deferred.session(mac, "Zoé")
+    began = device.time.wall() // 10**9
+    room._consents_or_refuse().grant(mac, ["location"], ["access-point"], "none", began + 9 * law.DAY, bytes(32), began)
+    room.stations._mac[:] = mac
+    room.stations._moved(b"wlan0", True, began + 5)
+    signs = [paired.Sign(4100, 1, octets=5000), paired.Sign(4110, 2), paired.Address(4115, 1, octets=7), paired.Sign(4120, 1, octets=70)]
+    for sign in signs:
+        device.pass_to(sign.at)
+        near, event, _ = sign.messages()
+        recorder.neighbour(near, len(near))
+        recorder.datagram(event, len(event))
+
+    def seen(whose: bytes) -> tuple[list[tuple[str, dict[str, Any]]], dict[str, int]]:
+        lines = [*recorder.orders.access({"terminal": whose, "address": None, "agreed": 1}, "root")]
+        rows = [(line["purpose"], row) for line in lines for row in line.get("rows", ())]
+        return rows, {name: count for name, count in lines[-1]["records"].items() if count}
+
+    rows, counts = seen(mac)
+    assert ("location", {"start": began + 5, "access_point": "wlan0", "going_on": True}) in rows
+    (session,) = [row for name, row in rows if name == "billing"]
+    assert (session["portal_user"], session["bytes_up"], session["going_on"]) == ("Zoé", 5070 + 100, True)
+    assert paired.OPENS + 4000 < session["start"] < session["start"] + session["seconds"] <= paired.OPENS + 4120
+    duties = [row for name, row in rows if name == "attribution"]
+    assert duties
+    assert all({"start", "address", "public_address", "translated_port"} <= set(row) for row in duties)
+    assert counts == {"location": 1, "billing": 1, "attribution": len(duties)}
+    theirs = seen(other)[0]
+    assert [row["bytes_up"] for name, row in theirs if name == "billing"] == [signs[1].octets]
+    assert "location" not in seen(other)[1]
+    assert {str(row) for _, row in rows}.isdisjoint(str(row) for _, row in theirs)
+    assert deferred.billing is not None
+    deferred.billing.finish()  # what is over waits to be sealed
+    (waits,) = [row for name, row in seen(mac)[0] if name == "billing"]
+    assert waits == {name: value for name, value in session.items() if name != "going_on"}
+    recorder.erasure().begin({"terminal": mac, "address": None}, "root")
+    assert [name for name, _ in seen(mac)[0] if name != "attribution"] == ["billing"]
+    kept: dict[str, Any] = recorder.stores
+    assert kept["billing"].seal()
+    assert "billing" not in seen(mac)[1]
+    recorder.close()
 
 
 def test_the_page_is_told_of_a_store_that_is_off_until_it_is_gone(tmp_path: Path) -> None:

@@ -172,6 +172,10 @@ class Attribution:
     def _row(self, address: bytes, known: _Own, end: "int | None") -> Record:
         return Record(None, address, 0, 65535, address, known.mac, known.part, end, known.user, confirmed=self.confirmed)
 
+    def leaving(self, mac: bytes) -> "list[Record]":
+        """Return the rows of the IPv6 addresses that a terminal leaves by, which go on."""
+        return [self._row(address, self._own[address], None) for address in self._own.known() if self._own[address].mac == mac]
+
     def _begin(self, address: bytes, known: _Own) -> bool:
         return self.keep(self._row(address, known, None)) == "kept"
 

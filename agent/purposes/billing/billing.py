@@ -82,11 +82,18 @@ class Billing:
 
     def _end(self, mac: bytes) -> str:
         """Write a session that is over; its deadline runs from its end (EXP-1)."""
-        place = self._places.pop(mac, -1)
+        record = self.session(mac)
+        assert record is not None
+        self._put(self._places.pop(mac, -1), bytes(6), b"", 0, 0, 0, 0)
+        return self._append(record.end, pack(record))
+
+    def session(self, mac: bytes) -> "Record | None":
+        """Return a terminal's open session, up to its newest sign; None where it has none."""
+        place = self._places.get(mac, -1)
+        if place < 0:
+            return None
         _, size, start, last, up, down, user = self._row(place)
-        self._put(place, bytes(6), b"", 0, 0, 0, 0)
-        record = Record(user[:size], b"" if size else mac, start, last, up, down, confirmed=self.confirmed)
-        return self._append(last, pack(record))
+        return Record(user[:size], b"" if size else mac, start, last, up, down, confirmed=self.confirmed)
 
     def tick(self, wall: int) -> None:
         """Write what is over; `wall` in s since the epoch."""

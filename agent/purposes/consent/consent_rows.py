@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is in memory of each consent and objection, and where those of a terminal are found (agent.purposes.consent.consents).
 
-A row is state, purposes, categories (bits), whether flash waits for it, since when it is in this state, its end, when it was given, and the
-keyed hash of its terminal's MAC. Rows and index lie outside the heap, and are overwritten at the end.
+A row is state, purposes, categories (bits), whether flash waits for it, since when it is in this state, its end, when it was given, the
+keyed hash of its terminal's MAC, and when one purpose of it was withdrawn (0: none was, or it isn't known when). Rows and index lie
+outside the heap, and are overwritten at the end.
 """
 
 import struct
@@ -17,8 +18,8 @@ PURPOSES = BY_CONSENT  # in the order of their bits
 ALL = (1 << len(PURPOSES)) - 1
 GONE = 4  # bits by which a purpose that was withdrawn is moved
 
-_ROW = "<BBBBIII16s"
-_OCTETS = 32
+_ROW = "<BBBBIII16sI"
+_OCTETS = 36
 
 
 class Rows:
@@ -41,7 +42,7 @@ class Rows:
 
     def clear(self, place: int) -> None:
         """Make a place free."""
-        self.set(place, 0, 0, 0, 0, 0, 0, 0, bytes(16))
+        self.set(place, 0, 0, 0, 0, 0, 0, 0, bytes(16), 0)
 
     def taken(self, place: int) -> bool:
         """Return True if something stands at a place."""
@@ -93,6 +94,7 @@ def withdraw(row: "list[Any]", bits: int, now: int) -> None:
     else:
         row[1] = row[1] & ~gone | gone << GONE
         row[2] &= ~gone
+        row[8] = now
 
 
 TYPE_CHECKING = False

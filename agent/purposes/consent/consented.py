@@ -28,12 +28,15 @@ class Consented(ByConsent):
         """Return the MAC that a call names, by itself or by an address that it holds now."""
         return calls.named(fields, self._holders.holder)
 
+    def _on_or_refuse(self, fields: "dict[str, Any]") -> None:
+        if any(name not in self.stores for name in fields["purposes"]):
+            on = ", ".join(sorted(self.stores)) or "none, for none is on"
+            raise calls.Refused("purposes: one isn't on (L34-II-1); accepted: " + on)
+
     def grant(self, fields: "dict[str, Any]", by: str) -> "dict[str, Any]":
         """Take a consent."""
         register, now = self._consents_or_refuse(), self._now()
-        off = [name for name in fields["purposes"] if name not in self.stores]
-        if off:
-            raise calls.Refused("purposes: one isn't on (L34-II-1); accepted: " + ", ".join(sorted(self.stores)))
+        self._on_or_refuse(fields)
         named = fields["purposes"], fields["third_parties"], fields["days"]
         if not texts.known(self._paths.texts, fields["text"], named[0], named[1], named[2], self._notice):
             raise calls.Refused("text: not the hash of a document for this consent (L34-V-2); accepted: of one with " + self._texts())
@@ -52,6 +55,7 @@ class Consented(ByConsent):
 
     def document(self, fields: "dict[str, Any]") -> "dict[str, Any]":
         """Return the document to be shown before a consent, a line each, and its hash."""
+        self._on_or_refuse(fields)
         if fields["name"] not in texts.names(self._paths.texts):
             raise calls.Refused("name: no text of this device; accepted: " + self._texts())
         words = fields["purposes"], fields["third_parties"], fields["days"]

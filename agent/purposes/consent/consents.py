@@ -45,7 +45,7 @@ class Consents(KeptConsents):
             return -1
         bit = 1 << number
         for place in self._of(mac):
-            state, purposes, _, _, _, end, _, _ = self._rows.get(place)
+            state, purposes, _, _, _, end, _, _, _ = self._rows.get(place)
             if state == ACTIVE and purposes & bit and now < end:
                 return place
         return -1
@@ -68,7 +68,7 @@ class Consents(KeptConsents):
 
     def alive(self, place: int, purpose: str, now: "int | None") -> bool:
         """Return True if what is kept for a purpose under the consent at a place may stay: active or suspended, and not over."""
-        state, purposes, _, _, _, end, _, _ = self._rows.get(place)
+        state, purposes, _, _, _, end, _, _, _ = self._rows.get(place)
         return state in (ACTIVE, SUSPENDED) and bool(purposes >> PURPOSES.index(purpose) & 1) and (now is None or now < end)
 
     def counts(self, now: "int | None") -> "dict[str, int]":
@@ -92,7 +92,7 @@ class Consents(KeptConsents):
         row = self._rows.get(place)
         shown = {"number": place, "state": state_of(row, now), "since": row[4], "end": row[5]}
         shown["purposes"], shown["categories"] = _names(PURPOSES, row[1]), _names(CATEGORIES, row[2])
-        shown["withdrawn"] = _names(PURPOSES, row[1] >> GONE)
+        shown["withdrawn"], shown["withdrawn_since"] = _names(PURPOSES, row[1] >> GONE), row[8]
         try:
             fields = self._read_own(place)
             shown["text"] = "".join("%02x" % octet for octet in fields[8])
@@ -119,7 +119,7 @@ class Consents(KeptConsents):
         if not canonical.showable(third_parties, THIRD_PARTIES) or _blank(third_parties[0] + third_parties[-1]):
             raise Refused("third_parties: not understood (L34-V-2); accepted: none, or names of at most 63 octets")
         for place in self._of(mac):
-            state, held, _, _, since, former, _, _ = self._rows.get(place)
+            state, held, _, _, since, former, _, _, _ = self._rows.get(place)
             if state == OBJECTED:
                 raise Refused("this terminal objects to being counted (L34-VI-5); accepted: once that is taken back")
             if held >> GONE & bits:
@@ -134,14 +134,14 @@ class Consents(KeptConsents):
         owner = self._owner(mac)
         parties = named + bytes(THIRD_PARTIES - len(named))
         try:
-            self._files.write(place, [VERSION, ACTIVE, bits, bits, now, now, end, owner, text, len(named), parties])
+            self._files.write(place, [VERSION, ACTIVE, bits, bits, now, now, end, owner, text, len(named), parties, 0])
         except OSError:
             # Flash may have it all the same, and a consent that was refused is none: it goes, now or once flash lets it.
             self._blocked.append(place)
             self._refused.append(place)
             self._take_back()
             raise
-        self._rows.set(place, ACTIVE, bits, bits, 0, now, end, now, owner)
+        self._rows.set(place, ACTIVE, bits, bits, 0, now, end, now, owner, 0)
         self._rebuild(now)
         return place
 
@@ -158,15 +158,15 @@ class Consents(KeptConsents):
         bits = ALL if purpose is None else 1 << PURPOSES.index(purpose)
         places = []
         for place in self._of(mac):
-            state, purposes, categories, _, since, end, given, owner = self._rows.get(place)
+            state, purposes, categories, _, since, end, given, owner, gone = self._rows.get(place)
             if state not in (ACTIVE, SUSPENDED) or not purposes & bits:
                 continue
             if now is not None and now >= end:  # over by itself, and that is written: a clock that is set back brings nothing back
-                self._rows.set(place, ENDED, purposes, categories, 1, since, end, given, owner)
+                self._rows.set(place, ENDED, purposes, categories, 1, since, end, given, owner, gone)
                 self._waiting = True
                 continue
             places.append(place)
-            row = [state, purposes, categories, 1, since, end, given, owner]
+            row = [state, purposes, categories, 1, since, end, given, owner, gone]
             withdraw(row, bits, now or 0)
             self._rows.set(place, *row)
             self._waiting = True
@@ -180,7 +180,7 @@ class Consents(KeptConsents):
         if self.objections >= OBJECTIONS:
             raise Refused("no room: " + str(OBJECTIONS) + " objections are remembered; accepted: the operator's word with you")
         place = self._free()
-        self._rows.set(place, OBJECTED, 0, 0, 1, now or 0, (now or 0) + OBJECTION, now or 0, self._owner(mac))
+        self._rows.set(place, OBJECTED, 0, 0, 1, now or 0, (now or 0) + OBJECTION, now or 0, self._owner(mac), 0)
         self._waiting = True
         self._rebuild(now)
         return True
@@ -210,8 +210,8 @@ class Consents(KeptConsents):
             place for place in self._of(mac) if self._rows.get(place)[0] == ACTIVE and (now is None or now < self._rows.get(place)[5])
         ]
         for place in places:
-            _, purposes, categories, _, _, end, given, owner = self._rows.get(place)
-            self._rows.set(place, SUSPENDED, purposes, categories, 1, now or 0, end, given, owner)
+            _, purposes, categories, _, _, end, given, owner, gone = self._rows.get(place)
+            self._rows.set(place, SUSPENDED, purposes, categories, 1, now or 0, end, given, owner, gone)
             self._waiting = True
         self._rebuild(now)
         return places
@@ -241,8 +241,8 @@ class Consents(KeptConsents):
                 self._rows.set(place, *row)
                 self._waiting = True
                 raise
-            _, purposes, categories, _, _, end, given, owner = self._rows.get(place)
-            self._rows.set(place, ACTIVE, purposes, categories, 0, now, end, given, owner)
+            _, purposes, categories, _, _, end, given, owner, gone = self._rows.get(place)
+            self._rows.set(place, ACTIVE, purposes, categories, 0, now, end, given, owner, gone)
         self._rebuild(now)
         return places
 

@@ -26,6 +26,12 @@ ACTS = {
 }
 LOOKS = ("see", "export")
 FILE = "oubli.json"
+# The fields of a record as they are told, with the word before each.
+_TOLD = (
+    ("access_point", "point"), ("portal_user", "user"), ("protocol", ""), ("service", ""), ("address", "from"), ("source_port", "port"),
+    ("public_address", "public"), ("translated_port", "outside"), ("bytes_up", "bytes"), ("bytes_down", ""), ("packets_up", "packets"),
+    ("packets_down", ""),
+)  # fmt: skip
 # How an answer of the recorder begins that is a refusal, what is said then, and the status of what was posted.
 FAILURES = (
     ("address", "unknown", "503 Service Unavailable"),
@@ -168,14 +174,14 @@ class Page:
                 agreed += consent["purposes"]
             state = consent["state"]
             when = consent["since" if state == "withdrawn" else "end"]
-            told = self.say("was withdrawn")  # without a day, where the clock wasn't confirmed then
+            told = self.gone(0)
             if when:
                 told = self.say("not applied" if state == "active" and not own["timed"] else state) + " " + words.day(when, self.language)
             third = consent["third_parties"]
             third = self.plain(self.say("third") + " ") + _plain(self.say("nobody") if third == "none" else third)
             lines += self.item(consent["purposes"], told) + (", " + third if consent["third_parties"] else "") + "</li>\n"
             if consent["withdrawn"]:
-                lines += self.item(consent["withdrawn"], self.say("was withdrawn")) + "</li>\n"
+                lines += self.item(consent["withdrawn"], self.gone(consent["withdrawn_since"])) + "</li>\n"
         shown = self.heading("consents") + "<ul>\n" + lines + "</ul>" + self.paragraph("proof") if lines else ""
         if "active" in states:
             shown += self.button("suspend")
@@ -199,6 +205,10 @@ class Page:
             shown += self.button("object")
         return self.page("200 OK", said + shown + self.button("see") + self.button("export") + self.button("erase", more=agreed))
 
+    def gone(self, when: int) -> str:
+        """Return that something was withdrawn, without a day where the clock wasn't confirmed then."""
+        return self.say("withdrawn") + " " + words.day(when, self.language) if when else self.say("was withdrawn")
+
     def item(self, purposes: "list[str]", told: str) -> str:
         """Return the beginning of a list's item on purposes."""
         return "<li>" + self.plain(", ".join([self.purpose(name) for name in purposes]) + self.colon()) + "<b>" + self.plain(told) + "</b>"
@@ -208,28 +218,36 @@ class Page:
         sealed: "list[dict[str, Any]]" = []
         beside: "dict[str, Any]" = {}
         counts: "dict[str, int] | None" = None
-        newest: "list[str]" = []
+        newest: "list[tuple[int, int, str]]" = []
+        seen = 0
         for answer in self._look(address):
             if "error" in answer:
                 yield self.failed(answer["error"])
                 return
             sealed, beside = answer.get("sealed", sealed), answer.get("held", beside)
             counts = answer.get("records", counts)
-            newest += [self.purpose(answer["purpose"]) + self.colon() + self.record(row) for row in answer.get("rows", ())]
-            newest = newest[-SHOWN:]
+            for row in answer.get("rows", ()):
+                seen += 1
+                newest.append((row["start"], seen, self.purpose(answer["purpose"]) + self.colon() + self.record(row)))
+            newest = sorted(newest)[-SHOWN:]
         if counts is None:  # it ended before its end
             yield self.failed("somebody")
             return
         forms = self.say("record"), self.say("records")
-        lines = [self.purpose(name) + self.colon() + words.counted(counts[name], forms, self.language) for name in sorted(counts)]
+        waits = [store["purpose"] for store in sealed]
+        lines = [
+            self.purpose(name)
+            + (self.say("unsealed") if name in waits else "")
+            + self.colon()
+            + words.counted(counts[name], forms, self.language)
+            for name in sorted(counts)
+        ]
         lines += [self.sealed(store["purpose"], store["lifetime_seconds"]) for store in sealed]
         shown = self.items(lines + self.beside(beside))
         if sum(counts.values()) > len(newest):
             shown += self.paragraph("newest")
-        if "location" in counts or any(store["purpose"] == "billing" for store in sealed):
-            shown += self.paragraph("going on")
         newest.reverse()
-        yield self.page("200 OK", shown + self.items(newest) + self.button("export") + self.back())
+        yield self.page("200 OK", shown + self.items([line for _, _, line in newest]) + self.button("export") + self.back())
 
     def beside(self, held: "dict[str, Any]") -> "list[str]":
         """Return lines on what is held beside the stores (agent.purposes.present)."""
@@ -278,19 +296,13 @@ class Page:
 
     def record(self, row: "dict[str, Any]") -> str:
         """Return a record, with every field that is kept of it."""
-        when = words.day(row["start"], self.language) + ", " + dates.moment(row["start"])[11:] + " UTC, " + str(row["seconds"]) + " s"
-        if "access_point" in row:
-            return when + ", " + self.say("point") + " " + row["access_point"]
-        parts = [
-            when,
-            row["protocol"],
-            self.service(row["service"]),
-            self.say("from") + " " + row["address"],
-            self.say("port") + " " + str(row["source_port"]),
-        ]
-        parts.append(self.say("outside") + " " + str(row["translated_port"]))
-        parts.append(self.say("bytes") + " " + str(row["bytes_up"]) + ", " + str(row["bytes_down"]))
-        parts.append(self.say("packets") + " " + str(row["packets_up"]) + ", " + str(row["packets_down"]))
+        parts = [words.day(row["start"], self.language), dates.moment(row["start"])[11:] + " UTC"]
+        parts += [str(row["seconds"]) + " s"] if "seconds" in row else []
+        parts += [self.say("going on")] if "going_on" in row else []
+        for name, word in _TOLD:
+            if name in row:
+                value = self.service(row[name]) if name == "service" else str(row[name])
+                parts.append((self.say(word) + " " if word else "") + value)
         return ", ".join(parts)
 
     def colon(self) -> str:

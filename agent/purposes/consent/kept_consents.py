@@ -62,7 +62,7 @@ class KeptConsents:
                     place = self._free()
                 except Refused:
                     place = LIMIT - 1 - self.objections  # a consent gives way
-                self._rows.set(place, OBJECTED, 0, 0, 0, since, end, since, owner)
+                self._rows.set(place, OBJECTED, 0, 0, 0, since, end, since, owner, 0)
                 self.objections += 1
         self._rebuild(None)
 
@@ -93,8 +93,8 @@ class KeptConsents:
         return fields
 
     def _take(self, place: int) -> None:
-        _, state, purposes, categories, given, since, end, owner, _, _, _ = self._files.read(place)
-        row = [state, purposes, categories, 0, since, end, given, owner]
+        _, state, purposes, categories, given, since, end, owner, _, _, _, gone = self._files.read(place)
+        row = [state, purposes, categories, 0, since, end, given, owner, gone]
         if state in (ACTIVE, SUSPENDED):
             digits = self._digits(row)
             refused = sum([bits for bits in (1, 2) if self._refusals.has(digits, str(bits), end)])
@@ -183,6 +183,7 @@ class KeptConsents:
             if row[0] != OBJECTED and self._files.there(place):
                 fields = self._read_own(place)
                 fields[1:7] = row[:3] + [fields[4], row[4], row[5]]
+                fields[11] = row[8]
                 self._files.write(place, fields)
         except (SealError, ValueError):
             pass  # unreadable on flash: no from the next start on, as it is now
@@ -194,7 +195,7 @@ class KeptConsents:
 
     def _refuse(self, row: "list[Any]") -> None:
         """Put what a row refuses among the refusals, durably."""
-        state, purposes, _, _, _, end, _, owner = row
+        state, purposes, _, _, _, end, _, owner, _ = row
         if state == OBJECTED:
             self._refusals.add(hexadecimal(owner), COUNTED, end)
             return
@@ -218,16 +219,16 @@ class KeptConsents:
         self._turn(now)
         over = []
         for place in self._rows.used():
-            state, purposes, categories, _, since, end, given, owner = self._rows.get(place)
+            state, purposes, categories, _, since, end, given, owner, gone = self._rows.get(place)
             if not since:
                 if state == OBJECTED:
                     end, given = now + OBJECTION, now
-                self._rows.set(place, state, purposes, categories, 1, now, end, given, owner)
+                self._rows.set(place, state, purposes, categories, 1, now, end, given, owner, gone)
                 self._waiting = True
             elif now >= (since if state == WITHDRAWN else end) + AFTER:
                 over.append(place)
             elif state in (ACTIVE, SUSPENDED) and now >= end:
-                self._rows.set(place, ENDED, purposes, categories, 1, since, end, given, owner)
+                self._rows.set(place, ENDED, purposes, categories, 1, since, end, given, owner, gone)
                 self._waiting = True
         self._rebuild(now)
         kept = self.flush()  # before: nothing that can't be removed holds up what waits for flash

@@ -43,8 +43,14 @@ WORDS = {
     "was withdrawn": ("retiré", "withdrawn"),
     "ended": ("terminé le", "ended on"),
     "proof": (
-        "La preuve de votre accord, ou de son retrait, est conservée jusqu'à 30 jours après la fin prévue.",
-        "The proof of your consent, or of its withdrawal, is kept until 30 days after the end that was agreed.",
+        (
+            "La preuve de votre accord est conservée jusqu'à 30 jours après sa fin ou son retrait ; s'il est retiré ou suspendu, une "
+            "empreinte qui empêche de le rétablir l'est jusqu'à 30 jours après la fin prévue."
+        ),
+        (
+            "The proof of your consent is kept until 30 days after it ended or was withdrawn; if it is withdrawn or suspended, a hash that "
+            "keeps it from being restored stays until 30 days after the end that was agreed."
+        ),
     ),
     "third": ("transmis à :", "passed on to:"),
     "nobody": ("personne", "nobody"),
@@ -96,8 +102,8 @@ WORDS = {
         "The erasure goes on; it ends in some minutes.",
     ),
     "not erased": (
-        "Ceci ne peut pas être effacé avant son terme ; ni la borne ni l'exploitant ne peuvent le lire :",
-        "This can't be erased before its end; neither the gateway nor the operator can read it:",
+        "Ceci ne peut pas être effacé avant son terme ; une fois scellé, ni la borne ni l'exploitant ne peuvent le lire :",
+        "This can't be erased before its end; once it is sealed, neither the gateway nor the operator can read it:",
     ),
     "counting stays": (
         "La ligne de votre appareil dans le comptage des visiteurs reste jusqu'à 3 h UTC ; « Ne plus être compté » l'efface aussitôt.",
@@ -130,7 +136,10 @@ WORDS = {
     "outside": ("port public", "public port"),
     "bytes": ("octets envoyés et reçus :", "bytes sent and received:"),
     "packets": ("paquets :", "packets:"),
-    "going on": ("La session ou le séjour en cours n'y figure pas.", "The session or stay that goes on isn't among them."),
+    "going on": ("toujours en cours", "still going on"),
+    "unsealed": (", pas encore scellé", ", not sealed yet"),
+    "user": ("identifiant au portail", "identifier at the portal"),
+    "public": ("adresse publique", "public address"),
     "controller": ("Responsable du traitement :", "Controller:"),
     "contact": ("Contact :", "Contact:"),
     "point": ("point d'accès", "access point"),

@@ -84,13 +84,13 @@ def rendered(text: str, name: str, purposes: "Sequence[str]", third_parties: str
     The hash is of these lines in UTF-8, each with a line's end.
     """
     language = "fr" if name.endswith(".fr") else "en"
-    say, at = _HEAD[language], words.LANGUAGES.index(language)
+    say = _HEAD[language]
     out = [say["title"] + (", " + notice.venue if notice.venue else "")]
     out += [say[who] + notice.values[who] for who in ("controller", "contact") if notice.values[who]]
     for purpose in BY_CONSENT:
         if purpose in purposes:
             fields = words.fields(law.purpose(purpose), language)
-            line = say[purpose].format(fields, notice.values[purpose] or words.BLANK[at])
+            line = say[purpose].format(fields, notice.values[purpose])
             if name.startswith(FIRST):
                 line = say["purpose"].format(_FIRST[language][purpose], fields.replace(*_YOURS[language]))
             out.append(line)

@@ -45,6 +45,14 @@ class Page:
         self.head[0] = self.used | self.slot.generation << 16
         self.counter[0] = self.records
 
+    def waiting(self) -> "Iterator[bytes]":
+        """Yield the records that wait."""
+        at = segment.PAGE_HEADER
+        end = at + self.used
+        while at < end:
+            yield bytes(self.view[at + 1 : at + 1 + self.view[at]])
+            at += 1 + self.view[at]
+
     def find(self) -> None:
         """Count what a former process left waiting."""
         head = self.head[0]
@@ -53,3 +61,8 @@ class Page:
         while at < self.used:
             self.records += 1
             at += 1 + self.view[segment.PAGE_HEADER + at]
+
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Iterator

@@ -184,6 +184,14 @@ class Stations:
         """Return the places of the consents under which a terminal is somewhere now."""
         return [place for place in range(STAYS) if self._stays.view[place * _OCTETS]]
 
+    def stay(self, mac: bytes) -> "tuple[int, bytes] | None":
+        """Return since when a terminal is at an access point, and at which; None where none is known."""
+        for place in self.stays():
+            _, whose, length, name, since = self._row(place)
+            if whose == mac:
+                return since, name[:length]
+        return None
+
     def _moved(self, name: bytes, arrives: bool, now: int) -> None:
         """Follow the terminal of `_mac`, where its consent allows that."""
         place = self._allowed(self._mac)

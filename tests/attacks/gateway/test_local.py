@@ -19,6 +19,7 @@ from agent.runtime import files
 from host_sim.driver.interpreters import HEAP, environment
 from host_sim.lab.lab import Lab
 from host_sim.privacy import paired
+from host_sim.venue.portal import NOTICE
 from tests.control.test_control import HOLD, PERL, as_user, ask, asked_as, folder, serving
 from tests.openwrt.trial import NEEDS
 from tests.runtime.test_runtime import running
@@ -169,7 +170,7 @@ def test_suspending_tells_nobody_who_is_here_or_has_consented(tmp_path, monkeypa
         write(path, *words, **more)
 
     monkeypatch.setattr(files, "write_atomic", note)
-    device = paired.Device(tmp_path, None, options="config purpose 'location'\n option enabled '1'\n")
+    device = paired.Device(tmp_path, None, options="config purpose 'location'\n option enabled '1'\n" + NOTICE)
     device.pass_to(3600)
     room, recorder = device.recorder.by_consent(), device.recorder
     mac = bytes.fromhex("021122334455")
