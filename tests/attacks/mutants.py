@@ -30,7 +30,7 @@ class Mutant(NamedTuple):
     hangs: bool = False  # without the defence the test waits for what never comes: half a minute is enough to see it
 
 
-_COLLECTOR, _PAGE, _FILES = (f"tests/attacks/fleet/test_{name}.py" for name in ("collector", "page", "files"))
+_COLLECTOR, _PAGE, _TOKENS, _FILES = (f"tests/attacks/fleet/test_{name}.py" for name in ("collector", "page", "tokens", "files"))
 _BROKER, _ROOT, _LOCAL = "tests/attacks/fleet/test_broker.py", "tests/attacks/gateway/test_root.py", "tests/attacks/gateway/test_local.py"
 _CONF, _INIT = "tools/fleet/mosquitto/oubli.conf", "boards/common/etc/init.d/oubli"
 _FORWARDER, _VOUCHES = "tests/attacks/gateway/test_forwarder.py", "tests/attacks/gateway/test_broker.py"
@@ -133,7 +133,7 @@ MUTANTS = (
     Mutant(
         "P3",
         "tools/fleet/guard.py",
-        'kind.lower() == "basic" and TRIED.user(request, name, password) is not None',
+        'kind.lower() == "basic" and TRIED.user(request, name, password, "") is not None',
         'kind.lower() == "basic" and authenticate(request, username=name, password=password) is not None',
         f"{_PAGE}::test_the_metrics_are_no_other_door",
     ),
@@ -159,6 +159,20 @@ MUTANTS = (
         f"{_PAGE}::test_one_address_holds_no_more_than_its_share_of_connections",
     ),
     Mutant("P7", "tools/fleet/connection.py", "LARGEST = 5 << 20", "LARGEST = 5 << 30", f"{_PAGE}::test_a_request_fills_no_disk"),
+    Mutant(
+        "P8",
+        "tools/fleet/site.py",
+        'OTP_TOTP_ISSUER="oubli",',
+        'OTP_TOTP_ISSUER="oubli", OTP_TOTP_THROTTLE_FACTOR=0,',
+        f"{_TOKENS}::test_codes_are_tried_no_more_than_passwords_wherever_from",
+    ),
+    Mutant(
+        "P9",
+        "tools/fleet/tokens.py",
+        "return scope in one.scopes.split() and scope in scopes(one.owner)",
+        "return scope in one.scopes.split()",
+        f"{_TOKENS}::test_a_token_is_worth_what_its_owner_is_worth_at_the_moment",
+    ),
     Mutant("F1", "tools/fleet/__main__.py", "os.umask(0o077)", "os.umask(0o022)", f"{_FILES}::test_nobody_else_reads_the_store"),
     Mutant(
         "F2",

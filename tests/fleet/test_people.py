@@ -40,10 +40,11 @@ def browsers(sqlite) -> dict[str, Client]:
 
 def test_each_address_is_for_the_roles_that_it_should_be_for(browsers):
     """Every address of the page, read and sent to: a viewer changes nothing, people are an administrator's. A new address fails here."""
-    everybody = {"", "gateway/<str:ident>", "fleet", "compliance", "compliance.csv", "alerts", "inventory", "inventory.csv", "password"}
+    own = {"password", "factor", "tokens"}
+    everybody = {"", "gateway/<str:ident>", "fleet", "compliance", "compliance.csv", "alerts", "inventory", "inventory.csv"} | own
     operators = {"gateway/<str:ident>/change", "alerts/change", "inventory/change"}
     administrators = {"people", "people/change"}
-    nobodys = {"login", "logout", "language", "metrics"}  # anybody's, or no person's
+    nobodys = {"login", "logout", "language", "metrics", "api/v1/"}  # anybody's, or no person's; of the API: test_api.py
     assert {str(one.pattern) for one in get_resolver().url_patterns} == everybody | operators | administrators | nobodys
     for role, browser in browsers.items():
         for path in everybody | operators | administrators:
@@ -51,8 +52,8 @@ def test_each_address_is_for_the_roles_that_it_should_be_for(browsers):
             read, sent = browser.get(place).status_code, browser.post(place, {"act": "none"}).status_code
             if path in administrators and role != "administrator":
                 assert (read, sent) == (403, 403), (role, path)
-            elif path == "password":
-                assert (read, sent) == (200, 400), (role, path)
+            elif path in own:
+                assert (read, sent) == (200, 400 if path == "password" else 302), (role, path)
             elif path in everybody:
                 assert (read, sent) == (200, 403 if role == "viewer" else 405), (role, path)
             elif path == "people":

@@ -340,6 +340,7 @@ def password(
     user: Annotated[str, typer.Argument(help="Who logs in.")] = OPERATOR,
     db: Db = HERE,
     role: Annotated[str | None, typer.Option(help=f"What the person is from now on: {', '.join(ROLES)}; without it, what it was.")] = None,
+    reset_factor: Annotated[bool, typer.Option("--reset-factor", help="Take the second factor away, which is lost.")] = False,
 ) -> None:
     """Set who may log in and with which password, asked for or read from standard input."""
     if role not in {None, *ROLES}:
@@ -350,7 +351,7 @@ def password(
     if not 12 <= len(text) <= 1024:
         _program.refuse("the password: accepted: 12 to 1,024 characters")
     starting.open_store(db)
-    starting.set_password(user, text, role)
+    starting.set_password(user, text, role, reset=reset_factor)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,8 @@ from typing import Any
 from django.contrib.auth import authenticate
 from django.http import HttpRequest, HttpResponse
 
+from tools.fleet import factor
+
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; font-src 'none'; "
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
@@ -51,8 +53,11 @@ class Tries:
         self._hashing = threading.BoundedSemaphore(HASHES)
         self._counts: OrderedDict[tuple[str, ...], tuple[int, float]] = OrderedDict()
 
-    def user(self, request: HttpRequest, name: str, password: str) -> Any:  # noqa: ANN401 (Django's user)
-        """Return who has this name and password, or None; PermissionError after too many tries, Busy where another hash is one too many."""
+    def user(self, request: HttpRequest, name: str, password: str, code: str | None) -> Any:  # noqa: ANN401 (Django's user)
+        """Return who has this name and password, or None; PermissionError after too many tries, Busy where another hash is one too many.
+
+        Who has a second factor is asked for its `code` too; None: who asks is logged in, and has shown one.
+        """
         name, password = name[:150], password[:1024]
         keys = (name, _network(request)), (_network(request),)
         self._begin(keys)
@@ -60,6 +65,8 @@ class Tries:
             user = authenticate(request, username=name, password=password)
         finally:
             self._hashing.release()
+        if user is not None and code is not None and not factor.passed(user, code):
+            user = None
         if user is not None:
             with self._lock:
                 for key in keys:
@@ -101,13 +108,16 @@ def busy() -> HttpResponse:
 
 
 def by_basic(request: HttpRequest) -> bool:
-    """Return True if a request carries a user's name and password (RFC 7617), as Prometheus sends them; Busy as `Tries.user`."""
+    """Return True if a request carries a user's name and password (RFC 7617), as Prometheus sends them; Busy as `Tries.user`.
+
+    Who has a second factor makes a token for this.
+    """
     kind, _, text = request.headers.get("Authorization", "").partition(" ")
     try:
         name, _, password = base64.b64decode(text, validate=True).decode().partition(":")
     except (binascii.Error, ValueError):
         return False
     try:
-        return kind.lower() == "basic" and TRIED.user(request, name, password) is not None
+        return kind.lower() == "basic" and TRIED.user(request, name, password, "") is not None
     except PermissionError:
         return False

@@ -6,6 +6,7 @@ message's numbers stand in columns v0..v8 (no metric has more than nine cells), 
 gateway/metric/day/slot: a repeat is harmless whatever its way here.
 """
 
+from django.conf import settings
 from django.db import models
 
 CELLS = 9
@@ -176,6 +177,17 @@ class Deed(models.Model):
     by = models.CharField(max_length=150)
     act = models.CharField(max_length=32)
     about = models.CharField(max_length=512)
+
+
+class Token(models.Model):
+    """What a program asks with instead of a person: SHA-256 of it, what it is for (`tokens.SCOPES`), when it was last used (0: never)."""
+
+    owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE)
+    label = models.CharField(max_length=64)
+    scopes = models.CharField(max_length=64)  # words with a space between
+    hash = models.CharField(max_length=64, unique=True)
+    created = models.BigIntegerField()
+    used = models.BigIntegerField(default=0)
 
 
 class Alert(models.Model):

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
+from django import forms
 from django.contrib.auth.decorators import login_not_required
 from django.contrib.auth.forms import AuthenticationForm
 from django.contrib.auth.views import LoginView
@@ -21,7 +22,7 @@ from agent.summary.metrics import METRICS
 from tools import clock
 from tools.fleet import charts, figures, inventory, listing, people, sheet, views, words
 from tools.fleet.estimate import Estimate
-from tools.fleet.guard import TRIED, Busy, busy
+from tools.fleet.guard import TRIED
 from tools.fleet.judgement import BREACH, SETTLED, WARNING, history, standings
 from tools.fleet.listing import ListError
 from tools.fleet.models import Episode, Gateway, Tally
@@ -45,19 +46,26 @@ def everywhere(request: HttpRequest) -> dict[str, Any]:
 
 
 class _Form(AuthenticationForm):
-    """Name and password, each name a few times in a while from an address; `guard.Busy` passes through."""
+    """Name and password, each name a few times in a while from an address; `guard.Busy` passes through.
+
+    The second factor's code is asked for beside them, and a refusal doesn't say which was wrong: nobody learns that a password is right.
+    """
+
+    code = forms.CharField(required=False, max_length=64)
 
     def clean(self) -> dict[str, Any]:
         """Check them."""
         name, password = self.cleaned_data.get("username"), self.cleaned_data.get("password")
         if name and password:
             try:
-                self.user_cache = TRIED.user(self.request, name, password)
+                self.user_cache = TRIED.user(self.request, name, password, self.cleaned_data.get("code", ""))
             except PermissionError:
                 self.add_error(None, words.say("Too many attempts: wait five minutes."))
                 return dict(self.cleaned_data)
             if self.user_cache is None:
-                raise self.get_invalid_login_error()
+                raise forms.ValidationError(
+                    words.say("Name, password or code isn't right; the code is for those who have a second factor.")
+                )
             self.confirm_login_allowed(self.user_cache)
         return dict(self.cleaned_data)
 
@@ -69,13 +77,6 @@ class Login(LoginView):
     template_name = "fleet/login.html"
     authentication_form = _Form
     redirect_authenticated_user = True
-
-    def post(self, *arguments: Any, **words: Any) -> HttpResponse:  # noqa: ANN401 (Django's)
-        """Take name and password."""
-        try:
-            return super().post(*arguments, **words)
-        except Busy:
-            return busy()
 
 
 @require_GET

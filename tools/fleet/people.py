@@ -8,20 +8,23 @@ import secrets
 from collections.abc import Callable
 from typing import Any
 
-from django.contrib.auth import get_user_model
+from django.contrib.auth import get_user_model, logout
 from django.contrib.auth.models import Group
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
 from django.urls import resolve
 
 from tools import clock
+from tools.fleet import factor
+from tools.fleet.guard import Busy, busy
 from tools.fleet.models import Deed
 
 DEEDS, PEOPLE = 10_000, 500  # that are kept
-_EVERYBODY = {"login", "logout", "language", "password"}  # forms that are anybody's
+_EVERYBODY = {"login", "logout", "language", "password", "factor", "tokens"}  # forms that are anybody's
 _ADMINISTRATORS = {"people", "change_people"}
-_SECRET = ("password", "csrf", "next", "target")  # of fields that aren't written down: parts of their names
+_SECRET = ("password", "csrf", "next", "target", "code")  # of fields that aren't written down: parts of their names
 _SAFE = {"GET", "HEAD", "OPTIONS"}
 
 
@@ -51,7 +54,10 @@ def new_password() -> str:
 
 
 def change(act: str, name: str, wanted: str, by: Any) -> str:  # noqa: ANN401 (Django's user)
-    """Add, change or remove a person; returns a new person's password, or nothing. ValueError says what isn't accepted."""
+    """Add, change or remove a person, or a second factor that is lost; returns a new person's password, or nothing.
+
+    ValueError says what isn't accepted.
+    """
     people = get_user_model().objects
     with transaction.atomic():
         one = people.select_for_update().filter(username=name).first()
@@ -69,6 +75,8 @@ def change(act: str, name: str, wanted: str, by: Any) -> str:  # noqa: ANN401 (D
             if one.pk == by.pk:
                 raise ValueError("self")
             one.delete()
+        elif act == "reset":
+            factor.remove(one)
         else:
             set_role(one, wanted)
         if not keeps_an_administrator():
@@ -89,14 +97,22 @@ class Guard:
             _note(request)
         return response
 
-    def process_view(self, request: HttpRequest, _view: object, _arguments: object, _words: object) -> None:
-        """Refuse before the view is called."""
+    def process_exception(self, _request: HttpRequest, failure: Exception) -> HttpResponse | None:
+        """Answer a try that is one too many at once."""
+        return busy() if isinstance(failure, Busy) else None
+
+    def process_view(self, request: HttpRequest, _view: object, _arguments: object, _words: object) -> HttpResponse | None:
+        """Refuse before the view is called; a session without the second factor that its person has by now ends."""
         name = request.resolver_match.url_name if request.resolver_match else ""
+        if request.user.is_authenticated and not request.user.is_verified() and factor.device(request.user) is not None:
+            logout(request)
+            return redirect("login")
         if not request.user.is_authenticated or name in _EVERYBODY:
-            return
+            return None
         mine = role(request.user)
         if (name in _ADMINISTRATORS and mine != "administrator") or (request.method not in _SAFE and mine == "viewer"):
             raise PermissionDenied
+        return None
 
 
 def _note(request: HttpRequest) -> None:

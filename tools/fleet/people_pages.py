@@ -7,10 +7,11 @@ from django.contrib.auth import get_user_model, update_session_auth_hash
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
+from django_otp.plugins.otp_totp.models import TOTPDevice
 
 from tools.fleet import people as persons
 from tools.fleet import words
-from tools.fleet.guard import TRIED, Busy, busy
+from tools.fleet.guard import TRIED
 from tools.fleet.models import Deed
 from tools.fleet.options import ROLES
 
@@ -25,7 +26,8 @@ _WRONG = {
 
 
 def _page(request: HttpRequest, wrong: str = "", **more: object) -> HttpResponse:
-    rows = [(one, persons.role(one)) for one in get_user_model().objects.order_by("username")]
+    second = set(TOTPDevice.objects.filter(confirmed=True).values_list("user", flat=True))
+    rows = [(one, persons.role(one), one.pk in second) for one in get_user_model().objects.order_by("username")]
     context: dict[str, Any] = {"rows": rows, "roles": ROLES, "wrong": wrong, "deeds": Deed.objects.order_by("-pk")[:SHOWN], **more}
     return render(request, "fleet/people.html", context, status=400 if wrong else 200)
 
@@ -38,9 +40,9 @@ def people(request: HttpRequest) -> HttpResponse:
 
 @require_POST
 def change_people(request: HttpRequest) -> HttpResponse:
-    """Add or remove somebody, or give another role."""
+    """Add or remove somebody, give another role, or take a second factor away that is lost."""
     act, name, wanted = (request.POST.get(field, "") for field in ("act", "name", "role"))
-    if act not in {"add", "role", "remove"} or (act != "remove" and wanted not in ROLES):
+    if act not in {"add", "role", "remove", "reset"} or (act in {"add", "role"} and wanted not in ROLES):
         return redirect("people")
     try:
         password = persons.change(act, name, wanted, request.user)
@@ -56,9 +58,7 @@ def password(request: HttpRequest) -> HttpResponse:
     if request.method == "POST":
         former, new, again = (request.POST.get(field, "") for field in ("password", "new_password", "again_password"))
         try:
-            known = TRIED.user(request, request.user.get_username(), former)
-        except Busy:
-            return busy()
+            known = TRIED.user(request, request.user.get_username(), former, None)
         except PermissionError:
             known, wrong = None, words.say("Too many attempts: wait five minutes.")
         if wrong:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """/metrics: how gateways stand and what became of messages, from the store at each scrape, so that any number of processes agree.
 
-Behind HTTP basic authentication with a user of the page. No published figure is here: a scraper that keeps noisy numbers apart from their
-bands would claim more than there is to know.
+Behind a token for metrics, or HTTP basic authentication with a user of the page who has no second factor. No published figure is here: a
+scraper that keeps noisy numbers apart from their bands would claim more than there is to know.
 """
 
 from collections import Counter
@@ -18,8 +18,8 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.registry import Collector
 
 from tools import clock
-from tools.fleet import inventory
-from tools.fleet.guard import Busy, busy, by_basic
+from tools.fleet import inventory, tokens
+from tools.fleet.guard import by_basic
 from tools.fleet.judgement import KINDS, standings
 from tools.fleet.models import Tally
 from tools.fleet.reading import FATES, REASONS
@@ -67,12 +67,11 @@ class Store(Collector):
 @login_not_required
 def metrics(request: HttpRequest) -> HttpResponse:
     """Answer a scrape."""
-    try:
-        known = by_basic(request)
-    except Busy:
-        return busy()
-    if not known:
-        response = HttpResponse("a user of the page and its password are asked for\n", status=401, content_type="text/plain")
+    token = tokens.carried(request)
+    if not (tokens.allows(token, "metrics") if token else by_basic(request)):
+        response = HttpResponse(
+            "a user of the page and its password, or a token for metrics, is asked for\n", status=401, content_type="text/plain"
+        )
         response.headers["WWW-Authenticate"] = 'Basic realm="oubli-fleet", charset="UTF-8"'
         return response
     registry = CollectorRegistry(auto_describe=False)

@@ -78,6 +78,9 @@ def configure(url: str, *, hosts: Sequence[str] = LOOPBACK, secure: bool = False
             "django.contrib.humanize",
             "django.contrib.staticfiles",
             "django_htmx",
+            "django_otp",
+            "django_otp.plugins.otp_totp",
+            "django_otp.plugins.otp_static",
             "tools.fleet.app.Fleet",
         ],
         MIDDLEWARE=[
@@ -89,6 +92,7 @@ def configure(url: str, *, hosts: Sequence[str] = LOOPBACK, secure: bool = False
             "django.middleware.common.CommonMiddleware",
             "django.middleware.csrf.CsrfViewMiddleware",
             "django.contrib.auth.middleware.AuthenticationMiddleware",
+            "django_otp.middleware.OTPMiddleware",
             "django.contrib.auth.middleware.LoginRequiredMiddleware",
             "tools.fleet.people.Guard",
             "django.middleware.clickjacking.XFrameOptionsMiddleware",
@@ -106,6 +110,7 @@ def configure(url: str, *, hosts: Sequence[str] = LOOPBACK, secure: bool = False
             }
         ],
         PASSWORD_HASHERS=["django.contrib.auth.hashers.Argon2PasswordHasher"],
+        OTP_TOTP_ISSUER="oubli",
         LOGIN_URL="login",
         LOGIN_REDIRECT_URL="gateways",
         LOGOUT_REDIRECT_URL="login",

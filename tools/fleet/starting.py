@@ -53,16 +53,21 @@ def users() -> int:
     return int(get_user_model().objects.count())
 
 
-def set_password(name: str, password: str, role: str | None = None) -> None:
-    """Give a person a password, and an account where there is none: the first one's is an administrator's, later ones are operators'."""
+def set_password(name: str, password: str, role: str | None = None, *, reset: bool = False) -> None:
+    """Give a person a password, and an account where there is none: the first one's is an administrator's, later ones are operators'.
+
+    `reset`: take the second factor away.
+    """
     from django.contrib.auth import get_user_model
 
-    from tools.fleet import people
+    from tools.fleet import factor, people
 
     first = not users()
     user, new = get_user_model().objects.get_or_create(username=name)
     user.set_password(password)
     user.save()
+    if reset:
+        factor.remove(user)
     if role or new:
         people.set_role(user, role or ("administrator" if first else "operator"))
 

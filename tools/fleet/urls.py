@@ -6,7 +6,7 @@ from django.contrib.auth.views import LogoutView
 from django.urls import path
 from django.views.i18n import set_language
 
-from tools.fleet import alert_pages, inventory_pages, pages, people_pages, prometheus
+from tools.fleet import account_pages, alert_pages, api, inventory_pages, pages, people_pages, prometheus
 
 urlpatterns = [
     path("", pages.gateways, name="gateways"),
@@ -23,6 +23,9 @@ urlpatterns = [
     path("people", people_pages.people, name="people"),
     path("people/change", people_pages.change_people, name="change_people"),
     path("password", people_pages.password, name="password"),
+    path("factor", account_pages.factor, name="factor"),
+    path("tokens", account_pages.tokens, name="tokens"),
+    path("api/v1/", api.urls()),
     path("login", pages.Login.as_view(), name="login"),
     path("logout", LogoutView.as_view(), name="logout"),
     path("language", login_not_required(set_language), name="language"),

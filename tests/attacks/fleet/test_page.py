@@ -178,7 +178,7 @@ def test_names_from_one_address_are_tried_no_more_than_twenty_times(monkeypatch)
     def outcome(address: str, name: str, password: str) -> object:
         request = type("Request", (), {"META": {"REMOTE_ADDR": address}})()
         try:
-            return tries.user(request, name, password)
+            return tries.user(request, name, password, None)
         except PermissionError:
             return "refused"
 
