@@ -207,9 +207,9 @@ CALLS = {
         {"terminal": terminal, "user?": text(64)},
         lambda recorder, fields, _roles: recorder.require_deferred().session(fields["terminal"], fields["user"]),
     ),
-    "request identity": Call(STAFF, {}, lambda recorder, _fields, _roles: recorder.require_deferred().identity()),
+    "request identity": Call(STAFF, {}, lambda recorder, _fields, _roles: recorder.require_deferred().requests.identity()),
     "request state": Call(
-        STAFF, {"number": hexadecimal(32)}, lambda recorder, fields, _roles: recorder.require_deferred().handover(fields["number"])
+        STAFF, {"number": hexadecimal(32)}, lambda recorder, fields, _roles: recorder.require_deferred().requests.handover(fields["number"])
     ),
     "request": Call(
         STAFF,

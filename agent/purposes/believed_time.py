@@ -92,7 +92,7 @@ class BelievedTime:
             self._again = self.wall + 1  # a former process' last mark may be of this second
             kept.vouch(self._again)
         if 0 < self._again <= self.wall:
-            kept.restate(self.wall, self._now)  # how long a row lasts is told by the marks around its begin
+            kept.restate(self.wall, self._now, every=vouching)  # how long a row lasts is told by the marks around its begin
             self._again = 0
 
     def mend(self) -> None:

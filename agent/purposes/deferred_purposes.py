@@ -13,12 +13,10 @@ from agent.purposes.attribution.blocks import Blocks
 from agent.purposes.attribution.record import UNKNOWN_MAC
 from agent.purposes.believed_time import BelievedTime
 from agent.purposes.billing import billing
-from agent.purposes.device_key import Signer
 from agent.purposes.portal.opennds import OpenNds
 from agent.purposes.portal.sessions import Sessions
 from agent.purposes.purposes import Purposes
 from agent.purposes.requests import executor, requests
-from agent.runtime.libc import reason
 from agent.vault.segment import LATEST
 from agent.vault.stores import place
 
@@ -74,10 +72,8 @@ class DeferredPurposes(Purposes):
         self._stores = stores
         self._lan = lan
         self._holders = holders
-        self._sodium = sodium
         self._table = table
         self._count = count
-        self._note = note
         self._wall = 0
         self._now = monotonic // _SECOND
         self._next = 0
@@ -99,15 +95,11 @@ class DeferredPurposes(Purposes):
             grounds["billing"] = None
             self.billing = billing.Billing(paths.run + "/billing", stores["billing"].append, self.sessions.user)
         self._gateway = config.gateway.id
-        self._device_key = paths.device_key
         places = {name: place(name, config, paths)[0] + "/handovers" for name in grounds}
-        self._executor = executor.RequestExecutor(
-            paths.agents, paths.flash + "/requests", places, config.gateway.id, grounds, sodium.signed
-        )
+        at = executor.RequestExecutor(paths.agents, paths.flash + "/requests", places, self._gateway, grounds, sodium.signed)
+        self.requests = executor.RunningRequest(at, self._gateway, sodium, paths.device_key, note)
         self._clock = clock
         self._time = BelievedTime(clock, self.attribution, self._seal)
-        self._running: "tuple[dict[str, Any], str, bytes, Signer] | None" = None  # what is told of the request that is run, its act, digest
-        self._ran: "dict[str, Any]" = {}  # what is told of the one that ran last
 
     def _mark(self) -> None:
         if not self.suspended and self.attribution is not None and self._stores["attribution"].key_days():
@@ -242,7 +234,7 @@ class DeferredPurposes(Purposes):
         self._mark()
         if self._time.trusted:
             try:
-                self._executor.tidy(self._wall)
+                self.requests.executor.tidy(self._wall)
             except OSError:
                 pass  # the next hour, or the next request, tries again
 
@@ -264,86 +256,35 @@ class DeferredPurposes(Purposes):
             raise calls.Refused("session.user: not understood; accepted: 1 to 64 octets without a control character")
         return {"sessions": len(self.sessions.macs())}
 
-    def identity(self) -> "dict[str, Any]":
-        """Return the public half of the key that this gateway signs handovers with: the custodian knows it by that."""
-        try:
-            signer = Signer(self._device_key, self._sodium)
-        except OSError as failure:
-            raise calls.Refused("flash refuses the device's key" + reason(failure.errno) + "; accepted: once it is writable")
-        signer.close()
-        return {"gateway": self._gateway, "key": "".join(["%02x" % octet for octet in signer.public])}
-
     def request(self, text: str, latest: int) -> "dict[str, Any]":
         """Begin to run a request of an authority; `work` does it, `handover` tells (L34-II-4).
 
         `latest` is the latest time that was ever known, in seconds since the epoch.
         """
-        digest = self._sodium.digest(text.encode(), 8)
-        signer: "Signer | None" = None
-        act = "request"
-        try:
-            request = self._executor.check(text, self._wall, max(latest, self._time.reached), trusted=self._time.trusted)
-            act = "freeze" if request.keep_until else act
-            store = self._stores[request.store]
-            if self.billing is not None and request.store == "billing":
-                self.billing.finish()
-            if not store.seal():
-                raise requests.Refused("flash", "flash refuses: what is kept can't be closed now; accepted: once more when it is writable")
-            self._time.mend()
-            statement = {
-                "gateway": self._gateway,
-                "made": self._wall,
-                "second_nat": self.second_nat,
-                "alive": self.attribution.lasting if self.attribution is not None else 0,
-                "listed": self.attribution.listed if self.attribution is not None else 0,
-                "unbroken": self._time.unbroken,
-            }
-            signer = Signer(self._device_key, self._sodium)
-            self._executor.begin(request, store.held(*executor.days(request)), statement, self._wall, signer)
-        except (requests.Refused, OSError) as failure:
-            raise calls.Refused(self._given_up(failure, act, digest, signer))
-        handover = self._executor.busy
-        assert handover is not None
-        told = {"number": request.fields["number"], "export": handover.path, "segments": handover.segments, "octets": handover.octets}
-        self._running = told, act, digest, signer
-        return dict(told)
+        latest = max(latest, self._time.reached)
+        return self.requests.begin(text, self._wall, latest, self._closed, trusted=self._time.trusted)
+
+    def _closed(self, request: "requests.Request") -> "tuple[list[str], dict[str, Any]]":
+        """Close a request's store; returns the segments and the statement that are handed over. Refused where flash refuses."""
+        store, kept = self._stores[request.store], self.attribution
+        if self.billing is not None and request.store == "billing":
+            self.billing.finish()
+        if not store.seal():
+            raise requests.Refused("flash", "flash refuses: what is kept can't be closed now; accepted: once more when it is writable")
+        self._time.mend()
+        statement = {
+            "gateway": self._gateway,
+            "made": self._wall,
+            "second_nat": self.second_nat,
+            "alive": kept.lasting if kept is not None else 0,
+            "listed": kept.listed if kept is not None else 0,
+            "unbroken": self._time.unbroken,
+        }
+        return store.held(*executor.days(request)), statement
 
     def work(self, monotonic: int) -> bool:  # noqa: ARG002
         """Write a part of a handover where one is being made; True where there is more to do."""
-        if self._running is None:
-            return False
-        told, act, digest, signer = self._running
-        try:
-            if not self._executor.work(self._wall, lambda: self._note(act, "run", digest)):
-                return True
-            self._ran = told
-        except (requests.Refused, OSError) as failure:
-            self._ran = {"number": told["number"], "wrong": self._given_up(failure, act, digest, signer)}
-            self._running = None
-            return False
-        self._running = None
-        signer.close()
-        return False
-
-    def handover(self, number: str) -> "dict[str, Any]":
-        """Return how far the handover of a request is: `written` of `octets`, or `export` once it is there; Refused where it isn't."""
-        if self._running is not None and self._running[0]["number"] == number and self._executor.busy is not None:
-            return {"octets": self._running[0]["octets"], "written": self._executor.busy.archive.octets}
-        if self._ran.get("number") != number:
-            raise calls.Refused("no such request is being run; accepted: request run")
-        if "wrong" in self._ran:
-            raise calls.Refused(self._ran["wrong"])
-        return dict(self._ran)
-
-    def _given_up(self, failure: "requests.Refused | OSError", act: str, digest: bytes, signer: "Signer | None") -> str:
-        """Take note that a request isn't run; returns why."""
-        if signer is not None:
-            signer.close()
-        self._note(act, "refused", digest)
-        if isinstance(failure, OSError):
-            return "request: flash refuses" + reason(failure.errno) + "; accepted: once more when it is writable"
-        text: str = failure.args[0]
-        return text
+        return self.requests.work(self._wall)
 
     # For the person at the gateway
 
@@ -377,13 +318,7 @@ class DeferredPurposes(Purposes):
 
     def erase(self, name: str) -> None:
         """Forget what a purpose holds outside its store, handovers of it too. OSError where flash refuses."""
-        busy = self._executor.busy
-        if self._running is not None and busy is not None and busy.request.store == name:
-            told, act, digest, signer = self._running
-            why = requests.Refused("erased", "request: the store was erased meanwhile; accepted: a new request")
-            self._ran = {"number": told["number"], "wrong": self._given_up(why, act, digest, signer)}
-            self._running = None
-        self._executor.erase(name)
+        self.requests.erase(name)
         if name == "billing" and self.billing is not None:
             self.billing.erase()
         elif name == "attribution" and self.attribution is not None:
@@ -391,9 +326,7 @@ class DeferredPurposes(Purposes):
 
     def close(self, wall: int) -> None:  # noqa: ARG002
         """Let go; blocks and open sessions stay for the next process."""
-        self._executor.give_up()
-        if self._running is not None:
-            self._running[3].close()
+        self.requests.close()
         self._portal.close()
         self.sessions.close()
         for purpose in (self.attribution, self.billing):

@@ -16,6 +16,7 @@ from agent.purposes.believed_time import BelievedTime
 from agent.purposes.custodian import custodian
 from agent.purposes.deferred_purposes import DeferredPurposes
 from agent.purposes.requests import requests
+from agent.purposes.requests.executor import RunningRequest
 from agent.recorder.pipeline import Pipeline
 from agent.vault.stores import name_of
 from tests.custodian.test_answers import MIDNIGHT, TEN, Gateway, connection, mark
@@ -190,7 +191,9 @@ def test_rows_begin_anew_and_confirmed_once_a_clock_that_was_set_is_believed_aga
     """A small step is believed at the next look already: what was begun between is of no confirmed time, whatever follows."""
     made, _ = purpose()
     told: list[tuple[int, bool]] = []
-    made.attribution.restate = lambda wall, _now, _step=0, *, ended=True: told.append((wall - NOON, ended and made.attribution.confirmed))
+    made.attribution.restate = lambda wall, _now, _step=0, *, ended=True, every=True: told.append(
+        (wall - NOON, ended and every and made.attribution.confirmed)
+    )
     tick(made, 1)
     tick(made, 2)
     made.stepped(-ago * SECOND, (NOON + 2 - ago) * SECOND)
@@ -227,7 +230,7 @@ def test_a_mark_is_on_flash_no_sooner_than_what_it_vouches_for(by: str, tmp_path
 A, MAC, PUBLIC = bytes([192, 168, 1, 10]), bytes([2, 0, 0, 0, 0, 10]), bytes([203, 0, 113, 2])
 
 
-def with_blocks(folder: Path) -> tuple[Any, list[Record], list[bool]]:
+def with_blocks(folder: Path, *, trusted: bool = True) -> tuple[Any, list[Record], list[bool]]:
     """Return deferred purposes with blocks, what they keep, and whether the store refuses now."""
     made, _ = purpose()
     kept: list[Record] = []
@@ -249,10 +252,24 @@ def with_blocks(folder: Path) -> tuple[Any, list[Record], list[bool]]:
     made.sessions = SimpleNamespace(tick=lambda _now: None)
     made.attribution.blocks = Blocks(str(folder / "blocks"), str(folder / "ports"), 512, made._table, made._row_kept, lambda _mac: b"", 0)
     made._next = 0
-    for second in (1, 2, 3):
-        tick(made, second)
+    for second in (1, 2, 3) if trusted else (1,):
+        made.tick((NOON + second) * SECOND, second * SECOND, trusted=trusted)
     made.attribution.blocks.hold(A, MAC, made._wall, made._now)
     return made, kept, refusing
+
+
+def test_a_lease_has_three_rows_at_a_start_begun_and_ended_and_begun_once_the_time_is_confirmed(tmp_path: Path) -> None:
+    """And none of them is written again a second after the start, when nothing is confirmed by then."""
+    made, kept, _ = with_blocks(tmp_path, trusted=False)
+    made._clock.confirmed = 0
+    for second in (4, 5, 600):
+        made.tick((NOON + second) * SECOND, second * SECOND, trusted=False)
+    made._clock.confirmed = NOON * SECOND
+    for second in (700, 701, 702):
+        tick(made, second)
+    rows = [(one.start - NOON, one.end and one.end - NOON, one.confirmed) for one in kept if not is_mark(one)]
+    assert rows == [(1, None, False), (1, 701, True), (701, None, True)]
+    made.attribution.close()
 
 
 def test_block_answers_for_no_connection_that_left_by_another_public_address(tmp_path: Path) -> None:
@@ -314,8 +331,7 @@ def test_request_that_expired_is_not_run_by_a_clock_that_was_set_back() -> None:
         told.append(latest)
         raise requests.Refused("expired", "request: expired" + " now" * trusted)
 
-    made._sodium, made._executor = SimpleNamespace(digest=lambda *_: b""), SimpleNamespace(check=check)
-    made._note = lambda *_: None
+    made.requests = RunningRequest(SimpleNamespace(check=check), "", SimpleNamespace(digest=lambda *_: b""), "", lambda *_: True)  # type: ignore[arg-type]
     made.stepped(-1200 * SECOND, (NOON + 1800) * SECOND)
     for latest in (NOON, NOON + 3600):
         with pytest.raises(calls.Refused):

@@ -204,11 +204,11 @@ class Attribution:
             self.blocks.confirmed = confirmed
             self.blocks.resume(wall, now)
 
-    def restate(self, wall: int, now: int, step: int = 0, *, ended: bool = True) -> None:
+    def restate(self, wall: int, now: int, step: int = 0, *, ended: bool = True, every: bool = True) -> None:
         """Begin every row again: the clock was stepped by so many seconds, or is trusted by now, or the store was erased."""
         if self.blocks is not None:
             self.blocks.confirmed = self.confirmed
-            self.blocks.restate(wall, now, step, ended=ended)
+            self.blocks.restate(wall, now, step, ended=ended, every=every)
         self._own = ShardedDict()
 
     def public(self, address: bytes, wall: int) -> None:

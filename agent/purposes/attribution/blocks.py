@@ -122,6 +122,10 @@ class Blocks:
                 found.update(range(bit * _GRANULE // self.size, min(self.count, ((bit + 1) * _GRANULE - 1) // self.size + 1)))
         return found
 
+    def _next(self, block: int) -> "set[int]":
+        """Return the blocks that are dealt out next, from one on, as many as are marked at a time."""
+        return {(block + step) % self.count for step in range(-(-self.count // _AHEAD))}
+
     def _mark(self, blocks: "set[int]") -> bool:
         """Write on flash which blocks may have been given; False where it can't be."""
         marks = bytearray(_BITS // 8)
@@ -160,14 +164,11 @@ class Blocks:
         Who held an address meanwhile isn't known: `restate` begins those again that are held when the kernel has listed its neighbours.
         """
         for block in range(self.count):
-            state, address, mac, _, part, last = self._row(block)
-            if state == FREE or not part:
-                continue
-            if state == HELD:
-                self._record(block, max(part, wall - (now - last)))
-                self._put(block, state, address, mac, wall, 0, now)
-            else:
+            state, address, mac, _, part, _ = self._row(block)
+            if part:
                 self._over(block, wall, now)
+                if state == HELD:
+                    self._put(block, state, address, mac, wall, 0, now)
 
     def reload(self) -> None:
         """Make the table anew at the next tick: packets leave by other interfaces."""
@@ -201,39 +202,31 @@ class Blocks:
 
     def _give(self, block: int, address: bytes, mac: bytes, wall: int, now: int) -> bool:
         self._retry = now + RETRY  # unless all goes well: whatever refuses isn't asked for each terminal, each second
-        if block not in self._marked:
-            ahead = {(block + step) % self.count for step in range(-(-self.count // _AHEAD))}
-            if not self._mark(self._marked | ahead):
-                return False
+        if block not in self._marked and not self._mark(self._marked | self._next(block)):
+            return False
         # The store first: a block that nobody will find in it is worse than none. Not held yet, for a process may end at any instant.
         self._put(block, RESTING, address, mac, wall, wall, now)
-        if not self._record(block, None):
-            self._put(block, FREE, bytes(4), UNKNOWN_MAC, 0, 0, 0)
-            return False
-        try:
-            self._table.give(address, block, *self.ports(block))
-        except Refused:
-            self._record(block, wall)
-            self._put(block, FREE, bytes(4), UNKNOWN_MAC, 0, 0, 0)
-            return False
-        self._retry = 0
-        self._hand = block + 1
-        self._put(block, HELD, address, mac, wall, wall, now)
-        self._given[address] = block
-        self._without.pop(address, b"")
-        return True
-
-    def _untold(self, address: bytes, block: int) -> None:
-        try:
-            self._table.take(address, block)
-        except Refused:
-            # It wasn't there, or somebody has flushed the ruleset: all of it is made anew.
-            self._loaded = False
+        if self._record(block, None):
+            try:
+                self._table.give(address, block, *self.ports(block))
+                self._retry = 0
+                self._hand = block + 1
+                self._put(block, HELD, address, mac, wall, wall, now)
+                self._given[address] = block
+                self._without.pop(address, b"")
+                return True
+            except Refused:
+                self._record(block, wall)
+        self._put(block, FREE, bytes(4), UNKNOWN_MAC, 0, 0, 0)
+        return False
 
     def _take_back(self, block: int) -> None:
         """Let a block rest: its terminal has gone, or another one holds the address."""
         _, address, mac, since, part, last = self._row(block)
-        self._untold(address, block)
+        try:
+            self._table.take(address, block)
+        except Refused:
+            self._loaded = False  # it wasn't there, or somebody has flushed the ruleset: all of it is made anew
         self._given.pop(address, -1)
         self._put(block, RESTING, address, mac, since, part, last)
 
@@ -260,8 +253,12 @@ class Blocks:
     def _begin(self, block: int) -> None:
         """Write that a row begins; where it is lost, nothing is covered by it."""
         if not self._record(block, None):
-            state, address, mac, since, _, last = self._row(block)
-            self._put(block, state, address, mac, since, 0, last)
+            self._shut(block)
+
+    def _shut(self, block: int) -> None:
+        """Let no row be open for a block: what leaves by it is recorded one by one."""
+        state, address, mac, since, _, last = self._row(block)
+        self._put(block, state, address, mac, since, 0, last)
 
     # Connections.
 
@@ -337,35 +334,36 @@ class Blocks:
             self._short = False
 
     def _over(self, block: int, wall: int, now: int) -> None:
-        """End the row of a block that rests, with the last sign of its terminal."""
-        _, address, mac, since, part, last = self._row(block)
+        """End a block's row with the last sign of its terminal."""
+        _, _, _, _, part, last = self._row(block)
         self._record(block, max(part, wall - (now - last)))
         self._users.pop(block, b"")
-        self._put(block, RESTING, address, mac, since, 0, last)
+        self._shut(block)
 
     def hour(self) -> None:
         """Take back the marks of blocks that are free again."""
         used = {block for block in range(self.count) if self._row(block)[0] != FREE}
-        ahead = {(self._hand + step) % self.count for step in range(-(-self.count // _AHEAD))}
+        ahead = self._next(self._hand)
         if self._marked - used - ahead:
             self._mark(used | ahead)
 
-    def restate(self, wall: int, now: int, step: int = 0, *, ended: bool = True) -> None:
+    def restate(self, wall: int, now: int, step: int = 0, *, ended: bool = True, every: bool = True) -> None:
         """Begin every row again: the clock was stepped by so many seconds, or is trusted by now, or the store was erased.
 
         What is left in a block that rests is recorded one by one.
-        `ended`: the rows before these are told to have ended, which they can't be where their times mean nothing any more.
+        `ended`: the rows before these are told to have ended, which they can't be where their times mean nothing any more. `every`: also
+        that of a block that has one open.
         """
         for block in range(self.count):
             state, address, mac, since, part, last = self._row(block)
-            since = max(0, since + step)
             if state == HELD and any(self.public):
-                self._put(block, state, address, mac, since, part, last)
-                self._again(block, wall, ended=ended)
+                if every or not part:
+                    self._put(block, state, address, mac, max(0, since + step), part, last)
+                    self._again(block, wall, ended=ended)
             elif part:
                 if ended:
                     self._over(block, wall, now)
-                self._put(block, state, address, mac, since, 0, last)
+                self._shut(block)
 
     def restate_public(self, address: bytes, wall: int) -> None:
         """Take note of the public address: where it is another one, rows of the former end and those of this one begin.
@@ -383,8 +381,7 @@ class Blocks:
             if any(address):
                 self._again(block, wall, ended=False)
             else:
-                state, holder, mac, since, _, last = self._row(block)
-                self._put(block, state, holder, mac, since, 0, last)
+                self._shut(block)
 
     def status(self) -> "dict[str, int]":
         """Return how many blocks there are, in use and free, and how many terminals have none (local use only)."""

@@ -95,7 +95,7 @@ class Consents(KeptConsents):
         shown["withdrawn"], shown["withdrawn_since"] = _names(PURPOSES, row[1] >> GONE), row[8]
         try:
             fields = self._read_own(place)
-            shown["text"] = "".join("%02x" % octet for octet in fields[8])
+            shown["text"] = hexadecimal(fields[8])
             shown["third_parties"] = fields[10][: fields[9]].decode()
         except (OSError, SealError, ValueError):
             shown["text"] = shown["third_parties"] = ""

@@ -6,6 +6,7 @@ What can't be written counts at once all the same, and is tried again; what is w
 """
 
 import struct
+from binascii import hexlify
 
 from agent import law
 from agent.purposes.consent.consent_rows import ACTIVE, ALL, ENDED, GONE, OBJECTED, PURPOSES, SUSPENDED, WITHDRAWN, Rows, withdraw
@@ -250,7 +251,7 @@ class KeptConsents:
 
 def hexadecimal(octets: "bytes | bytearray") -> str:
     """Return octets as digits."""
-    return "".join(["%02x" % octet for octet in octets])
+    return hexlify(bytes(octets)).decode()
 
 
 TYPE_CHECKING = False

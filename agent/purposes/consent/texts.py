@@ -12,6 +12,7 @@ none is taken by it any more.
 
 import hashlib
 import os
+from binascii import hexlify
 
 from agent import law
 from agent.purposes import words
@@ -101,7 +102,7 @@ def rendered(text: str, name: str, purposes: "Sequence[str]", third_parties: str
         out.append(say["page"].format(notice.page))
     out = [words.typeset(line, language) for line in out + [""] + text.rstrip("\n").split("\n")]
     made = hashlib.sha256("".join([line + "\n" for line in out]).encode())
-    return out, "".join(["%02x" % octet for octet in made.digest()])
+    return out, hexlify(made.digest()).decode()
 
 
 def known(folder: str, shown: str, purposes: "Sequence[str]", third_parties: str, days: int, notice: "Section") -> bool:

@@ -10,11 +10,15 @@ and boots; it is remembered until the request itself has expired, and so long it
 
 import os
 import struct
+from binascii import hexlify
 
+from agent.control import calls
+from agent.purposes.device_key import Signer
 from agent.purposes.requests import requests
 from agent.purposes.requests.handover import Handover
 from agent.purposes.requests.requests import Refused
 from agent.runtime import files
+from agent.runtime.libc import reason
 
 AGENTS = 8192  # octets of the keys file
 REMEMBERED = 256  # requests that haven't expired
@@ -46,14 +50,10 @@ def enrol(path: str, line: str) -> "dict[bytes, str]":
     for key in new:
         if key in known or new[key] in known.values():
             raise ValueError
-        text += _hex(key) + " " + new[key] + "\n"
+        text += hexlify(key).decode() + " " + new[key] + "\n"
     files.make_folder(path.rsplit("/", 1)[0], 0o755)
     files.write_atomic(path, text.encode(), 0o644)
     return new
-
-
-def _hex(data: bytes) -> str:
-    return "".join(["%02x" % octet for octet in data])
 
 
 class RequestExecutor:
@@ -110,9 +110,7 @@ class RequestExecutor:
             raise Refused("already run", "request.number: it was run before (L34-II-4); accepted: a new request")
         return request
 
-    def begin(
-        self, request: "requests.Request", segments: "Sequence[str]", statement: "dict[str, Any]", now: int, signer: "Signer"
-    ) -> None:
+    def begin(self, request: "requests.Request", segments: "Sequence[str]", statement: "dict[str, Any]", now: int, signer: Signer) -> None:
         """Begin to hand over; one at a time. Refused or OSError where that can't be: nothing is left then."""
         if self.busy is not None:
             raise Refused("busy", "another request is being run; accepted: once that one is handed over")
@@ -150,7 +148,7 @@ class RequestExecutor:
 
     def tidy(self, now: int, newest: int = EXPORTS) -> None:
         """Remove all but the newest handovers, those whose request has expired, and what a loss of power left half written."""
-        kept = [_hex(number) + ".tar" for number, expires in self._ran()[-newest:] if expires > now]
+        kept = [hexlify(number).decode() + ".tar" for number, expires in self._ran()[-newest:] if expires > now]
         if self.busy is not None:
             kept.append("." + self.busy.path.rsplit("/", 1)[1] + ".new")
         for folder in self._places.values():
@@ -181,6 +179,111 @@ class RequestExecutor:
         return [struct.unpack_from(_RAN, data, at) for at in range(0, len(data) - _ROW + 1, _ROW)]
 
 
+class RunningRequest:
+    """Runs requests to a gateway at `executor`, one at a time; `note(act, *words)` writes on the audit log."""
+
+    def __init__(self, executor: RequestExecutor, gateway: str, sodium: "Sodium", device_key: str, note: "Callable[..., bool]") -> None:
+        self.executor = executor
+        self._gateway = gateway
+        self._sodium = sodium
+        self._device_key = device_key
+        self._note = note
+        self._running: "tuple[dict[str, Any], str, bytes, Signer] | None" = None  # what is told of it, its act, digest
+        self._ran: "dict[str, Any]" = {}  # what is told of the one that ran last
+
+    def identity(self) -> "dict[str, Any]":
+        """Return the public half of the key that this gateway signs handovers with: the custodian knows it by that."""
+        try:
+            signer = Signer(self._device_key, self._sodium)
+        except OSError as failure:
+            raise calls.Refused("flash refuses the device's key" + reason(failure.errno) + "; accepted: once it is writable")
+        signer.close()
+        return {"gateway": self._gateway, "key": hexlify(signer.public).decode()}
+
+    def begin(
+        self,
+        text: str,
+        wall: int,
+        latest: int,
+        close: "Callable[[requests.Request], tuple[list[str], dict[str, Any]]]",
+        *,
+        trusted: bool,
+    ) -> "dict[str, Any]":
+        """Begin to run a request; calls.Refused where it isn't.
+
+        `wall` and `latest`, the latest time that was ever known, in s since the epoch. `close(request)` closes its store, and returns the
+        segments and the statement that are handed over.
+        """
+        digest = self._sodium.digest(text.encode(), 8)
+        signer: "Signer | None" = None
+        act = "request"
+        try:
+            request = self.executor.check(text, wall, latest, trusted=trusted)
+            act = "freeze" if request.keep_until else act
+            segments, statement = close(request)
+            signer = Signer(self._device_key, self._sodium)
+            self.executor.begin(request, segments, statement, wall, signer)
+        except (Refused, OSError) as failure:
+            raise calls.Refused(self._given_up(failure, act, digest, signer))
+        handover = self.executor.busy
+        assert handover is not None
+        told = {"number": request.fields["number"], "export": handover.path, "segments": handover.segments, "octets": handover.octets}
+        self._running = told, act, digest, signer
+        return dict(told)
+
+    def work(self, wall: int) -> bool:
+        """Write a part of the handover that is being made; True where there is more to do."""
+        if self._running is None:
+            return False
+        told, act, digest, signer = self._running
+        try:
+            if not self.executor.work(wall, lambda: self._note(act, "run", digest)):
+                return True
+        except (Refused, OSError) as failure:
+            self._failed(failure)
+            return False
+        self._ran, self._running = told, None
+        signer.close()
+        return False
+
+    def _failed(self, failure: "Refused | OSError") -> None:
+        assert self._running is not None
+        told, act, digest, signer = self._running
+        self._ran, self._running = {"number": told["number"], "wrong": self._given_up(failure, act, digest, signer)}, None
+
+    def handover(self, number: str) -> "dict[str, Any]":
+        """Return how far the handover of a request is: `written` of `octets`, or `export` once it is there; Refused where it isn't."""
+        if self._running is not None and self._running[0]["number"] == number and self.executor.busy is not None:
+            return {"octets": self._running[0]["octets"], "written": self.executor.busy.archive.octets}
+        if self._ran.get("number") != number:
+            raise calls.Refused("no such request is being run; accepted: request run")
+        if "wrong" in self._ran:
+            raise calls.Refused(self._ran["wrong"])
+        return dict(self._ran)
+
+    def erase(self, name: str) -> None:
+        """Forget the handovers of a store, and what is being made of one. OSError where flash refuses."""
+        if self.executor.busy is not None and self.executor.busy.request.store == name:
+            self._failed(Refused("erased", "request: the store was erased meanwhile; accepted: a new request"))
+        self.executor.erase(name)
+
+    def _given_up(self, failure: "Refused | OSError", act: str, digest: bytes, signer: "Signer | None") -> str:
+        """Take note that a request isn't run; returns why."""
+        if signer is not None:
+            signer.close()
+        self._note(act, "refused", digest)
+        if isinstance(failure, OSError):
+            return "request: flash refuses" + reason(failure.errno) + "; accepted: once more when it is writable"
+        text: str = failure.args[0]
+        return text
+
+    def close(self) -> None:
+        """Give up what is being made."""
+        self.executor.give_up()
+        if self._running is not None:
+            self._running[3].close()
+
+
 def days(request: "requests.Request") -> "tuple[int, int]":
     """Return the first and last day whose segments are handed over: one before the window's, and one after, whose marks matter too."""
     return request.start // _DAY - 1, request.end // _DAY + 1
@@ -190,4 +293,4 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Callable, Sequence
 
-    from agent.purposes.device_key import Signer
+    from agent.runtime.sodium import Sodium

@@ -5,6 +5,7 @@ It is refused before a single octet is written where it doesn't fit beside what 
 """
 
 import os
+from binascii import hexlify
 
 from agent.base import canonical
 from agent.purposes.requests import archive
@@ -30,7 +31,7 @@ class Handover:
     ) -> None:
         self.request = request
         self.segments = len(segments)
-        self.path = folder + "/" + "".join(["%02x" % octet for octet in request.number]) + ".tar"
+        self.path = folder + "/" + hexlify(request.number).decode() + ".tar"
         text, word = request.text.encode(), (canonical.dumps(statement) + "\n").encode()
         sizes = [len(text), len(word), 64] + [files.size_of(segment) for segment in segments]
         self.octets = sum([archive.room(size) for size in sizes]) + 1024

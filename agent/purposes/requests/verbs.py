@@ -3,6 +3,7 @@
 
 import sys
 import time
+from binascii import hexlify
 
 from agent import BUILT, law
 from agent.cli.command import UsageError
@@ -60,7 +61,7 @@ def enrol(line: "Line") -> int:
         new = executor.enrol(line.paths.agents, text)
     except ValueError:
         raise UsageError(line.word + ": not a key to enrol; accepted: " + accepted)
-    line.ask("enrolled", digest="".join(["%02x" % octet for octet in Sodium().digest(text.encode(), 8)]))
+    line.ask("enrolled", digest=hexlify(Sodium().digest(text.encode(), 8)).decode())
     return line.show({"enrolled": sorted(new.values())}, ["enrolled " + ", ".join(sorted(new.values()))])
 
 
