@@ -53,7 +53,10 @@ def list_scenarios() -> None:
 
 @app.command("replay")
 def replay_recording(recording: Path, json_file: Json = None, interpreter: Interpreter = "cpython") -> None:
-    """Play a recording of ctnetlink datagrams (u32 little-endian length and datagram, repeated) to the agent's decoder."""
+    """Play a recording of ctnetlink datagrams to the agent's decoder.
+
+    It is a u32 little-endian length and a datagram, repeated.
+    """
     try:
         line = replay(recording, interpreter)
     except (ReplayError, NoInterpreterError) as failure:
@@ -87,7 +90,7 @@ def run(
     until: Annotated[int | None, typer.Option(min=1, metavar="STEP", help="End after so many of the auditor's steps.")] = None,
     json_file: Json = None,
 ) -> None:
-    """Run a scenario (a name of `list`, or a TOML file) through the real recorder, the real forwarder and a real broker."""
+    """Run a scenario (a name of `list`, or a TOML file) through the real recorder, forwarder and broker."""
     from host_sim.driver.broker import BrokerError  # noqa: PLC0415
     from host_sim.driver.simulation import SimulationError  # noqa: PLC0415
     from host_sim.report.show import show, violation  # noqa: PLC0415
@@ -261,7 +264,7 @@ def advise(
     seed: Seed = 1,
     json_file: Json = None,
 ) -> None:
-    """What each profile of figures (summary.profile) tells of a venue of this size, and how exactly: before it is switched on."""
+    """What each profile of figures (summary.profile) tells of a venue of this size, before it is switched on."""
     from host_sim.report import advice  # noqa: PLC0415 (numpy takes a moment)
 
     try:

@@ -93,7 +93,10 @@ def _another_year(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatc
 
 @pytest.fixture(scope="module")
 def remotes() -> Iterator[Callable[..., Remote]]:
-    """Give a function that returns the running interpreter of a name and stage, started at its first use, kept for the file's tests."""
+    """Give a function that returns the running interpreter of a name and stage.
+
+    It is started at its first use and kept for the file's tests.
+    """
     running: dict[tuple[str, str], Remote] = {}
 
     def remote(name: str, stage: str = "tests.support.remote") -> Remote:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the host's commands share: every mistake is one line on standard error that begins with the command's name, exit 2.
+"""What the host's commands share: a mistake is one line on standard error with the command's name, exit 2.
 
 Ended from outside, by SIGINT, SIGTERM or SIGHUP, a command still ends what it started, and removes what it made: exit 130.
 """
@@ -61,7 +61,7 @@ def _unwritable(option: str, target: str | Path, failure: OSError) -> OutputErro
 
 
 def bounded(path: Path, limit: int) -> bytes:
-    """Return what a file or pipe holds; OSError where that is more than `limit` octets, of which no more than one is read."""
+    """Return what a file or pipe holds; OSError for more than `limit` octets, of which one more is read at most."""
     with path.open("rb") as file:
         data = file.read(limit + 1)
     if len(data) > limit:
@@ -70,7 +70,7 @@ def bounded(path: Path, limit: int) -> bytes:
 
 
 class Program:
-    """One command by its name, such as oubli-sim: `group` is for one that has verbs, `command` for one that has none."""
+    """One command by its name, such as oubli-sim: `group` for one that has verbs, `command` for one without."""
 
     def __init__(self, name: str) -> None:
         self.name = name

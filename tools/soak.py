@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`tools/soak`: the one long command: fuzzing, histories, attacks; figures as JSON, exit 1 with findings; bad use: exit 2, one line."""
+"""`tools/soak`: fuzzing, histories, attacks in one long command.
+
+Figures as JSON, exit 1 with findings; bad use: exit 2, one line.
+"""
 
 import json
 import secrets
@@ -40,7 +43,7 @@ def fuzz_capture(seed: int, seconds: float) -> dict[str, Any]:
 
 
 def try_summary(seed: int, seconds: float) -> dict[str, Any]:
-    """Attack paired days and moments; live histories of power and time; hold a thousand café days and more against their bands."""
+    """Attack paired days and moments; live histories of power and time; hold 1,000 café days to their bands."""
     parts = {
         "attack": attack.soak(seconds / 4),
         "moments": instants.soak(seconds / 4),
@@ -51,7 +54,7 @@ def try_summary(seed: int, seconds: float) -> dict[str, Any]:
 
 
 def vault(seed: int, seconds: float) -> dict[str, Any]:
-    """Kill real processes of both stores and interpreters 500 times each, then live 20,000 histories of clocks; fewer where time is up."""
+    """Kill processes of both stores and interpreters 500 times each, live 20,000 clock histories, while time lasts."""
     start = time.monotonic()
     killed = kills.soak(seed, min(500, int(seconds / 4))) if seconds >= 4 else {"findings": []}
     figures = histories.soak(seed, seconds - (time.monotonic() - start))

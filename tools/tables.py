@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What tools/setup brings, read from its tables: packages.txt (Debian packages) and parts.txt (what is built for some tests only)."""
+"""What tools/setup brings, by its tables: packages.txt (Debian packages), parts.txt (built for some tests)."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ _HERE = Path(__file__).parent
 
 @dataclass(frozen=True)
 class Package:
-    """A row of packages.txt: who needs it, the Debian packages, the command or file that shows them, all commands that are started."""
+    """A row of packages.txt: who needs it, the Debian packages, what shows them, all commands that are started."""
 
     who: frozenset[str]
     names: tuple[str, ...]

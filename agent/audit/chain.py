@@ -70,13 +70,13 @@ def first(path: str) -> "Entry | None":
 
 
 def over(link: Entry, time: int, clock: str, checkpoints: int) -> bool:
-    """Return True if what lies before a link is twelve months old, by clocks that were trusted or by powered-on hours."""
+    """Return True if what lies before a link is twelve months old, by trusted clocks or by powered-on hours."""
     trusted = link.clock == clock == "trusted"
     return (trusted and time - link.time > KEEP) or checkpoints - int(link.words[1]) > KEEP // 3600
 
 
 def walk(path: str, sodium: "Sodium", visit: "Callable[[Entry], None]") -> "tuple[Entry | None, int]":
-    """Show each line of a file as long as the chain holds; returns the last one, and how many octets follow that don't hold."""
+    """Show each line of a file as long as the chain holds; returns the last one, and how many octets follow it."""
     last: "Entry | None" = None
     rest, good, size = b"", True, 0
     for part in files.read_chunks(path, FILE):
@@ -115,7 +115,7 @@ def _follow(last: "Entry | None", line: bytes, sodium: "Sodium") -> "Entry | Non
 
 
 class Verdict:
-    """What a whole log is found to be: `wrong` None, or where it doesn't hold; what it begins and ends with; its checkpoints."""
+    """What a whole log is found to be: where it is `wrong` (or None), its begin and end, its checkpoints."""
 
     def __init__(self) -> None:
         self.wrong: "str | None" = None

@@ -63,7 +63,7 @@ _COUNTS = "<" + "Q" * len(NAMES)
 
 
 class Counters:
-    """Named 64-bit counts in the file at `path`; `saved` is when a former process of this boot saved last (monotonic ns, 0: none)."""
+    """Named 64-bit counts in the file at `path`; `saved`: when a former process did last (monotonic ns, 0: none)."""
 
     def __init__(self, path: str) -> None:
         self._region = memory.map_file(path, _HEADER + 8 * len(NAMES))

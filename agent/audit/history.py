@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`oubli log`: the audit log for a person, held against itself and against a checkpoint that was seen outside (L34-VI-3)."""
+"""`oubli log`: the audit log for a person, held against itself and a checkpoint seen outside (L34-VI-3)."""
 
 from agent.audit import chain
 from agent.base.dates import moment

@@ -68,7 +68,7 @@ def _word(kind: "str | tuple[str, ...]", value: "object") -> str:
 
 
 def kind_of(words: "Sequence[str]") -> str:
-    """Return whose lines in a file an act counts to: those reserved for its first two words, or else its first one's."""
+    """Return whose lines in a file an act counts to: those of its first two words, or else of its first one."""
     two = " ".join(words[:2])
     return two if two in RESERVED else words[0]
 

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""JSON with sorted keys, the same octets on both interpreters (MicroPython's dictionaries have no order), and texts that may be shown."""
+"""JSON with sorted keys, the same octets on both interpreters, and texts that may be shown.
+
+MicroPython's dictionaries have no order.
+"""
 
 import json
 
@@ -21,7 +24,7 @@ def dumps(value: "Any") -> str:
 
 
 def loads(text: bytes) -> "Any":
-    """Return what JSON of `dumps` says; ValueError where it isn't, or holds what would steer the terminal on which a person reads it."""
+    """Return what JSON of `dumps` says; ValueError where it isn't, or holds what would steer a person's terminal."""
     words = text.replace(b"\\\\", b"")
     if not text or min(text) < 32 or max(text) > 126 or any(word in words for word in _STEERING):
         raise ValueError

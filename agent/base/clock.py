@@ -182,7 +182,7 @@ class Clock:
         return True
 
     def restate(self, start: int, stop: int) -> "tuple[int, int]":
-        """Return the kernel's two stamps of a connection that has just ended as the present wall clock would have made them, at the oldest.
+        """Return the kernel's two stamps of an ended connection as the present clock would have made them, at oldest.
 
         `doubt` is then by how many ns the start may be younger.
         """

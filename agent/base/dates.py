@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Days as people write them: days since 1970-01-01 UTC to YYYY-MM-DD and back (proleptic Gregorian, Howard Hinnant's algorithms)."""
+"""Days as people write them: days since 1970-01-01 UTC to YYYY-MM-DD and back.
+
+The calendar is the proleptic Gregorian one, by Howard Hinnant's algorithms.
+"""
 
 
 def date(day: int) -> str:

@@ -51,14 +51,14 @@ class Paths:
         self.dhcp = root + "/etc/config/dhcp"
 
     def network_files(self) -> "tuple[str, str]":
-        """Return where networks and DHCP servers are read: what root has handed over (OpenWrt's own may be root's alone), else these."""
+        """Return where networks and DHCP servers are read: what root has handed over, else these."""
         if files.exists(self.networks):
             return self.networks, self.networks
         return self.network, self.dhcp
 
 
 def make_folders(paths: Paths) -> None:
-    """Make what is missing of the folders, each open to whom it must be: the forwarder passes through two and works in two."""
+    """Make what is missing of the folders, each open to whom it must be (the forwarder works in two)."""
     for folder, mode in (
         (paths.flash, 0o700),
         (paths.spool, 0o2770),

@@ -167,7 +167,7 @@ class AddressTable:
         return row
 
     def search(self, source: "Source") -> int:
-        """Return where the words of the newest row of a source address begin, 0 where there is none; the next guess is that one."""
+        """Return where the words of a source address's newest row begin, 0 for none; the next guess is that one."""
         four = (source.word0, source.word1, source.word2, source.word3)
         row = self._newest((0, 0, MAPPED, four[3]) if source.family == _INET else four) * ROW
         self._guess[four[3] & GUESSES - 1] = row
@@ -179,7 +179,10 @@ class AddressTable:
         return self.mac(row) if row and self._rows.view[row * ROW * 4 + _CURRENT] else None
 
     def user(self, address: bytes) -> "bytes | None":
-        """Return the MAC of who uses an address: its holder, or else whose connections one of the last two dumps had (a lost lease)."""
+        """Return the MAC of who uses an address.
+
+        That is its holder, or else whose connections one of the last two dumps had (a lost lease).
+        """
         row = self._newest(_four(address))
         used = row and (self._rows.view[row * ROW * 4 + _CURRENT] or self._words[row * ROW + _SEEN] + 1 >= self.serial)
         return self.mac(row) if used else None
@@ -254,7 +257,7 @@ class AddressTable:
         return self._macs + (total >> 16 & self._mask)
 
     def _may_have_another(self, mac: bytes) -> bool:
-        """Return True if a MAC may have one address more; where it has as many as it may, its oldest that isn't needed any more goes."""
+        """Return True if a MAC may have one address more; its oldest that isn't needed goes where it must."""
         count = oldest = 0
         row = self._heads[self._bucket_of_mac(mac)]
         while row:
@@ -290,7 +293,7 @@ class AddressTable:
         return oldest
 
     def _is_needed(self, row: int) -> bool:
-        """Return True if an association may still be asked for: it is new, or one of the last two dumps had a connection of it."""
+        """Return True if an association may still be asked for: it is new, or was in one of the last two dumps."""
         return self._words[row * ROW + _SEEN] + 1 >= self.serial
 
     def leave(self, address: bytes) -> None:
@@ -338,7 +341,7 @@ class AddressTable:
             self._words[row * ROW + LINK] = 0
 
     def parts(self) -> "tuple[Any, Any, Any]":
-        """Return words of the rows, guesses (`search`), and halves of the words, the lower one first, for who reads them in place."""
+        """Return words of the rows, guesses (`search`), and halves of the words, lower first, to be read in place."""
         return self._words, self._guess, self._halves
 
     def shift(self, step: int) -> None:

@@ -58,7 +58,7 @@ _FIELDS = {
 
 
 class Layout:
-    """What a walk learned of a message: offsets from its start; `heads` are (where, octets) that another message must have too."""
+    """What a walk learned of a message: offsets from its start; `heads` are (where, octets) to be found again."""
 
     read: "Any"  # the pattern's
 
@@ -126,7 +126,7 @@ class _Restated:
 
 
 def restated(connection: "Connection", times: "tuple[int, int]") -> "Connection":
-    """Return a connection that was stamped before a step of the wall clock, with start and stop as the present clock has them."""
+    """Return a connection that was stamped before a step of the wall clock, start and stop by the present clock."""
     made: "Any" = _Restated(connection, *times)
     return made
 
@@ -291,7 +291,7 @@ def _original(layout: Layout, buffer: "bytearray | bytes", at: int, value: int, 
 
 
 def _common(layout: Layout, buffer: "bytearray | bytes", at: int, place: int, end: int, stop: int) -> int:
-    """Return the protocol at a place if it is a common one, 0 else; it and what fills its word are demanded then, like headers."""
+    """Return the protocol at a place if it is a common one, 0 else; it is demanded then, like headers."""
     # Whoever sends other protocols, one after the other, doesn't make a layout of each.
     if end - place != 1 or place + 4 > stop or buffer[place] not in _COMMON:
         return 0

@@ -48,7 +48,10 @@ class Lan(Listener):
 
     @property
     def outs(self) -> "list[str]":
-        """Return the interfaces that lead out: those named, and what netifd calls pppoe-wan, l2tp-wan, 464-wan6 for them."""
+        """Return the interfaces that lead out.
+
+        They are those named, and what netifd calls pppoe-wan, l2tp-wan, 464-wan6 for them.
+        """
         return sorted(self._outs.values())
 
     @property
@@ -159,7 +162,7 @@ class Lan(Listener):
 
     @property
     def near(self) -> "tuple[bytearray, bytearray]":
-        """Return the first octets of destinations that `stays` looks at twice, IPv4's and IPv6's; kept current in place."""
+        """Return the first octets of destinations that `stays` looks at twice (IPv4, IPv6); kept current in place."""
         return self._local[INET], self._local[INET6]
 
     def inside(self, buffer: "bytearray | bytes", layout: "Layout", at: int = 0) -> str:
@@ -167,7 +170,7 @@ class Lan(Listener):
         return self._near(buffer, at + layout.destination, at + layout.reply_source, layout.octets)
 
     def stays(self, last: "Decoder") -> str:
-        """Return how a terminal's last read connection stays inside: BROADCAST, HAIRPIN, or TERMINAL (out, or to the router)."""
+        """Return how the last read connection stays inside: BROADCAST, HAIRPIN, or TERMINAL (out, or to the router)."""
         connection = last.connection
         marks = self._local[connection.family]
         if marks[connection.near] or marks[connection.answers]:
@@ -193,7 +196,10 @@ def _nobody(_address: bytes) -> None:
 
 
 def is_private(address: bytes) -> bool:
-    """Return True if an IPv4 address of 4 octets has another NAT between itself and the internet (RFC 1918, RFC 6598, RFC 7335)."""
+    """Return True if an IPv4 address of 4 octets has another NAT between itself and the internet.
+
+    Those are the ranges of RFC 1918, RFC 6598 and RFC 7335.
+    """
     first, second = address[0], address[1]
     return (
         first == 10

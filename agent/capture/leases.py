@@ -6,7 +6,7 @@ out; a call of the control socket (`oubli leases`, from hotplug) reads them at o
 guest writes into them, names and identifiers, is neither kept nor logged. A line that says nothing clear is passed over. Formats:
 
     EXPIRY MAC ADDRESS NAME CLIENT-ID                                     dnsmasq; EXPIRY 0: without end
-    # INTERFACE MAC ipv4 NAME EXPIRY ASSIGNED LENGTH ADDRESS/LENGTH ...   odhcpd; EXPIRY -1: without end, hex without colons
+    # INTERFACE MAC ipv4 NAME EXPIRY ASSIGNED LENGTH ADDRESS/LENGTH ...   odhcpd; EXPIRY -1: without end; plain hex
 
 A lease of DHCPv6 is passed over. It names its client by a DUID, which the client chooses itself: one that is made of a MAC may name
 another terminal's. RFC 8415, 11 lets nobody read it ("opaque").
@@ -33,7 +33,7 @@ class Leases:
         self._next = 0
 
     def refresh(self, now: int, cause: "object" = None) -> bool:
-        """Read the files where they or `cause` have changed since the last call, or a lease has run out; `now` is wall ns."""
+        """Read the files where they or `cause` have changed, or a lease has run out; `now` is wall ns."""
         seconds = now // _SECOND
         stamps = [stamp(path) for path in self.paths]
         seen = (self.paths, stamps, cause)

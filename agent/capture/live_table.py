@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The kernel's table of the connections that last: listed every five minutes, and at once where events were lost (ANON-8)."""
+"""The kernel's table of connections that last: listed each five minutes, and where events were lost (ANON-8)."""
 
 from agent.capture import connections
 

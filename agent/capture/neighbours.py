@@ -42,7 +42,7 @@ class Listener:
 
 
 class Neighbours:
-    """Reads rtnetlink datagrams; keeps the three lists it was started with in order: links first, then addresses, then neighbours."""
+    """Reads rtnetlink datagrams; keeps its three lists in order: links, then addresses, then neighbours."""
 
     def __init__(self, listener: Listener) -> None:
         self.reader = Reader(self._take)

@@ -221,7 +221,7 @@ class Timeouts:
             self._next = monotonic + PERIOD
 
     def refresh(self, now: int) -> None:
-        """Read every value again (every 10 s, and when the ruleset's objects were listed); `now` is the wall clock in ns."""
+        """Read every value again (every 10 s, and with the ruleset's objects); `now` is the wall clock in ns."""
         for name in DEFAULTS:
             value = self._value(name)
             if value == self._current[name]:
@@ -247,7 +247,7 @@ class Timeouts:
         return self.last(connection, connection.stop)
 
     def last(self, connection: "Connection", now: int) -> int:
-        """Return the same of a connection that the kernel tells of at `now`: its end, or its place in the live table."""
+        """Return the same of a connection that the kernel tells of at `now`: its end, or its place in the table."""
         name = name_of(connection)
         seconds = self._largest(name, connection.start) if name in self._former else self._current[name]
         seconds -= connection.remaining

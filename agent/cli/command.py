@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The command line from two tables, options and verbs: help, reading and the one-line errors are all made of their rows.
+"""The command line from two tables, options and verbs: help, reading and one-line errors are made of them.
 
 A verb is one word (`status`) or two (`consent grant`). It takes `--config`, `--root`, and the options its row names, nothing else.
 An error is one line that says which word, what was wrong, what is accepted.
@@ -23,7 +23,7 @@ class UsageError(ConfigError):
 
 
 class Option:
-    """One row: what its value is called ("" for a flag), its help, and what checks the value: raises ValueError(what is accepted)."""
+    """One row: what its value is called ("": a flag), its help, its check that raises ValueError(what is accepted)."""
 
     def __init__(self, value: str, text: str, check: "Callable[[str], object] | None" = None) -> None:
         self.value = value
@@ -65,7 +65,10 @@ class Verb:
 
 
 class Line(Start):
-    """A command line that was understood: `verb`, its `word` ("" where it has none), options with their values ("" for flags)."""
+    """A command line that was understood.
+
+    `verb`, its `word` ("" where it has none), options with their values ("" for flags).
+    """
 
     def __init__(self, verb: Verb, word: str, options: "dict[str, str]") -> None:
         self.verb = verb
@@ -106,7 +109,7 @@ class Line(Start):
         return told
 
     def ask_for(self, call: str, **fields: "object") -> "Iterator[dict[str, Any]]":
-        """Yield the lines of the recorder's answer to a call; where it gives no more, the reason is on standard error."""
+        """Yield the lines of the recorder's answer to a call; why there are no more is on standard error."""
         from agent.control import client
 
         try:

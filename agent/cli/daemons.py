@@ -21,7 +21,7 @@ class Start:
         self.config = config or self.paths.config
 
     def settings(self) -> "Config":
-        """Return the configuration in force: the present one, or on a gateway the last accepted where that is refused; ConfigError."""
+        """Return the configuration in force, on a gateway the last accepted one where it is refused; ConfigError."""
         if self.config != self.paths.config:
             return load(self.config)
         settings = in_force(self.config, self.paths.accepted)
@@ -31,7 +31,7 @@ class Start:
 
 
 def run(words: "list[str]") -> "int | None":
-    """Run the daemon that these words start, and return its exit code; None where they don't, or anything about them is wrong."""
+    """Run the daemon that these words start and return its exit code; None where anything about them is wrong."""
     options = dict(zip(words[1::2], words[2::2]))
     whole = len(words) == 1 + 2 * len(options)
     root, file = options.pop("--root", "/"), options.pop("--config", None)

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`oubli explain METRIC`: in five lines what a figure means, what one terminal adds, what it hides, how sure it is, what to do."""
+"""`oubli explain METRIC`: five lines on what a figure means.
+
+They say what one terminal adds, what the figure hides, how sure it is, and what to do with it.
+"""
 
 from agent.summary.metrics import METRICS, display_threshold, half_width, scale
 
@@ -48,7 +51,7 @@ _ELSEWHERE = ("Here there are only %s.", "Ici il n'y a que %s.")
 
 
 def lines(name: str, published: "dict[str, tuple[int, int]] | None", *, french: bool) -> "list[str]":
-    """Return five lines about a metric, from the scales of the noise that are set; a sixth one where others are published.
+    """Return five lines about a metric, by the scales of the noise; a sixth one where others are published.
 
     None: nothing is configured yet, and the default holds.
     """

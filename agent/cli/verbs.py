@@ -125,7 +125,7 @@ def _alone(folder: str) -> bool:
 
 
 def forget(line: "Line") -> int:
-    """Destroy what is kept and remove the daemons' files: all, or what only oubli-purposes could destroy, once they have ended."""
+    """Destroy what is kept and remove the daemons' files: all, or what only oubli-purposes could destroy."""
     from agent.vault import expiry
 
     paths = line.paths
@@ -152,7 +152,10 @@ def forget(line: "Line") -> int:
 
 
 def as_recorder(paths: "Paths") -> None:
-    """Become the user whose folders these are: what it may have linked to elsewhere isn't changed by root (L34-VI-2)."""
+    """Become the user whose folders these are.
+
+    So root changes nothing that the user may have linked to elsewhere (L34-VI-2).
+    """
     for folder in (paths.run, paths.flash, paths.spool):
         if files.exists(folder):
             status = os.stat(folder)
@@ -160,7 +163,7 @@ def as_recorder(paths: "Paths") -> None:
 
 
 def law(line: "Line") -> int:
-    """Show the table of purposes and what of it is on, the notice that the guests must be given, or the entry in the register."""
+    """Show the table of purposes and what of it is on, the notice that guests get, or the entry in the register."""
     for option, paper in (("--notice", "notice"), ("--register", "register"), ("--dpia", "impact"), ("--duties", "duties")):
         if option in line:
             return line.run("purposes." + paper + ".run")

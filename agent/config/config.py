@@ -315,7 +315,7 @@ def load(path: str, without: "list[str] | None" = None) -> Config:
 
 
 def in_force(path: str, accepted: str) -> Config:
-    """Return the configuration at `path`, or where that is refused the last one that was accepted; ConfigError where neither can be used.
+    """Return the configuration at `path`, or the last one accepted where it is refused; ConfigError without either.
 
     So a mistake in one line stops nothing that was lawful before it. A purpose other than `security` in whose own section the mistake
     is doesn't go on: what it rests on, its ground or its lifetime, is just what is in doubt (L34-II-2). Nor does one whose package is gone.
@@ -336,7 +336,7 @@ def in_force(path: str, accepted: str) -> Config:
 
 
 def _scales(reader: _Reader) -> "dict[str, tuple[int, int]]":
-    """Return the scale of each published metric's noise; what isn't published leaves its part of epsilon to the others (ANON-2)."""
+    """Return the scale of each published metric's noise; the others have the epsilon of what isn't (ANON-2)."""
     summary, profile = reader.sections["summary"], PROFILES[reader.sections["summary"].profile]
     names, own = [], {}
     for metric in METRICS:

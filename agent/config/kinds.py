@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the value of an option may be: each takes the text of the file and returns the value; ValueError with what is accepted."""
+"""What an option's value may be: each takes the file's text and returns the value; ValueError with what is accepted."""
 
 from agent import law
 from agent.base import canonical

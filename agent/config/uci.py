@@ -46,7 +46,7 @@ def split(line: str) -> "list[str]":
 
 
 def sections(path: str) -> "Iterator[tuple[str, str, list[str]]]":
-    """Yield type and name of the section, and the words, of each line of another package's UCI file; nothing where it can't be read."""
+    """Yield type and name of the section, and the words, of each line of a UCI file; nothing where it is unreadable."""
     try:
         text = read_bounded(path, LIMIT).decode()
     except (OSError, UnicodeError):
@@ -64,7 +64,7 @@ def sections(path: str) -> "Iterator[tuple[str, str, list[str]]]":
 
 
 def devices(names: "Sequence[str]", path: str) -> "list[str]":
-    """Return the interfaces that names stand for; a name is an OpenWrt network of the file at `path`, else an interface."""
+    """Return the interfaces that names stand for: OpenWrt networks of the file at `path`, else interfaces."""
     known = {}
     for kind, section, words in sections(path):
         if kind == "interface" and section and len(words) == 3 and words[0] == "option" and words[1] in ("device", "ifname"):
@@ -73,12 +73,12 @@ def devices(names: "Sequence[str]", path: str) -> "list[str]":
 
 
 def agreeing_clock(path: str) -> bool:
-    """Return True if root's word at `path` is that the clock with a battery and the system's agree (etc/init.d/oubli)."""
+    """Return True if root's word at `path` is that battery clock and system clock agree (etc/init.d/oubli)."""
     return any(kind == "clock" and words == ["option", "agrees", "1"] for kind, _, words in sections(path))
 
 
 def lease_files(path: str) -> "list[str]":
-    """Return the absolute paths of the lease files that the DHCP servers' file at `path` names, and of the usual ones."""
+    """Return the absolute paths of the lease files named in the DHCP servers' file at `path`, and of the usual ones."""
     found = ["/tmp/dhcp.leases", "/tmp/hosts/odhcpd"]  # noqa: S108 (OpenWrt's places, which only root writes)
     for kind, _, words in sections(path):
         if kind in ("dnsmasq", "odhcpd") and words[:2] == ["option", "leasefile"] and words[2:3] and words[2].startswith("/"):

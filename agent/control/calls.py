@@ -132,7 +132,9 @@ def hexadecimal(digits: int) -> "Check":
 
 
 class Call:
-    """One row: who may, which fields (name -> check; a name that ends in "?" may be left out), and `run(recorder, fields, roles)`.
+    """One row: who may, which fields, and `run(recorder, fields, roles)`.
+
+    `fields` is name -> check; a name that ends in "?" may be left out.
 
     The handler gets every field of the row, None for what was left out, and returns the answer or raises Refused. What takes long returns
     a generator of answers instead: each is a line, made in a turn of its own.
@@ -221,7 +223,9 @@ CALLS = {
 
 
 class Peers:
-    """Whose roles are whose: `own` is the recorder's uid, `etc` the folder of passwd and group, read anew for each caller.
+    """Whose roles are whose.
+
+    `own` is the recorder's uid, `etc` the folder of passwd and group, read anew for each caller.
 
     A file that can't be read gives nobody a role.
     """

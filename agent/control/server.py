@@ -111,7 +111,10 @@ class Server:
         return True
 
     def _place(self, user: int, roles: "calls.Roles") -> bool:
-        """Return True if there is a place for somebody, after taking one back where another holds more than he would."""
+        """Return True if there is a place for a caller.
+
+        One is taken back where another caller holds more than this one would.
+        """
         root, each = calls.ROOT in roles, PORTALS if calls.PORTAL in roles else EACH
         others = [client for client in self._clients.values() if calls.ROOT not in client.roles]
         if root or len(others) < OTHERS:
@@ -182,7 +185,7 @@ class Server:
 
 
 def tell(descriptor: int, lines: "Generator[dict[str, Any]]", others: "list[int]") -> None:
-    """Make the lines of an answer and send them, in a copy of the process that was asked; the copy ends, and holds no other's stream."""
+    """Make an answer's lines and send them, in a copy of the process, which ends and holds no other's stream."""
     try:
         for other in others:
             sockets.close(other)

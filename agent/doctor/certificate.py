@@ -14,7 +14,7 @@ _SEQUENCE, _VERSION, _UTC, _GENERALIZED = 0x30, 0xA0, 0x17, 0x18
 
 
 def validities(path: str) -> "Iterator[tuple[str, str]]":
-    """Yield (not before, not after) of each certificate of a file, as YYYYMMDDHHMMSS in UTC; OSError, NotACertificate."""
+    """Yield (not before, not after) of a file's certificates, as YYYYMMDDHHMMSS in UTC; OSError, NotACertificate."""
     with open(path, "rb") as file:
         first = file.read(1)
         if first and first[0] == _SEQUENCE:

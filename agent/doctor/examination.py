@@ -69,7 +69,7 @@ def repair(gateway: "Gateway", findings: "list[Finding]") -> "list[dict[str, Any
 
 
 def run(gateway: "Gateway", *, fix: bool, as_json: bool) -> int:
-    """Examine, repair if asked, print what is left and leave it for health; returns 0 where that is at most notes, else 1."""
+    """Examine, repair if asked, print what is left, leave it for health; returns 0 for notes at most, else 1."""
     findings = examine(gateway)
     repairs = repair(gateway, findings) if fix else []
     if repairs:

@@ -14,7 +14,7 @@ _ERROR, _DONE = 2, 3  # NLMSG_ERROR, NLMSG_DONE
 
 
 def dump(protocol: int, kind: int, body: bytes, take: "Callable[[bytearray, int, int], None]") -> None:
-    """Ask the kernel for a table and call `take(buffer, at, end)` with the body of each entry; OSError where it refuses, Malformed."""
+    """Ask the kernel for a table, call `take(buffer, at, end)` with each entry's body; OSError, Malformed."""
     descriptor = sockets.netlink(protocol, 0, _DATAGRAM)
     try:
         sockets.request(descriptor, dump_request(kind, body))
@@ -49,7 +49,10 @@ def entries(buffer: bytearray, size: int, take: "Callable[[bytearray, int, int],
 
 
 class Gateway:
-    """One gateway below `root`; `proc` is its /proc, `wall` its clock in ns, `receive_buffer` what the recorder asks for."""
+    """One gateway below `root`, with what the examination reads there.
+
+    `proc` is its /proc, `wall` its clock in ns, `receive_buffer` what the recorder asks for.
+    """
 
     def __init__(
         self,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The agent itself on this gateway: whether its processes run, see the guests, may write, and run with what the operator wrote.
+"""The agent itself on this gateway: whether it runs, sees guests, may write, and has the operator's configuration.
 
 What a recorder knows is asked of it over the control socket; whether one runs at all is read off the hold that it has on its folder.
 """

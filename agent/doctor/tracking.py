@@ -75,7 +75,10 @@ def receive_buffer(gateway: "Gateway") -> "Iterator[Finding]":
 
 
 def listeners(gateway: "Gateway") -> "Iterator[Finding]":
-    """Name the programs other than the recorder that listen to connection tracking, and say whether that one may more than it needs."""
+    """Name the other programs that listen to connection tracking.
+
+    Say too whether the recorder may more than it needs.
+    """
     names, root, unfiltered = [], False, False
     for line in gateway.lines("net/netlink")[1:]:
         words = line.split()

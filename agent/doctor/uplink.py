@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The way out: a second NAT on the WAN side, the broker, and the certificates that it is reached with (L34-II-4, L34-VI-2).
+"""The way out: a second NAT on the WAN side, the broker, and the certificates for it (L34-II-4, L34-VI-2).
 
 Source: linux/if_addr.h (ifaddrmsg of 8 octets; IFA_LOCAL 2, IFA_LABEL 3), RFC 1918, RFC 6598 (100.64.0.0/10), RFC 7335
 (192.0.0.0/29, what a terminal of 464XLAT or DS-Lite has).
@@ -91,7 +91,10 @@ def _answers(address: "tuple[Any, ...]") -> bool:
 
 
 def certificates(gateway: "Gateway") -> "Iterator[Finding]":
-    """Check that there is TLS, and dates: of a bundle one CA that is valid is enough, of the client's own chain the first counts."""
+    """Check that there is TLS, and dates.
+
+    Of a bundle one CA that is valid is enough; of the client's own chain the first certificate counts.
+    """
     mqtt = gateway.config.mqtt
     if gateway.config.exposed:
         yield Finding("plain-text", "mqtt.insecure is 1 and the broker is another machine")

@@ -144,12 +144,12 @@ class Forwarder:
         self._seen = seen
 
     def _moment(self, due: int) -> "tuple[int, int]":
-        """Return when a message is sent that is seen for the first time: at once where it has waited longer than it had to."""
+        """Return when a message that is seen first is sent: at once where it has waited longer than it had to."""
         late = self._source.wall() >= due
         return (due if late else due + jitter.drawn(self._random, jitter.SENT), self._source.monotonic() + HOLD)
 
     def _idle(self, client: "Any", milliseconds: int, now: int, monotonic: int) -> None:
-        """Wait at most so long, and to the first moment after `now`: to its ms with the connection, then to the moment itself."""
+        """Wait at most so long, and to the first moment after `now`: its ms with the connection, then the moment."""
         left = milliseconds * 1000000
         for wait in [self._next_health - monotonic] + [at - now for at, _ in self._seen.values()]:
             if 0 < wait < left:
@@ -207,7 +207,10 @@ class Forwarder:
         self._log("set aside a message that can't be read")
 
     def _read(self, path: str) -> "bytes | None":
-        """Return a message, or None: the recorder has dropped it meanwhile, or it isn't there yet, or it is none of ours."""
+        """Return a message, or None.
+
+        None: the recorder has dropped it meanwhile, or it isn't there yet, or it is none of ours.
+        """
         try:
             return files.read_bounded(path, MESSAGE_LIMIT)
         except OSError:

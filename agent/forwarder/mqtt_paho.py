@@ -22,7 +22,7 @@ _MS, _SECOND = 1_000_000, 1_000_000_000
 
 
 class Session(paho.Client):
-    """One connection of paho's, which takes no packet longer than the three that a publisher is ever sent (L34-VI-2)."""
+    """One connection of paho's, which takes no packet longer than the three a publisher is ever sent (L34-VI-2)."""
 
     def _sock_recv(self, bufsize: int) -> bytes:
         if bufsize > LONGEST:  # paho asks for the whole rest of a packet at once: up to 256 MiB
@@ -124,7 +124,7 @@ class Client:
         self._ping = jitter.ping(time.monotonic_ns(), self._keepalive, self._random)
 
     def _context(self, paths: "dict[str, Any]") -> ssl.SSLContext:
-        """Return what verifies a server's authority, dates and name; the name stands in subjectAltName or nowhere (RFC 9525, 2)."""
+        """Return what verifies a server's authority, dates, and name in subjectAltName (RFC 9525, 2)."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.hostname_checks_common_name = False
         context.load_verify_locations(paths["ca"])

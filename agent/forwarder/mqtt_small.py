@@ -39,7 +39,10 @@ def field(value: "str | bytes") -> bytes:
 
 
 def framed(first: int, body: bytes) -> bytes:
-    """Return a packet: its first byte, the remaining length in groups of seven bits, low ones first (2.2.3), the body."""
+    """Return a packet.
+
+    That is its first byte, the remaining length in groups of seven bits, low ones first (2.2.3), and the body.
+    """
     head = bytearray([first])
     rest = len(body)
     while rest > 0x7F:

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What both daemons share: the folder of finished messages, their topics, and the moments at which anything may be seen."""
+"""What both daemons share: the folder of finished messages, their topics, and the moments at which they may be seen."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""When anything may be seen: at moments drawn at random, so that no load shows in a time, not even to the nanosecond (ANON-4).
+"""When anything may be seen: at random moments, so that no time shows load, not even to the nanosecond (ANON-4).
 
 A loop that terminals keep busy is late. So nothing appears at the end of a slot or at a whole second, but at a moment drawn from the
 system's random source. The recorder writes a file within MADE after the slot's end (health: after each PERIOD since boot). The forwarder
@@ -50,7 +50,7 @@ def health_sent(monotonic: int, random: "Callable[[int], bytes]") -> int:
 
 
 def ping(former: int, keepalive: int, random: "Callable[[int], bytes]") -> int:
-    """Return when the next PINGREQ is sent, ns since boot: after one half to seven eighths of `keepalive` (s) from the former's moment."""
+    """Return when the next PINGREQ is sent, ns since boot: 1/2 to 7/8 of `keepalive` (s) after the former's moment."""
     return former + keepalive * _SECOND // 2 + drawn(random, keepalive * _SECOND * 3 // 8)
 
 

@@ -52,7 +52,7 @@ class Spool:
         return count
 
     def trim(self, now: int) -> None:
-        """Drop what is too old or too much, oldest first, at most LISTED; `now` in seconds since the epoch, 0 where not trusted.
+        """Drop what is too old or too much, oldest first, at most LISTED; `now` in s since the epoch, 0: not trusted.
 
         All else goes too, MOST entries at a time: what a cut of power left unfinished, and what a forwarder that was taken over may put
         there, messages without number among it. What can't be removed, as a full folder of another user's, is counted in `stuck`.

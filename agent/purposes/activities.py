@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every processing of personal data here, from the configuration that runs: what notice, register and DPIA say of it (L34-VI-4).
+"""Every processing of personal data here, from the configuration: what notice, register and DPIA say (L34-VI-4).
 
 One row each: what a purpose keeps, and what is held beside that (agent.cli.article). A purpose that is off and still has something here
 is a row too, until that is gone. The rights follow from the legal basis (GDPR, articles 15 to 21): those that the guests' page serves, and
@@ -155,7 +155,7 @@ def rows(config: "Config", held: "Sequence[str]" = ()) -> "list[law.Purpose]":
 
 
 def others(found: "Sequence[Activity]", at: int) -> str:
-    """Return what only the controller can say of transfers out of the Union (GDPR 13.1 f, 30.1 e): a blank, of who gets data here."""
+    """Return a blank for transfers out of the Union, of who gets data here (GDPR 13.1 f, 30.1 e)."""
     kinds = {one.custody for one in found} | {"services" if one.key in stores.BY_CONSENT else one.key for one in found}
     names = [_OTHERS[kind][at] for kind in (law.CUSTODIAN, "billing", "services") if kind in kinds]
     return (" ; par ", "; by ")[at] + ", ".join(names) + (" : ", ": ")[at] + words.BLANK[at] if names else ""

@@ -43,7 +43,7 @@ def remembered(config: "Config", paths: "Paths") -> "list[str]":
 
 
 def sealed(config: "Config", paths: "Paths") -> "list[tuple[str, int]]":
-    """Return the purposes of custodian custody that are on, or of which a segment is still there, each with its lifetime in seconds."""
+    """Return the custodian's purposes that are on, or that still have a segment, each with its lifetime in seconds."""
     held = remembered(config, paths)
     names = [name for name in law.CONFIGURABLE if law.purpose(name).custody == law.CUSTODIAN]
     there = [name for name in names if name in config.purposes or name in held]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What `attribution` and `billing` need on this gateway: two agents, large enough blocks, the custodian's keys (L34-II-4, EXP-3).
+"""What `attribution` and `billing` need here: two agents, large blocks, the custodian's keys (L34-II-4, EXP-3).
 
 And what the configuration rests on, where two wordings of the article differ (L34-III-1).
 """

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`oubli law --duties fr|en`: what L34-1 in force makes a hotspot's operator keep, or lets him, and who does it here (L34-II-3).
+"""`oubli law --duties fr|en`: what L34-1 in force makes a hotspot's operator keep, or lets him (L34-II-3).
+
+It says too who does it on this gateway.
 
 Each row has its source. `MUST` are duties: this gateway meets them, somebody who is declared does, or nobody. `MAY` are permissions. What
 couldn't be verified is said in `UNSURE`. Texts were read in November 2026; LAW.md says where. Engineering, not legal advice.
@@ -178,7 +180,7 @@ def _source(config: "Config") -> "tuple[str, tuple[str, str]]":
 
 
 def _freeze(config: "Config") -> "tuple[str, tuple[str, str]]":
-    """Return who preserves what is held: the custodian what is sealed; nobody what the gateway can read, whose keys go on time."""
+    """Return who preserves what is held: the custodian what is sealed, nobody what the gateway can read."""
     held = [name for name in law.CONFIGURABLE if name in config.purposes]
     readable = [name for name in held if law.purpose(name).custody != law.CUSTODIAN]
     if not held:
@@ -196,7 +198,7 @@ def _both(text: "Callable[[int], str]", at: "range") -> "tuple[str, str]":
 
 
 def who(name: str, config: "Config") -> "tuple[str, tuple[str, str]]":
-    """Return who serves a duty with this configuration, or whether a permission is used: a state, and its words in French and English."""
+    """Return who serves a duty here, or whether a permission is used: a state, its words in French and English."""
     if name in ("identity", "account"):
         duty = config.gateway.duty
         return (OTHER, DECLARED[duty]) if duty in ("portal", "radius") else (NOBODY, _WHY["account"])

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`oubli law --dpia fr|en`: the skeleton of an impact analysis (GDPR art. 35), from the configuration that runs (L34-VI-4).
+"""`oubli law --dpia fr|en`: the skeleton of an impact analysis from the running configuration (L34-VI-4).
+
+The analysis is that of GDPR art. 35.
 
 What is processed and why comes from the register; the measures are those that this software takes for what is on. What a controller
 alone can say, how severe and how likely a risk is, is a blank. Not legal advice.

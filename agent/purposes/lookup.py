@@ -61,7 +61,9 @@ def begin(
 def _lines(
     recorder: "Recorder", wanted: "Callable[[Record], bool]", row_of: "Callable[[Record], dict[str, Any]]", told: "dict[str, Any]"
 ) -> "Generator[dict[str, Any]]":
-    """Yield the rows that are wanted, a few a line, and a line after some records whether or not there is one, then how many there were.
+    """Yield the rows that are wanted, a few a line, then how many there were.
+
+    After some records comes a line whether or not there is a row.
 
     The last line has the clock's state too (its times are as good as that), and whether no record tells the public address.
     """

@@ -114,14 +114,14 @@ TEXTS: "dict[str, dict[str, str]]" = {
 
 
 def responsible(config: "Config", language: str) -> "list[str]":
-    """Return who answers for the processing; what the configuration doesn't say is a blank, and `dpo 'none'` says that there is none."""
+    """Return who answers for the processing; what isn't configured is a blank, `dpo 'none'` says there is none."""
     text, blank = TEXTS[language], words.BLANK[words.LANGUAGES.index(language)]
     told = [config.notice.values[name] or blank for name in ("controller", "contact", "dpo")]
     return [text["controller"] + told[0], text["contact"] + told[1], text["dpo"] + (text["nobody"] if told[2] == "none" else told[2])]
 
 
 def offered(activity: "activities.Activity", page: bool, language: str) -> "list[str]":
-    """Return a processing's rights in words, and where they are used; without a page all of them from the controller."""
+    """Return a processing's rights in words, and where they are used; all from the controller without a page."""
     on_page, asked = (activity.on_page, activity.asked) if page else ((), activity.on_page + activity.asked)
     at, text = words.LANGUAGES.index(language), TEXTS[language]
     parts = [(text["on page"], on_page), (text["asked"], asked)]

@@ -20,7 +20,7 @@ def beside(recorder: "Recorder", mac: bytes, written: "Callable[[bytes], str]") 
 
 
 def of(recorder: "Recorder", mac: bytes, written: "Callable[[bytes], str]") -> "dict[str, Any]":
-    """Return what is held beside the stores, by the names of agent.cli.article; what there is nothing of isn't named."""
+    """Return what is held beside the stores, by the names of agent.cli.article; what isn't there isn't named."""
     found: "dict[str, Any]" = {"addresses": [written(address) for address in recorder.guests.holders.of(mac)]}
     deferred = recorder.deferred
     if deferred is not None:

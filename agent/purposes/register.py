@@ -26,7 +26,7 @@ TEXTS: "dict[str, dict[str, str]]" = {
 
 
 def register(config: "Config", language: str, held: "Sequence[str]" = ()) -> "list[str]":
-    """Return the entry for the controller's register of processing, in `fr` or `en`; `held` as in agent.purposes.beside."""
+    """Return the entry for the register of processing, in `fr` or `en`; `held` as in agent.purposes.beside."""
     text, shared = TEXTS[language], notice.TEXTS[language]
     out = [text["register"]] + notice.responsible(config, language)
     found = activities.activities(config, language, held)

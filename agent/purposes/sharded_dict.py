@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A dictionary in small pieces: one that grows needs a long run of free heap, which a small heap hasn't got after a while."""
+"""A dictionary in small pieces.
+
+One that grows needs a long run of free heap, which a small heap hasn't got after a while.
+"""
 
 PIECES = 64
 

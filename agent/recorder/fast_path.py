@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The fast path: what happens to an ordinary connection that ended, from the kernel's octets to the packed record, in one function.
+"""The fast path: an ordinary connection that ended, from the kernel's octets to the packed record, in one function.
 
 Ordinary is what nearly every connection is:
 
@@ -82,7 +82,11 @@ class FastPath:
         self._handed: "Handed | None" = None
 
     def _form(self, form: int) -> None:
-        """Make a form: duration, end, lower octet of the port, octets up and down, each but the port's of one or two octets."""
+        """Make a form.
+
+        Its fields: duration, end, lower octet of the port, octets up and down, each but the port's of one or two
+        octets.
+        """
         numbers = ["H" if form & bit else "B" for bit in (_LASTED, _APART, 0, _UP, _DOWN)]
         self._forms[form] = ">" + "".join(numbers[:3] if form & _LONG else numbers)
         self._sizes[form] = calcsize(self._forms[form])
@@ -92,7 +96,7 @@ class FastPath:
         return self._holders.link(at // ROW, 0) if at else 0
 
     def _entered(self, at: int, begun: int, ended: int) -> int:
-        """Return it with its terminal's row in the day's table, which is made where the connection counts; `begun` and `ended` in units."""
+        """Return it with its terminal's row in the day's table, if it counts; `begun` and `ended` in units."""
         row = at // ROW
         return self._holders.link(row, self._day.enter(self._holders.address(row), begun * UNIT, ended * UNIT))
 
@@ -103,7 +107,7 @@ class FastPath:
             self._holders.unlink()
 
     def _fitting(self, key: int, buffer: "Any") -> "tuple[Any, ...] | None":
-        """Return what a run asks of the layout that the message at the buffer's start has; None where such a one isn't ordinary.
+        """Return what a run asks of the layout of the message at the buffer's start; None: it isn't ordinary.
 
         It stands in the layout's `placed`, behind the buffer that it was made for, the octets there that are the layout's heads, and
         what they must be.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who is on the guests' network, and by which interfaces they come: from the kernel's lists and the DHCP leases (L34-I-2)."""
+"""Who is on the guests' network, and by which interfaces: the kernel's lists and the DHCP leases (L34-I-2)."""
 
 from agent.capture import lan, leases, neighbours
 from agent.capture.address_table import LEASE, AddressTable
@@ -28,7 +28,7 @@ class GuestNetwork:
         self._follow()
 
     def introduced(self, monotonic: int) -> bool:
-        """Return True if its terminals have been listed, or are given up on: a connection that ends has its terminal then."""
+        """Return True if its terminals are listed, or given up on: a connection that ends has its terminal then."""
         return self.neighbours.complete or monotonic >= self._patience
 
     def _follow(self) -> None:
@@ -57,7 +57,7 @@ class GuestNetwork:
         return self.neighbours.complete
 
     def count(self) -> bool:
-        """Add to the counters what became of associations; True where other interfaces of the LAN are missing than before."""
+        """Add to the counters what became of associations; True where other interfaces of the LAN are missing now."""
         holders, values = self.holders, self._values
         values["addresses handed over"] += holders.handed_over
         values["associations given up"] += holders.given_up

@@ -26,7 +26,10 @@ class Health:
         self._heard, self._heard_at = 0, monotonic  # connections, and when there was the newest
 
     def tick(self, monotonic: int) -> None:
-        """Write the message that is due: it tells the time at which it was due, not when this loop came to it (ANON-4)."""
+        """Write the message that is due.
+
+        It tells the time at which it was due, not when this loop came to it (ANON-4).
+        """
         if monotonic >= self.next:
             self.write(self.capture(), max(self.next, monotonic - jitter.HANG * _SECOND))
             self.next = jitter.health_made(monotonic, self._random)
@@ -37,7 +40,10 @@ class Health:
             self._heard, self._heard_at = connections, monotonic
 
     def capture(self) -> str:
-        """Return `ok`, `misconfigured` (the kernel tells too little of connections) or `no-lan` (an interface of the guests is missing)."""
+        """Return `ok`, `misconfigured` or `no-lan`.
+
+        The kernel tells too little of connections, or an interface of the guests is missing.
+        """
         for name in ("events", "acct", "timestamp"):
             if self._sysctl(name) != 1:
                 return "misconfigured"
@@ -49,11 +55,11 @@ class Health:
 
     @property
     def deaf(self) -> bool:
-        """Return True if no connection has ended for a day although the kernel has some (told at the gateway alone, ANON-4)."""
+        """Return True if no connection has ended for a day although the kernel has some (told at the gateway alone)."""
         return self._recorder.monotonic - self._heard_at >= law.DAY * _SECOND and self.tracked() > 0
 
     def troubles(self) -> "list[str]":
-        """Return what doctor calls that which is wrong with the gateway itself and known here at once: from a closed list."""
+        """Return doctor's names of what is wrong with the gateway itself and known at once: a closed list."""
         recorder = self._recorder
         found = ["configuration"] if recorder.config.refused else []
         if recorder.refusing or any(store.status(recorder.monotonic).get("trouble") for store in recorder.stores.values()):

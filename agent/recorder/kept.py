@@ -37,7 +37,10 @@ class PurposeStores:
         self.note_torn("security")
 
     def open_sealed(self, hours: "Callable[[], int]", floor: "Callable[[], int]") -> None:
-        """Open the custodian's stores: powered-on hours of this device, and the second before which no time is believed."""
+        """Open the custodian's stores.
+
+        They get powered-on hours of this device, and the second before which no time is believed.
+        """
         config, paths, keys, lose = self._config, self._paths, self.keys, self.lose
         for name, store in stores.custodians(config, paths, keys, self._sodium, self._boot, hours, floor, lose).items():
             self.by_name[name] = store
@@ -51,7 +54,7 @@ class PurposeStores:
                 self.keys.destroy(slot)
 
     def note_torn(self, purpose: str) -> None:
-        """Count and note a purpose's segments that were found open, by name: who reads one that ends torn looks here for it."""
+        """Count and note a purpose's segments that were found open, by name, for who reads one that ends torn."""
         segments: "list[Any]" = getattr(self.by_name[purpose], "torn", [])
         self._counters.add("torn segments", len(segments))
         while segments:

@@ -103,7 +103,7 @@ def run(config: "Config", root: str, source: "TimeSource") -> int:
 
 
 def _nat(config: "Config", paths: Paths) -> "Any":
-    """Return the kernel's table of port blocks where `attribution` needs it, None elsewhere; one that nobody needs any more goes."""
+    """Return the kernel's table of port blocks where `attribution` needs it, else None; one left over goes."""
     section = config.purposes.get("attribution")
     wanted = section is not None and section.mode == "blocks"
     if not wanted and not files.exists(paths.run + "/blocks"):
@@ -129,7 +129,7 @@ def _ask(*requests: "tuple[int, bytes | None]") -> None:
 
 
 def _streams(recorder: Recorder, routes: int, events: int, table: int, ruleset: int) -> "Sequence[Stream]":
-    """Return what is read, in order: neighbours, for a terminal is learned before its connections end; events; the two lists.
+    """Return what is read, in order: neighbours (known before connections end), events, the two lists.
 
     Events wait until the LAN is listed, the dump for a turn that has left no event waiting.
     """
@@ -142,7 +142,7 @@ def _streams(recorder: Recorder, routes: int, events: int, table: int, ruleset: 
 
 
 def _read(streams: "Sequence[Stream]", ready: "list[int]", inbox: "Any") -> bool:
-    """Read each stream that is ready, in their order; one says by itself whether it may be, where a former one is behind or not.
+    """Read each stream that is ready, in their order; each says itself if it may be read with a former one behind.
 
     True where more may wait.
     """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What happens to a connection, in one order: its time, its terminal, its side, its end, then the summary and the purposes.
+"""What happens to a connection, in one order: time, terminal, side, end, then the summary and the purposes.
 
 Afterwards it is forgotten by everything but the vault and the day's table. agent.recorder.fast_path does the same for ordinary
 connections, in fewer steps. The steps are short: MicroPython takes the frame of a function with many names from the heap.
@@ -11,7 +11,9 @@ from agent.vault.segment import LATEST
 
 
 class Pipeline:
-    """`values` are the recorder's counters, `ring` the store of `security` (None: off), `decoders` those of events and of the table.
+    """`values` are the recorder's counters, `decoders` those of events and of the table.
+
+    `ring` is the store of `security` (None: off).
 
     `purposes` are those beside `security` that are told of each connection, `by_consent` whether `services` is one of them.
     """
@@ -40,7 +42,7 @@ class Pipeline:
         self.wall = 0  # ns since the epoch, when last looked at
 
     def plain(self) -> bool:
-        """Return True if every connection must go this way: the fast path knows of nothing else that has to be done for one."""
+        """Return True if every connection must go this way: something is to be done that the fast path doesn't know."""
         return self._clock.stepped or len(self.purposes) > 0 or self._ring is None
 
     def connection(self, connection: "connections.Connection") -> None:
@@ -95,7 +97,7 @@ class Pipeline:
         self._day.see(terminal.address, connection.start or end, end, service, volume)
 
     def alive(self, connection: "connections.Connection") -> None:
-        """Count a connection that lasts up to its last packet, without its volume yet, and keep its association (ANON-8)."""
+        """Count a lasting connection up to its last packet, without its volume, and keep its association (ANON-8)."""
         if self._clock.stepped:
             connection = self._restated(connection, self.wall)
             terminal = self._surely(connection)

@@ -156,7 +156,7 @@ class Recorder:
             log("gateway.duty is undeclared: say who answers authority requests (L34-II-3)")
 
     def _defer(self, sodium: Sodium, nat: "Any") -> None:
-        """Make ready what `attribution` and `billing` have beside their stores; nothing while both are off: its modules cost heap."""
+        """Make ready what the two purposes have beside their stores; nothing while both are off: modules cost heap."""
         config = self.config
         if "attribution" not in config.purposes and "billing" not in config.purposes:
             return
@@ -169,7 +169,7 @@ class Recorder:
         self.parts.append(self.deferred)
 
     def by_consent(self) -> "Consented":
-        """Return what is done by consent or in an emergency; read only where it is needed, for its modules cost heap."""
+        """Return what is done by consent or in an emergency; read only where needed, for its modules cost heap."""
         if self.consented is None:
             try:
                 from agent.purposes.consent.consented import Consented

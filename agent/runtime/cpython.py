@@ -120,7 +120,9 @@ def _field(offset: int, octets: int) -> property:
 
 
 class Pattern:
-    """A message whose layout is known: `heads` are (offset, octets that must stand there), `fields` name: (offset, octets).
+    """A message whose layout is known.
+
+    `heads` are (offset, octets that must stand there), `fields` name: (offset, octets).
 
     Fields are unsigned numbers in network order. Offsets count from the message's start.
     """
@@ -151,7 +153,7 @@ class Pattern:
         return self.message if self.there == self.wanted else None
 
     def numbers(self, name: str, octets: int = 0, count: int = 1) -> "Any":
-        """Return an array whose first element is a field of the message that was read last, in a buffer that can be written.
+        """Return an array whose first element is a field of the message that was read last, in a writable buffer.
 
         `octets` says how long a number is, where it isn't as long as the field.
         """
@@ -195,7 +197,7 @@ def receive(descriptor: int, buffer: "bytearray | memoryview") -> int:
 
 
 def receiver(buffer: "bytearray | memoryview") -> "Callable[[int], int]":
-    """Return what reads a netlink socket's next datagram into `buffer`: its size, 0 where the kernel isn't its sender, or -errno."""
+    """Return what reads a netlink socket's next datagram into `buffer`: its size, 0: not the kernel's, or -errno."""
     sender, length, size = (ctypes.c_uint32 * 3)(), ctypes.c_int(12), len(buffer)
     place = (ctypes.c_char * size).from_buffer(buffer)
     where, who, long = ctypes.addressof(place), ctypes.addressof(sender), ctypes.addressof(length)

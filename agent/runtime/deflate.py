@@ -63,7 +63,7 @@ class _Way:
         """Take it back: all of it is, after each call."""
 
     def run(self, out: int, room: int, *parts: "tuple[int, int]") -> int:
-        """Let libz work through parts, by address and octets; returns how many it made, -1 where it failed or hadn't room enough."""
+        """Let libz work through parts, by address and octets; returns octets made, -1 on failure or without room."""
         region, left, done = self.region, len(parts), 0
         struct.pack_into(_GIVEN, region.view, 0, 0, 0, 0, out, room)
         try:

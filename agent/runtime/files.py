@@ -147,7 +147,7 @@ def _is_text(name: "str | bytes") -> bool:
 
 
 def clear(path: "str | bytes", depth: int = 8, budget: "list[int] | None" = None) -> None:
-    """Remove a file, or all that a folder holds and the folder itself where its own folder lets it go; no link is followed.
+    """Remove a file, or all that a folder holds and itself where its own folder lets it; no link is followed.
 
     What lies deeper than `depth` folders stays, and what is left after as many entries as `budget` has, which are taken off it.
     """
@@ -266,7 +266,7 @@ def read_bounded(path: str, limit: int) -> bytes:
 
 
 def read_chunks(path: str, limit: int) -> "Iterator[bytes]":
-    """Yield a file's first `limit` octets in parts, nothing where it can't be read; never through a symbolic link, never waiting.
+    """Yield a file's first `limit` octets in parts, nothing where unreadable; follows no link, never waits.
 
     Take all of them: MicroPython doesn't end a generator that is given up.
     """

@@ -137,7 +137,7 @@ class Libc:
         return native.address(native.library(None), name)
 
     def call(self, name: str, *arguments: "object") -> int:
-        """Call a function that answers -1 on failure; OSError with errno and the function's name then, nothing of its arguments."""
+        """Call a function that answers -1 on failure; OSError with errno and the function's name alone then."""
         result: int = self._functions[name](*arguments)
         if result in _FAILED:
             raise OSError(native.last_error(), name)

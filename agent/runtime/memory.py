@@ -25,7 +25,7 @@ def move(target: int, source: int, size: int) -> None:
 
 
 def store(form: str, view: "Any", at: int, *values: "int | bytes") -> None:
-    """Write numbers as struct.pack_into does, but from old to new: CPython's zeros them first, and a process may be killed then (EXP-6)."""
+    """Write numbers as struct.pack_into does, but from old to new, never by way of zeros, for a kill (EXP-6)."""
     octets = struct.pack(form, *values)
     view[at : at + len(octets)] = octets
 

@@ -74,7 +74,7 @@ def words(buffer: "bytearray | memoryview", size: int) -> "Any":
 
 
 def halves(buffer: "bytearray | memoryview", size: int) -> "Any":
-    """Return the first `size` octets (a multiple of 2) as unsigned 16-bit little-endian numbers: small integers on 32 bits too."""
+    """Return the first `size` octets (even) as unsigned 16-bit little-endian numbers: small integers everywhere."""
     return _numbers(buffer, uctypes.UINT16 | size >> 1)
 
 
@@ -96,7 +96,9 @@ _WIDTHS = {
 
 
 class Pattern:
-    """A message whose layout is known: `heads` are (offset, octets that must stand there), `fields` name: (offset, octets).
+    """A message whose layout is known.
+
+    `heads` are (offset, octets that must stand there), `fields` name: (offset, octets).
 
     Fields are unsigned numbers in network order. Offsets count from the message's start.
     """
@@ -125,7 +127,7 @@ class Pattern:
         return self.message if self.there == self.wanted else None
 
     def numbers(self, name: str, octets: int = 0, count: int = 1) -> "Any":
-        """Return an array whose first element is a field of the message that was read last: read so, it costs half of an attribute.
+        """Return an array whose first element is a field of the last message read: half the cost of an attribute.
 
         `octets` says how long a number is, where it isn't as long as the field.
         """
@@ -179,7 +181,7 @@ def receive(descriptor: int, buffer: "bytearray | memoryview") -> int:
 
 
 def receiver(buffer: "bytearray | memoryview") -> "Callable[[int], int]":
-    """Return what reads a netlink socket's next datagram into `buffer`: its size, 0 where the kernel isn't its sender, or -errno."""
+    """Return what reads a netlink socket's next datagram into `buffer`: its size, 0: not the kernel's, or -errno."""
     take, sender, length, size = _recvfrom, bytearray(12), bytearray(struct.pack("i", 12)), len(buffer)
     port, kernel = memoryview(sender)[4:8], bytes(4)  # sockaddr_nl: nl_pid, 0 for the kernel
 

@@ -23,7 +23,7 @@ def harden() -> None:
 
 
 def quiet_tls() -> None:
-    """Stop Mbed TLS from writing what it does, octets included, to standard output; nothing where it can't or another library is used.
+    """Stop Mbed TLS from writing what it does, octets included, to standard output, where it is used.
 
     MicroPython turns that on with each context, where the library was built with its debug output: to be called after making one.
     """
@@ -34,7 +34,7 @@ def quiet_tls() -> None:
 
 
 def become(user: int, group: int) -> None:
-    """Give up root's rights for those of a user and a group, for good; nothing where this process isn't root's or the user is root."""
+    """Give up root's rights for those of a user and a group, for good; nothing where there are none, or none asked."""
     if user and LIBC.call("geteuid") == 0:
         LIBC.call("setgroups", 0, None)
         LIBC.call("setgid", group)
@@ -52,7 +52,7 @@ def swaps_to_disk() -> bool:
 
 
 def end_at_alarm() -> None:
-    """Let SIGALRM end this process with exit status 14, by C's `_exit` as its handler: a loop that hangs runs nothing of ours.
+    """Let SIGALRM end this process with status 14, by C's `_exit`: a loop that hangs runs nothing of ours.
 
     The default action wouldn't: ujail makes the daemon the first process of a namespace of its own, and for that one the kernel drops
     a signal that has no handler (pid_namespaces(7)).
@@ -121,7 +121,7 @@ class Heartbeat:
 
 
 def identity() -> str:
-    """Return this process's number and when it started, in clock ticks since boot (fields 1 and 22 of /proc/self/stat)."""
+    """Return this process's number and its start in clock ticks since boot (/proc/self/stat, fields 1 and 22)."""
     with open("/proc/self/stat") as file:
         text = file.read()
     return text.split(" ", 1)[0] + " " + text.rsplit(") ", 1)[1].split(" ")[19]

@@ -31,7 +31,7 @@ _inbox = memory.scratch(4096)  # outside the heap: a small one has no run of tha
 
 
 class Inbox:
-    """Where netlink sockets' datagrams arrive, one at a time, always at the start of `view`; `more` is about one of the sockets.
+    """Where netlink sockets' datagrams arrive, one at a time, at the start of `view`; `more` is about one socket.
 
     What another process sent, unicast or to a group, is passed over: the kernel alone says who is connected (netlink(7)).
     """
@@ -66,7 +66,7 @@ def loss_free(descriptor: int, on: bool) -> None:
 
 
 def drops(descriptor: int) -> int:
-    """Return how many messages the kernel has dropped because this socket's buffer was full (32 bits, then from 0 again)."""
+    """Return how many messages the kernel has dropped because this socket's buffer was full (32 bits, wraps)."""
     values, length = bytearray(36), bytearray(int32(36))
     LIBC.call("getsockopt", descriptor, LIBC["SOL_SOCKET"], _SO_MEMINFO, values, length)
     (dropped,) = struct.unpack_from("I", values, 32)
@@ -87,7 +87,7 @@ def _unix_address(path: str) -> bytes:
 
 
 def unix_server(path: str, mode: int = 0o600) -> int:
-    """Listen on a unix socket at `path` (a former one is replaced) with this mode; returns a non-blocking descriptor."""
+    """Listen on a unix socket at `path` (a former one goes) with this mode; returns a non-blocking descriptor."""
     files.remove(path)
     address = _unix_address(path)
     flags = LIBC["SOCK_STREAM"] | LIBC["O_NONBLOCK"] | LIBC["O_CLOEXEC"]
@@ -135,7 +135,7 @@ def peer(descriptor: int) -> "tuple[int, tuple[int, ...]]":
 
 
 def read_some(descriptor: int, limit: int) -> "bytes | None":
-    """Read what is there, at most `limit` octets (4,096): b"" at the end of the stream, None where nothing is there yet."""
+    """Read what is there, at most `limit` octets (4,096): b"" at the stream's end, None where nothing is there."""
     size = LIBC.function("recv")(descriptor, _inbox.address, min(limit, _inbox.size), 0)
     if size < 0:
         number = last_error()

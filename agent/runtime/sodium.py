@@ -124,7 +124,7 @@ class Sodium:
         self._shorthash(out, data, size, key)
 
     def seal(self, out: "bytearray", address: int, size: int, public: bytes) -> None:
-        """Seal `size` octets at an address to a public key: only who holds its private half opens `out` (size + 48 octets)."""
+        """Seal `size` octets at an address to a public key; `out` (size + 48 octets) opens by its private half."""
         if self._seal(out, address, size, public) != 0:
             raise SealError  # not a point of the curve, or one of small order
 

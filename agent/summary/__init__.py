@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Anonymous sums: one row a terminal, metrics read off the rows, exact noise, a ledger (ANON-1 to ANON-8), and why that is anonymous.
+"""Anonymous sums (ANON-1 to ANON-8), and why they are anonymous.
+
+One row a terminal, metrics read off the rows, exact noise, a ledger.
 
 **Neighbouring.** Two agent-days (03:00 to 03:00 UTC) are neighbours when one has one terminal more. A terminal is a MAC address.
 Whoever sees *everything* that leaves the gateway can hardly tell two neighbours apart: the odds of any outcome differ by a factor

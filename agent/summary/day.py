@@ -63,7 +63,7 @@ class AgentDay:
             terminals.erase()
 
     def counts(self) -> "tuple[bool, int, int]":
-        """Return whether a connection counts now, when the agent-day began (ns) and its first quarter-hour that is counted."""
+        """Return whether a connection counts now, the agent-day's begin (ns) and its first counted quarter-hour."""
         return self._terminals.day > 0 and self.sixth >= 0, self.opened, self._terminals.first_hour() << 2
 
     def see(self, mac: "int | bytes", start: int, end: int, service: int, octets: int) -> None:
@@ -75,7 +75,7 @@ class AgentDay:
                 terminals.see(mac, self.sixth, first, last, service, octets)
 
     def enter(self, mac: int, start: int, end: int) -> int:
-        """Return where the terminal's row stands, made where `see` would count a connection and make it; 0 where there is none."""
+        """Return where the terminal's row stands, made where `see` would count a connection so; 0 for none."""
         first, last = self._touched(start, end)
         return self._terminals.row_of(mac, self.sixth) if first <= last else 0
 
@@ -85,7 +85,7 @@ class AgentDay:
         return first, min((end - self.opened) // QUARTER, QUARTERS - 1)
 
     def tick(self, wall: int, monotonic: int, *, trusted: bool) -> None:
-        """Draw what has closed, close and open days; the wall clock in ns since the epoch, `monotonic` in ns since boot."""
+        """Draw what has closed, close and open days; wall clock in ns since the epoch, `monotonic` in ns since boot."""
         terminals, second = self._terminals, wall // _SECOND
         if not trusted or not self._config.metrics:
             # Nothing is published; the day's key is destroyed at its end all the same (ANON-7).
@@ -116,7 +116,7 @@ class AgentDay:
                 self._log("summary: silent until the next agent-day, its epsilon is spent (ANON-5)")
 
     def _draw(self, passed: int) -> None:
-        """Draw every message whose slot closed by `passed` seconds of the open day, was counted in, and is not marked yet."""
+        """Draw every message whose slot closed by `passed` seconds of the open day, if counted in and not marked."""
         counted = self._terminals.first_hour() * 3600
         for metric in METRICS:
             if metric.name in self._config.metrics:

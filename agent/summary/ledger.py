@@ -35,7 +35,7 @@ _SILENT = ": silent for 24 powered-on hours (ANON-5)"
 
 
 class Ledger:
-    """day (agent-day last opened), spent (thousandths of epsilon on it), tokens, powered-on hours, others, high-water mark (s)."""
+    """day (last opened), spent on it (epsilon / 1000), tokens, powered-on hours, others, high-water mark (s)."""
 
     def __init__(self, path: str, log: "Callable[[str], None]", random: "Callable[[int], bytes]" = os.urandom) -> None:
         self._path = path
@@ -78,7 +78,7 @@ class Ledger:
         self._mark((number, self._life, self.values["high_water"]))
 
     def _first_mark(self) -> None:
-        """Make a mark where there is none, synced before a ledger that has a number: a cut leaves no numbered one without a mark."""
+        """Make a mark where there is none, synced before a numbered ledger: a cut leaves none without a mark."""
         if not self._marks:
             self._mark((0, self._life, self.values["high_water"]))
             try:
@@ -87,7 +87,7 @@ class Ledger:
                 pass  # flash refuses: the next writing says so
 
     def _mark(self, mark: "Mark") -> None:
-        """Make the mark of the ledger that is on flash, and remove those before the former: the folder's next sync has both."""
+        """Make the mark of the ledger on flash, remove those before the former: the folder's next sync has both."""
         try:
             files.close(files.open_file(_name(self._path, mark), ("O_CREAT",)))
             for old in self._marks[:-1] if len(self._marks) > 1 else ():
@@ -127,7 +127,7 @@ class Ledger:
         return True
 
     def reach(self, second: int) -> None:
-        """Note that trusted time has come to a second, synced: a slot that ended by then is never drawn again; OSError as `save`."""
+        """Note that trusted time has come to a second, synced: no slot before it is drawn again; OSError as `save`."""
         former = self.values["high_water"]
         if second > former:
             self.values["high_water"] = second
@@ -138,7 +138,10 @@ class Ledger:
                 raise
 
     def boot(self, hours: int) -> None:
-        """Count a boot `hours` full hours after it: one more, for what the former one ran past its last full hour (EXP-4)."""
+        """Count a boot `hours` full hours after it.
+
+        It is one more, for what the former one ran past its last full hour (EXP-4).
+        """
         self.values["uncounted"] += 1 + hours
         self.save()
 
@@ -153,7 +156,7 @@ class Ledger:
         return max((1 - self.values["tokens"]) * HOURS_A_TOKEN - self.values["since_token"], 0)
 
     def hour(self, high_water: int) -> None:
-        """Count one powered-on hour, and a token after six; `high_water` is trusted wall time in seconds, 0 if unknown."""
+        """Count one powered-on hour, and a token after six; `high_water` is trusted wall time in s, 0: unknown."""
         values = self.values
         values["hours"] += 1
         values["since_token"] += 1
@@ -165,7 +168,7 @@ class Ledger:
 
 
 def _read(path: str) -> "tuple[str, int, int, dict[str, int] | None]":
-    """Return what is wrong with a ledger, "" where nothing is, its number and life, and the figures that can be believed."""
+    """Return what is wrong with a ledger ("": nothing), its number and life, and the figures that can be believed."""
     if not files.exists(path):
         return _MISSING, 0, 0, None
     damaged = "ledger can't be read"

@@ -25,8 +25,8 @@ def summary(gateway: str, metric: "Metric", day: int, slot: int, start: int, end
     Start (of counting) and end in seconds since the epoch, b as a fraction, 95 % half-width ceil(3b).
     """
     text = (
-        '{"schema":"oubli/%s/1","gateway":"%s","day":"%s","slot":%d,"start":%d,"end":%d,"unit":"%s","values":[%s],"b":[%d,%d],'
-        '"half_width":%d}'
+        '{"schema":"oubli/%s/1","gateway":"%s","day":"%s","slot":%d,"start":%d,"end":%d,"unit":"%s",'
+        '"values":[%s],"b":[%d,%d],"half_width":%d}'
     ) % (
         metric.name,
         gateway,

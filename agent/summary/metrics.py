@@ -42,7 +42,7 @@ class Metric:
 
 
 def _first(slots: int, cells: int) -> "CellsOf":
-    """Return a function that puts a row where it was first heard of: one of `slots` messages a day, of `cells` cells each.
+    """Return a function that puts a row where it was first heard of: one of `slots` messages of `cells` cells.
 
     `part` below counts the cells of all these messages in one row.
     """
@@ -106,7 +106,7 @@ PROFILES = {
 
 
 def scale(l1: int, epsilon: int) -> "tuple[int, int]":
-    """Return b = L1 / epsilon as a fraction in lowest terms; epsilon in thousandths (a share of it: both times the whole)."""
+    """Return b = L1 / epsilon in lowest terms; epsilon in thousandths (a share of it: both times the whole)."""
     numerator, denominator = l1 * 1000, epsilon
     a, b = numerator, denominator
     while b:
@@ -115,7 +115,10 @@ def scale(l1: int, epsilon: int) -> "tuple[int, int]":
 
 
 def scales(names: "Sequence[str]", epsilon: int, own: "dict[str, int]") -> "dict[str, tuple[int, int]]":
-    """Return b of each named metric: of its `own` epsilon, the others of what is left of `epsilon`, in the metrics' proportion."""
+    """Return b of each named metric.
+
+    It is of its `own` epsilon; the others share what is left of `epsilon`, in the metrics' proportion.
+    """
     metrics = [metric for metric in METRICS if metric.name in names]
     parts = sum([metric.epsilon for metric in metrics if metric.name not in own])
     left, found = epsilon - sum(own.values()), {}
@@ -126,7 +129,10 @@ def scales(names: "Sequence[str]", epsilon: int, own: "dict[str, int]") -> "dict
 
 
 def half_width(b: "tuple[int, int]") -> int:
-    """Return the 95 % half-width ceil(3b) (ANON-3): 95.2 to 95.7 % at the defaults, more for a b of a few integers, never less."""
+    """Return the 95 % half-width ceil(3b) (ANON-3).
+
+    It covers 95.2 to 95.7 % at the defaults, more for a b of a few integers, never less.
+    """
     return -(-3 * b[0] // b[1])
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What was published in the last days, for the person at the gateway: the noised messages themselves, never a true figure.
+"""What was published in the last days, for the person here: the noised messages, never a true figure.
 
 One file on flash with a fixed place for each message of `DAYS` agent-days, so that it never grows: a newer day takes the place of
 the one that many days before it. `oubli summary` and `oubli status` read here and nowhere else (ANON-3).
@@ -62,7 +62,7 @@ class Published:
 
 
 class Figure:
-    """A published message, read back: metric, day, slot, values, b, half_width; start and end in seconds since the epoch."""
+    """A published message, read back: metric, day, slot, values, b, half_width; start and end in s since the epoch."""
 
     def __init__(self, metric: "Metric", read: "dict[str, Any]") -> None:
         self.metric = metric

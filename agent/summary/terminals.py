@@ -88,7 +88,7 @@ class Terminals:
         self.day = day
 
     def over(self, monotonic: int) -> bool:
-        """Return True if the open day's time has run out by the clock since boot, in ns: true whatever the wall clock says."""
+        """Return True if the open day is over by the clock since boot, in ns, whatever the wall clock says."""
         (end,) = struct.unpack_from("<q", self._view, _END)
         return self.day != 0 and monotonic >= end
 
@@ -109,7 +109,7 @@ class Terminals:
         return struct.unpack_from("<" + "H" * TERMS, self._view, _TERMS)
 
     def see(self, mac: "int | bytes", sixth: int, first: int, last: int, service: int, octets: int) -> None:
-        """Count a connection of a terminal, heard of in a sixth of an hour of the day (0..143): its row keeps the first one.
+        """Count a connection of a terminal, first heard of in this sixth of an hour of the day (0..143).
 
         `mac` is 6 octets or where they stand in memory; `first` to `last` are the quarter-hours of the day (0..95) that the
         connection touched, `octets` what it carried both ways.
@@ -131,7 +131,7 @@ class Terminals:
             table[word + KIB] += min(kib + (octets >> 10), MOST - table[word + KIB])
 
     def _parts(self, octets: int) -> "tuple[int, int]":
-        """Return KiB (MOST at most) and the octets below one: read off its octets, for sums of large integers take heap."""
+        """Return KiB (MOST at most) and the octets below one, off its octets: sums of large integers take heap."""
         octet = self._hash
         wrong = octets > _COUNTER  # counters that were told wrong add up to more than one holds
         struct.pack_into("<Q", octet, 0, octets & _COUNTER if wrong else octets)
@@ -143,7 +143,7 @@ class Terminals:
         return self._view, self._words
 
     def row_of(self, mac: "int | bytes", sixth: int) -> int:
-        """Return where a terminal's row stands, made at its first sight; a multiple of 32, 0 where the table is full."""
+        """Return where a terminal's row stands, made at first sight; a multiple of 32, 0: the table is full."""
         hashed = self._hash
         self._sodium.short_hash(hashed, mac, 6, self._key)
         hashed[3] &= 63  # a word of 30 bits takes no heap on a 32-bit processor
@@ -201,7 +201,7 @@ class Terminals:
         return self._hashed[0]
 
     def drawn(self, place: int) -> bool:
-        """Return True if the noise of a message's cells was drawn, or is about to be; `place` among the day's messages."""
+        """Return True if a message's noise was drawn, or is about to be; `place` among the day's messages."""
         (marks,) = struct.unpack_from("<I", self._view, _MARKS)
         return marks >> place & 1 == 1
 

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Chunks: a page of records deflated, sealed with its segment's key and appended to its file, valid by one octet of the key ring."""
+"""Chunks: a page of records deflated, sealed with its segment's key and appended to its file.
+
+One octet of the key ring makes a chunk valid.
+"""
 
 import struct
 
@@ -38,7 +41,7 @@ class ChunkWriter:
         return sealed + 2
 
     def _deflate(self, address: int, held: int, used: int) -> int:
-        """Deflate a page: a block for each column, the first with the number of records, and one for the rest; returns its octets."""
+        """Deflate a page, a block for each column (the first has the number of records), one for the rest; octets."""
         parts = [(address + COUNT + column * COLUMN, held) for column in range(COLUMNS)]
         parts[0] = address, COUNT + held
         return DEFLATE.pack(self._deflated, *parts, (address + REST, used))

@@ -61,7 +61,7 @@ class Deadlines:
         return self._at(0) if self._length else -1
 
     def due(self, wall: int, monotonic: int) -> "Iterator[int]":
-        """Yield what is due, each of which must be removed before the next; `wall` in s (-1: not trusted), `monotonic` in ns."""
+        """Yield what is due, each to be removed before the next; `wall` in s (-1: not trusted), `monotonic` in ns."""
         if monotonic < self._unordered_until:
             if wall >= self._soonest[0] or monotonic >= self._soonest[1]:
                 yield from self._due_anywhere(wall, monotonic)

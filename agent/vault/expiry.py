@@ -15,7 +15,7 @@ from agent.vault import keys, segment, stores, windows
 
 
 def destroy_due(root: str, boot: str, monotonic: int) -> int:
-    """Destroy what is due by time since boot (ns), and all of another boot, below `root`; returns how many segments that were.
+    """Destroy what is due by time since boot (ns), and another boot's, below `root`; returns how many segments.
 
     When the keys of a ring of another version are due, this version can't tell: they go now, with all they open.
 

@@ -148,7 +148,7 @@ class KeyRing:
         return Slot(self._region, index)
 
     def used(self) -> "Iterator[Slot]":
-        """Yield the slots that hold a segment, oldest first but for few: each made anew, thousands would fill a small heap."""
+        """Yield the slots that hold a segment, oldest first but for few: each is made anew, to spare the heap."""
         return used(self._region, self._following)
 
     def deadline(self, index: int) -> "tuple[int, int]":

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reading a purpose's store: what its keys still open, in the order of its segments; nothing past its deadline (EXP-1)."""
+"""Reading a purpose's store: what its keys still open, in its segments' order, nothing past its deadline (EXP-1)."""
 
 import struct
 

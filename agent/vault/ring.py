@@ -141,7 +141,7 @@ class Ring:
         return "kept"
 
     def taking(self, end: int) -> "OpenSegment | None":
-        """Return the open segment that takes a record which ended in a window that isn't late; None where it is to be opened first."""
+        """Return the open segment that takes a record of a window that isn't late; None where it is to be opened."""
         window = end // SECOND
         window -= window % self.width
         return self._open.get(window * 4) if window > self._on_time else None
@@ -179,7 +179,7 @@ class Ring:
         return "kept"
 
     def _begin(self, window: int, late: int, like: "keys.Slot | None" = None) -> "OpenSegment | None":
-        """Open a segment of a window, with the deadline of another one where it is its copy; None where there is no slot or page."""
+        """Open a segment of a window, with the deadline of another whose copy it is; None without slot or page."""
         wall, monotonic = self._wall, self._monotonic
         slot = self._keys.take()
         if slot is None:
@@ -244,7 +244,10 @@ class Ring:
             self._give_up(entry, 0)
 
     def stepped(self) -> None:
-        """Close every open segment: after a step of the wall clock its window is another span of time than its anchor says."""
+        """Close every open segment.
+
+        After a step of the wall clock its window is another span of time than its anchor says.
+        """
         for name in list(self._open):
             self._end(name)
 
@@ -354,7 +357,7 @@ class Ring:
         return any(due(slot, wall, monotonic) for slot in self._mine())
 
     def status(self, monotonic: int) -> "dict[str, int]":
-        """Return segments, records, octets, how long ago the oldest window began and how long one is, in seconds (local use only)."""
+        """Return segments, records, octets, the oldest window's age and a window's length in s (local use only)."""
         segments = records = oldest = 0
         for slot in self._mine():
             segments += 1

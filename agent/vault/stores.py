@@ -21,7 +21,7 @@ def installed(name: str) -> bool:
 
 
 def homeless(config: "Config", paths: "Paths") -> bool:
-    """Return True if something is kept here that modules which aren't installed would have to destroy in time (EXP-1)."""
+    """Return True if something kept here needs modules that aren't installed to be destroyed in time (EXP-1)."""
     kept = needed(config, paths) or files.exists(paths.consents) or files.exists(paths.run + "/blocks")
     return bool(kept) and not installed("location")
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Packed records read back: runs of agent.vault.record, and their values by themselves (agent.purposes.services.record)."""
+"""Packed records read back: runs of agent.vault.record, and their values alone (agent.purposes.services.record)."""
 
 from agent.vault.record import CODES, COLUMNS, COUNT, ENDS, FEW, LEAST, MAC, MASK, OTHER, PROTOCOLS, UNITS, Record
 
@@ -98,7 +98,10 @@ class Unpacker(Reader):
         record.start = self._begin + self._end - record.duration
 
     def unpack(self, view: "bytes | bytearray | memoryview", size: int, column: int = 0) -> "Iterator[Record]":
-        """Yield the records of one chunk of `size` octets, a column of as many octets as there are records, or of `column`."""
+        """Yield the records of one chunk of `size` octets.
+
+        Only a column of as many octets as there are records where `column` says so.
+        """
         at, column = COUNT, column or view[0] << 8 | view[1]
         for record in self.records(view, size, at + COLUMNS * column):
             place, first = view[at], view[at + column]

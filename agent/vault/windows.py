@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The window that a segment covers: how wide it is, how long its segments stay open, when they are due (EXP-1, EXP-4)."""
+"""The window that a segment covers: its width, how long its segments stay open, when they are due (EXP-1, EXP-4)."""
 
 SECOND = 1000000000
 GRACE = 240  # seconds a segment stays open after its window

@@ -95,7 +95,7 @@ class Auditor:
         return not any(finding.wrong for finding in self.report())
 
     def prepare(self) -> None:
-        """Put on the device what an operator installs: the custodian's bundle, the text that is shown before a consent."""
+        """Put on the device what an operator installs: the custodian's bundle, the text shown before a consent."""
         if self.sealed:
             self.sealed.custodian.install(self.root)
         if self.consented:
@@ -150,7 +150,7 @@ class Auditor:
             self._found(self.consented)
 
     def _examine(self, sealed: SealedAuditor) -> None:
-        """Ask the custodian, who has what is still kept, as an authority would; of records that are wrong already nobody need be asked."""
+        """Ask the custodian what is still kept, as an authority would, but for records that are wrong already."""
         if self.more["attribution"].wrong or self.more["custody"].wrong:
             self.more["answers"].seen += 1
             return
@@ -251,7 +251,7 @@ class Auditor:
     # At the end
 
     def history(self, now: int) -> list[str]:
-        """Return the history of the connection that the vault's first finding is about, in a few lines; none where it is about none."""
+        """Return the history of the connection that the vault's first finding is about, in a few lines, or none."""
         one = self.vault.suspect
         if one is None:
             return []

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""An examiner's random questions at the end of a run, answered by the custodian's own tool and held against the world (L34-II-4).
+"""An examiner's random questions at a run's end, answered by the custodian's tool, held against the world (L34-II-4).
 
 A question is a public address, a port, a protocol and a window. Most are put around a port's true use, a cut of power or a step of the
 clock. The truth is the world's: who used a port when, which ports the kernel gave to an address, who had that address, when there was no

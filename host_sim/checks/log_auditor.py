@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Holds the audit log against what happened to the gateway: its chain is whole, its acts are those that were done (L34-VI-3)."""
+"""Holds the audit log against what happened: its chain is whole, its acts are those that were done (L34-VI-3)."""
 
 from collections import Counter
 from pathlib import Path

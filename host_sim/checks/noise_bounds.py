@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How far noise may be off: bounds that hold but for a chance, and a published figure beside what it may be (ANON-2, ANON-3)."""
+"""How far noise may be off (ANON-2, ANON-3).
+
+Bounds that hold but for a chance, and a published figure beside what it may be.
+"""
 
 import math
 from dataclasses import dataclass
@@ -52,7 +55,7 @@ def noise_bound(count: int, numerator: int, denominator: int, chance: float = CH
 
 
 def spread_chance(total: int, count: int, numerator: int, denominator: int) -> float:
-    """Return a bound on the chance that `count` draws' |X| add up to something as far out as `total`, on its side of the mean.
+    """Return a bound on the chance that `count` draws' |X| add up to `total` or to something further from the mean.
 
     Chernoff: P(S >= s) <= E[exp(t |X|)]^count exp(-t s) for each t > 0, P(S <= s) for each t < 0; the best of a row of t.
     """

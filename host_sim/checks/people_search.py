@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Everybody's addresses and where they went, looked for in all that may be seen outside the sealed stores (L34-II-5)."""
+"""Everybody's addresses and where they went, searched for outside the sealed stores (L34-II-5)."""
 
 import ipaddress
 import re
@@ -17,7 +17,7 @@ _ACCOUNTS = ("ledger", "published")  # on flash beside the spool
 
 
 class PeopleSearch:
-    """Searches the device below `root`; `flash` is the agent's folder there, `open_places` those whose files lie open."""
+    """Searches the device below `root`; `flash` is the agent's folder there, `open_places` where files lie open."""
 
     def __init__(self, root: Path, flash: str, open_places: tuple[str, ...], truth: Truth) -> None:
         self.root, self.truth = root, truth
@@ -40,7 +40,7 @@ class PeopleSearch:
         self.look_for_people(texts)
 
     def look_for_people(self, texts: Iterable[bytes]) -> None:
-        """Search texts, what lies open on the device, and its files' names for everybody's addresses and where they went, in all forms."""
+        """Search texts, open files and their names for everybody's addresses and where they went, in all forms."""
         places = [*self._accounts, *(path for place in self._open for path in place.rglob("*") if path.is_file())]
         found = list(texts)
         for path in places:
@@ -54,7 +54,7 @@ class PeopleSearch:
         self.private.wrong += sorted(self._people_in(new))
 
     def _unseen(self, text: bytes) -> Iterator[bytes]:
-        """Yield the pieces of a text that were not searched before, each a little into the next one; most of what lies about stays."""
+        """Yield the pieces of a text that were not searched before, each a little into the next one."""
         text = _RUNS.sub(bytes(1), text)
         for at in range(0, len(text), _PIECE):
             piece = text[at : at + _PIECE + _LONGEST]
@@ -63,7 +63,7 @@ class PeopleSearch:
                 yield piece
 
     def _people_in(self, text: bytes) -> set[str]:
-        """Return the kinds of canaries that stand in a text: only those are looked for of which the first four octets are there."""
+        """Return the kinds of canaries in a text, looking only for those whose first four octets are there."""
         canaries = self.truth.places.union(self.truth.terminals, *self.truth.terminals.values())
         for canary in canaries - self._known:
             for needle in _forms(canary):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The two daemons as processes: what they have open, what stays in memory, and that nothing grows without a bound (L34-VI-2, EXP-1)."""
+"""The two daemons as processes: what they have open, what stays in memory, that nothing grows (L34-VI-2, EXP-1)."""
 
 import contextlib
 import os
@@ -23,7 +23,7 @@ _KINDS = ("netlink", "unix", "tcp", "tcp6", "udp", "udp6", "raw", "raw6", "packe
 
 
 class Processes:
-    """Looks at the daemons of the device below `root`; `tmpfs` is the recorder's folder there, `spool` the messages'."""
+    """Looks at the daemons of the device below `root`; `tmpfs` is the recorder's folder, `spool` the messages'."""
 
     def __init__(self, root: Path, tmpfs: str, spool: Path, world: World) -> None:
         self.root, self.tmpfs, self.spool, self.world, self.truth = root, tmpfs, spool, world, world.truth
@@ -53,7 +53,7 @@ class Processes:
                 self.apart.wrong.append("the recorder has a network socket")
 
     def look_into_forwarder(self, pid: int) -> None:
-        """Nothing of a terminal is in the forwarder's memory (L34-VI-2): of the last that came, the MAC raw and as text, IPv6 raw."""
+        """The forwarder's memory has nothing of a terminal (L34-VI-2): of the last, MAC raw and as text, IPv6 raw."""
         needles = []
         for mac in list(self.truth.terminals)[-_CAME:]:
             addresses = [address for address in self.truth.terminals[mac] if len(address) == 16]  # four octets may be there by chance
@@ -63,7 +63,10 @@ class Processes:
             self.apart.wrong.append("the forwarder's memory has a terminal's address")
 
     def look_into_memory(self, recorder: int) -> None:
-        """After each look and erasure: a row of what was shown (EXP-1) says where a port stood, and the program itself never does."""
+        """After each look and erasure, the program's memory holds no port of a terminal.
+
+        Only a row of what was shown (EXP-1) says where a port stood.
+        """
         self.forgotten.seen += 1
         if self.world.events.looks != self._looked:
             self._looked = self.world.events.looks
@@ -112,7 +115,7 @@ def _held(pid: int) -> list[str]:
 
 
 def _families(held: list[str]) -> set[str]:
-    """Return the families of the sockets among what a process has open; one that is neither bound nor connected is "other"."""
+    """Return the families of a process's open sockets; one that is neither bound nor connected is "other"."""
     inodes = {one[8:-1] for one in held if one.startswith("socket:[")}
     found = set()
     for kind in _KINDS if inodes else ():

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What was published beside the truth: sums within their noise, each cell once, one shape a kind, all delivered (ANON-2 to ANON-6)."""
+"""What was published beside the truth (ANON-2 to ANON-6).
+
+Sums are within their noise, each cell is there once, a kind has one shape, all is delivered.
+"""
 
 import json
 import math
@@ -69,7 +72,7 @@ class Published:
         self.sums.wrong += [f"{metric}: an error of {error:+d}, where {bound} is the most" for error in errors if abs(error) > bound]
 
     def look_at_delivery(self, messages: list[tuple[str, bytes]]) -> None:
-        """What the broker gave out is what was spooled; where the way was cut, a message may come twice, the very same."""
+        """What the broker gave out is what was spooled; a message may come twice, the very same, after a cut."""
         arrived = Counter((topic.rsplit("/", 1)[-1], payload) for topic, payload in messages if "/summary/" in topic)
         wanted = Counter((name.split("-")[1], payload) for name, payload in self.spooled.items())
         self.delivered.seen += arrived.total()
@@ -85,7 +88,7 @@ class Published:
         return [("summary/" + name.split("-")[1], payload) for name, payload in sorted(self.spooled.items())]
 
     def look_at_days(self, messages: list[tuple[str, bytes]], expected: Iterable[int]) -> list[Figures]:
-        """Compare what is published once an agent-day with the truth; `expected` are the starts of the days that are over.
+        """Compare what is published once an agent-day with the truth; `expected` are the starts of days over.
 
         To be called after `look_at_messages`.
         """

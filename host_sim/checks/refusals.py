@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Asks the agent's configuration for what the law forbids, and prints what it said as JSON (L34-II-2, L34-III-1, L34-IV-2, ANON-5).
+"""Asks the agent's configuration for what the law forbids, and prints what it said as JSON.
+
+L34-II-2, L34-III-1, L34-IV-2, ANON-5.
 
     python|micropython -m host_sim.checks.refusals FILE
 

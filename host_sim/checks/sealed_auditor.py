@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Holds the stores that only a custodian reads against the truth: `attribution`, `billing`, and that nobody else can (EXP-3, L34-III-2).
+"""Holds the custodian's stores against the truth, and that nobody else reads them (EXP-3, L34-III-2).
 
 The simulated custodian makes a key a day and store and signs a bundle of the public halves; the auditor opens with the private ones what
 lies on flash, with the custodian's own tool, and puts the authority's question: who stood behind this address and port then? Each
@@ -33,7 +33,10 @@ _KEY = slice(32, 64)  # of a slot of the key ring
 
 
 class Custodian:
-    """The key holder of one gateway: a key a store and day from a day before the run on, destroyed `lifetime` days after its day."""
+    """The key holder of one gateway: a key a store and day.
+
+    Keys begin a day before the run, and go `lifetime` days after their day.
+    """
 
     def __init__(self, stores: tuple[str, ...], first: date, days: int, lifetime: int) -> None:
         self._signing = SigningKey.generate()
@@ -57,7 +60,7 @@ class Custodian:
 
 @dataclass
 class Sealed:
-    """What was found in one store, by segment: records that could be read, how many there were, how much of the file was read."""
+    """What was found in one store, by segment: records that could be read, how many there were, octets read."""
 
     store: str
     records: dict[str, list[bytes]] = field(default_factory=dict)
@@ -66,7 +69,7 @@ class Sealed:
 
 
 class SealedAuditor:
-    """The custodian's stores of one gateway below `root`; each look fills `wrong` by finding: attribution, billing, custody, expired."""
+    """The custodian's stores below `root`; each look fills `wrong`: attribution, billing, custody, expired."""
 
     def __init__(self, root: Path, purposes: Purposes, start: int, end: int) -> None:
         first = datetime.fromtimestamp(start // SECOND, UTC).date() - timedelta(days=1)
@@ -85,7 +88,7 @@ class SealedAuditor:
         self._erased = 0  # the second in which everything was
 
     def tell(self, records: list[Kept], *, trusted: bool) -> None:
-        """The recorder was told of these; as long as it doesn't know the day it has no key for it, and nobody is to be asked for them."""
+        """The recorder was told of these; while it has no key for the day, nobody is to be asked for them."""
         for one in records:
             self._inexact = self._inexact or not one.exact
             self.disturbed = self.disturbed or self._inexact or not trusted or not one.known
@@ -106,7 +109,10 @@ class SealedAuditor:
         self.disturbed = True
 
     def erase(self, wall: int) -> None:
-        """Everything has been erased: who stood behind what began before, by the gateway's clock, needn't be answered any more."""
+        """Everything has been erased.
+
+        Who stood behind what began before, by the gateway's clock, needn't be answered any more.
+        """
         self._waiting.clear()
         self._erased = wall // SECOND + SLACK
         for sealed in self._stores.values():
@@ -115,7 +121,7 @@ class SealedAuditor:
         self.disturbed = True
 
     def look(self, now: int, wall: int, *, trusted: bool, ended: bool) -> None:
-        """Open what is new and compare at a true time; `wall` is what the gateway's clock shows, `ended`: all has been written."""
+        """Open what is new and compare at a true time; `wall` is the gateway's clock, `ended`: all is written."""
         self.wrong = []
         for sealed in self._stores.values():
             self._read(sealed, wall, trusted=trusted)
@@ -236,7 +242,7 @@ class SealedAuditor:
         return single, holdings
 
     def _settle(self) -> None:
-        """When every session has been written: each has the volumes of its connections, but for what a cut of power took."""
+        """Look once every session is written: each has its connections' volumes, but for what a cut of power took."""
         for who, (up, down) in self._volumes.items():
             billed = self._billed.get(who, [0, 0])
             whole = not self.disturbed and self._purposes.sealed > 1  # what is kept for a day goes at the end of the one that it began on

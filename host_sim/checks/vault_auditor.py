@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Holds the vault of `security` against the truth, after every step: what opens, what must open, what must not (EXP-1, EXP-2).
+"""Holds the vault of `security` against the truth after each step: what opens, must open, must not (EXP-1, EXP-2).
 
 It reads as a thief with the files would: no deadline stops it. A segment that is closed is read once and remembered by the
 youngest and oldest of its records, so that a month costs what its records cost; open ones are read again at each full look.
@@ -27,7 +27,7 @@ STAMPS = 11  # fields of a record with its times, of which the last two are they
 
 
 class Segment:
-    """What the auditor remembers of one: how many records, when the first and the last of their connections truly ended."""
+    """What the auditor remembers of one: how many records, when their first and last connections truly ended."""
 
     def __init__(self, records: list[Kept], octets: int, *, final: bool, all_kept: bool = False) -> None:
         self.count, self.octets, self.final = len(records), octets, final
@@ -37,7 +37,7 @@ class Segment:
 
 
 class Vault:
-    """The store of one gateway below `root`; `lifetime` in seconds, `drift` in parts in a million (its quartz decides, EXP-4).
+    """The store of one gateway below `root`; `lifetime` in seconds, `drift` of its quartz in ppm (EXP-4).
 
     `erases`: single terminals may be erased, whereby segments are sealed anew.
     """
@@ -69,7 +69,7 @@ class Vault:
         self.gone_early = 0
 
     def erase(self, mac: bytes | None = None) -> int:
-        """Everything has been erased, or a terminal's records where its name is on them; returns how many records that were at most."""
+        """Everything has been erased, or a terminal's named records; returns how many records that were at most."""
         before = sum(map(len, self._waiting.values())) + sum(one.count for one in self._segments.values())
         held = [one for waiting in self._waiting.values() for one in waiting]
         held += [one for segment in self._segments.values() for one in segment.claims]
@@ -99,7 +99,7 @@ class Vault:
         return None
 
     def _take(self, key: tuple[object, ...], *, sure: bool = True) -> Kept | None:
-        """Take a connection of this key; where it isn't `sure` that its terminal is known, one of those of which that isn't."""
+        """Take a connection of this key; one of the unknown ones where it isn't `sure` whose it is."""
         held = self._waiting.get(key)
         if not held:
             return None
@@ -192,7 +192,7 @@ class Vault:
             self.wrong.append(f"{self.gone_early} records are gone before their time, {lost} are said to be")
 
     def _slack(self, *, stepped: bool) -> int:
-        """Return by how much a record may go before its deadline; after a step, of two readings of a stamp the older one counts."""
+        """Return by how much a record may go too early; after a step, by the older of two readings of a stamp."""
         return self._window + AHEAD + self._late + (660 * SECOND if stepped else 0)
 
     def _complete(self, now: int, *, stepped: bool, lost: int) -> None:

@@ -64,7 +64,7 @@ class Broker:
             time.sleep(0.01)
 
     def count(self, part: str) -> int:
-        """Return how many messages came on topics that have this part; the very same one again, after a cut, is none more."""
+        """Return how many messages came on topics with this part; the very same one again is none more."""
         return len({message for message in list(self.messages) if part in message[0]})
 
     def close(self) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The flash of the custodian's stores on the stage: `host_sim.faults.flash` below the gateway's own path, with its cuts of power (EXP-6).
+"""The flash of the custodian's stores on the stage (`host_sim.faults.flash`), with its cuts of power (EXP-6).
 
 What was synced when the power goes is there afterwards; what wasn't may be, in parts. A cut comes in the middle of what the recorder would
 have written next. After each step what a thief would find is copied to the device's folder, where the auditor looks. What was programmed
@@ -33,7 +33,7 @@ class Chip:
         flash.mount(self._now)
 
     def cut(self, write: "Callable[[], object]") -> None:
-        """Let the power go while the recorder does `write`, or after it, where it does little; what is left is mounted."""
+        """Let the power go while the recorder does `write`, or after it if it does little; what is left is mounted."""
         self._now.cut_at = self._now.operations + 1 + self._dice(_WITHIN)
         try:
             write()

@@ -20,7 +20,7 @@ class ClockOffset:
             self._map = mmap.mmap(file.fileno(), 16)
 
     def set(self, virtual: int, shown: int | None = None) -> None:
-        """Let it be `virtual`, ns since the epoch; the shifted wall clock shows that, or what is `shown`, and runs on."""
+        """Let it be `virtual`, ns since the epoch; the shifted wall clock shows that, or `shown`, and runs on."""
         wall = virtual if shown is None else shown
         self._map[:] = struct.pack("<qq", wall - time.time_ns(), self._since + virtual - wall)
 

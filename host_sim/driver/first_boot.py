@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Root's word that a simulated device is new, before its first boot: as `oubli new-device` says it on a real one (ANON-6).
+"""Root's word that a simulated device is new, before its first boot, as `oubli new-device` says it (ANON-6).
 
 Runs on MicroPython too.
 """

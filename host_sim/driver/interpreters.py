@@ -22,7 +22,7 @@ class NoInterpreterError(Exception):
 
 
 def command(interpreter: str, heap: str = HEAP) -> list[str]:
-    """Return the words that start an interpreter: a name of NAMES, or a command line such as 'qemu-mips -L DIR micropython'."""
+    """Return the words that start an interpreter: a name of NAMES, or a line such as 'qemu-mips -L DIR micropython'."""
     if interpreter == "cpython":
         return [sys.executable]
     try:
@@ -45,6 +45,6 @@ def byteorder(interpreter: str) -> Literal["little", "big"]:
 
 
 def environment(root: Path = ROOT) -> dict[str, str]:
-    """Return an environment in which both interpreters find `agent` and `host_sim` below `root`, and write no caches beside them."""
+    """Return an environment in which both interpreters find `agent` and `host_sim` below `root`, without caches."""
     paths = {"PYTHONPATH": str(root), "MICROPYPATH": f"{root}:.frozen:/usr/lib/micropython", "PYTHONDONTWRITEBYTECODE": "1"}
     return {**os.environ, **paths}

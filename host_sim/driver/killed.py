@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A recorder that is killed within this process: what it mapped goes, without a word to the files, as SIGKILL leaves them."""
+"""A recorder that is killed within this process: what it mapped goes as SIGKILL leaves it."""
 
 from agent.runtime import memory
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reads the files of a device whose daemons are running: one that goes away between the listing and the reading is left out."""
+"""Reads the files of a device whose daemons are running; one that goes away meanwhile is left out."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def contents(folder: Path, depth: str = "**/*") -> dict[str, bytes]:
-    """Return what each file below a folder holds, by its path from there, in order; `depth` is the pattern of what is looked at."""
+    """Return what each file below a folder holds, by its path from there, in order; `depth` is a pattern."""
     held: dict[str, bytes] = {}
     for path in sorted(folder.glob(depth)):
         with contextlib.suppress(FileNotFoundError):  # written beside and renamed, or trimmed

@@ -25,7 +25,7 @@ class Vault:
 
 @dataclass(frozen=True)
 class Violation:
-    """The first thing that must never be so and was: `step` counts the auditor's looks, `story` is its history, ten lines at most."""
+    """The first thing that must never be and was; `step` counts looks, `story` is its history, ten lines at most."""
 
     step: int
     wall: int

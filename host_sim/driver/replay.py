@@ -16,7 +16,7 @@ class ReplayError(Exception):
 
 
 def replay(recording: Path, interpreter: str) -> str:
-    """Return the line of JSON that the interpreter printed, byte for byte; ReplayError names what was wrong with the file."""
+    """Return the line of JSON that the interpreter printed; ReplayError names what was wrong with the file."""
     words = [*command(interpreter), "-m", "host_sim.driver.replay_stage", str(recording.absolute())]
     done = subprocess.run(words, cwd=ROOT, env=environment(), capture_output=True, text=True, check=False)
     if done.returncode != 0 or not done.stdout.startswith('{"datagrams":'):

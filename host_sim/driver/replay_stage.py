@@ -25,7 +25,7 @@ class RecordingError(Exception):
 
 
 class Tally:
-    """Sums over the connections that ended, both address families, whatever the local networks; up = original direction."""
+    """Sums over the connections that ended, of both address families; up = original direction."""
 
     def __init__(self) -> None:
         self.by_protocol = OrderedDict((name, 0) for name in ("tcp", "udp", "icmp", "other"))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A folder for a simulated device's files: in memory, as a device's own var/run is, where the machine has room for that.
+"""A folder for a simulated device's files: in memory, as a device's own var/run is, where there is room for that.
 
 A disk would make each of the agent's syncs wait, minutes in a month, and show nothing: whether what is synced outlives a cut of
 power is judged on the model of a flash (`host_sim.faults.flash`), never on the machine's own disk. Whoever sets TMPDIR decides himself.

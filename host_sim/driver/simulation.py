@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A simulated gateway: the world's tape through the real recorder, the real forwarder and a real broker, with the auditor beside.
+"""A simulated gateway: the world's tape through the real recorder, forwarder and broker, beside the auditor.
 
 The recorder runs on the stage (virtual clock, either interpreter). The forwarder is the daemon itself: its clocks are the
 machine's plus an offset in a mapped file, moved on after each simulated quarter of an hour, so that it holds each message until

@@ -197,7 +197,10 @@ class Stage:
         self._work()
 
     def _ask(self, length: int, roles: "tuple[str, ...]") -> "dict[str, Any] | None":
-        """Ask the recorder; what it answers by reading is told by a copy of this process, as the daemon's would, and wiped."""
+        """Ask the recorder.
+
+        What it answers by reading is told by a copy of this process, as the daemon's would be, and wiped.
+        """
         if self.recorder is None:
             return None
         answer = calls.answer(self.recorder, bytes(self._payload[:length]), roles)
@@ -276,7 +279,10 @@ class Stage:
         self._tick()
 
     def _kill(self, _true: int, length: int) -> None:
-        """End the recorder: in order, or by unmapping what it holds without a word to the files, as SIGKILL and a cut of power do."""
+        """End the recorder: in order, or as SIGKILL and a cut of power do.
+
+        Then what it holds is unmapped without a word to the files.
+        """
         recorder, self.recorder = self.recorder, None
         how = self._payload[0] if length else 0
         self._held = None
@@ -301,7 +307,7 @@ class Stage:
             file.write(self._ledger)
 
     def _reset(self, _true: int, _length: int) -> None:
-        """Flash is emptied, and nobody says that the device is new; messages that wait go on waiting, as on a broker's side."""
+        """Flash is emptied, and nobody says that the device is new; messages that wait go on waiting."""
         if self.chip is not None:
             self.chip.empty()
         _empty(self.root + "/srv/oubli", ("bundles", "vault"))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the stage gives a recorder in the place of a device: time, the event socket, the table of port blocks, randomness."""
+"""What the stage gives a recorder in a device's place: time, event socket, table of port blocks, randomness."""
 
 import errno
 import hashlib
@@ -191,7 +191,7 @@ class SeededRandom:
 
 
 class SeededSodium(Sodium):
-    """libsodium whose random octets follow from a seed, for the day's terminal table: so that the drawn classes can be had again.
+    """libsodium with random octets by a seed, for the day's terminal table: its drawn classes can be had again.
 
     Keys of the vault come from the real one and are never seeded.
     """

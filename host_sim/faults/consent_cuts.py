@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Cuts of power, one at every operation on flash of a consent's story: what must hold of it afterwards (L34-V-2, L34-V-4, EXP-6).
+"""Cuts of power at every operation on flash of a consent's story, and what must hold (L34-V-2, L34-V-4, EXP-6).
 
     python|micropython -m host_sim.faults.consent_cuts SEED ROUNDS [VARIANT]
 

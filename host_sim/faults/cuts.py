@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Cuts of power, one at every operation on flash of a gateway's story: what must hold of ledger and spool (EXP-6, ANON-5).
+"""Cuts of power at every operation on flash of a gateway's story: what holds of ledger and spool (EXP-6, ANON-5).
 
     python|micropython -m host_sim.faults.cuts SEED ROUNDS [VARIANT]
 

@@ -32,7 +32,7 @@ class Story:
 
 
 def boot(story: Story, flash: Flash, cut_at: int) -> "tuple[Flash, bool]":
-    """Live the story once, with a cut at an operation (0: none); returns the flash after it, and whether power was cut."""
+    """Live the story once, with a cut at an operation (0: none); returns the flash, and whether power was cut."""
     flash.operations, flash.cut_at = 0, cut_at
     mount(flash)
     try:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A flash that loses power, under the agent's own file code (EXP-6): a model of a file system at its worst that POSIX allows.
+"""A flash that loses power, under the agent's file code (EXP-6): POSIX's file system at its worst.
 
 `mount` puts it in the place of the C library and of `os` in `agent.runtime.files`, for every path below
 /flash. What is written stays in a cache until it is synced. A cut of power may come before any write, sync, rename or unlink,
@@ -45,7 +45,7 @@ class Dice:
 
 
 class _Node:
-    """A file: what the process sees, what a cut of power would surely leave, and how many octets both surely begin with."""
+    """A file: what the process sees, what a cut of power would leave, and how many octets both begin with."""
 
     def __init__(self) -> None:
         self.seen = b""
@@ -95,7 +95,7 @@ class Flash:
         self.programmed += -(-len(octets) // self.page) * self.page
 
     def _part(self, node: _Node) -> bytes:
-        """Return what a cut leaves of a file that wasn't synced: any pages of it, torn or not, at the old length or the new."""
+        """Return what a cut leaves of an unsynced file: any pages, torn or not, at the old length or the new."""
         old, new = node.safe, node.seen
         size = len(new) if self.dice(2) else len(old)
         result = bytearray(size)

@@ -76,7 +76,7 @@ def _keep_destination(root: str) -> None:
 
 
 def _plainly() -> None:
-    """Let each connection go through the modules, one after the other: the fast path would pass by what is broken there."""
+    """Let each connection go through the modules: the fast path would pass by what is broken there."""
     from agent.recorder.pipeline import Pipeline
 
     _swap(Pipeline, "plain", lambda _: lambda _self: True)
@@ -222,7 +222,7 @@ def _hang(root: str) -> None:
 
 
 def _turns(root: str) -> None:
-    """Note each turn of the loop that takes a millisecond or more: when it began (CLOCK_MONOTONIC) and its processor time, in ns."""
+    """Note each turn of the loop of a millisecond or more: its begin (CLOCK_MONOTONIC) and processor time, in ns."""
     began = [0, 0]
 
     def make(wait: "Any") -> "Any":

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Port blocks on the real kernel: many terminals behind one public address (`oubli-sim lab --port-blocks`, L34-II-4, RFC 7422).
+"""Port blocks on the real kernel: many terminals behind one public address (L34-II-4, RFC 7422).
+
+`oubli-sim lab --port-blocks` runs it.
 
 One namespace stands for the whole venue, with an address a terminal; the gateway's neighbour table says which MAC each one has, as
 it would for phones. Datagrams, connection attempts and echo requests leave through the kernel's own translation. Then two stores are
@@ -157,7 +159,7 @@ def settle(lab: Lab) -> dict[str, int]:
 
 
 def compare(custodian: Custodian, handover: Path, seen: list[Seen], macs: dict[str, bytes]) -> tuple[int, int, int, list[str], list[bytes]]:
-    """Ask both for every connection; returns asked, equal, answered with exactly one, differences, octets of the store's records."""
+    """Ask both for every connection; returns asked, equal, answered by one alone, differences, the records' octets."""
     octets, _ = custodian.records(handover)
     every = [attribution.unpack(one) for one in octets]
     held = [one.record for one in matching.holdings([every])]

@@ -70,7 +70,7 @@ class Broker:
         self._subscriber.loop_start()
 
     def stop(self) -> None:
-        """Take the subscriber away, then stop Mosquitto; it sends the wills of who is connected and writes its state down."""
+        """Take the subscriber away, stop Mosquitto; it sends the connected ones' wills and writes its state."""
         if self._subscriber is not None:
             self._subscriber.disconnect()
             self._subscriber.loop_stop()

@@ -104,7 +104,7 @@ def compare(seen: list[Seen], records: list[Record], terminals: list[Terminal]) 
 
 
 def beyond_the_truth(records: list[Record], acts: list[dict]) -> list[str]:
-    """Return a line for each record of a terminal that begins before its conversation did, or ends well after its last packet.
+    """Return a line for each record of a terminal that begins before its conversation, or ends well after it.
 
     `acts` are what the terminals' programs noted: `address`, `protocol`, `source_port`, `begun`, `ended` (ns).
     """

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A crowd on the lab's gateway: connections put straight into its table, thousands a second, and one terminal that really connects.
+"""A crowd on the lab's gateway: connections put straight into its table, thousands a second.
+
+One terminal beside them really connects.
 
 The entries are those of `host_sim.lab.flows`: the kernel is asked for them over netlink and ends them when it is asked to, so
 that their rate and the fill of the table are what a test wants. Whether the hotspot still works is what the terminal
@@ -129,7 +131,7 @@ class Crowd:
 
     @contextlib.contextmanager
     def pace(self, rate: int, lifetime: int) -> Iterator[None]:
-        """Meanwhile make `rate` connections a second, of which each is ended after `lifetime` s; watch table and terminal."""
+        """Meanwhile make `rate` connections a second, each ended after `lifetime` s; watch table and terminal."""
         stop = threading.Event()
         with ThreadPoolExecutor(4) as pool:
             tasks = [pool.submit(self._come_and_go, rate, lifetime, stop)]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The lab's custodian and qualified agents: keys, a bundle on the lab's gateway, requests that are really signed (EXP-3, L34-II-4)."""
+"""The lab's custodian and agents: keys, a bundle on its gateway, requests that are really signed (EXP-3, L34-II-4)."""
 
 import secrets
 from datetime import UTC, date, datetime, timedelta

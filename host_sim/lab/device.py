@@ -131,7 +131,10 @@ class Device:
         ]  # fmt: skip
 
     def start(self, daemon: str, variant: str | None = None, *, trace: bool = False) -> None:
-        """Start a daemon; with `trace`, strace notes the sockets it asks for and what it sends in its life in a file of `traces`."""
+        """Start a daemon.
+
+        With `trace`, strace notes the sockets it asks for and what it sends in its life in a file of `traces`.
+        """
         words = [*self._rights(daemon), *self._interpreter, LAUNCH, daemon, "--config", str(self.config)]
         words += ["--root", str(self.root), "--clock", str(self._clock)]
         if variant is not None:
@@ -165,7 +168,7 @@ class Device:
         return process.wait(240)
 
     def call(self, request: dict) -> dict:
-        """Ask the recorder over its control socket: one JSON line each way; again where its heap had no room for the answer."""
+        """Ask the recorder over its control socket, one JSON line each way, again where its heap had no room."""
         line = b""
         for _ in range(5):
             with contextlib.suppress(ConnectionError), socket.socket(socket.AF_UNIX) as peer:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Connections for a conntrack table, made fast: a batch of requests that creates the entries, a frame that counts in each.
+"""Connections for a conntrack table, made fast: a batch of requests creates entries, a frame counts in each.
 
 The entries are those of a hotspot behind NAT44: terminals of which few make most of the connections, 65 % IPv4, mostly
 TCP and UDP, some ICMP; every sixth port translated. An entry is created by the message that the kernel would have told of it
@@ -94,7 +94,7 @@ def _flow(draw: random.Random, terminal: Terminal) -> kernel.Flow:
 
 
 def requests(flows: list[kernel.Flow], lifetime: int, rate: int | None = None) -> list[bytes]:
-    """Return messages that create the flows, each to time out after `lifetime` s; with `rate`, so many more in each further second."""
+    """Return messages that create the flows, to time out after `lifetime` s; with `rate`, so many more each second."""
     messages = []
     for number, flow in enumerate(flows):
         flow.timeout = lifetime + (number // rate if rate else 0)

@@ -157,7 +157,7 @@ class Lab:
                 self.acts.append(act | {"address": terminal.address6 if ":" in act["target"] else terminal.address4})
 
     def settle(self) -> None:
-        """Wait until every conversation has ended for the kernel, the witness has seen it, and the recorder had time to keep it."""
+        """Wait until every conversation has ended in the kernel, the witness has seen it, and the recorder kept it."""
         self.wait(lambda: self.network.tracked() == 0, "connections do not time out", 120)
         self.wait(lambda: self.witness.count() >= len(self.acts), "the witness misses connections", 120)
         deadline = time.monotonic() + 15
@@ -165,7 +165,7 @@ class Lab:
             time.sleep(0.1)
 
     def records(self, root: Path | None = None, at: tuple[int, int] | None = None) -> list[Record]:
-        """Read what the device's vault, or the one below another root, gives out now, or at another wall and monotonic time."""
+        """Read what the vault of the device, or another root, gives out now, or at another wall and monotonic time."""
         return list(reading.read(str(root or self.device.root), "security", *(at or self.now())))
 
     def now(self) -> tuple[int, int]:
@@ -186,7 +186,7 @@ class Lab:
         return self.broker.on("/summary/arrivals")
 
     def due(self) -> dict[str, bytes]:
-        """Return the spooled `arrivals` whose time had come before the forwarder could see them, so that it sends them at once."""
+        """Return the spooled `arrivals` that were due before the forwarder could see them: it sends them at once."""
         late = self.now()[0] - SOON * SECOND
         return {name: text for name, text in self.device.spool().items() if "-arrivals-" in name and due(name) * SECOND <= late}
 
@@ -201,7 +201,7 @@ class Lab:
         return sorted(path for path in (self.device.root / "var/run/oubli/vault/security").iterdir() if path.name != "chunks")
 
     def forget(self) -> dict[str, int]:
-        """Jump past the lifetime and count what is left: files, octets of keys and pages, and what old files still give out."""
+        """Jump past the lifetime and count what is left: files, octets of keys and pages, what old files give out."""
         self.jump(CLOSED)
         self.device.call({"call": "status"})
         vault = self.device.root / "var/run/oubli/vault/security"

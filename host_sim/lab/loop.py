@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What comes after the records, on the real kernel: a look-up, an order to preserve, an invoice, each against the witness.
+"""What comes after the records, on the real kernel: look-up, order to preserve, invoice, against the witness.
 
 A look-up asks the gateway whose a port was, as the operator does (L34-II-6). An order's copy answers a later request whose own keys are
 gone (L34-III-4). An invoice has each terminal's volumes, and reaches the biller alone (L34-IV-3).
@@ -95,7 +95,7 @@ def _preserved(lab: Lab, custodian: Custodian, one: Seen) -> tuple[int, int]:
 
 
 def _billed(lab: Lab, custodian: Custodian, seen: Sequence[Seen], macs: dict[str, bytes]) -> tuple[int, int]:
-    """Return how many users the invoice has that the biller opens, and how many with the volumes that the witness saw."""
+    """Return how many users the biller's invoice has, and how many of them with the volumes the witness saw."""
     now = int(clock.now().timestamp())
     time.sleep(2)  # a request of this very second is of the gateway's future
     asking.ask(lab, custodian, custodian.request("billing", now - 60, now, subject=f"user:{USER}"))  # it ends every session

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The lab's own small internet: terminals, a gateway and the world behind it, each a network namespace of the real kernel.
+"""The lab's own small internet: terminals, a gateway and a world behind it, each a real kernel's network namespace.
 
 One namespace a terminal (own MAC, 192.168.1.100.. and fd00:1::100..) hangs on the gateway's bridge `lan`; the gateway
 translates on its way out of `wan` (nftables masquerade, both families); the internet answers on 203.0.113.1,
@@ -44,7 +44,8 @@ TRACKING = {"events": 1, "acct": 1, "timestamp": 1}
 RULES = """
 table inet lab {
   chain out { type nat hook postrouting priority srcnat; oifname "wan" masquerade; }
-  # The gateway's own reports of groups end some seconds after it starts, before or after a slow recorder listens: no part of the lab.
+  # The gateway's own reports of groups end some seconds after it starts, before or after a slow recorder listens:
+  # they are no part of the lab.
   chain reports { type filter hook output priority raw; ip protocol igmp notrack; }
 }
 """

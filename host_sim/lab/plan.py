@@ -47,7 +47,7 @@ RARE = (
 
 @dataclass(frozen=True)
 class Canary:
-    """Strings that go through the lab as payload and must be found nowhere: a body, a host name, as any site's would."""
+    """Strings that go through the lab as payload and must be found nowhere: a body, a host name."""
 
     body: str = field(default_factory=lambda: f"canary-{secrets.token_hex(8)}")
     host: str = field(default_factory=lambda: f"host-{secrets.token_hex(6)}.example")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A second independent reader beside `conntrack -E`: every DESTROY of the gateway as the kernel wrote it, parsed by pyroute2.
+"""A second independent reader beside `conntrack -E`: every DESTROY of the gateway, parsed by pyroute2.
 
 Run inside the namespace (`python reader.py`) it only records datagrams on its standard output, from a socket whose buffer
 holds all of a lab; pyroute2, which is slower than the events come, parses them afterwards. Nothing of `agent/` is used.
@@ -85,7 +85,7 @@ class Reader:
             time.sleep(0.01)
 
     def seen(self) -> "list[Seen]":
-        """Return every connection that ended so far; raises LabError where the reader has ended, as it does when it loses events."""
+        """Return every connection that ended so far; LabError where the reader ended, as when it loses events."""
         if self._process is None or self._process.poll() is not None:
             raise LabError(f"the second reader has ended: {self._errors.read_text()[-500:]}")
         return [parse(datagram) for datagram in kernel.records(self.tape.read_bytes())]

@@ -44,7 +44,7 @@ def held(pid: int) -> set[str]:
 
 
 def asked_for(trace: Path, program: str) -> set[str]:
-    """Return the families in a trace since `program` was executed, refused calls included; `execve` where it ran another."""
+    """Return the families in a trace since `program` was executed, refused calls too; `execve` of another."""
     lines = trace.read_text().splitlines()
     executed = [number for number, line in enumerate(lines) if "execve(" in line and line.endswith("= 0")]
     begun = max(number for number in executed if program in lines[number])

@@ -80,7 +80,7 @@ def _address(text: str, tag: str) -> bytes:
 
 
 def parse(line: str, echoes: dict[int, tuple[int, int]]) -> Seen:
-    """Read one `<flow type="destroy">` line of conntrack's XML; `echoes` holds ICMP's two identifiers by the entry's id."""
+    """Read one `<flow type="destroy">` of conntrack's XML; `echoes` has ICMP's two identifiers by the entry's id."""
     parts = dict(_META.findall(line))
     up, down, rest = parts["original"], parts["reply"], parts["independent"]
     protocol = int(re.search(r'<layer4 protonum="(\d+)"', up).group(1))  # type: ignore[union-attr]

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`oubli-sim fleet`: very many gateways' real forwarders at one broker, with a ramp, an outage, and how long messages take.
+"""`oubli-sim fleet`: very many gateways' real forwarders at one broker.
+
+With a ramp, an outage, and how long messages take.
 
 Recorders are left out: each spool is filled with an agent-day's messages of the right shape. The forwarders are
 `agent.forwarder.forwarder`'s, hundreds to a process (`host_sim.load.fleet_worker`), each with an MQTT connection of its own. A subscriber

@@ -41,7 +41,7 @@ def identity(number: int) -> str:
 
 
 def fill(folder: Path, number: int, start: int, seconds: float, count: int) -> None:
-    """Spool an agent-day's messages, `count` of them, due evenly over so many seconds from `start` (seconds since the epoch) on."""
+    """Spool an agent-day's messages, `count` of them, due evenly from `start` (s since the epoch) on, over a span."""
     draw = Random(number)
     sampler = Sampler(draw.randbytes)
     slots = [(metric, slot) for metric in METRICS if metric.name in PROFILES["medium"] for slot in range(metric.slots)]

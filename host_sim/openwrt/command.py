@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`oubli-sim gateway`: an OpenWrt that boots, with oubli on it, between terminals and an internet, until it is ended."""
+"""`oubli-sim gateway`: an OpenWrt that boots, with oubli on it, between terminals and an internet.
+
+It runs until it is ended.
+"""
 
 import gzip
 import os
@@ -116,7 +119,7 @@ def install(lab: GatewayLab) -> str:
 
 
 def gateway(image: Path | None, terminals: int, console: Console) -> None:
-    """Start all of it, say where it is, let terminals talk, give a shell, until interrupted; LabError where something doesn't start."""
+    """Start all of it, say where it is, let terminals talk, give a shell, until interrupted; LabError."""
     began = time.monotonic()
 
     def show(text: str) -> None:
@@ -162,7 +165,7 @@ def _start(lab: GatewayLab, image: Path | None, terminals: int, tell: Callable[[
 
 
 def _talk(lab: GatewayLab, show: Callable[[str], None]) -> None:
-    """Let the terminals hold conversations while a shell on the gateway is open; without a terminal until interrupted."""
+    """Let the terminals talk while a shell on the gateway is open; without a terminal until interrupted."""
     shell = subprocess.Popen(lab.machine.shell()) if sys.stdin.isatty() else None
     while shell is None or shell.poll() is None:
         try:

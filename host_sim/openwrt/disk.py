@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A disk as OpenWrt's downloads for x86-64 are: GRUB, a partition with the kernel, one with the squashfs, packed with gzip.
+"""A disk as OpenWrt's downloads for x86-64 are: GRUB, a partition for the kernel, one for the squashfs, gzipped.
 
 `oubli-sim gateway --image` is tried with it, for no download can be had where the tests run. Kernel and root are those of tools/openwrt.
 """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The two feeds that a gateway asks, each signed by its own key: OpenWrt's (what tools/openwrt built, an interpreter) and oubli's."""
+"""The two feeds that a gateway asks, OpenWrt's and oubli's, each signed by its own key."""
 
 from pathlib import Path
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where the WAN leads: DHCP and names, prefixes for IPv6, the time, servers that answer, feeds of packages, a broker with TLS.
+"""Where the WAN leads: DHCP, names, IPv6 prefixes, the time, servers, feeds of packages, a broker with TLS.
 
 DHCP, names and prefixes come from the dnsmasq and the odhcpd that were built for the gateway, the time from its busybox, the broker is
 Mosquitto as tools/fleet ships its configuration, with the certificates that `oubli-fleet enrol` makes.
@@ -74,7 +74,7 @@ class Internet:
         self._broker_files()
 
     def _broker_files(self) -> None:
-        """Write Mosquitto's configuration: the shipped one, with another certificate for collectors, who come by the loopback."""
+        """Write Mosquitto's configuration: the shipped one, with another certificate for collectors on the loopback."""
         folder = self._folder
         for name, host in (("named", BROKER), ("broker", "127.0.0.1")):
             made = self.authority.broker(host)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The terminals: each a namespace with a card of its own, a lease from the gateway by DHCP and addresses by its router advertisements.
+"""The terminals: each a namespace with a card, a lease from the gateway's DHCP and addresses by its advertisements.
 
 `generate` has them hold the lab's conversations (TCP, UDP and ICMP over both families, with all their endings); `Witness` reads what
 `conntrack -E`, run on the gateway, said of each connection, and `records` what oubli keeps of them, copied off the gateway.
@@ -57,7 +57,7 @@ class Lan:
         return joined
 
     def rejoin(self, seconds: float = 60) -> None:
-        """Take each terminal's link down and up, as a phone's is when its access point starts anew; its addresses may be others then."""
+        """Take each terminal's link down and up, as its access point's start does; its addresses may change."""
         for number, terminal in enumerate(self.terminals):
             for state in ("down", "up"):
                 self._wires.batch(terminal.namespace, f"link set eth0 {state}")
@@ -112,7 +112,7 @@ class Lan:
         return connections
 
     def ended(self, machine: Machine, seconds: float) -> None:
-        """Wait until the gateway's kernel holds no conversation of these terminals; reading its table makes it drop what has timed out."""
+        """Wait until the gateway's kernel holds none of their conversations; a reading drops those timed out."""
         sources = [f" src={spelled} " for terminal in self.terminals for spelled in self._wires.spelled(terminal)]
         machine.wait(
             lambda: not any(source in machine.run("cat /proc/net/nf_conntrack") for source in sources),
@@ -121,7 +121,7 @@ class Lan:
 
 
 class Witness:
-    """`conntrack -E` on the gateway, twice as in the lab: XML has all but ICMP's identifiers, which the plain lines have."""
+    """`conntrack -E` on the gateway, twice as in the lab: only the plain lines have ICMP's identifiers."""
 
     def __init__(self, machine: Machine) -> None:
         self._machine = machine

@@ -61,7 +61,10 @@ class Machine:
     # The disk
 
     def new_disk(self) -> None:
-        """Make a disk as it leaves the factory: what follows the image is empty, and becomes the overlay at first boot."""
+        """Make a disk as it leaves the factory.
+
+        What follows the image is empty, and becomes the overlay at first boot.
+        """
         self.disk.unlink(missing_ok=True)
         base = self._unpacked() if self._image else BUILT / "root.squashfs"
         size = [] if self._image else [f"{self._disk_mib}M"]
@@ -83,7 +86,7 @@ class Machine:
     # Its life
 
     def boot(self, clock: str = "utc") -> None:
-        """Start and wait until the system is up, then let the administrator in; `clock` is the battery's time (QEMU's -rtc base=)."""
+        """Start, wait until the system is up, let the administrator in; `clock` is the battery's time (-rtc base=)."""
         if not self.disk.exists():
             self.new_disk()
         self.start(clock)
@@ -102,7 +105,8 @@ class Machine:
         words = [
             "qemu-system-x86_64", "-accel", "tcg,thread=multi", "-m", str(MEMORY_MIB),
             "-display", "none", "-no-reboot", "-nodefaults",
-            "-drive", f"file={self.disk},format=qcow2,if=virtio,cache=writeback", "-device", "virtio-rng-pci", "-rtc", f"base={clock}",
+            "-drive", f"file={self.disk},format=qcow2,if=virtio,cache=writeback",
+            "-device", "virtio-rng-pci", "-rtc", f"base={clock}",
             "-chardev", f"socket,id=console,path={sockets['console']},server=on,wait=off,logfile={self.log},logappend=on",
             "-serial", "chardev:console", "-qmp", f"unix:{sockets['monitor']},server=on,wait=off",
         ]  # fmt: skip
@@ -165,11 +169,11 @@ class Machine:
         self.wait_for_wan()
 
     def wait_for_wan(self) -> None:
-        """Wait until the WAN is up, of both families, what follows from an interface that comes up is done, and names resolve."""
+        """Wait until the WAN is up, of both families, what follows from that is done, and names resolve."""
         self.wait(lambda: self._try(SETTLED).strip() == "settled", "the network doesn't settle", BOOT, 3)
 
     def wait(self, condition: Callable[[], object], wrong: str, seconds: float, every: float = 0.2) -> None:
-        """Wait until a condition holds; LabError with what is wrong and the console's last words where it doesn't in so many seconds."""
+        """Wait until a condition holds; LabError with what is wrong and the console's last words after that long."""
         deadline = time.monotonic() + seconds
         while not condition():
             if self.process.poll() is not None or time.monotonic() > deadline:
@@ -208,7 +212,7 @@ class Machine:
         self._human(f"savevm {name}")
 
     def restore(self, name: str) -> None:
-        """Go back to a saved state, in which time goes on, and wait for ssh: a busy machine is longer at it than a connection waits."""
+        """Go back to a saved state, in which time goes on, and wait for ssh for long: the machine may be busy."""
         self._forget_ssh()
         self._human(f"loadvm {name}")
         self.wait(lambda: self.ask("true").returncode == 0, "no ssh after a state was loaded", BOOT)
@@ -319,7 +323,7 @@ class Machine:
         return found
 
     def waited(self) -> float:
-        """Return the seconds for which QEMU's processor wanted to run and had to wait for what else this machine does."""
+        """Return the seconds for which QEMU's processor wanted to run and had to wait for this machine."""
         threads = [path.read_text().split() for path in Path(f"/proc/{self.process.pid}/task").glob("*/schedstat")]
         return max((int(ran), int(delayed)) for ran, delayed, _ in threads)[1] / 1e9
 

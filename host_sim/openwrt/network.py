@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The wires: a namespace for QEMU with a bridge a network (lan, wan, guest), the internet, an administrator, and the terminals.
+"""The wires: a namespace for QEMU with a bridge a network (lan, wan, guest).
+
+Besides the internet, an administrator, and the terminals.
 
 QEMU's three network cards end in taps of those bridges, in the order in which OpenWrt on x86-64 takes them: eth0 is the LAN, eth1 the WAN;
 eth2 is free for a guest network. Nothing outside these namespaces is touched.

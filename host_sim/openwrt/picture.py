@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`python -m host_sim.openwrt.picture FILE`: the picture of LuCI that README shows, while `oubli-sim gateway` runs on this machine."""
+"""`python -m host_sim.openwrt.picture FILE`: the picture of LuCI that README shows.
+
+It is taken while `oubli-sim gateway` runs on this machine.
+"""
 
 import shutil
 import sys

@@ -42,7 +42,10 @@ def bound(epsilon: float) -> float:
 
 
 class Trial:
-    """Days of one kind in a folder: `boots` in each, `noise` makes the sampler, `more` as a device takes it, `victim` is what he does."""
+    """Days of one kind in a folder.
+
+    `boots` in each, `noise` makes the sampler, `more` as a device takes it, `victim` is what he does.
+    """
 
     def __init__(
         self,
@@ -116,7 +119,7 @@ class Trial:
         return Advantage([self._reaches(seen, 0) < self._reaches(seen, 1) for seen in days], there)
 
     def _reaches(self, seen: Seen, truth: int) -> int:
-        """Return how many values naive noise, b ln(k / 2^53), can give on a truth; of integers exact noise gives any on both."""
+        """Return how many values naive noise, b ln(k / 2^53), can give on a truth; exact noise gives any."""
         reached = 0
         for name, text in seen.spool.items():
             message = json.loads(text)
@@ -198,7 +201,7 @@ class _Played:
 
 
 def soak(seconds: float) -> dict[str, Any]:
-    """Play as many paired days of each kind for so long; returns the advantages beside their bounds, a finding where one is beaten."""
+    """Play paired days of each kind for so long; returns advantages beside their bounds, and findings."""
     figures: dict[str, Any] = {"findings": []}
     end = time.monotonic() + seconds
     with scratch("oubli-sim-") as folder:

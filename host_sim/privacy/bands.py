@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How often the defined truth lies in the printed 95 % band: a recorder's own days, with its own noise, from a seed (ANON-3).
+"""How often the defined truth lies in the printed 95 % band, over a recorder's own days, from a seed (ANON-3).
 
 The truth is the world's count (`host_sim.venue.truth.Daily`: what each metric counts (ANON-2) at the moment
 the recorder learns of a terminal), made without the agent; a cell whose truth hangs on the day's lot of classes is left out.
@@ -75,7 +75,7 @@ def shares(held: "Counter[tuple[str, bool]]") -> dict[str, float]:
 
 
 def soak(seed: int, seconds: float) -> dict[str, Any]:
-    """Play café days for so long, at least a thousand, under each profile in turn; a finding where a metric's share isn't 93 to 97 %."""
+    """Play café days for so long, at least 1,000, under each profile; a finding for a share not of 93 to 97 %."""
     held: Counter[tuple[str, bool]] = Counter()
     end, days = time.monotonic() + seconds, 0
     with scratch("oubli-sim-") as folder:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Minutes at the resolution of a real clock: how late a busy terminal makes the daemons' loops, and who sees it (ANON-4).
+"""Minutes at a real clock's resolution: how late a busy terminal makes the daemons' loops, and who sees it (ANON-4).
 
 Recorder and forwarder take turns on one processor, as on a router with one core. What they do takes the processor time that it
 takes, to the nanosecond; where both wait, the clock is put forward, so that a quarter of an hour lasts a tenth of a second. The
@@ -165,7 +165,7 @@ class Span:
 
 
 def busy(seed: int) -> list[int]:
-    """Return when connections end: so that the recorder waits for more of them, or handles many, at whole seconds; others at random."""
+    """Return when connections end: at whole seconds if the recorder is to wait or handle many, else at random."""
     chance, ends = Random(seed), []
     for second in range(1, LASTS // SECOND):
         burst = second % 100 in SECONDS
@@ -175,7 +175,7 @@ def busy(seed: int) -> list[int]:
 
 
 def features(seen: list[Moment]) -> list[float]:
-    """Return all that an attacker has of a span's moments: of each kind, in order, the time, below the second, below the millisecond."""
+    """Return what an attacker has of a span's moments: of each kind the time, below the second, below the ms."""
     rows: list[float] = []
     for kind in WINDOWS:
         most = 1 if kind in {MADE, SENT} else LASTS // jitter.PERIOD - 1
@@ -218,7 +218,7 @@ class Trial:
 
 
 def soak(seconds: float) -> dict[str, Any]:
-    """Play as many paired spans for so long; a finding where they are told apart, or where a day could show more than 5 %."""
+    """Play paired spans for so long; a finding where they are told apart, or a day could show more than 5 %."""
     end, found = time.monotonic() + seconds, []
     with scratch("oubli-sim-") as folder:
         trial = Trial(Path(folder))

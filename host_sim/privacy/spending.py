@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Histories of a gateway whose power and time are in an attacker's hands, and an auditor who counts what was drawn (ANON-5, ANON-6).
+"""A gateway whose power and time an attacker has, and an auditor who counts what was drawn (ANON-5, ANON-6).
 
 A history is drawn from its seed: cuts of power at any write to flash, one more while the next boot recovers, forged NTP before and
 after a boot, clocks back by a minute, an hour, a week, forward by as much, steps by root, restarts of the process, forty boots a

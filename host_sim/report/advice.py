@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`oubli-sim advise`: what each profile will tell of a venue whose size its operator knows, before figures are switched on.
+"""`oubli-sim advise`: what each profile will tell of a venue of known size, before figures are switched on.
 
 The hours come from people drawn by a scenario; the errors are those of the noise (tools/fleet/accuracy.py). No gateway is asked: what one
 has counted is nobody's to know, and advice that followed it would be one more figure that is published.
@@ -31,7 +31,7 @@ def hours(scenario: Scenario, seed: int) -> list[float]:
 
 
 def advise(scenario: Scenario, visitors: int, seed: int) -> dict[str, Any]:
-    """Return for each profile its figures at so many terminals a day: the true value, and the error over a day, a week, four weeks."""
+    """Return each profile's figures at so many terminals a day: true value, error over a day, a week, four weeks."""
     shares = hours(scenario, seed)
     every = {name for names in PROFILES.values() for name in names}
     profiles = []

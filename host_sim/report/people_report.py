@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`oubli-sim people`: what the simulator draws, beside what the sources of `host_sim.venue.people` say, as one page with plots.
+"""`oubli-sim people`: what the simulator draws, beside its sources, as one page with plots.
+
+`host_sim.venue.people` names the sources.
 
 Each row is a figure of a source, what the crowd of a scenario gives for it over many drawn visits, and whether the two are near each
 other. What is "ours" has no source and says so. The page is self-contained, like a run's report.

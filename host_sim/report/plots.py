@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The charts of a run's report, as SVG text that a page holds: no file beside it, no network, the same octets for the same run.
+"""The charts of a run's report, as SVG text in its page: the same octets for the same run.
 
 Numbers and times only stand in a chart; what it shows is said in words beside it, in both languages, and in its text alternative.
 """
@@ -58,7 +58,7 @@ def _time_axis(axes: Axes) -> None:
 
 
 def over_time(times: Sequence[int], values: Sequence[float], title: str, *, limit: float = 0, events: Sequence[int] = ()) -> str:
-    """Draw a figure over time as an area; `limit` is a line that it mustn't cross, `events` are when something happened."""
+    """Draw a figure over time as an area; `limit` is a line not to be crossed, `events` when something happened."""
     figure, axes = canvas()
     x = [moment(at) for at in times]
     axes.fill_between(x, values, step="post", color=BLUE, alpha=0.25, linewidth=0)

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A run's report: one HTML file with everything in it, readable for an operator in English and French (`oubli-sim run --report`).
+"""A run's report: one HTML file with everything in it, for an operator, in English and French.
+
+`oubli-sim run --report` writes it.
 
 It loads nothing: no script, no font, no style from elsewhere; charts are SVG elements with a title, and every chart is said in a
 sentence beside it. Which language shows is two radio buttons and a rule of CSS.

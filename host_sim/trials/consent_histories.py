@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Histories of consents on a device whose files are put back from backups, whose clock is stepped and whose power is cut (L34-VI-5).
+"""Consents on a device with old backups, stepped clocks and cuts of power, lived as random histories (L34-VI-5).
 
 A history is drawn from its seed: guests consent, suspend, resume, withdraw, one purpose or all, object and take that back; time passes, is
 stepped back and forward, isn't trusted for a while; power is cut before any operation on flash or in the midst of a sync; the process
@@ -44,7 +44,7 @@ class HistoryError(Exception):
 
 
 class Given:
-    """One consent, and what its guest was told of it: `over` for which purposes, `paused` None where that is in doubt."""
+    """One consent, and what its guest was told: `over` for which purposes, `paused` None where that is in doubt."""
 
     def __init__(self, mac: bytes, purposes: list[str], end: int) -> None:
         self.mac, self.purposes, self.end = mac, purposes, end

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The small venues in which agents that are broken on purpose must be found out, each a scenario as an operator would write it."""
+"""The small venues in which agents that are broken on purpose must be found out.
+
+Each is a scenario as an operator would write it.
+"""
 
 COURTS = {
     "noon": """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Clock histories: a device whose clocks lie, jump and die, and what must hold of its buffer all the same (EXP-1, EXP-4, EXP-5).
+"""Clock histories: clocks that lie, jump and die, and what must hold of the buffer (EXP-1, EXP-4, EXP-5).
 
 A history is drawn from its seed: boots at the right time, at 1970, at 2099 or at a time of long ago, a quartz that is wrong by
 up to 100 ppm, an honest time service and a forged one, steps back and forward by root, suspends, restarts of the process in
@@ -174,7 +174,7 @@ class History:
         self.t += SECOND
 
     def end(self, start: int, end: int, kind: tuple[int, int, int] = UDP) -> None:
-        """Let the kernel tell of a connection, from its first packet to its last; of none that began before the boot."""
+        """Let the kernel tell of a connection, from first packet to last; of none that began before the boot."""
         if start < self.booted:
             return
         protocol, state, timeout = kind
@@ -248,7 +248,10 @@ class History:
         return self.draw.choice([-1, 1]) * self.draw.randrange(self.draw.choice(AMOUNTS))
 
     def move(self, wall: int) -> None:
-        """Step the clock; where that is by more than a day since the last confirmation it destroys nothing by itself."""
+        """Step the clock.
+
+        Where that is by more than a day since the last confirmation it destroys nothing by itself.
+        """
         self.look()
         before = self.readable()
         trusted = self.trusted
@@ -303,7 +306,7 @@ class History:
         self.ledger()
 
     def may_trust(self) -> bool:
-        """Return True if two confirmations of this boot agree, and nothing moved the clock by more than a day since the last."""
+        """Return True if two confirmations of this boot agree, and no step of over a day came since the last."""
         pairs = [
             (one, other)
             for place, one in enumerate(self.confirmed)
@@ -317,7 +320,7 @@ class History:
         return {record.bytes_up for record in reading.read(str(self.root), "security", 0, 0)}
 
     def early(self, number: int) -> bool:
-        """Return True if it is too early for a record to be gone: by more than a window, quartz and wobble, and doubt about its stamp."""
+        """Return True if a record is gone too early: by over a window, quartz, wobble and doubt about its stamp."""
         slack = self.width + AHEAD + WOBBLE + 2 * self.lifetime * PPM // 1_000_000 + self.doubt[number]
         return self.t - self.ended[number] < self.lifetime - slack
 

@@ -93,7 +93,9 @@ sodium = Sodium()
 ring = KeyRing(tmpfs + '/keys', 4, 'a1' * 16, sodium)
 bundle = Bundle(tmpfs + '/bundles', tmpfs + '/custodian.pub', sodium)
 zero = lambda: 0
-store = Custodian('attribution', flash, tmpfs + '/pages', ring, sodium, bundle, 30 * DAY, 1 << 28, 60, 'a1' * 16, zero, zero, print)
+store = Custodian(
+    'attribution', flash, tmpfs + '/pages', ring, sodium, bundle, 30 * DAY, 1 << 28, 60, 'a1' * 16, zero, zero, print
+)
 now, number = {now}, first
 store.tick(now * 10**9, (now - {noon} + DAY) * 10**9, trusted=True)
 print('busy')
@@ -127,7 +129,7 @@ def ext4(folder: Path) -> Iterator[Path]:
 
 
 def _killed(words: list[str], delay: float) -> list[list[bytes]] | None:
-    """Run a process and kill it so many seconds after it is busy; returns the words of each line it told, None where it didn't start."""
+    """Run a process and kill it so many seconds after it is busy; returns its lines' words, None: no start."""
     with subprocess.Popen(words, cwd=interpreters.ROOT, env=interpreters.environment(), stdout=subprocess.PIPE) as process:
         assert process.stdout is not None  # noqa: S101 (it was asked for)
         if process.stdout.readline() != b"busy\n":
@@ -138,7 +140,7 @@ def _killed(words: list[str], delay: float) -> list[list[bytes]] | None:
 
 
 def _compare(told: set[int], found: list[int], count: int) -> list[str]:
-    """Return what is wrong with the numbers that were found, where these were told; each killed process may have kept one more."""
+    """Return what is wrong with the numbers found, where these were told; each kill may have kept one more."""
     wrong = []
     if len(set(found)) != len(found):
         wrong.append(f"{len(found) - len(set(found))} records came twice")
@@ -219,7 +221,7 @@ def custodian(flash: Path, tmpfs: Path, interpreter: str, count: int, seed: int)
 
 
 def soak(seed: int, count: int = 500) -> dict[str, Any]:
-    """Kill both kinds of store `count` times on each interpreter: rings on tmpfs, the other on ext4 where there may be one."""
+    """Kill both kinds of store `count` times on each interpreter: rings on tmpfs, the other on ext4."""
     made: dict[str, Any] = {"findings": []}
     for interpreter in interpreters.NAMES:
         with (

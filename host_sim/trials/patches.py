@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A function of the agent with another piece of code in it: what `host_sim.trials.mutants` breaks, found by its syntax tree.
+"""A function of the agent with other code in it, found by its syntax tree: what `host_sim.trials.mutants` breaks.
 
 `old` is one expression or statement that stands exactly once in the function, `new` what stands there instead. A name of one capital
 letter stands for any expression, the same each time, and in `new` for what it stood for: neither layout nor comments count, nor a
@@ -23,7 +23,10 @@ class PatchError(Exception):
 
 
 class Patch(NamedTuple):
-    """`file` below agent/; `function` as its qualified name has it, a class for what stands in it, "" for the module itself."""
+    """One place of the agent and what stands there instead.
+
+    `file` is below agent/; `function` a qualified name, a class for what stands in it, "" for the module.
+    """
 
     file: str
     function: str

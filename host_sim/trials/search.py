@@ -68,7 +68,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Found:
-    """What a run showed: the auditor's check, what was wrong, and in which simulated hour; `check` is "ended" where a daemon ended."""
+    """What a run showed: the auditor's check ("ended": a daemon did), what was wrong, and in which hour."""
 
     check: str
     wrong: str
@@ -164,7 +164,7 @@ def _purposes(dice: Random) -> Data:
 
 
 def _events(main: Random, number: int, hours: float, begins: float, lifetime: float) -> list[Data]:
-    """Draw what happens within so many hours from an hour of the day on, each moment near an edge or near another one."""
+    """Draw what happens within so many hours from an hour of the day on, each moment near an edge or another one."""
     edges = [edge - begins + day * 24 for edge in _EDGES for day in (0, 1)]
     edges += [math.ceil(begins) - begins + hour for hour in range(int(hours) + 1)]
     near = [edge for edge in edges if 0 <= edge < hours]
@@ -217,7 +217,7 @@ def attempt(case: Case, agent: Path | None = None) -> tuple[Found | None, int]:
 def search(
     seed: int, seconds: float, most: int | None = None, keep: Path | None = None, told: Callable[[str], None] = lambda _line: None
 ) -> Figures:
-    """Try runs drawn from `seed`, `seed` + 1, ... for so long, or so many; shrink what is found, and keep it in a folder."""
+    """Try runs drawn from `seed`, `seed` + 1, ... for so long, or so many; shrink and keep what is found."""
     figures, end, number = Figures(seed), time.monotonic() + seconds, seed
     while time.monotonic() < end and (most is None or number < seed + most):
         case = draw(number)

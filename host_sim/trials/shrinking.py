@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Makes a scenario that shows a violation as short as it can be made: events go, settings take their defaults, numbers become small.
+"""Makes a scenario that shows a violation as short as can be: fewer events, defaults, small numbers.
 
 A run takes seconds, so what makes every later run shorter is tried first: less time, then fewer events (half of them, a quarter, one), then
 fewer people. Hypothesis, which the project has, shrinks what it drew byte by byte in some hundred runs and gives up after five minutes.
@@ -30,7 +30,10 @@ T = TypeVar("T", bound=Seen)
 
 
 def shrink(data: Data, found: T, same: Callable[[Data], T | None], limit: int) -> tuple[Data, T, int]:
-    """Return the simplest form of a scenario for which `same` still answers, its answer, and how many runs that took, `limit` at most."""
+    """Return the simplest form of a scenario for which `same` still answers, its answer, and the runs it took.
+
+    There are `limit` runs at most.
+    """
     runs, tried, before = 0, {repr(data)}, None
     while data is not before:
         before = data

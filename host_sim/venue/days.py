@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The agent-day by the book: when one opens, what it costs, which cells it must publish; read from ANON-5 and ANON-6, not from `agent/`.
+"""The agent-day by the book (ANON-5, ANON-6, not `agent/`): when it opens, what it costs, its cells.
 
 The world tells of boots, confirmations of the time and the passing of hours; what comes out is what the ledger must say and which
 messages must exist. Trust is EXP-5's: two confirmations of one boot, at least ten minutes apart, that agree within two seconds;
@@ -45,7 +45,7 @@ class Days:
         self.restored(0)
 
     def restored(self, hours: int) -> None:
-        """The ledger is one that says so many powered-on hours, and of what was spent nothing that can be believed: as without one."""
+        """The ledger says so many powered-on hours, and of what was spent nothing: as without one."""
         self.tokens, self.hours, self._since_token = 1 - 24 // HOURS_A_TOKEN, hours, 0
         self.ledger_day = self.spent = 0
 
@@ -86,7 +86,7 @@ class Days:
             self.day = 0
 
     def pass_time(self, true: int) -> tuple[int, bool]:
-        """Let the recorder's timers run; returns the start of a day that has just closed (0: none), and whether one opened."""
+        """Let the recorder's timers run; returns the start of a day that has closed (0: none), and if one opened."""
         assert self._clock is not None  # noqa: S101 (a world boots first)
         wall, monotonic = self._clock.wall(true), self._clock.monotonic(true)
         self._stray(wall - monotonic)

@@ -98,7 +98,7 @@ class Events:
         yield Step(now, tape.RESET)
 
     def _copy_ledger(self, now: int, event: Event) -> Iterator[Step]:
-        """Somebody copies the ledger, and puts the copy back later, with the power off: what was spent since isn't in it."""
+        """Somebody copies the ledger, and puts the copy back later, with power off: it lacks what was spent since."""
         yield from self._gateway.look(now)
         if not self._gateway.listening:
             return
@@ -152,7 +152,10 @@ class Events:
         self._world.at(self._gateway.suspended, resume)
 
     def _uplink_lost(self, now: int, event: Event) -> Iterator[Step]:
-        """The WAN's address goes: the kernel ends at once whatever was translated to it (nf_nat_masquerade's device event)."""
+        """The WAN's address goes.
+
+        The kernel ends at once whatever was translated to it (nf_nat_masquerade's device event).
+        """
         self._world.tell(now, "uplink lost", minutes=event.minutes)
         self._gateway.uplink = False
         self.outages.append((now, now + int(event.minutes * MINUTE)))
@@ -193,7 +196,7 @@ class Events:
         return device
 
     def _flood(self, now: int, event: Event) -> Iterator[Step]:
-        """One guest asks for very many connections that nobody answers: every port of a host, or as many as the table takes."""
+        """One guest asks for very many connections that nobody answers: every port, or as many as the table takes."""
         self._world.tell(now, event.what, amount=event.amount, minutes=event.minutes)
         device = self._attacker(now)
         yield from self._visits.arrive(now, device)
@@ -261,7 +264,7 @@ class Events:
         self._world.at(now + int(event.minutes * MINUTE), back)
 
     def _forge_lease(self, now: int, event: Event) -> Iterator[Step]:
-        """A guest asks for a lease in another's name (chaddr), for an address that somebody has or will have: nobody sends by it."""
+        """A guest asks for a lease in another's name (chaddr), for an address of somebody: nobody sends by it."""
         if not self._visits.present:
             return
         devices = list(self._visits.present.values())

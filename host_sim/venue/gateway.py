@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The gateway as its kernel and its clock are: power, time, whom the kernel has as neighbours, what it answers to the recorder."""
+"""The gateway as its kernel and clock are: power, time, its neighbours, what it answers to the recorder."""
 
 import struct
 from collections.abc import Iterable, Iterator
@@ -197,7 +197,7 @@ class Gateway:
             self.settle()
 
     def settle(self, dropped: Iterable[tuple[int, int]] = ()) -> None:
-        """After a REPORT: count what became of the connections that the kernel has told of, and let the agent-days pass."""
+        """After a REPORT: count what became of the connections that the kernel told of, let the agent-days pass."""
         if self._reached:
             now, self._reached = self._reached, 0
             before = self._world.truth.fates["dropped"]
@@ -214,7 +214,7 @@ class Gateway:
             self._world.truth.open_day(self._world.days.day, self._world.days.counted)
 
     def held_address(self, address: bytes, mac: bytes, now: int) -> bool:
-        """Return True if a terminal was the kernel's neighbour at an address, by what it was told last before a true time."""
+        """Return True if a terminal was the kernel's neighbour at an address, by the last word before a true time."""
         told = [who for since, who in self.neighbours.get(address, ()) if since <= now + _NOTICE]
         return bool(told) and told[-1] == mac
 
@@ -231,6 +231,6 @@ class Gateway:
         return entry.holder
 
     def known(self, entry: "Entry", mac: bytes) -> tuple[bool, bool]:
-        """Return whether the recorder may know whose a connection is, and whether it has room for that, whatever it may leave out."""
+        """Return whether the recorder may know whose a connection is, and whether it has room for that at worst."""
         few = len(self._world.truth.terminals.get(mac, ())) <= ADDRESSES and len(self.handed.get(entry.source, ())) <= HOLDERS
         return entry.first >= self.listens_since, few and self._associations <= 4 * self._scenario.rows

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What whoever runs a gateway does to it, by a scenario's events: looks at a terminal's records, erases, stops the recorder's process."""
+"""What whoever runs a gateway does to it in a scenario: looks at records, erases, stops the recorder."""
 
 import json
 from collections.abc import Callable, Iterator

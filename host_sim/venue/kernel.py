@@ -237,7 +237,10 @@ def link(name: str, byteorder: ByteOrder = "little", interface: int = 8, *, gone
 
 
 def address(own: bytes, prefix: int, byteorder: ByteOrder = "little", interface: int = 8, *, gone: bool = False) -> bytes:
-    """Returns the RTM_NEWADDR (or RTM_DELADDR) datagram of an own address (linux/if_addr.h: ifaddrmsg, IFA_ADDRESS 1, IFA_LOCAL 2)."""
+    """Returns the RTM_NEWADDR (or RTM_DELADDR) datagram of an own address.
+
+    linux/if_addr.h: ifaddrmsg, IFA_ADDRESS 1, IFA_LOCAL 2.
+    """
     order = "<" if byteorder == "little" else ">"
     body = struct.pack(order + "BBBBI", INET if len(own) == 4 else INET6, prefix, 0x80, 0, interface)
     for number in (1, 2) if len(own) == 4 else (1,):

@@ -208,7 +208,7 @@ class Device:
             yield self._transfer(at + place * SECOND, 443, 20_000 + down // 120, down, lasts, UDP if draw.random() < 0.6 else TCP)
 
     def _call(self, at: int) -> Iterator[Talk]:
-        """A call: STUN to find a way, then a stream of voice or video, 32 to 1,200 kbit/s each way, minutes long; ours."""
+        """A call: STUN, then a stream of voice or video, 32 to 1,200 kbit/s each way, minutes long (ours)."""
         draw = self.random
         yield self._query(at)
         yield self._transfer(at + SECOND // 10, 3478, 200, 200, SECOND, UDP)
@@ -238,7 +238,7 @@ class Visit(NamedTuple):
 
 @dataclass(frozen=True)
 class Crowd:
-    """Who comes: `visitors` devices on a day of average weight, shared over the local hours by `arrivals` (24 weights) [arrive].
+    """Who comes: `visitors` devices on a day of average weight, over the hours by `arrivals` (24 weights) [arrive].
 
     `weekdays` are 7 weights, Monday first; `stay` scales every stay; `sleep` is a share of it, `rotate` hours between two MACs
     of a device (0: one for the visit), `roams` changes of the access point an hour, `kinds` the weights of KINDS.
@@ -255,7 +255,7 @@ class Crowd:
     kinds: tuple[float, ...] = tuple(kind.share for kind in KINDS)
 
     def day(self, draw: Random, midnight: int, closes: int) -> list[Visit]:
-        """Return the visits of one local day that starts at `midnight` (whose weekday is taken in UTC), in order of arrival.
+        """Return the visits of a local day that starts at `midnight` (its weekday is UTC's), in order of arrival.
 
         A time-varying Poisson process [arrive]; whoever would stay past `closes` (ns after midnight) leaves then, but for a venue
         that is open for 24 hours.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What guests say at the venue's portal, and where they are: who logs in, who consents, suspends, resumes, withdraws (L34-IV-1, L34-V).
+"""What guests say at the portal, and where they are: log-ins, consents, withdrawals (L34-IV-1, L34-V).
 
 What follows from that is the truth that the auditor holds the stores against: under which consent a connection may be kept, at which
 access point a terminal was while that was allowed. Each device draws from dice of its own, so that a scenario without a portal is the
@@ -45,7 +45,7 @@ ACTIVE, SUSPENDED, WITHDRAWN = "active", "suspended", "withdrawn"
 
 
 class Stay(NamedTuple):
-    """A terminal's time at an access point, seconds by the gateway's clock; `sure`: its record must be there, else it may be."""
+    """A terminal's time at an access point, s by the gateway's clock; `sure`: its record must be there."""
 
     consent: int
     mac: bytes
@@ -130,7 +130,10 @@ class Portal:
         self._begin(now, guest)
 
     def again(self, now: int) -> Iterator["Told"]:
-        """The recorder has started again: the portal says who is logged in, the radios who is there, anew after a cut of power."""
+        """The recorder has started again.
+
+        The portal says who is logged in, the radios who is there, anew after a cut of power.
+        """
         for guest in self.guests.values():
             if not guest.left:
                 yield from self._station(guest, 0, guest.access_point)
@@ -237,7 +240,7 @@ class Portal:
         return self.wall(now) // SECOND
 
     def under(self, mac: bytes, start: int) -> int:
-        """Return the consent under which a connection that began at `start` (ns, as stamped) and ends now is kept, 0 for none."""
+        """Return the consent that keeps a connection which began at `start` (ns, as stamped) and ends now, 0: none."""
         guest = self.guests.get(mac)
         if guest is None or guest.state != ACTIVE or not self.trusted() or start <= (guest.since + 1) * SECOND:
             return 0
@@ -253,7 +256,7 @@ class Portal:
             guest.there = self._second(now)
 
     def _over(self, now: int, guest: Guest, access_point: int = 0) -> None:
-        """A stay ends, its record is due; one of a moment may have been too short for a radio that is asked each second."""
+        """A stay ends, its record is due; a short one may escape a radio that is asked each second."""
         if guest.there is not None and self.hears():
             name, end = NAMES[access_point or guest.access_point], self._second(now)
             self.stays.append(Stay(guest.consent, guest.device.mac, name, guest.there, end, end - guest.there > 2))

@@ -31,7 +31,7 @@ def _mac(octets: bytes) -> str:
 
 
 class Radios:
-    """Where everybody is, consent or none; one recorder after the other asks for it by `bus`, and is told of those who come and go."""
+    """Where everybody is, consent or none; a recorder asks for it by `bus`, and is told who comes and goes."""
 
     def __init__(self) -> None:
         self._there: "dict[bytes, int]" = {}  # MAC -> access point
@@ -73,7 +73,7 @@ class Radios:
         self._connected, self._ears = False, {}
 
     def move(self, mac: bytes, former: int, access_point: int, now: int) -> None:
-        """Let a terminal leave an access point and come to another, 0 for none: the new one tells first, as it does on the air."""
+        """Let a terminal leave an access point for another, 0: none; the new one tells first, as on the air."""
         if access_point:
             self._there[mac] = access_point
             heard = _text("address", _mac(mac)) + _named("signal", _INT32, struct.pack(">I", _SIGNAL))

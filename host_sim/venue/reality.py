@@ -93,7 +93,7 @@ class _Table(ConnectionTable):
 
 
 def cells(terminals: list[Seen], most: int) -> Cells:
-    """Return the cells of a day in which each terminal counts in `most` slots and `most` classes at most, as drawn on average."""
+    """Return a day's cells in which a terminal counts in `most` slots and classes at most, as drawn on average."""
     found: Cells = {metric: [0.0] * len(names) for metric, names in Daily.CELLS.items()}
     for seen in terminals:
         classes = [Daily.CELLS["classes"].index(name) for name in seen.classes if name in Daily.CELLS["classes"]]

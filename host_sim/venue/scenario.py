@@ -57,7 +57,7 @@ CAFE = (0, 0, 0, 0, 0, 0, 0, 6, 12, 11, 9, 10, 18, 17, 13, 12, 13, 14, 15, 12, 9
 
 
 class ScenarioError(Exception):
-    """A scenario that can't be used; `args[0]` is the one line to show: file, line, key, what was wrong, what is accepted."""
+    """A scenario that can't be used; `args[0]` is the line to show: file, line, key, what was wrong, accepted."""
 
 
 class WrongError(Exception):
@@ -127,7 +127,7 @@ def _text(value: Any) -> str:  # noqa: ANN401 (whatever the file has)
 
 
 class Key(NamedTuple):
-    """One key: `check` returns the value as it is used, or raises WrongError; `written` is how the default stands in a file."""
+    """One key: `check` returns the value in use, or raises WrongError; `written` is its default in a file."""
 
     section: str
     name: str
@@ -159,7 +159,10 @@ KEYS = (
     Key("network", "dual_stack", 0.6, _number(0, 1), "share of connections of an IPv6 device that take IPv6"),
     Key("network", "table", 16384, _number(64, 262_144, whole=True), "nf_conntrack_max: a full table makes no connections"),
     Key("network", "latency", 0, _number(0, 5000), "ms to the broker, and as much back; they pass for real"),
-    *(Key("network.timeouts", name, seconds, _number(1, 500_000, whole=True), "seconds") for name, seconds in TIMEOUTS.items()),
+    *(
+        Key("network.timeouts", name, seconds, _number(1, 500_000, whole=True), "seconds")
+        for name, seconds in TIMEOUTS.items()
+    ),
     Key("clock", "shows", "right", _shown, "what the clock shows after a boot: right, or a time", '"right"'),
     Key("clock", "drift", 0, _number(-500, 500, whole=True), "parts in a million by which the quartz runs fast"),
     Key("clock", "first", 1, _number(0, 100_000), "minutes after a boot to the first confirmation of the time"),
@@ -305,7 +308,7 @@ class _Checker:
         raise ScenarioError(f"{place}: {section + '.' if section else ''}{key}: {wrong}")
 
     def _line(self, section: str, key: str, index: int) -> int:
-        """Return the line of a key within its section (the `index`-th of that name), of the section where it isn't written."""
+        """Return the line of a key in its section (the `index`-th of that name), or the section's where it has none."""
         current, seen, head = "", -1, 0
         for number, line in enumerate(self.text.splitlines(), 1):
             stripped = line.split("#")[0].strip()

@@ -34,7 +34,7 @@ _STATES = {
 
 
 class Entry:
-    """One entry of the connection table: its flow, who held its address when it was made, first and last packet, timeout (ns)."""
+    """One entry of the connection table: flow, holder of its address at start, first and last packet, timeout (ns)."""
 
     __slots__ = ("first", "flow", "holder", "key", "last", "port", "source", "timeout")
 
@@ -128,7 +128,7 @@ class ConnectionTable:
             yield from self._gateway.neighbour(now, address, mac)
 
     def _port_in_block(self, source: bytes, port: int, draw: Random, rest: tuple[bytes, int, bytes, int]) -> int:
-        """Return the port that masquerade chooses within an address's block: its own where that is one of these and free, else any.
+        """Return the port that masquerade chooses within an address's block: its own where that is free, else any.
 
         0 where none is free: a block that is full drops what is new without a word (RFC 7422).
         """
@@ -200,7 +200,7 @@ class ConnectionTable:
             self.used.append((entry, min(entry.last, now)))
 
     def give(self, now: int, address: bytes, first: int, last: int) -> None:
-        """Take note that the kernel was told by which ports an address's connections leave, 0 for none; no address: of every one."""
+        """Note by which ports the kernel was told an address's connections leave, 0: none; no address: all."""
         for one in [address] if address else list(self.blocks):
             self.blocks.pop(one, None)
             if first:

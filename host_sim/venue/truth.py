@@ -55,7 +55,7 @@ class Kept(NamedTuple):
 
 
 class Alive(NamedTuple):
-    """A connection that lasts, as a listing of the table shows it at `at`: whose, since when, its last packet (both as stamped)."""
+    """A lasting connection in a listing of the table at `at`: whose, since when, its last packet (as stamped)."""
 
     mac: bytes
     start: int
@@ -97,7 +97,7 @@ class Daily:
         self.terminals: dict[bytes, Seen] = {}
 
     def add(self, record: Kept, counted: int, day: int) -> bool:
-        """Count a record of the agent-day that begins at `day` and counts from `counted` on, in ns; True for a terminal's first."""
+        """Count a record of the agent-day from `day`, that counts from `counted` on (ns); True for a first one."""
         volume = record.bytes_up + record.bytes_down
         return self.see(record.mac, record.start, record.end, (record.protocol, record.port), volume, counted, day)
 
@@ -186,7 +186,7 @@ class Truth:
         self._waiting.append(alive)
 
     def settle(self, dropped: Iterable[tuple[int, int]] = ()) -> None:
-        """Count what the recorder was told; `dropped`: first and last numbers of the datagrams that were dropped before."""
+        """Count what the recorder was told; `dropped`: first and last number of the datagrams dropped before."""
         gone: set[int] = set()
         for first, last in dropped:
             gone.update(range(first, last + 1))

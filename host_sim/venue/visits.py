@@ -89,7 +89,7 @@ class Visits:
             self._world.at(now + _TEMPORARY, lambda later: self._renew(later, device))
 
     def _roam(self, now: int, device: Device) -> Iterator[Step]:
-        """It takes another access point of this gateway: all that the kernel shows is that its neighbour was confirmed again."""
+        """It takes another access point: all the kernel shows is that its neighbour was confirmed again."""
         if now < device.leaves:
             if self._gateway.on and self._gateway.holders.get(device.address) == device.mac:
                 yield from self._gateway.neighbour(now, device.address, device.mac)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The world around one gateway: people, the conntrack table, what happens to the gateway, and the truth about all of it.
+"""The world around one gateway: people, the conntrack table, what happens to the gateway, and the whole truth.
 
 Everything follows from a scenario and a seed. Events wait in one queue ordered by true time; a connection's life is its talk (first
 packet to last), then STOP = last packet + the timeout of its last state, then the DESTROY, up to 50 s later, because the

@@ -20,7 +20,7 @@ PATIENCE = 900  # seconds of one mutant's tests
 
 
 class Mutant(NamedTuple):
-    """A defence: the attack's number in SECURITY.md, the file and the text that is replaced, and the tests that must fail."""
+    """A defence: the attack's number in SECURITY.md, file and text that is replaced, the tests that must fail."""
 
     number: str
     file: str
@@ -191,7 +191,8 @@ MUTANTS = (
     Mutant(
         "G1",
         _INIT,
-        r"""elif [ "$(ls -ld "./$entry" 2>/dev/null | sed -n '1s/^-[^ ]* *\([0-9]*\) .*/\1/p')" = 1 ]; then""" + "\n\t\t\tchown -h",
+        r"""elif [ "$(ls -ld "./$entry" 2>/dev/null | sed -n '1s/^-[^ ]* *\([0-9]*\) .*/\1/p')" = 1 ]; then"""
+        "\n\t\t\tchown -h",
         "else\n\t\t\tchown",
         f"{_ROOT}::test_root_follows_nothing_that_a_daemon_leaves_in_its_folders",
     ),
@@ -359,7 +360,7 @@ MUTANTS = (
         "tests/attacks/gateway/test_guest.py::test_a_duid_names_nobody",
     ),
     Mutant("U2", _PORTAL, "and self._clients == self._announced", "", _PORTALS_TEXT),
-    Mutant("U2", _PORTAL, "sure = not self._odd and ", "sure = ", _PORTALS_TEXT),
+    Mutant("U2", _PORTAL, "not self._odd", "True", _PORTALS_TEXT),
 )
 
 

@@ -399,7 +399,7 @@ def test_no_history_of_clocks_keeps_a_record_too_long_or_loses_one_in_silence(ba
 
 
 def test_a_record_from_before_a_step_does_not_join_a_window_of_after_it(in_memory):
-    """The same name, two spans of time: the connection that ended 45 s earlier goes when it must, not with the other."""
+    """The same name, two spans of time: the connection that ended 45 s earlier goes when it must."""
     in_memory.mkdir()
     life = histories.History(0, in_memory, devices.Here())
     life.text, (life.lifetime, life.width) = "20m", histories.LIFETIMES["20m"]
@@ -526,7 +526,10 @@ def mark_moves_always(monkeypatch):
 
 def a_key_kept_one_step_too_long(monkeypatch):
     tick = ring.Ring.tick
-    late = lambda self, wall, monotonic, trusted: tick(self, wall - HOUR, monotonic - HOUR, trusted=trusted)  # noqa: E731 (one expression)
+
+    def late(self, wall, monotonic, trusted):
+        return tick(self, wall - HOUR, monotonic - HOUR, trusted=trusted)
+
     monkeypatch.setattr(ring.Ring, "tick", late)
 
 

@@ -191,7 +191,7 @@ def test_flows_are_a_mix_and_the_same_every_time():
 
 @pytest.mark.needs("valgrind", "debian")
 def test_a_connection_takes_no_more_instructions_than_are_kept(tmp_path, monkeypatch):
-    """The one performance gate: ratios to a plain walk counted in the same run, at most 5 % above tools/bench/kept.json.
+    """The one performance gate: ratios to a plain walk of the same run, at most 5 % above tools/bench/kept.json.
 
     Of Debian's MicroPython: 1.28 is built by the compiler of this machine, and another compiler would give another figure.
     """
@@ -354,7 +354,7 @@ def test_every_curve_has_its_points_on_both_interpreters():
 
 
 FINDINGS = (
-    ("capture", {"rows": [{"name": name, "case": "steady", "lost_most": 3} for name in ("ulogd2 text", "oubli CPython")],
+    ("capture", {"rows": [{"name": one, "case": "steady", "lost_most": 3} for one in ("ulogd2 text", "oubli CPython")],
                  "flows": {"steady": 90_000}}, "capture: oubli CPython lost 3 of 90,000 (steady)"),
     ("sim", {"rows": [{"scenario": "cafe-day", "passed": False}, {"scenario": "month", "passed": True}]},
      "sim: the auditor finds fault with cafe-day"),

@@ -67,7 +67,10 @@ def test_every_part_that_writes_is_there(day):
 
 
 def test_the_sum_of_a_start_is_no_less_than_what_a_day_keeps(day):
-    """What a start is held against (`agent.purposes.custodian.budget`) bears the leases that there were, over midnight and of IPv6 too."""
+    """The sum a start is held against bears the leases there were, over midnight and of IPv6 too.
+
+    It is that of `agent.purposes.custodian.budget`.
+    """
     assert day["declared"] == Sum("blocks", day["leases"] * 4, 365 * law.DAY, 15, 512).daily >= day["stored"]
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A gateway that has `oubli` alone, without the modules of the purposes that are off by default (boards/packages/oubli-purposes)."""
+"""A gateway that has `oubli` alone, without the purposes that are off by default (boards/packages/oubli-purposes)."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_no_room_of_the_core_imports_one_of_another_package():
 
 
 def test_what_the_law_asks_of_every_gateway_is_in_the_core():
-    """EXP-1, L34-II-2, L34-VI-3: forgetting, the table of the law, exclusions, the audit log, erasing, and the right of access."""
+    """Forgetting, law's table, exclusions, audit log, erasing, right of access (EXP-1, L34-II-2, L34-VI-3)."""
     needed = {
         "law",
         "vault.ring",
@@ -144,7 +144,10 @@ def test_what_an_absent_package_kept_is_never_left_without_its_clock(core, root,
 
 
 def test_recorder_of_the_core_refuses_calls_for_what_it_hasnt_and_goes_on(core, root, interpreter):
-    """L34-V-4: anybody may ask for a suspension: where no consent can be, that's one line, and no end of the recorder."""
+    """Anybody may ask for a suspension (L34-V-4).
+
+    Where no consent can be, that's one line, and no end of the recorder.
+    """
     done = run(core, interpreter, "-c", RECORDER, root / "etc/config/oubli", root)
     consent = "the package oubli-purposes isn't installed; accepted: on a gateway that has it"
     deferred = "neither attribution nor billing is on; accepted: on a gateway that keeps one of them"

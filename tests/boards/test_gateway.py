@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A gateway's root with busybox: the package's scripts run there, its daemons started by a fake procd, its memory measured."""
+"""A gateway's root with busybox.
+
+The package's scripts run there, its daemons are started by a fake procd, its memory is measured.
+"""
 
 from __future__ import annotations
 
@@ -90,7 +93,7 @@ def test_first_boot_gives_an_id_once_and_keeps_the_comments(root, built):
 
 @pytest.fixture
 def device(root, built):
-    """Give a gateway where the package was installed on the running system, its LAN a veth pair to a client's namespace."""
+    """Give a gateway with the package installed on the running system, its LAN a veth pair to a namespace."""
     scripts = install(root, built, "apk")
     with connected(root) as gateway:
         yield gateway, scripts
@@ -236,7 +239,10 @@ def test_networks_that_root_alone_may_read_are_handed_over_and_followed(device):
     installed(gateway, scripts, "post-install")
     handed = "config interface 'lan'\n\toption device 'lan0'\n"
     handed += "".join(f"config dnsmasq\n\toption leasefile '/srv/{name}'\n" for name in "ab")
-    read = lambda: gateway.run("/bin/cat", "/var/run/oubli-root/networks").stdout.partition("config clock")[0]  # noqa: E731 (twice)
+
+    def read():
+        return gateway.run("/bin/cat", "/var/run/oubli-root/networks").stdout.partition("config clock")[0]
+
     assert read() == handed
     service = procd.Procd(procd.service(recorded(gateway)), gateway.start)
     try:
@@ -276,7 +282,10 @@ def test_root_hands_over_whether_the_system_shows_what_a_clock_with_a_battery_sa
 
 @NETWORK
 def test_what_a_sysupgrade_restored_is_handed_over_and_no_link_is_followed(device):
-    """L34-VI-2: root's chown and chmod reach the daemons' own folders alone, wherever their names lead, on a plugged-in medium too."""
+    """Root's chown and chmod reach the daemons' own folders alone, wherever names lead (L34-VI-2).
+
+    That holds on a plugged-in medium too.
+    """
     gateway, scripts = device
     (gateway.path / "sbin/ujail").symlink_to("../host/ujail")
     gateway.run("/bin/mkdir", "-p", "/srv/oubli/vault/attribution", "/srv/oubli-spool", "/etc/secret", "/mnt/card")
@@ -307,7 +316,10 @@ def test_what_a_sysupgrade_restored_is_handed_over_and_no_link_is_followed(devic
 
 @NETWORK
 def test_a_further_package_stops_the_service_for_its_files_and_starts_what_was_on(device, built):
-    """By apk's scripts; what only its modules could destroy in time goes with it (EXP-1), and nobody starts what was off."""
+    """By apk's scripts.
+
+    What only its modules could destroy in time goes with it (EXP-1), and nobody starts what was off.
+    """
     gateway, scripts = device
     installed(gateway, scripts, "post-install")
     on = set(procd.service(recorded(gateway))["instances"])
@@ -341,7 +353,7 @@ def listed(gateway: roots.Gateway, backup: str) -> set[str]:
 
 
 def look_at_archives(gateway: roots.Gateway) -> None:
-    """A sysupgrade keeps all that is on flash but the ledger's marks (ANON-5), a backup that is taken away nothing of it."""
+    """A sysupgrade keeps all that is on flash but the ledger's marks (ANON-5), a backup nothing of it."""
     assert "/etc/oubli/" in (gateway.path / "lib/upgrade/keep.d/oubli").read_text().splitlines()
     there = {"/" + path.relative_to(gateway.path).as_posix() for path in (gateway.path / "srv").rglob("*") if path.is_file()}
     left = there - listed(gateway, "")
@@ -352,7 +364,7 @@ def look_at_archives(gateway: roots.Gateway) -> None:
 
 @NETWORK
 def test_package_is_installed_started_killed_upgraded_and_removed_without_residue(device, built):
-    """From the package to the first captured connection, through a crash, an upgrade and a sysupgrade, to nothing left."""
+    """From the package to the first captured connection, through crash, upgrade and sysupgrade, to nothing left."""
     gateway, scripts = device
 
     def files() -> set[Path]:

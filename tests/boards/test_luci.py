@@ -23,7 +23,8 @@ const rpc = { declare: (what) => () => {
 let polled = null;
 const poll = { add: (again) => { polled = again; } };
 const view = { extend: (what) => what };
-const E = (name, attributes, inside) => ({ name, attributes, value: '', inside, replaceChildren(...fresh) { this.inside = fresh; } });
+const replaceChildren = function(...fresh) { this.inside = fresh; };
+const E = (name, attributes, inside) => ({ name, attributes, value: '', inside, replaceChildren });
 const words = (one) => one === null || typeof one !== 'object' ? [ String(one) ] : (one.inside || []).flatMap(words);
 const buttons = (one) => one && one.name === 'button' ? [ one ] : (one && one.inside || []).flatMap(buttons);
 const text = fs.readFileSync(process.argv[1], 'utf8');
@@ -51,7 +52,10 @@ WHOLE = {
 
 
 def shown(answers: dict[str, object]) -> tuple[list[str], ...]:
-    """Return the words that the page shows: once all is answered, having asked again, before doctor has said anything, after a look-up."""
+    """Return the words that the page shows at four moments.
+
+    Once all is answered, having asked again, before doctor has said anything, after a look-up.
+    """
     done = node(["-e", PLAYED, str(VIEW), json.dumps(answers)], return_completed_process=True, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return tuple(json.loads(done.stdout))
@@ -84,7 +88,7 @@ def test_page_is_there_before_doctor_has_looked_and_doctor_is_asked_apart():
 
 @pytest.mark.parametrize(("clock", "public"), [("trusted", ""), ("floor", "unknown"), ("unknown", "")])
 def test_a_look_up_says_how_far_its_times_and_its_address_are_to_be_trusted(clock, public):
-    """L34-II-6: whoever is named may be somebody else where the clock isn't trusted, or the gateway had another address."""
+    """A name may be somebody else's where the clock isn't trusted, or the gateway had another address (L34-II-6)."""
     words = shown(WHOLE | {"lookup": {"rows": [], "records": 0, "second_nat": False, "clock": clock, "public_address": public}})[3]
     warned = [word for word in words if word.startswith("Nobody is named for sure. Clock:")]
     assert [word.endswith(f" {clock}") for word in warned] == [True] * (clock != "trusted")

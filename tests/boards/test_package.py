@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Boards and packages: built the same by whoever builds, read by independent readers, run in a gateway's root with busybox."""
+"""Boards and packages: built the same by all, read by independent readers, run in a gateway's root with busybox."""
 
 from __future__ import annotations
 

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The agent as it is flashed for MicroPython: every module loads, each verb says what its source says, a fault names module and line."""
+"""The agent as it is flashed for MicroPython.
+
+Every module loads, each verb says what its source says, a fault names module and line.
+"""
 
 from __future__ import annotations
 

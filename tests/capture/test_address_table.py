@@ -134,7 +134,10 @@ def test_lease_speaks_only_where_the_neighbour_table_is_silent(table: Callable[.
 
 
 def test_connection_from_before_the_process_listened_is_nobodys(table: Callable[..., Table]) -> None:
-    """The kernel lists who holds an address now: who held it before a crash, or while nobody listened, is unknown (L34-I-2)."""
+    """The kernel lists who holds an address now.
+
+    Who held it before a crash, or while nobody listened, is unknown (L34-I-2).
+    """
     who = table(begun=100)
     who.ask(("learn", X, A, 100.5), ("learn", Y, B, 300))
     assert who.find((X, 99.9), (X, 100), (X, 101), (Y, 99.9), (Y, 150)) == [None, A, A, None, B]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""agent/capture: netlink bytes of real and of broken kernels into connections and neighbours, alike on every interpreter.
+"""agent/capture: netlink bytes of real and broken kernels into connections and neighbours, alike everywhere.
 
 A reader of this file's own, which only ever sees slices of what it may read, says what each datagram holds. The agent's
 decoders must say the same of recorded datagrams, of mutated ones and of Hypothesis's inventions, and must not be moved by a
@@ -49,7 +49,8 @@ from binascii import hexlify
 from agent.capture import connections, neighbours, timeouts
 from agent.summary.services import service_of
 
-NUMBERS = "family protocol source_port translated_port packets_up bytes_up packets_down bytes_down start stop state status"
+NUMBERS = "family protocol source_port translated_port packets_up bytes_up packets_down bytes_down"
+NUMBERS += " start stop state status"
 times = timeouts.Timeouts({}.get)
 tails = [b"", bytes(64), bytes((255,)) * 64, struct.pack("HHI", 8, 1, 9) * 8]
 state = []
@@ -61,14 +62,16 @@ class Listener(neighbours.Listener):
 def connection(c):
     numbers = [str(getattr(c, name)) for name in NUMBERS.split() + ["remaining"]]
     numbers.insert(4, str(service_of(c.protocol, c.destination_port)))
-    state.append(" ".join(numbers + [hexlify(connections.source_of(c)).decode(), str(int(c.accounted)), str(times.end(c))]))
+    source = hexlify(connections.source_of(c)).decode()
+    state.append(" ".join(numbers + [source, str(int(c.accounted)), str(times.end(c))]))
 
 def told(buffer, length):
     del state[:]
     c, n = connections.Decoder(), neighbours.Neighbours(Listener())
     c.feed(buffer, length, connection)
     n.feed(buffer, length)
-    return "|".join(["%d %d %d %d" % (c.reader.datagrams, c.connections, c.reader.malformed, n.reader.malformed)] + state)
+    counts = (c.reader.datagrams, c.connections, c.reader.malformed, n.reader.malformed)
+    return "|".join(["%d %d %d %d" % counts] + state)
 
 while True:
     head = sys.stdin.buffer.read(2)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""agent/capture/lan and neighbours: which side a connection comes from, and whether it stays inside, alike on every interpreter.
+"""agent/capture/lan and neighbours: the side a connection comes from, whether it stays inside, alike everywhere.
 
 A gateway of three sides: `lan` (link 8), `br-guest` (link 10), both of the LAN, and `wan` (link 9). rtnetlink bytes say so, in
 the interpreter's own byte order; ctnetlink bytes bring the connections.
@@ -77,7 +77,7 @@ def order(any_interpreter: Interpreter) -> kernel.ByteOrder:
 
 @pytest.fixture
 def ask(remotes: Callable[[str], Remote], any_interpreter: Interpreter) -> Callable[..., Any]:
-    """Give a function that asks an interpreter where connections (source, destination, who answers) lie, for a gateway."""
+    """Give a function that asks an interpreter where connections (source, destination, who answers) lie."""
     remote = remotes(any_interpreter.name)
 
     def told(gateway: Gateway, *connections: tuple[str, ...]) -> dict[str, Any]:
@@ -259,7 +259,8 @@ def test_lease_files_are_the_usual_ones_and_those_that_the_servers_are_told(
         "config dnsmasq 'two'\n\toption leasefile 'relative'\nconfig dhcp 'lan'\n\toption leasefile '/etc/shadow'\n"
     )
     usual = ["/tmp/dhcp.leases", "/tmp/hosts/odhcpd"]  # noqa: S108 (OpenWrt's places)
-    assert remotes(interpreter.name)("devices", [], path)[1] == sorted([*usual, "/var/dhcp/leases", "/tmp/odhcpd.leases"])  # noqa: S108 (the same)
+    own = ["/var/dhcp/leases", "/tmp/odhcpd.leases"]  # noqa: S108 (the same)
+    assert remotes(interpreter.name)("devices", [], path)[1] == sorted([*usual, *own])
     assert remotes(interpreter.name)("devices", [], path + ".absent")[1] == usual
 
 

@@ -81,7 +81,10 @@ def test_the_rate_is_taken_over_ten_seconds(interpreter):
 
 
 def test_a_peak_counts_for_an_hour(interpreter):
-    """Growth of the table counts as ends do: 1,000 new entries want 4,000 free, and 8,000 once the mode has been left."""
+    """Growth of the table counts as ends do.
+
+    1,000 new entries want 4,000 free, and 8,000 once the mode has been left.
+    """
     looks = [(0, 0, 0, LIMIT, 0), (1, 0, 1000, LIMIT, 0), (2, 1000, 0, 4000, 0), (10, 1000, 0, 4000, 0)]
     looks += [(second, 1000, 0, 4000, 0) for second in range(60, 3601, 60)]
     out, said = decide(interpreter, *looks)
@@ -140,7 +143,8 @@ class Time:
 
 table = {"events": 1, "acct": 1, "timestamp": 1, "count": 0, "max": 16384}
 drops, said, source = [0], [], Time()
-recorder = Recorder(config.load(sys.argv[1] + "/config"), sys.argv[1], source, log=said.append, sysctl=table.get, drops=lambda: drops[0])
+read = config.load(sys.argv[1] + "/config")
+recorder = Recorder(read, sys.argv[1], source, log=said.append, sysctl=table.get, drops=lambda: drops[0])
 while recorder.neighbour_request() is not None:
     recorder.guests.neighbours.reader.done = True
 for step in json.loads(sys.stdin.readline()):
@@ -474,7 +478,10 @@ def first_of(jail: subprocess.Popen[bytes]) -> int:
 
 @pytest.mark.needs("root", "unshare", "setpriv")
 def test_a_jail_of_another_user_that_began_at_the_same_tick_keeps_no_recorder_alive():
-    """Seen on OpenWrt: procd starts forwarder and recorder at once, both first of their jails, and the forwarder is found first."""
+    """Seen on OpenWrt: procd starts forwarder and recorder at once, each the first process of its jail.
+
+    The forwarder is found first.
+    """
     jail, nobody = ["unshare", "--pid", "--fork", "--kill-child"], ["setpriv", "--reuid", "65534"]
     with tempfile.TemporaryDirectory(dir="/dev/shm") as name:
         folder = Path(name)

@@ -37,7 +37,8 @@ class Time:
 
 root, time, said = ROOT, Time(), []
 settings = {"count": 1, "max": FULL}
-recorder = Recorder(config.load(root + "/etc/config/oubli"), root, time, log=said.append, sysctl=settings.get, network=dict)
+read = config.load(root + "/etc/config/oubli")
+recorder = Recorder(read, root, time, log=said.append, sysctl=settings.get, network=dict)
 recorder.tick()
 while recorder.neighbour_request() or not recorder.introduced:
     recorder.neighbour(unhexlify(DONE), 20)
@@ -53,7 +54,8 @@ for row in sys.stdin:
     elif call == "asks":
         print(hexlify(recorder.live_request() or b"").decode())
     elif call == "counts":
-        print(json.dumps([name + " " + str(count) for name, count in sorted(recorder.counters.values.items()) if count]))
+        counts = sorted(recorder.counters.values.items())
+        print(json.dumps([name + " " + str(count) for name, count in counts if count]))
     elif call == "held":
         print(recorder.guests.holders.held())
     else:

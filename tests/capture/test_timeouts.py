@@ -41,7 +41,8 @@ for row in sys.stdin:
         for datagram in words:
             data = bytes(int(datagram[at : at + 2], 16) for at in range(0, len(datagram), 2))
             told.policies.reader.read(data, len(data))
-        print(json.dumps([told.policies.finish(), told.policies.reader.malformed, sorted(told.policies.largest.items())]))
+        policies = told.policies
+        print(json.dumps([policies.finish(), policies.reader.malformed, sorted(policies.largest.items())]))
     elif call == "refresh":
         told.refresh(words[0] * 10**9)
     else:

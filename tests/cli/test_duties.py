@@ -139,7 +139,8 @@ def test_the_doctor_finds_a_duty_that_nobody_serves(tmp_path: Path) -> None:
 
     def found(text: str) -> list[str]:
         gateway = SimpleNamespace(config=read(tmp_path, text))
-        return [f"{one.severity} {one.what}" for one in checks.found(gateway) if one.name == "duty"]  # type: ignore[arg-type]
+        duties = [one for one in checks.found(gateway) if one.name == "duty"]  # type: ignore[arg-type]
+        return [f"{one.severity} {one.what}" for one in duties]
 
     assert found(GATEWAY.format("portal")) == []
     texts = found(GATEWAY.format("undeclared"))

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""agent/law: the table of purposes held against a second one, written here from the requirements, over everything that can be asked.
+"""agent/law: the table of purposes held against a second one, written here from the requirements.
+
+Over everything that can be asked.
 
 agent/cli/article and agent/purposes/notice: what of it a person is shown.
 """
@@ -366,7 +368,10 @@ def test_the_notice_names_who_makes_out_the_bills(any_interpreter: Interpreter, 
 
 @pytest.mark.parametrize("ground", law.GROUNDS)
 def test_every_field_that_is_kept_is_named_with_its_time_basis_and_recipients(tmp_path: Path, ground: str) -> None:
-    """L34-VI-4: with every purpose on, notice and register name each field of each record format, in both languages, and who gets it."""
+    """With every purpose on, notice and register name each field of each record format, and who gets it (L34-VI-4).
+
+    In both languages.
+    """
     wording = GATEWAY + EVERYTHING[len(GATEWAY) :].format(ground) + VENUE
     (tmp_path / "oubli").write_text(wording)
     read = config.load(str(tmp_path / "oubli"))
@@ -400,7 +405,10 @@ def test_every_field_that_is_kept_is_named_with_its_time_basis_and_recipients(tm
 
 @pytest.mark.parametrize("language", ["fr", "en"])
 def test_the_impact_analysis_has_what_runs_and_the_measures_for_it(any_interpreter: Interpreter, tmp_path: Path, language: str) -> None:
-    """GDPR art. 35: the register's rows, each purpose's need, the three feared events, blanks for what a controller alone can say."""
+    """GDPR art. 35: the register's rows, each purpose's need, the three feared events.
+
+    And blanks for what a controller alone can say.
+    """
     at = words.LANGUAGES.index(language)
     alone = shown(any_interpreter, tmp_path, GATEWAY + PURPOSE.format("security", "lifetime", "7d"), "--dpia", language)
     (tmp_path / "oubli").write_text(GATEWAY + EVERYTHING[len(GATEWAY) :].format(law.IN_FORCE) + VENUE)

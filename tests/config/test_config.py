@@ -424,7 +424,10 @@ REFUSED: dict[
 @pytest.mark.needs("micropython")
 @pytest.mark.parametrize("name", REFUSED)
 def test_a_broken_configuration_is_refused_in_one_line_and_nothing_is_written(name, tmp_path, cpython, micropython):
-    """Exit 2, the same octets on both interpreters: file, line or byte, option, what was wrong, requirement, what is accepted."""
+    """Exit 2, the same octets on both interpreters.
+
+    File, line or byte, option, what was wrong, requirement, what is accepted.
+    """
     text, place, wrong, accepted = REFUSED[name]
     path, root = tmp_path / "oubli", tmp_path / "root"
     root.mkdir()
@@ -523,7 +526,10 @@ BROKERS = {  # host, other options: whether messages go in plain text, and wheth
 
 
 def test_plain_text_is_for_this_machine_or_for_who_says_so(tmp_path, interpreter):
-    """L34-VI-2: without a CA a broker on loopback is spoken to in plain text, another one only with `insecure`, and that is said."""
+    """Without a CA a broker on loopback is spoken to in plain text, another one only with `insecure` (L34-VI-2).
+
+    And that is said.
+    """
     for number, (host, options) in enumerate(BROKERS):
         (tmp_path / str(number)).write_text(f"{GATEWAY}config mqtt\n{host and 'option host ' + host}\n{options}\n")
     script = "from agent.config.config import load\nfor number in range(%d):\n"

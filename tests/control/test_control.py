@@ -377,7 +377,7 @@ def lines_as(user: int, groups: str, path: Path, request: str) -> list[dict]:
 
 @pytest.mark.needs("root", "setpriv", "perl")
 def test_roles_are_known_by_the_kernels_word(any_interpreter: Interpreter, folder: Path) -> None:
-    """L34-VI-2: a caller is answered what the table gives to root, the operators' group, the portal's user, anyone, whatever he says.
+    """A caller is answered what the table gives to root, operators, portal, anyone, whatever he says (L34-VI-2).
 
     Without the lists of accounts nobody but root and the recorder's own user has a role; a group of number 0 is no group.
     """
@@ -660,11 +660,14 @@ for pause, name in ((0, "trouble"), (30, "calm"), (0, "absent"), (12, "trouble")
 print(json.dumps([line for line in said if "gap" in line]))
 """
 # The names and widths are the kernel's (Linux 6.18); another one has the same names in other places.
-STAT = """\
-entries  clashres found new invalid ignore delete chainlength insert insert_failed drop early_drop icmp_error  search_restart
-00000005  00000002 00000003 00000004 00000005 00000006 00000007 00000008 00000009 0000000a 00000001 000000ff 00000000  00000077
-00000005  00000002 00000003 00000004 00000005 00000006 00000007 00000008 00000009 00000001 00000000 ffffffff 00000000  00000077
-"""
+STAT = (
+    "entries  clashres found new invalid ignore delete chainlength insert insert_failed drop early_drop icmp_error  "
+    "search_restart\n"
+    "00000005  00000002 00000003 00000004 00000005 00000006 00000007 00000008 00000009 0000000a 00000001 000000ff "
+    "00000000  00000077\n"
+    "00000005  00000002 00000003 00000004 00000005 00000006 00000007 00000008 00000009 00000001 00000000 ffffffff "
+    "00000000  00000077\n"
+)
 OTHER = "drop insert_failed searched early_drop\n00000000 00000000 0000000c 00000000\n"
 NO_LOSS = "network trouble since it came up; none of it is a record lost:"
 
@@ -881,7 +884,7 @@ def look_up(gateway: Device, interpreter: Interpreter, rows: list[dict]) -> None
 
 
 @LIVE
-def test_a_person_sees_what_is_held_on_her_terminal_and_nothing_of_others(interpreter: Interpreter, folder: Path) -> None:  # noqa: PLR0915 (one device, asked in every way)
+def test_a_person_sees_what_is_held_on_her_terminal(interpreter: Interpreter, folder: Path) -> None:  # noqa: PLR0915 (one device, asked in every way)
     """Right of access (law 78-17, L34-1 VI), look-up (L34-II-6): her records; that one looked is in the audit log, at whom is nowhere."""
     with device(folder, interpreter, DUTY) as gateway:
         for host, mac in ((21, HERS), (22, HIS)):
@@ -1006,7 +1009,7 @@ def test_a_second_recorder_is_refused_and_touches_nothing(interpreter: Interpret
 
 @LIVE
 def test_folders_are_open_to_whom_they_must_be(interpreter: Interpreter, folder: Path) -> None:
-    """Who may read what: the recorder, whose umask is 077, lets its group to spool and health, and nobody to the rest."""
+    """Who may read what: the recorder (umask 077) lets its group to spool and health, and nobody to the rest."""
     with device(folder, interpreter) as gateway:
         gateway.status(interpreter)
         modes = live_files.modes(folder)

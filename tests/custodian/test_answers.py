@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`oubli-custodian`: answers, negatives, freezes and the register, from segments that a real store sealed (L34-II-4, L34-III-4)."""
+"""`oubli-custodian`: answers, negatives, freezes, register, from a real store's segments (L34-II-4, L34-III-4)."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ class Gateway:
         self, text: str, *, second_nat: bool = False, made: int = TEN + 7200, alive: int = 0, damage: int | None = None,
         unbroken: int = TEN + 7200,
     ) -> Path:  # fmt: skip
-        """Write the tar file that the gateway's executor writes, with an octet of the segments damaged on flash before."""
+        """Write the tar file that the gateway's executor writes, with an octet of the segments damaged before."""
         path = self.root / f"handover{len(list(self.root.glob('*.tar')))}.tar"
         signer = Signer(str(self.root / "device.key"), self.sodium)
         self.gateways = {signer.public: GATEWAY}
@@ -431,7 +431,10 @@ def test_a_small_file_that_claims_gigabytes_is_refused_before_it_is_read(tmp_pat
 
 
 def test_handover_that_its_gateway_did_not_sign_is_refused(gateway, tmp_path):
-    """L34-II-4: forged by who has the public keys and two agents' request, changed by an octet anywhere, cut, or of another's key."""
+    """A handover that is forged, changed by an octet, cut, or of another's key is refused (L34-II-4).
+
+    Forged by who has the public keys and two agents' request.
+    """
     gateway.keep(connection(20012, TEN + 60, TEN + 70))
     good = gateway.hand_over(SIGNED)
     assert gateway.read(good).segments
@@ -470,7 +473,10 @@ def test_segment_that_was_damaged_on_flash_is_told_of(gateway):
 
 
 def test_answer_is_signed_and_sealed_to_who_asked(gateway, tmp_path):
-    """L34-II-4: CSV and JSON, a manifest with their sums that only the custodian can have signed, a file only the requester opens."""
+    """An answer is CSV and JSON, and a manifest with their sums that only the custodian can have signed (L34-II-4).
+
+    Only the requester opens the file.
+    """
     gateway.keep(connection(20012, TEN + 60, TEN + 70, user=b"=cmd|' /C calc'!A0"))
     made = gateway.answer(SIGNED)
 

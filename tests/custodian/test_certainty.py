@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Answers against the truth (L34-II-4): gateways that lose power, restart and hand over, written as a recorder writes, asked at random.
+"""Answers against the truth (L34-II-4): gateways that lose power, restart and hand over, asked at random.
+
+They write as a recorder writes.
 
 Nobody is named for a moment at which he did not hold the port, and `nothing held` is never said of a moment at which somebody did.
 """
@@ -39,7 +41,7 @@ def row(terminal: int, first: int, start: int, end: int | None, protocol: int | 
 
 
 class Gateway:
-    """A day of one: `parts` are its segments' records, `truth` who held what, `on` when it ran, `made` when it hands over."""
+    """A day of one: its segments' `parts`, the `truth` of who held what, when it was `on`, when `made` (handed in)."""
 
     def __init__(self, draw: random.Random) -> None:
         self._draw = draw

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A hostile examiner's questions, around every edge, answered from segments that a real store sealed and compared with what is true.
+"""A hostile examiner's questions around every edge, answered from a real store's segments and held against the truth.
 
 Nobody is named for a moment at which he did not hold the port, and `nothing held` is never said where the store has it (L34-II-4). Each
 story says of each holding what is true: when it began and ended, and how long the store can tell. Faults put into matching, windows,
@@ -414,7 +414,7 @@ def expected(question: Question) -> tuple[str, set[tuple[int, int, int]]]:
 
 
 def vouched(story: Story, question: Question) -> bool:
-    """Return True if each second from the window's begin to the next midnight, or the handover, lies in one mark, and came once."""
+    """Return True if each second from the window's begin to midnight or the handover lies in one mark, once."""
     end = min(MADE, (question.end // DAY + 1) * DAY)
     spans = (*story.marks, *story.backs, *story.denied)
     seconds = [question.start, *(edge for span in spans for edge in span if question.start <= edge < end)]
@@ -723,7 +723,8 @@ def test_an_hour_that_comes_twice_or_never_changes_no_answer() -> None:
     for change, begin, end, edge, (before, after) in NIGHTS:
         start, over = change + edge + before, change + edge + after
         asked = SimpleNamespace(store="attribution", public=PUBLIC, port=BLOCK, protocol=6, start=start, end=over)
-        rows, unknown = matching.rows(asked, [[pack(row(A, change + begin, None)), pack(row(A, change + begin, change + end))]])  # type: ignore[arg-type]
+        segment = [pack(row(A, change + begin, None)), pack(row(A, change + begin, change + end))]
+        rows, unknown = matching.rows(asked, [segment])  # type: ignore[arg-type]
         assert unknown == []
         assert bool(rows) == (change + begin <= over and change + end >= start)
         for one in rows:

@@ -125,7 +125,10 @@ def _part(verb: str, folder: Path) -> int:
 
 
 def test_a_clock_that_is_wrong_destroys_nothing_and_asks(folder, command):
-    """A dead battery, a typing error: two years on nothing is destroyed, made or opened until the custodian types the date; then all."""
+    """A dead battery, a typing error: two years on nothing is destroyed, made or opened, until the date is typed.
+
+    Then all is.
+    """
     opened(folder).bundle(at(TODAY), 3, BILLING)
     command.day = TODAY + 730
     for words in (("destroy-due",), ("verify",), ("bundle", "--out", folder / "b", "--lifetime", "billing=2"), ("open", "nothing")):

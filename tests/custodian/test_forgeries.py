@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What somebody writes into a custodian's folders without his passphrase is counted, named and signed nowhere (L34-II-4, L34-III-4)."""
+"""What is forged in a custodian's folders without his passphrase is counted nowhere (L34-II-4, L34-III-4)."""
 
 from __future__ import annotations
 
@@ -159,7 +159,7 @@ def test_lines_that_the_store_s_log_has_not_are_not_counted(office, count, first
 
 
 def test_a_line_that_comes_while_a_request_is_answered_is_not_entered(office, monkeypatch):
-    """Between the check and the lock: only what the log said was about to be written is taken for the work of a loss of power."""
+    """Between the check and the lock: only what the log announced is taken for the work of a loss of power."""
     book, checked = office.keys / register.NAME, register.entries
 
     def slow(store: Store) -> list[dict[str, Any]]:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A whole gateway in a root with busybox: doctor finds nothing where all is well, and what was broken on purpose by its name.
+"""A whole gateway in a root with busybox: doctor finds nothing where all is well, and each thing broken on purpose.
 
 The daemons run as the package installs them, in jails, with a real broker; tests/openwrt/broken.py has the table.
 """

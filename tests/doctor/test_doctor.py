@@ -70,7 +70,8 @@ import fcntl, os, socket, sys
 from pathlib import Path
 root = Path(sys.argv[1])
 held = []
-for name, mode in (("srv/oubli", 0o700), ("srv/oubli-spool", 0o2770), ("var/run/oubli", 0o711), ("var/run/oubli-live", 0o2770)):
+folders = {"srv/oubli": 0o700, "srv/oubli-spool": 0o2770, "var/run/oubli": 0o711, "var/run/oubli-live": 0o2770}
+for name, mode in folders.items():
     (root / name).mkdir()
     (root / name).chmod(mode)
     held.append(os.open(root / name, os.O_DIRECTORY))
@@ -670,7 +671,7 @@ def test_a_clock_earlier_than_the_configuration_is_found(clinic):
 
 
 def test_a_clock_that_the_recorder_does_not_trust_is_found(clinic):
-    """Two confirmations ten minutes apart, jumped over by a clock file, and only that this recorder runs as root is left."""
+    """Two confirmations ten minutes apart, jumped over by a clock file: only that it runs as root is left."""
     clock = clinic.root / "clock"
     clock.write_bytes(bytes(8))
     (clinic.root / "later").write_bytes(struct.pack("<q", 601 * 10**9))
@@ -682,7 +683,8 @@ def test_a_clock_that_the_recorder_does_not_trust_is_found(clinic):
     report = clinic.run(
         "kill $daemons; rm -rf $ROOT/var/run/oubli; ip link add lan type veth peer name phone\n"
         "flock $ROOT/srv/oubli-spool sleep 60 &\n"
-        """echo '{"connected":true,"published":0,"failures":0,"waiting":0,"unsendable":0}' > $ROOT/var/run/oubli-live/forwarder.json\n"""
+        """echo '{"connected":true,"published":0,"failures":0,"waiting":0,"unsendable":0}' """
+        "> $ROOT/var/run/oubli-live/forwarder.json\n"
         f"{clinic.shell(launch)} > $ROOT/log 2>&1 &\n"
         "until [ -S $ROOT/var/run/oubli/control/socket ]; do sleep 0.02; done\n"
         f"{clinic.oubli('doctor', '--json')} > $ROOT/before && exit 9\n"
@@ -747,7 +749,7 @@ def test_what_the_recorder_says_of_itself_is_found(clinic, changed, name, severi
 
 
 def test_daemons_that_do_not_run_are_found(clinic):
-    """A recorder that isn't there, one that holds its folder and doesn't answer, a forwarder where a broker is configured."""
+    """No recorder, one that holds its folder and doesn't answer, a forwarder where a broker is configured."""
     assert (
         clinic.examine("exec 3>&2 2>/dev/null; kill $daemons; wait $daemons || :; exec 2>&3").only("recorder", ERROR)["what"]
         == "no recorder runs"

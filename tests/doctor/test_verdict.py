@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What doctor finds reaches health: the names of what a setting can set right, nothing that follows terminals (ANON-4, L34-II-5)."""
+"""What doctor finds reaches health: what a setting can set right, nothing that follows terminals (ANON-4, L34-II-5)."""
 
 from __future__ import annotations
 

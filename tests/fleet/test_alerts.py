@@ -499,7 +499,7 @@ def test_a_mail_server_that_cant_be_is_refused_in_one_line(sqlite, what):
 
 @pytest.mark.needs("aiosmtpd", "mosquitto")
 def test_serve_tells_by_mail_what_is_wrong_and_nothing_twice_over_a_restart(sqlite, tmp_path):
-    """The whole of it: a gateway in breach, a mail server that comes later, a collector that is killed and started again: one message."""
+    """The whole of it: a gateway in breach, a mail server that comes later, a killed collector: one message."""
     now = int(time.time())
     speak(now, "late")
     channel(form="email", target="claire@example.org", delay=0)

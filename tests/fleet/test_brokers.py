@@ -133,7 +133,10 @@ def test_a_gateway_beyond_the_limit_ends_the_collector_and_nothing_of_it_is_lost
 
 @pytest.mark.needs("mosquitto")
 def test_retained_messages_are_asked_for_once_an_hour_at_most(sqlite, tmp_path):
-    """A fleet of 100,000 has 200,000 of them: a connection that is lost again and again doesn't bring them each time."""
+    """A fleet of 100,000 has 200,000 of them.
+
+    A connection that is lost again and again doesn't bring them each time.
+    """
     said: list[str] = []
     with Mosquitto(tmp_path) as broker:
         publish(broker.port, says.state(says.name(1)), says.health(says.name(1), int(time.time())))

@@ -177,7 +177,7 @@ def under_way(running: subprocess.Popen[bytes], wanted: int) -> bool:
 
 @pytest.mark.needs("pg_ctlcluster")
 def test_sixty_forwarders_killed_consumers_and_a_restarted_broker_lose_and_double_nothing(database, tmp_path, memory):
-    """The subset of `oubli-bench deliver`: real forwarders and spools, Mosquitto as shipped, PostgreSQL, both consumers killed."""
+    """The subset of `oubli-bench deliver`: real forwarders, Mosquitto, PostgreSQL, both consumers killed."""
     emptied(database)
     log = tmp_path / "log"
     with Mosquitto(tmp_path) as broker, collector(database, broker.port, log) as running:

@@ -216,7 +216,10 @@ def published(gateways: int, days: int, seed: int) -> tuple[list[dict], list[lis
 
 
 def test_bands_of_days_and_weeks_hold_as_often_as_they_say():
-    """Over 1,200 café days at two gateways: 93 to 97 % of the truths lie within, for terminals a day and the week's hours."""
+    """Over 1,200 café days at two gateways 93 to 97 % of the truths lie within.
+
+    For terminals a day and the week's hours.
+    """
     inside: dict[str, list[bool]] = {"day": [], "hour": []}
     for seed in range(30):
         sent, truth = published(2, 20, seed)

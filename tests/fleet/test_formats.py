@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What other programs read: the AsyncAPI document, Prometheus' metrics and rules, Grafana's dashboard, each by its makers' own checker."""
+"""What other programs read: AsyncAPI, Prometheus' metrics and rules, Grafana's dashboard, by their makers' checkers."""
 
 from __future__ import annotations
 

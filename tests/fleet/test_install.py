@@ -125,7 +125,7 @@ def place(tmp_path: Path) -> Iterator[Place]:
 
 
 def test_the_install_document_leads_from_nothing_to_a_figure_on_the_page(place: Place, tmp_path: Path) -> None:
-    """Every line of it but those that install the program itself, which `tools/setup` runs in each session of the tests."""
+    """Every line of it but those that install the program itself, which `tools/setup` runs for the tests."""
     (tmp_path / "cafes.csv").write_text("name;group\nCafé du Port;Brest\nCafé de la Gare;Brest\n", encoding="utf-8-sig")
     (enrolling, broker, service, expecting), (joining,) = blocks("server"), blocks("gateway")
     for line in (enrolling + broker).splitlines():

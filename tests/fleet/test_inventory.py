@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The inventory: gateways that are no more or were silent, an empty fleet, a search, tags, many changed at once, a list in and out."""
+"""The inventory: silent or former gateways, an empty fleet, a search, tags, many changed at once, a list in and out."""
 
 from __future__ import annotations
 

@@ -54,7 +54,10 @@ ADDED = {
 
 @pytest.mark.parametrize("what", ADDED)
 def test_what_a_newer_gateway_adds_is_kept_apart_and_the_rest_counts(store, what):
-    """On both databases; what is known of the message is stored as ever, and a message of the known version ends the finding."""
+    """On both databases: what is known of the message is stored as ever.
+
+    A message of the known version ends the finding.
+    """
     arrival, kept = ADDED[what]
     kind = read(arrival.topic, arrival.payload, NOW).kind
     fate = "raw" if not kept else kind if kind in {"state", "health"} else "kept"

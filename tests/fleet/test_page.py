@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The page without a browser: who may see it, what it says, what hostile strings come out as, and how its queries go."""
+"""The page without a browser: who may see it, what it says, what hostile strings come out as, its queries."""
 
 from __future__ import annotations
 

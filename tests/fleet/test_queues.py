@@ -41,7 +41,10 @@ ONE, OTHER = says.name(1), says.name(2)
 
 @contextmanager
 def shipped(folder: Path) -> Iterator[tuple[int, int]]:
-    """Give the ports of gateways and collectors of a RabbitMQ with the shipped files, two gateways enrolled, on other ports and paths."""
+    """Give the ports of a RabbitMQ with the shipped files, for gateways and collectors, two gateways enrolled.
+
+    On other ports and paths.
+    """
     authority = enrol.Authority(folder / "ca", NOW)
     authority.broker("localhost")
     authority.collector()

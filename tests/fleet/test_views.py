@@ -67,7 +67,7 @@ def test_the_sum_over_gateways_is_the_sum_of_combined_days(sqlite):
 
 
 def test_what_was_published_before_a_boot_stands_for_other_terminals(sqlite):
-    """The day's table began at noon: arrivals of the morning stay as they came, and the total is of those from noon on."""
+    """The day's table began at noon: arrivals of the morning stay as they came, the total is since noon."""
     (gateway,) = told(1)
     noon = says.DAY * 86_400 + 12 * 3600
     day = [replace(row, start=max(row.start, noon)) if row.metric.slots == 1 else row for row in one_day(gateway)]

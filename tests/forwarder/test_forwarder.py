@@ -121,7 +121,7 @@ def test_spool_is_delivered_in_order_and_a_stop_is_told(interpreter: Interpreter
 
 
 def test_a_former_recorders_last_word_is_not_sent_by_a_forwarder_that_was_started_with_the_next(interpreter: Interpreter, tmp_path: Path):
-    """ANON-4: `stopped` would stand at the broker until the next health message's time, though the next recorder runs."""
+    """`stopped` would stand at the broker until the next health message, though the next recorder runs (ANON-4)."""
     with broker(tmp_path) as real, Subscriber(real.port) as subscriber:
         gateway = Gateway(tmp_path, real.port)
         (gateway.live / "health").write_bytes(b'{"late":false,"capture":"stopped"}')

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The forwarder's MQTT clients in the trial that any client must pass, each on the interpreter that runs it (L34-VI-2, L34-II-5).
+"""The forwarder's MQTT clients in the trial that any client must pass, each on its interpreter (L34-VI-2, L34-II-5).
 
 The MicroPython client is tried on CPython too, where its TLS can't run. Clients with one known fault each show that the trial
 finds it.

@@ -52,7 +52,7 @@ def secured(folder: Path, files: Path, port: int, **options: object) -> Gateway:
 
 
 def tries(gateway: Gateway, reason: str = "TLS refused a certificate") -> list[int]:
-    """Return the waits that it told, in ms: every whole line is of one failed try, for this reason, and has nothing else in it."""
+    """Return the waits that it told, in ms: each whole line is of one failed try, for this reason, no more."""
     said = gateway.log.split("\n")[1:-1]
     found = [re.fullmatch(rf"oubli forwarder: not connected \((?:{reason})\), next try in (\d+) ms", line) for line in said]
     assert all(found), said

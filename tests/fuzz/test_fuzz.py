@@ -143,7 +143,7 @@ MESSAGES = {"cpython": 6000, "micropython": 6000, "mips": 1000}
 
 
 def pool(draw: random.Random, order: str) -> list[bytes]:
-    """Return recorded messages as ends of connections, others of the same layout, others that nearly have it, and broken ones."""
+    """Return recorded messages as ends of connections, others of or near the same layout, and broken ones."""
     recorded = [message[:4] + b"\2\1" + message[6:] for message in capture.seeds() if message[4:6] in (b"\0\1", b"\2\1")]
     if order == ">":
         recorded = [kernel.reencode(message) for message in recorded]

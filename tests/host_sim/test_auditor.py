@@ -197,7 +197,7 @@ def test_the_noise_bound_is_the_least_that_a_correct_agent_passes() -> None:
 
 
 def test_errors_that_are_too_small_or_too_wide_for_the_noise_are_found(tmp_path: Path) -> None:
-    """ANON-2: publishing the truth itself, or with a quarter of the noise, or with four times of it, isn't the stated noise."""
+    """Publishing the truth, or with a quarter or four times of the noise, isn't the stated noise (ANON-2)."""
     day = range(START, START + 24 * HOUR, HOUR)
     for scale, holds in ((0, False), (1, False), (4, True), (16, False)):
         draw = Random(scale)

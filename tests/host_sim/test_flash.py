@@ -150,7 +150,7 @@ class Full:
 
 @pytest.mark.parametrize("way", ["full", "read_only", "broken"])
 def test_flash_that_refuses_is_no_start_no_message_and_no_damage(way, mounted):
-    """ENOSPC, EROFS, EIO: whoever asks is told, the former content stays whole, and all works again once it is put right."""
+    """ENOSPC, EROFS, EIO: the caller is told, the former content stays whole, and later all works again."""
     mounted.folders.add(cuts.FOLDER)
     ledger, room = Ledger(cuts.LEDGER, print), spool.Spool(cuts.FOLDER, 10000, 7)
     assert ledger.begin()

@@ -88,7 +88,10 @@ def test_every_recorded_event_is_written_again_equal_to_the_byte() -> None:
 
 
 def test_destroys_with_mark_timeout_and_other_protocols_are_written_as_recorded() -> None:
-    """variants.bin: destination NAT, rewritten port, mark, UDP, GRE, ESP, IGMP (its NEW carry labels, which we never send)."""
+    """variants.bin: destination NAT, rewritten port, mark, UDP, GRE, ESP, IGMP.
+
+    Its NEW carry labels, which we never send.
+    """
     seen: Counter[int] = Counter()
     for datagram in kernel.records((VECTORS / "ctnetlink" / "variants.bin").read_bytes()):
         if datagram[4:6] == b"\x02\x01":
@@ -137,7 +140,7 @@ def test_reencoding_twice_gives_the_original(name: str) -> None:
 
 
 def test_a_big_endian_datagram_has_its_fields_where_the_headers_say() -> None:
-    """Independent of the helper: fields of the first DESTROY read by hand, big-endian, at the offsets of the samples' README."""
+    """Independent of the helper: the first DESTROY's fields by hand, big-endian, at the README's offsets."""
     little = next(d for d in kernel.records(MIXED) if d[4:6] == b"\x02\x01" and len(d) == 252)
     big = kernel.reencode(little)
     assert struct.unpack_from(">IHHII", big) == (252, 0x102, 0, 0, 0)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`oubli-sim replay`: the recorded datagrams give the same figures, byte for byte, on every interpreter and byte order."""
+"""`oubli-sim replay`: recorded datagrams give the same figures, byte for byte, on every interpreter and byte order."""
 
 import json
 import subprocess

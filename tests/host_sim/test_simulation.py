@@ -210,7 +210,8 @@ def test_another_seed_another_world_and_the_same_one_the_same_outputs(tmp_path: 
         for finding in one["findings"]:  # type: ignore[attr-defined]
             finding.pop("seen")  # files that are there for a moment
     assert figures[0] == figures[1]
-    assert all(figures[0]["digests"][name] != figures[2]["digests"][name] for name in ("messages", "records", "events"))  # type: ignore[index]
+    kinds = ("messages", "records", "events")
+    assert all(figures[0]["digests"][name] != figures[2]["digests"][name] for name in kinds)  # type: ignore[index]
 
 
 @pytest.mark.needs("mosquitto", "micropython")
@@ -303,7 +304,7 @@ def test_the_forwarder_waits_for_the_acknowledgement_that_is_under_way(tmp_path:
 
 @pytest.mark.needs("mosquitto")
 def test_latency_changes_no_output(tmp_path: Path) -> None:
-    """A bar far from its broker: the auditor is content, and messages, records and events are those of a bar that is near."""
+    """A bar far from its broker: the auditor is content; messages, records and events are a near bar's."""
     far = court("far", tmp_path)
     lived = [Simulation(one, SEED, "cpython", None).run() for one in (far, replace(far, latency=0))]
     assert all(one.passed for one in lived), [one.violation for one in lived]
@@ -454,7 +455,7 @@ INTERRUPTED = (
 @pytest.mark.needs("mosquitto")
 @pytest.mark.parametrize(("who", "number", "words"), INTERRUPTED)
 def test_what_is_interrupted_leaves_no_files_and_no_processes(who: str, number: signal.Signals, words: list[str], tmp_path: Path) -> None:
-    """SIGINT or SIGTERM in the middle: exit 130, its folder for temporary files is empty, nobody who knew of it is left."""
+    """SIGINT or SIGTERM in the middle: exit 130, an empty temporary folder, nobody of its processes left."""
     environment = os.environ | {"TMPDIR": str(tmp_path), "PYTHONPATH": str(PROJECT)}
     process = subprocess.Popen(
         [sys.executable, *words], cwd=PROJECT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True

@@ -54,7 +54,7 @@ def test_time_never_goes_back_and_the_tape_ends_with_stop() -> None:
 
 
 def test_the_truth_is_what_the_datagrams_say() -> None:
-    """Read by the agent's decoders: each DESTROY has its terminal's MAC known before, the record's ports, counters and end."""
+    """Read by the agent's decoders: each DESTROY has a known MAC, the record's ports, counters and end."""
     world = World(SMALL, 7)
     macs: dict[bytes, bytes] = {}
     seen: list[tuple[object, ...]] = []

@@ -91,8 +91,9 @@ def scan(lab: Lab, core: bytes = b"", before: bytes = b"") -> dict[str, set[str]
 
 
 def leftovers(name: str, mark: str) -> list[str]:
-    """Return what is on the machine of labs whose names begin so, and of processes with this mark in their environment."""
-    left = [str(path) for folder in ("/run/netns", "/dev/shm", "/tmp") for path in Path(folder).glob(f"{name}*")]  # noqa: S108 (looked at)
+    """Return what is left of labs whose names begin so, and of processes with this mark in their environment."""
+    folders = ("/run/netns", "/dev/shm", "/tmp")  # noqa: S108 (looked at)
+    left = [str(path) for folder in folders for path in Path(folder).glob(f"{name}*")]
     for process in Path("/proc").glob("[0-9]*"):
         try:
             if f"{MARK}={mark}".encode() in (process / "environ").read_bytes():

@@ -228,7 +228,7 @@ def test_port_that_nobody_used_is_known_once_what_lasts_was_listed(name: str) ->
 
 @BOTH
 def test_many_terminals_behind_one_address_are_told_apart(name: str) -> None:
-    """L34-II-4, RFC 7422: for every connection the rows of leases name the same terminals as a record a connection would.
+    """For every connection the leases' rows name the same terminals as a record a connection (L34-II-4, RFC 7422).
 
     After it a look-up, an order to preserve and an invoice, each as the witness would have it (L34-II-6, L34-III-4, L34-IV-3).
 

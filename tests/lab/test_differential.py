@@ -108,7 +108,8 @@ def _play(lab: Lab, devices: dict[str, Device], reader: Reader) -> Run:
     lab.settle()
     seen, told = lab.witness.seen(), {}
     for name, device in devices.items():
-        lab.wait(lambda device=device: _counters(device)["connections"] >= len(seen), f"the recorder on {name} misses connections", 120)  # type: ignore[misc]
+        missed = f"the recorder on {name} misses connections"
+        lab.wait(lambda device=device: _counters(device)["connections"] >= len(seen), missed, 120)  # type: ignore[misc]
         records = list(reading.read(str(device.root), "security", device.time.wall(), device.time.monotonic()))
         comparison = compare(seen, records, lab.network.terminals)
         told[name] = Told(records, comparison, beyond_the_truth(records, lab.acts), _counters(device), device.log("recorder").read_text())

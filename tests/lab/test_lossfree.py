@@ -341,7 +341,10 @@ def test_a_recorder_that_hangs_is_ended_and_replaced(hang: Hang) -> None:
 
 
 def test_the_hotspot_works_while_the_recorder_hangs(hang: Hang) -> None:
-    """At 4,000 connections a second: what isn't read is kept in the table, which never fills, and is let go with the process."""
+    """At 4,000 connections a second what isn't read is kept in the table.
+
+    It never fills, and is let go with the process.
+    """
     assert hang.failures == []
     assert min(hang.answered) > 5
     assert max(hang.fills) < hang.limit * 3 // 4
@@ -363,7 +366,10 @@ def test_a_hang_is_a_gap_with_its_seconds(hang: Hang) -> None:
 
 
 def test_a_recorder_knows_the_terminals_before_it_reads_what_ended(hang: Hang) -> None:
-    """Three starts at 4,000 connections a second: none is of nobody but those that lived at a start, and a few of the second after it."""
+    """Three starts at 4,000 connections a second: none is nobody's but those of a start.
+
+    And a few of the second after it.
+    """
     assert hang.counters["connections"] > RATE
     assert 0 < hang.counters["unknown terminal"] < 2 * (max(hang.fills) + RATE)
 
@@ -375,7 +381,10 @@ def test_a_terminal_whose_connection_lasts_is_counted_today_and_tomorrow(lasting
 
 
 def test_an_association_is_kept_as_long_as_a_connection_needs_it_and_then_forgotten(lasting: Lasting) -> None:
-    """L34-II-1: gone from the LAN through three dumps, its terminal is known when the connection ends, and no longer three dumps later."""
+    """Gone from the LAN through three dumps, its terminal is known when the connection ends (L34-II-1).
+
+    Three dumps later it is known no longer.
+    """
     assert lasting.unknown == [0, PEOPLE]
     assert lasting.ended == 2 * PEOPLE
 

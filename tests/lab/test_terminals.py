@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whose connection it is, on the real kernel: address hand-over, forged ARP, a LAN that is renumbered or goes, no connection tracking.
+"""Whose connection it is, on the real kernel.
+
+Address hand-over, forged ARP, a LAN that is renumbered or goes, no connection tracking.
 
 Three terminals; each connection is one exchange of datagrams from a source port of its own, which names it in the vault.
 """

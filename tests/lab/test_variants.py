@@ -125,7 +125,7 @@ def _play(variant: str | None, check: Check) -> set[str]:
 
 @pytest.fixture(scope="session")
 def found() -> dict[str, Future[set[str]]]:
-    """Give what each lab's check found: a lab a variant, `nothing` with nothing broken, `core` for what a core shows."""
+    """Give what each lab's check found: a lab a variant, `nothing` unbroken, `core` for what a core shows."""
     checks = {name: (name, check) for name, (check, _) in CAUGHT.items()}
     with ThreadPoolExecutor(AT_ONCE) as pool:
         plays = {"nothing": (None, _everything), "core": (None, _core_of_the_recorder), **checks}

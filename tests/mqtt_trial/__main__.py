@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Try one client and print a line a point: `python -m tests.mqtt_trial MODULE [--interpreter CMD] [--identifier ATTRIBUTE]`.
+"""Try one client and print a line a point.
+
+`python -m tests.mqtt_trial MODULE [--interpreter CMD] [--identifier ATTRIBUTE]`.
 
 To try a published client, write a module that offers it as the forwarder's `Client` and `MqttError`, and name the folder of both
 with `--path`.

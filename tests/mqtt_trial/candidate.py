@@ -38,7 +38,10 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Answer:
-    """How a call ended: "ok", "refused" (MqttError), "fault" (any other exception) or "hang", and after how many seconds."""
+    """How a call ended, and after how many seconds.
+
+    "ok", "refused" (MqttError), "fault" (any other exception) or "hang".
+    """
 
     outcome: str
     text: str

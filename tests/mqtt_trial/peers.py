@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A broker's misbehaviour, byte by byte: a peer listens on a free loopback port and plays one script on each connection."""
+"""A broker's misbehaviour, byte by byte: a peer on a free loopback port plays one script on each connection."""
 
 import contextlib
 import socket

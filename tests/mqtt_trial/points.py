@@ -372,7 +372,7 @@ def any_address_of_a_name_will_do(candidate: Candidate, folder: Path) -> None:
 
 
 def a_change_of_address_is_followed(candidate: Candidate, folder: Path) -> None:
-    """A name is resolved for each connection: the broker moves, a dead IPv6 address is told first, and the next attempt arrives."""
+    """A name is resolved for each connection: the broker moves, a dead IPv6 address comes first, the next arrives."""
     places = [folder / name for name in ("first", "second")]
     for place in places:
         place.mkdir()

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`oubli-notice`: one page of A4 in a real Chromium, whatever is on, with a QR code that another library reads as the page's address."""
+"""`oubli-notice`: one page of A4 in a real Chromium, whatever is on.
+
+Its QR code is read as the page's address by another library.
+"""
 
 from __future__ import annotations
 
@@ -54,7 +57,10 @@ def read(folder: Path, text: str) -> config.Config:
 @pytest.mark.parametrize("language", ["fr", "en"])
 @pytest.mark.parametrize("which", SHEETS)
 def test_notice_is_one_page_of_a4_that_says_what_the_gateway_says(sheet: Page, tmp_path: Path, which: str, language: str) -> None:
-    """L34-VI-4: every line of `oubli law --notice`, in letters of 6.5 points at least, one sheet, nothing from elsewhere; axe agrees."""
+    """Every line of `oubli law --notice`, in letters of 6.5 points at least, on one sheet (L34-VI-4).
+
+    Nothing comes from elsewhere, and axe agrees.
+    """
     settings = read(tmp_path, SHEETS[which])
     asked: list[str] = []
     sheet.on("request", lambda request: asked.append(request.url))

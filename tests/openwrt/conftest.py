@@ -46,8 +46,10 @@ END_FORWARDER = """pids=$(pgrep -f '[m]icropython.* agent forwarder')
 ubus call service signal '{"name":"oubli","instance":"forwarder","signal":15}'
 for pid in $pids; do while [ -d /proc/$pid ]; do sleep 1; done; done
 """
-PEOPLE = f"""uci add rpcd login; uci set rpcd.@login[-1].username=reader; uci add_list rpcd.@login[-1].read=luci-app-oubli
-uci set rpcd.@login[-1].password="$(uhttpd -m '{PASSWORD}')"; uci commit rpcd; printf '{PASSWORD}\\n{PASSWORD}\\n' | passwd root
+PEOPLE = f"""uci add rpcd login; uci set rpcd.@login[-1].username=reader
+uci add_list rpcd.@login[-1].read=luci-app-oubli
+uci set rpcd.@login[-1].password="$(uhttpd -m '{PASSWORD}')"; uci commit rpcd
+printf '{PASSWORD}\\n{PASSWORD}\\n' | passwd root
 /etc/init.d/rpcd restart; uci set uhttpd.main.script_timeout=600; uci commit uhttpd; /etc/init.d/uhttpd restart
 """
 LINES = re.compile(r"## Onto a gateway\n.*?```\n(.*?)```", re.DOTALL)

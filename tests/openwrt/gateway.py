@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A root file system of a gateway: busybox, the fake peer's scripts, MicroPython, libsodium and libz, in namespaces of its own.
+"""A gateway's root file system: busybox, the fake peer's scripts, MicroPython and libraries, in own namespaces.
 
 Of this machine's processor, or of big-endian MIPS: there every program of the root is a MIPS one, busybox included, and the kernel
 starts each under qemu-mips, by a table of foreign formats (binfmt_misc) that holds in this gateway's user namespace and nowhere else.
@@ -60,7 +60,7 @@ def loaded_by(program: Path) -> set[Path]:
 
 
 def make(path: Path, processor: str = "host") -> None:
-    """Make a root with busybox, MicroPython, libsodium and libz of this machine ("host") or of MIPS ("mips"), and the fake scripts."""
+    """Make a root with busybox, MicroPython, libsodium and libz of this machine ("host") or MIPS ("mips")."""
     for folder in FOLDERS:
         (path / folder).mkdir(parents=True, exist_ok=True)
     (path / "var/run").symlink_to("../tmp/run")

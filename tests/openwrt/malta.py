@@ -189,7 +189,10 @@ class Venue:
         self.machine.run("sed -i \"s/option hardware_clock '0'/option hardware_clock '1'/\" /etc/config/oubli && sync")
 
     def start(self) -> None:
-        """Start the witness, then what the init script tells procd to start, as root where there is no ujail, and wait for the recorder."""
+        """Start the witness, then what the init script tells procd to start, and wait for the recorder.
+
+        It runs as root where there is no ujail.
+        """
         self.machine.run("witness >/tmp/witness.bin 2>/tmp/witness.errors & sleep 1; cat /tmp/witness.errors")
         self.machine.run("rm -f /tmp/procd.calls; sh /etc/rc.common /etc/init.d/oubli start", 120)
         message = procd.service(self.machine.run("cat /tmp/procd.calls"))
@@ -213,7 +216,7 @@ class Venue:
         return json.loads(found[0]) if found else None
 
     def told(self) -> dict[str, Any]:
-        """Return the recorder's status once it answers: amid traffic it may be busy for longer than a question waits."""
+        """Return the recorder's status once it answers: amid traffic it may be busy for longer than one question."""
         said: dict[str, Any] = {}
 
         def answered() -> bool:
@@ -269,7 +272,7 @@ class Venue:
                 raise LabError(f"a terminal failed: {(self.folder / f'terminal{number}.errors').read_text()[-500:]}")
 
     def settle(self) -> None:
-        """Wait until every conversation has ended for the kernel and the recorder, which may be behind, counts no more of them."""
+        """Wait until every conversation has ended in the kernel and the recorder, maybe behind, counts no more."""
         addresses = "|".join(f"src={address} " for terminal in self.network.terminals for address in self.network.spelled(terminal))
         tracked = f"grep -cE '{addresses}' /proc/net/nf_conntrack; true"
         self.wait(lambda: int(self.machine.run(tracked).split()[-1]) == 0, "connections do not time out", 180)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""procd's half of the fake peer: the JSON of `service set` from what was recorded, and the processes of its instances."""
+"""procd's half of the fake peer: the JSON of `service set` from what was recorded, its instances' processes."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class Procd:
                 self.running[name] = self._start(self.instances[name])
 
     def update(self, message: dict[str, Any]) -> None:
-        """Take another `service set`: an instance that is gone ends, one that changed starts anew, one that is the same goes on."""
+        """Take another `service set`: an instance that is gone ends, a changed one starts anew, others go on."""
         fresh: dict[str, dict[str, Any]] = message["instances"]
         gone = [name for name in self.running if fresh.get(name) != self.instances[name]]
         for name in gone:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What each daemon may ask of the kernel (etc/seccomp), enforced by the real procd, ujail and seccomp of a gateway that boots."""
+"""What each daemon may ask of the kernel (etc/seccomp), enforced by a real gateway's procd, ujail and seccomp."""
 
 from __future__ import annotations
 

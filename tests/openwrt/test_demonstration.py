@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`oubli-sim gateway`: the pages that it shows, its door to OpenWrt's own servers, and Ctrl-C, which leaves nothing behind."""
+"""`oubli-sim gateway`: its pages, its door to OpenWrt's own servers, and Ctrl-C, which leaves nothing behind."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A new user's path on a real OpenWrt: the document's lines, the first record, and every record beside what `conntrack -E` saw."""
+"""A new user's path on a real OpenWrt: the document's lines, the first record, all beside what `conntrack -E` saw."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_gateway_speaks_to_the_broker_over_tls_with_its_own_certificate(installe
 
 
 def test_first_figure_reaches_the_broker_when_its_hour_is_over(complete):
-    """ANON-3: one message for the hour, drawn once, sent within its window by the client whose certificate the broker knows."""
+    """One message for the hour, drawn once, sent in its window by the client whose certificate is known (ANON-3)."""
     machine = complete.machine
     ident = machine.run("uci get oubli.gateway.id").strip()
     assert len(complete.recorded()) >= 4

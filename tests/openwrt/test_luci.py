@@ -37,7 +37,8 @@ def luci(complete):
 def call(address: str, session: str, *words: object) -> list:
     """Call ubus through uhttpd, as LuCI does; returns the status and what was answered."""
     body = {"jsonrpc": "2.0", "id": 1, "method": "call", "params": [session, *words]}
-    request = urllib.request.Request(f"{address}/ubus", json.dumps(body).encode(), {"Content-Type": "application/json"})  # noqa: S310
+    sent, head = json.dumps(body).encode(), {"Content-Type": "application/json"}
+    request = urllib.request.Request(f"{address}/ubus", sent, head)  # noqa: S310
     with urllib.request.urlopen(request, timeout=PATIENCE / 1000) as answer:  # noqa: S310 (our own door)
         said = json.load(answer)
     return said.get("result") or [said["error"]["code"]]

@@ -132,7 +132,10 @@ def test_a_refused_configuration_stops_nothing_and_is_loud(installed):
 
 
 def test_a_terminal_whose_lease_was_lost_gets_a_port_block(complete):
-    """L34-II-4: after a power cut there is no lease file, and phones that go on with their address are heard of before the WAN is up."""
+    """After a power cut there is no lease file, and phones keep their address (L34-II-4).
+
+    They are heard of before the WAN is up.
+    """
     machine = complete.machine
     _custodian(complete)
     complete.change(

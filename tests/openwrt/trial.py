@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A package's life in a gateway's root: installed, asked for its status, its LAN a veth pair to a client's namespace."""
+"""A package's life in a gateway's root: installed, asked for its status, a client's namespace on its LAN."""
 
 from __future__ import annotations
 
@@ -121,7 +121,8 @@ def recorded(gateway: roots.Gateway) -> str:
 SET = "setting system clock to 2026-11-27T18:00:00 UTC"
 # The kernel's word of what it read from a clock with a battery two seconds after power-up, on a system that is so many seconds ahead of it.
 READ = """#!/bin/sh
-[ -z '{said}' ] || echo "[    2.000000] rtc_cmos 00:04: {said} ($(($(date +%s) - $(cut -d. -f1 /proc/uptime) + 2 - {ahead})))"
+up=$(cut -d. -f1 /proc/uptime)
+[ -z '{said}' ] || echo "[    2.000000] rtc_cmos 00:04: {said} ($(($(date +%s) - up + 2 - {ahead})))"
 """
 
 

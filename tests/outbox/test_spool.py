@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The folder between the two processes: whole messages only, bounded, and nothing that the forwarder puts there hurts the recorder."""
+"""The folder between the two processes: whole messages only, bounded, and nothing in it hurts the recorder."""
 
 import os
 import stat
@@ -73,7 +73,7 @@ def test_a_reader_never_sees_part_of_a_message(room):
 @pytest.mark.parametrize("planted", ["001795000860-arrivals-07", ".001795000860-arrivals-07.new"])
 @pytest.mark.parametrize("kind", ["symlink", "hardlink", "fifo", "file"])
 def test_what_the_forwarder_plants_is_replaced_never_followed(planted, kind, room, tmp_path, interpreter, remotes):
-    """O_EXCL and O_NOFOLLOW: a link to another file, under the final name or the unfinished one, leaves that file as it was."""
+    """O_EXCL and O_NOFOLLOW: a link to a file, under the final or unfinished name, leaves that file as it was."""
     victim = tmp_path / "victim"
     victim.write_text("precious")
     victim.chmod(0o600)

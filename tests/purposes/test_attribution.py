@@ -190,7 +190,7 @@ def test_block_is_given_again_only_24_hours_after_its_last_connection_ended(map_
 
 
 def test_row_ends_when_no_connection_is_left_in_the_block(map_):
-    """The end that is written is the newest sign of a connection, as the live table's dump and the ends of connections give it."""
+    """The end that is written is the newest sign of a connection, from a dump of the live table or from ends."""
     map_.hold(TEN, MAC_A)
     map_.ask("rows")
     map_.tick(600)
@@ -302,7 +302,10 @@ def test_portal_user_and_public_address_begin_a_new_row(map_):
 
 
 def test_user_who_logs_in_in_a_row_s_first_second_begins_a_row_in_the_next(map_):
-    """L34-II-4: rows of one terminal and block that begin in one second are read as one, and the first one's end as both's."""
+    """Rows of one terminal and block that begin in one second are read as one (L34-II-4).
+
+    The first one's end is taken as both's.
+    """
     map_.hold(TEN, MAC_A)
     map_.do(["users", {MAC_A: "room12"}])
     map_.tick()
@@ -658,7 +661,7 @@ def fake(tmp_path):
 
 
 def test_fake_portal_speaks_as_the_real_one_does(fake):
-    """The fake peer's own test: what it prints is openNDS's list, and it refuses what ndsctl would be wrong to be asked."""
+    """The fake peer's own test: it prints openNDS's list, and refuses what ndsctl would be wrong to be asked."""
     done = subprocess.run([fake, "json"], capture_output=True, text=True, check=True)
     said = json.loads(done.stdout)
     assert said["client_list_length"] == str(len(said["clients"])) == "2"

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Size is arithmetic: what can't hold its declared lifetime is refused with the sum, and the sum is what the store really takes."""
+"""Size is arithmetic: what can't hold its declared lifetime is refused with the sum.
+
+The sum is what the store really takes.
+"""
 
 from __future__ import annotations
 

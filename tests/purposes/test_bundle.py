@@ -126,7 +126,7 @@ def test_what_is_not_right_is_refused_in_one_line_and_changes_nothing(why, gatew
 
 
 def test_a_shorter_lifetime_refuses_keys_that_were_right_before(gateway, custodian):
-    """Bundle and configuration are held against each other whenever a key is looked up, not only at the installation."""
+    """Bundle and configuration are compared whenever a key is looked up, not only at the installation."""
     gateway.install(custodian.bundle(TODAY, 5))
     assert gateway.found(TODAY, lifetime=LIFETIME - 1) == {"keys": [None], "left": 0, "refused": []}
     assert gateway.found(TODAY, lifetime=LIFETIME + 1)["keys"] != [None]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Consents on flash (L34-V-2, L34-V-4, L34-IV-1) and the stores sealed under a consent's own key (L34-V-3), on three interpreters."""
+"""Consents on flash (L34-V-2, L34-V-4, L34-IV-1) and stores sealed under a consent's own key (L34-V-3), everywhere."""
 
 from __future__ import annotations
 

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Custodian custody: what is written to flash this device can't read, and it goes on time (EXP-1, EXP-3, EXP-4, EXP-6, L34-VI-2)."""
+"""What custodian custody writes to flash this device can't read, and it goes on time.
+
+EXP-1, EXP-3, EXP-4, EXP-6, L34-VI-2.
+"""
 
 from __future__ import annotations
 
@@ -221,7 +224,10 @@ def test_without_the_time_it_goes_by_the_time_since_boot(store):
 
 @pytest.mark.parametrize("written", [False, True])
 def test_a_record_joins_no_page_whose_day_is_said_to_have_begun_later(written, store):
-    """EXP-1: begun at the floor's midnight, kept open while flash refuses, found to be half a day older when the time is confirmed."""
+    """A page begun at the floor's midnight is half a day older when the time is confirmed (EXP-1).
+
+    It was kept open while flash refused.
+    """
     store.trusted = False
     store.open(floor=TODAY * DAY)
     day = store.since + 600 * written - 43200  # when it truly began, by the time since boot
@@ -389,7 +395,7 @@ def test_damage_is_named_and_never_wrong_data(change, store):
 
 @pytest.mark.parametrize("change", sorted(CHANGES))
 def test_a_start_takes_a_damaged_folder_as_it_is(change, store):
-    """Nothing stops the store: what is whole is counted, what can't be opened by anybody goes, what isn't ours stays."""
+    """Nothing stops the store: the whole is counted, what nobody can open goes, what isn't ours stays."""
     store.open()
     for part in range(3):
         store.append(*RECORDS[part * 40 : part * 40 + 40])
@@ -415,7 +421,10 @@ def test_a_start_takes_a_damaged_folder_as_it_is(change, store):
 
 
 def test_a_segment_of_a_later_version_is_left_as_it_is_and_goes_on_time(store):
-    """A step back to this version: what it can't mend it doesn't touch, and the deadline is in the part of the header that stays."""
+    """A step back to this version: what it can't mend it doesn't touch.
+
+    The deadline is in the part of the header that stays.
+    """
     store.open()
     store.append(*RECORDS)
     store.tick(SYNC)

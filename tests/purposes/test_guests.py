@@ -301,8 +301,10 @@ def press(page: Page, act: str, *, nth: int = 0) -> None:
     """Come to a button by the tabulator key alone, and press it."""
     for _ in range(40):
         page.keyboard.press("Tab")
-        if page.evaluate("[document.activeElement.value, [...document.querySelectorAll(`button[value=${document.activeElement.value}]`)]"
-                         ".indexOf(document.activeElement)]") == [act, nth]:  # fmt: skip
+        at = page.evaluate(
+            "(at => [at.value, [...document.querySelectorAll(`button[value=${at.value}]`)].indexOf(at)])(document.activeElement)"
+        )
+        if at == [act, nth]:
             break
     else:
         raise AssertionError(act)

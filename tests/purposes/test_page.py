@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The page on which the person at a terminal suspends, resumes or withdraws (L34-V-3, L34-V-4), asked over HTTP as by a browser.
+"""The page on which a terminal's person suspends, resumes or withdraws (L34-V-3, L34-V-4), asked as by a browser.
 
 The recorder behind it is a stand-in that says what it was asked.
 """
@@ -354,7 +354,7 @@ REFUSED: list[tuple[dict[str, str], str | None, str]] = [
 
 
 def test_another_sites_page_or_a_strange_request_changes_nothing(guest, recorder):
-    """Only a POST from a page of this host does anything (a form on another site can't), and nothing of a request is shown."""
+    """Only a POST from this host's page does anything, no other site's form, and nothing of a request is shown."""
     for headers, body, status in REFUSED:
         answered, _, page = guest.ask(body, **headers)
         assert answered == status, (headers, body)
@@ -524,7 +524,7 @@ def waste(peers: contextlib.ExitStack, guest: Guest, source: str, how: str) -> N
 
 
 def test_half_requests_count_whoever_ends_them(guest, recorder):
-    """L34-V-4: who takes places and uses none stands behind a newcomer, so that fifty who do it keep him out of none."""
+    """Who takes places and uses none stands behind a newcomer: fifty of them keep him out of none (L34-V-4)."""
     for number, how in enumerate(("ended", "reset", "displaced")):
         slow, newcomer = f"127.0.7.{50 + number}", f"127.0.7.{60 + number}"
         with contextlib.ExitStack() as peers:
@@ -583,7 +583,10 @@ BESIDE = {  # what is held beside the stores, as agent.purposes.present tells it
 
 
 def test_a_person_sees_what_is_held_on_her_device(guest, recorder):
-    """Right of access (law 78-17, L34-1 VI): how much of each purpose, the newest records, what can't be read here and its end."""
+    """Right of access (law 78-17, L34-1 VI): how much of each purpose, the newest records.
+
+    And what can't be read here, with its end.
+    """
     recorder.answers["access"] = [
         {"sealed": [{"purpose": "attribution", "lifetime_seconds": 365 * 86400}], "held": BESIDE},
         {"purpose": "location", "rows": [STAY]},

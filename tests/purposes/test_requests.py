@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Requests of an authority: the document, the two signatures, the executor that runs it once, alike everywhere (L34-II-4, L34-III-1)."""
+"""Requests of an authority: the document, two signatures, the executor that runs it once (L34-II-4, L34-III-1)."""
 
 from __future__ import annotations
 

@@ -88,7 +88,7 @@ BESIDE = {  # what is held beside the stores, by their own modules
 
 
 def check_memory(everything: config.Config, language: str) -> None:
-    """Hold what is in memory, the day's rows by their own module's words, against notice, register, DPIA and `oubli law`."""
+    """Hold what is in memory, the day's rows by their module's words, against notice, register, DPIA and law."""
     at = words.LANGUAGES.index(language)
     layout = re.sub(r"\([^)]*\)", "", (terminals.__doc__ or "").partition("    row  ")[2])
     parts = re.findall(r"(?:^|\s{3,})\d+ (.*?)(?=\s{3,}|$)", layout.strip())  # where each begins, what it is, and its size
@@ -117,7 +117,7 @@ def everything(tmp_path: Path) -> config.Config:
 
 
 def check_fields(everything: config.Config, language: str) -> None:
-    """Hold law's table, `oubli law`, notice, register and the document before a consent against the fields of the record formats."""
+    """Hold law's table, notice, register and the document before a consent against the record formats' fields."""
     at = words.LANGUAGES.index(language)
     fields = stored()
     kept = {row.name: row for row in law.PURPOSES if row.name != "freeze"}
@@ -342,7 +342,7 @@ def test_what_is_said_of_sealed_data_follows_from_what_is_sealed(tmp_path: Path,
 
 @pytest.mark.parametrize("language", words.LANGUAGES)
 def test_a_guest_is_told_of_what_only_the_controller_knows(tmp_path: Path, language: str) -> None:
-    """GDPR 13.1 c, f, 13.2 e: what consented data are for, where others may pass them on to, whether they must be given."""
+    """What consented data are for, who else may get them, whether they must be given (GDPR 13.1 c, f, 13.2 e)."""
     at = words.LANGUAGES.index(language)
     free = ("libre d'utiliser ou non ce réseau", "free to use this network or not")[at]
     beyond = (
@@ -536,7 +536,8 @@ def test_a_person_sees_her_name_at_the_portal_and_her_ports(tmp_path: Path) -> N
     known, record = Sessions(), lambda _: True
     blocks = Blocks(str(tmp_path / "map"), str(tmp_path / "marks"), 512, NoKernel(), record, known.user, 100000)
     blocks.restate_public(bytes([203, 0, 113, 2]), 1800000000)
-    recorder.deferred = SimpleNamespace(sessions=known, attribution=SimpleNamespace(blocks=blocks))  # type: ignore[assignment]
+    leased = SimpleNamespace(blocks=blocks)
+    recorder.deferred = SimpleNamespace(sessions=known, attribution=leased)  # type: ignore[assignment]
     assert present.of(recorder, mine, bytes.hex) == {}
     assert known.begin(mine, "Zoé Lefèvre", 200000)
     holders = {bytes([10, 20, 0, 3]): mine, bytes([10, 20, 0, 4]): other, bytes([10, 20, 0, 5]): mine}

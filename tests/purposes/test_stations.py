@@ -121,7 +121,7 @@ def test_the_peer_names_its_radios(raw):
 
 
 def test_the_peer_says_what_hostapd_says(raw, radios):
-    """Table by table, as `ubus call hostapd.wlan0 get_clients` and `ubus subscribe` show it, signal strength included."""
+    """Table by table, as hostapd's `get_clients` and `ubus subscribe` show it, signal strength included."""
     raw.send(hostapd.ADD_OBJECT)
     own = raw.read()[1][hostapd.A_OBJECT]
     raw.read()

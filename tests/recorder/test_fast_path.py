@@ -138,7 +138,10 @@ def tape(any_interpreter: Interpreter, tmp_path: Path) -> Path:
 
 @pytest.mark.xdist_group("fast")
 def test_both_ways_leave_the_same_behind(any_interpreter: Interpreter, tape: Path, tmp_path: Path) -> None:
-    """L34-I-2, L34-VI-1, EXP-1, ANON-2: hand-overs, late and odd ones, full pages and dictionaries, changed time-outs, the day's change."""
+    """Hand-overs, late and odd ones, full pages and dictionaries, changed time-outs, the day's change.
+
+    L34-I-2, L34-VI-1, EXP-1, ANON-2.
+    """
     plain = _played(any_interpreter, tape, tmp_path / "plain", "plain")
     fast_path = _played(any_interpreter, tape, tmp_path / "fast", "fast")
     assert plain.pop("fast") == 0

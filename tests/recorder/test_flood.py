@@ -24,7 +24,7 @@ RESIDENTS = 100
 
 @pytest.mark.long
 def test_100_000_macs_in_an_hour_fill_the_table_and_harm_nothing_else(memory):
-    """Memory stays bounded, every connection is kept, who came before the flood still counts, nobody is displaced by turns.
+    """Memory stays bounded, every connection is kept, who came before still counts, nobody is displaced by turns.
 
     The effect on the figures is README's: the flood's hour and the day's cells are those of the table's size, later hours are empty.
     """
@@ -75,7 +75,7 @@ def test_100_000_macs_in_an_hour_fill_the_table_and_harm_nothing_else(memory):
 @pytest.mark.needs("micropython")
 @pytest.mark.long
 def test_a_flood_of_macs_leaves_a_small_heap_alone(memory, remotes):
-    """The same recorder on MicroPython: no more memory after 3,000 MACs than after 300, every connection counted and kept.
+    """The same recorder on MicroPython: 3,000 MACs take no more memory than 300, all is counted and kept.
 
     Those for whose terminals there was no room any more are nobody's.
     """

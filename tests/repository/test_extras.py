@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A wheel's commands have what they import: the project's own dependencies, and the extra that has the command's name."""
+"""A wheel's commands have what they import: the project's dependencies, and the extra of the command's name."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The repository itself: lint, format, types on both interpreters, shell scripts, and the rules that no linter knows."""
+"""The repository itself: lint, format, types on both interpreters, shell scripts, and rules no linter knows."""
 
 from __future__ import annotations
 
@@ -276,7 +276,7 @@ def test_only_runtime_asks_which_interpreter_this_is():
 
 
 def interpreter_questions(tree: ast.Module) -> list[int]:
-    """Return the lines of a module that look at sys.implementation or sys.platform, or that compare with an interpreter's name."""
+    """Return a module's lines that ask for sys.implementation or sys.platform, or compare an interpreter's name."""
     lines = []
     for node in ast.walk(tree):
         if isinstance(node, ast.Attribute) and node.attr in {"implementation", "platform", "byteorder"}:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A machine that never saw the project: whatever the tests, the simulator and the tools start stands in the tables of tools/setup.
+"""A machine that never saw the project: all that tests, simulator and tools start stands in tools/setup's tables.
 
 What is started is found in the syntax trees: of Python by `ast`, of shell scripts by shfmt.
 """

@@ -62,7 +62,7 @@ def test_messages_reach_a_real_broker(name, tmp_path: Path):
 
 @on_processors
 def test_both_daemons_rooms_fit_into_the_smallest_boards_memory(name):
-    """Resident pages of the guest alone: interpreter, libraries, a heap of 576 KiB in which the daemon's modules are loaded."""
+    """Resident pages of the guest alone: interpreter, libraries, a 576 KiB heap with the daemon's modules."""
     sizes = {room: processors.resident(name, room) for room in processors.ROOMS.values()}
     nothing, forwarder, recorder = (sizes[room] for room in processors.ROOMS.values())
     assert nothing < min(forwarder, recorder), sizes

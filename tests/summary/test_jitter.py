@@ -26,7 +26,10 @@ OCTETS = st.binary(min_size=8, max_size=8)
 
 
 def test_windows_follow_one_another_and_end_in_time():
-    """What is sent is sent after the last moment at which it can be made, a hang included, and before the fleet calls it late."""
+    """What is sent is sent after the last moment at which it can be made, before the fleet calls it late.
+
+    A hang is included.
+    """
     assert jitter.SETTLE * SECOND == jitter.MADE + jitter.HANG * SECOND
     assert jitter.SETTLE * SECOND + jitter.SENT == 660 * SECOND < PUNCTUAL * SECOND
     assert jitter.SETTLE * SECOND + jitter.SENT + jitter.HANG * SECOND < HOLD
@@ -45,7 +48,8 @@ def test_health_is_looked_for_after_it_is_made_and_before_the_next(monotonic, on
 DRAWN = """
 from agent.outbox import jitter
 for octets in (bytes(8), b"\\x80" + bytes(7), b"\\xff" * 8, b"\\x12\\x34\\x56\\x78\\x9a\\xbc\\xde\\xf0"):
-    print(jitter.drawn(lambda count: octets[:count], 120000000000), jitter.health_sent(700000000000, lambda count: octets[:count]))
+    draw = lambda count: octets[:count]
+    print(jitter.drawn(draw, 120000000000), jitter.health_sent(700000000000, draw))
 """
 
 

@@ -134,7 +134,7 @@ class Quiet(Sign):
     restarts=st.lists(st.integers(TRUSTED, DAY - 2 * TRUSTED), max_size=2, unique=True),
 )  # fmt: skip
 def test_who_objects_changes_no_figure_by_more_than_the_bound_and_nothing_by_what_he_does_later(memory, others, signs, at, seed, restarts):
-    """L34-VI-5, ANON-2, ANON-5: whenever he objects, over restarts too, in a table that is nearly full as in an empty one."""
+    """Whenever he objects, over restarts too, in a table nearly full or empty (L34-VI-5, ANON-2, ANON-5)."""
     root, background = memory / f"objects-{others}", crowd(seed, others)
 
     def seen(mine: list[Sign], objections: list[tuple[int, int]]) -> Seen:
@@ -151,7 +151,10 @@ def test_who_objects_changes_no_figure_by_more_than_the_bound_and_nothing_by_wha
 
 
 def test_who_objected_before_the_day_is_in_none_of_its_figures(memory):
-    """L34-VI-5: over a boot, whose table is empty: his signs leave no row, and the messages are those of a day without him."""
+    """Over a boot, whose table is empty, his signs leave no row (L34-VI-5).
+
+    The messages are those of a day without him.
+    """
     background, his = crowd(5, 20), [Sign(at, VICTIM) for at in (40000, 50000, 60000)]
 
     def seen(mine: list[Sign], *, objects: bool) -> Seen:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Power and time in an attacker's hands: the auditor's own count of what was spent, and one outcome a cell (ANON-5, ANON-6)."""
+"""Power and time in an attacker's hands: a count of our own of what was spent, one outcome a cell (ANON-5, ANON-6)."""
 
 from __future__ import annotations
 

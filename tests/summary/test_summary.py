@@ -366,7 +366,7 @@ def test_exponential_coin_is_exact(numerator, denominator):
 
 @pytest.mark.parametrize("b", SCALES, ids=str)
 def test_noise_has_exactly_the_discrete_laplace_distribution(b):
-    """ANON-2: P(x) proportional to exp(-|x|/b): exact fractions over the whole tree of the sampler's choices, 32 bits deep."""
+    """P(x) is proportional to exp(-|x|/b), by exact fractions over the sampler's whole tree, 32 bits deep (ANON-2)."""
     follow_every_path(b)
 
 
@@ -629,7 +629,7 @@ BROKEN = {
     "negative": b'{"version":1,"day":1,"spent":-1000,"starts":1,"tokens":2,"hours":1,"since_token":0,"high_water":0}',
     "text": b'{"version":1,"day":1,"spent":"0","starts":1,"tokens":2,"hours":1,"since_token":0,"high_water":0}',
     "fraction": b'{"version":1,"day":1,"spent":0.5,"starts":1,"tokens":2,"hours":1,"since_token":0,"high_water":0}',
-    "another version": b'{"version":2,"day":1,"spent":0,"starts":1,"tokens":2,"hours":1,"since_token":0,"high_water":0}',
+    "version": b'{"version":2,"day":1,"spent":0,"starts":1,"tokens":2,"hours":1,"since_token":0,"high_water":0}',
     "nested": b"[" * 1024,
     "too large": b'{"version":1' + b" " * 2000 + b"}",
 }
@@ -637,7 +637,7 @@ BROKEN = {
 
 @pytest.mark.parametrize("name", BROKEN)
 def test_a_ledger_that_cannot_be_read_never_gives_a_free_start(tmp_path, interpreter, remotes, name):
-    """ANON-5: what was spent on this agent-day is unknown, so nothing is counted before 24 powered-on hours have passed."""
+    """What was spent on this agent-day is unknown: nothing is counted before 24 powered-on hours (ANON-5)."""
     path = tmp_path / "ledger"
     path.write_bytes(BROKEN[name])
     answer = book(remotes, interpreter.name, path, ["start", TODAY, 1000, 2000])
@@ -648,10 +648,13 @@ def test_a_ledger_that_cannot_be_read_never_gives_a_free_start(tmp_path, interpr
     assert book(remotes, interpreter.name, path, *steps)["results"] == [None, False] * 23 + [None, True]
 
 
+NEWER = '{"version":2,"day":9,"spent":0,"starts":1,"tokens":2,"hours":5000,"high_water":1790000000,"uncounted":7,"new":1}'
+
+
 def test_a_ledger_of_another_version_still_says_how_long_the_device_ran(tmp_path, interpreter, remotes):
     """EXP-4, EXP-5: stores expire by powered-on hours and the high-water mark; the spending alone is unknown."""
     path = tmp_path / "ledger"
-    path.write_text('{"version":2,"day":9,"spent":0,"starts":1,"tokens":2,"hours":5000,"high_water":1790000000,"uncounted":7,"new":1}')
+    path.write_text(NEWER)
     values = book(remotes, interpreter.name, path, ["start", TODAY, 1000, 2000])["values"]
     assert (values["hours"], values["high_water"], values["tokens"]) == (5000, 1790000000, OWED)
     assert values["uncounted"] == 7
@@ -1229,7 +1232,8 @@ table = Terminals(sys.argv[1], 1, "a1" * 16, Sodium())
 table.open_day(1, 0, 1, (0,) * 5)
 table.see(b"abcdef", 3, 14, 15, 1, 0)
 said = []
-for octets in (700, (1 << 30) - 1025, (1 << 30) - 1024, (1 << 30) - 1, 1 << 30, (1 << 31) + 1023, 0x123456789A, (1 << 40) - 1, 1 << 40):
+edges = ((1 << 30) - 1025, (1 << 30) - 1024, (1 << 30) - 1, 1 << 30, (1 << 31) + 1023)
+for octets in (700,) + edges + (0x123456789A, (1 << 40) - 1, 1 << 40):
     gc.collect()
     gc.disable()
     before = gc.mem_alloc() if hasattr(gc, "mem_alloc") else 0

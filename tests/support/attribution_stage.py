@@ -221,7 +221,9 @@ def own_addresses(steps: "list[list[Any]]") -> "list[Any]":
             room.tick(start, start, lambda _address: b"")
             continue
         connection, holder = _Made(start * 1000000000), _Holder(_octets(mac))
-        answers.append(room.connection(connection, _octets(source), _octets(public), holder, end * 1000000000, end))  # type: ignore[arg-type]
+        here, there = _octets(source), _octets(public)
+        answer = room.connection(connection, here, there, holder, end * 1000000000, end)  # type: ignore[arg-type]
+        answers.append(answer)
     return answers + rows
 
 
@@ -243,7 +245,8 @@ def vouched(steps: "list[list[Any]]") -> "list[Any]":
         if name == "refuse":
             refuses[0] = rest[0]
         elif name == "connection":
-            room.connection(_Made(rest[0] * 1000000000), source, public, _Holder(mac), rest[1] * 1000000000, 0)  # type: ignore[arg-type]
+            made, last = _Made(rest[0] * 1000000000), rest[1] * 1000000000
+            room.connection(made, source, public, _Holder(mac), last, 0)  # type: ignore[arg-type]
         elif name == "last":
             room.last(_Made(rest[0] * 1000000000), source, public, mac, rest[1])  # type: ignore[arg-type]
         else:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A recorder behind a pipe for which the hashes of all terminals clash, in their first word or whole, under one day key."""
+"""A recorder behind a pipe for which all terminals' hashes clash, in their first word or whole, under one day key."""
 
 from agent.runtime.libc import buffer_at
 from agent.runtime.sodium import Sodium

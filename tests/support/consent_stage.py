@@ -139,7 +139,10 @@ def services_rows(rows: "list[list[Any]]") -> "list[list[str]]":
 def radios_open(path: str) -> None:
     """Make stations, the bus and an emergency; who may be followed is told by `radios_allow`."""
     _held["allowed"], _held["kept"], _held["wanted"] = {}, [], True
-    keep = lambda place, mac, start, end, name: _held["kept"].append([place, _hex(mac), start, end, name.decode()])  # noqa: E731 (as above)
+
+    def keep(place, mac, start, end, name):
+        _held["kept"].append([place, _hex(mac), start, end, name.decode()])
+
     _held["stations"] = stations = Stations(lambda mac: _held["allowed"].get(_hex(mac), -1), keep)
     _held["emergency"] = Emergency(stations)
     _held["poll"] = sockets.Poll()
@@ -157,7 +160,10 @@ def radios_wanted(wanted: bool) -> None:
 
 
 def radios_turn(monotonic: int, now: int, milliseconds: int = 0) -> "list[Any]":
-    """Turn the loop once; returns what was kept since, whose stays there are, radios, answered, refused, malformed, connected."""
+    """Turn the loop once and return what happened.
+
+    What was kept since, whose stays there are, radios, answered, refused, malformed, connected.
+    """
     bus, stations = _held["bus"], _held["stations"]
     bus.tick(monotonic * SECOND, now)
     for descriptor in _held["poll"].wait(milliseconds):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""procd's own loader of seccomp filters, of the OpenWrt that tools/setup-openwrt built, for a daemon on this machine's kernel.
+"""procd's own loader of seccomp filters, as tools/setup-openwrt built it, for a daemon on this machine's kernel.
 
 On a gateway ujail starts a daemon with the library preloaded that reads boards/common/etc/seccomp; here the same library is.
 """
@@ -27,7 +27,8 @@ case " $* " in
 *" forwarder "*) name=forwarder ;;
 *) exec {interpreter} "$@" ;;
 esac
-LD_LIBRARY_PATH={folder} LD_PRELOAD={folder}/libpreload-seccomp.so SECCOMP_FILE={folder}/oubli-$name.json exec {interpreter} "$@"
+LD_LIBRARY_PATH={folder} LD_PRELOAD={folder}/libpreload-seccomp.so SECCOMP_FILE={folder}/oubli-$name.json \\
+    exec {interpreter} "$@"
 """
 
 

@@ -24,7 +24,7 @@ Direction = Literal["up", "down"]
 
 @dataclass(frozen=True)
 class Plan:
-    """After `after` bytes in one direction: "fin", "reset", "silence" (kept open, nothing passes), "repeat" (the last bytes again).
+    """After `after` bytes in one direction: "fin", "reset", "silence" (kept open) or "repeat" (the last bytes again).
 
     `pace`: seconds for each byte, both ways; 0 for none.
     """

@@ -119,7 +119,11 @@ def connection(row: "list[Any]", unit: int = 1) -> "Any":
 
 
 # A row names its class, where a connection has the port that the class follows from.
-setattr(record, "service_of", lambda protocol, port: ~port if port < 0 else services.service_of(protocol, port))  # noqa: B010 (typed)
+def _class_of(protocol: int, port: int) -> int:
+    return ~port if port < 0 else services.service_of(protocol, port)
+
+
+setattr(record, "service_of", _class_of)  # noqa: B010 (typed)
 
 
 def page() -> bytearray:
@@ -450,7 +454,7 @@ def who_close() -> "list[bool]":
 
 
 def lan(names: "list[str]", datagrams: "list[str]", events: "list[str]") -> "dict[str, Any]":
-    """Follow rtnetlink datagrams ("": a listing begins anew), then say of each connection where it comes from and whether it stays."""
+    """Follow rtnetlink datagrams ("": a listing begins anew), then say each connection's side and whether it stays."""
     table, told = AddressTable(256), []
     room = Lan(names, table, lambda: 5000000000)
     follower = Neighbours(room)
@@ -481,7 +485,7 @@ def within(pairs: "list[list[Any]]") -> "list[bool]":
 
 
 def devices(names: "list[str]", path: str) -> "list[Any]":
-    """Return the interfaces that names stand for by the network file at a path, and the lease files by a DHCP file there."""
+    """Return the interfaces that names stand for, by a network file, and the lease files, by a DHCP file."""
     return [uci.devices(names, path), uci.lease_files(path)]
 
 
@@ -512,7 +516,7 @@ def leases_refresh(now: int, cause: int) -> bool:
 
 
 def die(instant: int, packing: bool = True) -> None:
-    """End by SIGKILL at an instant: before or after one of the steps that change a file or a mapped page, counted from 1.
+    """End by SIGKILL before or after one of the steps that change a file or a mapped page, counted from 1.
 
     Without `packing`, the steps of packing a record into an open page aren't counted.
     """

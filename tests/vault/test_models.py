@@ -63,7 +63,7 @@ def test_a_model_that_is_broken_is_found_out(broken: int, tmp_path: Path) -> Non
 
 
 def walk(seed: int) -> list[tuple[str, int, bool, bool]]:
-    """Return the events of a random walk: what happened, its amount, whether the clock is trusted and the key is there then."""
+    """Return a random walk's events: what happened, its amount, whether clock is trusted and key is there."""
     said = subprocess.run(["spin", f"-n{seed}", f"-u{STEPS}", MODEL], check=True, capture_output=True, text=True).stdout
     rows = [line.split()[1:] for line in said.splitlines() if line.lstrip().startswith("EVENT ")]
     return [(what, int(amount), trusted == "1", key == "1") for what, amount, trusted, key in rows]

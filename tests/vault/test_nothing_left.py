@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Nothing left: after expiry, whoever has tmpfs, flash and the memory of the live recorder finds no key and no record (EXP-2).
+"""Nothing left: after expiry tmpfs, flash and the live recorder's memory hold no key and no record (EXP-2).
 
 The recorder runs in a network namespace on the real kernel, with a clock file that jumps over its lifetime. The same scan finds
 what it looks for before expiry, and in a recorder that doesn't wipe.
@@ -68,7 +68,7 @@ class Gateway:
         self.offset = self.kept = 0
 
     def connect(self) -> None:
-        """Let some connections end that no terminal is known of, once the recorder knows which addresses are the LAN's."""
+        """Let some connections of no known terminal end, once the recorder knows the LAN's addresses."""
         for _ in range(200):
             self.end(4999, [ADDRESSES[0]])
             if self.status()["counters"]["kept"]:
@@ -155,7 +155,7 @@ def started(interpreter, folder: Path, before: str = ""):
 
 
 def secrets_of(made: Gateway) -> dict[str, bytes]:
-    """Return what must be nowhere later: each key, each state of its stream, the packed records, a piece of a message."""
+    """Return what must be nowhere later: each key, each state of its stream, packed records, part of a message."""
     data = (made.root / "var/run/oubli/keys").read_bytes()
     slots = [data[at : at + 192] for at in range(64, len(data), 192)]
     found = {}
@@ -289,7 +289,7 @@ exec timeout 20 "$@"
 @pytest.mark.needs("root", "unshare", "timeout")
 @pytest.mark.parametrize(("handed", "state"), [("option agrees '1'", "trusted"), ("option agrees '0'", "unknown"), (None, "unknown")])
 def test_a_clock_with_a_battery_is_believed_where_root_saw_it_agree(handed, state, interpreter, tmp_path):
-    """EXP-5: OpenWrt shows the time of its newest file where that is later, and a board may have no such clock at all."""
+    """OpenWrt shows the time of its newest file where that is later, and a board may have no clock (EXP-5)."""
     config, word, swaps = tmp_path / "config", tmp_path / "word", tmp_path / "swaps"
     config.write_text(CONFIG.replace("option id", "option hardware_clock '1'\n\toption id"))
     swaps.write_text(SWAPS)

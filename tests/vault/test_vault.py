@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The buffer forgets on time, loses nothing in silence, and can't be read without its keys (EXP-1, EXP-2, EXP-4, EXP-6)."""
+"""The buffer forgets on time, loses nothing in silence, and can't be read without keys (EXP-1, EXP-2, EXP-4, EXP-6)."""
 
 import io
 import json
@@ -187,7 +187,7 @@ def test_records_pass_between_byte_orders(remotes):
 
 
 def test_records_have_the_octets_of_the_format(any_interpreter, remotes):
-    """tests/vectors/vault: what a decoder in another language must open, and what every later version must go on opening."""
+    """tests/vectors/vault: what another language's decoder must open, and what later versions must go on opening."""
     for vector in json.loads((VECTORS / "records-1.json").read_text()):
         ask = remotes(any_interpreter.name)
         assert ask("pack", vector["window"], vector["rows"]) == vector["packed"]
@@ -283,7 +283,7 @@ COUNT = 1000
 
 @pytest.fixture(scope="module")
 def hours() -> dict[int, list]:
-    """Give a simulated café's first connections as the recorder hears of them, by the hour they ended in, until one holds COUNT."""
+    """Give a simulated café's first connections as the recorder hears of them, by hour, until one holds COUNT."""
     decoder, timeouts = connections.Decoder(), Timeouts(scenario.load("cafe-day").timeouts.get)
     macs: dict[bytes, bytes] = {}
 
@@ -467,7 +467,7 @@ def test_a_record_from_before_a_step_back_expires_a_lifetime_after_it_came(ask, 
 
 
 def test_expiry_zeroes_key_states_and_page_then_file_then_name(ask, tmp_path):
-    """EXP-2: what was the key, a stream state, a sealed octet or a plain one is zero, also through a handle opened before."""
+    """What was key, stream state, sealed or plain octet is zero, also through a handle opened before (EXP-2)."""
     vault = Vault(ask, tmp_path)
     chance = random.Random(2)
     vault.keep(*[row(NOW + second, port=chance.randrange(65536), size=chance.getrandbits(40)) for second in range(600)], at=700)
@@ -621,7 +621,10 @@ def test_another_boots_ring_is_erased_and_its_files_too(ask, tmp_path):
 
 @pytest.mark.parametrize("lifetime", [2 * DAY, 7200])
 def test_another_lifetime_keeps_what_is_kept_and_no_longer_than_the_shorter_one(ask, tmp_path, lifetime):
-    """The configuration was changed: keys stay where they are, a longer lifetime isn't given to what had a shorter one (EXP-1)."""
+    """The configuration was changed: keys stay where they are.
+
+    A longer lifetime isn't given to what had a shorter one (EXP-1).
+    """
     rows = [row(port=port) for port in range(120)]
     vault = Vault(ask, tmp_path)
     vault.keep(*rows)
@@ -974,7 +977,7 @@ def memory_holds(process: int, secrets: list[bytes]) -> list[str]:
 
 @pytest.mark.needs("root")
 def test_a_key_is_nowhere_in_the_process_but_in_the_mapped_ring(interpreter, tmp_path):
-    """EXP-2: heap, stack and scratch are searched while a segment is open, after it closed, after it was read, after it expired."""
+    """Heap, stack and scratch are searched: segment open, closed, read, expired (EXP-2)."""
     ask = Remote(interpreter)
     try:
         vault = Vault(ask, tmp_path)
@@ -1012,7 +1015,10 @@ def test_what_is_due_goes_at_a_start_before_anything_else(ask, tmp_path):
     """EXP-1, EXP-4: by time since boot, the page of an open segment too; what isn't due stays and can be read."""
     vault = Vault(ask, tmp_path)
     vault.keep(row(NOW - 7200, mac="0200c0ffee02"), row(NOW + 1), at=2)
-    destroy = lambda at, boot=BOOT: ask("vault_destroy_due", str(tmp_path), boot, int((SINCE + at) * SECOND))  # noqa: E731 (one expression)
+
+    def destroy(at, boot=BOOT):
+        return ask("vault_destroy_due", str(tmp_path), boot, int((SINCE + at) * SECOND))
+
     due = DAY - 7200
     assert (destroy(due - 1), len(vault.read(due - 1))) == (0, 2)
     assert (destroy(due), len(used_slots(tmp_path)), len(vault.files())) == (1, 1, 1)
@@ -1044,7 +1050,7 @@ def test_a_segment_of_another_version_is_refused_and_goes_in_time(ask, tmp_path)
 
 
 def test_a_key_ring_of_another_version_is_refused_in_a_line_and_all_it_opens_goes(ask, tmp_path, any_interpreter):
-    """EXP-1: when its keys are due this version can't tell, so it is now, also where the configuration is then refused."""
+    """When its keys are due this version can't tell, so it is now, also where the configuration is refused (EXP-1)."""
     vault = Vault(ask, tmp_path)
     vault.keep(row(NOW - 7200), row(NOW + 1), at=2)
     path = tmp_path / "var/run/oubli/keys"
@@ -1115,7 +1121,7 @@ class Watched(bytearray):
 
 
 def test_a_process_that_is_killed_leaves_no_zeros_where_it_overwrote_numbers(tmp_path):
-    """EXP-6: struct.pack_into clears what it writes to first, where a slot of the key ring would be a free one for that moment."""
+    """struct.pack_into clears first what it writes to: a slot of the key ring would be free for that moment (EXP-6)."""
     watched = Watched(16)
     memory.store("<II", watched, 4, 7, 2**31)
     memory.store("<II", watched, 4, 8, 2**31)

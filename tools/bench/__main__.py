@@ -78,7 +78,7 @@ class Output(NamedTuple):
 
 
 def _run(name: str, output: Output, measure: Callable[[Tell], dict[str, Any]]) -> dict[str, Any]:
-    """Measure, print the tables, write JSON and page; every failure is one line, and so is a loss that was found (exit 1)."""
+    """Measure, print the tables, write JSON and page; a failure is one line, and so is a loss found (exit 1)."""
     console = _console(output.json_file)
     described = machine.describe()  # its load, before it is ours
     try:
@@ -183,7 +183,7 @@ def error(
     days: Annotated[int | None, typer.Option(min=1, help="Café days that are sampled: 7, with --quick 1.")] = None,
     weeks: Annotated[int | None, typer.Option(min=0, help="Weeks of a hotel that are sampled: 1, with --quick none.")] = None,
 ) -> None:
-    """How far published figures are from the truth: noise by metric and size of venue, beside theory and naive designs; bias."""
+    """How far published figures are from the truth: noise, bias by metric and venue, beside theory and naive ones."""
     usual = errors.size(quick=quick)
     size = days or usual[0], usual[1] if weeks is None else weeks
     _run("error", Output(json_file, page), _repeated(rounds, lambda number, tell: errors.measure(seed + number, *size, tell)))
@@ -201,7 +201,7 @@ def sim(
     profile: Annotated[bool, typer.Option(help="Also what the world and the auditor spend their time in, in a café's day.")] = False,
     seed: Annotated[int, typer.Option(min=0, help="Of the world.")] = 1,
 ) -> None:
-    """How fast the simulator lives through its scenarios, what takes the time, and what a connection costs as they grow."""
+    """How fast the simulator lives through scenarios, what takes time, what a connection costs as they grow."""
     _known(("--scenario", scenario, simulations.SCENARIOS), ("--interpreter", interpreter, NAMES))
     cases = simulations.cases(scenario, interpreter, growth=growth, quick=quick)
     _run("sim", Output(json_file, page), lambda tell: simulations.measure(cases, seed, rounds or 1, tell, profiled=profile))
@@ -218,7 +218,7 @@ def deliver(
     gateways: Annotated[int | None, typer.Option(min=10, max=10_000, help="Gateways that the page is asked about: 500.")] = None,
     days: Annotated[int | None, typer.Option(min=8, max=400, help="Days of each: 365.")] = None,
 ) -> None:
-    """Forwarders through Mosquitto into oubli-fleet on PostgreSQL, with kills and a restart; then its pages over a year."""
+    """Forwarders through Mosquitto into oubli-fleet on PostgreSQL, with kills; then its pages over a year."""
     asked = forwarders, each, gateways, days
     size = deliveries.Size(*(given or usual for given, usual in zip(asked, deliveries.size(quick=quick), strict=True)))
     _run("deliver", Output(json_file, page), _repeated(rounds, lambda _, tell: deliveries.measure(*size, tell)))
@@ -226,7 +226,7 @@ def deliver(
 
 @app.command()
 def store(json_file: Json = None, page: Page = None, rounds: Rounds = None, quick: Quick = False, install: Install = False) -> None:
-    """What a connection takes in oubli's stores, beside nfdump, ulogd2, SQLite, Parquet and xz on the same connections."""
+    """What a connection takes in oubli's stores, beside nfdump, ulogd2, SQLite, Parquet and xz on the same."""
     _install({name for one in stores.STORES for name in one.needs}, wanted=install)
     _run("store", Output(json_file, page), lambda tell: stores.measure(rounds or stores.rounds(quick=quick), tell))
 

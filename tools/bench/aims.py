@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the figures should be, and whether they are: each aim is read off the modules' results, and an aim that isn't reached says so."""
+"""What the figures should be, and whether they are: each aim is read off the results, a missed one says so."""
 
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple

@@ -111,7 +111,7 @@ def check(counts: dict[str, int], peers: list[Peer]) -> dict[str, list[str]]:
 
 
 def measure(counts: dict[str, int], terminals: int, rounds: int, peers: list[Peer], tell: Tell) -> dict[str, Any]:
-    """Run every round, `counts` connections by case; UnableError where nothing can be measured, LabError where something didn't happen."""
+    """Run every round, `counts` connections by case; UnableError: can't be measured, LabError: didn't happen."""
     lacking = check(counts, peers)
     peers = [one for one in peers if one.name not in lacking]
     samples: dict[tuple[str, str], list[Sample]] = defaultdict(list)
@@ -163,7 +163,7 @@ def _once(peer: Peer, gateway: Gateway, case: str, load: Load, folder: Path) -> 
 
 
 def _fill_up(load: Load, gateway: Gateway, first: int, *, reserved: bool) -> None:
-    """Make the rest of a flush's entries; where a recorder's reserve is to be kept, at a rate of which it has 40 s free in the end."""
+    """Make the rest of a flush's entries; at a rate that leaves a recorder's reserve 40 s free if it is to be kept."""
     count = load.counts["flush"]
     rate = _PACE * (limit() - count) / RESERVE
     start = time.monotonic()
@@ -208,7 +208,7 @@ def _row(name: str, case: str, samples: list[Sample]) -> dict[str, Any]:
 
 
 def quoted(result: dict[str, Any]) -> dict[str, float]:
-    """Return the CPU s of each peer's burst, flush or expiry: the better one (a flush makes some look up a process for each event)."""
+    """Return the CPU s of each peer's burst, flush or expiry, of the better one (some look a process up for each)."""
     best: dict[str, float] = {}
     for row in result["rows"]:
         if row["case"] != "steady":

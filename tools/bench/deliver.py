@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`oubli-bench deliver`: 1,000 real forwarders through Mosquitto into PostgreSQL, killed and restarted, and a year of 500 gateways.
+"""`oubli-bench deliver`: 1,000 real forwarders through Mosquitto into PostgreSQL, killed and restarted.
+
+And a year of 500 gateways.
 
 Two parts. *deliver*: a flood while two consumers are killed with SIGKILL and the broker is restarted; every message must be in the store
 once, with its figure. Then a steady rate, undisturbed, for the latency between a forwarder's turn and the store's commit. *year*: a year of
@@ -127,7 +129,9 @@ def _flood(folder: Path, broker: Mosquitto, collector: int, forwarders: int, eac
         begun = time.monotonic()
         used = {}
         for part in (1, 2):
-            _until(lambda part=part: Message.objects.count() > part * wanted // 4 and len(_children(collector)) == 2, "under way")  # type: ignore[misc]
+            least = part * wanted // 4
+            _until(lambda least=least: Message.objects.count() > least, "under way")  # type: ignore[misc]
+            _until(lambda: len(_children(collector)) == 2, "two consumers")
             os.kill(_children(collector)[part - 1], signal.SIGKILL)
             if part == 1:
                 used["mosquitto"] = cpu([broker.process.pid])
@@ -187,13 +191,14 @@ def _steady(folder: Path, broker: Mosquitto, gateways: int) -> dict[str, Any]:
 
 
 _YEAR = """
-INSERT INTO fleet_gateway (ident, name, "group", first_seen, seen, state, version, config, expected, boots, returns, returned, health,
-                           health_at)
-SELECT 'y' || translate(lpad(g::text, 15, '0'), '0189', 'abcd'), 'Venue ' || g, 'Group ' || g %% 10, 0, %(now)s, 'online', '0.1.0', 'c',
-       'c', '', 0, 0, %(health)s, %(now)s FROM generate_series(1, %(gateways)s) g;
-INSERT INTO fleet_message (gateway_id, metric, day, slot, start, "end", b_over, b_under, received, late, v0, v1, v2, v3, v4, v5, v6, v7, v8)
-SELECT id, m.metric, d, s, d * 86400 + 10800 + s * 3600, d * 86400 + 14400 + s * 3600, m.over, m.under, d * 86400 + 15000 + s * 3600, false,
-       random() * 90 - 5, x[1], x[2], x[3], x[4], x[5], x[6], x[7], x[8]
+INSERT INTO fleet_gateway (ident, name, "group", first_seen, seen, state, version, config, expected, boots, returns,
+                           returned, health, health_at)
+SELECT 'y' || translate(lpad(g::text, 15, '0'), '0189', 'abcd'), 'Venue ' || g, 'Group ' || g %% 10, 0, %(now)s,
+       'online', '0.1.0', 'c', 'c', '', 0, 0, %(health)s, %(now)s FROM generate_series(1, %(gateways)s) g;
+INSERT INTO fleet_message (gateway_id, metric, day, slot, start, "end", b_over, b_under, received, late,
+                           v0, v1, v2, v3, v4, v5, v6, v7, v8)
+SELECT id, m.metric, d, s, d * 86400 + 10800 + s * 3600, d * 86400 + 14400 + s * 3600, m.over, m.under,
+       d * 86400 + 15000 + s * 3600, false, random() * 90 - 5, x[1], x[2], x[3], x[4], x[5], x[6], x[7], x[8]
 FROM fleet_gateway, generate_series(%(first)s, %(last)s) d,
      (VALUES (0, 4, 1, 23), (1, 5, 1, 0), (2, 5, 1, 0), (3, 40, 3, 0), (4, 10, 1, 0)) m (metric, over, under, slots),
      LATERAL generate_series(0, m.slots) s,
@@ -201,15 +206,16 @@ FROM fleet_gateway, generate_series(%(first)s, %(last)s) d,
                                    ELSE '{60,40,20,10}' END::int[] x) v
 WHERE ident LIKE 'y%%';
 INSERT INTO fleet_total (metric, day, slot, "group", b_over, b_under, count, v0, v1, v2, v3, v4, v5, v6, v7, v8)
-SELECT metric, day, slot, "group", b_over, b_under, count(*), sum(v0), coalesce(sum(v1), 0), coalesce(sum(v2), 0), coalesce(sum(v3), 0),
-       coalesce(sum(v4), 0), coalesce(sum(v5), 0), coalesce(sum(v6), 0), coalesce(sum(v7), 0), coalesce(sum(v8), 0)
+SELECT metric, day, slot, "group", b_over, b_under, count(*), sum(v0), coalesce(sum(v1), 0), coalesce(sum(v2), 0),
+       coalesce(sum(v3), 0), coalesce(sum(v4), 0), coalesce(sum(v5), 0), coalesce(sum(v6), 0), coalesce(sum(v7), 0),
+       coalesce(sum(v8), 0)
 FROM fleet_message JOIN fleet_gateway ON fleet_gateway.id = gateway_id GROUP BY 1, 2, 3, 4, 5, 6;
 ANALYZE;
 """
 
 
 def year(folder: Path, gateways: int, days: int, rounds: int = 10) -> dict[str, Any]:
-    """Put a year of gateways into the database and ask for each page ten times: ms, the median, the slowest, and processor time of both."""
+    """Put a year of gateways into the database, ask for each page ten times: ms, median, slowest, processor time."""
     cluster = folder / "year"
     cluster.mkdir()
     with Postgres(cluster) as database:

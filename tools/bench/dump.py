@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`oubli-bench dump`: what it costs to list the live table, which the recorder does every 5 minutes, and how long a turn then takes.
+"""`oubli-bench dump`: the cost of listing the live table, which the recorder does every 5 minutes.
+
+And how long a turn of its loop then takes.
 
 The recorder runs on the real kernel beside a table of stated fill, and its clock is moved to the next dump. Processor time is
 its own, user and system, for all that is due after five minutes; the row without entries says how much of that isn't an entry's:

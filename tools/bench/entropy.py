@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How few octets the same fields could take: two estimates of the entropy of a population's connections, times to 100 ms.
+"""How few octets the same fields could take.
+
+Two estimates of the entropy of a population's connections, times to 100 ms.
 
 `independent` sums each field's entropy, as if no field told anything of another. A packer that knows what depends on what can do better, so
 it is no bound; it is what a packer can be held to that writes field by field.
@@ -106,7 +108,7 @@ def apart(rows: Sequence[Row]) -> float:
 
 
 def _page(rows: Sequence[Row], opened: int, ends: dict[tuple[bytes, bytes], int]) -> int:
-    """Return the octets of a page's fields: nine columns, and a tail for terminals and for numbers of several octets."""
+    """Return the octets of a page's fields: nine columns, and a tail for terminals and longer numbers."""
     columns: list[bytearray] = [bytearray() for _ in range(10)]
     for row in rows:
         who, code = (row.address, row.mac), CODES.get(row.protocol, OTHER)

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`oubli-bench error`: how far published figures are from the truth, by metric and size of venue, beside theory and naive designs.
+"""`oubli-bench error`: how far published figures are from the truth, by metric and size of venue.
+
+Beside theory and naive designs.
 
 The truth is that of simulated café days (host_sim), scaled to the size of the venue; the figure is the mean of the busiest cell over
 gateways and days. Its error is measured on noise that the agent's own sampler drew, and stands beside the 95 % band that
@@ -74,7 +76,7 @@ def noise(metric: Metric) -> float:
 
 
 def stated(shares: dict[str, list[float]]) -> list[dict[str, Any]]:
-    """Return the noise of each metric in a café of 200, in per cent of its busiest and of its mean cell that anybody is in."""
+    """Return the noise of each metric in a café of 200, in per cent of its busiest and its mean cell in use."""
     rows = []
     for metric in METRICS:
         cells = [STATED_FOR * share for share in shares[metric.name] if share]
@@ -85,7 +87,7 @@ def stated(shares: dict[str, list[float]]) -> list[dict[str, Any]]:
 
 
 def bias(name: str, days: reality.Days) -> list[dict[str, Any]]:
-    """Return how far the defined truth is from the real one: of the busiest cell, and of all cells together, in per cent."""
+    """Return how far the defined truth is from the real one, of the busiest cell and of all cells, in per cent."""
     rows = []
     for metric in METRICS:
         real, defined = days.real[metric.name], days.defined[metric.name]
@@ -108,7 +110,7 @@ def size(*, quick: bool) -> tuple[int, int]:
 
 
 def measure(seed: int, days: int, weeks: int, tell: Tell) -> dict[str, Any]:
-    """Return a row for each metric, venue and scale; errors in per cent of the truth, with 95 %; beside it the noise and the bias.
+    """Return a row for each metric, venue and scale: errors in per cent of the truth (95 %), noise and bias.
 
     `days` café days of each kind are sampled, and `weeks` of a hotel.
     """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`oubli-bench all`: every module of this bench one after the other; what this machine can't measure is named, and the rest is measured."""
+"""`oubli-bench all`: every module of this bench; what this machine can't measure is named."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -91,7 +91,10 @@ def lacking() -> dict[str, list[str]]:
 
 
 def losses(rooms: dict[str, Any]) -> list[str]:
-    """Return what must not be, a sentence each: a connection lost by a recorder, a message not there once, a life found fault with."""
+    """Return what must not be, a sentence each.
+
+    A connection lost by a recorder, a message not there once, a life found fault with.
+    """
     found = [f"capture: {loss}" for loss in capture.losses(rooms["capture"])] if "capture" in rooms else []
     found += [f"sim: the auditor finds fault with {row['scenario']}" for row in rooms.get("sim", {}).get("rows", ()) if not row["passed"]]
     return found + [f"deliver: {finding}" for finding in rooms.get("deliver", {}).get("findings", ())]
@@ -130,7 +133,7 @@ def measure(quick: bool, rounds: int | None, tell: Tell) -> dict[str, Any]:
 
 
 def sheets(result: dict[str, Any], names: Sequence[str] = ()) -> list[Sheet]:
-    """Return the tables of the modules that were measured, the aims first; only those of `names` where there are any."""
+    """Return the tables of the modules that were measured, the aims first; only those of `names`, if any."""
     from tools.bench import aims  # noqa: PLC0415 (aims reads the modules' figures, and is read here)
 
     made = [aims.sheet(result)] if aims.aims(result) else []

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""NetFlow v9 (RFC 3954) to an nfcapd on loopback: what a peer of `oubli-bench store` gets of the same connections, without destination."""
+"""NetFlow v9 (RFC 3954) to an nfcapd on loopback: what a peer of `oubli-bench store` gets, without destination."""
 
 import os
 import socket
@@ -86,7 +86,7 @@ def _send(rows: Sequence[Row], folder: Path, pause: float) -> None:
 
 
 def compressed(file: Path, kind: str, folder: Path) -> tuple[int, float]:
-    """Return how many octets nfdump's file has when it is written again with a compression, and the CPU seconds that took."""
+    """Return the octets of nfdump's file when written again with a compression, and the CPU seconds for that."""
     out = folder / "out"
     with subprocess.Popen(["nfdump", "-r", str(file), "-w", str(out), f"-z={kind}"], stdout=subprocess.DEVNULL) as process:
         _, _, usage = os.wait4(process.pid, 0)

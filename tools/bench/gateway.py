@@ -28,8 +28,9 @@ table inet bench {
   chain seen { type filter hook prerouting priority filter; ct state new,established,invalid drop; }
 }
 """
-_SYSCTL = {**TRACKING, "tcp_be_liberal": 1, "checksum": 0, "udp_timeout": 1, "udp_timeout_stream": 1, "icmp_timeout": 1} | {
-    "icmpv6_timeout": 1, "tcp_timeout_time_wait": 1, "tcp_timeout_close": 1, "tcp_timeout_established": 1
+_SYSCTL = {
+    **TRACKING, "tcp_be_liberal": 1, "checksum": 0, "udp_timeout": 1, "udp_timeout_stream": 1, "icmp_timeout": 1,
+    "icmpv6_timeout": 1, "tcp_timeout_time_wait": 1, "tcp_timeout_close": 1, "tcp_timeout_established": 1,
 }  # fmt: skip
 _SO_RCVBUFFORCE, _SO_SNDBUFFORCE, _SOL_PACKET, _PACKET_QDISC_BYPASS = 33, 32, 263, 20
 _NETLINK_NETFILTER = 12

@@ -104,7 +104,7 @@ def _misses(interpreter: list[str], recording: Path, times: int) -> int:
 
 
 def record(folder: Path, terminals: int, messages: int = MESSAGES) -> Path:
-    """Write a recording of so many connections that ended, and beside it one of who is on the LAN; returns the first."""
+    """Write a recording of so many connections that ended, and one of who is on the LAN; returns the first."""
     everyone = flows.terminals(terminals)
     made = flows.make(messages, everyone)
     for number, flow in enumerate(made):
@@ -167,7 +167,7 @@ def version(interpreter: list[str]) -> str:
 
 
 def grown(result: dict[str, Any], kept: dict[str, dict[str, float]]) -> list[str]:
-    """Return which ratios are more than 5 % above the kept ones, as lines to show; an interpreter that isn't kept is one."""
+    """Return which ratios are over 5 % above the kept ones, as lines; an interpreter that isn't kept is one."""
     lines = []
     for row in result["rows"]:
         known = kept.get(row["version"])

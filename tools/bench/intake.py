@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""For `oubli-bench scale`: CPU of a message in the fleet's intake and its PostgreSQL, by how many gateways the store knows."""
+"""For `oubli-bench scale`: CPU of a message in the fleet's intake and PostgreSQL, by the number of gateways."""
 
 import time
 from collections.abc import Iterator, Sequence

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`oubli-bench memory`: what the recorder holds on MicroPython while connections go by, 20,000 a minute of 1,024 terminals.
+"""`oubli-bench memory`: what the recorder holds on MicroPython at 20,000 connections a minute of 1,024 terminals.
 
 It is the package's recorder, as a gateway runs it. A minute is a burst on the real kernel, harder than an even pace, and
 the recorder's clock is moved by a minute after each, so that dumps, windows and timers come as they would. A million connections within an

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a MIPS 24K takes where x86-64 takes an instruction: MicroPython goes the whole way on both, and both are counted.
+"""What a MIPS 24K takes where x86-64 takes an instruction: MicroPython's whole way, counted on both.
 
 Debian's qemu has no plugins. It logs each block that it translates, instruction by instruction, and each block that runs, so what runs
 is summed up from its log. Beside the instructions that has the cycles in which the pipeline waits though all lies in the caches, by the
@@ -75,7 +75,7 @@ def _run(recording: Path, times: int, heap: str) -> Cost:
 
 
 def summed(log: Iterable[bytes]) -> Cost:
-    """Return what the blocks of a log cost that ran: "IN:", its instructions a line each, then "Trace ...[.../PC/..." for each run."""
+    """Return what a log's blocks cost that ran: "IN:", its instructions, then "Trace ...[.../PC/..." for each run."""
     blocks: dict[int, Cost] = {}
     runs: dict[bytes, int] = {}
     lines: list[str] = []

@@ -64,7 +64,8 @@ from pyroute2.netlink.nfnetlink.nfctsocket import nfct_msg
 
 READ = [(name, "CTA_TUPLE_PROTO", field) for name in ("CTA_TUPLE_ORIG", "CTA_TUPLE_REPLY") for field in (
     "CTA_PROTO_NUM", "CTA_PROTO_SRC_PORT", "CTA_PROTO_DST_PORT")]
-READ += [(name, field) for name in ("CTA_COUNTERS_ORIG", "CTA_COUNTERS_REPLY") for field in ("CTA_COUNTERS_PACKETS", "CTA_COUNTERS_BYTES")]
+for _name in ("CTA_COUNTERS_ORIG", "CTA_COUNTERS_REPLY"):
+    READ += [(_name, "CTA_COUNTERS_PACKETS"), (_name, "CTA_COUNTERS_BYTES")]
 READ += [("CTA_TIMESTAMP", "CTA_TIMESTAMP_START"), ("CTA_TIMESTAMP", "CTA_TIMESTAMP_STOP")]
 READ += [("CTA_TUPLE_ORIG", "CTA_TUPLE_IP", field) for field in ("CTA_IP_V4_SRC", "CTA_IP_V6_SRC")]
 
@@ -302,7 +303,7 @@ class Running:
         return (self._folder / "stderr").read_text(errors="replace").strip()[-400:]
 
     def memory(self) -> tuple[float, float, float]:
-        """Return the most it ever held (VmHWM), its present proportional share (PSS), and what it holds now (RSS), in MiB."""
+        """Return the most it ever held (VmHWM), its proportional share (PSS), and what it holds now (RSS), in MiB."""
         process = Path(f"/proc/{self._process.pid}")
         values = []
         for name, key in (("status", "VmHWM"), ("smaps_rollup", "Pss"), ("smaps_rollup", "Rss")):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The connections that `oubli-bench store` packs: a simulated café's day as the recorder hears of it, a thousand of it in one segment."""
+"""The connections that `oubli-bench store` packs: a simulated café's day, a thousand in one segment."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -91,7 +91,7 @@ def cafe(seed: int = 1) -> list[Row]:
 
 
 def thousand(rows: list[Row], seed: int = 1) -> list[Row]:
-    """Return 1,000 of the busiest hour's that end evenly over one hour, as one segment of the default lifetime holds them."""
+    """Return 1,000 of the busiest hour's, ending evenly over one hour, as one default segment holds them."""
     draw = Random(seed)
     hours = Counter(row.end // (3600 * SECOND) for row in rows)
     busiest = max(hours, key=lambda hour: hours[hour])

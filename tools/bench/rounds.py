@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How everything is measured: round after round, every peer once in each, in another order each time; medians and spread.
+"""How everything is measured: rounds of every peer once, in another order each; medians and spread.
 
 What else the machine does then falls on all alike, and the spread says how much that was. `Tell` is told what is being done, and which
 share of all is over, where that is known.
@@ -25,7 +25,7 @@ class Tell(Protocol):
 
 
 def interleaved(rounds: int, cases: Sequence[C], peers: Sequence[T], tell: Tell) -> Iterator[tuple[C, T]]:
-    """Yield what is to be measured next: in each round every case, in each case every peer, beginning with another one each round."""
+    """Yield what is to be measured next: in each round every case, in each case every peer, first another each time."""
     total, done = rounds * len(cases) * len(peers), 0
     for number in range(rounds):
         for case in cases:
@@ -89,7 +89,7 @@ def spread_sheets(result: dict[str, Any]) -> list[Sheet]:
 
 
 def slope(points: Sequence[tuple[float, float]]) -> float:
-    """Return by which power the second grows with the first: the least-squares slope of their logarithms (1: a straight line)."""
+    """Return by which power the second grows with the first: the slope of logarithms (1: a straight line)."""
     xs, ys = ([math.log(value) for value in values] for values in zip(*points, strict=True))
     middle, height = sum(xs) / len(xs), sum(ys) / len(ys)
     rise = sum((x - middle) * (y - height) for x, y in zip(xs, ys, strict=True))

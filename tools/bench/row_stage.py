@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the day's table costs on the interpreter that runs this: heap of a row update, and its time by how full the table is.
+"""What the day's table costs on this interpreter: heap of a row's update, its time by how full it is.
 
 `python|micropython -m tools.bench.row_stage PATH ROWS TERMINALS UPDATES [clash]`: prints the heap octets of UPDATES updates of TERMINALS
 terminals that are there already (null on CPython, which doesn't say), how many rows are used, and whether the table filled. With

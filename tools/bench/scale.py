@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`oubli-bench scale`: what one costs as there are more of them, and by which power that grows (the slope on logarithmic axes: 0 is flat).
+"""`oubli-bench scale`: what one costs as there are more of them, and by which power that grows.
+
+That is the slope on logarithmic axes: 0 is flat.
 
 terminals     instructions a connection by how many terminals the LAN has, two addresses each, few of which make most of the connections;
               both interpreters under valgrind, after each terminal's first one. What grows is how often a segment tells of a terminal
@@ -111,7 +113,7 @@ def sheets(result: dict[str, Any]) -> list[Sheet]:
         (
             curve["what"],
             curve["on"],
-            ", ".join(f"{point['size']:,}: {point['cost']:,.0f}" if point["cost"] >= 100 else f"{point['size']:,}: {point['cost']:.1f}"
+            ", ".join(f"{point['size']:,}: {point['cost']:,.{0 if point['cost'] >= 100 else 1}f}"
                       for point in curve["points"]),
             f"{curve['slope']:+.2f}",
         )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a connection costs as something grows, on the interpreter that runs this: processor time in ns, as one JSON line.
+"""What a connection costs as something grows, on this interpreter: processor time in ns, as a JSON line.
 
 `scale_stage.py connections RECORDING COUNT FOLDER`: a whole recorder, COUNT connections, 20,000 a minute: ns a connection, what each
 minute brings included.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A table of figures, once, for whoever reads it: in the terminal, in the report's page (templates/measured.html), in the README.
+"""A table of figures for whoever reads it: terminal, report's page (templates/measured.html), README.
 
 Cells are text, formatted where the figures are known; a chart is an SVG element with the sentence that says what it shows.
 """

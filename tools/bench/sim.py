@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`oubli-bench sim`: how fast the simulator lives through its scenarios, what takes the time, and whether cost grows in a straight line.
+"""`oubli-bench sim`: how fast the simulator lives through its scenarios, and what takes the time.
+
+And whether cost grows in a straight line.
 
 Each row is one run through the real recorder, forwarder and broker with the auditor after every step. CPU is told apart by process: the
 world with its auditor, the recorder on its stage, the forwarder. The growth rows are one day's café with as many visitors: what one
@@ -46,7 +48,10 @@ def cases(names: list[str] | None, interpreters: list[str] | None, *, growth: bo
 
 
 def measure(chosen: list[Case], seed: int, rounds: int, tell: Tell, *, profiled: bool = False) -> dict[str, Any]:
-    """Run the cases; returns a row each, what one connection more costs where the café grew, what a profiler saw if wanted."""
+    """Run the cases.
+
+    Returns a row each, what one connection more costs where the café grew, what a profiler saw if wanted.
+    """
     samples: dict[Case, list[dict[str, Any]]] = {case: [] for case in chosen}
     for _, case in interleaved(rounds, ("a life",), chosen, tell):
         samples[case].append(_once(case, seed))
@@ -75,7 +80,7 @@ def _once(case: Case, seed: int) -> dict[str, Any]:
 
 
 def profile(seed: int) -> list[dict[str, Any]]:
-    """Live a café's day under the profiler; returns the functions of the world and the auditor by their own time, as shares of it."""
+    """Live a café's day under the profiler; returns world's and auditor's functions by their own time's share."""
     profiler = cProfile.Profile()
     profiler.runcall(Simulation(scenarios.load("cafe-day"), seed, NAMES[0], None).run)
     told = pstats.Stats(profiler).stats.items()  # type: ignore[attr-defined] # typeshed leaves it out

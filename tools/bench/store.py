@@ -84,7 +84,7 @@ def _unexpected(cause: str, records: int) -> None:
 
 
 def security(population: Population, folder: Path) -> tuple[int, float]:
-    """Keep the rows in the ring; a year's lifetime, so that nothing expires while they are measured, in windows of an hour."""
+    """Keep the rows in the ring, in windows of an hour; a year's lifetime, so that nothing expires meanwhile."""
     rows = population.rows
     made = [(_connection(row), row) for row in rows]
     holders = {pair: _Holder(number + 1, pair[1]) for number, pair in enumerate(sorted({(row.address, row.mac) for row in rows}))}

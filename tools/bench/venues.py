@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What an operator looks at, before and now: one metric of `medium` alone, and the profile meant for the venue, all of it combined.
+"""What an operator looks at, before and now: one metric of `medium` alone, and the venue's profile, all combined.
 
 For venues of 20 to 2,000 terminals: a day's total, the busiest hour, the mean day of a week, a weekday's busiest hour over four weeks, the
 day of a group of 30 gateways. Errors are one standard deviation in per cent of the truth, measured on drawn noise; beside them how often

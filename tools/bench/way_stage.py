@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Plays a recording to a whole recorder again and again: what a connection costs from the kernel's octets to the packed record.
+"""Plays a recording to a whole recorder again and again: a connection's cost from kernel to packed record.
 
 `way_stage.py RECORDING TIMES whole|seal|expire|heap FOLDER`; prints how many connections were kept, sealed or forgotten. The clock stands
 still, trusted, within an agent-day, so that the day's table is written too. `seal` seals what is waiting and closes the segment after

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`oubli-bench wear`: what a café's day writes to flash with `attribution` on (mode blocks), and for how many years a flash bears that.
+"""`oubli-bench wear`: what a café's day writes to flash with `attribution` on, and how many years flash bears it.
+
+The mode is blocks.
 
 The real recorder lives through the day on `host_sim.faults.flash` (EXP-6); each sync of it is noted: how much of the file was there before,
 how much is there now. So the same day is read for each size of page: a sync programs the file's pages from the first one that changed
@@ -67,7 +69,7 @@ config vault 'vault'
 
 
 class Noted(model.Flash):
-    """A flash that notes each sync: the part of the agent, octets that were as they are (-1: it is a folder's), octets there are now."""
+    """A flash that notes each sync: the agent's part, octets as they were (-1: it is a folder's), octets there now."""
 
     def __init__(self, prefix: str) -> None:
         super().__init__(model.Dice(1), 1 << 30, prefix)
@@ -75,7 +77,7 @@ class Noted(model.Flash):
         self.unsynced: list[tuple[str, int, int]] = []
 
     def put(self, day: int, place: int, text: bytes) -> None:
-        """Stand in for `agent.summary.published`, which doesn't sync: the kernel writes a page of it back, with its metadata."""
+        """Stand in for `agent.summary.published`, which doesn't sync: the kernel writes a page back, and metadata."""
         at = (day % DAYS * MESSAGES + place) * SUMMARY_OCTETS
         self.unsynced.append(("published", at, at + len(text)))
 
@@ -85,11 +87,12 @@ class Noted(model.Flash):
             self.notes.append((self.part((changed or [target])[-1]), -1, 0))
         else:
             name = next(name for name, node in self.names.items() if node is target)
-            self.notes.append((self.part(name), model._common(target.safe, target.seen), len(target.seen)))  # noqa: SLF001 (its own rule)
+            common = model._common(target.safe, target.seen)  # noqa: SLF001 (its own rule)
+            self.notes.append((self.part(name), common, len(target.seen)))
         super()._sync(target)
 
     def part(self, path: str) -> str:
-        """Return which part of the agent writes there: the name below the recorder's folder, without what write_atomic adds."""
+        """Return which part of the agent writes there: the name below its folder, without write_atomic's ending."""
         words = path[len(self.prefix) + 1 :].replace("oubli-spool", "oubli/spool").removeprefix("oubli/").split("/")
         name = words[min(words[0] == "vault", len(words) - 1)].removeprefix(".").removesuffix(".new")
         return "ledger" if name.startswith("ledger-") else name  # a mark beside it

@@ -38,7 +38,7 @@ _FROM = {  # which field of the law's table a column of an answer tells
 
 
 def columns(store: str) -> list[str]:
-    """Return the columns of an answer from a store: those whose field the purpose's row of the table has, and the clock's word."""
+    """Return an answer's columns from a store: those whose field the purpose's row has, and the clock's word."""
     there = [name for name, field in _FROM.items() if field in law.purpose(store).fields]
     return [name for name in there if name != "end" or store == "attribution"] + ["clock_confirmed"]
 
@@ -173,7 +173,7 @@ def answer(handover: Handover, key: Key, frozen: Iterable[bytes] = ()) -> Answer
 
 
 def absent(handover: Handover) -> list[Note]:
-    """Return a note on each day of the window of which the gateway handed over nothing, or not all, and on the day before it."""
+    """Return a note on each day of the window, or the day before it, that wasn't handed over whole."""
     first, last = executor.days(handover.request)
     there = {name[:10] for name in handover.segments}
     notes = [absent_day(day, doubt=day > first) for day in range(first, last) if date_of(day) not in there]
@@ -183,7 +183,7 @@ def absent(handover: Handover) -> list[Note]:
 
 
 def lost_segments(day: int, numbers: set[int]) -> list[Note]:
-    """Return a note where segments of a day (days since the epoch) are missing before the highest of these numbers, else none."""
+    """Return a note where a day (since the epoch) lacks segments before the highest of these numbers, else none."""
     lost = len(set(range(1, max(numbers, default=0))) - numbers)
     note = Note(
         f"{date_of(day)}: {lost} segments of that day are missing, by their numbers: what they held isn't known",

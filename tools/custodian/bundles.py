@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Bundles as the custodian signs them; the form stands in agent/purposes/custodian/bundle.py, which reads them on the device."""
+"""Bundles as the custodian signs them; agent/purposes/custodian/bundle.py has the form and reads them."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ FIRST = "oubli-bundle 1"
 
 @dataclass(frozen=True, order=True)
 class Row:
-    """One public key: purpose, UTC day it is for, key (X25519, 32 octets), date on which its private half is destroyed."""
+    """One public key: purpose, UTC day, key (X25519, 32 octets), date on which its private half is destroyed."""
 
     purpose: str
     day: date

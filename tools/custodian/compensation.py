@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the State owes for answered requests: the statement by kind and period, drawn from the register (L34-1 III, last paragraph).
+"""What the State owes for answered requests, by kind and period, from the register (L34-1 III, last paragraph).
 
 The article has the State bear "les surcoûts identifiables et spécifiques" of what it asks for. So a request that was refused isn't in it,
 and neither is one of a party to a bill. Tariffs are the ministry's: no sum of money is worked out here.
@@ -19,7 +19,7 @@ _BY = ("authority_kind", "basis", "kind", "purpose")
 
 
 def statement(entries: Iterable[dict[str, Any]], first: date, last: date) -> dict[str, Any]:
-    """Return the answered requests of the State from `first` to `last`, both included: how many of each kind, and each by its number."""
+    """Return the State's answered requests from `first` to `last` included: how many of each kind, and numbers."""
     mine = [one for one in entries if str(first) <= one["day"] <= str(last) and one["authority_kind"] in STATE and one["result"] != REFUSED]
     counts = Counter(tuple(one[name] for name in _BY) for one in mine)
     told = ("day", *_BY, "authority", "reference", "number")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The cover page of an answer, in French, for the file of a case: what was asked, by whom, what was searched, what may be missing and why.
+"""The cover page of an answer, in French: what was asked, by whom, what was searched, what may be missing.
 
 A single HTML file that prints on A4, without script and without anything from elsewhere. The manifest has its SHA-256.
 """
@@ -38,7 +38,8 @@ _COLUMNS = {
 }  # fmt: skip
 _PAGE = """<!DOCTYPE html>
 <html lang="fr"><head><meta charset="utf-8"><title>Réponse à la demande {number}</title><style>
-@page{{size:A4;margin:2cm}} body{{font:11pt/1.4 serif;max-width:17cm;margin:auto}} h1{{font-size:15pt}} h2{{font-size:12pt}}
+@page{{size:A4;margin:2cm}} body{{font:11pt/1.4 serif;max-width:17cm;margin:auto}}
+h1{{font-size:15pt}} h2{{font-size:12pt}}
 table{{border-collapse:collapse;font-size:8pt;width:100%}}
 td,th{{border:1px solid #666;padding:2pt 4pt;text-align:left;overflow-wrap:anywhere}}
 dt{{font-weight:bold}} dd{{margin:0 0 4pt 1cm}}

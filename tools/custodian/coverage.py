@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""For which times a gateway's marks vouch that every connection was heard and kept: without them `nothing held` isn't said (L34-II-4).
+"""For which times a gateway's marks vouch for every connection, so that `nothing held` is said (L34-II-4).
 
 A mark is a holding of no address and no port. It stands in the store where all that was kept before it stands as well, and says from when
 until when one recorder process ran and lost nothing. Its next one begins where it ends; a restart, a loss of power, records that were lost
@@ -49,7 +49,10 @@ def taken_back(parts: Iterable[Sequence[Record]]) -> list[tuple[int, int]]:
 
 
 def _spans(parts: Iterable[Sequence[Record]], counts: range, back: int) -> list[tuple[int, int]]:
-    """Return the times that so many marks tell of, one that takes back counting for `back`, in order, each as long as can be."""
+    """Return the times that marks tell of, in order, each as long as can be.
+
+    One mark takes back counting for `back`.
+    """
     marks = {
         (one.start, one.end or 0, 1 if one.confirmed else _DENIED if one.first else back) for part in parts for one in part if is_mark(one)
     }
@@ -88,7 +91,7 @@ def gaps(spans: Iterable[tuple[int, int]], start: int, end: int) -> list[tuple[i
 
 
 def notes(request: Request, parts: Iterable[Sequence[Record]], made: int) -> list[Note]:
-    """Return a note on each time that matters for a request and that no mark vouches for; `made`: when it was handed over (s)."""
+    """Return a note on each time of a request that no mark vouches for; `made`: when it was handed over (s)."""
     end = min(made, request.end - request.end % _DAY + _DAY)
     return [_note(begin, over) for begin, over in gaps(vouched(parts), request.start, end)]
 

@@ -19,7 +19,7 @@ def write(descriptor: int, data: bytes) -> None:
 
 
 def append(descriptor: int, data: bytes) -> None:
-    """Append octets to a file that nobody else writes meanwhile; where that fails, the file ends where it ended before."""
+    """Append octets to a file that nobody else writes; where that fails, the file ends where it did before."""
     size = os.fstat(descriptor).st_size
     try:
         write(descriptor, data)
@@ -68,7 +68,7 @@ def read_regular(path: Path, limit: int) -> bytes | None:
 
 
 def overwrite(path: Path) -> None:
-    """Overwrite a file where it lies, which takes no free block; the name stays, for the log to be written before it goes.
+    """Overwrite a file where it lies, which takes no free block; its name stays until the log is written.
 
     A file system that copies what is written may need a block and have none. Then the file is cut to nothing, and the failure raised.
     """

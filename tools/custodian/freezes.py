@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""An order to preserve (in force: III bis): what is held already and matches is sealed again, until the order ends (L34-III-4).
+"""An order to preserve (in force: III bis) (L34-III-4).
+
+What is held already and matches is sealed again, until the order ends.
 
 It happens at the custodian's: the gateway collects nothing more and keeps nothing longer for it, the original expires as ever. The copy
 is sealed to a key for orders that end on that day, which the custodian's store destroys then. File: "OUBLIFRZ", u32 length and JSON
@@ -39,7 +41,7 @@ def end_of(request: Request) -> date:
 
 
 def key_for(store: Store, request: Request) -> PublicKey:
-    """Return the key for orders that end when this one does, in the custodian's store; `destroy-due` destroys it on that day."""
+    """Return the store's key for orders that end when this one does; `destroy-due` destroys it on that day."""
     last = end_of(request)
     if not store.today < last <= store.today + timedelta(days=law.purpose("freeze").ceiling // law.DAY):
         raise HandoverError("expired", f"request.keep_until: {last}; accepted: a day from tomorrow to 365 days from now")
@@ -77,7 +79,7 @@ def _attributed(made: Answer, octets: list[list[bytes]]) -> list[bytes]:
 
 
 def kept(store: Store, path: Path, request: Request) -> list[bytes]:
-    """Return the records of a frozen file for a later request to its gateway and store; the request's scope isn't looked at here."""
+    """Return a frozen file's records for a later request to its gateway and store, whatever its scope."""
     told, records = read(path, store)
     kind = requests.KINDS.get(str(told.get("purpose")))
     if told.get("gateway") != request.gateway or kind is None or kind[0] != request.store:
@@ -86,7 +88,7 @@ def kept(store: Store, path: Path, request: Request) -> list[bytes]:
 
 
 def read(path: Path, store: Store) -> tuple[dict[str, Any], list[bytes]]:
-    """Return what a frozen file says it is, and its records; HandoverError where it isn't one of this store's, or its key is destroyed."""
+    """Return what a frozen file is, and its records; HandoverError: not this store's, or its key is destroyed."""
     try:
         data = bounded(path, LIMIT)
         size = int.from_bytes(data[8:12], "big")

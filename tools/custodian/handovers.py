@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a gateway hands over for a request: a tar file with the request, the gateway's own word, and sealed segments (L34-II-4).
+"""What a gateway hands over for a request: a tar file of the request, its own word, sealed segments (L34-II-4).
 
 It comes from a venue on somebody's stick: nothing in it is believed before the two agents' signatures and the gateway's own fit, and
 nothing is unpacked to disk. Who has a bundle of public keys could make segments; only the gateway can sign them.
@@ -35,7 +35,7 @@ class HandoverError(Exception):
 
 @dataclass
 class Handover:
-    """The request, whose two signatures fit, the names of those who signed, what the gateway says, and segments by name."""
+    """The request with its two good signatures, who signed, what the gateway says, and segments by name."""
 
     request: Request
     agents: list[str]
@@ -53,7 +53,7 @@ def signed(signature: bytes, data: bytes, key: bytes) -> bool:
 
 
 def verified(text: str, agents: Mapping[bytes, str]) -> tuple[Request, list[str]]:
-    """Return a document's request and who signed it; HandoverError where it isn't one that two qualified agents signed."""
+    """Return a document's request and who signed it; HandoverError where no two qualified agents did."""
     try:
         request = Request(text)
         return request, requests.verify(request, dict(agents), signed)
@@ -62,7 +62,10 @@ def verified(text: str, agents: Mapping[bytes, str]) -> tuple[Request, list[str]
 
 
 def read(path: Path, agents: Mapping[bytes, str], gateways: Mapping[bytes, str]) -> Handover:
-    """Return a handover, verified against the custodian's own lists of agents and of gateways (public key -> name, gateway.id)."""
+    """Return a handover, verified against the custodian's lists of agents and gateways.
+
+    A list is public key -> name, or gateway.id.
+    """
     try:
         if path.stat().st_size > LARGEST:
             raise HandoverError("malformed", f"{path}: too large; accepted: at most {LARGEST} octets")

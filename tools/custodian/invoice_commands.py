@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`oubli-custodian invoice`, the custodian's, and `recipient key|open`, of who gets what he seals (L34-II-4, L34-IV-3)."""
+"""`oubli-custodian invoice`, and `recipient key|open`, for who gets what is sealed (L34-II-4, L34-IV-3)."""
 
 import json
 from contextlib import ExitStack
@@ -26,7 +26,7 @@ def recipient_app(program: Program, passphrase: Ask) -> typer.Typer:
 
     @app.command("key")
     def key(name: str, out: Out, passphrase_file: Own = None) -> None:
-        """Make a recipient's key: OUT behind a passphrase, and OUT with .pub, which the custodian gets (--to, --to-key)."""
+        """Make a recipient's key: OUT behind a passphrase, OUT.pub for the custodian (--to, --to-key)."""
         with one_line(program):
             public = recipients.new_key(name, passphrase(passphrase_file, new=True), out)
         typer.echo(f"{public}: give it to the custodian, and tell him its digits by another way; {out} never leaves this machine")
@@ -39,7 +39,7 @@ def recipient_app(program: Program, passphrase: Ask) -> typer.Typer:
         out: Out,
         passphrase_file: Own = None,
     ) -> None:
-        """Open a sealed answer or invoice into a new folder, once the custodian's signature and every file's sum fit."""
+        """Open a sealed answer or invoice into a new folder, once signature and every file's sum fit."""
         with one_line(program):
             custodian = recipients.custodian("--signed-by", signed_by)
             names = recipients.open_sealed(sealed, recipients.load_key(key, passphrase(passphrase_file)), custodian, out)
@@ -65,7 +65,10 @@ def add(app: typer.Typer, program: Program, passphrase: Ask) -> None:
         out: Annotated[Path, output("--out", "PATH", "Where the sealed file goes: PATH with .sealed.")],
         secret: Secret = None, json_file: Json = None,
     ) -> None:  # fmt: skip
-        """Seal a period's sessions and each user's sums to the biller, signed and entered in the register (L34-1 IV, 1st paragraph)."""
+        """Seal a period's sessions and each user's sums to the biller.
+
+        Signed and entered in the register (L34-1 IV, 1st paragraph).
+        """
         with one_line(program), ExitStack() as turn:
             biller, name = recipients.public("--to-key", to_key)
             if not name:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A period's sessions for the bookkeeper (L34-IV-3): each session and each user's sum, sealed to the biller's key, signed, in the register.
+"""A period's sessions for the bookkeeper (L34-IV-3): sessions and users' sums, sealed to the biller, signed.
 
 The segments of `billing` are copied from the gateway as they lie on its flash; a day is a UTC day, as the segments' days are. They carry no
 signature of the gateway's. Who disputes a bill is answered by a request of two agents, whose handover the gateway signs.
@@ -60,7 +60,7 @@ class Period:
 
 
 def chosen(files: Iterable[tuple[str, bytes]], first: date, last: date) -> dict[str, bytes]:
-    """Return the segments of these days by name, of copies of one the longest; HandoverError for a file that isn't one of `billing`."""
+    """Return these days' segments by name, of copies the longest; HandoverError for one not of `billing`."""
     found: dict[bytes, tuple[str, bytes]] = {}
     for name, data in files:
         try:

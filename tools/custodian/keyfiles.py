@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The files of private keys in a key store, strictly named: keys/PURPOSE/DAY.json, and what else lies among them (EXP-3)."""
+"""The files of private keys in a key store, strictly named keys/PURPOSE/DAY.json, and what else is there (EXP-3)."""
 
 import json
 import re

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The key store's log: one JSON line an act, each with the SHA-256 of the line before; appended under a lock, whole or not at all.
+"""The key store's log: one JSON line an act, with the SHA-256 of the line before, appended under a lock.
 
 Its newest time bounds the clock by which keys are destroyed (EXP-3). So `destroy-due` writes a line each time, also when nothing is due.
 A line that a loss of power cut off stays as it is: the next entry ends it, follows it and is called `mended`.
@@ -70,10 +70,10 @@ class Log:
                 lines.append(self._put(descriptor, now, lines[-1], "mended"))
             self._put(descriptor, now, lines[-1] if lines else None, act, **facts)
 
-    def _put(self, descriptor: int, now: datetime, before: bytes | None, act: str, **facts: Any) -> bytes:  # noqa: ANN401 (the same)
+    def _put(self, file: int, now: datetime, before: bytes | None, act: str, **facts: Any) -> bytes:  # noqa: ANN401
         previous = "" if before is None else hashlib.sha256(before).hexdigest()
         line = json.dumps({"time": now.isoformat(timespec="seconds"), "act": act, **facts, "previous": previous}).encode()
-        disk.append(descriptor, line + b"\n")
+        disk.append(file, line + b"\n")
         return line
 
     def entries(self) -> list[dict[str, Any]]:

@@ -112,7 +112,7 @@ def attributed(
     unbroken: int = _NEVER,
     damaged: Collection[int | None] = (),
 ) -> list[Holding]:
-    """Return what of `attribution` touches the scope, a port's or a terminal's, certain or not; a connection's end is always recorded."""
+    """Return what of `attribution` touches the scope, a port's or a terminal's, certain or not."""
     single = {  # a restart around midnight may write a part of one twice
         attribution.pack(one): Holding(one, (one.end or 0) if one.confirmed else _AT_NO_TIME, recorded=True)
         for part in parts
@@ -154,7 +154,7 @@ def rows(
     damaged: Collection[int | None] = (),
     preserved: Iterable[bytes] = (),
 ) -> tuple[list[dict[str, Any]], list[Note]]:
-    """Return what an answer says of each record that the scope covers, in order of time, and a note on each time that isn't known.
+    """Return what an answer says of each record in the scope, by time, and a note on each time that isn't known.
 
     `octets` are the records of each segment, as they were written; `preserved`: those of them that an order's copy alone has, which ends a
     holding at the last moment at which it is certain.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What an answer says of what may be missing: an English text, which is what every reader gets, and its French for the cover page."""
+"""What an answer says of what may be missing: English, for every reader, and French, for the cover page."""
 
 
 class Note(str):

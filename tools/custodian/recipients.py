@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who gets an answer or an invoice: an X25519 key pair of his own, and how he opens what was sealed to it (L34-II-4, L34-IV-3)."""
+"""Who gets an answer or invoice: his X25519 key pair, and how he opens what was sealed to it (L34-II-4, L34-IV-3)."""
 
 from pathlib import Path
 

@@ -88,7 +88,7 @@ def has(store: Store, head: str) -> bool:
 
 
 def _checked(store: Store) -> tuple[list[dict[str, Any]], set[str]]:
-    """Return the entries and their SHA-256; the log names each, the last one at least as what was about to be written."""
+    """Return the entries and their SHA-256; the log names each, the last at least as about to be written."""
     path = store.folder / NAME
     if wrong := store.changed():
         raise HandoverError("register", f"{wrong[0]}; accepted: the log as it was written")
@@ -119,7 +119,7 @@ def _checked(store: Store) -> tuple[list[dict[str, Any]], set[str]]:
 
 
 def _logged(store: Store) -> tuple[set[str], set[str]]:
-    """Return the SHA-256 of the entries that the store's log has, and of those of which it says that they were about to be written."""
+    """Return the SHA-256 of the store's logged entries, and of those announced as about to be written."""
     log = store.log.entries()
     return {str(one.get("entry")) for one in log if one["act"] == "entered"}, {str(one["register"]) for one in log if "register" in one}
 
@@ -170,7 +170,7 @@ def once(store: Store, request: Entered, waiting: Path | None = None, *, again: 
 
 
 def said(store: Store, number: str) -> dict[str, Any]:
-    """Return what the store's log says of what a request by its number got: `register`, `made` (Staged.digest), and more."""
+    """Return what the log says of what a request by its number got: `register`, `made` (Staged.digest), more."""
     return next((one for one in reversed(store.log.entries()) if one.get("number") == number and "made" in one), {})
 
 
@@ -209,7 +209,7 @@ def enter(store: Store, line: str, **facts: str) -> None:
 
 @contextmanager
 def refusals(store: Store, kind: str, request: Entered) -> Iterator[None]:
-    """Enter what is refused meanwhile, whose signatures fitted; a fault of the register or of a key isn't the request's."""
+    """Enter what is refused meanwhile, if its signatures fitted, and no fault of the register or of a key."""
     try:
         yield
     except HandoverError as failure:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The commands about requests: `oubli-custodian request key|new|sign`, `answer`, `freeze`, `register`, `compensation` (L34-II-4).
+"""The commands about requests: `request key|new|sign`, `answer`, `freeze`, `register`, `compensation` (L34-II-4).
 
 `request` is the qualified agents', each on his own machine; the others are the custodian's, with his keys.
 """
@@ -48,7 +48,7 @@ def request_app(program: Program, passphrase: Ask) -> typer.Typer:
 
     @app.command("key")
     def key(name: str, out: Out, passphrase_file: Own = None) -> None:
-        """Make an agent's key: OUT behind a passphrase, and OUT with .pub, which is enrolled at the gateway and given to the custodian."""
+        """Make an agent's key: OUT behind a passphrase, OUT.pub to enrol at the gateway and the custodian."""
         try:
             public = agents.new_key(name, passphrase(passphrase_file, new=True), out)
         except AgentError as failure:
@@ -103,9 +103,8 @@ def request_app(program: Program, passphrase: Ask) -> typer.Typer:
         except AgentError as failure:
             program.refuse(str(failure))
         count = len(signed.signatures)
-        typer.echo(
-            f"{request}: {'signed by two, ready for oubli request run' if count == 2 else 'signed by one; another agent signs next'}"
-        )
+        state = "two, ready for oubli request run" if count == 2 else "one; another agent signs next"
+        typer.echo(f"{request}: signed by {state}")
 
     return app
 
@@ -122,7 +121,7 @@ def add(app: typer.Typer, program: Program, passphrase: Ask) -> None:
         to: Annotated[Path | None, typer.Option(metavar="FILE", help="The requester's key (recipient key): seals the answer.")] = None,
         secret: Secret = None, json_file: Json = None,
     ) -> None:  # fmt: skip
-        """Verifies a handover again, opens it, and writes what its scope covers, or that nothing is held, with a signed manifest."""
+        """Verifies a handover, opens it, and writes what its scope covers, or that nothing is held, signed."""
         with one_line(program), ExitStack() as turn:
             requester = None if to is None else recipients.public("--to", to)[0]
             read = handovers.read(handover, agents.enrolled(agents_file), agents.enrolled(gateways_file))
@@ -188,7 +187,7 @@ def add_register(app: typer.Typer, program: Program) -> None:
         end: Annotated[datetime, typer.Option("--to", formats=["%Y-%m-%d"], help="Last day.")],
         json_file: Json = None,
     ) -> None:
-        """Draw the statement of the State's answered requests by kind, for its reimbursement (L34-1 III), from the checked register."""
+        """Draw the statement of the State's answered requests by kind, for reimbursement (L34-1 III)."""
         if end < begin:
             program.refuse(f"--to: {end:%Y-%m-%d}: before --from; accepted: the first day or a later one")
         with one_line(program):
@@ -200,7 +199,7 @@ def add_register(app: typer.Typer, program: Program) -> None:
 
     @app.command("register")
     def show(store: Folder, json_file: Json = None) -> None:
-        """Print the store's register of requests, which names no terminal, after checking it against itself and the store's log."""
+        """Print the store's register of requests, which names no terminal, after checking it against the log."""
         with one_line(program):
             keeper = Store(store, None)
             if not (store / register.NAME).exists():
@@ -258,7 +257,7 @@ def one_line(program: Program) -> Iterator[None]:
 
 
 def late(program: Program, keeper: Store, request: register.Entered, staged: Staged, json_file: str | None) -> None:
-    """Give an answer its name that was made and entered when power was lost; HandoverError where it isn't that which lies there."""
+    """Give an answer the name that a loss of power kept from it; HandoverError where another one lies there."""
     if staged.digest() != register.said(keeper, request.fields["number"]).get("made"):
         raise HandoverError(
             "another answer", f"{staged.beside}: isn't what was made and entered; accepted: the same command once it is removed"

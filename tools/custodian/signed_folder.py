@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the custodian gives out: files, a manifest with their SHA-256, his signature of it; sealed to a recipient where there is a key.
+"""What the custodian gives out: files, a manifest with SHA-256, his signature; sealed where there is a key.
 
 `manifest.sig` is the custodian's Ed25519 signature of `manifest.json`, in hex. Sealed, the folder is a single file: libsodium's sealed
 box (X25519) of a tar file. A sealed box doesn't say who made it. So whoever opens one has the signature checked before anything is written.

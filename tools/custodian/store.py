@@ -82,7 +82,7 @@ class Store:
             raise StoreError(f"{folder}: the passphrase doesn't open it; accepted: the one it was made with") from None
 
     def _clock(self, now: datetime) -> None:
-        """Set `now` and `today`, and what is wrong with a clock that is behind; StoreError for a large step that nobody confirmed."""
+        """Set `now` and `today`, and what is wrong with a clock behind; StoreError: a large step, unconfirmed."""
         newest = self.log.newest() if self.log.path.exists() else None
         confirm = f"accepted: oubli-custodian confirm-date {now.date()}, if that is today's date"
         if newest is None:
@@ -186,7 +186,7 @@ class Store:
             return self._row("freeze", last, last).public
 
     def key(self, purpose: str, day: date, destroy: date = date.min) -> PrivateKey | None:
-        """Return a day's private key, None where the log has its destruction, or its date has come: it opens nothing from then on.
+        """Return a day's private key, None where the log has its destruction or its date has come.
 
         `destroy`: when what is to be opened says that its key is destroyed. StoreError where the key should be there and isn't: another
         custodian's store, a file that was lost, or a log that was changed.
@@ -206,7 +206,7 @@ class Store:
         return self._private(path, said)
 
     def _due_here(self, path: Path, destroy: date) -> None:
-        """Demand that the key that is destroyed here, or due to be, is the one that is needed; StoreError where that one lives on."""
+        """Demand that the key destroyed here, or due to be, is the needed one; StoreError where that one lives."""
         if destroy > self.today:
             raise StoreError(f"{path}: destroyed here, but this was sealed to a key of {destroy}; accepted: the store that made it")
 
@@ -223,7 +223,7 @@ class Store:
         raise StoreError(f"{path}: damaged; {_ACCEPTED}")
 
     def held(self) -> list[tuple[str, date, date]]:
-        """Return purpose, day and destroy date of each key that exists, in order of purpose and day; what isn't a key is left out."""
+        """Return purpose, day and destroy date of each key that exists, by purpose and day, and nothing else."""
         found = ((one, one.read()) for one in keyfiles.listed(self.folder / "keys")[0])
         return sorted((one.purpose, one.day, said.destroy) for one, said in found if one.day and said)
 
@@ -316,7 +316,7 @@ class Store:
         return True
 
     def verify(self) -> list[str]:
-        """Return what is wrong: files that aren't keys, keys that don't fit or are overdue, a log that was cut or changed."""
+        """Return what is wrong: files that aren't keys, keys that don't fit or are overdue, a log cut or changed."""
         files, wrong = keyfiles.listed(self.folder / "keys")
         destroyed = self._destroyed()
         called = []
@@ -341,7 +341,7 @@ class Store:
         return [*self.beginning(), *(f"{self.log.path}: {line}" for line in self.log.broken())]
 
     def beginning(self) -> list[str]:
-        """Return what is wrong with the log's first entry: it was emptied since the store was made, or it is another store's."""
+        """Return what is wrong with the log's first entry: emptied since the store was made, or another store's."""
         first = next(iter(self.log.entries()), {})
         try:
             key = (self.folder / "signing.pub").read_text().strip()

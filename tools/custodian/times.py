@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Times as an answer writes them: UTC, and beside it the time in Paris with its difference, which tells an hour that comes twice apart."""
+"""Times as an answer writes them: UTC, and beside it Paris' time with its difference.
+
+So an hour that comes twice is told apart.
+"""
 
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo

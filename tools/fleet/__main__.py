@@ -135,7 +135,7 @@ def streams(
     key: Annotated[Path | None, typer.Option(help="Its key, PEM, mode 0600.")] = None,
     insecure: Annotated[bool, typer.Option("--insecure", help="Plain text to a broker on another machine.")] = False,
 ) -> None:
-    """Make NATS's streams, which keep what gateways publish until a collector has stored it; those that are there stay."""
+    """Make NATS's streams, which keep what gateways publish until a collector has it; those there stay."""
     from tools.fleet import jetstream
     from tools.fleet.broker import address
 
@@ -156,7 +156,7 @@ def demo(
     listen: Annotated[str, typer.Option(metavar="HOST:PORT", help="Where the page is; loopback only.")] = "127.0.0.1:8410",
     seconds: Annotated[float, typer.Option(min=0, help="How long; 0: until it is ended.")] = 0,
 ) -> None:
-    """Start a broker, simulated gateways with four weeks behind them, and the page: one command, nothing left behind."""
+    """Start a broker, simulated gateways with four weeks behind them, and the page; leave nothing behind."""
     from tools.fleet.mosquitto import BrokerError as NoBroker
     from tools.fleet.mosquitto import Mosquitto
 
@@ -228,7 +228,7 @@ def verify(
     db: Db = HERE,
     json_file: Json = None,
 ) -> None:
-    """Say of each gateway whether its audit log was cut, rewritten or forked, by all heads it ever showed; exit 1 if so."""
+    """Say of each gateway whether its audit log was cut, rewritten or forked, by all its heads; exit 1 if so."""
     starting.open_store(db, new=False)
     from tools.fleet import checkpoints
 
@@ -318,7 +318,7 @@ def expect(
     ],
     db: Db = HERE,
 ) -> None:
-    """Tell the collector which gateways are to come, with their names and groups: one that never speaks shows as that."""
+    """Tell the collector which gateways are to come, with names and groups: one that never speaks shows."""
     from tools.fleet import enrol as enrolling
 
     try:

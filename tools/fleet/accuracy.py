@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How near the figures of a venue are to the truth under each profile: known beforehand, from its size, its hours and the noise alone.
+"""How near a venue's figures are to the truth under each profile, by its size, its hours and the noise alone.
 
 `oubli-sim advise` says it to who configures a gateway, `oubli-bench error` measures it on drawn noise. Nothing here knows what a gateway
 has counted: sizes are what an operator says, hours are a simulated venue's.
@@ -29,7 +29,7 @@ class Figure:
     noise: Noise
 
     def error(self, gateways: int = 1, days: int = 1) -> float:
-        """Return one standard deviation of the mean day of so many gateways together, in parts of the truth; infinite where that is 0."""
+        """Return one standard deviation of these gateways' mean day, in parts of the truth; infinite for 0."""
         deviation = math.sqrt(sum(count * variance(b) * float(weight) ** 2 for (b, weight), count in self.noise.items()))
         return deviation / math.sqrt(gateways * days) / self.truth if self.truth else math.inf
 
@@ -44,7 +44,7 @@ def profile_for(terminals: float) -> str:
 
 
 def answers(profile: str, names: Sequence[str] | None = None) -> dict[str, Answer]:
-    """Return a day's answers under a profile with nothing in them: what matters is how many cells there are, and their noise."""
+    """Return a day's answers under a profile with nothing in them: how many cells, and their noise."""
     bs = scales(PROFILES[profile], 1000, {})
     found = {}
     for name in names or [one for one in TELLING if one in PROFILES[profile]]:
@@ -53,7 +53,7 @@ def answers(profile: str, names: Sequence[str] | None = None) -> dict[str, Answe
 
 
 def figures(profile: str, terminals: float, hours: Sequence[float]) -> list[Figure]:
-    """Return what a profile tells of a venue; `hours` are the shares of its terminals that come in each hour of the agent-day."""
+    """Return what a profile tells of a venue; `hours` are its terminals' shares in the agent-day's hours."""
     told = answers(profile)
     every = list(told.values())
     arrivals = next(name for name in told if _ROWS[name].like == "arrivals")

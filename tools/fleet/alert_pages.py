@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The page of alerts: channels, what waits for its receiver, what is silenced; and the forms by which a person changes them."""
+"""The page of alerts: channels, what waits for its receiver, what is silenced, and the forms for them."""
 
 import re
 import zoneinfo

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Messages from RabbitMQ's quorum queues (AMQP 0.9.1): any number of consumers share one, and it outlives the loss of a node.
+"""Messages from RabbitMQ's quorum queues (AMQP 0.9.1): consumers share one, and it outlives a node's loss.
 
 The MQTT plugin publishes what gateways send to the exchange `amq.topic`, with dots for slashes. `tools/fleet/rabbitmq/definitions.json`
 binds two queues to it, declared before any collector exists, so that what is published then waits. State is in the queue of the figures:

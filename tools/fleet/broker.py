@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The broker as an operator names it: SCHEME://USER@HOST:PORT with files for what is secret, checked before anybody connects."""
+"""The broker as an operator names it: SCHEME://USER@HOST:PORT.
+
+What is secret comes in files, and all is checked before anybody connects.
+"""
 
 import os
 import ssl

@@ -58,12 +58,12 @@ def scale(highest: float) -> tuple[float, list[float]]:
 
 
 def noise(one: Estimate, mean: Estimate) -> bool:
-    """Return True if neither a figure nor its mean over a week is larger than its own band: then a bar would show nothing but noise."""
+    """Return True if neither a figure nor its week's mean is larger than its own band: a bar of noise alone."""
     return one.half_width > one.value and mean.half_width > mean.value
 
 
 def telling(means: Sequence[Estimate]) -> int:
-    """Return over how many times as many days or gateways the largest of these means would be larger than its band; 0: it isn't known."""
+    """Return over how many times the days or gateways the largest mean exceeds its band; 0: it isn't known."""
     largest = max(means, key=lambda mean: mean.value, default=None)
     return math.ceil((largest.half_width / largest.value) ** 2) if largest and largest.value > 0 else 0
 
@@ -71,7 +71,10 @@ def telling(means: Sequence[Estimate]) -> int:
 def columns(
     estimates: Sequence[Estimate | None], texts: Sequence[str], labels: Sequence[str], hidden: Sequence[bool], top: float
 ) -> list[Bar | None]:
-    """Return upright bars side by side: `value` is a height's upper edge, `low` and `high` those of the band, 0 is the top."""
+    """Return upright bars side by side.
+
+    `value` is a height's upper edge, `low` and `high` those of the band, 0 is the top.
+    """
     pitch = WIDE / max(len(estimates), 1)
     bars: list[Bar | None] = []
     for number, one in enumerate(estimates):
@@ -86,7 +89,10 @@ def columns(
 
 
 def rows(estimates: Sequence[Estimate], texts: Sequence[str], labels: Sequence[str], hidden: Sequence[bool], top: float) -> list[Bar]:
-    """Return bars that lie below each other: `value` is a length, `low` and `high` the ends of the band, 0 is the left."""
+    """Return bars that lie below each other.
+
+    `value` is a length, `low` and `high` the ends of the band, 0 is the left.
+    """
     bars = []
     for number, one in enumerate(estimates):
         across = [WIDE * max(0.0, min(end, top)) / top for end in (one.value, one.value - one.half_width, one.value + one.half_width)]

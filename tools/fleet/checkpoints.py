@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The heads of the gateways' audit logs, kept outside their reach (L34-VI-3): what was cut off, rewritten or forked shows.
+"""The heads of the gateways' audit logs, outside their reach (L34-VI-3): cut, rewritten or forked logs show.
 
 tools/fleet/heads.py says when two heads contradict each other; here all that a gateway ever showed are kept, in the order in which they
 came (its own clock may be wrong). One number with two hashes is a log that was *rewritten*; where that goes on for another number, the
@@ -61,7 +61,7 @@ def _newest(gateways: Collection[int]) -> dict[int, int | None]:
 
 
 def verdicts(ident: str | None) -> list[dict[str, Any]]:
-    """Return for each gateway, or one, its newest head as NUMBER:HASH ("" before the first) and what is wrong with its log."""
+    """Return each (or one) gateway's newest head as NUMBER:HASH ("": none yet) and what is wrong with its log."""
     found = []
     for gateway in Gateway.objects.filter(**({"ident": ident} if ident else {})).order_by("ident"):
         head = Head.objects.filter(gateway=gateway, number__gt=0).order_by("-number").first()

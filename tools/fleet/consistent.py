@@ -60,7 +60,7 @@ def cells_noise(answers: Sequence[Answer], number: int, count: int = 1) -> Noise
 
 
 def reconciled(answers: Sequence[Answer]) -> tuple[Estimate, list[list[Estimate]]]:
-    """Return the day's total and each answer's cells, unbiased, with their bands; every answer's cells sum to the total."""
+    """Return the day's total and each answer's cells, unbiased, with bands; each answer's sum is the total."""
     sums = [answer.sum for answer in answers]
     value = sum((share * published for share, (published, _) in zip(weights(sums), sums, strict=True)), Fraction(0))
     cells = []
@@ -72,7 +72,7 @@ def reconciled(answers: Sequence[Answer]) -> tuple[Estimate, list[list[Estimate]
 
 
 def readable(cells: Sequence[Estimate]) -> list[Estimate]:
-    """Return the nearest cells that aren't negative and have the same total (0 where that is negative): only to be read.
+    """Return the nearest cells that aren't negative and have the same total (0 for a negative one), to be read.
 
     The Euclidean projection onto a simplex (Duchi, Shalev-Shwartz, Singer, Chandra 2008): all cells go down alike, and stop at 0.
     """

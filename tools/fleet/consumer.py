@@ -50,7 +50,7 @@ class Consumer:
         self._gateways = gateways
 
     def run(self, stopped: Callable[[], bool]) -> None:
-        """Consume until `stopped` says so; come back with growing, jittered pauses when broker or store can't be reached.
+        """Consume until `stopped`; come back with growing, jittered pauses when broker or store are away.
 
         BrokerError: no other try will help.
         """

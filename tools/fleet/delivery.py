@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a consumer asks of a broker, whichever it is: hand over messages, and take an acknowledgement after they are committed.
+"""What a consumer asks of any broker: hand over messages, take an acknowledgement after the commit.
 
 Two kinds of work have a process each, so that neither waits for the other: `FIGURES` (summaries, QoS 1, each must arrive) and `STATUS`
 (state and health, of which the newest counts).

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`oubli-fleet demo`: a broker, a fleet with four weeks behind it that goes on speaking, and the page, in a folder that goes afterwards."""
+"""`oubli-fleet demo`: a broker, a fleet with four weeks behind it that goes on speaking, and the page.
+
+All in a folder that goes afterwards.
+"""
 
 import threading
 from random import Random
@@ -16,7 +19,7 @@ _TROUBLED = 45  # seconds after which one more gateway is late
 
 
 class Speaking:
-    """Gateways that publish to a broker on this machine until `close`: state, health, and each hour's arrivals when the hour is over."""
+    """Gateways that publish to a broker here until `close`: state, health, and each hour's arrivals after it."""
 
     def __init__(self, port: int, venues: list[simulated.Venue]) -> None:
         self._venues = venues

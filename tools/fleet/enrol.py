@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Two small certificate authorities for operators who have none: one signs the broker and the gateways, the other the collectors.
+"""Two small certificate authorities for operators who have none: one for broker and gateways, one for collectors.
 
 A gateway's certificate has its id as common name, by which the broker's access list goes, and again as its only other name, by which
 RabbitMQ tells its client id. The broker lets collectors in at a listener of their own, which knows their authority alone: a gateway's
@@ -48,7 +48,7 @@ class Made:
 
 
 class Authority:
-    """An authority in a folder, made at its first use: `ca.pem` and `ca.key` of broker and gateways, or another `name`."""
+    """An authority in a folder, made at first use: `ca.pem` and `ca.key` of broker and gateways, or a `name`."""
 
     def __init__(self, folder: Path, now: dt.datetime, name: str = "ca", *, renew: bool = False) -> None:
         self.folder, self._now, self._renew = folder, now, renew
@@ -102,7 +102,7 @@ class Authority:
         return path
 
     def collector(self) -> Made:
-        """Make the collectors', by an authority of their own in the same folder, `collectors.pem` and `collectors.key`."""
+        """Make the collectors' (`collectors.pem`, `collectors.key`), by their own authority in the same folder."""
         own = Authority(self.folder, self._now, COLLECTORS, renew=self._renew)
         return own._leaf(COLLECTOR, COLLECTOR, ExtendedKeyUsageOID.CLIENT_AUTH, None)
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What begins and ends being wrong with the gateways of one batch: read by one query, written by two, however many there are."""
+"""What begins and ends being wrong with one batch's gateways: read by one query, written by two."""
 
 from collections.abc import Collection
 
@@ -9,7 +9,7 @@ from tools.fleet.models import Episode
 
 
 class Episodes:
-    """The episodes of some gateways that are open or ended within `Episode.APART` before `now`, in a transaction that holds their rows."""
+    """Episodes of gateways, open or ended within `Episode.APART` before `now`; the transaction holds their rows."""
 
     def __init__(self, gateways: Collection[int], now: int) -> None:
         self._now = now

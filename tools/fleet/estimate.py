@@ -143,7 +143,7 @@ def terminals_a_day(messages: Iterable[Mapping[str, Any]]) -> dict[str, Estimate
 
 
 def answered(slots: Mapping[str, Counter[int]]) -> list[tuple[str, ...]]:
-    """Return the metrics of each question that all gateways of a day answered in each slot; how many they are says `presence`.
+    """Return each question's metrics that all gateways of a day answered in each slot (`presence`: how many).
 
     `slots`: metric -> messages of each slot. [] where nobody told of a whole day.
     """
@@ -157,7 +157,7 @@ def answered(slots: Mapping[str, Counter[int]]) -> list[tuple[str, ...]]:
 
 
 def week_profile(messages: Iterable[Mapping[str, Any]], utc_offset: int = 0) -> list[Estimate | None]:
-    """Return the mean arrivals of a gateway in each of the 168 hours of the week, Monday 00:00 local time first; None: no message.
+    """Return a gateway's mean arrivals in each of the week's 168 hours, Monday 00:00 local first; None: no message.
 
     `utc_offset` in hours. An hour in which a gateway began to count stands for a part of itself and is as if it were whole.
     """

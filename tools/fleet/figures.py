@@ -50,7 +50,7 @@ def groups() -> list[str]:
 
 
 def _totals(metrics: Iterable[str], first: int, last: int, group: str | None, *keys: str) -> Iterator[tuple[Any, ...]]:
-    """Yield (metric, *keys, b over, b under, messages, sum of each cell) of these days; the database adds up what has the same keys."""
+    """Yield (metric, *keys, b over, b under, messages, sum of each cell) of these days; the database adds up."""
     rows = Total.objects.filter(metric__in=[METRIC[metric] for metric in metrics], day__gte=first, day__lte=last)
     if group is not None:
         rows = rows.filter(group=group)
@@ -90,7 +90,7 @@ class _Day:
         return sum(self._slots[metric.name][0] for metric in QUESTIONS["presence"])
 
     def estimate(self) -> Estimate:
-        """Combine what as many gateways told of in each slot; those that a day's end cut off are few, and then only `presence` counts."""
+        """Combine what as many gateways told of in each slot; where few did, at a day's end, `presence` alone."""
         sums: list[Published] = []
         for metrics in answered(self._slots):
             scales: Counter[Fraction] = Counter()
@@ -113,7 +113,7 @@ def _told(days: dict[int, _Day]) -> dict[int, tuple[Estimate, int]]:
 
 
 def weekly_means(last: int, weeks: int, group: str | None = None) -> list[tuple[int, Estimate, int]]:
-    """Return the mean day of each of the weeks that end with `last`, oldest first: (first day, terminals a day, gateways).
+    """Return the mean day of each week that ends with `last`, oldest first: (first day, terminals, gateways).
 
     Every week is of the same gateways: those that told of a day at least in each of them. A gateway's mean is over the days that it told
     of, and theirs are added up. As many weeks are returned, of `weeks`, as at least half of the last week's gateways told in.
@@ -138,7 +138,7 @@ _Week = dict[str, list[tuple[str, int, int, int, int]]]  # question -> (metric, 
 
 
 def _gateway_weeks(first: int, last: int, group: str | None) -> dict[tuple[str, int], _Week]:
-    """Return what each gateway told of in each week: (gateway, week) -> its rows by metric; only where it told of a day."""
+    """Return what each gateway told in each week it spoke: (gateway, week) -> its rows by metric."""
     found: dict[tuple[str, int], _Week] = {}
     keys = ("gateway_id", "week", "metric", "b_over", "b_under")
     rows = Message.objects.filter(metric__in=[METRIC[metric] for metric in TELLING], day__gte=first, day__lte=last)
@@ -198,7 +198,7 @@ def gateway_days(gateway: Gateway, first: int, last: int) -> dict[int, tuple[Est
 
 
 def mean_day(days: Sequence[Estimate]) -> Estimate | None:
-    """Return the mean of a gateway's days; its band as if their noise were normal, which for sums of dozens of draws is within 1 %."""
+    """Return the mean of a gateway's days, its band as if noise were normal: within 1 % for dozens of draws."""
     if not days:
         return None
     return Estimate(sum(one.value for one in days) / len(days), math.hypot(*(one.half_width for one in days)) / len(days))
@@ -234,7 +234,7 @@ def step_of(width: float) -> float:
 
 
 def shown(one: Estimate, below: float = 0) -> str:
-    """Return a figure as a person reads it: rounded to what the noise lets one know, with its ±; "< n" where there may be nothing.
+    """Return a figure as a person reads it: rounded to what noise lets one know, with its ±, or "< n".
 
     `below` is ANON-3's ceil(2b) for a single value; a sum is "< its half-width" below that.
     """

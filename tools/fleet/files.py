@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What goes out of the store and into it as files: every published figure with its band, as CSV or Parquet, and messages from a file.
+"""What goes out of the store and into it as files: figures with bands (CSV, Parquet), messages from a file.
 
 An exported row has what a message has, so that `import` makes the message again and takes it through the same checks as the broker's.
 A file that is to be imported is anybody's: nothing in it makes us take more memory than a bound.
@@ -79,7 +79,7 @@ def rows(first: int, last: int) -> Iterator[tuple[Any, ...]]:
 
 
 def combined_rows(first: int, last: int) -> Iterator[tuple[Any, ...]]:
-    """Yield a row for each cell of each gateway's day as `views` combines them, and one for its total; unbiased, in a fixed order."""
+    """Yield a row for each cell of each gateway's day, and one for its total; unbiased, in a fixed order."""
     for gateway in Gateway.objects.order_by("ident").iterator(_BATCH):
         for day, told in views.told(gateway, first, last).items():
             place = (gateway.ident, gateway.name, gateway.group, figures.as_date(day).strftime("%Y-%m-%d"))
@@ -145,7 +145,7 @@ def _batches(found: Iterable[Any], size: int) -> Iterator[list[Any]]:
 
 
 def arrivals(path: Path) -> Iterator[tuple[Arrival, int]]:
-    """Yield a file's messages, each with when it came (0: now): an export, or lines of `TOPIC PAYLOAD` as mosquitto_sub -v has them."""
+    """Yield a file's messages and when each came (0: now): an export, or lines of `TOPIC PAYLOAD`."""
     try:
         with path.open("rb") as file:
             start = file.read(4)

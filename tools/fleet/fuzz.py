@@ -38,7 +38,7 @@ def summary(ident: str, number: int) -> tuple[str, bytes]:
 
 
 def mutated(draw: random.Random, seeds: list[tuple[str, bytes]]) -> tuple[str, bytes]:
-    """Return a right message with one to three things wrong with it: a value, a key, an octet, its length, its topic."""
+    """Return a right message with one to three things wrong: a value, a key, an octet, its length, its topic."""
     topic, payload = draw.choice(seeds)
     for _ in range(draw.randint(1, 3)):
         match draw.randrange(8):
@@ -76,7 +76,7 @@ def _changed(draw: random.Random, payload: bytes) -> bytes:
 
 
 def run(count: int, seed: int) -> dict[str, int]:
-    """Play so many wrong messages and the right ones beside them into the open store; return fates, and `missing` and `twice`."""
+    """Play wrong messages, right ones beside them, into the open store; return fates, `missing`, `twice`."""
     from django.db.models import Sum
 
     from tools.fleet import simulated

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What keeps the page to itself: headers that let nothing foreign in, and a bound on how often a password may be tried."""
+"""What keeps the page to itself: headers that let nothing foreign in, and a bound on tries of a password."""
 
 import base64
 import binascii

@@ -12,7 +12,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Head:
-    """The newest checkpoint that a health message named: the message's time (s), the checkpoint's number and hash (hexadecimal)."""
+    """The newest checkpoint in a health message: its time (s), the checkpoint's number and hash (hexadecimal)."""
 
     time: int
     number: int

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What takes messages into the store, a batch a transaction: each once, whatever is sent twice, late, in disorder or by two at a time.
+"""What takes messages into the store, a batch a transaction: each once, also sent twice, late or in disorder.
 
 `Intake.take` returns when the batch is committed; the consumer acknowledges to the broker only then, so a collector that is killed gets
 the batch again, and the keys make that harmless. Totals of the fleet grow in the same transaction as the messages, and only by those
@@ -113,7 +113,7 @@ class Intake:
         return read(arrival.topic, arrival.payload, now)
 
     def _stored(self, readings: list[tuple[Arrival, Reading]], refused: Fates, now: int) -> Fates:
-        """Store a batch, or, where the store can't hold one of its messages, each by itself without that one; return all fates."""
+        """Store a batch, or each message by itself but for one that the store can't hold; return all fates."""
         try:
             return self._committed(readings, refused, now)
         except _UNFIT:
@@ -176,7 +176,7 @@ class Intake:
         _tally(fates, gateways, now)
 
     def _gateways(self, names: set[str], now: int) -> dict[str, Gateway]:
-        """Return the rows of these gateways, locked, new ones made; FullError where there would be more than the limit."""
+        """Return these gateways' rows, locked, new ones made; FullError where there would be over the limit."""
         found = {one.ident: one for one in Gateway.objects.select_for_update().filter(ident__in=names).order_by("pk")}
         new = sorted(names - set(found))
         if new:
@@ -224,7 +224,8 @@ def _row(gateway: int, reading: Reading, now: int) -> tuple[Any, ...]:
 def _insert(rows: Sequence[tuple[Any, ...]]) -> list[tuple[int, int, int, int]]:
     """Insert what isn't there, in the rows' order; return the keys that were new."""
     places = ",".join(["(" + ",".join(["%s"] * len(_COLUMNS)) + ")"] * len(rows))
-    text = f"INSERT INTO fleet_message ({','.join(_COLUMNS)}) VALUES {places} ON CONFLICT DO NOTHING RETURNING {','.join(_KEY)}"  # noqa: S608 (column names of ours)
+    into = f"fleet_message ({','.join(_COLUMNS)})"  # column names of ours
+    text = f"INSERT INTO {into} VALUES {places} ON CONFLICT DO NOTHING RETURNING {','.join(_KEY)}"  # noqa: S608
     with connection.cursor() as cursor:
         cursor.execute(text, [value for row in rows for value in row])
         return [tuple(row) for row in cursor.fetchall()]
@@ -248,13 +249,14 @@ def _grow(table: str, key: Sequence[str], sums: Sequence[str], rows: dict[tuple[
         return
     places = ",".join(["(" + ",".join(["%s"] * (len(key) + len(sums))) + ")"] * len(rows))
     grown = ",".join(f"{name} = {table}.{name} + excluded.{name}" for name in sums)
-    text = f"INSERT INTO {table} ({','.join((*key, *sums))}) VALUES {places} ON CONFLICT ({','.join(key)}) DO UPDATE SET {grown}"  # noqa: S608 (names of ours)
+    into = f"{table} ({','.join((*key, *sums))})"  # names of ours
+    text = f"INSERT INTO {into} VALUES {places} ON CONFLICT ({','.join(key)}) DO UPDATE SET {grown}"  # noqa: S608
     with connection.cursor() as cursor:
         cursor.execute(text, [value for row in sorted(rows) for value in (*row, *rows[row])])
 
 
 def _set_apart(gateway: Gateway, reading: Reading, now: int) -> bool:
-    """Keep what nobody here knows of a gateway's newest message of its kind, or forget what was; say whether that changed its row."""
+    """Keep what nobody knows of a gateway's newest message of a kind, or forget it; say if its row changed."""
     if not reading.unknown:
         return gateway.unknown.pop(reading.kind, None) is not None
     if reading.kind not in gateway.unknown and len(gateway.unknown) >= UNKNOWN:
@@ -288,7 +290,7 @@ def _state(gateway: Gateway, content: dict[str, Any], arrival: Arrival, episodes
 
 
 def _health(gateway: Gateway, content: dict[str, Any], arrival: Arrival, episodes: Episodes, told: list[checkpoints.Told], now: int) -> str:
-    """Note a health message, and open or close what it says is wrong; return whether it is `old`, the `same` as before, or `new`.
+    """Note a health message, open or close what it says is wrong; return if it is `old`, the `same` or `new`.
 
     One that differs from the one before only by its time isn't written: it would say the same.
     """

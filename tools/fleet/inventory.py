@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The gateways that an operator has, spoken or not: those that are expected, what they are called, and those that are no more."""
+"""The operator's gateways, spoken or not: those expected, what they are called, those that are no more."""
 
 import unicodedata
 from collections.abc import Iterable, Sequence
@@ -44,7 +44,7 @@ def expect(rows: Sequence[Listed], now: int) -> int:
 
 
 def rename(row: Gateway, name: str, group: str) -> set[str]:
-    """Give a locked gateway a name and a group, keep its tags; return the groups whose totals are to be made anew (`figures.regroup`)."""
+    """Name and group a locked gateway, keep its tags; return the groups to be summed anew (`figures.regroup`)."""
     former, row.name, row.group = row.group, name, group
     row.save(update_fields=["name", "group", "tags"])
     return {former, group} if former != group else set()
@@ -61,7 +61,7 @@ def tags() -> list[str]:
 
 
 def sought(rows: Iterable[Gateway], text: str, group: str, tag: str) -> list[Gateway]:
-    """Return the gateways whose name, id or tags hold a text, and that have a group and a tag; what is empty asks for nothing."""
+    """Return gateways with a text in name, id or tags, and with a group and a tag; "" asks for nothing."""
     wanted = folded(text)
     return [
         row

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The page of the inventory: names, groups and tags of all gateways; many changed at once, a list taken in and handed out."""
+"""The page of the inventory: gateways' names, groups, tags; many changed at once, a list in and out."""
 
 import time
 from collections.abc import Sequence

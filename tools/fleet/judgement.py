@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is wrong with a gateway, and how bad it is: one table, one function, read by page, terminal, CSV and Prometheus alike.
+"""What is wrong with a gateway, and how bad: one function, for page, terminal, CSV and Prometheus.
 
 A *breach* is what the law or the product's promise doesn't allow (L34-1; EXP-1; L34-VI-3), or what hides it: late expiry, a broken audit
 log, silence, a stopped capture, two gateways with one id, no key left. A *warning* is what will become one or wants a person's look.
@@ -53,7 +53,7 @@ SETTLED = ("cut", "rewritten", "forked", "duplicate")  # stay until a person say
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that is wrong: since when, seconds since the epoch (0: not known), and the numbers and words of its text."""
+    """One thing that is wrong: since when (seconds since the epoch, 0: unknown), and its text's numbers and words."""
 
     kind: str
     since: int
@@ -132,7 +132,7 @@ def _of_health(health: dict[str, Any], since: int) -> Iterable[Finding]:
 
 
 def judge(gateway: Gateway, episodes: Iterable[Episode], refused: Iterable[str], now: int) -> Standing:
-    """Return how a gateway stands at `now`; `episodes` are its open ones, `refused` the reasons of its messages refused of late."""
+    """Return how a gateway stands at `now`; `episodes` are its open ones, `refused` its messages' late reasons."""
     found: dict[str, Finding] = {one.kind: Finding(one.kind, one.began, {}) for one in episodes if one.kind in KINDS}
     if gateway.health:
         for finding in _of_health(gateway.health, gateway.health_at):
@@ -178,7 +178,7 @@ def _rank(standing: Standing) -> tuple[int, int, str, str]:
 
 
 def history(now: int, days: int, gateway: Gateway | None = None) -> list[tuple[Gateway, Finding]]:
-    """Return what was wrong in the last days and is over, newest first: of one gateway, or of all, the newest PAST of each."""
+    """Return what was wrong of late and is over, newest first, of one gateway or of all (PAST of each)."""
     rows = Episode.objects.filter(ended__isnull=False, ended__gt=now - days * _DAY, kind__in=KINDS).select_related("gateway")
     if gateway is None:
         order = Window(RowNumber(), partition_by=F("gateway"), order_by=[F("ended").desc(), F("pk").desc()])

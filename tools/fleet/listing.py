@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A list of gateways as CSV: what `oubli-fleet enrol` reads and writes, `expect` and the page's inventory take, and the page hands out."""
+"""A list of gateways as CSV.
+
+`oubli-fleet enrol` reads and writes it, `expect` and the page's inventory take it, the page hands it out.
+"""
 
 import csv
 import io
@@ -31,7 +34,7 @@ class Listed(NamedTuple):
 
 
 def parse(octets: bytes, *, made: bool) -> list[Listed]:
-    """Return the gateways of a list: CSV with a head that names columns `gateway`, `name`, `group`, `tags` in any order.
+    """Return a list's gateways: CSV with a head that names `gateway`, `name`, `group`, `tags` in any order.
 
     Where ids are `made`, a gateway without one gets one. ListError names the line that is wrong.
     """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Many gateways' forwarders in one process, for load: the agent's own `Forwarder`, its own spool, one MQTT connection each.
+"""Many gateways' forwarders in one process: the agent's own `Forwarder`, spool, one MQTT connection each.
 
 Each has a folder with a spool of real messages and is given a turn after the other, as procd would give each its process. A message's
 file goes when the broker has acknowledged it, so an empty spool means: all is the broker's to answer for. What was sent when is kept
@@ -59,7 +59,7 @@ def message(number: int, place: int, now: int) -> tuple[int, str, bytes]:
 
 
 def run(folder: Path, numbers: range, rate: float) -> None:
-    """Let them publish until every spool is empty, or SIGTERM; `rate` in messages a second, all together, 0: as fast as it goes."""
+    """Let them publish until every spool is empty, or SIGTERM; `rate` in messages a second in all, 0: full speed."""
     stop: list[int] = []
     signal.signal(signal.SIGTERM, lambda number, _: stop.append(number))
     source = DeviceTime()

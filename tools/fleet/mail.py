@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The mail server for alerts as an operator names it: smtps://USER@HOST:PORT, its password in a file, checked before anything is sent."""
+"""The mail server for alerts: smtps://USER@HOST:PORT, its password in a file, checked before it is used."""
 
 import ssl
 from dataclasses import dataclass

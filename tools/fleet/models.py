@@ -136,7 +136,7 @@ class Episode(models.Model):
 
 
 class Head(models.Model):
-    """A checkpoint of an audit log as health carried it (L34-VI-3): number, hash, another hash for it (or ""), when it came."""
+    """A checkpoint of an audit log as health had it (L34-VI-3): number, hash, another hash ("": none), when."""
 
     pk = models.CompositePrimaryKey("gateway_id", "number")
     gateway = models.ForeignKey(Gateway, on_delete=models.CASCADE, db_index=False)
@@ -191,7 +191,7 @@ class Token(models.Model):
 
 
 class Alert(models.Model):
-    """What is wrong with a gateway as a channel knows it, until it is told that it is over; `told` is when it last was, 0: not yet."""
+    """What is wrong with a gateway as a channel knows it, until told that it is over; `told`: last when, 0: never."""
 
     channel = models.ForeignKey(Channel, on_delete=models.CASCADE, db_index=False)
     gateway = models.ForeignKey(Gateway, on_delete=models.CASCADE)

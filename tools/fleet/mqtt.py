@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Messages from an MQTT broker by a session that outlives the connection: MQTT 5 where the broker speaks it, else MQTT 3.1.1.
+"""Messages from an MQTT broker by a session that outlives its connection: MQTT 5, or else 3.1.1.
 
 What the broker can do is read from its CONNACK and SUBACK (MQTT 5, 3.2.2.3 and 3.9.3), never assumed. Subscriptions are plain. Shared ones
 aren't used: Mosquitto hands messages to members of the share that are away and forgets the share at a restart; RabbitMQ grants one as a
@@ -42,7 +42,7 @@ _FINAL = {0x87: "its access list doesn't let this user read", 0x8F: "it takes no
 
 
 def _heard(_client: paho.Client, _data: object, stream: Any) -> None:  # noqa: ANN401 (paho's)
-    """Wait for the first word of the broker's after the handshake: tickets, or the alert that refuses our certificate (TLS 1.3).
+    """Wait for the broker's first word after the handshake: tickets, or our certificate's refusal (TLS 1.3).
 
     Were CONNECT sent first, the connection would be reset and the alert lost. SSLError is the alert.
     """
@@ -186,7 +186,14 @@ class Mqtt:
         self._client.disconnect()
         self.drop()
 
-    def _connected(self, _client: paho.Client, _data: object, flags: Any, code: ReasonCode, answer: Properties | None) -> None:  # noqa: ANN401 (paho's)
+    def _connected(
+        self,
+        _client: paho.Client,
+        _data: object,
+        flags: Any,  # noqa: ANN401 (paho's)
+        code: ReasonCode,
+        answer: Properties | None,
+    ) -> None:
         if code.is_failure:
             self._refused, self._reason = code.value, trouble.of_code(code.value, self._name, str(code))
             return

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a gateway of a newer version says beyond what this collector knows: taken apart from the rest, kept and shown as it came.
+"""What a gateway of a newer version says beyond what is known here: kept apart and shown as it came.
 
 Gateways are upgraded one by one, so a collector meets messages with a field, a finding or a kind that it has no schema of. Whatever it
 does know must still hold its schema to the last bound. Only two things are more lenient: an object may have further members, and a word
@@ -22,7 +22,7 @@ _VALIDATOR = jsonschema.Draft202012Validator
 
 
 def parted(kind: str, content: dict[str, Any]) -> tuple[dict[str, Any], str] | None:
-    """Return what the newest schema knows of a message, and the rest as text; None where what it knows doesn't hold that schema."""
+    """Return what the newest schema knows of a message, the rest as text; None where that schema doesn't hold."""
     one = next((part for part in _objects(kind) if _lenient(json.dumps(part)).is_valid(content)), None)
     if one is None:
         return None
@@ -31,7 +31,7 @@ def parted(kind: str, content: dict[str, Any]) -> tuple[dict[str, Any], str] | N
 
 
 def whole(kind: str, content: dict[str, Any]) -> bool:
-    """Return True if a message is of a version that nobody here knows, to be kept as it is: by its schema's name, or its state's."""
+    """Return True if a message is of an unknown version, to be kept: by its schema's name, or its state's."""
     if kind == "state":
         return isinstance(content.get("state"), str) and content["state"] not in _STATES and bool(WORD.fullmatch(content["state"]))
     named = re.fullmatch(rf"oubli/{kind}/([1-9][0-9]{{0,3}})", str(content.get("schema")))
@@ -88,7 +88,7 @@ def _split(part: dict[str, Any], content: Any) -> tuple[Any, Any]:  # noqa: ANN4
 
 
 def _alike(part: dict[str, Any], name: str, value: Any) -> dict[str, Any] | None:  # noqa: ANN401 (JSON)
-    """Return the schema of a further row where all rows of an object are alike and this one is too, as a purpose more would be."""
+    """Return the schema of a further row where an object's rows are all alike and this one is, as a new purpose's."""
     rows = list(part["properties"].values())
     if len(rows) > 1 and all(row == rows[0] for row in rows) and WORD.fullmatch(name) and _VALIDATOR(rows[0]).is_valid(value):
         return rows[0]

@@ -268,7 +268,8 @@ class _Http(urllib.request.HTTPSHandler, urllib.request.HTTPHandler):
     def _made(self, kind: type[HTTPConnection]) -> Callable[..., HTTPConnection]:
         def make(*arguments: Any, **options: Any) -> HTTPConnection:  # noqa: ANN401 (those of `kind`)
             made = kind(*arguments, **options)
-            made._create_connection = self._deadline.connect  # type: ignore[attr-defined]  # noqa: SLF001 (it has no other way to be given one)
+            # it has no other way to be given one
+            made._create_connection = self._deadline.connect  # type: ignore[attr-defined]  # noqa: SLF001
             return made
 
         return make

@@ -111,7 +111,7 @@ def gateways(request: HttpRequest) -> HttpResponse:
 
 
 def _hidden(estimates: Sequence[Estimate | None], means: Sequence[Estimate | None], days: int) -> dict[str, Any]:
-    """Return which figures are nothing but noise, and over how many `days` or times as many gateways the largest of them would tell."""
+    """Return which figures are noise alone, and over how many `days` or gateways the largest would tell."""
     pairs = [(one, mean or one) for one, mean in zip(estimates, means, strict=True)]
     noise = [one is not None and mean is not None and charts.noise(one, mean) for one, mean in pairs]
     times = charts.telling([mean for (_, mean), hidden in zip(pairs, noise, strict=True) if hidden and mean is not None])
@@ -126,7 +126,7 @@ def _columns(
     means: list[Estimate | None] | None = None,
     days: int = 1,
 ) -> dict[str, Any]:
-    """Return what a template draws columns from: `every` so many labels are shown below, each second one only where there is room.
+    """Return what a template draws columns from: `every` so many labels are shown below, fewer without room.
 
     `means` are the same figures over a week, where there are some; of so many `days` each of them is.
     """
@@ -210,7 +210,7 @@ def _lead(days: dict[int, tuple[Estimate, int]], mean: Estimate | None) -> dict[
 
 
 def _series(told: views.Cells, means: dict[str, dict[int, Estimate]], days: int) -> list[dict[str, Any]]:
-    """Return a day's metrics for a template, in their order; arrivals as columns, the others as rows; `means` are a week's, of `days`."""
+    """Return a day's metrics for a template: arrivals as columns, others as rows; `means` are a week's `days`."""
     found = []
     for metric in METRICS:
         points = told.get(metric.name, [])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who may do what on the page: a viewer looks, an operator changes gateways and alerts, an administrator says who is what.
+"""Who may do what on the page: a viewer looks, an operator changes gateways and alerts, an administrator the roles.
 
 Whatever a person does there is written down with the name: `Deed`, the newest `DEEDS` of them.
 """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A PostgreSQL for tests and measurements: a cluster in a folder of its own, a socket file and no port, a user who isn't root."""
+"""A PostgreSQL for tests and measurements: a cluster in its own folder, a socket file, no port, a user not root."""
 
 import os
 import pwd

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""/metrics: how gateways stand and what became of messages, from the store at each scrape, so that any number of processes agree.
+"""/metrics: how gateways stand and what became of messages.
+
+Read from the store at each scrape, so that any number of processes agree.
 
 Behind a token for metrics, or HTTP basic authentication with a user of the page who has no second factor. No published figure is here: a
 scraper that keeps noisy numbers apart from their bands would claim more than there is to know.

@@ -35,7 +35,7 @@ def prune(now: int) -> int:
 
 
 def _thin(end: int) -> int:
-    """Keep one head a day of each gateway before the day `end`, a day a transaction; days that were thinned once aren't looked at again."""
+    """Keep one head a day of each gateway before `end`, a day a transaction; a thinned day is done for good."""
     done, _ = Setting.objects.get_or_create(name="heads thinned", defaults={"value": "0"})
     oldest = Head.objects.order_by("received").values_list("received", flat=True).first()
     gone = 0

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`python -m tools.fleet.screenshots FOLDER`: the pictures of the page that README shows, by a real Chromium of a simulated fleet."""
+"""`python -m tools.fleet.screenshots FOLDER`: README's pictures of the page, by Chromium, of a simulated fleet."""
 
 import shutil
 import socket

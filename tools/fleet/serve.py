@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What `oubli-fleet serve` runs: the page in this process, consumers in processes of their own, each replaced when it dies."""
+"""What `oubli-fleet serve` runs: the page in this process, consumers in their own, each replaced when it dies."""
 
 import contextlib
 import multiprocessing
@@ -71,7 +71,7 @@ def consume(uplink: Uplink, kind: str, number: int, parent: int) -> None:
 
 
 class Consumers:
-    """So many processes for figures and one for status, looked after by a thread until `close`; none at all if `count` is 0.
+    """So many processes for figures and one for status, looked after by a thread until `close`; 0: none.
 
     `refused` is set when one of them can't go on: this process then gets SIGTERM, and its caller ends with an exit code that says so.
     """
@@ -169,7 +169,7 @@ def serve_page(
     seconds: float = 0,
     proxies: Sequence[str] = LOCAL,
 ) -> None:
-    """Serve the page until SIGTERM or SIGINT, or for so many seconds; `proxies` are believed when they say for whom they ask."""
+    """Serve the page until SIGTERM or SIGINT, or so many seconds; `proxies` are believed about their clients."""
     warnings.filterwarnings("ignore", message="StreamingHttpResponse must consume")  # whitenoise hands out files that way
     import uvicorn
     from django.core.asgi import get_asgi_application

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Comma-separated values that a spreadsheet only reads: a text that it would take for a formula is told to be a text."""
+"""Comma-separated values that a spreadsheet only reads: what it takes for a formula is marked as text."""
 
 import csv
 import io

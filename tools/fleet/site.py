@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The fleet's Django settings, made from a database's URL: one place, no settings module, nothing read from the surroundings.
+"""The fleet's Django settings, made from a database's URL: one place, nothing from the surroundings.
 
 Call `configure` before any other module of tools.fleet is imported that touches the store. `open_store` brings the tables up to date and
 takes the secret that signs sessions from the store, so that several processes agree on it.
@@ -59,7 +59,7 @@ def database(url: str) -> dict[str, Any]:
 
 
 def configure(url: str, *, hosts: Sequence[str] = LOOPBACK, secure: bool = False) -> None:
-    """Name the store and the names that the page answers to; `secure`: the browser speaks TLS with us, or with a proxy of ours."""
+    """Name the store and the page's names; `secure`: the browser speaks TLS with us, or with our proxy."""
     words = database(url)
     if settings.configured:  # another store in the same process
         connections.close_all()
@@ -139,7 +139,7 @@ def configure(url: str, *, hosts: Sequence[str] = LOOPBACK, secure: bool = False
 
 
 def open_store(*, new: bool = True) -> None:
-    """Bring the tables up to date; StoreError where the database can't be reached or isn't ours, or isn't there and mustn't be made.
+    """Bring the tables up to date; StoreError: no reach, not ours, or not there and not to be made.
 
     A store in a file is its owner's alone: who reads a session of it is the operator. One that was open to others is closed.
     """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A store that is filled as a collector would have filled it over the past days: for the demo, the tests and the page's pictures."""
+"""A store filled as a collector would have over the past days, for demo, tests and the page's pictures."""
 
 from collections.abc import Callable, Iterable
 from random import Random
@@ -16,7 +16,7 @@ _BATCH = 500
 def fill(
     venues: list[simulated.Venue], days: int, now: int, *, seed: int = 1, said: Callable[[str, int, int], None] = lambda *_: None
 ) -> None:
-    """Let gateways have published for so many days until `now`; some are in trouble, one has been silent for two days, two share an id."""
+    """Let gateways have published for days until `now`: some in trouble, one silent for two, two of one id."""
     intake = Intake()
     sampler = Sampler(Random(seed).randbytes)
     for group in range(0, len(venues), 25):

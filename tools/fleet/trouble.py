@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Why a collector isn't connected to its broker, in one line: what is wrong, which option or file it is about, and what to do."""
+"""Why a collector isn't connected to its broker, in one line: what is wrong, which option, what to do."""
 
 import os
 import socket

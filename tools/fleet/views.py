@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A gateway's figures in one of the ways in which they can be looked at; pages and exports ask here, and say which they show.
+"""A gateway's figures in one of the ways to look at them, for pages and exports, which say which one.
 
 `published`  the noisy integers of the messages, unchanged (ANON-3)
 `combined`   made consistent with one total of the day (tools/fleet/consistent.py), unbiased: what sums are made of
@@ -34,7 +34,7 @@ class Told:
 
 @dataclass(frozen=True)
 class Cell:
-    """A figure: its number among the metric's cells of the day, its value and band, what is shown as less than, whether it came late."""
+    """A figure: its number among the metric's cells of the day, value, band, "less than", whether it came late."""
 
     number: int
     estimate: Estimate
@@ -56,7 +56,7 @@ def told(gateway: Gateway, first: int, last: int) -> dict[int, list[Told]]:
 
 
 def answers(rows: Iterable[Told]) -> dict[str, Answer]:
-    """Return by metric the cells of a day that stand for the same terminals: those counted since the table of its daily sums began.
+    """Return by metric a day's cells for the same terminals: those counted since its daily sums' table began.
 
     A table begins anew with a boot or another profile; what had been published before is of terminals that it doesn't know. A metric of
     which a message is missing, or that has two scales, is left out. The daily one comes first.
@@ -79,7 +79,7 @@ def total(rows: Iterable[Told]) -> Estimate | None:
 
 
 def mean(days: Iterable[list[Told]]) -> dict[str, dict[int, Estimate]]:
-    """Return the mean of each combined cell over days, by metric and number; bands as if sums of noise were normal, for drawing alone."""
+    """Return combined cells' means over days, by metric and number; bands as of normal noise, for drawing."""
     found: dict[str, dict[int, list[Estimate]]] = {}
     for rows in days:
         for metric, each in cells(rows, "combined").items():
@@ -95,7 +95,7 @@ def mean(days: Iterable[list[Told]]) -> dict[str, dict[int, Estimate]]:
 
 
 def cells(rows: list[Told], view: str, *, read: bool = False) -> Cells:
-    """Return a day's figures in one of VIEWS; `read`: no cell of a total is negative, which is for the eye and not for sums."""
+    """Return a day's figures in one of VIEWS; `read`: no cell of a total is negative, for the eye alone."""
     found: Cells = {}
     for row in rows:
         width, below = half_width({row.b: 1}), display_threshold((row.b.numerator, row.b.denominator))

@@ -82,8 +82,9 @@ FRENCH = {
     "People": "Personnes",
     "{name} logs in with this password, shown once:": "{name} se connecte avec ce mot de passe, montré une seule fois :",
     "Who may do what": "Qui peut faire quoi",
-    "A viewer looks. An operator changes gateways and alerts too. An administrator says who is what.": "Un lecteur regarde. Un exploitant "
-    "modifie aussi les passerelles et les alertes. Un administrateur dit qui est quoi.",
+    "A viewer looks. An operator changes gateways and alerts too. An administrator says who is what.": (
+        "Un lecteur regarde. Un exploitant modifie aussi les passerelles et les alertes. Un administrateur dit qui est quoi."
+    ),
     "Role": "Rôle",
     "Last log-in": "Dernière connexion",
     "Remove": "Enlever",
@@ -149,16 +150,18 @@ FRENCH = {
     "The same again": "Le nouveau, encore une fois",
     "That isn't your password.": "Ce n'est pas votre mot de passe.",
     "Accepted: {n} characters or more, twice the same.": "Accepté : {n} caractères ou plus, deux fois les mêmes.",
-    "There is somebody of that name, or nobody; accepted: 1 to 150 printable characters.": "Quelqu'un porte déjà ce nom, ou personne ; "
-    "accepté : de 1 à 150 caractères imprimables.",
+    "There is somebody of that name, or nobody; accepted: 1 to 150 printable characters.": (
+        "Quelqu'un porte déjà ce nom, ou personne ; accepté : de 1 à 150 caractères imprimables."
+    ),
     "There are as many people as there may be.": "Le nombre maximal de personnes est atteint.",
     "Nobody removes the own account.": "Personne n'enlève son propre compte.",
     "Somebody has to be administrator.": "Il faut un administrateur.",
     "Not here": "Pas ici",
     "There is no such page, or no such gateway any more.": "Cette page n'existe pas, ou cette passerelle n'existe plus.",
     "Not for you": "Pas pour vous",
-    "Your role isn't for this, or the page was open for too long: go back, load it again, try once more.": "Votre rôle ne le permet pas, "
-    "ou la page est restée ouverte trop longtemps : revenir, la recharger, réessayer.",
+    "Your role isn't for this, or the page was open for too long: go back, load it again, try once more.": (
+        "Votre rôle ne le permet pas, ou la page est restée ouverte trop longtemps : revenir, la recharger, réessayer."
+    ),
     # words of closed lists
     "breach": "manquement",
     "warning": "à surveiller",
@@ -302,8 +305,9 @@ FRENCH = {
     "Type its id to delete it": "Saisir son identifiant pour la supprimer",
     "retired": "retirées",
     "What this collector doesn't know": "Ce que ce collecteur ne connaît pas",
-    "The gateway's version is newer. What is known of its messages counts as ever; the rest is shown as it came.": "La passerelle a une "
-    "version plus récente. Ce qui est connu de ses messages compte comme toujours ; le reste est montré tel quel.",
+    "The gateway's version is newer. What is known of its messages counts as ever; the rest is shown as it came.": (
+        "La passerelle a une version plus récente. Ce qui est connu de ses messages compte comme toujours ; le reste est montré tel quel."
+    ),
     # why a message is refused
     "a topic that no gateway has": "un sujet qu'aucune passerelle n'a",
     "larger than 4,096 octets": "plus de 4 096 octets",
@@ -474,7 +478,7 @@ def language() -> str:
 
 
 def say(text: str, **values: object) -> str:
-    """Return a text in the reader's language with its values; one that neither table has (a name, a number) stays as it is."""
+    """Return a text in the reader's language with its values; one in neither table (a name) stays as it is."""
     spoken = (FRENCH if language() == "fr" else ENGLISH).get(text, text)
     return spoken.format(**values) if values else spoken
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Fuzzes agent/capture and the fast path: bytes of the kernel, bent ever further from what it really sends, on both interpreters.
+"""Fuzzes agent/capture and the fast path: the kernel's bytes, bent ever further, on both interpreters.
 
 A datagram joins the corpus when it runs through lines in a way that none did before. What must hold of each execution: nothing
 raises; the modules that have read everything before say the same as fresh ones (a learned layout never misreads); and a recorder that
@@ -56,7 +56,7 @@ def messages(datagram: bytes) -> list[bytes]:
 
 
 def lan(folder: Path) -> Path:
-    """Write a recording of connections that ended on a LAN, the same each time, and beside it who is there; returns the first."""
+    """Write a recording of connections that ended on a LAN, always the same, and who is there; returns the first."""
     return record(folder, _TERMINALS, _ENDED)
 
 
@@ -110,7 +110,7 @@ class Fuzzer:
             self._execute(datagram)
 
     def step(self) -> None:
-        """Bend one datagram of the corpus, a recent one, a recorded one or one that goes the fast path rather than any."""
+        """Bend one datagram of the corpus, a recent, a recorded or a fast path's one rather than any."""
         parents = self._draw.choice((self._seeds, self.corpus, self.corpus[-64:], self._ended))
         self._execute(mutated(self._draw, parents, "<")[:_LONGEST])
 

@@ -13,7 +13,7 @@ Feature = tuple[tuple[int, int], int]
 
 
 class Coverage:
-    """Watches the code of some files; a feature is an edge between two of their lines with the magnitude of its count."""
+    """Watches the code of some files; a feature is an edge between two lines with its count's magnitude."""
 
     def __init__(self, files: list[Path]) -> None:
         self._trail: list[int] = []

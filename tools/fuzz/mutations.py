@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Wrong datagrams, made of right ones: what netlink's framing and attributes can get wrong, and values that only look alike."""
+"""Wrong datagrams made of right ones: what framing and attributes can get wrong, and values that only look alike."""
 
 import random
 import struct

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Two recorders side by side: one takes each datagram by the fast path, the other never does (agent/recorder/fast_path.py).
+"""Two recorders side by side: one takes each datagram by the fast path, the other never (agent/recorder/fast_path.py).
 
 They know the same LAN, are given the same datagrams, and after each must hold the same, to the octet: pages that wait to be sealed, the
 day's table, what is sealed (by its size), every count. What a datagram can do to a LAN it may do here, so they begin anew now and then.
@@ -18,7 +18,7 @@ _KEY = 16  # octets, of a day's table
 
 
 class Ways:
-    """`recording` is one that tools.bench.way_stage plays, who is on the LAN stands beside it; `folder` is theirs alone."""
+    """`recording` is one for tools.bench.way_stage, with who is on the LAN beside it; `folder` is theirs alone."""
 
     def __init__(self, recording: str, folder: str) -> None:
         files.make_folder(folder, 0o700)

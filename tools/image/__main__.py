@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`oubli-image`: lays out what OpenWrt's image builder takes (packages, overlay, list) and calls it, or says what to call.
+"""`oubli-image`: lays out what OpenWrt's image builder takes (packages, overlay, list) and calls it, or says how.
 
 The package goes into the builder's own packages folder, where it finds local ones; the overlay `files/` is an operator's: her
 configuration, her broker's CA. Bad input: exit 2, one line.

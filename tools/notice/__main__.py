@@ -26,7 +26,7 @@ def main(
         list[str] | None, typer.Option(help="A purpose that is off and still kept, as `oubli law` says on the gateway; again for another.")
     ] = None,
 ) -> None:
-    """Writes the notice that guests must be given (GDPR art. 13), as the gateway's configuration has it, with a QR code to their page."""
+    """Writes the notice that guests must be given (GDPR art. 13), by the configuration, with their page's QR code."""
     if language not in LANGUAGES:
         _program.refuse(f"--language: {language!r} unknown; accepted: {', '.join(LANGUAGES)}")
     for name in held or ():

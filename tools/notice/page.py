@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One page of A4, HTML without anything from elsewhere, of what `oubli law --notice` says; with a QR code to the guest's page.
+"""One page of A4, HTML by itself, of what `oubli law --notice` says, with a QR code to the guests' page.
 
 Made on a host, where there is a printer and a library for QR codes (segno); a gateway has neither. The letters are as large as one page
 lets them be: the browser that prints measures nothing, so their size follows from how much there is to say.

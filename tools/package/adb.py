@@ -99,7 +99,7 @@ def _signed(schema: int, head: bytes, block: bytes) -> bytes:
 
 
 def write(schema: int, block: bytes, key: ec.EllipticCurvePrivateKey | None, files: "list[tuple[int, int, bytes]]") -> bytes:
-    """Return a whole file: values, signature (ECDSA with SHA-512) where a key is given, (path, file, octets) of each file."""
+    """Return a whole file: values, signature (ECDSA, SHA-512) where a key is given, (path, file, octets) of each."""
     out = bytearray(struct.pack("<II", 0x2E424441, schema) + _block(BLOCK_ADB, block))
     if key is not None:
         head = bytes((0, SHA512_NUMBER)) + key_id(key.public_key())
@@ -112,7 +112,7 @@ def write(schema: int, block: bytes, key: ec.EllipticCurvePrivateKey | None, fil
 
 @dataclass(frozen=True)
 class Contents:
-    """What a file holds: schema, the root's tree, (path, file, octets) of each file, the signatures' octets, the value block."""
+    """What a file holds: schema, the root's tree, (path, file, octets) of each file, signatures, the value block."""
 
     schema: int
     root: dict[int, Any]

@@ -84,7 +84,7 @@ def _tree(board: Board, package: Package, folders: dict[str, list[File]], when: 
 
 
 def build(board: Board, package: Package, content: list[File], when: int, key: ec.EllipticCurvePrivateKey | None = None) -> bytes:
-    """Return the package, signed where a key is given (an ECDSA signature differs each time); `when` in s since the epoch."""
+    """Return the package, signed where a key is given (ECDSA: never the same); `when` in s since the epoch."""
     folders: dict[str, list[File]] = defaultdict(list)
     for file in registered(package, content):
         folder, _, _ = file.path[1:].rpartition("/")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What lands on a board: the agent (for MicroPython compiled), boards/common, the configuration with the board's figures."""
+"""What lands on a board: the agent (compiled for MicroPython), boards/common, the configuration with its figures."""
 
 import json
 import lzma
@@ -79,7 +79,7 @@ def by_folder(content: list[File]) -> list[dict[str, Any]]:
 
 
 def configuration(text: str, board: Board) -> str:
-    """Return /etc/config/oubli with the board's figures in the place of the commented defaults; BuildError where one has no place."""
+    """Return /etc/config/oubli with the board's figures for the commented defaults; BuildError: one has no place."""
     figures = {
         ("purpose 'security'", "budget"): str(board.budget["security_bytes"]),
         ("summary 'summary'", "rows"): str(board.budget["rows"]),
@@ -109,7 +109,7 @@ _OF_FUNCTION = re.compile(rb"(?m)^(\w+\(\) \{) # .*$")  # what it takes
 
 
 def without_comments(name: str, octets: bytes) -> bytes:
-    """Return a script's octets without its lines of comment but the licence's, and JSON's without the room between its words."""
+    """Return a script's octets without comments but the licence's, and JSON's without the room between its words."""
     if name.endswith(".json"):
         return json.dumps(json.loads(octets), separators=(",", ":")).encode()
     if not name.startswith(_BARE):
@@ -138,7 +138,7 @@ def files(board: Board, built: int) -> list[File]:
 
 
 def in_image(content: list[File]) -> int:
-    """Return the octets that the files take in an image: squashfs with xz in blocks of 256 KiB packs small files together."""
+    """Return the files' octets in an image: squashfs with xz in blocks of 256 KiB packs small files together."""
     filters = [{"id": lzma.FILTER_LZMA2, "preset": 6, "dict_size": 1 << 18}]
     packed = lzma.compress(b"".join(file.octets for file in content), lzma.FORMAT_XZ, lzma.CHECK_CRC32, filters=filters)
     return len(packed) + _ENTRY * len(content)
@@ -154,7 +154,7 @@ def cut(content: list[File]) -> dict[Package, list[File]]:
 
 
 def check_size(board: Board, package: Package, content: list[File]) -> dict[str, int]:
-    """Return the octets `installed` (the files' sum) and `in_image`, and both budgets; above one BuildError with the five largest."""
+    """Return the octets `installed` and `in_image`, and both budgets; above one BuildError with the five largest."""
     most = board.data["budget"]["packages"][package.name]
     sizes = {"installed": sum(len(file.octets) for file in content), "in_image": in_image(content)}
     for (what, size), limit in zip(sizes.items(), most, strict=True):

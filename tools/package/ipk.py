@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The ipk format of opkg: a gzipped tar of ./debian-binary, ./data.tar.gz and ./control.tar.gz; the same octets from the same input.
+"""The ipk format of opkg: a gzipped tar of ./debian-binary, ./data.tar.gz, ./control.tar.gz, always the same.
 
 Source: OpenWrt scripts/ipkg-build. Tar in GNU format, sorted by name, owner 0:0 without names, one time for all; gzip without a
 name or time of its own.
@@ -15,7 +15,7 @@ from tools.package.packages import LICENSE, OUBLI, RELEASE, Package
 
 
 def _tar(entries: list[tuple[str, int, bytes]], when: int) -> bytes:
-    """Return a gzipped tar of (path beginning with ./, mode, octets) with the folders above each; a folder's path ends in /."""
+    """Return a gzipped tar of (./path, mode, octets) with the folders above each; a folder's path ends in /."""
     folders = {"./"}
     for path, _, _ in entries:
         parts = path.split("/")[1:-1]

@@ -56,7 +56,7 @@ TELL = """[ -n "${IPKG_INSTROOT}" ] || killall -q -HUP ubusd rpcd || :
 
 @dataclass(frozen=True)
 class Package:
-    """One package; `stop`, `after`, `forget`, `left` are shell: before its files come, when they are there, before they go, after."""
+    """One package; `stop`, `after`, `forget`, `left` are shell: before files come, then, before they go, after."""
 
     name: str
     description: str

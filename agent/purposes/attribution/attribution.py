@@ -29,7 +29,7 @@ class _Own:
 
 
 class Attribution:
-    """`append(begins, octets) -> str` is the custodian's store's; `blocks` is None in mode `connections`; `user(mac)` the portal's word."""
+    """`append(begins, octets) -> str` is the store's; `blocks` None in mode `connections`, `user(mac)` the portal's."""
 
     def __init__(self, append: "Callable[[int, bytes], str]", user: "Callable[[bytes], bytes]") -> None:
         self.blocks: "Blocks | None" = None
@@ -65,7 +65,9 @@ class Attribution:
         self._whole = False
 
     def mark(self, wall: int) -> None:
-        """Keep a mark: from the former one until now every connection was heard and kept, those that last up to the last midnight.
+        """Keep a mark: from the former one until now every connection was heard and kept.
+
+        Those that last were kept up to the last midnight.
 
         By marks a custodian tells `nothing held` from `not known` (L34-II-4). None is made before the midnight's split is done.
         """
@@ -80,7 +82,7 @@ class Attribution:
         return self._append(day, pack(Record(None, bytes(4), first, first, bytes(4), UNKNOWN_MAC, begin, end, confirmed=confirmed)))
 
     def set_back(self, wall: int, seconds: int) -> None:
-        """Take back what marks say of a time that comes once more: the clock was set back to `wall` by so many seconds."""
+        """Take back what marks say of a time that comes once more: the clock went back to `wall` by so many seconds."""
         self._put_mark(wall, wall + seconds, wall + seconds)
 
     def deny(self, begin: int, end: int) -> None:
@@ -91,7 +93,7 @@ class Attribution:
             begin = over
 
     def last(self, connection: "Connection", source: bytes, public: bytes, mac: bytes, wall: int, *, exact: bool = True) -> None:
-        """Record a connection that lasts, and that no holding covers, up to the last midnight, once a day (L34-III-2)."""
+        """Record a connection that lasts, and that no holding covers, up to the last midnight, daily (L34-III-2)."""
         self._counted += 1
         midnight = wall - wall % _DAY
         start = connection.start // _SECOND
@@ -205,7 +207,7 @@ class Attribution:
             self.blocks.resume(wall, now)
 
     def restate(self, wall: int, now: int, step: int = 0, *, ended: bool = True, every: bool = True) -> None:
-        """Begin every row again: the clock was stepped by so many seconds, or is trusted by now, or the store was erased."""
+        """Begin every row again: after a step of so many seconds, with a clock trusted by now, after an erasure."""
         if self.blocks is not None:
             self.blocks.confirmed = self.confirmed
             self.blocks.restate(wall, now, step, ended=ended, every=every)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which terminal has which block of public source ports: one row a lease instead of one a connection (RFC 7422, L34-III-2).
+"""Which terminal has which block of public source ports: a row a lease, not a connection (RFC 7422, L34-III-2).
 
 A terminal gets a block when its address is learned, and keeps it as long as it holds that address and uses it. Its row in the
 store is written when the block is given, again at the beginning of each UTC day, when its portal user or the public address changes,
@@ -192,7 +192,7 @@ class Blocks:
             self._without[address] = mac
 
     def _find(self) -> int:
-        """Return a free block, the one that has been free for longest as far as that is known; -1 where there is none."""
+        """Return a free block, the one that has been free for longest as far as that is known; -1 for none."""
         for step in range(self.count):
             block = (self._hand + step) % self.count
             if self._row(block)[0] == FREE:
@@ -263,7 +263,7 @@ class Blocks:
     # Connections.
 
     def covers(self, source: bytes, port: int, mac: bytes, start: int, now: int) -> bool:
-        """Return True if a terminal's connection from an IPv4 address that began at `start` (wall) left by a port of its own block.
+        """Return True if a terminal's IPv4 connection that began at `start` (wall) left by a port of its own block.
 
         The kernel gives an address the ports of its former holder's block until it is told otherwise.
         """
@@ -302,7 +302,7 @@ class Blocks:
                 self._again(block, wall)
 
     def deal(self, wall: int, now: int, holder: "Callable[[bytes], bytes]") -> None:
-        """Load the table where that is to be done, and give who has none a block where one is free; call it every second."""
+        """Load the table where it is due, give who has none a block where one is free; call it every second."""
         if not self._loaded:
             try:
                 self.load()
@@ -348,7 +348,7 @@ class Blocks:
             self._mark(used | ahead)
 
     def restate(self, wall: int, now: int, step: int = 0, *, ended: bool = True, every: bool = True) -> None:
-        """Begin every row again: the clock was stepped by so many seconds, or is trusted by now, or the store was erased.
+        """Begin every row again: after a step of so many seconds, with a clock trusted by now, after an erasure.
 
         What is left in a block that rests is recorded one by one.
         `ended`: the rows before these are told to have ended, which they can't be where their times mean nothing any more. `every`: also

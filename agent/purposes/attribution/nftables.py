@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Port blocks in the kernel: a table of our own that gives each terminal a range of public source ports (RFC 7422, L34-II-4).
+"""Port blocks in the kernel: our own table gives each terminal a range of public source ports (RFC 7422, L34-II-4).
 
 The chain `post` stands before fw4's own translation. It looks a terminal's address up in the map `blocks` and jumps to the
 chain of its block, which masquerades into the block's range whatever has a port or an identifier; what no element names goes to
@@ -144,7 +144,7 @@ class Table:
         self._send(batch)
 
     def stands(self) -> bool:
-        """Return True if the kernel still has the table: whoever flushes the ruleset takes it away, and nobody is told."""
+        """Return True if the kernel still has the table: a flushed ruleset takes it away, and nobody is told."""
         body = struct.pack(">BBH", _INET, 0, 0) + _text(1, TABLE)
         sockets.request(self._descriptor, struct.pack("IHHII", HEADER + len(body), _SUBSYSTEM << 8 | _GET_TABLE, _REQUEST, 0, 0) + body)
         size = self._inbox.more()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The purpose `billing`: one record a terminal's session, with its time and volume, for a bill and no longer (L34-1 IV, 1st par.).
+"""The purpose `billing`: one record a terminal's session, with time and volume, for a bill (L34-1 IV, 1st par.).
 
 A session is a portal user's, or a terminal's where no portal names one. It begins with the first connection and is written when half
 an hour has brought no sign of one, when another user logs in at the terminal, and at 00:00 UTC, so that no record is longer than a day.
@@ -23,7 +23,7 @@ IDLE = 1800  # seconds
 
 
 class Billing:
-    """The open sessions, in the file at `path`; `append(begins, octets) -> str` is the custodian's, `user(mac)` the portal's word."""
+    """The open sessions, in a file; `append(begins, octets) -> str` is the custodian's, `user(mac)` the portal's."""
 
     def __init__(self, path: str, append: "Callable[[int, bytes], str]", user: "Callable[[bytes], bytes]") -> None:
         self.confirmed = False

@@ -26,7 +26,7 @@ LOOK = 30 * SECOND  # how often the ends of consents are looked at; expiry of wh
 
 
 class ByConsent(Purposes):
-    """`lose(cause, records)` and `log(text)` as in the recorder; `now()` answers the present second, None while it isn't trusted.
+    """`lose(cause, records)` and `log(text)` as in the recorder; `now()` is the present second, None: not trusted.
 
     `note(act, *words)` puts an act on the audit log, where it says which roles did it, never about whom (L34-VI-3).
     `bus(stations, wanted)` makes the connection to the radios, None where there is none (agent.purposes.location.bus).
@@ -114,7 +114,13 @@ class ByConsent(Purposes):
             return True
         return self._consents is not None and "location" in self.stores and self._consents.any_active("location", self._now())
 
-    def connection(self, decoder: "Decoder", connection: "Connection", terminal: "Holder | None", end: int) -> None:  # noqa: ARG002
+    def connection(
+        self,
+        decoder: "Decoder",  # noqa: ARG002
+        connection: "Connection",
+        terminal: "Holder | None",
+        end: int,
+    ) -> None:
         """Keep a connection for `services` where its terminal consents; `end` in ns."""
         register, packer = self._consents, self._services
         if register is None or packer is None or not connection.accounted:

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The store of a purpose that lives by consent: one ring, in which each record is sealed under its consent's own key (L34-V-3).
+"""The store of a purpose that lives by consent.
+
+It is one ring, in which each record is sealed under its consent's own key (L34-V-3).
 
 A consent's key for a purpose is a slot of the key ring (agent.vault.keys), so whatever destroys keys there destroys it too: its
 end by trusted wall clock or by time since boot, an order, another boot, a start that is refused (EXP-1, EXP-4). A withdrawal
@@ -206,7 +208,7 @@ class ConsentRing:
 
 
 def _entry(view: "bytearray | memoryview", at: int, size: int) -> "tuple[int, int, int]":
-    """Return (sealed length, key's number, nonce) of the entry at an offset; length 0 where the reader goes back to the start."""
+    """Return (sealed length, key's number, nonce) of the entry at an offset; length 0: back to the start."""
     if at + _ENTRY > size:
         return 0, 0, 0
     return struct.unpack_from(_ENTRY_FORMAT, view, at)

@@ -15,7 +15,7 @@ from agent.runtime.libc import reason
 
 
 class Consented(ByConsent):
-    """The purposes by consent, with the calls about them: `fields` as agent.control.calls takes them, `by` the role that asks."""
+    """The purposes by consent and the calls about them: `fields` as agent.control.calls has them, `by` the role."""
 
     def _consents_or_refuse(self) -> "consents.Consents":
         if self._trouble:
@@ -98,7 +98,7 @@ class Consented(ByConsent):
     # Objections
 
     def objects(self, mac: "int | bytes") -> bool:
-        """Return True if a terminal, 6 octets or where they stand in memory, is not to be counted; nobody is, where that can't be read."""
+        """Return True if a terminal (6 octets, or where they are) isn't to be counted; none, where unreadable."""
         return self._trouble > 0 if self._consents is None else self._consents.objects(mac)
 
     def object(self, fields: "dict[str, Any]", by: str) -> "tuple[bytes, dict[str, Any]]":
@@ -171,7 +171,7 @@ class Consented(ByConsent):
         return {"resumed": len(places)}
 
     def own(self, fields: "dict[str, Any]") -> "dict[str, Any]":
-        """Return the consents of the terminal that asks, what is kept without them (purpose, seconds), and a token for its forms."""
+        """Return the asking terminal's consents, what is kept without them (purpose, s), and a token for its forms."""
         mac = self.terminal(fields)
         digest = bytearray(_TOKEN)
         self._sodium.keyed_digest(digest, _TOKEN, mac, self._token.address)
@@ -213,7 +213,7 @@ class Consented(ByConsent):
         return {"closed": incident > 0}
 
     def counts(self) -> "dict[str, int] | None":
-        """Return how many consents are in which state, or with which `errno` flash refuses all; None where none are kept."""
+        """Return how many consents are in which state, or by which `errno` flash refuses; None where none are kept."""
         if self._trouble:
             return {"errno": self._trouble}
         return self._consents.counts(self._now()) if self._consents is not None else None

@@ -59,7 +59,7 @@ class Consents(KeptConsents):
         return now is not None and self._live[PURPOSES.index(purpose)] > 0
 
     def since(self, place: int) -> int:
-        """Return since when a consent has been in its state: nothing from before counts, there is no back-fill (L34-V-4)."""
+        """Return since when a consent has been in its state: there is no back-fill from before (L34-V-4)."""
         return self._rows.get(place)[4]
 
     def end(self, place: int) -> int:
@@ -67,7 +67,7 @@ class Consents(KeptConsents):
         return self._rows.get(place)[5]
 
     def alive(self, place: int, purpose: str, now: "int | None") -> bool:
-        """Return True if what is kept for a purpose under the consent at a place may stay: active or suspended, and not over."""
+        """Return True if what is kept for a purpose under a consent may stay: active or suspended, and not over."""
         state, purposes, _, _, _, end, _, _, _ = self._rows.get(place)
         return state in (ACTIVE, SUSPENDED) and bool(purposes >> PURPOSES.index(purpose) & 1) and (now is None or now < end)
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The page on which the person at a terminal suspends, resumes or withdraws (L34-V-3, L34-V-4): one request, and its answer.
+"""The page on which a terminal's person suspends, resumes or withdraws (L34-V-3, L34-V-4): a request, its answer.
 
 She sees there, too, what the gateway holds on it, saves that as a file, has it erased (law 78-17, to which L34-1 VI refers), and objects to
 being counted (L34-VI-5). Which terminal asks is the address that the connection came from; nothing of the request's text is ever shown. A
@@ -165,7 +165,7 @@ class Page:
         return any(source == scheme + host or source.startswith(scheme + host + "/") for scheme in ("http://", "https://"))
 
     def overview(self, own: "dict[str, Any]", said: str = "") -> str:
-        """Return the page with what this terminal has consented to, what is kept without that, and the buttons that make sense."""
+        """Return the page: what this terminal consented to, what is kept without that, and buttons that make sense."""
         lines, states = "", []
         agreed: "list[str]" = []
         for consent in own["consents"]:
@@ -271,7 +271,7 @@ class Page:
         return CLASSES.get(name, name) if self.language == "fr" else name
 
     def file(self, address: str) -> "Iterator[str]":
-        """Yield what is held on this terminal as a file to be saved (GDPR art. 20): JSON, with `complete` at its end where it is."""
+        """Yield what is held on this terminal as a JSON file (GDPR art. 20), with `complete` at its end if it is."""
         begun, comma = False, ""
         for answer in self._look(address):
             if "error" in answer and not begun:

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Consents and objections as they are kept: rows in memory, files and refusals on flash, over starts, ends and flash that refuses.
+"""Consents and objections as they are kept: rows in memory, files and refusals on flash.
+
+They outlive starts, ends and flash that refuses.
 
 What can't be written counts at once all the same, and is tried again; what is withdrawn, suspended or over stands among the refusals
 (agent.purposes.consent.refusals) before its file is changed. What may be done to a consent is in agent.purposes.consent.consents.
@@ -87,7 +89,7 @@ class KeptConsents:
             pass  # flash that can't be written stops no recorder; it counts as none all the same
 
     def _read_own(self, place: int) -> "list[Any]":
-        """Return the fields of the file of the consent that is known at a place; SealError where another one's was put there."""
+        """Return the fields of the file of the consent known at a place; SealError where it is another one's."""
         fields, row = self._files.read(place), self._rows.get(place)
         if fields[4] != row[6] or fields[7] != row[7]:
             raise SealError
@@ -112,7 +114,10 @@ class KeptConsents:
         self._rows.set(place, *row)
 
     def _digits(self, row: "Sequence[Any]") -> str:
-        """Return the digits of a consent's refusals: a keyed hash of whose it is, since when, and to what it was given."""
+        """Return the digits of a consent's refusals.
+
+        They are a keyed hash of whose it is, since when, and to what it was given.
+        """
         purposes = row[1] & ALL | row[1] >> GONE
         digest = bytearray(8)
         self._sodium.keyed_digest(digest, 8, row[7] + struct.pack(">IB", row[6], purposes), self._key.hash)

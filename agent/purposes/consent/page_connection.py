@@ -55,7 +55,7 @@ def spelled(octets: bytes) -> str:
 
 
 def head(octets: bytes, address: str, here: bytes) -> "tuple[Request, int]":
-    """Return the request that these first lines begin, and how many octets of a body follow; ValueError: none that is understood."""
+    """Return the request that these first lines begin, and how many octets of a body follow; ValueError."""
     text = octets.decode()
     lines = text.split("\r\n")
     words = lines[0].split(" ")
@@ -77,7 +77,7 @@ def head(octets: bytes, address: str, here: bytes) -> "tuple[Request, int]":
 
 
 class Connection:
-    """A connection; `request` is there once its head has come, `whole` once its body has; `deadline` in ms since boot."""
+    """A connection; `request` is there once its head has come, `whole` with its body; `deadline` in ms since boot."""
 
     def __init__(self, descriptor: int, number: int, deadline: int) -> None:
         self.descriptor = descriptor

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`oubli page`: the guests' page over HTTP (RFC 9112), one process that lives beside the recorder and asks it over the control socket.
+"""`oubli page`: the guests' page over HTTP (RFC 9112).
+
+One process lives beside the recorder and asks it over the control socket.
 
 A web server that starts a program for each request lets who asks most often decide what the processor does. Here a request costs some
 milliseconds, and nothing at all before its turn: whoever was answered less often lately is answered first, so that he who asks again and
@@ -37,7 +39,7 @@ _PAUSE = 0.05  # s between two tries where others ask the recorder
 
 
 class Server:
-    """Answers what comes in at `listener`; `ask(until)` gives what asks the recorder until then, `look` asks for records (guest_page)."""
+    """Answers what comes in at `listener`; `ask(until)` gives what asks the recorder, `look` what asks for records."""
 
     def __init__(
         self,
@@ -73,7 +75,10 @@ class Server:
         self._answered = {address: had >> minutes for address, had in self._answered.items() if had >> minutes}
 
     def _next(self) -> "Connection | None":
-        """Return whose turn it is: of those whose request is whole who was answered least of late, and of these who came first."""
+        """Return whose turn it is.
+
+        Of those whose request is whole, it is who was answered least of late, and of these who came first.
+        """
         chosen, least = None, (0, 0)
         for client in self._clients.values():
             if client.request is not None and client.whole and not client.outbox and not (self._copies and client.request.looks):
@@ -83,7 +88,10 @@ class Server:
         return chosen
 
     def _room(self, address: bytes) -> bool:
-        """Return True if there is a place for another connection, after taking one back from the terminal that has had most."""
+        """Return True if there is a place for a connection.
+
+        One is taken back from the terminal that has had most of late, where none is free.
+        """
         held: "dict[bytes, int]" = {}
         for client in self._clients.values():
             held[client.address] = held.get(client.address, 0) + 1
@@ -246,7 +254,7 @@ class Server:
 
 
 def tell(descriptor: int, parts: "Iterator[str]", others: "list[int]") -> None:
-    """Send an answer in parts, in a copy of the process that was asked; the copy ends, and holds no other's connection."""
+    """Send an answer in parts, in a copy of the process, which ends and holds no other's connection."""
     try:
         for other in others:
             sockets.close(other)

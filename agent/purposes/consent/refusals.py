@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What stays refused whatever is put back from a backup: an empty file for each refusal, which says it by its name (L34-VI-5).
+"""What stays refused whatever is put back from a backup: an empty file a refusal, named after it (L34-VI-5).
 
 An older file of a consent that is put back in the place of a newer one says "active" of what was withdrawn. So each refusal has a name of
 its own here as well, made and synced before the consent's file is written, which no older copy of anything takes away. A name says nothing
@@ -43,7 +43,7 @@ class Refusals:
         files.sync_folder(self._folder)
 
     def take_back(self, digits: str, sign: str) -> None:
-        """Refuse something no more, durably; OSError where flash refuses: it may be refused or not until another try."""
+        """Refuse something no more, durably; OSError where flash refuses: either may hold until another try."""
         self._remove([name for name in self._names() if name.startswith(digits + sign)])
 
     def sweep(self, now: int) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The document that informs before a consent, shown and hashed whole (L34-V-2): what one consents to, and below it a text of this device.
+"""The document that informs before a consent, shown and hashed whole (L34-V-2), with a text of this device.
 
 A text is a file that only root writes, `consent-NUMBER.LANGUAGE.txt`; it is never changed, another wording is another file beside it. What
 stands above it follows from the consent itself and from the section `notice` of the configuration: venue, who answers for it, purposes
@@ -80,7 +80,7 @@ def document(
 
 
 def rendered(text: str, name: str, purposes: "Sequence[str]", third_parties: str, days: int, notice: "Section") -> "tuple[list[str], str]":
-    """Return the lines of the document that a terminal's holder is to be shown, and its SHA-256 in 64 hexadecimal digits.
+    """Return the lines of the document that a terminal's holder is shown, and its SHA-256 in 64 hexadecimal digits.
 
     The hash is of these lines in UTF-8, each with a line's end.
     """
@@ -106,7 +106,7 @@ def rendered(text: str, name: str, purposes: "Sequence[str]", third_parties: str
 
 
 def known(folder: str, shown: str, purposes: "Sequence[str]", third_parties: str, days: int, notice: "Section") -> bool:
-    """Return True if a hash is of a document that this device makes for such a consent, by a text that consents are taken by."""
+    """Return True if a hash is of a document that this device makes for such a consent, by a text that is in use."""
     for name in offered(folder):
         try:
             if document(folder, name, purposes, third_parties, days, notice)[1] == shown:

@@ -67,7 +67,7 @@ def needed(name: str, section: "Section", rows: int, sync_minutes: int) -> Sum:
 
 
 def refused(section: "Section", duty: str) -> "tuple[str, str, str] | None":
-    """Return why `attribution` is refused on a repealed ground, where nobody answers, or without room: option, what is wrong, accepted."""
+    """Return why `attribution` is refused (ground, nobody answers, no room): option, what is wrong, accepted."""
     if section.ground in law.FORMER_GROUNDS and section.wording is None:
         wrong = "'" + section.ground + "' is of the wording repealed on 31 July 2021"
         return "ground", wrong, law.IN_FORCE + ", or option wording 'repealed' beside it"
@@ -80,7 +80,10 @@ def refused(section: "Section", duty: str) -> "tuple[str, str, str] | None":
 
 
 def remedies(name: str, section: "Section", rows: int, sync_minutes: int, most: int, smallest: int) -> str:
-    """Return what is accepted instead, each by itself: a larger budget, at most `most` octets; blocks of `smallest` ports or more; less."""
+    """Return what is accepted instead, each by itself.
+
+    A larger budget, at most `most` octets; blocks of `smallest` ports or more; less.
+    """
     need = needed(name, section, rows, sync_minutes)
     said = ["budget '%d'" % need.octets] if need.octets <= most else []
     if need.without:

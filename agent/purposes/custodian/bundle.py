@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The custodian's public keys on the gateway: signed bundles of a key a day and purpose, each with its destroy date (EXP-3).
+"""The custodian's public keys on the gateway: signed bundles, a key a day and purpose, with destroy dates (EXP-3).
 
 A bundle is text, one row a line, signed as a whole by the custodian (Ed25519), never by the venue:
 
@@ -41,7 +41,7 @@ class BundleError(Exception):
 
 
 def anchor(path: str) -> bytes:
-    """Return the custodian's public signing key; BundleError where its file is missing, isn't one, or others could write it."""
+    """Return the custodian's public signing key; BundleError: no such file, no key, or others could write it."""
     try:
         status = os.stat(path)
         data = files.read_bounded(path, 128)
@@ -108,7 +108,7 @@ def rows(data: bytes) -> "Iterator[Row]":
 
 
 class Bundle:
-    """The bundles installed in `folder`, checked against the trust anchor at `path`; `refused` says what can't be used."""
+    """The bundles in `folder`, checked against the trust anchor at `path`; `refused` says what can't be used."""
 
     def __init__(self, folder: str, path: str, sodium: crypto.Sodium) -> None:
         self._folder = folder
@@ -162,7 +162,7 @@ class Bundle:
                 continue  # it has gone, or isn't what it was: `load` says so
 
     def find(self, purpose: str, day: int, lifetime: int) -> "tuple[bytes, int] | None":
-        """Return (public key, destroy day) for records of a day that are kept `lifetime` seconds; None where there is none."""
+        """Return (public key, destroy day) for records of a day that are kept `lifetime` seconds; None for none."""
         asked = purpose, day, lifetime
         if asked not in self._found:
             if len(self._found) >= _REMEMBERED:

@@ -142,7 +142,7 @@ class Custodian:
         return all(self._writer.write(page, crypto.REKEY) for page in self.pages() if page.used and page.day < day)
 
     def _look_at_mount(self) -> None:
-        """Notice that the medium was taken away, before anything is due: what it holds is sealed, and goes when it is back."""
+        """Notice that the medium was taken away, before anything is due: what it holds is sealed, and goes later."""
         try:
             if self._flash.ready:
                 self._flash.require()
@@ -232,7 +232,10 @@ class Custodian:
     # For the person at the gateway
 
     def stepped(self) -> None:
-        """Close what is open: after a step of the wall clock a day is another span of time than its segment's anchor says."""
+        """Close what is open.
+
+        After a step of the wall clock a day is another span of time than its segment's anchor says.
+        """
         if self._willing():
             self.seal()
 

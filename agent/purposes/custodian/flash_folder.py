@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where a custodian's store lies on flash: its index of segments, whether the medium is there, and how it refuses (EXP-6).
+"""Where a custodian's store lies on flash: its index of segments, whether the medium is there or refuses (EXP-6).
 
 Flash that refuses is said in `status` by cause and asked again after a minute; capture goes on. A file system that must be mounted and
 isn't is never written below: what is written there would fill the router's own flash, unseen.

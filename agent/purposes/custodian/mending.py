@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a cut of power left of a custodian segment: cut behind its last whole frame, ended as torn, never less than was synced (EXP-6).
+"""What a cut of power left of a segment: cut behind its last whole frame, ended as torn, all synced kept (EXP-6).
 
 Every step can be cut off itself: the next start then does it again and comes to the same end.
 """
@@ -38,7 +38,7 @@ def scan(path: str, check: int) -> "tuple[int, int, int]":
 
 
 def finished(path: str, octets: int, check: int) -> "tuple[bytes, int] | None":
-    """Return (kind, records) of a file that ends with its trailer, and whose last frame is whole; None for one that doesn't."""
+    """Return (kind, records) of a file that ends with its trailer and whose last frame is whole, else None."""
     body = octets - sealed.TRAILER
     end = sealed.ending(files.read_at(path, max(body, 0), sealed.TRAILER), body, check)
     if end is None or end[2] + sealed.whole(files.read_at(path, end[2], min(_FRAME, body - end[2])), check) != body:

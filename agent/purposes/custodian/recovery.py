@@ -15,7 +15,7 @@ from agent.vault.stores import parse_name
 
 
 def take_over(number: int, ring: "KeyRing", find: "Callable[[int], tuple[bytes, int] | None]", writer: "SegmentWriter") -> int:
-    """Find again what waits on tmpfs for the purpose of a number; returns how many records wait for a day that `find` has no key of."""
+    """Find again what waits on tmpfs for a purpose's number; returns how many records have no key by `find`."""
     lost = 0
     for slot in list(ring.used()):
         if slot.purpose == number:
@@ -64,7 +64,7 @@ def _resume(page: "Page", flash: "FlashFolder", writer: "SegmentWriter", sodium:
 
 
 def _shelve(name: str, number: int, boot: str, flash: "FlashFolder", writer: "SegmentWriter") -> bool:
-    """Take a file of the folder in; one that isn't finished, and that nobody writes to, is mended first, and said to be torn."""
+    """Take a file of the folder in; one that is unfinished, and of no writer, is mended first and said to be torn."""
     known = parse_name(name)
     if known is None:
         return False

@@ -74,7 +74,7 @@ def is_later(data: bytes) -> bool:
 
 
 def frame(view: "bytearray | memoryview", size: int, records: int, check: int) -> None:
-    """Fill in the 8 octets before a sealed chunk of `size` octets that stands behind them in `view`; `check`: the header's CRC-32."""
+    """Fill in the 8 octets before a sealed chunk of `size` octets in `view`; `check`: the header's CRC-32."""
     struct.pack_into(">HH", view, 0, size, records)
     check = binascii.crc32(memoryview(view)[FRAME : FRAME + size], binascii.crc32(memoryview(view)[:4], check))
     struct.pack_into(">I", view, 4, check)

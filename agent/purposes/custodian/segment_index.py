@@ -87,7 +87,7 @@ class SegmentIndex:
         return -1
 
     def early(self, index: int, now: int, seconds: int) -> str:
-        """Return by what a segment goes before it must by the trusted wall clock, or by the time since boot (both s); "" where neither.
+        """Return by what a segment goes too early, trusted wall clock or time since boot (both s); "" for neither.
 
         "hours", or "clock": one that was named by the floor after a boot is younger by the time since boot than its day says.
         """

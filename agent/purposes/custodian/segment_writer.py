@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Seals what waits and writes it to flash, for a custodian's store: pages, their segments, the order of writes (EXP-3, EXP-6).
+"""Seals what waits and writes it to flash for a custodian's store: pages, segments, order (EXP-3, EXP-6).
 
 A segment's key is random, sealed at once to the custodian's public key of that day and purpose, and overwritten; what stays is the
 stream's state in the key ring, and after each chunk that is another one ("rekey"): not even this device opens what it wrote a quarter of
@@ -188,7 +188,7 @@ class SegmentWriter:
         page.header = fields.pack(bytes(stream), bytes(boxed))
 
     def _chunk(self, page: Page, octets: int, tag: int) -> int:
-        """Put a frame with what waits into the scratch memory, a trailer behind the last one; returns how long that is."""
+        """Put a frame with what waits into the scratch memory, a trailer behind the last one; returns its length."""
         slot, view = page.slot, memoryview(self._scratch.view)
         state = slot.bank(slot.generation + 1)
         memory.copy(state, slot.bank(slot.generation), crypto.STATE)
@@ -230,7 +230,7 @@ class SegmentWriter:
         self.unopened(page)
 
     def date_back(self, page: Page, anchor: int) -> None:
-        """Let a page's day have begun at an earlier time since boot (ns): what waits, and what comes, is due by that."""
+        """Let a page's day have begun at an earlier time since boot (ns): all in it is due by that."""
         self._leave(page, page.slot.written())
         page.slot.anchor = anchor
         page.slot.save()

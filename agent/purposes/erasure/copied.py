@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A record that was read back, as the packer takes it: its connection and its terminal in one (agent.vault.ring, L34-VI-5)."""
+"""A record that was read back, as the packer takes it: connection and terminal in one (agent.vault.ring, L34-VI-5)."""
 
 from agent.capture.connections import INET, INET6
 from agent.summary import services

@@ -32,7 +32,7 @@ class Erasure(Purposes):
         self._next = 0
 
     def begin(self, fields: "dict[str, Any]", by: str) -> "dict[str, Any]":
-        """Take a terminal in for the next round, and end its consents at once; says what can't be erased here, with its end."""
+        """Take a terminal in for the next round, end its consents; says what can't be erased here, with its end."""
         recorder, mac = self._recorder, calls.named(fields, self._holder)
         new = not self._pending(mac)
         if new and len(self._waiting) >= WAITING:
@@ -75,7 +75,7 @@ class Erasure(Purposes):
 
 
 def without(ring: "Ring", macs: "set[bytes]") -> "Generator[int]":
-    """Seal anew, without the records of these terminals, every segment that there is now; yields after each how many records went.
+    """Seal every segment of now anew, without these terminals' records; yields how many went of each.
 
     One that can't be read, or copied for want of room, goes whole, and what else it held is counted as lost.
     """

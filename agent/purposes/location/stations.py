@@ -28,7 +28,7 @@ _ASKED = 64
 
 
 class Stations:
-    """`allowed(mac) -> place` of the consent that allows it, -1 for no; `keep(place, mac, start, end, access_point)` takes a stay.
+    """`allowed(mac) -> place` of the consent, -1: no; `keep(place, mac, start, end, access_point)` takes a stay.
 
     `mac` is a buffer of 6 octets that is used again. Times in seconds since the epoch. `sought` is whom an emergency looks for,
     `sighted(access_point)` is told where that terminal is.
@@ -139,7 +139,7 @@ class Stations:
         self._next = 0
 
     def _told(self, view: "memoryview | bytearray", size: int, sequence: int, peer: int, now: int) -> None:
-        """Take what a radio tells its subscribers, and answer where it waits for that: it holds the terminal up meanwhile."""
+        """Take what a radio tells its subscribers, and answer where it waits for that with the terminal."""
         ear = self._number(view, size, ubus.A_OBJECT)
         if not self._number(view, size, ubus.A_NO_REPLY):
             answer = ubus.word(ubus.A_STATUS, 0) + ubus.word(ubus.A_OBJECT, ear)
@@ -154,7 +154,10 @@ class Stations:
             self._moved(self._radios[self._ears[ear]], arrives, now)
 
     def _there(self, view: "memoryview | bytearray", start: int, end: int, name: bytes, now: int) -> None:
-        """Take a radio's list of who is there: each terminal is a table by its address, and only `assoc` is looked at in it."""
+        """Take a radio's list of who is there.
+
+        Each terminal is a table by its address, and only `assoc` is looked at in it.
+        """
         at = start
         for _, value, over in ubus.fields(view, start, end):
             size = view[at + 4] << 8 | view[at + 5] if view[at] & 128 else 0

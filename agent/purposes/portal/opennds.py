@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""openNDS's word on who is logged in: the list of `ndsctl json`, which /usr/sbin/oubli-sessions leaves every half minute (L34-I-2).
+"""openNDS's word on who is logged in: the list of `ndsctl json` (L34-I-2).
+
+/usr/sbin/oubli-sessions leaves it every half minute.
 
 openNDS talks to root alone, and the recorder starts no program: the list comes as a file that only the recorder may read, in a folder that
 only root may change. Of a client `mac`, `state` ("Authenticated") and `custom`, the portal's own text for a session, are looked at and

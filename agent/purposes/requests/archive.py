@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A signed tar file, written in small parts: what a request hands over to the custodian (POSIX.1-2024, pax: ustar; L34-II-4).
+"""A signed tar file, written in small parts, which a request hands over to the custodian (L34-II-4).
+
+The format is POSIX.1-2024, pax: ustar.
 
 Its last member, `gateway.sig`, is the gateway's Ed25519ph signature (RFC 8032) of every octet before that member, so that the custodian
 knows which gateway it comes from and that nothing was put in, left out or changed.

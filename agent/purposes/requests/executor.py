@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where a signed request is run on the gateway: checked, logged, answered with sealed segments that the gateway can't read (L34-II-4).
+"""Where a signed request is run on the gateway: checked, logged, answered (L34-II-4).
+
+The answer is sealed segments that the gateway can't read.
 
 Who may sign stands in a file that only root can write. What is handed over is one tar file: the request itself, what the gateway says
 about it (`gateway.json`: second NAT, what isn't written yet), the custodian's segments of the days that the window touches, of the day
@@ -147,7 +149,7 @@ class RequestExecutor:
         files.write_atomic(self._folder + "/ran", b"".join([struct.pack(_RAN, *row) for row in ran]))
 
     def tidy(self, now: int, newest: int = EXPORTS) -> None:
-        """Remove all but the newest handovers, those whose request has expired, and what a loss of power left half written."""
+        """Remove all but the newest handovers, those of expired requests, and what a loss of power left half done."""
         kept = [hexlify(number).decode() + ".tar" for number, expires in self._ran()[-newest:] if expires > now]
         if self.busy is not None:
             kept.append("." + self.busy.path.rsplit("/", 1)[1] + ".new")
@@ -285,7 +287,7 @@ class RunningRequest:
 
 
 def days(request: "requests.Request") -> "tuple[int, int]":
-    """Return the first and last day whose segments are handed over: one before the window's, and one after, whose marks matter too."""
+    """Return the first and last day that are handed over: one before the window, and one after, for its marks."""
     return request.start // _DAY - 1, request.end // _DAY + 1
 
 

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A handover that is being written: sealed segments for the custodian, a part at a time, so that capture never waits (L34-II-4).
+"""A handover that is being written: sealed segments for the custodian (L34-II-4).
+
+It is written a part at a time, so that capture never waits.
 
 It is refused before a single octet is written where it doesn't fit beside what the stores, the spool and the log still need.
 """
@@ -21,7 +23,9 @@ def _free(folder: str) -> int:
 
 
 class Handover:
-    """The tar file of a `request` in `folder`: the request, the gateway's `statement`, `segments` as they are, the gateway's signature.
+    """The tar file of a `request` in `folder`.
+
+    It has the request, the gateway's `statement`, `segments` as they are, and the gateway's signature.
 
     `octets` is what it takes, `archive.octets` what is written of it. Refused where it doesn't fit, OSError where flash refuses.
     """

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-r"""Requests of an authority, the operator's "procédures internes" (L34-II-4): a document that two qualified agents have signed.
+r"""Requests of an authority, the operator's "procédures internes" (L34-II-4).
+
+A request is a document that two qualified agents have signed.
 
 The document is TOML of the strictest kind, so that every reader reads the same: lines `name = "value"`, each ended by a newline, in the
 order of the table below, nothing else; values are printable ASCII without `"` and `\`, and in UTF-8 also the

@@ -72,7 +72,10 @@ def identity(line: "Line") -> int:
 
 
 def run(line: "Line") -> int:
-    """Run a signed request: the recorder checks it and hands over the sealed segments that cover its window, a part at a time."""
+    """Run a signed request.
+
+    The recorder checks it and hands over the sealed segments that cover its window, a part at a time.
+    """
     text = _read(line.word, requests.LIMIT, "a request that two agents signed, at most " + str(requests.LIMIT) + " octets")
     answer = line.ask("request", document=text)
     number = answer["number"] if answer is not None else ""

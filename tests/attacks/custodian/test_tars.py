@@ -27,7 +27,8 @@ path = Path(sys.argv[1])
 resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30))
 recipient = PrivateKey.generate()
 sealed = SealedBox(recipient.public_key).encrypt(path.read_bytes())
-for read in (lambda: handovers.read(path, {}, {}), lambda: signed_folder.unseal(sealed, recipient, SigningKey.generate().verify_key)):
+key = SigningKey.generate().verify_key
+for read in (lambda: handovers.read(path, {}, {}), lambda: signed_folder.unseal(sealed, recipient, key)):
     try:
         read()
     except (handovers.HandoverError, signed_folder.FolderError) as failure:

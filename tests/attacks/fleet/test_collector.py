@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A gateway against the collector: one message that stops everybody's, a flood that hides another's breach, tables without end."""
+"""A gateway against the collector.
+
+One message that stops everybody's, a flood that hides another's breach, tables without end.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +47,10 @@ def test_one_retained_message_stops_nobodys(store, what):
 
 
 def test_what_a_schema_lets_through_and_the_store_cant_hold_is_set_aside_and_counted(store, monkeypatch):
-    """The next hole of that kind: the culprit alone is left out, whatever stands beside it, and its gateway is named."""
+    """The next hole of that kind: the culprit alone is left out, whatever stands beside it.
+
+    Its gateway is named.
+    """
 
     def holed(topic: str, payload: bytes, now: int) -> Reading:
         found = read(topic, payload, now)
@@ -73,7 +79,10 @@ def numbers(part: Any) -> list[dict[str, Any]]:
 
 
 def test_each_number_of_a_schema_is_bounded_and_each_text_is_printable():
-    """What a database can hold is decided here: bounds below 2^63, patterns of printable ASCII, a length since `$` lets a newline by."""
+    """What a database can hold is decided here.
+
+    Bounds below 2^63, patterns of printable ASCII, a length since `$` lets a newline by.
+    """
     for kind, versions in VERSIONS.items():
         for one in numbers([schema(kind, version) for version in versions]):
             if "string" in one["type"]:
@@ -109,7 +118,10 @@ def flood(count: int) -> Counter[str]:
 
 
 def test_a_flood_of_health_fills_no_table_and_hides_nobodys_breach(store):
-    """Gain: 2,400 healths in 8 s made 2,400 heads and 1,200 episodes, and pushed another's breach off the page of compliance."""
+    """A flood of healths pushes no other gateway's breach off the page of compliance.
+
+    Gain: 2,400 healths in 8 s made 2,400 heads and 1,200 episodes.
+    """
     assert flood(2400) == {"health": intake.WORDS[0], "flood": 2400 - intake.WORDS[0]}
     one = Gateway.objects.get(ident=ONE)
     assert Head.objects.filter(gateway=one).count() == intake.WORDS[0]
@@ -119,7 +131,10 @@ def test_a_flood_of_health_fills_no_table_and_hides_nobodys_breach(store):
 
 
 def test_trouble_that_comes_and_goes_is_one_episode(store):
-    """The same in a batch each: within an hour of its end one goes on, so that a gateway has at most 24 of a kind in a day."""
+    """The same in a batch each.
+
+    Within an hour of its end an episode goes on, so that a gateway has at most 24 of a kind in a day.
+    """
     taker = Intake()
     for n in range(10):
         taker.take([says.health(ONE, NOW + n, late=n % 2 == 0)], NOW + n)
@@ -129,7 +144,10 @@ def test_trouble_that_comes_and_goes_is_one_episode(store):
 
 
 def test_a_whole_batch_of_new_checkpoints_is_stored(store):
-    """Gain: 500 gateways that each show another checkpoint at once, as after a night without a collector, and no batch is stored again."""
+    """Another checkpoint of many gateways at once, as after a night without a collector.
+
+    Gain: with 500 of them no batch is stored again.
+    """
     taker = Intake()
     for number in (1, 2):
         batch = [says.health(says.name(one), NOW + 400 * number, audit=(number, f"{one + number:064x}")) for one in range(BATCH[STATUS])]

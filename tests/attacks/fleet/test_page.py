@@ -131,7 +131,9 @@ def test_guesses_at_once_are_no_more_than_one_after_the_other(served: Served, st
     seen: Counter[str] = Counter()
     for number in range(3):
         spoofed = {"X-Forwarded-For": f"192.0.2.{number}"}
-        for status, text, _ in together(30, lambda: served.log_in(stranger, "a wrong password", form, **spoofed)):  # noqa: B023 (joined)
+        # joined in the same round
+        tries = together(30, lambda: served.log_in(stranger, "a wrong password", form, **spoofed))  # noqa: B023
+        for status, text, _ in tries:
             seen["busy" if status == 503 else "refused" if "Too many attempts" in text else f"tried {status}"] += 1
     assert set(seen) == {"busy", "refused", "tried 200"}
     assert seen["tried 200"] == guard.TRIES[0]

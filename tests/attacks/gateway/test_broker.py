@@ -77,7 +77,7 @@ def test_a_certificate_vouches_for_nobody_but_whom_it_names(name: str, tmp_path:
             gateway = secured(tmp_path / f"gateway-{number}", files, peer.port, **more)
             with gateway.forwarder(INTERPRETERS[name]):
                 if CASES[case][3]:
-                    until(lambda peer=peer: any(connection.packets for connection in peer.connections))  # type: ignore[misc]
+                    until(lambda peer=peer: any(one.packets for one in peer.connections))  # type: ignore[misc]
                 else:
                     until(lambda gateway=gateway: "next try" in gateway.log)  # type: ignore[misc]
                     assert tries(gateway), case

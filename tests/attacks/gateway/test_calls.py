@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A daemon that was taken over asks the kernel for what it never needs (boards/common/etc/seccomp, by procd's own loader).
+"""A daemon that was taken over asks the kernel for what it never needs.
+
+boards/common/etc/seccomp refuses it, by procd's own loader.
 
 tests/openwrt/test_calls.py does the same in the jails of a gateway that boots.
 """
@@ -93,7 +95,8 @@ files.write_atomic(folder + "/x/a", b"abc")
 files.hold_folder(folder + "/x")
 region = memory.map_file(folder + "/x/m", 8192)
 region.lock(), region.wipe(), region.close()
-files.read_at(folder + "/x/a", 0, 3), list(files.entries(folder + "/x")), files.size_of(folder + "/x/a"), files.in_memory(folder)
+files.read_at(folder + "/x/a", 0, 3), list(files.entries(folder + "/x"))
+files.size_of(folder + "/x/a"), files.in_memory(folder)
 process.end_at_alarm()
 LIBC.call("alarm", 30)
 process.stop_descriptor()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a guest may claim about another guest, by the files of the DHCP server and of the portal, on each interpreter."""
+"""What a guest may claim about another guest, by the DHCP server's and the portal's files, on each interpreter."""
 
 from __future__ import annotations
 

@@ -44,7 +44,8 @@ events, links = sockets.netlink(sockets.NETLINK_NETFILTER, 4, 65536), sockets.ne
 inbox = sockets.Inbox(events, memory.scratch(sockets.ROOM).view)
 print("ready")
 sys.stdin.readline()
-print([size for size in [inbox.more() for _ in range(8)] if size > 0], [size for size in [inbox.of(links) for _ in range(8)] if size > 0])
+told = [inbox.more() for _ in range(8)], [inbox.of(links) for _ in range(8)]
+print(*([size for size in sizes if size > 0] for sizes in told))
 sockets.request(links, dump_request(18, bytes(16)))
 print(inbox.of(links) > 0)
 """
@@ -56,9 +57,11 @@ from agent.runtime.libc import BIG_ENDIAN
 listener = subprocess.Popen(sys.argv[1:], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 assert listener.stdout.readline() == b"ready\\n"
 there = bytes((192, 0, 2, 1))
-flow = kernel.Flow(kernel.INET, kernel.UDP, bytes((192, 168, 1, 5)), there, 4000, 53, there, there, 53, 4000, 6, 10**18, stop=10**18)
+here = bytes((192, 168, 1, 5))
+flow = kernel.Flow(kernel.INET, kernel.UDP, here, there, 4000, 53, there, there, 53, 4000, 6, 10**18, stop=10**18)
 refused = 0
-ports = {int(row.split()[2]) for row in open("/proc/net/netlink").read().splitlines()[1:] if row.split()[1] in ("0", "12")} - {0}
+rows = [row.split() for row in open("/proc/net/netlink").read().splitlines()[1:]]
+ports = {int(row[2]) for row in rows if row[1] in ("0", "12")} - {0}
 for family, message in ((12, kernel.conntrack("destroy", flow)), (0, kernel.link("lan"))):
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, family) as sender:
         for port, groups in (*((port, 0) for port in ports), (0, 4 if family else 1)):

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a daemon that was taken over, or another process, may get root to do for it, in a gateway's root with busybox and its users."""
+"""What a daemon that was taken over, or another process, may get root to do for it.
+
+In a gateway's root with busybox and its users.
+"""
 
 from __future__ import annotations
 
@@ -59,7 +62,10 @@ def victim(gateway: roots.Gateway) -> dict[str, Any]:
 
 @pytest.mark.parametrize("trap", TRAPS)
 def test_root_follows_nothing_that_a_daemon_leaves_in_its_folders(gateway, trap):
-    """L34-VI-2: whatever root starts, stops, asks, erases, installs or removes, nothing of its own changes, is shown, or is waited for."""
+    """Whatever root does for the agent, nothing of root's own changes, is shown, or is waited for (L34-VI-2).
+
+    Root starts, stops, asks, erases, installs, removes.
+    """
     (gateway.path / "mnt/card").mkdir(parents=True)
     settings = gateway.path / "etc/config/oubli"
     settings.write_text(settings.read_text().replace("config vault 'vault'\n", "config vault 'vault'\n\toption path '/mnt/card'\n"))
@@ -152,7 +158,10 @@ def test_nothing_that_a_daemon_says_steers_roots_terminal(gateway, kind):
 
 
 def test_a_name_carries_no_other_file_over_a_sysupgrade(gateway):
-    """L34-VI-2: not by a line's end in it, not by a second name of root's file, which would be the recorder's once it is restored."""
+    """Neither a line's end in it nor a second name of root's file gets through (L34-VI-2).
+
+    Such a file would be the recorder's once it is restored.
+    """
     gateway.run(
         "/bin/sh", "-c", "echo precious >/etc/secret; cp /etc/secret /etc/other; ln /etc/secret /srv/oubli/second; >/srv/oubli/ledger"
     )

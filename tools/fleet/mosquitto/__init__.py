@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A Mosquitto started from the configuration that is shipped beside this file, with other paths and port: for the demo and the tests."""
+"""A Mosquitto by the configuration shipped beside this file, with other paths and port, for demo and tests."""
 
 import re
 import shutil

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The JSON schema of each kind of message, one file a kind and version: `<kind>-<version>.json` is schema `oubli/<kind>/<version>`.
+"""The JSON schema of each kind of message: `<kind>-<version>.json` is schema `oubli/<kind>/<version>`.
 
 A gateway sends the newest that it knows; the collector takes every version that is here, so gateways are upgraded one by one.
 """
@@ -14,5 +14,5 @@ VERSIONS = {kind: sorted(int(path.stem.rsplit("-", 1)[1]) for path in _FOLDER.gl
 
 
 def schema(kind: str, version: int | None = None) -> dict[str, Any]:
-    """Return the schema of a kind, the newest unless a version is named; KeyError or FileNotFoundError where there is none."""
+    """Return the schema of a kind, the newest unless a version is named; KeyError or FileNotFoundError."""
     return json.loads((_FOLDER / f"{kind}-{version or VERSIONS[kind][-1]}.json").read_text())
