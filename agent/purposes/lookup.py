@@ -11,7 +11,7 @@ from agent.vault import reading
 from agent.vault.segment import VersionError
 
 _DAY = 86400
-_TENTHS = 10
+_TENTHS, _SECOND = 10, 1000000000
 _STEP, _ROWS = 100, 10  # records after which a line is sent, rows in one line
 _PROTOCOLS = {"tcp": 6, "udp": 17, "icmp": 1, "icmp6": 58}
 
@@ -54,7 +54,13 @@ def begin(
         # Without translation an IPv6 terminal's own address is the public one; of IPv4 no record has the gateway's.
         return public is None or (record.address == public if len(public) == 16 else len(record.address) == 4)
 
-    told = {"second_nat": second_nat and not about, "public_address": "" if about or (public and len(public) == 16) else "unknown"}
+    certain = recorder.clock.certain(fields["from"] * _SECOND, fields["until"] * _SECOND + _SECOND)
+    clock = "doubtful" if recorder.clock.trusted and not certain else recorder.clock.state
+    told = {
+        "clock": clock,
+        "second_nat": second_nat and not about,
+        "public_address": "" if about or (public and len(public) == 16) else "unknown",
+    }
     return _lines(recorder, wanted, row_of, told)
 
 
@@ -65,7 +71,8 @@ def _lines(
 
     After some records comes a line whether or not there is a row.
 
-    The last line has the clock's state too (its times are as good as that), and whether no record tells the public address.
+    The last line is `told`, which has the clock's state too: its times are as good as that. "doubtful": it is trusted, and has shown those
+    times before it was, or was set meanwhile.
     """
     source = recorder.clock.source
     found = reading.read(recorder.paths.root, "security", source.wall() if recorder.clock.trusted else None, source.monotonic())
@@ -87,7 +94,7 @@ def _lines(
     finally:
         found.close()  # MicroPython doesn't end a generator that is given up
     yield {"rows": rows}
-    told["records"], told["clock"] = count, recorder.clock.state
+    told["records"] = count
     yield told
 
 

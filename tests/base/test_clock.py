@@ -269,6 +269,29 @@ def test_stamps_from_before_a_step_are_restated(times):
     assert restated(watch, 3 * NOW, 205) == (0, 205)  # a start that nothing explains
 
 
+def test_a_time_that_another_reading_showed_is_none_that_records_are_certain_of(times):
+    """L34-II-6: what was recorded before the clock was set right, or while somebody had set it, is of another time than it says."""
+    source, watch = times
+
+    def certain(begin: float, end: float) -> bool:
+        return watch.certain(int(begin * SECOND), int(end * SECOND))
+
+    source.go(watch, 50, NOW)  # shows NOW + 150
+    for _ in range(2):
+        watch.confirm()
+        assert certain(NOW + 150, NOW + 151) == watch.trusted
+        source.go(watch, 600)
+    assert [certain(100, 149), certain(90, 100), certain(151, 160), certain(NOW + 150, NOW + 750)] == [False, False, True, True]
+    source.go(watch, 10, 3600)  # somebody sets it ahead
+    source.go(watch, 100)
+    assert watch.trusted
+    assert [certain(NOW + 150, NOW + 1350), certain(NOW + 4970, NOW + 4971)] == [True, False]
+    source.go(watch, 10, -3600)
+    watch.confirm()
+    source.go(watch, 3600)
+    assert [certain(NOW + 4950, NOW + 4960), certain(NOW + 5200, NOW + 5300)] == [False, True]
+
+
 def test_an_ambiguous_stamp_is_the_older_one_while_its_message_may_be_on_the_way(times):
     source, watch = times
     source.go(watch, 100)  # shows 200

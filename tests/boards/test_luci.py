@@ -86,7 +86,7 @@ def test_page_is_there_before_doctor_has_looked_and_doctor_is_asked_apart():
     assert [line for line in VIEW.read_text().splitlines() if "nobatch: true" in line and "method: 'doctor'" in line]
 
 
-@pytest.mark.parametrize(("clock", "public"), [("trusted", ""), ("floor", "unknown"), ("unknown", "")])
+@pytest.mark.parametrize(("clock", "public"), [("trusted", ""), ("floor", "unknown"), ("unknown", ""), ("doubtful", "")])
 def test_a_look_up_says_how_far_its_times_and_its_address_are_to_be_trusted(clock, public):
     """A name may be somebody else's where the clock isn't trusted, or the gateway had another address (L34-II-6)."""
     words = shown(WHOLE | {"lookup": {"rows": [], "records": 0, "second_nat": False, "clock": clock, "public_address": public}})[3]

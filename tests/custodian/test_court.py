@@ -114,6 +114,9 @@ STORIES = {
     "a user logs in within a row's first second": Story(
         [row(A, T, None), row(A, T, T), row(A, T, None)], [Held(A, T, NEXT)], edges=(T, T + 1, NEXT)
     ),
+    "what was idle for long had ended, and goes on": Story(
+        [row(A, T, None), row(A, T, T + 600), row(A, T, None)], [Held(A, T, NEXT)], edges=(T, T + 600, T + 9000, NEXT)
+    ),
     "power is lost, and nothing was written after the begin": Story(
         [row(A, T, None), None, row(B, T + 7200, None), row(B, T + 7200, T + 8000)],
         [Held(A, T, T + 3000, T, T + 7200), Held(B, T + 7200, T + 8000)],
@@ -586,7 +589,7 @@ class Fault(NamedTuple):
 
 FAULTS = {
     "the shorter of two ends": Fault(matching, "max(known.end, record.end or 0)", "min(known.end, record.end or known.end)"),
-    "what ended in its first second was over": Fault(matching, "record.end is None and known.end == known.start", "False"),
+    "what ended in its first second was over": Fault(matching, "if record is not known and record.end is None:", "if False:"),
     "whoever hands over has run for ever": Fault(matching, "if one.start >= unbroken else", "if True else"),
     "whoever hands over has not run": Fault(matching, "if one.start >= unbroken else", "if False else"),
     "no mark proves it": Fault(matching, "else coverage.reach(spans, one.start)", "else one.start"),

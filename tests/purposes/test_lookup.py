@@ -36,9 +36,11 @@ def looked_up(monkeypatch, state: str, public: bytes | None, mac: bytes | None =
 
     monkeypatch.setattr(lookup, "reading", SimpleNamespace(read=records))
     source = SimpleNamespace(wall=lambda: 0, monotonic=lambda: 0)
+    clock = SimpleNamespace(trusted=state in ("trusted", "doubtful"), source=source, certain=lambda *_: state == "trusted")
+    clock.state = "trusted" if clock.trusted else state
     recorder: Any = SimpleNamespace(
         config=SimpleNamespace(purposes={"security": 1}), copies=[], paths=SimpleNamespace(root=""),
-        audit=SimpleNamespace(note=lambda *_: True), clock=SimpleNamespace(trusted=state == "trusted", state=state, source=source),
+        audit=SimpleNamespace(note=lambda *_: True), clock=clock,
     )  # fmt: skip
     fields = {"terminal": mac, "address": None, "public_address": public, "from": 10, "until": 11, "reason": "abuse", "report": None}
     fields |= {"port": None, "protocol": None} if mac else {"port": 20012, "protocol": "tcp"}
@@ -47,7 +49,7 @@ def looked_up(monkeypatch, state: str, public: bytes | None, mac: bytes | None =
     return list(lookup.begin(recorder, lambda _: None, lambda _: dict(row), fields, "root", second_nat=False))
 
 
-@pytest.mark.parametrize("state", ["trusted", "floor", "unknown"])
+@pytest.mark.parametrize("state", ["trusted", "doubtful", "floor", "unknown"])
 @pytest.mark.parametrize(
     ("public", "mac", "told"),
     [(None, None, "unknown"), (bytes([8, 8, 8, 8]), None, "unknown"), (bytes(16), None, ""), (None, MAC, "")],

@@ -56,8 +56,8 @@ def holdings(
             if record.protocol is not None or coverage.is_mark(record):
                 continue
             known = found.setdefault(_key(record), record)
-            if record is not known and record.end is None and known.end == known.start:
-                known.end, known.portal_user = None, record.portal_user  # another user's, who came within its first second
+            if record is not known and record.end is None:
+                known.end, known.portal_user = None, record.portal_user  # it goes on, or is another user's, who came in its first second
             else:
                 known.end = record.end if known.end is None else max(known.end, record.end or 0)
             known.confirmed = known.confirmed and record.confirmed
