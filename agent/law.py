@@ -96,10 +96,10 @@ PURPOSES = (
         needs=("ground", "reference", "bundle"),
         grounds=GROUNDS,
     ),
-    Purpose("billing", "L34-1 IV, 1st par.", "L34-1 IV", BILLING_FIELDS, CUSTODIAN, 0, _YEAR, needs=("lifetime", "bundle")),
+    Purpose("billing", "L34-1 IV, 1st par.", "L34-1 IV, R10-14 I", BILLING_FIELDS, CUSTODIAN, 0, _YEAR, needs=("lifetime", "bundle")),
     Purpose("services", _SERVICES, "L34-1 IV", SECURITY_FIELDS, VOLATILE, 0, _YEAR, needs=("consent",)),
     Purpose("location", "L34-1 V", "L34-1 V", LOCATION_FIELDS, VOLATILE, 0, 30 * DAY, needs=("consent",)),
-    Purpose("consent", _CONSENT, "L34-1 V", CONSENT_FIELDS, DEVICE, 0, 395 * DAY, needs=("consent",)),
+    Purpose("consent", _CONSENT, "L34-1 IV, V", CONSENT_FIELDS, DEVICE, 0, 395 * DAY, needs=("consent",)),
     Purpose("freeze", "in force: L34-1 III bis", "L34-1 III bis", ATTRIBUTION_FIELDS, CUSTODIAN, 0, _YEAR, needs=("order",)),
 )
 

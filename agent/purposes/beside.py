@@ -10,10 +10,14 @@ from agent.vault import stores
 # What is held, its fields, for how long.
 MEMORY: "tuple[tuple[str, tuple[str, ...], str], ...]" = (
     ("portal", ("mac", "portal_user", "last"), "in memory, until it logs out, at most 24h after the portal's last word"),
-    ("ports", ("mac", "address", "public_address", "translated_port", "start", "last"), "in memory, at most 24h after its last connection"),
+    (
+        "ports",
+        ("mac", "address", "public_address", "translated_port", "portal_user", "start", "last"),
+        "in memory, at most 24h after its last connection",
+    ),
     ("objection", ("mac_hash", "state", "time", "end"), "on flash under the device's key, 395d, or until it is taken back"),
     ("emergency", ("mac", "access_point"), "in memory, until it is closed, at most 4h"),
-    ("page", ("mac", "address"), "in memory, at most a day after the last request"),
+    ("page", ("mac", "mac_hash", "address", "requests"), "in memory, at most a day after the last request"),
 )
 
 

@@ -106,7 +106,7 @@ MUST = (
 )
 MAY = (
     ("security", "conserver pour la sécurité du réseau, 3 mois", "keep for the network's security, 3 months", "L34-1 IV, R10-14 IV"),
-    ("billing", "conserver pour la facturation", "keep for billing", "L34-1 IV"),
+    ("billing", "conserver pour la facturation, 1 an", "keep for billing, 1 year", "L34-1 IV, R10-14 I et III"),
     ("services", "traiter pour d'autres services, avec accord exprès", "process for other services, by express consent", "L34-1 IV"),
     ("location", "conserver la localisation, avec accord", "keep the location, by consent", "L34-1 V"),
 )

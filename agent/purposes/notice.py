@@ -27,9 +27,10 @@ TEXTS: "dict[str, dict[str, str]]" = {
         "none": "oubli ne conserve rien d'autre des connexions.",
         "basis": "base : ",
         "recipients": "destinataires : ",
-        "on page": "droits, sur la page : ",
-        "asked": "droits, auprès du responsable : ",
-        "law": "L34-1 est l'article du CPCE, RGPD le règlement (UE) 2016/679. Sous 6.1 f, l'intérêt légitime est la finalité nommée. "
+        "on page": "droits (page) : ",
+        "asked": "droits (responsable) : ",
+        "law": "L34-1 et R10-14 (au plus 3 mois pour la sécurité, 1 an pour la facturation) sont des articles du CPCE, RGPD est le "
+        "règlement (UE) 2016/679. Sous 6.1 f, l'intérêt légitime est la finalité nommée. "
         "Aucune décision automatisée n'est prise. Vous êtes libre d'utiliser ou non ce réseau ; qui l'utilise fournit ces données par ses "
         "connexions mêmes (RGPD, article 13.2 e).",
         "transfers": "Transferts hors de l'Union européenne : aucun par la borne, qui n'envoie pas de donnée personnelle sur l'internet{}.",
@@ -49,17 +50,20 @@ TEXTS: "dict[str, dict[str, str]]" = {
         "leave": "- acheminement : tant que votre appareil est sur le réseau, la borne doit connaître son adresse ; quittez-le pour que "
         "cela cesse ;",
         "consent": "- accord : vous êtes libre de le donner ; vous pouvez le suspendre ou le retirer à tout moment, gratuitement ; le "
-        "retrait rend illisible ce qui a été conservé avec cet accord, et rien d'autre ;",
+        "retrait rend illisible ici ce qui a été conservé avec cet accord, et rien d'autre ; le responsable en avertit les tiers nommés "
+        "(article 19) ;",
         "duty": "- autorités et facturation : ce qui est conservé est scellé au plus tard {} après la fin de la connexion ou de "
         "la session{} ; dès lors, ni la borne ni l'exploitant ne peuvent le lire, ni effacer la part d'un seul appareil ; pour y "
         "accéder, deux agents du responsable signent votre demande, pour un jour à la fois, et le tiers de confiance y répond ; une "
         "injonction peut le faire préserver jusqu'à un an de plus (L34-1 III bis) ;",
-        "session": " (une session finit après {} sans connexion, ou à 0 h UTC)",
+        "session": " (une session finit après {} sans connexion, ou à 1 h (2 h en été), heure de Paris)",
         "rectification": "- rectification (article 16) : ce qui est conservé est mesuré, non déclaré ; ce qui est faux et que la borne "
         "peut lire est effacé",
         "statement": ", et votre déclaration jointe à ce qui est scellé",
         "bill": ", une facture corrigée",
-        "complaint": "- réclamation auprès de la CNIL (www.cnil.fr) ; directives sur vos données après votre mort (loi 78-17, article 85).",
+        "death": "- après votre mort : selon vos directives sur ces données, remises au responsable et révocables à tout moment ; sans "
+        "elles, par vos héritiers, pour la succession ou pour signaler le décès (loi 78-17, articles 84 et 85) ;",
+        "complaint": "- réclamation auprès de la CNIL (www.cnil.fr).",
         "then": " ; ",
     },
     "en": {
@@ -75,9 +79,10 @@ TEXTS: "dict[str, dict[str, str]]" = {
         "none": "oubli keeps nothing else of connections.",
         "basis": "basis: ",
         "recipients": "recipients: ",
-        "on page": "rights, on the page: ",
-        "asked": "rights, from the controller: ",
-        "law": "L34-1 is the article of the CPCE, GDPR the regulation (EU) 2016/679. Under 6.1 f the legitimate interest is the purpose "
+        "on page": "rights (page): ",
+        "asked": "rights (controller): ",
+        "law": "L34-1 and R10-14 (at most 3 months for security, 1 year for billing) are articles of the CPCE, GDPR is regulation (EU) "
+        "2016/679. Under 6.1 f the legitimate interest is the purpose "
         "that is named. No automated decision is taken. You are free to use this network or not; who uses it provides these data by "
         "connecting (GDPR, article 13.2 e).",
         "transfers": "Transfers out of the European Union: none by the gateway, which sends no personal data over the internet{}.",
@@ -96,18 +101,20 @@ TEXTS: "dict[str, dict[str, str]]" = {
         "device; nothing is kept beyond its time;",
         "leave": "- routing: as long as your device is in the network, the gateway must know its address; leave it, and that ends;",
         "consent": "- consent: you are free to give it; you can suspend or withdraw it at any time, free of charge; a withdrawal makes "
-        "what was kept by that consent unreadable, and nothing else;",
+        "what was kept by that consent unreadable here, and nothing else; the controller tells the third parties named (article 19);",
         "duty": "- authorities and billing: what is kept is sealed at the latest {} after the end of the connection or session{}; from "
         "then on neither the gateway nor the operator can read it, or erase one device's part of it; for access, two agents of the "
         "controller sign your request, for a day at a time, and the trusted third party answers it; "
         "an injunction may have it preserved for up to a "
         "year more (L34-1 III bis);",
-        "session": " (a session ends after {} without a connection, or at 00:00 UTC)",
+        "session": " (a session ends after {} without a connection, or at 01:00 (02:00 in summer), Paris time)",
         "rectification": "- rectification (article 16): what is kept is measured, not declared; what is wrong and the gateway can read "
         "is erased",
         "statement": ", and your statement put beside what is sealed",
         "bill": ", a bill corrected",
-        "complaint": "- complaint to the CNIL (www.cnil.fr); directives on your data after your death (law 78-17, article 85).",
+        "death": "- after your death: by your directives on these data, given to the controller and revocable at any time; without "
+        "them, by your heirs, for the estate or to tell of the death (law 78-17, articles 84 and 85);",
+        "complaint": "- complaint to the CNIL (www.cnil.fr).",
         "then": "; ",
     },
 }
@@ -162,7 +169,7 @@ def lines(config: "Config", language: str, held: "Sequence[str]" = ()) -> "list[
         session = text["session"].format(words.span(IDLE, language)) if "billing" in keys else ""
         out.append(text["duty"].format(words.span(config.vault.sync_minutes * 60, language), session))
     mended = (text["bill"] if "billing" in keys else "") + (text["statement"] if sealed else "")
-    out += [text["rectification"] + mended + text["then"].rstrip(), text["complaint"]]
+    out += [text["rectification"] + mended + text["then"].rstrip(), text["death"], text["complaint"]]
     return [words.typeset(line, language) for line in out]
 
 

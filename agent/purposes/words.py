@@ -41,7 +41,7 @@ KEPT = {
         "until it is logged out of the portal, at most 24 hours after the portal last confirmed it",
     ),
     "ports": ("au plus 24 heures après sa dernière connexion", "at most 24 hours after its last connection"),
-    "counting": ("un jour, jusqu'à 3 h UTC (4 h ou 5 h à Paris)", "a day, until 03:00 UTC (04:00 or 05:00 in Paris)"),
+    "counting": ("un jour, jusqu'à 4 h (5 h en été), heure de Paris", "a day, until 04:00 (05:00 in summer), Paris time"),
     "objection": ("13 mois, ou jusqu'à ce que la personne y renonce", "13 months, or until the person takes it back"),
     "emergency": ("au plus 4 heures", "at most 4 hours"),
     "page": ("au plus un jour après la dernière demande", "at most a day after the last request"),
@@ -74,6 +74,7 @@ FIELDS = {
     "state": ("état", "state"),
     "presence": ("quarts d'heure de présence", "quarter-hours of presence"),
     "volume": ("volume", "volume"),
+    "requests": ("nombre de demandes", "number of requests"),
 }
 
 

@@ -327,14 +327,14 @@ MUTANTS = (
     Mutant(
         "W4",
         _PAGE_SERVER,
-        "had = self._answered.get(client.address, 0), client.number",
+        "had = (-1 if late else self._answered.get(client.address, 0)), client.number",
         "had = 0, client.number",
         f"{_WEB}::test_whoever_was_answered_less_often_is_answered_first",
     ),
     Mutant(
         "W5",
         _PAGE_SERVER,
-        "if had[most] <= had.get(address, self._answered.get(address, 0)) + 1:",
+        "if had[most] <= (held.get(address, 0) + 1, self._answered.get(address, 0)):",
         "if had[most]:",
         f"{_WEB}::test_one_terminal_holds_no_more_than_its_places_and_a_newcomer_finds_one",
     ),

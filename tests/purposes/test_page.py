@@ -18,7 +18,8 @@ import threading
 import time
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -99,11 +100,19 @@ class Recorder:
         threading.Thread(target=self._serve, daemon=True).start()
 
     def own(
-        self, consents: list[dict], kept: list[list] = KEPT, *, counted: bool = True, objects: bool = False, timed: bool = True
+        self,
+        consents: list[dict],
+        kept: list[list] = KEPT,
+        *,
+        counted: bool = True,
+        objects: bool = False,
+        timed: bool = True,
+        on: tuple[str, ...] = ("location", "services"),
     ) -> None:
         beside = ["counting"] * counted + ["addresses", "portal", "ports", "page"]
         self.answers["consent own"] = {
             "consents": consents, "kept": kept, "beside": beside, "counted": counted, "objects": objects, "token": TOKEN, "timed": timed,
+            "on": list(on),
         }  # fmt: skip
 
     def _serve(self) -> None:
@@ -225,6 +234,13 @@ def test_the_page_shows_what_its_own_terminal_agreed_to(guest, recorder):
     text = guest.ask()[2].text
     assert "en vigueur" not in text
     assert "non appliqué tant que l'heure de la borne n'est pas confirmée\u202f; fin le 16 janvier 2027" in text
+    recorder.own([CONSENT], on=("location",))  # the operator has turned the other one off
+    text = guest.ask()[2].text
+    assert "localisation avec accord\u202f: en vigueur jusqu'au 16 janvier 2027, transmis à\u202f: personne\n" in text
+    stopped = "donné, mais l'exploitant a arrêté ce traitement\u202f; fin le 16 janvier 2027, transmis à\u202f: personne\n"
+    assert f"services fournis avec accord\u202f: {stopped}" in text
+    recorder.own([CONSENT | {"state": "withdrawn"}], on=())
+    assert "arrêté" not in guest.ask()[2].text
     recorder.own([], [], counted=False)
     _, _, page = guest.ask()
     assert page.acts() == ["see", "export", "erase"]
@@ -246,7 +262,7 @@ def test_what_goes_on_after_a_suspension_or_a_withdrawal_is_said(guest, recorder
         for left in (
             "sécurité du réseau, au plus 24 heures\n",
             "demandes des autorités, au plus 365 jours, sauf injonction qui la préserve (un an de plus au plus)\n",
-            "comptage des visiteurs, un jour, jusqu'à 3 h UTC",
+            "comptage des visiteurs, un jour, jusqu'à 4 h (5 h en été), heure de Paris",
             "connexion au portail, jusqu'à sa déconnexion du portail, au plus 24 heures après la dernière confirmation de celui-ci\n",
             "ports publics attribués, au plus 24 heures",
             "page des visiteurs, au plus un jour",
@@ -492,6 +508,38 @@ def test_whoever_was_answered_less_often_is_answered_first(guest, recorder):
         assert len(recorder.asked) == len(calls) + len(OTHERS)
 
 
+def test_a_guest_who_asked_often_waits_for_no_newcomers_longer_than_three_seconds():
+    """L34-V-4: fifty who are new ask again as soon as they are answered; he has asked ten times. Every other turn goes by waiting."""
+    poll = SimpleNamespace(add=lambda *_words, **_more: None)
+    server: Any = page_server.Server(-1, poll, lambda _until: None, lambda _address: iter(()), None)  # type: ignore[arg-type, return-value]
+    look = SimpleNamespace(looks=False)
+
+    def arrive(number: int, address: str, now: int) -> None:
+        server._came += 1
+        server._clients[number] = SimpleNamespace(
+            address=address, number=server._came, came=now, request=look, whole=True, outbox=b"", descriptor=number
+        )
+
+    for _ in range(10):
+        server._count("guest")
+    for number in range(50):
+        arrive(number, str(number), 0)
+    arrive(50, "guest", 0)
+    now, told = 0, []
+    for request in range(3):
+        began = now
+        while (chosen := server._next(now)).address != "guest":
+            server._by_waiting = not server._by_waiting
+            server._count(chosen.address)
+            now += page_server.SPACING
+            arrive(chosen.descriptor, chosen.address, now)
+        told.append(now - began)
+        server._by_waiting = not server._by_waiting
+        server._count("guest")
+        arrive(50, "guest", now + request)
+    assert max(told) < page_server.PATIENCE, told
+
+
 def test_one_terminal_holds_no_more_than_its_places_and_a_newcomer_finds_one(one_guest, recorder):
     """Fifty guests open all the connections that they can, and send nothing whole: others are answered, at once."""
     with contextlib.ExitStack() as peers:
@@ -600,6 +648,7 @@ def test_a_person_sees_what_is_held_on_her_device(guest, recorder):
     assert "routing of connections: 127.0.7.1, fd00:0000:0000:0000:0000:0000:0000:0007\n" in page.text
     assert "log-in at the portal: Zoé <b>12\n" in page.text
     assert "public ports given: 16384-16895\n" in page.text
+    assert "guests' page: 1 recent request\n" in page.text
     assert "count of visitors: 2 quarter-hours of presence, 12 KiB, web, mail\n" in page.text
     assert "requests of authorities: sealed, the gateway can't read it; a third party answers for it" in page.text
     assert page.text.count("address 127.0.7.1, port ") == 100
@@ -675,7 +724,7 @@ def test_a_person_saves_what_is_held_on_her_device_as_a_file(guest, recorder):
     assert head["Cache-Control"] == "no-store"
     assert json.loads(text) == {
         "sealed": [{"purpose": "attribution", "lifetime_seconds": 365 * 86400}],
-        "held": BESIDE,
+        "held": BESIDE | {"page": {"requests": 1}},
         "records": [
             row | {"purpose": name} for row, name in ((STAY, "location"), (ROW, "security"), (ROW | {"source_port": 1}, "security"))
         ],
@@ -712,7 +761,9 @@ def test_a_person_has_what_is_kept_on_her_device_erased(guest, recorder):
         recorder.answers["consent own"] = own | {"counted": counted, "objects": objects}
         text = guest.ask(SENT + "act=erase&lang=en", **SAME)[2].text
         assert "This can't be erased" not in text
-        assert ('row in the count of visitors stays until 03:00 UTC; "Be counted no more" erases it' in text) == (counted and not objects)
+        assert ('row in the count of visitors stays until 04:00 (05:00 in summer), Paris time; "Be counted no more" erases it' in text) == (
+            counted and not objects
+        )
 
 
 def test_every_field_of_a_record_is_shown_in_both_languages(guest, recorder):

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One page of A4, HTML by itself, of what `oubli law --notice` says, with a QR code to the guests' page.
+"""A sheet of A4, HTML by itself, of what `oubli law --notice` says, with a QR code to the guests' page.
 
-Made on a host, where there is a printer and a library for QR codes (segno); a gateway has neither. The letters are as large as one page
-lets them be: the browser that prints measures nothing, so their size follows from how much there is to say.
+Made on a host, where there is a printer and a library for QR codes (segno); a gateway has neither. One page has it, in letters as large as
+that lets them be; where they would be too small to be read, both sides of the sheet have it. The browser that prints measures nothing, so
+their size follows from how much there is to say.
 """
 
 import re
@@ -15,20 +16,22 @@ from agent.config.config import Config
 from agent.purposes import notice
 
 PORT = 8450  # boards/common/etc/init.d/oubli
-LARGEST, SMALLEST = 11.0, 6.5  # points
+LARGEST, SMALLEST = 11.0, 9.0  # points
 CAPTION = {"fr": "Votre page", "en": "Your page"}
 _ABOUT = 60  # letters
-_AREA = 412_000  # square points of text that a page holds at most, as measured by Chromium with margin (tests/notice)
+_ACROSS = 533  # points of a line of 188 mm
+# Square points of text that one page, or two, hold at most, as measured by Chromium with a wide font (tests/notice).
+_AREAS = 444_000, 820_000
 _PAGE = """<!DOCTYPE html>
 <html lang="{language}">
 <head>
 <meta charset="utf-8">
 <title>{title}</title>
 <style>
-@page {{ size: A4; margin: 14mm 15mm }}
-body {{ font: {size:.2f}pt/1.3 sans-serif; margin: 0 auto; max-width: 180mm; color: #000; background: #fff }}
+@page {{ size: A4; margin: 10mm 11mm }}
+body {{ font: {size:.2f}pt/1.15 sans-serif; margin: 0 auto; max-width: 188mm; color: #000; background: #fff }}
 h1 {{ font-size: 1.7em; margin: 0 0 .4em }}
-h1, p, li {{ overflow-wrap: anywhere }}
+h1, p, li {{ overflow-wrap: anywhere; break-inside: avoid }}
 p {{ margin: .35em 0 }}
 ul {{ margin: .35em 0; padding-left: 1.1em }}
 figure {{ float: right; margin: 0 0 .5em 1em; text-align: center }}
@@ -77,17 +80,18 @@ def _text(line: str) -> str:
 
 
 def size(lines: list[str]) -> float:
-    """Return the letters' size in points, so that all lines are on one page."""
-    wanted = LARGEST
-    while wanted > SMALLEST and _needed(lines, wanted) > _AREA:
-        wanted -= 0.1
-    return wanted
+    """Return the letters' size in points, so that all lines are on one page, or else on two."""
+    for area in _AREAS:
+        for tenths in range(round(LARGEST * 10), round(SMALLEST * 10) - 1, -1):
+            if _needed(lines, tenths / 10) <= area:
+                return tenths / 10
+    return SMALLEST
 
 
 def _needed(lines: list[str], points: float) -> float:
     """Return the area that lines take: half of its last line is lost to each."""
-    across = 510 / (0.53 * points)  # letters in a line of 180 mm
-    return sum(len(line) // across + 1.4 for line in lines) * 1.3 * points * 510
+    across = _ACROSS / (0.5 * points)  # letters in a line
+    return sum(len(line) // across + 1.4 for line in lines) * 1.15 * points * _ACROSS
 
 
 def _figure(config: Config, language: str) -> str:

@@ -183,7 +183,7 @@ class Consented(ByConsent):
         more = [row[0] for row in beside.memory(self._config, ()) if row[1] and row[0] in ("portal", "ports", "page")]
         names = (["counting"] if self._counted else []) + ["addresses"] + more
         flags: "dict[str, Any]" = {"counted": self._counted, "objects": objects, "timed": self._now() is not None}
-        flags.update({"consents": found, "kept": kept, "beside": names, "token": token})
+        flags.update({"consents": found, "on": sorted(self.stores), "kept": kept, "beside": names, "token": token})
         return flags
 
     def listed(self, first: "int | None") -> "dict[str, Any]":

@@ -73,12 +73,21 @@ class Request:
 
 
 class Page:
-    """The answer to one request. `ask` and `look` ask the recorder, for one line and for many; `notice` is the configuration's, if any."""
+    """The answer to one request. `ask` and `look` ask the recorder, for one line and for many; `notice` is the configuration's, if any.
+
+    `had` says how many requests the page knows of the address that asks.
+    """
 
     def __init__(
-        self, request: Request, ask: "Callable[..., dict[str, Any]]", look: "Callable[[str], Iterator[Any]]", notice: "Section | None"
+        self,
+        request: Request,
+        ask: "Callable[..., dict[str, Any]]",
+        look: "Callable[[str], Iterator[Any]]",
+        notice: "Section | None",
+        had: int = 0,
     ) -> None:
         self._request = request
+        self._had = had
         self._ask = ask
         self._look = look
         self._notice = notice.values if notice else {}
@@ -177,9 +186,13 @@ class Page:
             told = self.gone(0)
             if when:
                 told = self.say("not applied" if state == "active" and not own["timed"] else state) + " " + words.day(when, self.language)
+            on = [name for name in consent["purposes"] if name in own["on"] or state not in ("active", "suspended")]
+            off = [name for name in consent["purposes"] if name not in on]
             third = consent["third_parties"]
             third = self.plain(self.say("third") + " ") + _plain(self.say("nobody") if third == "none" else third)
-            lines += self.item(consent["purposes"], told) + (", " + third if consent["third_parties"] else "") + "</li>\n"
+            for names, how in ((on, told), (off, self.say("turned off") + " " + words.day(consent["end"], self.language))):
+                if names:
+                    lines += self.item(names, how) + (", " + third if consent["third_parties"] else "") + "</li>\n"
             if consent["withdrawn"]:
                 lines += self.item(consent["withdrawn"], self.gone(consent["withdrawn_since"])) + "</li>\n"
         shown = self.heading("consents") + "<ul>\n" + lines + "</ul>" + self.paragraph("proof") if lines else ""
@@ -260,7 +273,8 @@ class Page:
             quarters = words.counted(len(row["quarter_hours"]), (self.say("quarter"), self.say("quarters")), self.language)
             kinds = ", ".join([self.service(name) for name in row["services"]])
             lines.append(self.purpose("counting") + self.colon() + quarters + ", " + str(row["kib"]) + " " + self.say("kib") + ", " + kinds)
-        return lines
+        asked = words.counted(self._had, (self.say("request"), self.say("requests")), self.language)
+        return lines + [self.purpose("page") + self.colon() + asked]
 
     def sealed(self, name: str, seconds: int) -> str:
         """Return what is said of a purpose of which all is sealed: when each record of it goes."""
@@ -282,7 +296,7 @@ class Page:
                 begun = True
                 kinds = "Content-Type: application/json", 'Content-Disposition: attachment; filename="' + FILE + '"'
                 yield _head("200 OK", kinds)
-                beside = canonical.dumps(answer.get("held", {}))
+                beside = canonical.dumps(dict(answer.get("held", {}), page={"requests": self._had}))
                 yield '{"sealed":' + canonical.dumps(answer.get("sealed", ())) + ',\n"held":' + beside + ',\n"records":['
             for row in answer.get("rows", ()):
                 row["purpose"] = answer["purpose"]

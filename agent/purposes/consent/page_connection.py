@@ -79,9 +79,10 @@ def head(octets: bytes, address: str, here: bytes) -> "tuple[Request, int]":
 class Connection:
     """A connection; `request` is there once its head has come, `whole` with its body; `deadline` in ms since boot."""
 
-    def __init__(self, descriptor: int, number: int, deadline: int) -> None:
+    def __init__(self, descriptor: int, number: int, came: int, deadline: int) -> None:
         self.descriptor = descriptor
         self.number = number
+        self.came = came
         self.deadline = deadline
         self.address, _ = end("getpeername", descriptor)
         self.here, _ = end("getsockname", descriptor)

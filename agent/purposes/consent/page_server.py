@@ -5,9 +5,10 @@ One process lives beside the recorder and asks it over the control socket.
 
 A web server that starts a program for each request lets who asks most often decide what the processor does. Here a request costs some
 milliseconds, and nothing at all before its turn: whoever was answered less often lately is answered first, so that he who asks again and
-again waits for the others, and they never for him. Connections are few; where all places are taken, the terminal that has had most gives
-one up. A request that isn't whole, or hasn't had its turn, within three seconds is given up. It counts as answered, as does a connection
-that its own end gives up, or that has to give up its place.
+again waits for the others, and they never for him. Every other turn is his who has waited longest, once that is half a second: so a guest
+who asked often himself isn't kept out by newcomers. Connections are few; where all places are taken, the terminal that has most of them,
+and of these who was answered most, gives one up. A request that isn't whole, or hasn't had its turn, within three seconds is given up. It
+counts as answered, as does a connection that its own end gives up, or that has to give up its place.
 
 An answer that shows records may take long: a copy of this process sends it, one at a time, and ends with it. Nobody waits for that but
 who wants records too.
@@ -34,6 +35,7 @@ ALLOWED = 60  # requests of an address that are worked at in a while, of which h
 SPACING = 40  # ms between two requests that are worked at: three calls each are below what the recorder takes of all guests in a second
 KNOWN = 1024  # addresses whose requests are counted
 MINUTE = 60000
+LATE = 500  # ms of waiting after which every other turn goes by that
 _TURN = 250  # ms between two looks at the clock
 _PAUSE = 0.05  # s between two tries where others ask the recorder
 
@@ -59,6 +61,7 @@ class Server:
         self._answered: "dict[bytes, int]" = {}  # by address, of late
         self._minute = self._free = 0  # ms since boot: when answers were halved; when the next one may be worked at
         self._copies: "list[int]" = []
+        self._by_waiting = False  # whether the next turn is his who has waited longest
         self._short: "dict[tuple[str, str], bytes]" = {}  # answers that need no work
         poll.add(listener)
 
@@ -74,15 +77,17 @@ class Server:
         """Forget, for each minute, half of the answers that each terminal has had."""
         self._answered = {address: had >> minutes for address, had in self._answered.items() if had >> minutes}
 
-    def _next(self) -> "Connection | None":
+    def _next(self, now: int) -> "Connection | None":
         """Return whose turn it is.
 
-        Of those whose request is whole, it is who was answered least of late, and of these who came first.
+        Of those whose request is whole, it is who was answered least of late, and of these who came first. Every other turn
+        it is, of those who have waited for LATE, who came first.
         """
         chosen, least = None, (0, 0)
         for client in self._clients.values():
             if client.request is not None and client.whole and not client.outbox and not (self._copies and client.request.looks):
-                had = self._answered.get(client.address, 0), client.number
+                late = self._by_waiting and now - client.came >= LATE
+                had = (-1 if late else self._answered.get(client.address, 0)), client.number
                 if chosen is None or had < least:
                     chosen, least = client, had
         return chosen
@@ -100,9 +105,9 @@ class Server:
         elif len(self._clients) < CLIENTS:
             return True
         else:
-            had = {other: places + self._answered.get(other, 0) for other, places in held.items()}
+            had = {other: (places, self._answered.get(other, 0)) for other, places in held.items()}
             most = max(had, key=lambda other: had[other])
-            if had[most] <= had.get(address, self._answered.get(address, 0)) + 1:
+            if had[most] <= (held.get(address, 0) + 1, self._answered.get(address, 0)):
                 return False
         newest = None
         for client in self._clients.values():
@@ -133,11 +138,11 @@ class Server:
         for client in list(self._clients.values()):
             if now >= client.deadline:
                 self._give_up(client, now)
-        chosen = self._next()
+        chosen = self._next(now)
         if chosen is not None and now >= self._free:
-            self._free = now + SPACING
+            self._free, self._by_waiting = now + SPACING, not self._by_waiting
             self._answer(chosen, now)
-            chosen = self._next()
+            chosen = self._next(now)
         if chosen is not None:
             return max(0, self._free - now)
         return _TURN if self._clients or self._copies else MINUTE
@@ -149,7 +154,7 @@ class Server:
             return False
         self._came += 1
         try:
-            client = Connection(descriptor, self._came, now + PATIENCE)
+            client = Connection(descriptor, self._came, now, now + PATIENCE)
             if self._room(client.address):
                 self._clients[descriptor] = client
                 self._poll.add(descriptor)
@@ -195,7 +200,7 @@ class Server:
             return
         self._count(client.address)
         try:
-            answer = Page(request, self._ask(client.deadline), self._look, self._notice).answer()
+            answer = Page(request, self._ask(client.deadline), self._look, self._notice, self._answered[client.address]).answer()
             if isinstance(answer, str):
                 self._begin(client, answer.encode(), now)
                 return

@@ -38,6 +38,7 @@ WORDS = {
         "donné, mais non appliqué tant que l'heure de la borne n'est pas confirmée ; fin le",
         "given, but not applied until the gateway's clock is confirmed; ends on",
     ),
+    "turned off": ("donné, mais l'exploitant a arrêté ce traitement ; fin le", "given, but the operator has turned this off; ends on"),
     "suspended": ("suspendu ; fin le", "suspended; ends on"),
     "withdrawn": ("retiré le", "withdrawn on"),
     "was withdrawn": ("retiré", "withdrawn"),
@@ -106,8 +107,14 @@ WORDS = {
         "This can't be erased before its end; once it is sealed, neither the gateway nor the operator can read it:",
     ),
     "counting stays": (
-        "La ligne de votre appareil dans le comptage des visiteurs reste jusqu'à 3 h UTC ; « Ne plus être compté » l'efface aussitôt.",
-        'Your device\'s row in the count of visitors stays until 03:00 UTC; "Be counted no more" erases it at once.',
+        (
+            "La ligne de votre appareil dans le comptage des visiteurs reste jusqu'à 4 h (5 h en été), heure de Paris ; « Ne plus être "
+            "compté » l'efface aussitôt."
+        ),
+        (
+            'Your device\'s row in the count of visitors stays until 04:00 (05:00 in summer), Paris time; "Be counted no more" erases it '
+            "at once."
+        ),
     ),
     "not durable": (
         "Ce n'est pas encore écrit en mémoire durable : si la borne redémarre, vérifiez ici.",
@@ -129,6 +136,8 @@ WORDS = {
     "again": ("Cette page a expiré. Ouvrez-la de nouveau.", "This page has expired. Open it again."),
     "back": ("Retour", "Back"),
     "from": ("adresse", "address"),
+    "request": ("demande récente", "recent request"),
+    "requests": ("demandes récentes", "recent requests"),
     "quarter": ("quart d'heure de présence", "quarter-hour of presence"),
     "quarters": ("quarts d'heure de présence", "quarter-hours of presence"),
     "kib": ("Kio", "KiB"),
