@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from agent.summary.services import service_of
 from agent.vault.record import Record
-from host_sim.lab.network import Terminal
+from host_sim.lab.network import TIMEOUTS, Terminal
 from host_sim.lab.witness import ICMP, ICMPV6, TCP, UDP, Seen
 
 UNIT = 100_000_000  # ns
@@ -49,7 +49,7 @@ def _name(protocol: int) -> str:
     return next((name for name, numbers in PROTOCOLS.items() if protocol in numbers), "other")
 
 
-def _expected(one: Seen) -> dict[str, int]:
+def _expected(one: Seen, timeouts: dict[str, int]) -> dict[str, int]:
     """Return what a record of this connection must say, by the witness's word."""
     return {
         "translated_port": one.translated_port,
@@ -59,12 +59,12 @@ def _expected(one: Seen) -> dict[str, int]:
         "packets_down": one.packets_down,
         "bytes_down": one.bytes_down,
         "start": one.start // UNIT,
-        "duration": one.end // UNIT - one.start // UNIT,
+        "duration": one.end_after(timeouts[one.timeout]) // UNIT - one.start // UNIT,
     }
 
 
-def compare(seen: list[Seen], records: list[Record], terminals: list[Terminal]) -> Comparison:
-    """Match every connection that the witness saw with the vault's records, each at most once.
+def compare(seen: list[Seen], records: list[Record], terminals: list[Terminal], timeouts: dict[str, int] = TIMEOUTS) -> Comparison:
+    """Match every connection that the witness saw with the vault's records, each at most once; `timeouts` are the kernel's (s).
 
     The gateway's own (its MQTT connection, IGMP) belong to no terminal: none of them may be in the vault.
     """
@@ -84,7 +84,7 @@ def compare(seen: list[Seen], records: list[Record], terminals: list[Terminal]) 
             continue
         record = min(candidates, key=lambda candidate: abs(candidate.start - one.start // UNIT))
         candidates.remove(record)
-        expected = _expected(one)
+        expected = _expected(one, timeouts)
         found = {name: getattr(record, name) for name in expected}
         if expected == found:
             result.equal += 1

@@ -16,7 +16,7 @@ from tools.openwrt.kernel import INIT
 GRUB = Path("/usr/lib/grub/i386-pc")
 MODULES = ("biosdisk", "part_msdos", "ext2", "linux")
 SECTOR, MIB = 512, 1 << 20
-BOOT_AT, BOOT_MIB, ROOT_MIB = 1, 24, 400  # the root's partition is larger than the squashfs: what follows it becomes the overlay
+BOOT_AT, BOOT_MIB, ROOT_MIB = 1, 24, 160  # the root's partition is larger than the squashfs: what follows it becomes the overlay
 ACTIVE, LINUX = 0x80, 0x83
 CODE = 440  # octets of a boot sector before the table of partitions
 # What an OpenWrt image metadata trailer is to gzip: octets after the packed disk.

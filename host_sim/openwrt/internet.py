@@ -37,6 +37,7 @@ ADDRESSES = f"""port=0
 pid-file
 interface=wan
 dhcp-authoritative
+no-ping
 dhcp-range={LEASES},1h
 dhcp-option=option:router,{INTERNET_4}
 dhcp-option=option:dns-server,{SERVER}

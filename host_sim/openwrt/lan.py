@@ -7,6 +7,7 @@
 
 import io
 import json
+import re
 import secrets
 import subprocess
 import sys
@@ -25,6 +26,7 @@ from host_sim.lab.witness import _ECHO, Seen, parse
 from host_sim.openwrt.machine import BUILT, Machine
 from host_sim.openwrt.network import Wires
 
+BEGUN_BY = re.compile(r"^.*? src=(\S+)", re.MULTILINE)  # a line's first source; the second one is of the answer
 WITNESS = "/var/run/witness"  # on the gateway, in memory
 BOUND = """#!/bin/sh
 [ "$1" != bound ] || { ip addr replace "$ip/$mask" dev "$interface" && ip route replace default via "$router"; }
@@ -49,29 +51,35 @@ class Lan:
         joined = []
         for _ in range(count):
             mac = bytes([0x06, 0xC4]) + secrets.token_bytes(4)
-            namespace = self._wires.plug(self._next, mac, self._bridge)
+            joined.append(Terminal(self._wires.plug(self._next, mac, self._bridge), mac, "", ""))
             self._next += 1
-            self.lease(namespace, seconds)
-            joined.append(Terminal(namespace, mac, self._address(namespace, "inet", seconds), self._address(namespace, "inet6", seconds)))
+        joined = self._leased(joined, seconds)
         self.terminals += joined
         return joined
 
     def rejoin(self, seconds: float = 60) -> None:
         """Take each terminal's link down and up, as its access point's start does; its addresses may change."""
-        for number, terminal in enumerate(self.terminals):
+        for terminal in self.terminals:
             for state in ("down", "up"):
                 self._wires.batch(terminal.namespace, f"link set eth0 {state}")
-            self.lease(terminal.namespace, seconds)
-            addresses = (self._address(terminal.namespace, family, seconds) for family in ("inet", "inet6"))
-            self.terminals[number] = Terminal(terminal.namespace, terminal.mac, *addresses)
+        self.terminals = self._leased(self.terminals, seconds)
 
-    def lease(self, namespace: str, seconds: float = 60) -> None:
-        """Ask for a lease."""
+    def _leased(self, terminals: list[Terminal], seconds: float) -> list[Terminal]:
+        """Let terminals ask for leases, all at once, and return them with their addresses."""
         tries = ["-n", "-q", "-t", str(int(seconds / 3)), "-T", "3"]
         words = [str(BUILT / "host/busybox"), "udhcpc", "-i", "eth0", "-s", str(self._script), *tries]
-        done = subprocess.run(self._wires.inside(namespace, *words), capture_output=True, text=True, check=False)
-        if done.returncode != 0:
-            raise LabError(f"no lease: {done.stderr.strip()[-300:]}")
+        asking = [
+            subprocess.Popen(self._wires.inside(one.namespace, *words), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+            for one in terminals
+        ]
+        said = [one.communicate()[1] for one in asking]
+        for one, text in zip(asking, said, strict=True):
+            if one.returncode != 0:
+                raise LabError(f"no lease: {text.strip()[-300:]}")
+        return [
+            Terminal(one.namespace, one.mac, *(self._address(one.namespace, family, seconds) for family in ("inet", "inet6")))
+            for one in terminals
+        ]
 
     def _address(self, namespace: str, family: str, seconds: float) -> str:
         """Return a terminal's address; of IPv6 the one under the prefix that the internet delegated."""
@@ -113,10 +121,10 @@ class Lan:
 
     def ended(self, machine: Machine, seconds: float) -> None:
         """Wait until the gateway's kernel holds none of their conversations; a reading drops those timed out."""
-        sources = [f" src={spelled} " for terminal in self.terminals for spelled in self._wires.spelled(terminal)]
+        sources = {spelled for terminal in self.terminals for spelled in self._wires.spelled(terminal)}
         machine.wait(
-            lambda: not any(source in machine.run("cat /proc/net/nf_conntrack") for source in sources),
-            "the terminals' conversations don't end", seconds, 2,
+            lambda: not sources & {*BEGUN_BY.findall(machine.run("cat /proc/net/nf_conntrack"))},
+            "the terminals' conversations don't end", seconds, 0.5,
         )  # fmt: skip
 
 

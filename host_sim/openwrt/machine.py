@@ -49,7 +49,7 @@ PROMPT = b"Please press Enter to activate this console"
 class Machine:
     """The virtual machine, from `boot` to `close`; its files lie in `folder`."""
 
-    def __init__(self, wires: Wires, folder: Path, image: Path | None = None, *, disk_mib: int = 512) -> None:
+    def __init__(self, wires: Wires, folder: Path, image: Path | None = None, *, disk_mib: int = 192) -> None:
         self.folder, self._wires, self._image = folder, wires, image
         self.disk, self.log = folder / "disk.qcow2", folder / "serial.log"
         self._disk_mib = disk_mib
@@ -157,20 +157,21 @@ class Machine:
             raise LabError("the machine isn't running")
         return self._process
 
-    def wait_until_up(self) -> None:
-        """Wait until procd has said that init is complete, ssh answers, and the WAN is up."""
+    def wait_until_up(self, *, network: bool = True) -> None:
+        """Wait until procd has said that init is complete, ssh answers, and, where asked for, the WAN is up."""
         self.wait(lambda: PROMPT in self.log.read_bytes(), "the machine doesn't boot", BOOT)
         key = self._key.with_suffix(".pub").read_text().strip()
         # OpenWrt's dropbear looks in the first place, Debian's in the second.
         places = "for d in /etc/dropbear /root/.ssh; do mkdir -p $d; chmod 700 $d; cp /tmp/key $d/authorized_keys; done"
         self.console(f"(umask 077; echo '{key}' >/tmp/key; {places})")
         self.console(CLOCK)
-        self.wait(lambda: "init complete" in self._try("logread -e 'init complete'"), "the machine doesn't finish its boot", BOOT, 3)
-        self.wait_for_wan()
+        self.wait(lambda: "init complete" in self._try("logread -e 'init complete'"), "the machine doesn't finish its boot", BOOT, 1)
+        if network:
+            self.wait_for_wan()
 
     def wait_for_wan(self) -> None:
         """Wait until the WAN is up, of both families, what follows from that is done, and names resolve."""
-        self.wait(lambda: self._try(SETTLED).strip() == "settled", "the network doesn't settle", BOOT, 3)
+        self.wait(lambda: self._try(SETTLED).strip() == "settled", "the network doesn't settle", BOOT, 1)
 
     def wait(self, condition: Callable[[], object], wrong: str, seconds: float, every: float = 0.2) -> None:
         """Wait until a condition holds; LabError with what is wrong and the console's last words after that long."""

@@ -199,6 +199,7 @@ def followed(world: World) -> World:
     world.hurry()
     world.lan.join(2)
     world.lan.generate(8)
+    world.lan.ended(machine, WAIT)
     world.until(lambda: world.status()["counters"]["kept"])
     world.seconds["first record"] = time.monotonic() - began - (machine.waited() - waited)  # what else runs here isn't the gateway's fault
     world.until(lambda: world.broker.messages("/health"))

@@ -49,10 +49,9 @@ add_list oubli.gateway.lan=guest
 def test_only_the_guests_are_recorded_beside_a_private_network(installed):
     """L34-I-2: who is on the private network is no guest, whatever goes out by the same WAN at the same time."""
     machine = installed.machine
-    machine.run("uci -q batch; uci commit; reload_config", SETTINGS.encode())
+    machine.run("uci -q batch; uci commit; /etc/init.d/network reload; /etc/init.d/oubli reload", SETTINGS.encode())
     installed.until(lambda: "true" in machine.run("ubus call network.interface.guest status | jsonfilter -e @.up; true"))
-    machine.wait_for_wan()
-    machine.run("/etc/init.d/dnsmasq restart; /etc/init.d/odhcpd restart")  # each instance takes the interfaces that are there
+    machine.run("fw4 -q restart; /etc/init.d/dnsmasq restart; /etc/init.d/odhcpd restart")  # dnsmasq takes the interfaces that are there
     machine.wait_for_wan()
     installed.until(lambda: installed.status().get("capture") == "ok" and "br-guest" in machine.run("cat /var/run/oubli-root/networks"))
     guests = Lan(installed.wires, installed.folder, "guest", first=500)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 CHANGES = {
     "network": ("/etc/init.d/network restart", True),
     "wan": ("uci set network.wan.metric=7; uci set network.wan.hostname=other; uci commit network; /etc/init.d/network reload", True),
-    "firewall": ("fw4 reload; sleep 3", False),
+    "flow offload": ("uci set firewall.@defaults[0].flow_offloading=1; uci commit firewall; fw4 reload; sleep 3", False),
 }
 LEFT = (
     "ls -d /usr/lib/oubli /srv/oubli /var/run/oubli /usr/bin/oubli /etc/init.d/oubli 2>/dev/null\n"
@@ -48,7 +48,7 @@ def moving(installed: World) -> Iterator[World]:
 
 @pytest.mark.parametrize("change", CHANGES)
 def test_recorder_goes_on_when_the_network_changes(moving, change):
-    """The LAN's bridge goes and comes, the WAN gets other settings, nftables' rules are made anew: every connection is recorded."""
+    """The LAN's bridge goes and comes, the WAN gets other settings, nftables' rules are made anew and offload: all is recorded."""
     lines, wan_restarts = CHANGES[change]
     machine = moving.machine
     before = _loaded(machine)
@@ -59,6 +59,7 @@ def test_recorder_goes_on_when_the_network_changes(moving, change):
     moving.lan.rejoin(WAIT)  # odhcpd has told terminals meanwhile that it is no router any more, and tells them no sooner
     assert len(moving.recorded()) >= 4
     moving.until(lambda: moving.status().get("capture") == "ok")
+    assert ("counted-offload" in moving.found()) == (change == "flow offload")
 
 
 def test_recorder_comes_back_when_connection_tracking_was_unloaded_and_loaded_again(installed):

@@ -25,11 +25,12 @@ DENIED = {6, -32002}  # ubus: permission denied; uhttpd's word for it
 PATIENT = "const wait = setInterval(() => { if (window.L && L.env) { L.env.rpctimeout = 600; clearInterval(wait); } }, 1);"
 
 
-@pytest.fixture
-def luci(complete):
+@pytest.fixture(scope="module")
+def luci(equipped):
     """Give the address of LuCI; `reader` may read oubli's page alone."""
-    complete.until(lambda: not complete.found())  # the forwarder comes back a moment after the saved state
-    door = Doorway(complete.wires.administrator, GATEWAY, 80)
+    equipped.machine.restore("complete")
+    equipped.until(lambda: not equipped.found())  # the forwarder comes back a moment after the saved state
+    door = Doorway(equipped.wires.administrator, GATEWAY, 80)
     yield f"http://127.0.0.1:{door.port}"
     door.close()
 
@@ -50,8 +51,8 @@ def log_in(address: str, user: str) -> str:
     return str(answer["ubus_rpc_session"])
 
 
-def test_page_in_luci_shows_how_oubli_is_and_answers_a_question(luci, complete):
-    machine = complete.machine
+def test_page_in_luci_shows_how_oubli_is_and_answers_a_question(luci, equipped):
+    machine = equipped.machine
     ident = machine.run("uci get oubli.gateway.id").strip()
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-gpu"])
@@ -65,10 +66,15 @@ def test_page_in_luci_shows_how_oubli_is_and_answers_a_question(luci, complete):
         wrong: list[str] = []  # from here on: LuCI's own question for a password makes calls that are denied
         page.on("pageerror", lambda failure: wrong.append(str(failure)))
         page.wait_for_selector("p:has-text('Nothing was found.')", timeout=PATIENCE)
-        page.wait_for_timeout(6000)  # one round of what the page asks anew
         shown = page.inner_text("#maincontent")
+        # What the page asks anew: a configuration is refused, then accepted.
+        refused = page.locator("td:has-text(\"'91d' is above the ceiling of 90d\")")
+        equipped.change("security.lifetime=91d")
+        refused.wait_for(timeout=PATIENCE)
+        equipped.change("security.lifetime=24h")
+        refused.wait_for(state="detached", timeout=PATIENCE)
         # A question of the network's security, through the form: what the first terminal did.
-        (terminal, *_) = complete.lan.terminals
+        (terminal, *_) = equipped.lan.terminals
         row, limit = page.locator(f"td:has-text('{terminal.address4}')").first, time.monotonic() + PATIENCE / 1000
         while not row.is_visible():  # a call that an emulated processor is too slow for is given up: whoever asks asks again
             assert time.monotonic() < limit, page.inner_text("#maincontent")

@@ -16,6 +16,7 @@ from nacl.public import PrivateKey
 from nacl.signing import SigningKey
 
 from host_sim.openwrt.network import GATEWAY
+from host_sim.venue.portal import ASKS
 from tools.custodian import bundles
 
 if TYPE_CHECKING:
@@ -33,6 +34,18 @@ set network.guest.ipaddr=192.168.7.1/24
 commit network
 """
 LEASES = "/tmp/dhcp.leases"
+# The recorder as it is, but that for it a day has passed for each octet of a file.
+AGED = """import os, sys
+from agent.runtime import clocks
+class Later(clocks.DeviceTime):
+    def monotonic(self):
+        return super().monotonic() + os.stat("/etc/oubli/later")[6] * 86401 * 1000000000
+clocks.DeviceTime = Later
+from agent.__main__ import main
+sys.exit(main(["recorder"]))
+"""
+AS_AGED = """sed -i 's|-m agent "$1"$|$([ "$1" = recorder ] \\&\\& echo /etc/oubli/aged.py \\|\\| echo -m agent "$1")|' /etc/init.d/oubli
+/etc/init.d/sysntpd stop; /etc/init.d/oubli restart"""
 DAYS = 2  # for which attribution keeps, and after which the custodian's keys are destroyed
 
 
@@ -53,6 +66,24 @@ def test_networks_that_root_alone_may_read_are_seen_and_followed_without_a_resta
     assert (installed.status()["missing"], installed.status()["counters"]["starts"]) == ([], starts)
     assert "no-lan" not in installed.found()
     assert installed.health()["capture"] == "ok"
+
+
+def test_a_recorder_that_hears_nothing_for_a_day_is_loud(installed):
+    """EXP-1: the kernel has connections, and none has ended for a day: status and doctor say so until one ends."""
+    machine = installed.machine
+    machine.put("/etc/oubli/aged.py", AGED.encode())
+    machine.put("/etc/oubli/later", b"")
+    machine.run(AS_AGED)
+    installed.until(lambda: installed.status().get("capture") == "ok")
+    assert "deaf" not in installed.found()
+
+    def deaf() -> bool:
+        machine.run("echo >>/etc/oubli/later")  # a day more: one of the gateway's own connections may have ended since the last one
+        return "deaf" in installed.found()
+
+    installed.until(deaf)
+    installed.lan.generate(4)
+    installed.until(lambda: "deaf" not in installed.found())
 
 
 def test_the_guests_page_answers_from_within_its_jail(complete):
@@ -104,7 +135,11 @@ def test_another_choice_of_purposes_and_rows_keeps_what_security_keeps(complete)
     """L34-III-3: the keys of what stays on stay where they are."""
     records = complete.status()["purposes"]["security"]["records"]
     assert records
-    for options in (("services.enabled=1", "summary.rows=8192"), ("services.enabled=0", "summary.rows=1024", "security.lifetime=48h")):
+    asks = [f"notice.{name}='{value}'" for name, value in ASKS.items()]
+    for options in (
+        (*asks, "services.enabled=1", "summary.rows=8192"),
+        ("services.enabled=0", "summary.rows=1024", "security.lifetime=48h"),
+    ):
         starts = complete.status()["counters"]["starts"]
         complete.change(*options)
         complete.until(lambda starts=starts: complete.status().get("counters", {}).get("starts", 0) > starts)
