@@ -91,7 +91,7 @@ def test_each_address_is_for_the_scope_and_role_that_it_should_be_for(owners):
 
 
 def test_a_token_opens_the_api_alone(owners):
-    """An administrator's token at the page's addresses is nobody, and a session without a token is nobody at the API."""
+    """An administrator's token is nobody at the page's addresses, and a session without one nobody at the API."""
     token = tokens.create(owners["administrator"], "all", list(tokens.SCOPES))
     bearer = {"authorization": f"Bearer {token}"}
     client = Client(HTTP_HOST="localhost")

@@ -331,7 +331,8 @@ def test_request_that_expired_is_not_run_by_a_clock_that_was_set_back() -> None:
         told.append(latest)
         raise requests.Refused("expired", "request: expired" + " now" * trusted)
 
-    made.requests = RunningRequest(SimpleNamespace(check=check), "", SimpleNamespace(digest=lambda *_: b""), "", lambda *_: True)  # type: ignore[arg-type]
+    executor, sodium = SimpleNamespace(check=check), SimpleNamespace(digest=lambda *_: b"")
+    made.requests = RunningRequest(executor, "", sodium, "", lambda *_: True)  # type: ignore[arg-type]
     made.stepped(-1200 * SECOND, (NOON + 1800) * SECOND)
     for latest in (NOON, NOON + 3600):
         with pytest.raises(calls.Refused):

@@ -180,7 +180,7 @@ class Deed(models.Model):
 
 
 class Token(models.Model):
-    """What a program asks with instead of a person: SHA-256 of it, what it is for (`tokens.SCOPES`), when it was last used (0: never)."""
+    """What a program asks with instead of a person: SHA-256, use (`tokens.SCOPES`), when last used (0: never)."""
 
     owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE)
     label = models.CharField(max_length=64)
