@@ -125,13 +125,13 @@ class Chart(NamedTuple):
     caption: Words
 
 
-def _said(key: str, *figures: object) -> Words:
+def _told(key: str, *figures: object) -> Words:
     english, french = _WORDS[key]
     return english.format(*figures), french.format(*figures)
 
 
 def _chart(key: str, svg: str, *figures: object) -> Chart:
-    return Chart(_WORDS[key], Markup(svg), _said(key + "_caption", *figures))  # noqa: S704 (matplotlib's SVG)
+    return Chart(_WORDS[key], Markup(svg), _told(key + "_caption", *figures))  # noqa: S704 (matplotlib's SVG)
 
 
 def _highest(times: list[int], values: list[int]) -> tuple[str, str]:
@@ -175,10 +175,10 @@ def page(outcome: Outcome) -> str:
         "run.html",
         title=f"oubli: {outcome.scenario.name}",
         description=outcome.scenario.description,
-        about=_said("about"),
-        figures=_said("figures", *about),
+        about=_told("about"),
+        figures=_told("figures", *about),
         passed=outcome.passed,
-        verdict=_said("good") if outcome.passed else _said("bad", outcome.violation.wrong if outcome.violation else ""),
+        verdict=_told("good") if outcome.passed else _told("bad", outcome.violation.wrong if outcome.violation else ""),
         charts=_charts(outcome) if len(outcome.series) > 1 else [],
         words=_WORDS,
         fates=[(_FATES.get(name, (name, name)), count) for name, count in [*outcome.fates.items(), *outcome.losses.items()] if count],
