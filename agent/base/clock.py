@@ -91,7 +91,7 @@ class Clock:
         return len(self._lines) > 1 or self._forgotten
 
     def certain(self, begin: int, end: int) -> bool:
-        """Return True if no time between two (ns since the epoch) was shown in this boot but by the clock as it was confirmed last."""
+        """Return True if this boot's clock showed no time between two (ns) but as it was confirmed last."""
         now = self.source.monotonic()
         others = [line for line in self._lines if not -AGREE <= line[2] - self.confirmed <= AGREE]
         seen = [line for line in others if line[0] + line[2] <= end and min(line[1], now) + line[2] >= begin]

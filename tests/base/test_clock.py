@@ -270,7 +270,7 @@ def test_stamps_from_before_a_step_are_restated(times):
 
 
 def test_a_time_that_another_reading_showed_is_none_that_records_are_certain_of(times):
-    """L34-II-6: what was recorded before the clock was set right, or while somebody had set it, is of another time than it says."""
+    """What was recorded before the clock was set right, or while it was set, is of another time (L34-II-6)."""
     source, watch = times
 
     def certain(begin: float, end: float) -> bool:

@@ -44,7 +44,8 @@ clocks.DeviceTime = Later
 from agent.__main__ import main
 sys.exit(main(["recorder"]))
 """
-AS_AGED = """sed -i 's|-m agent "$1"$|$([ "$1" = recorder ] \\&\\& echo /etc/oubli/aged.py \\|\\| echo -m agent "$1")|' /etc/init.d/oubli
+AS_AGED = """aged='$([ "$1" = recorder ] \\&\\& echo /etc/oubli/aged.py \\|\\| echo -m agent "$1")'
+sed -i 's|-m agent "$1"$|'"$aged"'|' /etc/init.d/oubli
 /etc/init.d/sysntpd stop; /etc/init.d/oubli restart"""
 DAYS = 2  # for which attribution keeps, and after which the custodian's keys are destroyed
 

@@ -108,7 +108,7 @@ def named(what: str, parts: Iterable[str]) -> set[str]:
 
 
 def held_beside() -> dict[str, set[str]]:
-    """Return what is held beside the stores, from the layouts, parameters and attributes of the modules that hold it."""
+    """Return what is held beside the stores, from its modules' layouts, parameters and attributes."""
     begins = {name: getattr(address_table, name) for name in PARTS["addresses"] if name != "address"}
     words_of = [*sorted([0, *begins.values()]), address_table.ROW]
     assert [after - at for at, after in itertools.pairwise(words_of)] == [4, 2, 1, 2, 1, 1, 1, 1]  # nothing stands between
