@@ -1,8 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The power goes, and another firmware comes: what a real OpenWrt's preinit makes of it.
-
-`tools/soak --room gateway` cuts the power twenty times a file system amid the recorder's own writing, and boots with other wrong clocks.
-"""
+"""The power goes, and another firmware comes: what a real OpenWrt's preinit makes of it."""
 
 from __future__ import annotations
 
