@@ -164,7 +164,7 @@ def test_a_real_prometheus_scrapes_the_page_and_answers_every_panel(scraped, tmp
         for ours, here in (
             ("/etc/prometheus/oubli-fleet.password", str(tmp_path / "password")),
             ("127.0.0.1:8410", f"127.0.0.1:{page}"),
-            ("interval: 60s", "interval: 2s"),
+            ("interval: 60s", "interval: 10s"),
             ("- rules.yml", f"- {FLEET / 'prometheus' / 'rules.yml'}"),
         ):
             assert ours in text

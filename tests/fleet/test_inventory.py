@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import html
 import time
 from urllib.parse import parse_qs, urlsplit
 
@@ -175,6 +176,9 @@ def test_a_list_goes_out_and_comes_in_again(sqlite):
     ):
         assert said in many(client, act="import", list=SimpleUploadedFile("l.csv", wrong)), wrong[:40]
     assert "a file; accepted" in many(client, act="import")
+    french = SimpleUploadedFile("l.csv", f"gateway,name\n{ONE},A\n{ONE},B\n".encode())
+    refused = client.post("/inventory/change", {"act": "import", "list": french}, headers={"accept-language": "fr"})
+    assert f"ligne 3 : '{ONE}' y est deux fois ; accepté" in html.unescape(refused.content.decode())
     assert kept() == before
 
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 
 import pytest
@@ -11,8 +12,9 @@ from django.test import Client
 from django.urls import get_resolver
 
 from tests.fleet import says
-from tools.fleet import guard, people
+from tools.fleet import guard, people, remedies
 from tools.fleet.intake import Intake
+from tools.fleet.judgement import KINDS
 from tools.fleet.models import Channel, Deed, Gateway
 from tools.fleet.options import ROLES
 
@@ -42,11 +44,22 @@ def test_each_address_is_for_the_roles_that_it_should_be_for(browsers):
     """Every address of the page, read and sent to: a viewer changes nothing, people are an administrator's. A new address fails here."""
     own = {"password", "factor", "tokens"}
     everybody = {"", "gateway/<str:ident>", "fleet", "compliance", "compliance.csv", "alerts", "inventory", "inventory.csv"} | own
-    operators = {"gateway/<str:ident>/change", "alerts/change", "inventory/change"}
+    files = {"fleet/figures.<str:form>", "gateway/<str:ident>/figures.<str:form>"}  # read by everybody: test_figures.py
+    operators = {"gateway/<str:ident>/change", "alerts/change", "inventory/change", "fleet/share"}
     administrators = {"people", "people/change"}
-    nobodys = {"login", "logout", "language", "metrics", "api/v1/"}  # anybody's, or no person's; of the API: test_api.py
-    assert {str(one.pattern) for one in get_resolver().url_patterns} == everybody | operators | administrators | nobodys
+    nobodys = {
+        "login",
+        "logout",
+        "language",
+        "metrics",
+        "api/v1/",
+        "picture/<str:key>.<str:form>",
+    }  # anybody's, or no person's: test_api.py
+    assert {str(one.pattern) for one in get_resolver().url_patterns} == everybody | files | operators | administrators | nobodys
     for role, browser in browsers.items():
+        for path in files:
+            place = "/" + path.replace("<str:ident>", ONE).replace("<str:form>", "csv")
+            assert (browser.get(place).status_code, browser.post(place).status_code) == (404, 403 if role == "viewer" else 405)
         for path in everybody | operators | administrators:
             place = "/" + path.replace("<str:ident>", ONE)
             read, sent = browser.get(place).status_code, browser.post(place, {"act": "none"}).status_code
@@ -161,3 +174,46 @@ def test_what_isnt_there_and_what_isnt_allowed_is_said_in_the_pages_own_clothes(
         assert "<nav" in answer.content.decode()
     stale = Client(HTTP_HOST="localhost", enforce_csrf_checks=True)
     assert "<h1>" in stale.post("/login", {"username": "x"}).content.decode()
+
+
+@pytest.mark.parametrize(("language", "said", "busy"), [("en", "Nothing to see here", "A moment"), ("fr", "Rien à voir ici", "Un instant")])
+def test_a_forms_address_and_a_busy_log_in_are_pages_too(browsers, language, said, busy):
+    """Where a log-in leads back to what was a form; where two passwords are hashed already."""
+    answer = browsers["operator"].get("/inventory/change", headers={"accept-language": language})
+    assert (answer.status_code, answer.headers["Allow"]) == (405, "POST")
+    assert f"<h1>{said}</h1>" in answer.content.decode()
+    for _ in range(guard.HASHES):
+        assert guard.TRIED._hashing.acquire(blocking=False)
+    form = {"username": "operator", "password": PASSWORD}
+    answer = Client(HTTP_HOST="localhost", headers={"accept-language": language}).post("/login", form)
+    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "2")
+    assert f"<h1>{busy}" in answer.content.decode()
+    guard.TRIED._hashing.release(guard.HASHES)
+
+
+def test_what_goes_wrong_inside_and_a_strange_host_are_said_in_both_languages(browsers, monkeypatch):
+    def broken(*_: object) -> None:
+        raise RuntimeError("secret")
+
+    monkeypatch.setattr("tools.fleet.inventory.tags", broken)
+    browsers["viewer"].raise_request_exception = False
+    for answer, status in ((browsers["viewer"].get("/"), 500), (Client(HTTP_HOST="evil.example").get("/login"), 400)):
+        assert answer.status_code == status
+        page = answer.content.decode()
+        assert '<p lang="fr">' in page
+        assert "oubli.css" in page
+        assert "secret" not in page
+        assert "RuntimeError" not in page
+
+
+def test_every_finding_has_its_remedy_beside_it(browsers):
+    """Each kind in both languages; the doctor's own names with those of its catalogue."""
+    assert set(remedies.REMEDIES) == set(KINDS) - {"doctor"}
+    Intake().take([says.health(ONE, says.NOW + 1, doctor=["offload", "flash"], clock="floor")], says.NOW + 1)
+    for language, said in (("en", "Let ntpd reach a time server"), ("fr", "Laisser ntpd joindre un serveur de temps")):
+        for path in (f"/gateway/{ONE}", "/compliance"):
+            page = html.unescape(browsers["viewer"].get(path, headers={"accept-language": language}).content.decode())
+            assert said in page
+            assert "or lower mqtt.spool_bytes" in page
+    columns = browsers["viewer"].get("/", headers={"accept-language": "fr"}).content.decode()
+    assert columns.count('aria-describedby="h-') == columns.count('<dd id="h-') == 10

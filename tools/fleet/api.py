@@ -17,7 +17,7 @@ from ninja.security import HttpBearer
 from agent import VERSION
 from agent.summary.metrics import METRICS
 from tools import clock
-from tools.fleet import figures, inventory, tokens, views, words
+from tools.fleet import figures, inventory, tags, tokens, views
 from tools.fleet.estimate import Estimate
 from tools.fleet.judgement import Standing, standings
 from tools.fleet.models import Deed, Gateway, Token
@@ -68,6 +68,7 @@ class FindingRow(Schema):
     kind: str
     grade: Annotated[str, Field(description="breach or warning")]
     text: str
+    remedy: str
     since: Seconds
 
 
@@ -249,7 +250,8 @@ def _one(ident: str) -> Gateway:
 def _row(one: Standing) -> dict[str, Any]:
     row = one.gateway
     findings = [
-        {"kind": item.kind, "grade": item.grade, "text": words.say(item.text, **item.words), "since": item.since} for item in one.findings
+        {"kind": item.kind, "grade": item.grade, "text": tags.finding(item), "remedy": tags.remedy(item), "since": item.since}
+        for item in one.findings
     ]
     return {
         "gateway": row.ident, "name": row.name, "group": row.group, "tags": row.tags.split(), "grade": one.grade, "state": one.state,

@@ -9,7 +9,7 @@ all gateways of a day told of are combined, which takes a third off the band of 
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from fractions import Fraction
 from typing import Any
 
@@ -181,14 +181,29 @@ def fleet_cells(first: int, last: int, group: str | None = None) -> dict[str, li
     return {metric.name: [adding.estimate() for adding in sums[metric.name]] for metric in METRICS if metric.name in sums}
 
 
-def week_profile(first: int, last: int, group: str | None = None) -> list[Estimate | None]:
-    """Return the fleet's mean arrivals in each hour of the week, Monday 00:00 UTC first; None: nobody told."""
+def week_profile(first: int, last: int, group: str | None = None, zone: tzinfo = UTC) -> list[Estimate | None]:
+    """Return the fleet's mean arrivals in each hour of the week, Monday 00:00 in a time zone first; None: nobody told."""
     hours: list[tuple[_Adding, set[int]]] = [(_Adding(), set()) for _ in range(168)]
     for _, day, slot, over, under, count, *values in _totals(HOURLY, first, last, group, "day", "slot"):
-        adding, days = hours[(day * 24 + 3 + slot + 72) % 168]  # the epoch began on a Thursday
+        begin = day * 24 + 3 + slot
+        at = datetime.fromtimestamp(begin * 3600, zone)
+        adding, told = hours[at.weekday() * 24 + at.hour]
         adding.add(sum(values), over, under, count * len(values))
-        days.add(day)
-    return [adding.estimate().scaled(len(days)) if days else None for adding, days in hours]
+        told.add(begin)
+    return [adding.estimate().scaled(len(told)) if told else None for adding, told in hours]
+
+
+def against(last: int, back: int, group: str | None = None) -> tuple[Estimate, Estimate, int] | None:
+    """Return the mean day of the week that ends with `last`, that of the week so many days before, and of how many gateways both are.
+
+    They are those that told of a day at least in each; None where there is none.
+    """
+    weeks = [_gateway_weeks(end - 6, end, group) for end in (last, last - back)]
+    same = {gateway for gateway, _ in weeks[0]} & {gateway for gateway, _ in weeks[1]}
+    if not same:
+        return None
+    now, before = (_mean_day(week[gateway, 0] for gateway in same) for week in weeks)
+    return now, before, len(same)
 
 
 def gateway_days(gateway: Gateway, first: int, last: int) -> dict[int, tuple[Estimate, int]]:

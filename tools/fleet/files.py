@@ -14,7 +14,7 @@ import resource
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, BinaryIO, TextIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -121,7 +121,7 @@ def write_csv(target: TextIO, found: Iterable[Sequence[Any]], columns: Columns =
     return count
 
 
-def write_parquet(path: Path, found: Iterable[Sequence[Any]], columns: Columns = COLUMNS) -> int:
+def write_parquet(path: Path | BinaryIO, found: Iterable[Sequence[Any]], columns: Columns = COLUMNS) -> int:
     """Write rows as Parquet (zstd); return how many."""
     schema = pa.schema(columns)
     head = [name for name, _ in columns]

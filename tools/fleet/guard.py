@@ -12,6 +12,7 @@ from typing import Any
 
 from django.contrib.auth import authenticate
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
 
 from tools.fleet import factor
 
@@ -30,7 +31,9 @@ def headers(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable[[Ht
         response = get_response(request)
         response.headers["Content-Security-Policy"] = POLICY
         response.headers["Permissions-Policy"] = "camera=(), geolocation=(), microphone=()"
-        if not request.path.startswith("/static/"):
+        if request.path.startswith("/picture/") and response.status_code == 200:
+            del response.headers["Vary"]  # it is the same for everybody, and says itself how long it may be kept
+        elif not request.path.startswith("/static/"):
             response.headers["Cache-Control"] = "no-store"
         return response
 
@@ -102,9 +105,13 @@ def _network(request: HttpRequest) -> str:
     return str(ipaddress.ip_network((address, 64), strict=False)) if address.version == 6 else str(address)
 
 
-def busy() -> HttpResponse:
+def busy(request: HttpRequest) -> HttpResponse:
     """Answer a try that is one too many at once."""
-    return HttpResponse("too many log in at once: try again\n", status=503, content_type="text/plain", headers={"Retry-After": "2"})
+    if request.path == "/metrics":
+        return HttpResponse("too many log in at once: try again\n", status=503, content_type="text/plain", headers={"Retry-After": "2"})
+    answer = render(request, "503.html", status=503)
+    answer.headers["Retry-After"] = "2"
+    return answer
 
 
 def by_basic(request: HttpRequest) -> bool:

@@ -3,6 +3,7 @@
 
 import unicodedata
 from collections.abc import Iterable, Sequence
+from zoneinfo import available_timezones
 
 from django.db import transaction
 from django.db.models import F, Q, QuerySet
@@ -12,12 +13,12 @@ from tools.fleet.delivery import GATEWAYS
 from tools.fleet.listing import Listed, ListError
 from tools.fleet.models import Gateway
 
-ACTS = ("group", "tag", "untag", "retire", "restore")  # what may be done with many gateways at once
+ACTS = ("group", "tag", "untag", "zone", "retire", "restore")  # what may be done with many gateways at once
 AGAIN = 3600  # seconds after which a retired gateway that speaks is in the list again
 
 
-class FullError(Exception):
-    """More gateways than the store takes; `args[0]` is the one line to show."""
+class FullError(ListError):
+    """More gateways than the store takes."""
 
 
 def expect(rows: Sequence[Listed], now: int) -> int:
@@ -31,7 +32,7 @@ def expect(rows: Sequence[Listed], now: int) -> int:
         known = {one.ident: one for one in Gateway.objects.select_for_update().filter(ident__in=idents)}
         new = [row for row in rows if row.ident not in known]
         if Gateway.objects.count() + len(new) > GATEWAYS:
-            raise FullError(f"{len(new)} more would be beyond the limit; accepted: {GATEWAYS} gateways in all")
+            raise FullError("{n} more would be beyond the limit; accepted: {m} gateways in all", n=len(new), m=GATEWAYS)
         Gateway.objects.bulk_create([Gateway(**row._asdict(), first_seen=now, seen=0) for row in new])
         moved: set[str] = set()
         for row in rows:
@@ -44,9 +45,9 @@ def expect(rows: Sequence[Listed], now: int) -> int:
 
 
 def rename(row: Gateway, name: str, group: str) -> set[str]:
-    """Name and group a locked gateway, keep its tags; return the groups to be summed anew (`figures.regroup`)."""
+    """Name and group a locked gateway, keep its tags and zone; return the groups to be summed anew."""
     former, row.name, row.group = row.group, name, group
-    row.save(update_fields=["name", "group", "tags"])
+    row.save(update_fields=["name", "group", "tags", "zone"])
     return {former, group} if former != group else set()
 
 
@@ -76,20 +77,24 @@ def put(idents: Sequence[str], act: str, value: str, now: int) -> int:
     """Do one of ACTS with many gateways; returns how many. ListError where the value isn't accepted; all or none are changed."""
     value = listing.words(value) if act in {"tag", "untag"} else " ".join(value.split())
     if act == "group" and (len(value) > listing.NAME or not value.isprintable()):
-        raise ListError(f"a group; accepted: at most {listing.NAME} printable characters")
+        raise ListError("a group; accepted: at most {n} printable characters", n=listing.NAME)
+    if act == "zone" and value not in available_timezones():
+        raise ListError("a time zone; accepted: Europe/Paris")
     with transaction.atomic():
         rows = list(Gateway.objects.select_for_update().filter(ident__in=idents))
         former = {row.group for row in rows}
         for row in rows:
             if act == "group":
                 row.group = value
+            elif act == "zone":
+                row.zone = value
             elif act == "tag":
                 row.tags = listing.words(f"{row.tags} {value}")
             elif act == "untag":
                 row.tags = " ".join(tag for tag in row.tags.split() if tag not in value.split())
             else:
                 row.retired = now if act == "retire" else 0
-        Gateway.objects.bulk_update(rows, ["group", "tags", "retired"], batch_size=200)
+        Gateway.objects.bulk_update(rows, ["group", "tags", "zone", "retired"], batch_size=200)
         for group in former | {value} if act == "group" else ():
             figures.regroup(group)
     return len(rows)

@@ -73,8 +73,10 @@ def change_inventory(request: HttpRequest) -> HttpResponse:
             done = stock.put(idents, query["act"], query.get("value", "")[:512], now)
         else:
             return redirect("inventory")
-    except (ListError, stock.FullError) as refusal:
-        return _page(request, query, [str(refusal)])
+    except ListError as refusal:
+        text, line, values = refusal.said
+        said = words.say(text, **values)
+        return _page(request, query, [words.say("line {n}: {said}", n=line, said=said) if line else said])
     asked = QueryDict(mutable=True)
     asked.update({**{name: value for name, value in _asked(query).items() if value}, "done": str(done)})
     return redirect(f"{reverse('inventory')}?{asked.urlencode()}")
@@ -84,7 +86,7 @@ def _taken(request: HttpRequest, now: int) -> int:
     """Take an uploaded list in; returns how many gateways it names."""
     upload = request.FILES.get("list")
     if upload is None or not upload.size or upload.size > listing.LARGEST:
-        raise ListError(words.say("a file; accepted: CSV of at most {n} MiB", n=listing.LARGEST >> 20))
+        raise ListError("a file; accepted: CSV of at most {n} MiB", n=listing.LARGEST >> 20)
     rows = listing.parse(upload.read(), made=False)
     stock.expect(rows, now)
     return len(rows)

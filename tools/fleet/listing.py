@@ -18,10 +18,17 @@ COLUMNS = ("gateway", "name", "group", "tags")
 LARGEST = 4 << 20  # octets of a list
 NAME, TAGS = 64, 256  # characters of a name or a group, and of all tags of one gateway
 _TAG = 32
+_TWICE = "{ident} is there twice; accepted: 16 characters of a-z2-7"
+_NO_ID = "{ident} is no id; accepted: 16 characters of a-z2-7"
+_NO_ID_MADE = "{ident} is no id; accepted: 16 characters of a-z2-7, or nothing"
 
 
 class ListError(Exception):
-    """A list that can't be used; `args[0]` says which line, what was wrong, what is accepted."""
+    """A list that can't be used: which line, what was wrong, what is accepted; `args[0]` is English, `said` what the page translates."""
+
+    def __init__(self, text: str, line: int = 0, **values: object) -> None:
+        self.said: tuple[str, int, dict[str, object]] = (text, line, values)
+        super().__init__((f"line {line}: " if line else "") + text.format(**values))
 
 
 class Listed(NamedTuple):
@@ -45,13 +52,13 @@ def parse(octets: bytes, *, made: bool) -> list[Listed]:
     try:
         return list(_rows(text, made=made))
     except csv.Error as failure:
-        raise ListError(f"no CSV ({failure}); accepted: a head with gateway, name, group, tags, and a line a gateway") from None
+        raise ListError("no CSV ({why}); accepted: a head with gateway, name, group, tags, and a line a gateway", why=failure) from None
 
 
 def _rows(text: str, *, made: bool) -> Iterator[Listed]:
     rows = csv.DictReader(io.StringIO(text), dialect=_dialect(text))
     if not set(rows.fieldnames or ()) & {"gateway", "name"}:
-        raise ListError("line 1: no head; accepted: names of columns: gateway, name, group, tags")
+        raise ListError("no head; accepted: names of columns: gateway, name, group, tags", 1)
     seen = set()
     for row in rows:
         ident, name, group, tags = (" ".join((row.get(column) or "").removeprefix("'").split()) for column in COLUMNS)
@@ -59,14 +66,15 @@ def _rows(text: str, *, made: bool) -> Iterator[Listed]:
             continue
         ident = ident or (new_ident() if made else "")
         if not IDENT.fullmatch(ident) or ident in seen:
-            wrong = "there twice" if ident in seen else "no id"
-            raise ListError(f"line {rows.line_num}: {ident[:32]!r} is {wrong}; accepted: 16 characters of a-z2-7{', or nothing' * made}")
+            wrong = _TWICE if ident in seen else _NO_ID_MADE if made else _NO_ID
+            raise ListError(wrong, rows.line_num, ident=repr(ident[:32]))
         if max(len(name), len(group)) > NAME or not (name + group).isprintable():
-            raise ListError(f"line {rows.line_num}: a name or group; accepted: at most {NAME} printable characters")
+            raise ListError("a name or group; accepted: at most {n} printable characters", rows.line_num, n=NAME)
         try:
             tags = words(tags)
         except ListError as failure:
-            raise ListError(f"line {rows.line_num}: {failure}") from None
+            text, _, values = failure.said
+            raise ListError(text, rows.line_num, **values) from None
         seen.add(ident)
         yield Listed(ident, name, group, tags)
 
@@ -76,7 +84,7 @@ def words(text: str) -> str:
     tags = sorted(set(text.casefold().replace(",", " ").split()))
     kept = " ".join(tags)
     if len(kept) > TAGS or not all(len(tag) <= _TAG and tag.isprintable() for tag in tags):
-        raise ListError(f"tags; accepted: words of at most {_TAG} printable characters, at most {TAGS} together")
+        raise ListError("tags; accepted: words of at most {n} printable characters, at most {m} together", n=_TAG, m=TAGS)
     return kept
 
 

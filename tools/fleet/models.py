@@ -27,6 +27,7 @@ class Gateway(models.Model):
     name = models.CharField(max_length=64, default="", blank=True)
     group = models.CharField(max_length=64, default="", blank=True)
     tags = models.CharField(max_length=256, default="", blank=True)  # words with a space between, as tools.fleet.listing has them
+    zone = models.CharField(max_length=64, default="Europe/Paris")  # the venue's time zone
     first_seen = models.BigIntegerField()
     seen = models.BigIntegerField()
     state = models.CharField(max_length=8, default="")
@@ -188,6 +189,16 @@ class Token(models.Model):
     hash = models.CharField(max_length=64, unique=True)
     created = models.BigIntegerField()
     used = models.BigIntegerField(default=0)
+
+
+class Link(models.Model):
+    """A picture of a group's chart that anybody may see who has its address; without a row there is none. `key` is 128 bits by lot."""
+
+    group = models.CharField(max_length=64, unique=True)
+    key = models.CharField(max_length=32, unique=True)
+    language = models.CharField(max_length=2)
+    by = models.CharField(max_length=150)
+    created = models.BigIntegerField()
 
 
 class Alert(models.Model):

@@ -13,7 +13,7 @@ from django.contrib.auth.models import Group
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect
+from django.shortcuts import redirect, render
 from django.urls import resolve
 
 from tools import clock
@@ -95,15 +95,19 @@ class Guard:
         response = self._get_response(request)
         if request.method not in _SAFE and request.user.is_authenticated and response.status_code < 400:
             _note(request)
+        if response.status_code == 405 and not response.content:  # a form's address, opened as a page: after a log-in, or by hand
+            response.content = render(request, "405.html").content
         return response
 
-    def process_exception(self, _request: HttpRequest, failure: Exception) -> HttpResponse | None:
+    def process_exception(self, request: HttpRequest, failure: Exception) -> HttpResponse | None:
         """Answer a try that is one too many at once."""
-        return busy() if isinstance(failure, Busy) else None
+        return busy(request) if isinstance(failure, Busy) else None
 
     def process_view(self, request: HttpRequest, _view: object, _arguments: object, _words: object) -> HttpResponse | None:
         """Refuse before the view is called; a session without the second factor that its person has by now ends."""
         name = request.resolver_match.url_name if request.resolver_match else ""
+        if name == "picture":
+            return None  # without a look at who asks: the answer is kept for everybody
         if request.user.is_authenticated and not request.user.is_verified() and factor.device(request.user) is not None:
             logout(request)
             return redirect("login")

@@ -3,8 +3,8 @@
 
 Read from the store at each scrape, so that any number of processes agree.
 
-Behind a token for metrics, or HTTP basic authentication with a user of the page who has no second factor. No published figure is here: a
-scraper that keeps noisy numbers apart from their bands would claim more than there is to know.
+Behind a token for metrics, or HTTP basic authentication with a user of the page who has no second factor. A published figure is three
+samples, estimate, low and high: none stands without its band.
 """
 
 from collections import Counter
@@ -20,7 +20,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.registry import Collector
 
 from tools import clock
-from tools.fleet import inventory, tokens
+from tools.fleet import figures, inventory, tokens
 from tools.fleet.guard import by_basic
 from tools.fleet.judgement import KINDS, standings
 from tools.fleet.models import Tally
@@ -58,11 +58,32 @@ class Store(Collector):
                 family = breach if finding.grade == "breach" else warning
                 family.add_metric([standing.gateway.ident, finding.kind], 1)
         yield from (breach, warning, seen, keys)
+        yield from _terminals()
         messages = CounterMetricFamily("oubli_messages", "Messages by what became of them.", labels=["fate"])
         fates: dict[str, int] = dict(Tally.objects.values("fate").annotate(sum=Sum("count")).values_list("fate", "sum"))
         for fate in (*FATES, *REASONS):
             messages.add_metric([fate], fates.get(fate, 0))
         yield messages
+
+
+def _terminals() -> Iterator[Metric]:
+    """Yield the newest whole day's terminals, each figure as three samples: its estimate, and the ends of the band that holds the truth."""
+    newest = figures.newest_day()
+    if newest is None:
+        return
+    edges = "edge: estimate, or the low and high end of its band, which holds the truth with 95 %"
+    groups = GaugeMetricFamily("oubli_terminals", f"Terminals of the newest whole day in a group; {edges}.", labels=["group", "edge"])
+    every = GaugeMetricFamily("oubli_fleet_terminals", f"Terminals of the newest whole day in all; {edges}.", labels=["edge"])
+    for group in (None, *figures.groups()):
+        if told := figures.fleet_days(newest, newest, group).get(newest):
+            one, family = told[0], every if group is None else groups
+            for edge, value in (
+                ("low", one.value - one.half_width), ("estimate", one.value), ("high", one.value + one.half_width)
+            ):  # fmt: skip
+                family.add_metric([edge] if group is None else [group, edge], value)
+    day = GaugeMetricFamily("oubli_fleet_day_seconds", "When that day ended, seconds since the epoch.")
+    day.add_metric([], (newest + 1) * 86_400 + 3 * 3600)
+    yield from (every, groups, day)
 
 
 @require_GET

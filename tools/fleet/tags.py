@@ -9,7 +9,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from tools import clock
-from tools.fleet import figures, words
+from tools.fleet import figures, remedies, words
 from tools.fleet.judgement import KINDS, Finding
 
 register = template.Library()
@@ -55,6 +55,19 @@ def number(value: float) -> str:
 def finding(one: Finding) -> str:
     """Return what a finding says."""
     return words.say(one.text, **one.words)
+
+
+@register.filter
+def remedy(one: Finding) -> str:
+    """Return what to do about a finding."""
+    said = remedies.remedy(one.kind)
+    return words.say(said) if said else ""
+
+
+@register.filter
+def of_doctor(one: Finding) -> list[tuple[str, str]]:
+    """Return what the gateway's own doctor says to do, by name."""
+    return remedies.of_doctor(one)
 
 
 @register.filter

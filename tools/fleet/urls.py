@@ -6,13 +6,17 @@ from django.contrib.auth.views import LogoutView
 from django.urls import path
 from django.views.i18n import set_language
 
-from tools.fleet import account_pages, alert_pages, api, inventory_pages, pages, people_pages, prometheus
+from tools.fleet import account_pages, alert_pages, api, figure_pages, inventory_pages, pages, people_pages, prometheus
 
 urlpatterns = [
     path("", pages.gateways, name="gateways"),
     path("gateway/<str:ident>", pages.gateway, name="gateway"),
     path("gateway/<str:ident>/change", pages.change, name="change"),
-    path("fleet", pages.fleet, name="fleet"),
+    path("gateway/<str:ident>/figures.<str:form>", figure_pages.gateway_file, name="gateway_file"),
+    path("fleet", figure_pages.fleet, name="fleet"),
+    path("fleet/figures.<str:form>", figure_pages.fleet_file, name="fleet_file"),
+    path("fleet/share", figure_pages.share, name="share"),
+    path("picture/<str:key>.<str:form>", figure_pages.picture, name="picture"),
     path("compliance", pages.compliance, name="compliance"),
     path("compliance.csv", pages.compliance_csv, name="compliance_csv"),
     path("alerts", alert_pages.alerts, name="alerts"),

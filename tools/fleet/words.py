@@ -63,7 +63,8 @@ FRENCH = {
     "Inventory": "Inventaire",
     "{n} gateways changed": "Passerelles modifiées : {n}",
     "With those that are marked": "Avec celles qui sont cochées",
-    "Group or tags": "Groupe ou étiquettes",
+    "Group, tags or time zone": "Groupe, étiquettes ou fuseau horaire",
+    "Set the time zone": "Fixer le fuseau horaire",
     "Put into the group": "Mettre dans le groupe",
     "Add tags": "Ajouter les étiquettes",
     "Take tags away": "Enlever les étiquettes",
@@ -78,6 +79,24 @@ FRENCH = {
     "File": "Fichier",
     "Take in": "Importer",
     "a file; accepted: CSV of at most {n} MiB": "un fichier ; accepté : un CSV de {n} Mio au plus",
+    "line {n}: {said}": "ligne {n} : {said}",
+    "no UTF-8; accepted: CSV in UTF-8, with a head: gateway, name, group, tags": "pas de l'UTF-8 ; accepté : un CSV en UTF-8, avec un "
+    "en-tête : gateway, name, group, tags",
+    "no CSV ({why}); accepted: a head with gateway, name, group, tags, and a line a gateway": "pas un CSV ({why}) ; accepté : un en-tête "
+    "avec gateway, name, group, tags, et une ligne par passerelle",
+    "no head; accepted: names of columns: gateway, name, group, tags": "pas d'en-tête ; accepté : des noms de colonnes : gateway, name, "
+    "group, tags",
+    "{ident} is there twice; accepted: 16 characters of a-z2-7": "{ident} y est deux fois ; accepté : 16 caractères parmi a-z2-7",
+    "{ident} is no id; accepted: 16 characters of a-z2-7": "{ident} n'est pas un identifiant ; accepté : 16 caractères parmi a-z2-7",
+    "{ident} is no id; accepted: 16 characters of a-z2-7, or nothing": "{ident} n'est pas un identifiant ; accepté : 16 caractères parmi "
+    "a-z2-7, ou rien",
+    "a name or group; accepted: at most {n} printable characters": "un nom ou un groupe ; accepté : {n} caractères imprimables au plus",
+    "tags; accepted: words of at most {n} printable characters, at most {m} together": "des étiquettes ; accepté : des mots de {n} "
+    "caractères imprimables au plus, {m} en tout",
+    "a group; accepted: at most {n} printable characters": "un groupe ; accepté : {n} caractères imprimables au plus",
+    "a time zone; accepted: Europe/Paris": "un fuseau horaire ; accepté : Europe/Paris",
+    "{n} more would be beyond the limit; accepted: {m} gateways in all": "{n} de plus dépasseraient la limite ; accepté : {m} passerelles "
+    "en tout",
     # people
     "People": "Personnes",
     "{name} logs in with this password, shown once:": "{name} se connecte avec ce mot de passe, montré une seule fois :",
@@ -158,6 +177,12 @@ FRENCH = {
     "Somebody has to be administrator.": "Il faut un administrateur.",
     "Not here": "Pas ici",
     "There is no such page, or no such gateway any more.": "Cette page n'existe pas, ou cette passerelle n'existe plus.",
+    "Nothing to see here": "Rien à voir ici",
+    "This address takes a form and shows nothing: go back to the page that the form is on.": "Cette adresse reçoit un formulaire et "
+    "n'affiche rien : revenir à la page du formulaire.",
+    "A moment, please": "Un instant",
+    "Too many people log in at once: try again in a few seconds.": "Trop de personnes se connectent à la fois : réessayer dans quelques "
+    "secondes.",
     "Not for you": "Pas pour vous",
     "Your role isn't for this, or the page was open for too long: go back, load it again, try once more.": (
         "Votre rôle ne le permet pas, ou la page est restée ouverte trop longtemps : revenir, la recharger, réessayer."
@@ -254,6 +279,67 @@ FRENCH = {
     "Not connected to the broker": "Pas reliée au courtier MQTT",
     "Says what this collector doesn't know ({names}): upgrade the collector": "Dit ce que ce collecteur ne connaît pas ({names}) : "
     "mettre le collecteur à jour",
+    # what to do about them
+    "Run “oubli doctor” there; if the recorder stands still, “/etc/init.d/oubli restart” destroys what is due at once.": "Y lancer "
+    "« oubli doctor » ; si l'enregistreur est arrêté, « /etc/init.d/oubli restart » détruit aussitôt ce qui est échu.",
+    "Compare “oubli log --verify” there with “oubli-fleet verify”. Without a factory reset somebody removed lines: find out who.": "Y "
+    "comparer « oubli log --verify » à « oubli-fleet verify ». Sans retour aux réglages d'usine, quelqu'un a retiré des lignes : "
+    "trouver qui.",
+    "Somebody changed lines: keep the gateway's /etc/oubli as evidence, find out who, then press “Settled”.": "Quelqu'un a modifié des "
+    "lignes : garder /etc/oubli de la passerelle comme preuve, trouver qui, puis « Réglé ».",
+    "Two copies of one gateway go on, as after a restored backup: keep one of them, enrol the other anew.": "Deux copies d'une passerelle "
+    "continuent, comme après une sauvegarde restaurée : en garder une, réinscrire l'autre.",
+    "Look whether it has power and Internet; then “oubli doctor” there says why nothing leaves it.": "Vérifier son alimentation et son "
+    "accès à Internet ; puis « oubli doctor » y dit pourquoi rien n'en sort.",
+    "“/etc/init.d/oubli restart” there; “logread -e oubli” says why it ended.": "Y lancer « /etc/init.d/oubli restart » ; « logread -e "
+    "oubli » dit pourquoi elle s'est arrêtée.",
+    "Make a bundle with “oubli-custodian bundle” at once, and bring it there by “oubli bundle install”.": "Faire aussitôt un lot de clés "
+    "par « oubli-custodian bundle », et l'y porter par « oubli bundle install ».",
+    "A copied card or backup: run “oubli-fleet enrol” for the second gateway, and “oubli join” there.": "Une carte ou une sauvegarde "
+    "copiée : « oubli-fleet enrol » pour la seconde passerelle, et « oubli join » sur elle.",
+    "Make another bundle with “oubli-custodian bundle”, and bring it there by “oubli bundle install”.": "Faire un autre lot de clés par "
+    "« oubli-custodian bundle », et l'y porter par « oubli bundle install ».",
+    "If the change is yours, press “Accept this configuration”; if not, compare /etc/config/oubli with what you wrote.": "Si le changement "
+    "est de vous, « Accepter cette configuration » ; sinon, comparer /etc/config/oubli à ce que vous aviez écrit.",
+    "“oubli doctor” there names the line of /etc/config/oubli; the last accepted configuration goes on meanwhile.": "« oubli doctor » y "
+    "nomme la ligne de /etc/config/oubli ; la dernière configuration acceptée continue entre-temps.",
+    "Let gateway.lan in /etc/config/oubli name the guests' networks as /etc/config/network does, and bring them up.": "Que gateway.lan de "
+    "/etc/config/oubli nomme les réseaux des visiteurs comme /etc/config/network, et les activer.",
+    "Free space below /srv there, or mount it writable; then “/etc/init.d/oubli restart”.": "Y libérer de la place sous /srv, ou le "
+    "monter en écriture ; puis « /etc/init.d/oubli restart ».",
+    "Let ntpd reach a time server; “oubli doctor” there says whether it does.": "Laisser ntpd joindre un serveur de temps ; "
+    "« oubli doctor » y dit s'il y parvient.",
+    "Set gateway.duty there to who answers: portal, radius, nat-log, oubli or none.": "Y régler gateway.duty sur qui répond : portal, "
+    "radius, nat-log, oubli ou none.",
+    "Set mqtt.ca and mqtt.port to the broker's TLS, or run “oubli join” with an archive of “oubli-fleet enrol”.": "Régler mqtt.ca et "
+    "mqtt.port sur le TLS du courtier, ou lancer « oubli join » avec une archive de « oubli-fleet enrol ».",
+    "Two devices may send as this gateway, or its store was put back: look at both; the first figure stays.": "Deux appareils envoient "
+    "peut-être sous ce nom, ou sa mémoire a été restaurée : voir les deux ; le premier chiffre reste.",
+    "The reasons stand on the gateway's page. Another version, or another program, writes to its topics.": "Les raisons sont sur la page "
+    "de la passerelle. Une autre version, ou un autre programme, écrit dans ses sujets.",
+    "Bring it its archive and run “oubli join”; “oubli doctor” there says what is still missing.": "Y copier son archive et lancer "
+    "« oubli join » ; « oubli doctor » y dit ce qui manque encore.",
+    "If it is in use again, press “Take back”; if not, switch it off.": "Si elle sert de nouveau, « Reprendre » ; sinon, l'éteindre.",
+    "It comes back by itself. If not: its Internet, then “oubli doctor” there.": "Elle revient d'elle-même. Sinon : son accès à Internet, "
+    "puis « oubli doctor » sur elle.",
+    "Upgrade this collector: the server first, then the gateways.": "Mettre à jour ce collecteur : le serveur d'abord, puis les "
+    "passerelles.",
+    # what the list's columns say
+    "What the columns say": "Ce que disent les colonnes",
+    "In breach of what the law or oubli promises, worth a look, or in order; the worst findings below.": "En manquement à la loi ou aux "
+    "promesses d'oubli, à surveiller, ou en règle ; les pires constats dessous.",
+    "When its last message came, and the state that it told.": "Quand son dernier message est arrivé, et l'état annoncé.",
+    "The oubli that runs there, and the first signs of its configuration's fingerprint.": "La version d'oubli qui y tourne, et le début de "
+    "l'empreinte de sa configuration.",
+    "Whether its time is confirmed: deadlines are kept by it.": "Si son heure est confirmée : les termes en dépendent.",
+    "Whether every record was destroyed at its deadline.": "Si chaque enregistrement a été détruit à son terme.",
+    "Whether connections are recorded.": "Si les connexions sont enregistrées.",
+    "Days until a custodian's bundle of keys runs out, where there is one.": "Jours avant l'épuisement du lot de clés d'un séquestre, s'il "
+    "y en a un.",
+    "Privacy budget that was spent of the day's ceiling (epsilon).": "Budget de confidentialité dépensé, sur le plafond du jour (epsilon).",
+    "Whether its log of deeds goes on unbroken, as compared with the checkpoints that came here.": "Si son journal d'audit se poursuit "
+    "intact, comparé aux points de contrôle reçus ici.",
+    "Who answers the authorities' requests at this place.": "Qui répond aux réquisitions en ce lieu.",
     # a gateway
     "Findings": "Constats",
     "since": "depuis",
@@ -286,14 +372,13 @@ FRENCH = {
     "autour de son bout contient la vérité à 95 %. Sous ce que le bruit seul peut donner, on dit seulement « < n ».",
     "Nothing was published for this day.": "Rien n'a été publié pour ce jour.",
     "came late": "arrivé en retard",
-    "hour (UTC)": "heure (UTC)",
     "cell": "case",
     "The figures": "Les chiffres",
     "published, with 95 %": "publié, à 95 %",
     "drawn": "dessiné",
     "The last 30 days": "Les 30 derniers jours",
     "{n} messages refused": "{n} messages refusés",
-    "Name, group and tags": "Nom, groupe et étiquettes",
+    "Name, group, tags, time zone": "Nom, groupe, étiquettes, fuseau horaire",
     "Save": "Enregistrer",
     "When it is no more": "Quand elle n'est plus en service",
     "Retired, it leaves the list, and what it published stays in the sums; if it speaks again, it is back. Deleted, its figures go "
@@ -332,8 +417,29 @@ FRENCH = {
     "week from": "semaine du",
     "Groups, mean day of the last week": "Groupes, jour moyen de la dernière semaine",
     "Arrivals in the hours of the week": "Arrivées selon l'heure de la semaine",
-    "Mean of the last four weeks, all gateways together, hours in UTC.": "Moyenne des quatre dernières semaines, "
-    "toutes passerelles, heures UTC.",
+    "Mean of the last four weeks of these days, all gateways together, hours in {zone}.": "Moyenne des quatre dernières semaines de cette "
+    "période, toutes passerelles ensemble, heures de {zone}.",
+    "Hours in {zone}.": "Heures de {zone}.",
+    "too small to say": "trop petit pour être dit",
+    "Days": "Jours",
+    "From": "Du",
+    "The week to {day}, against others": "La semaine jusqu'au {day}, comparée à d'autres",
+    "Terminals on a mean day": "Terminaux un jour moyen",
+    "Against": "Comparée à",
+    "Then": "Alors",
+    "Now": "Maintenant",
+    "Difference": "Différence",
+    "Gateways that told in both": "Passerelles ayant parlé dans les deux",
+    "the week before": "la semaine d'avant",
+    "the same week a year ago": "la même semaine il y a un an",
+    "{n} more": "{n} de plus",
+    "{n} fewer": "{n} de moins",
+    "A picture for elsewhere": "Une image pour ailleurs",
+    "An address at which anybody who has it sees this group's name and first chart, nothing else. After its end, browsers may show the "
+    "picture for an hour more.": "Une adresse où quiconque l'a voit le nom de ce groupe et son premier graphique, rien d'autre. Après sa "
+    "fin, des navigateurs peuvent montrer l'image une heure encore.",
+    "Address": "Adresse",
+    "Make an address": "Créer une adresse",
     "hour": "heure",
     "The last seven days together": "Les sept derniers jours ensemble",
     "Mon": "lun.",
