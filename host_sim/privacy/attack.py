@@ -14,13 +14,15 @@ import math
 import time
 import zlib
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from agent.runtime.sodium import Sodium
 from agent.summary.noise import Sampler
+from host_sim.checks.sealed_auditor import Custodian
 from host_sim.driver.scratch import scratch
-from host_sim.privacy.paired import DAY, HOUR, PORTS, TRUSTED, Address, Device, Seen, Sign, Silence, crowd
+from host_sim.privacy.paired import DAY, HOUR, OPENS, PORTS, TRUSTED, Address, Claim, Device, Seen, Sign, Silence, crowd
 
 VICTIM = 0
 _ABSENT = -1e6
@@ -31,14 +33,43 @@ MANY = crowd(3, 30)  # whose associations a flood would take
 EXTREME: list[Sign] = [Sign(at, VICTIM, 1000, 1 << 40, PORTS[at % len(PORTS)]) for at in range(3000, DAY, 3607)]
 
 
-# More IPv6 addresses than a table of 64 rows has associations, all of them before anybody else comes. (A neighbour whom he forges changes
-# whose a connection is, and so another's row: that isn't covered. LIMITS.md says so.)
+# More IPv6 addresses than a table of 64 rows has associations, all of them before anybody else comes; then neighbours that he forges, of
+# addresses that nobody has. Each leaves a row of `attribution`: together they fill what is left on flash. (A neighbour whom he forges for
+# an address of somebody else's changes whose a connection is, and so another's row: that isn't covered. LIMITS.md says so.)
 FLOODING: list[Sign] = [Address(TRUSTED + 1 + number // 8, VICTIM, 1, number) for number in range(1, 280)]
+FLOODING += [Claim(TRUSTED + 40 + number // 8, VICTIM, 1, number) for number in range(1, 200)]
+ATTRIBUTION = """config purpose 'attribution'
+ option enabled '1'
+ option lifetime '7d'
+ option budget '262144'
+ option ground 'IIbis-3'
+ option reference 'a simulation'
+"""
+_ROWS = 7850  # of a store that has room for a hundred more
 
 
 def bound(epsilon: float) -> float:
     """Return the largest advantage that any attack on an epsilon-private outcome has."""
     return (math.exp(epsilon) - 1) / (math.exp(epsilon) + 1)
+
+
+class Flash:
+    """What an operator puts on a gateway with `attribution`, and a store that is nearly full: `install` lays it on a device's flash."""
+
+    def __init__(self, folder: Path) -> None:
+        first = datetime.fromtimestamp(OPENS, UTC).date() - timedelta(days=1)
+        self._custodian = Custodian(("attribution",), first, 4, 7)
+        device = Device(folder / "flash", Silence, options=ATTRIBUTION, install=self._custodian.install)
+        device.play([Address(TRUSTED + 1 + number * 2, VICTIM, 1, number) for number in range(_ROWS)], end=2 * _ROWS + HOUR)
+        (self._segment,) = device.root.glob("srv/oubli/vault/attribution/*")
+        self._octets = self._segment.read_bytes()
+        self._place = self._segment.relative_to(device.root)
+
+    def install(self, root: Path) -> None:
+        """Lay it on the flash of the device below a folder."""
+        self._custodian.install(root)
+        (root / self._place).parent.mkdir(parents=True)
+        (root / self._place).write_bytes(self._octets)
 
 
 class Trial:
@@ -56,7 +87,10 @@ class Trial:
         victim: list[Sign] = EXTREME,
     ) -> None:
         self.folder, self.boots, self.noise, self.more, self.victim = folder, boots, noise, more or {}, victim
-        self.others = MANY if victim is FLOODING else OTHERS
+        self.others = OTHERS
+        if victim is FLOODING:
+            self.others, options = MANY, self.more.get("options", "") + ATTRIBUTION
+            self.more = {**self.more, "options": options, "install": Flash(folder).install, "salted": True}
         self._sodium = Sodium()
         self.truths = [self.day(there, Silence) for there in (False, True)]
 

@@ -97,6 +97,17 @@ class Address(Sign):
         )
 
 
+class Claim(Sign):
+    """A guest forges a neighbour: one more IPv4 address that nobody has, and a connection ends by it; `octets` numbers it."""
+
+    def messages(self) -> tuple[bytes, bytes, str]:
+        """Return the neighbour's message and the connection's."""
+        number = 40_000 + self.octets
+        source = b"\x0a\x14" + number.to_bytes(2, "big")
+        _, event, method = Sign(self.at, number - 2, 1, 100).messages()
+        return kernel.neighbour(kernel.Neighbour(source, mac_of(self.terminal))), event, method
+
+
 class Time:
     """The time source of a virtual device."""
 
@@ -151,7 +162,8 @@ class Witness:
 class Device:
     """One device in a folder. `boot` and `restart` begin a recorder; `play` lets a day pass.
 
-    `draws` gives the octets that keys, and noise without a `sampler`, are made of: the system's where it is None.
+    `draws` gives the octets that keys, and noise without a `sampler`, are made of: the system's where it is None. `install` puts on its
+    flash what an operator does. `salted`: checkpoints of the audit log have 16 random octets, else zeros, so that days can be compared.
     """
 
     def __init__(
@@ -165,10 +177,14 @@ class Device:
         *,
         forwards: bool = False,
         draws: Callable[[int], bytes] | None = None,
+        install: Callable[[Path], None] = lambda _root: None,
+        salted: bool = False,
     ) -> None:
         self.root, self.sampler, self.key, self._forwards, self._draws = root, sampler, key, forwards, draws
+        self._salted = salted
         shutil.rmtree(root, ignore_errors=True)
         root.mkdir(parents=True)
+        install(root)
         self._text = (
             f"config gateway\n option id '{GATEWAY}'\n option duty 'portal'\n"
             f"config mqtt\n option host '127.0.0.1'\n"
@@ -203,6 +219,8 @@ class Device:
         self.recorder = Recorder(self.config, str(self.root), self.time, sampler=sampler, log=log, sysctl=ACCOUNTING.get, random=bytes)
         if self._draws:
             keys_from(self.recorder, self._draws)
+        if self._salted:
+            self.recorder.audit._random = self._draws or os.urandom  # noqa: SLF001 (a device has no such door)
         for message in (
             kernel.link("lan"),
             kernel.address(b"\x0a\x14\0\1", 16),

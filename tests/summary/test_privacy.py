@@ -369,8 +369,14 @@ def test_no_attack_on_everything_that_leaves_beats_the_bound(memory, kind, days)
     assert trial.by_low_bits(seen, there).value == 0
     assert 0 < best.value < most + best.band
     assert learned.value < most + learned.band
+    floods = one.victim is attack.FLOODING  # what his rows displaced is on the audit log, whose hash covers random octets besides
     around = {
-        (tuple(one.spool), tuple(one.health), tuple(one.log), tuple(one.made), *(attack.around_of(*sent) for sent in one.wire))
+        (
+            tuple(one.spool),
+            tuple(one.log),
+            tuple(one.made),
+            *(HEAD.sub(b"", text) if floods else text for text in (*one.health, *(attack.around_of(*sent) for sent in one.wire))),
+        )
         for one in seen
     }
     assert len(around) == 1  # but for the values, nothing differs at all
@@ -390,6 +396,7 @@ def publish_with(old: str, new: str):
 
 
 FLOATS = Random("floats")
+HEAD = re.compile(rb'"head":"[0-9a-f]{64}"')
 
 
 class Naive(Sampler):
@@ -415,6 +422,12 @@ def health_with(what: str):
         patch.setattr(Health, "write", edited(Health.write, sent, sent.replace("second", f"second + 10**9 * {what}")))
 
     return broken
+
+
+def log_a_full_flash(patch):
+    sent = "messages.health(config.gateway.id, second, facts)"
+    full = "recorder.counters.values['lost: ring full']"
+    patch.setattr(Health, "write", edited(Health.write, sent, f"(recorder.log('flash is full') if {full} else None) or {sent}"))
 
 
 def keep_the_day(patch):
@@ -502,11 +515,12 @@ BROKEN: dict[str, tuple[Callable, str, tuple[int, ...], Callable[[], Sampler] | 
     "seeded noise": (lambda _patch: None, "by_trees", (), SEEDED, {}),
     "the day's table is kept": (keep_the_day, "by_trees", (), None, {}),
     "no bound for a MAC": (no_bound_for_a_mac, "by_likelihood", (), None, {}),
+    "a log line of a full flash": (log_a_full_flash, "by_trees", (), None, {}),
     "boots for nothing": (free_boots, "by_likelihood", MANY_BOOTS, None, {"options": ARRIVALS_ALONE}),
 }  # fmt: skip
 
 
-FLOODS = ("no bound for a MAC",)  # that show only where the victim takes addresses
+FLOODS = ("no bound for a MAC", "a log line of a full flash")  # that show only where the victim takes addresses, or fills flash
 
 
 # Sizes that nothing foretells: what is alike a store would deflate to next to nothing.
@@ -525,10 +539,24 @@ def test_losses_that_a_guest_causes_are_on_no_log_line_and_in_no_message(memory)
         seen.append(device.play(signs))
         assert (device.recorder.counters.values["lost: ring full"] > 0) == (signs is FLOOD)
     heads = [{json.loads(text)["audit"].pop("head") for text in one.health} for one in seen]
-    told = [[re.sub(rb'"head":"[0-9a-f]{64}"', b'"head":""', text) for text in one.health] for one in seen]
+    told = [[HEAD.sub(b"", text) for text in one.health] for one in seen]
     assert min(map(len, heads)) > 20  # another one with each hour's checkpoint
     assert told[0] == told[1]
     assert seen[0].log == seen[1].log
+
+
+def test_the_guest_who_floods_takes_every_place_and_the_room_on_flash(memory):
+    """So that the attack above is one: associations are given up, forged neighbours among them, and his rows displace the store's."""
+    trial = attack.Trial(memory / "floods", victim=attack.FLOODING)
+    counts = []
+    for signs in (NOBODY, attack.FLOODING):
+        device = Device(memory / "floods/day", Silence, **trial.more)
+        device.play(trial.others + signs)
+        values = device.recorder.counters.values
+        counts.append((values["associations given up"], values["lost: ring full"]))
+    assert counts[0] == (0, 0)
+    assert counts[1][0] > 400
+    assert counts[1][1] > 7000
 
 
 @pytest.mark.parametrize("name", BROKEN)
