@@ -84,7 +84,9 @@ class Auditor:
         self.look_at_counters(status["counters"])
         self.look_at_ledger()
         self.published.look_into_spool()
-        self.processes.look_into_memory(daemons["recorder"])
+        self.processes.look_into_memory(now, daemons["recorder"])
+        if self.consented:
+            self.more["consents"].wrong += [wrong] if (wrong := self.consented.count(status["consents"])) else []
         if full:
             self.processes.look(now, daemons)
         if search:
@@ -126,6 +128,7 @@ class Auditor:
         """Root has ordered something at a true time, of which nothing has been looked at yet."""
         if order["call"] == "erase":
             self._erased += self.vault.erase()
+            self.processes.erase(now)
             if self.sealed:
                 self.sealed.erase(self.world.gateway.clock.wall(now))
             if self.consented:
@@ -175,6 +178,7 @@ class Auditor:
 
     def _look_into_vault(self, now: int, counters: dict[str, int], *, full: bool) -> None:
         self.vault.tell(self.truth.kept)
+        self.processes.tell(self.truth.kept)
         if self.sealed:
             self.sealed.tell(self.truth.kept, trusted=self._trusted)
         if self.consented:

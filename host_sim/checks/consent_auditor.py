@@ -44,6 +44,11 @@ class ConsentAuditor:
         self._kept.clear()
         self._stays.clear()
 
+    def count(self, states: dict[str, int] | None) -> str:
+        """Hold the recorder's own count of consents by state against the portal's; returns what is wrong, "" for nothing."""
+        alive, said = len(self._portal.alive), sum((states or {}).get(state, 0) for state in ("active", "suspended"))
+        return f"{said} consents are in force, of which {alive} were given and not withdrawn" if said > alive else ""
+
     def look(self) -> None:
         """Read both stores and compare."""
         self.wrong = []

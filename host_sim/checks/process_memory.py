@@ -2,6 +2,7 @@
 """Looks for octets in another process's memory: heap, stacks and mappings, as root's debugger sees them."""
 
 import re
+import struct
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,6 +22,17 @@ def holds(pid: int, needles: list[bytes]) -> bool:
     """Return True if a process's writable memory has one of these."""
     longest = max(map(len, needles))
     return any(needle in octets for octets in _parts(pid, longest) for needle in needles)
+
+
+def numbers(pid: int, wanted: list[int]) -> set[int]:
+    """Return which of these 62-bit numbers a process's writable memory has: as the kernel tells them, as C, CPython or MicroPython do."""
+    needles = {form: number for number in wanted for form in _forms(number)}
+    return {needles[form] for octets in _parts(pid, 8) for form in needles if form in octets}
+
+
+def _forms(number: int) -> tuple[bytes, ...]:
+    digits = struct.pack("<II", number & 0x3FFFFFFF, number >> 30 & 0x3FFFFFFF)
+    return struct.pack(">Q", number), struct.pack("<Q", number), struct.pack("<Q", number << 1 | 1), digits
 
 
 def _parts(pid: int, longest: int) -> Iterator[bytes]:

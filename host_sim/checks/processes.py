@@ -4,12 +4,14 @@
 import contextlib
 import os
 import re
+from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 
 from host_sim.checks import process_memory
 from host_sim.checks.findings import Finding
 from host_sim.venue.device_clock import SECOND
+from host_sim.venue.truth import Kept
 from host_sim.venue.world import World
 
 MOST_FILES = 4000  # below a device's root, messages that wait for the broker included
@@ -19,6 +21,7 @@ _WARM = 4  # full looks until the recorder has its size
 _CAME = 4  # terminals that the forwarder's memory is searched for
 _RECORDERS = ("vault", "keys", "terminals", "clock", "control")
 _ROW, _ROW_OCTETS = re.compile(rb'"source_port": ?[0-9]{1,5}'), 24  # of a record, as it is told to who looks; octets of a match, at most
+_TOLD, _CANARIES, _LAST = 2000, 12, 4  # connections: that are remembered, that memory is searched for, that may be left in it
 _KINDS = ("netlink", "unix", "tcp", "tcp6", "udp", "udp6", "raw", "raw6", "packet")
 
 
@@ -28,11 +31,13 @@ class Processes:
     def __init__(self, root: Path, tmpfs: str, spool: Path, world: World) -> None:
         self.root, self.tmpfs, self.spool, self.world, self.truth = root, tmpfs, spool, world, world.truth
         self.apart = Finding("apart", "the forwarder holds nothing of the vault and no netlink socket, the recorder no network socket")
-        self.forgotten = Finding("forgotten", "nothing of a record that somebody looked at stays in the recorder's memory")
+        self.forgotten = Finding("forgotten", "nothing of what was looked at, erased or has expired stays in the recorder's memory")
         self.bounded = Finding("bounded", "files and memory stay within their bounds")
         self.sizes = (0, 0)  # the recorder's resident memory after its first hours, and at most
         self._memory: list[int] = []
         self._looked = 0  # how often somebody had looked, when memory was last searched
+        self._told: deque[Kept] = deque(maxlen=_TOLD)  # the recorder was told of these, oldest first
+        self._erased = 0  # everything of before was, true ns
 
     def look(self, now: int, daemons: dict[str, int]) -> None:
         """Look at all of it at a true time; `daemons`: name to process id."""
@@ -62,16 +67,30 @@ class Processes:
         if needles and process_memory.holds(pid, needles):
             self.apart.wrong.append("the forwarder's memory has a terminal's address")
 
-    def look_into_memory(self, recorder: int) -> None:
-        """After each look and erasure, the program's memory holds no port of a terminal.
+    def tell(self, records: list[Kept]) -> None:
+        """The recorder was told of these."""
+        self._told += records
 
-        Only a row of what was shown (EXP-1) says where a port stood.
+    def erase(self, now: int) -> None:
+        """Everything was erased at a true time."""
+        self._erased = now
+
+    def look_into_memory(self, now: int, recorder: int) -> None:
+        """After each look and erasure: no row of what was shown (EXP-1), and no connection that has expired, by when it began.
+
+        A row says where a port stood, and the program itself never does. Of a connection or two the decoder has, and an interpreter's heap
+        may still have, the last that it was told of (LIMITS.md).
         """
         self.forgotten.seen += 1
         if self.world.events.looks != self._looked:
             self._looked = self.world.events.looks
             rows = process_memory.found(recorder, _ROW, _ROW_OCTETS)
             self.forgotten.wrong += [f"{len(rows)} rows of what was looked at"] if rows else []
+            lives = now - self.world.scenario.lifetime * SECOND
+            gone = [one.start for one in self._told if one.ended < lives or one.arrived <= self._erased][-_CANARIES:]
+            left = process_memory.numbers(recorder, gone)
+            self.forgotten.seen += len(gone)
+            self.forgotten.wrong += [f"{len(left)} connections of {len(gone)} that have expired"] if len(left) > _LAST else []
 
     def _look_at_bounds(self, now: int, recorder: int) -> None:
         files = octets = waiting = 0

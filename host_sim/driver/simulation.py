@@ -268,6 +268,9 @@ class Simulation:
                     self._killed(step, scene)
                 elif step.operation == tape.RESTORE:
                     scene.auditor.restored()
+                elif step.operation == tape.UNINSTALL:
+                    self._emptied(step, scene)
+                    scene.auditor.reset(step.wall)
                 elif step.operation == tape.RESET:
                     scene.auditor.reset(step.wall)
                 elif step.operation == tape.ORDER:
@@ -294,9 +297,13 @@ class Simulation:
     def _killed(self, step: Step, scene: _Scene) -> None:
         """With the power tmpfs goes too; a recorder that is only killed finds its files again."""
         if not self.world.gateway.on:
-            scene.auditor.forget(step.wall)
-            scene.auditor.published.dropped += self._losses.get("messages dropped", 0)
-            self._losses = {}
+            self._emptied(step, scene)
+
+    def _emptied(self, step: Step, scene: _Scene) -> None:
+        """Nothing is left on tmpfs."""
+        scene.auditor.forget(step.wall)
+        scene.auditor.published.dropped += self._losses.get("messages dropped", 0)
+        self._losses = {}
 
     def _step(self, now: int, report: dict, scene: _Scene) -> None:
         """One step of the world is over: settle the truth, look at everything."""

@@ -24,7 +24,6 @@ from agent.control import calls, server
 from agent.recorder.recorder import Recorder
 from agent.runtime import files, memory, process, sockets
 from agent.runtime.libc import LIBC
-from agent.summary.ledger import LIMIT
 from agent.summary.noise import Sampler
 from agent.vault import expiry
 from host_sim.driver import first_boot
@@ -35,6 +34,7 @@ from host_sim.venue import tape
 _LEAST = 1000000  # ns: a recorder that asks to be called at once is called a millisecond later
 _LOOKS = 60  # s that a look may take
 _BUFFER = 32768  # octets: room for a datagram, as much as the kernel ever fills
+_PART = 4096  # octets that are copied at once
 
 
 _CLOCKS_SIZE = struct.calcsize(tape.CLOCKS)
@@ -64,12 +64,14 @@ class Stage:
         self._refused: "list[list[str]]" = []  # calls, and why
         self.due = 0
         self._asleep = self._listing = self._installed = False
-        self._ledger = b""  # a copy
         self._held: "Held | None" = None  # what the kernel keeps for a recorder that stands still
         self.ticks = self.datagrams = 0
         self._head = memoryview(bytearray(tape.HEADER_SIZE))
-        self._payload = memory.scratch(_BUFFER).view  # outside the small heap
+        self._room = memory.scratch(_BUFFER)  # outside the small heap
+        self._payload = self._room.view
         self._view = memoryview(self._payload)
+        source = sys.stdin.buffer
+        self._source: "Any" = getattr(source, "raw", source)  # what was read isn't to stay in a buffer of CPython's
 
     def log(self, text: str) -> None:
         """Take a line of the recorder's log."""
@@ -79,7 +81,7 @@ class Stage:
         """Read until `view` is full; False at the tape's end."""
         at = 0
         while at < len(view):
-            count = sys.stdin.buffer.readinto(view[at:])  # type: ignore[union-attr]  # BinaryIO's type lacks it
+            count = self._source.readinto(view[at:])
             if not count:
                 return False
             at += count
@@ -109,6 +111,7 @@ class Stage:
             tape.RESET: self._reset,
             tape.COPY: self._copy,
             tape.RESTORE: self._restore,
+            tape.UNINSTALL: self._uninstall,
         }
         socket = self.socket
         while self._fill(self._head):
@@ -299,12 +302,33 @@ class Stage:
         if how == tape.STOOD:
             expiry.destroy_due(self.root, self.time.boot, self.time.monotonic())
 
-    def _copy(self, _true: int, _length: int) -> None:
-        self._ledger = files.read_bounded(Paths(self.root).ledger, LIMIT)
+    def _copy(self, _true: int, length: int) -> None:
+        for name in bytes(self._payload[2:length]).decode().split():
+            _lay(Paths(self.root).flash + "/" + name, self._backup() + "/" + name)
 
     def _restore(self, _true: int, _length: int) -> None:
-        with open(Paths(self.root).ledger, "wb") as file:
-            file.write(self._ledger)
+        for name in os.listdir(self._backup()):
+            _lay(self._backup() + "/" + name, Paths(self.root).flash + "/" + name)
+
+    def _backup(self) -> str:
+        """Return where the copy that the payload numbers lies: beside the device, with a folder of its own."""
+        (number,) = struct.unpack_from("<H", self._payload, 0)
+        path = self.root + "." + str(number)
+        files.make_folder(path, 0o700)
+        return path
+
+    def _uninstall(self, _true: int, _length: int) -> None:
+        """The package's removal: the recorder ends, what is kept is destroyed (`oubli forget everything`), its files go."""
+        self.recorder.close()
+        self.recorder, paths = None, Paths(self.root)
+        expiry.erase_all(paths, self.root)  # stores lie at their usual places
+        if self.radios is not None:
+            self.radios.killed()
+        if self.nat is not None:
+            self.nat.remove()
+        for place in (paths.run, paths.live):
+            files.clear(place)
+        self._reset(_true, _length)
 
     def _reset(self, _true: int, _length: int) -> None:
         """Flash is emptied, and nobody says that the device is new; messages that wait go on waiting."""
@@ -344,6 +368,7 @@ class Stage:
 
     def _report(self, _true: int, _length: int) -> None:
         self._tick()
+        self._room.wipe()  # the recorder isn't to blame for what the tape said
         report = (
             ("true", self.time.now),
             ("ticks", self.ticks),
@@ -363,6 +388,24 @@ class Stage:
 
 def _no_bus(_stations: "Any", _wanted: "Any") -> None:
     """Stand in for the radios of a gateway that listens to none."""
+
+
+def _lay(source: str, target: str) -> None:
+    """Copy a file, or a folder with all in it, over what is there."""
+    try:
+        folder = os.stat(source)[0] & 0o170000 == 0o040000
+    except OSError:
+        return  # there was none
+    if folder:
+        files.make_folder(target, 0o700)
+        for name in os.listdir(source):
+            _lay(source + "/" + name, target + "/" + name)
+        return
+    with open(source, "rb") as file, open(target, "wb") as copy:
+        data = file.read(_PART)
+        while data:
+            copy.write(data)
+            data = file.read(_PART)
 
 
 def _empty(folder: str, but: "tuple[str, ...]" = ()) -> None:

@@ -23,7 +23,7 @@ from agent.runtime.libc import LIBC
 PREFIX = "/flash"
 PAGE = 512  # octets that are programmed at once: a quarter of a NAND page
 PAGES = (256, 512, 2048)  # SPI NOR, part of a NAND page, NAND
-_ROFS = 30
+_NOTDIR, _ROFS, _NOTEMPTY = 20, 30, 39
 _DIRECTORY, _FILE = 0o040000, 0o100000
 _READ_AT = files.read_at
 
@@ -174,6 +174,8 @@ class Flash:
         elif path in self.names:
             if bits & LIBC["O_EXCL"]:
                 raise OSError(errno.EEXIST, "")
+            if bits & LIBC["O_DIRECTORY"]:
+                raise OSError(_NOTDIR, "")
             target = self.names[path]
         elif bits & LIBC["O_CREAT"]:
             self._step()
@@ -294,6 +296,15 @@ class Flash:
             self.folders.add(name)
         else:
             os.mkdir(name)
+
+    def rmdir(self, name: str) -> None:
+        """Remove a folder that is empty; at once safe, as it was made."""
+        if not name.startswith(self.prefix):
+            os.rmdir(name)
+        elif any(path.startswith(name + "/") for path in self.names):
+            raise OSError(_NOTEMPTY, "")
+        else:
+            self.folders.discard(name)
 
     def listdir(self, name: str) -> "list[str]":
         """Return the names in a folder."""

@@ -143,6 +143,9 @@ MUTANTS = (
         True, Patch("capture/address_table.py", "AddressTable.find", "connection.start < self.begun", "False")),
     Mutant("younger-start", "a start's stamp is read as the younger of two that it may be (EXP-1)", "steps back", "expired", False, Patch(
         "base/clock.py", "Clock.restate", "begun + present", "min(begun + self.doubt, oldest) + present")),
+    Mutant("connections-remembered", "what the kernel told stays in the recorder's memory (EXP-1)", "looks", "forgotten", True, Patch(
+        "recorder/fast_path.py", "FastPath.one", "handed.take(buffer, length)",
+        "(self.__dict__.setdefault('told', []).append(bytes(buffer[:length])), handed.take(buffer, length))[1]")),
     Mutant("rows-at-home", "what somebody looks at is read in the recorder's own memory (EXP-1)", "looks", "forgotten", True, Patch(
         "recorder/access.py", "Access.look",
         "self._lines(mac)", "iter([line for line in self._lines(mac) if __import__('json').dumps(line)])")),

@@ -41,7 +41,10 @@ _SOON = {"crash": 0.04, "standstill": 0.2}  # of these, so much of `_MINUTES`: p
 _BRIEF = {"mac flood": 0.1, "address flood": 0.1}  # of these, as many of `_AMOUNT`: each takes a place in several tables
 
 # Kinds of events with dice of their own, so that numbers go on standing for what they stood for.
-_LATER = ("look", "forged lease", "operator look", "erase", "erase terminal", "standstill", "factory reset", "restored ledger")
+_LATER = (
+    "look", "forged lease", "operator look", "erase", "erase terminal", "standstill", "factory reset", "restored ledger", "restored log",
+    "restored consents", "restored backup", "reinstallation",
+)  # fmt: skip
 
 Data = dict[str, Any]
 

@@ -49,10 +49,10 @@ class Days:
         self.tokens, self.hours, self._since_token = 1 - 24 // HOURS_A_TOKEN, hours, 0
         self.ledger_day = self.spent = 0
 
-    def boot(self, clock: DeviceClock) -> None:
-        """Another boot: tmpfs is empty, nobody has confirmed the time."""
+    def boot(self, clock: DeviceClock, monotonic: int = 0) -> None:
+        """Another boot, or a new installation so long after one: tmpfs is empty, nobody has confirmed the time."""
         self._clock, self._first, self._confirmed, self.day = clock, None, None, 0
-        self._hour = HOUR
+        self._hour = (monotonic // HOUR + 1) * HOUR
 
     def confirm(self, true: int) -> None:
         """The time service says that the clock is right."""

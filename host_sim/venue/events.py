@@ -14,6 +14,7 @@ from host_sim.venue.gateway import LAN, LAN6
 from host_sim.venue.interventions import Interventions
 from host_sim.venue.kernel import TCP, UDP
 from host_sim.venue.people import HOUR, KINDS, MINUTE, Device, Talk
+from host_sim.venue.resets import Resets
 from host_sim.venue.scenario import Event
 from host_sim.venue.step import Step
 
@@ -27,7 +28,7 @@ class Events:
     def __init__(self, world: "World") -> None:
         self._world, self._scenario = world, world.scenario
         self._gateway, self._table, self._visits = world.gateway, world.table, world.visits
-        self._interventions = Interventions(world)
+        self._interventions, self._resets = Interventions(world), Resets(world, self._power_cut)
         self.looks = 0  # at what is held on a terminal; erasures too, which read what they keep
         self.outages: list[tuple[int, int]] = []  # of the way to the broker, true ns
         self.forged: dict[bytes, bytes] = {}  # address -> MAC that a lease is made out to, which a guest has made up
@@ -49,9 +50,8 @@ class Events:
             "address flood": self._address_flood,
             "forged neighbour": self._forge,
             "forged lease": self._forge_lease,
-            "factory reset": self._factory_reset,
-            "restored ledger": self._copy_ledger,
             **self._interventions.makers(),
+            **self._resets.makers(),
         }
 
         def happen(now: int) -> Iterator[Step]:
@@ -88,36 +88,6 @@ class Events:
         self._world.truth.lose_day(self._gateway.clock.wall(now))
         self._world.truth.forget()
         self._world.at(now + int(event.minutes * MINUTE), self._boot_again)
-
-    def _factory_reset(self, now: int, event: Event) -> Iterator[Step]:
-        """Flash is emptied; nobody says that the device is new, for people have been counted here."""
-        yield from self._power_cut(now, event)
-        self._gateway.reset()
-        if self._world.portal:
-            self._world.portal.reset()
-        yield Step(now, tape.RESET)
-
-    def _copy_ledger(self, now: int, event: Event) -> Iterator[Step]:
-        """Somebody copies the ledger, and puts the copy back later, with power off: it lacks what was spent since."""
-        yield from self._gateway.look(now)
-        if not self._gateway.listening:
-            return
-        yield Step(now, tape.COPY)
-        days, resets = self._world.days, self._gateway.starts_before
-        hours, former = days.hours, (days.hours, days.ledger_day, days.spent, self._gateway.boots)
-
-        def restore(later: int) -> Iterator[Step]:
-            if self._gateway.still:
-                self._world.at(self._gateway.still + SECOND, restore)
-            elif self._gateway.on and not self._gateway.suspended and later < self._world.people_end:
-                yield from self._power_cut(later, event._replace(what="power cut", minutes=1))
-                same = former == (days.hours, days.ledger_day, days.spent, self._gateway.boots)
-                if not same and resets == self._gateway.starts_before:
-                    self._world.tell(later, event.what, minutes=event.minutes)
-                    days.restored(hours)
-                    yield Step(later, tape.RESTORE)
-
-        self._world.at(now + int(event.minutes * MINUTE), restore)
 
     def _boot_again(self, now: int) -> Iterator[Step]:
         for mac, device in self._visits.present.items():

@@ -40,7 +40,8 @@ class Gateway:
         self.suspended = self.still = 0  # until when it sleeps, and until when the recorder is stopped, true ns
         self.clock = DeviceClock(world.start, BOOTED, world.scenario.drift, world.start)
         self.boots = self.crashes = self.restarts = 0
-        self.starts_before = 0  # of the recorder, before the last factory reset
+        self.starts_before = 0  # of the recorder, of which the audit log says nothing: before a factory reset, or since a copy of it
+        self.emptied = 0  # how often flash was
         self.told_since_boot = self.dropped_since_boot = 0
         self.listens_since = self._reached = 0
         self.disturbed = False  # the recorder was killed, or slept
@@ -56,7 +57,17 @@ class Gateway:
     def reset(self) -> None:
         """Flash is emptied: the ledger says nothing, the audit log begins anew."""
         self.starts_before = self.boots + self.restarts
+        self.emptied += 1
         self._world.days.reset()
+
+    def log(self) -> tuple[int, int]:
+        """Return how many starts and checkpoints the audit log has."""
+        return self.boots + self.restarts - self.starts_before, self._world.days.checkpoints
+
+    def log_restored(self, starts: int, checkpoints: int) -> None:
+        """The audit log is a copy that has so many."""
+        self.starts_before = self.boots + self.restarts - starts
+        self._world.days.checkpoints = checkpoints
 
     def boot(self, now: int) -> Iterator[Step]:
         """Power is there: the recorder starts, with a clock that shows what the scenario says."""
@@ -88,6 +99,18 @@ class Gateway:
             yield Step(now, tape.START)
             yield from self.list(now)
             self.pass_time(now)
+
+    def installed(self, now: int, boot: int) -> Iterator[Step]:
+        """Start a recorder that was removed and installed anew, in the same boot: it knows nothing of before."""
+        if self.on and boot == self.boots:
+            self.listening, self.listens_since, self._associations = True, now, 0
+            self.told_since_boot = self.dropped_since_boot = self.crashes = 0
+            self.restarts += 1
+            self._world.days.boot(self.clock, self.clock.monotonic(now))
+            yield Step(now, tape.START)
+            yield from self.list(now)
+            self.pass_time(now)
+            yield from self.look(now)
 
     def _full_hour(self, now: int, boot: int, count: int) -> Iterator[Step]:
         """A powered-on hour is full: where no day is open, one may open now."""

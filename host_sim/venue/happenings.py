@@ -67,6 +67,22 @@ SENTENCES = {
         "a ledger of {minutes:g} minutes ago is put back, while there is no power",
         "un registre de budget vieux de {minutes:g} minutes est remis en place, sans courant",
     ),
+    "restored log": (
+        "an audit log of {minutes:g} minutes ago is put back, while there is no power",
+        "un journal d'audit vieux de {minutes:g} minutes est remis en place, sans courant",
+    ),
+    "restored consents": (
+        "consents of {minutes:g} minutes ago are put back, while there is no power",
+        "des consentements vieux de {minutes:g} minutes sont remis en place, sans courant",
+    ),
+    "restored backup": (
+        "a backup of {minutes:g} minutes ago is put back, while there is no power",
+        "une sauvegarde vieille de {minutes:g} minutes est remise en place, sans courant",
+    ),
+    "reinstallation": (
+        "oubli is removed, and installed anew {minutes:g} minutes later",
+        "oubli est désinstallé, puis réinstallé {minutes:g} minutes plus tard",
+    ),
     "no address": (
         "the DHCP pool is exhausted: a newcomer gets no address",
         "la réserve DHCP est épuisée : un arrivant reste sans adresse",

@@ -169,6 +169,16 @@ class Portal:
         for guest in self.guests.values():
             guest.state = WITHDRAWN if guest.state else ""
 
+    def copy(self) -> dict[bytes, tuple[int, str]]:
+        """Return each guest's consent and its state, as a backup has them."""
+        return {mac: (guest.consent, guest.state) for mac, guest in self.guests.items()}
+
+    def restored(self, former: dict[bytes, tuple[int, str]]) -> None:
+        """Consents lie there again as in a copy: what was resumed since is suspended again, and a withdrawal stands (L34-VI-5)."""
+        for mac, guest in self.guests.items():
+            if guest.state == ACTIVE and former.get(mac) == (guest.consent, SUSPENDED):
+                guest.state = SUSPENDED
+
     def _station(self, guest: Guest, former: int, access_point: int) -> Iterator["Told"]:
         if self.purposes.consent:
             yield Told(tape.STATION, guest.device.mac + bytes((former, access_point)))

@@ -50,6 +50,10 @@ EVENTS = {
     "standstill": ("minutes",),
     "factory reset": ("minutes",),
     "restored ledger": ("minutes",),
+    "restored log": ("minutes",),
+    "restored consents": ("minutes",),
+    "restored backup": ("minutes",),
+    "reinstallation": ("minutes",),
 }
 _UNITS = {"m": 60, "h": 3600, "d": 86400}
 GROUND = "IIbis-3"  # of `attribution`, where a scenario turns it on

@@ -32,7 +32,8 @@ LOOK = 16  # payload: a line for the control socket, by which a guest asks what 
 ORDER = 18  # payload: a line for the control socket, as root says it
 STILL = 19  # the recorder is stopped, as by SIGSTOP: no timer runs, and datagrams wait, until GO_ON or KILL
 GO_ON = 20
-COPY, RESTORE = 22, 23  # the ledger is copied; without power, the copy is put back
+COPY, RESTORE = 22, 23  # files of flash are copied, payload: a number u16, their names; without power, the copy of a number is put back
+UNINSTALL = 24  # the recorder ends in order, all that is kept is destroyed and its files are removed, as by the package's removal
 RESET = 21  # without power: flash has nothing any more but the custodian's bundle, which whoever installs the device puts there
 
 CLOCKS = "<qQi"  # wall clock ns since the epoch, time since boot ns, drift in parts in a million

@@ -24,6 +24,7 @@ BROKEN = {one.name: one.patch for one in mutants.MUTANTS}
 BROKEN |= {
     "erases-nothing": Patch("vault/ring.py", "Ring.erase", "self._forget(A)", "None"),
     "terminal-stays": Patch("purposes/erasure/rounds.py", "without", "gone += A", "gone += 0"),
+    "withdrawal-undone": Patch("purposes/consent/kept_consents.py", "KeptConsents._take", "refused & purposes", "False"),
     "one-key-a-turn": Patch("vault/ring.py", "Ring.tick", "gone += 1", "return gone + 1"),
 }
 
@@ -93,8 +94,12 @@ def test_scenario_that_once_found_something_finds_nothing(path: Path, seed: int)
         ("orders", "terminal-stays", "start, end)"),
         ("orders", "one-key-a-turn", "past their deadline"),
         ("orders", "rows-at-home", "rows of what was looked at"),
+        ("orders", "connections-remembered", "connections of 12 that have expired"),
         ("factory-reset", "free-token", "it is (0, 0, -3, 0)"),
         ("restored-ledger", "old-ledger-believed", "it is (0, 0, -3, 0)"),
+        ("backups", "old-ledger-believed", "it is (0, 0, -3, 0)"),
+        ("backups", "withdrawal-undone", "were given and not withdrawn"),
+        ("reinstallation", "free-token", "it is (0, 0, -3, 0)"),
     ],
 )
 def test_scenario_finds_the_fault_that_it_is_kept_for(path: str, mutant: str, wrong: str, tmp_path: Path) -> None:
