@@ -76,7 +76,7 @@ class Processes:
         self._erased = now
 
     def look_into_memory(self, now: int, recorder: int) -> None:
-        """After each look and erasure: no row of what was shown (EXP-1), and no connection that has expired, by when it began.
+        """After each look and erasure, memory has no row of what was shown and no connection that has expired (EXP-1).
 
         A row says where a port stood, and the program itself never does. Of a connection or two the decoder has, and an interpreter's heap
         may still have, the last that it was told of (LIMITS.md).

@@ -39,6 +39,14 @@ class Days:
         """Whether the time is believed."""
         return self._confirmed is not None
 
+    def current(self, true: int) -> bool:
+        """Return True if what the clock shows is believed: it is trusted, and its time isn't over (EXP-5)."""
+        return self.trusted and not self.behind(true)
+
+    def behind(self, true: int) -> int:
+        """Return by how much the clock shows a time that is over, in ns."""
+        return max(self._floor - self._clock.wall(true), 0) if self._clock is not None else 0
+
     def reset(self) -> None:
         """There is no ledger any more: what was spent isn't known, so nothing is for 24 powered-on hours (ANON-6)."""
         self._floor = self.checkpoints = 0

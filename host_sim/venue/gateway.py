@@ -183,9 +183,23 @@ class Gateway:
             self._world.days.stepped(now)
             if self._world.portal:
                 self._world.portal.stepped(step)
+                self._overtake(now)
             self.edges.append(now)
             self._world.tell(now, "clock", step=step / SECOND, shown=clock_text(wall, date=True))
         yield Step(now, tape.CLOCK, self._clocks(now))
+
+    def _overtake(self, now: int) -> None:
+        """While the clock shows a time that is over no stay is followed (EXP-5); those who are there are found again afterwards."""
+        behind, portal = self._world.days.behind(now), self._world.portal
+        if portal and behind:
+            portal.interrupted(now)
+
+        def current(later: int) -> Iterator[Step]:
+            if portal:
+                portal.confirmed(later)
+            yield from ()
+
+        self._world.at(now + behind, current)
 
     def _confirm(self, now: int, boot: int, *, first: bool = False, second: bool = False) -> Iterator[Step]:
         """The time service sets the clock right and says so; without an uplink it tries again soon."""

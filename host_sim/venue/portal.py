@@ -73,6 +73,7 @@ class Guest:
 class Portal:
     """The portal of one world. `wall(now)` is the gateway's clock, `at(time, event)` as in the world, `hears()` whether it can be told.
 
+    `trusted(now)` says whether what its clock shows is believed.
     `alive` are the consents under which what is kept may be read, `stays` those that are over and not yet taken by the auditor.
     """
 
@@ -80,7 +81,7 @@ class Portal:
     wall: Callable[[int], int]
     at: Callable[[int, Callable[[int], Iterator["Told"]]], None]
     hears: Callable[[], bool]
-    trusted: Callable[[], bool]
+    trusted: Callable[[int], bool]
     lingers: int  # ns: how long connections of those who have left may still end
     guests: dict[bytes, Guest] = field(default_factory=dict)
     alive: set[int] = field(default_factory=set)
@@ -152,6 +153,11 @@ class Portal:
             if guest.there is not None:
                 guest.there = max(guest.there + (step + SECOND // 2) // SECOND, 0)
 
+    def interrupted(self, now: int) -> None:
+        """No stay is followed from now on."""
+        for guest in self.guests.values():
+            self._over(now, guest)
+
     def confirmed(self, now: int) -> None:
         """The clock is trusted: consents count from now on."""
         for guest in self.guests.values():
@@ -196,7 +202,7 @@ class Portal:
         def do(now: int) -> Iterator[Told]:
             if guest.left:
                 return
-            if self.hears() and self.trusted():
+            if self.hears() and self.trusted(now):
                 yield from act(now, guest)
             else:
                 self._later(now + _RETRY, guest, act)
@@ -249,10 +255,10 @@ class Portal:
     def _second(self, now: int) -> int:
         return self.wall(now) // SECOND
 
-    def under(self, mac: bytes, start: int) -> int:
+    def under(self, mac: bytes, start: int, now: int) -> int:
         """Return the consent that keeps a connection which began at `start` (ns, as stamped) and ends now, 0: none."""
         guest = self.guests.get(mac)
-        if guest is None or guest.state != ACTIVE or not self.trusted() or start <= (guest.since + 1) * SECOND:
+        if guest is None or guest.state != ACTIVE or not self.trusted(now) or start <= (guest.since + 1) * SECOND:
             return 0
         return guest.consent
 
@@ -262,7 +268,7 @@ class Portal:
         return guest.user if guest else ""
 
     def _begin(self, now: int, guest: Guest) -> None:
-        if guest.state == ACTIVE and not guest.left and guest.there is None and self.trusted() and self.hears():
+        if guest.state == ACTIVE and not guest.left and guest.there is None and self.trusted(now) and self.hears():
             guest.there = self._second(now)
 
     def _over(self, now: int, guest: Guest, access_point: int = 0) -> None:

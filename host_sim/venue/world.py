@@ -63,7 +63,7 @@ class World:
             return self.gateway.clock.wall(now)  # another clock after each boot
 
         lingers = max(self.scenario.timeouts.values()) * SECOND + 2 * LAZINESS
-        return Portal(self.scenario.purposes, wall, at, lambda: self.gateway.listening, lambda: self.days.trusted, lingers)
+        return Portal(self.scenario.purposes, wall, at, lambda: self.gateway.listening, self.days.current, lingers)
 
     def at(self, time: int, event: Callable[[int], Iterator[Step]]) -> None:
         """Let an event happen at a true time, in ns; of two at one time the one that was asked for first."""
