@@ -123,7 +123,7 @@ MUTANTS = (
     Mutant("stepped-is-believed", "a clock that was set is believed before it is confirmed (L34-II-4)", "court", "answers", True, Patch(
         "purposes/believed_time.py", "BelievedTime.tick", "trusted = trusted and A", "pass")),
     Mutant("user-and-mac", "`billing` joins user and MAC (L34-IV-2)", "guests", "billing", True, Patch(
-        "purposes/billing/billing.py", "Billing._end", "user[:size]", 'user[:size] + (b" %d" % mac[5] if size else b"")')),
+        "purposes/billing/billing.py", "Billing.session", "user[:size]", 'user[:size] + (b" %d" % mac[5] if size else b"")')),
     Mutant("billed-twice", "a session is written twice (L34-IV-2)", "guests", "billing", True, Patch(
         "purposes/billing/billing.py", "Billing._end", "return self._append(A, B)", "return (self._append(A, B), self._append(A, B))[1]")),
     Mutant("key-stays-on-the-device", "the key of a custodian's segment isn't overwritten (EXP-3)", "guests", "custody", True, Patch(
