@@ -13,7 +13,7 @@ from django.test import Client
 
 from agent.summary.noise import Sampler
 from tests.fleet import says
-from tools.fleet import charts, figures, files, simulated, views
+from tools.fleet import charts, figures, files, simulated, views, weeks
 from tools.fleet.estimate import Estimate
 from tools.fleet.intake import Arrival, Intake
 from tools.fleet.models import Gateway
@@ -128,6 +128,25 @@ def test_the_combined_export_sums_to_its_total_and_names_no_message(sqlite, tmp_
         if metric in {"arrivals", "presence", "volume"}:
             assert total == pytest.approx(sums[gateway, day, "terminals"])
     assert files.write_parquet(tmp_path / "combined.parquet", files.combined_rows(0, 99_999), files.COMBINED) == count
+
+
+def test_the_smoothed_export_has_every_day_with_weeks_enough(sqlite):
+    """A gateway's 40 days: each cell and the total, unbiased; no day whose weeks have too few."""
+    (gateway,) = told(1, 40)
+    week = weeks.of(gateway, says.DAY, says.DAY)
+    cells, total = week.cells(says.DAY), week.total(says.DAY)
+    assert total is not None
+    assert {name: len(each) for name, each in cells.items()} == {
+        name: len(each) for name, each in views.cells(one_day(gateway), "published").items()
+    }
+    rows = list(files.smoothed_rows(says.DAY - 60, says.DAY))
+    last = [row for row in rows if row[3] == figures.as_date(says.DAY).strftime("%Y-%m-%d")]
+    assert last[0][4:] == ("terminals", 0, "", total.value, total.half_width)
+    assert [row[7] for row in last[1:]] == [one.estimate.value for each in cells.values() for one in each]
+    days = range(says.DAY - 39, says.DAY + 1)
+    assert {row[3] for row in rows} == {
+        figures.as_date(day).strftime("%Y-%m-%d") for day in days if len(set(weeks.window(day, says.DAY)) & set(days)) >= 28
+    }
 
 
 def test_every_profile_is_read_and_combined(sqlite):

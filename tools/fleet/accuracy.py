@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from agent.summary.metrics import METRICS, PROFILES, scales
-from tools.fleet.consistent import Answer, Noise, cells_noise, total_noise
-from tools.fleet.estimate import TELLING, half_width_of, variance
+from tools.fleet.consistent import Answer, Noise, cells_noise, total_noise, variance_of
+from tools.fleet.estimate import TELLING, half_width_of
 
 UP_TO = (("tiny", 40), ("small", 150), ("medium", 3000))  # terminals a day; `large` above
 DAYS = {"a day": 1, "a week": 7, "four weeks": 28}
@@ -30,7 +30,7 @@ class Figure:
 
     def error(self, gateways: int = 1, days: int = 1) -> float:
         """Return one standard deviation of these gateways' mean day, in parts of the truth; infinite for 0."""
-        deviation = math.sqrt(sum(count * variance(b) * float(weight) ** 2 for (b, weight), count in self.noise.items()))
+        deviation = math.sqrt(variance_of(self.noise))
         return deviation / math.sqrt(gateways * days) / self.truth if self.truth else math.inf
 
     def half_width(self, gateways: int = 1, days: int = 1) -> float:

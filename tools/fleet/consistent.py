@@ -18,7 +18,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from tools.fleet.estimate import Estimate, combined, half_width_of, weights
+from tools.fleet.estimate import Estimate, combined, half_width_of, variance, weights
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,11 @@ class Answer:
 
 
 Noise = Counter[tuple[Fraction, Fraction]]  # (scale, weight) -> how many such terms
+
+
+def variance_of(noise: Noise) -> float:
+    """Return the variance of a weighted sum of noise."""
+    return sum(count * variance(b) * float(weight) ** 2 for (b, weight), count in noise.items())
 
 
 def total_noise(answers: Sequence[Answer]) -> Noise:

@@ -36,13 +36,16 @@ def export(
     since: Annotated[str | None, typer.Option(metavar="DATE", help="First agent-day.")] = None,
     until: Annotated[str | None, typer.Option(metavar="DATE", help="Last agent-day.")] = None,
     view: Annotated[
-        str, typer.Option(help="published, or combined: cells with one total a day, unbiased, with their bands.")
+        str,
+        typer.Option(
+            help="published; combined: cells with one total a day, unbiased, with their bands; smoothed: an estimate from eight weeks."
+        ),
     ] = "published",
     db: Db = HERE,
 ) -> None:
     """Write every published figure with its noise, a row a cell: what `import` reads, and any notebook."""
-    if view not in {"published", "combined"}:
-        starting.PROGRAM.refuse(f"--view: {view}: not known; accepted: published, combined")
+    if view not in {"published", "combined", "smoothed"}:
+        starting.PROGRAM.refuse(f"--view: {view}: not known; accepted: published, combined, smoothed")
     if form not in {"csv", "parquet"}:
         starting.PROGRAM.refuse(f"--format: {form}: not known; accepted: csv, parquet")
     if str(target) == "-" and form != "csv":
@@ -52,7 +55,11 @@ def export(
     from tools.fleet import files
 
     first = max(first, files.first_day(first))
-    make, columns = (files.combined_rows, files.COMBINED) if view == "combined" else (files.rows, files.COLUMNS)
+    make, columns = {
+        "published": (files.rows, files.COLUMNS),
+        "combined": (files.combined_rows, files.COMBINED),
+        "smoothed": (files.smoothed_rows, files.COMBINED),
+    }[view]
     if str(target) == "-":
         files.write_csv(sys.stdout, make(first, last), columns)
         return

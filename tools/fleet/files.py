@@ -24,6 +24,7 @@ from agent.summary.metrics import METRICS, half_width
 from tools import clock
 from tools.fleet import figures, sheet, views
 from tools.fleet.delivery import GATEWAYS
+from tools.fleet.estimate import Estimate
 from tools.fleet.intake import Arrival, Intake
 from tools.fleet.models import CELLS, VALUES, Gateway, Message
 from tools.fleet.reading import LARGEST, METRIC
@@ -82,15 +83,27 @@ def combined_rows(first: int, last: int) -> Iterator[tuple[Any, ...]]:
     """Yield a row for each cell of each gateway's day, and one for its total; unbiased, in a fixed order."""
     for gateway in Gateway.objects.order_by("ident").iterator(_BATCH):
         for day, told in views.told(gateway, first, last).items():
-            place = (gateway.ident, gateway.name, gateway.group, figures.as_date(day).strftime("%Y-%m-%d"))
-            total = views.total(told)
-            if total is not None:
-                yield *place, "terminals", 0, "", total.value, total.half_width
-            for metric, cells in views.cells(told, "combined").items():
-                names = METRICS[METRIC[metric]].cells
-                for one in cells:
-                    slot, cell = divmod(one.number, len(names))
-                    yield *place, metric, slot, names[cell], one.estimate.value, one.estimate.half_width
+            yield from _figures(gateway, day, views.total(told), views.cells(told, "combined"))
+
+
+def smoothed_rows(first: int, last: int) -> Iterator[tuple[Any, ...]]:
+    """Yield the same of what `weeks` estimates; what has too few days isn't there."""
+    from tools.fleet import weeks
+
+    for gateway in Gateway.objects.order_by("ident").iterator(_BATCH):
+        for day, one in weeks.each(gateway, first, last):
+            yield from _figures(gateway, day, one.total(day), one.cells(day))
+
+
+def _figures(gateway: Gateway, day: int, total: Estimate | None, told: views.Cells) -> Iterator[tuple[Any, ...]]:
+    place = (gateway.ident, gateway.name, gateway.group, figures.as_date(day).strftime("%Y-%m-%d"))
+    if total is not None:
+        yield *place, "terminals", 0, "", total.value, total.half_width
+    for metric, cells in told.items():
+        names = METRICS[METRIC[metric]].cells
+        for one in cells:
+            slot, cell = divmod(one.number, len(names))
+            yield *place, metric, slot, names[cell], one.estimate.value, one.estimate.half_width
 
 
 def first_day(asked: int) -> int:

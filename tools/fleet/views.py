@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A gateway's figures in one of the ways to look at them, for pages and exports, which say which one.
+"""A gateway's figures of a day in one of the ways to look at them, for pages and exports, which say which one.
 
 `published`  the noisy integers of the messages, unchanged (ANON-3)
 `combined`   made consistent with one total of the day (tools/fleet/consistent.py), unbiased: what sums are made of
+
+The third way, `smoothed`, needs other days as well: tools/fleet/weeks.py.
 """
 
 import math
