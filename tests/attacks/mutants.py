@@ -96,8 +96,8 @@ MUTANTS = (
     Mutant(
         "C5",
         "tools/fleet/judgement.py",
-        "filter(order__lte=PAST)",
-        "filter(order__gte=1)",
+        "over.filter(~Exists(others[PAST - 1 : PAST]))",
+        "over",
         f"{_COLLECTOR}::test_nobody_pushes_anothers_breach_off_the_page",
     ),
     Mutant(

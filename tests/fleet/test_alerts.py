@@ -234,6 +234,8 @@ def test_a_day_of_faults_of_two_hundred_gateways_is_told_each_once_within_its_de
                     Episode.objects.create(gateway=rows[number], kind="late", began=now)
                 if now == NOW + end:
                     Episode.objects.filter(gateway=rows[number], ended=None).update(ended=now)
+                if now in {NOW + begin, NOW + end}:
+                    rows[number].save(update_fields=["due"])
         if turn % 6 == 0:
             said = Said()
         said.down = 30 <= turn < 42

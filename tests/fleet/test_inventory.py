@@ -15,7 +15,7 @@ from django.test import Client
 from tests.fleet import says
 from tests.fleet.test_store import totals_agree
 from tools.fleet import figures, inventory, simulated, staging
-from tools.fleet.intake import Intake
+from tools.fleet.intake import AGAIN, Intake
 from tools.fleet.listing import Listed
 from tools.fleet.models import Gateway, Head, Message
 
@@ -51,7 +51,7 @@ def test_a_retired_gateway_leaves_the_list_and_its_figures_stay(store):
     client.post(f"/gateway/{one}/change", {"retire": "0"})
     assert one in shown(client)
     client.post(f"/gateway/{one}/change", {"retire": "1"})
-    now = int(time.time()) + 2 * inventory.AGAIN
+    now = int(time.time()) + 2 * AGAIN
     Intake().take([says.health(one, now)], now)
     assert one in shown(client)
     assert "Retired, and speaks" in client.get(f"/gateway/{one}").content.decode()

@@ -215,11 +215,12 @@ def deliver(
     quick: Quick = False,
     forwarders: Annotated[int | None, typer.Option(min=5, max=10_000, help="Real forwarders, a connection each: 1,000.")] = None,
     each: Annotated[int | None, typer.Option(min=1, max=200, help="Messages of each: 24.")] = None,
-    gateways: Annotated[int | None, typer.Option(min=10, max=10_000, help="Gateways that the page is asked about: 500.")] = None,
-    days: Annotated[int | None, typer.Option(min=8, max=400, help="Days of each: 365.")] = None,
+    gateways: Annotated[int | None, typer.Option(min=10, max=1_000_000, help="Gateways that the page is asked about: 500.")] = None,
+    days: Annotated[int | None, typer.Option(min=8, max=400, help="Days of the fleet's totals: 365.")] = None,
+    told: Annotated[int | None, typer.Option(min=1, max=400, help="Days of each gateway's messages: 365.")] = None,
 ) -> None:
-    """Forwarders through Mosquitto into oubli-fleet on PostgreSQL, with kills; then its pages over a year."""
-    asked = forwarders, each, gateways, days
+    """Forwarders through Mosquitto into oubli-fleet on PostgreSQL, with kills and a restart; then its pages over a year."""
+    asked = forwarders, each, gateways, days, told
     size = deliveries.Size(*(given or usual for given, usual in zip(asked, deliveries.size(quick=quick), strict=True)))
     _run("deliver", Output(json_file, page), _repeated(rounds, lambda _, tell: deliveries.measure(*size, tell)))
 

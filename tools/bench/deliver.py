@@ -3,9 +3,9 @@
 
 And a year of 500 gateways.
 
-Two parts. *deliver*: a flood while two consumers are killed with SIGKILL and the broker is restarted; every message must be in the store
-once, with its figure. Then a steady rate, undisturbed, for the latency between a forwarder's turn and the store's commit. *year*: a year of
-500 gateways in the database, and how long each page takes there. Findings are what must not be.
+Three parts. *deliver*: a flood while two consumers are killed with SIGKILL and the broker is restarted; every message must be in the store
+once, with its figure. Then a steady rate, undisturbed, for the latency between a forwarder's turn and the store's commit. *costs*: the CPU
+of a health and of a figure. *year*: a year of 500 gateways in the database, and how long each page takes. Findings are what must not be.
 """
 
 import contextlib
@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tools import clock
-from tools.bench import machine
+from tools.bench import intake, machine, pages
 from tools.bench.rounds import Tell
 from tools.bench.sheets import Sheet
 from tools.fleet import load, site
@@ -32,10 +32,7 @@ from tools.fleet.postgres import Postgres
 ROOT = Path(__file__).parents[2]
 EACH = 24  # messages of a gateway at the steady rate
 NEEDS = ("mosquitto", "postgresql")
-LIMIT = 300  # ms that a page may take
 STEADY = 100  # messages a second
-_DAY = 86_400
-_TICKS = os.sysconf("SC_CLK_TCK")
 _PATIENCE = 900  # seconds
 
 
@@ -58,15 +55,6 @@ def _children(pid: int) -> list[int]:
             children = [int(child) for child in (thread / "children").read_text().split()]
             found += [child for child in children if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes()]
     return sorted(found)
-
-
-def cpu(pids: list[int]) -> float:
-    """Return the CPU seconds of processes and of the children that they have waited for."""
-    total = 0
-    for pid in pids:
-        words = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        total += sum(map(int, words[11:15]))
-    return total / _TICKS
 
 
 def _peak(pids: list[int]) -> float:
@@ -134,7 +122,7 @@ def _flood(folder: Path, broker: Mosquitto, collector: int, forwarders: int, eac
             _until(lambda: len(_children(collector)) == 2, "two consumers")
             os.kill(_children(collector)[part - 1], signal.SIGKILL)
             if part == 1:
-                used["mosquitto"] = cpu([broker.process.pid])
+                used["mosquitto"] = machine.cpu([broker.process.pid])
                 broker.stop()
                 broker.start()
         _until(lambda: all(one.poll() is not None for one in gateways), "every spool is empty")
@@ -159,8 +147,8 @@ def _flood(folder: Path, broker: Mosquitto, collector: int, forwarders: int, eac
         "seconds": round(took, 1),
         "messages_a_second": round(wanted / took),
         "cpu_seconds": {
-            "consumers": round(cpu([collector, *consumers]), 1),
-            "mosquitto": round(used["mosquitto"] + cpu([broker.process.pid]), 1),
+            "consumers": round(machine.cpu([collector, *consumers]), 1),
+            "mosquitto": round(used["mosquitto"] + machine.cpu([broker.process.pid]), 1),
         },
         "peak_mib": {"consumer": round(_peak(consumers), 1), "mosquitto": round(_peak([broker.process.pid]), 1)},
     }
@@ -190,99 +178,54 @@ def _steady(folder: Path, broker: Mosquitto, gateways: int) -> dict[str, Any]:
     return {"messages_a_second": STEADY, "messages": len(waits), "p50_ms": round(parts[49] * 1000), "p99_ms": round(parts[98] * 1000)}
 
 
-_YEAR = """
-INSERT INTO fleet_gateway (ident, name, "group", first_seen, seen, state, version, config, expected, boots, returns,
-                           returned, health, health_at)
-SELECT 'y' || translate(lpad(g::text, 15, '0'), '0189', 'abcd'), 'Venue ' || g, 'Group ' || g %% 10, 0, %(now)s,
-       'online', '0.1.0', 'c', 'c', '', 0, 0, %(health)s, %(now)s FROM generate_series(1, %(gateways)s) g;
-INSERT INTO fleet_message (gateway_id, metric, day, slot, start, "end", b_over, b_under, received, late,
-                           v0, v1, v2, v3, v4, v5, v6, v7, v8)
-SELECT id, m.metric, d, s, d * 86400 + 10800 + s * 3600, d * 86400 + 14400 + s * 3600, m.over, m.under,
-       d * 86400 + 15000 + s * 3600, false, random() * 90 - 5, x[1], x[2], x[3], x[4], x[5], x[6], x[7], x[8]
-FROM fleet_gateway, generate_series(%(first)s, %(last)s) d,
-     (VALUES (0, 4, 1, 23), (1, 5, 1, 0), (2, 5, 1, 0), (3, 40, 3, 0), (4, 10, 1, 0)) m (metric, over, under, slots),
-     LATERAL generate_series(0, m.slots) s,
-     LATERAL (SELECT CASE m.metric WHEN 0 THEN '{}' WHEN 3 THEN '{60,40,30,20,10}' WHEN 4 THEN '{60,40,30,20,10,9,8,7}'
-                                   ELSE '{60,40,20,10}' END::int[] x) v
-WHERE ident LIKE 'y%%';
-INSERT INTO fleet_total (metric, day, slot, "group", b_over, b_under, count, v0, v1, v2, v3, v4, v5, v6, v7, v8)
-SELECT metric, day, slot, "group", b_over, b_under, count(*), sum(v0), coalesce(sum(v1), 0), coalesce(sum(v2), 0),
-       coalesce(sum(v3), 0), coalesce(sum(v4), 0), coalesce(sum(v5), 0), coalesce(sum(v6), 0), coalesce(sum(v7), 0),
-       coalesce(sum(v8), 0)
-FROM fleet_message JOIN fleet_gateway ON fleet_gateway.id = gateway_id GROUP BY 1, 2, 3, 4, 5, 6;
-ANALYZE;
-"""
-
-
-def year(folder: Path, gateways: int, days: int, rounds: int = 10) -> dict[str, Any]:
-    """Put a year of gateways into the database, ask for each page ten times: ms, median, slowest, processor time."""
+def year(folder: Path, gateways: int, days: int, told: int, rounds: int = 10) -> dict[str, Any]:
+    """Put a year of gateways into the database and ask for each page ten times."""
     cluster = folder / "year"
     cluster.mkdir()
     with Postgres(cluster) as database:
         site.configure(database.create("fleet"))
         site.open_store()
-        from django.contrib.auth import get_user_model
-        from django.db import connection
-        from django.test import Client
+        from django.db import connections
 
-        from tools.fleet import simulated
         from tools.fleet.models import Gateway, Message
 
-        now = int(clock.seconds())
-        health = simulated.health("a" * 16, now).payload.decode()
-        today = (now - 3 * 3600) // _DAY
-        with connection.cursor() as cursor:
-            cursor.execute(_YEAR, {"now": now, "gateways": gateways, "first": today - days, "last": today - 1, "health": health})
-        user, _ = get_user_model().objects.get_or_create(username="operator")
-        client = Client(HTTP_HOST="localhost")
-        client.force_login(user)
-        one = Gateway.objects.all()[gateways // 2].ident
-        pages = {
+        judged = pages.fill(gateways, days, told)
+        one = Gateway.objects.order_by("pk")[gateways // 2].ident
+        paths = {
             "gateways": "/",
+            "the last of them": f"/?page={gateways // 50}",
+            "a search": "/?q=cafe 77",
+            "a tag": "/?tag=zone-7",
             "gateway": f"/gateway/{one}",
             "fleet": "/fleet",
             "group": "/fleet?group=Group 3",
             "compliance": "/compliance",
+            "inventory": "/inventory",
+            "a search there": "/inventory?q=cafe 77",
+            "metrics": "/metrics",
         }
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_backend_pid()")
-            backend: int = cursor.fetchone()[0]
-        parent = int(Path(f"/proc/{backend}/stat").read_text().rpartition(")")[2].split()[1])  # has waited for parallel workers
-        took = {}
-        for name, path in pages.items():
-            waits = []
-            client.get(path)  # compiles templates
-            used = time.process_time() + cpu([backend, parent])
-            for _ in range(rounds):
-                begun = time.perf_counter()
-                answer = client.get(path)
-                waits.append((time.perf_counter() - begun) * 1000)
-                if answer.status_code != 200:
-                    raise StuckError(path)
-            used = time.process_time() + cpu([backend, parent]) - used
-            took[name] = {"median": round(statistics.median(waits)), "slowest": round(max(waits)), "cpu": round(used * 1000 / rounds)}
+        took = pages.ask(paths, rounds)
         count = Message.objects.count()
-        from django.db import connections
-
         connections.close_all()
-        return {"gateways": gateways, "messages": count, "ms": took}
+        return {"gateways": gateways, "days": days, "messages": count, "judged_seconds": round(judged, 1), "ms": took}
 
 
 class Size(NamedTuple):
-    """How much is measured: forwarders, messages of each, gateways of the page, days of each."""
+    """How much is measured: forwarders, messages of each, gateways of the page, days of totals, days of messages."""
 
     forwarders: int
     each: int
     gateways: int
     days: int
+    told: int
 
 
 def size(*, quick: bool) -> Size:
     """Return what is measured where nothing else is asked for."""
-    return Size(100, EACH, 50, 30) if quick else Size(1000, EACH, 500, 365)
+    return Size(100, EACH, 50, 30, 30) if quick else Size(1000, EACH, 500, 365, 365)
 
 
-def measure(forwarders: int, each: int, gateways: int, days: int, tell: Tell) -> dict[str, Any]:
+def measure(forwarders: int, each: int, gateways: int, days: int, told: int, tell: Tell) -> dict[str, Any]:
     """Measure both parts; `findings` are what must not be."""
     machine.need(NEEDS, root=False)
     findings = []
@@ -293,24 +236,30 @@ def measure(forwarders: int, each: int, gateways: int, days: int, tell: Tell) ->
         delivered = deliver(folder, forwarders, each)
         if not delivered["right"] or delivered["stored"] != delivered["messages"]:
             findings.append("a message was lost, doubled or changed")
+        tell("what a message costs")
+        costs = intake.costs(folder, 1000)
+        findings += intake.dear(costs)
         tell(f"{days} days of {gateways} gateways")
-        pages = year(folder, gateways, days)
-        findings += [f"{page} took {took['median']} ms" for page, took in pages["ms"].items() if took["median"] >= LIMIT]
-    return {"deliver": delivered, "year": pages, "findings": findings}
+        asked = year(folder, gateways, days, told)
+        findings += pages.findings(asked["ms"])
+    return {"deliver": delivered, "costs": costs, "year": asked, "findings": findings}
 
 
 def sheets(result: dict[str, Any]) -> list[Sheet]:
     """Return the figures for a person."""
-    one, pages = result["deliver"], result["year"]
+    one, asked = result["deliver"], result["year"]
     steady, used = one["steady"], one["cpu_seconds"]
     lost = "every message once" if not any("lost" in finding for finding in result["findings"]) else "NOT every message once"
-    took = ", ".join(f"{name} {ms['median']} ({ms['slowest']}; {ms['cpu']})" for name, ms in pages["ms"].items())
+    took = ", ".join(f"{name} {ms['median']} ({ms['slowest']}; {ms['cpu']})" for name, ms in asked["ms"].items())
+    costs = result["costs"].items()
     until = f"median {steady['p50_ms']} ms, p99 {steady['p99_ms']} ms until committed"
     rows = [
         ("flood", f"{one['forwarders']:,} forwarders, {one['messages']:,} messages, two consumers killed, broker restarted: {lost}"),
         ("", f"{one['messages_a_second']} messages/s; CPU s: consumers {used['consumers']}, mosquitto {used['mosquitto']}"),
         ("", f"peak MiB: a consumer {one['peak_mib']['consumer']}, mosquitto {one['peak_mib']['mosquitto']}"),
         ("steady", f"{steady['messages_a_second']} messages/s: {until}"),
-        ("pages", f"{pages['messages']:,} messages of {pages['gateways']} gateways; ms, median (slowest; CPU) of ten: {took}"),
+        ("costs", "ms of CPU, Python + PostgreSQL: " + ", ".join(f"{kind} {' + '.join(map(str, one.values()))}" for kind, one in costs)),
+        ("pages", f"{asked['messages']:,} messages of {asked['gateways']:,} gateways; ms, median (slowest; CPU) of ten: {took}"),
+        ("", f"every gateway judged anew: {asked['judged_seconds']} s; /metrics {asked['ms']['metrics']['octets']:,} octets"),
     ]
     return [Sheet("From forwarders through Mosquitto into PostgreSQL, and the fleet's pages", ("", ""), rows, (0, 1))]

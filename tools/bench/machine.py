@@ -14,6 +14,7 @@ from typing import Any
 
 from tools import tables
 
+_TICKS = os.sysconf("SC_CLK_TCK")
 _LIBRARIES = {"pyroute2": "python3-pyroute2"}  # no command; the environment of tools/setup has it anyway
 _VERSIONS = {
     "micropython": ["micropython", "-c", "import sys; print(sys.version)"],
@@ -29,6 +30,15 @@ _VERSIONS = {
 
 class UnableError(Exception):
     """This machine can't measure that; the text is the one line to show, without the command's name."""
+
+
+def cpu(pids: Iterable[int]) -> float:
+    """Return the CPU seconds of processes and of the children that they have waited for."""
+    total = 0
+    for pid in pids:
+        words = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        total += sum(map(int, words[11:15]))
+    return total / _TICKS
 
 
 def plugins(name: str) -> list[Path]:

@@ -7,7 +7,6 @@ is over is told as resolved once it has stayed so for SETTLED, so that a fault t
 """
 
 import secrets
-from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -15,9 +14,9 @@ from zoneinfo import ZoneInfo
 from django.db import transaction
 from django.db.models import F
 
-from tools.fleet import inventory
-from tools.fleet.judgement import BREACH, KINDS, Finding, Standing, standings
-from tools.fleet.models import Alert, Channel, Gateway, Outgoing, Setting, Silence
+from tools.fleet import verdicts
+from tools.fleet.judgement import BREACH, KINDS, Finding
+from tools.fleet.models import Alert, Channel, Gateway, Outgoing, Setting, Silence, Wrong
 
 SETTLED = 300  # seconds
 WAITING = 1000  # messages of a channel that may wait for its receiver
@@ -27,29 +26,28 @@ Found = dict[tuple[int, str], tuple[Gateway, Finding]]
 
 def look(now: int) -> int:
     """Write what is to be told at `now`, seconds since the epoch; return how many messages. One collector at a time does this."""
+    verdicts.renew(now)
     with transaction.atomic():
         Setting.objects.get_or_create(name="alerts", defaults={"value": ""})
         Setting.objects.select_for_update().get(name="alerts")
         channels = list(Channel.objects.filter(enabled=True))
         if not channels:
             return 0
-        everyone = standings(inventory.current(), now)
-        wrong = {(one.gateway.pk, finding.kind) for one in everyone for finding in one.findings}
-        silences = _silences(wrong, now)
-        return sum(_look(channel, everyone, silences, now) for channel in channels)
+        silences = _silences(now)
+        return sum(_look(channel, silences, now) for channel in channels)
 
 
-def _silences(wrong: set[tuple[int, str]], now: int) -> list[Silence]:
+def _silences(now: int) -> list[Silence]:
     """Return what is silenced, without what was acknowledged and is over."""
     Silence.objects.filter(until__lte=now).delete()
     rows = list(Silence.objects.all())
-    over = [one.pk for one in rows if one.known and (one.gateway_id, one.kind) not in wrong]
+    over = [one.pk for one in rows if one.known and not Wrong.objects.filter(gateway=one.gateway_id, kind=one.kind).exists()]
     Silence.objects.filter(pk__in=over).delete()
     return [one for one in rows if one.pk not in over]
 
 
-def _look(channel: Channel, everyone: Iterable[Standing], silences: list[Silence], now: int) -> int:
-    found = _matching(channel, everyone)
+def _look(channel: Channel, silences: list[Silence], now: int) -> int:
+    found = _matching(channel)
     alerts = {(one.gateway_id, one.kind): one for one in Alert.objects.filter(channel=channel).select_related("gateway")}
     new = [Alert(channel=channel, gateway=found[key][0], kind=key[1], began=now) for key in sorted(found.keys() - alerts.keys())]
     Alert.objects.bulk_create(new)
@@ -89,15 +87,13 @@ def _turn(channel: Channel, alert: Alert, wrong: bool, hushed: bool, now: int) -
     return RESOLVED
 
 
-def _matching(channel: Channel, everyone: Iterable[Standing]) -> Found:
+def _matching(channel: Channel) -> Found:
     """Return the findings that a channel is for."""
-    return {
-        (one.gateway.pk, finding.kind): (one.gateway, finding)
-        for one in everyone
-        if not channel.group or one.gateway.group == channel.group
-        for finding in one.findings
-        if (finding.kind in channel.kinds if channel.kinds else finding.grade == BREACH)
-    }
+    rows = verdicts.findings().filter(kind__in=channel.kinds or [kind for kind, (grade, _) in KINDS.items() if grade == BREACH])
+    if channel.group:
+        rows = rows.filter(gateway__group=channel.group)
+    asked = rows.select_related("gateway").defer("gateway__health", "gateway__unknown")
+    return {(row.gateway_id, row.kind): (row.gateway, verdicts.finding(row)) for row in asked.iterator()}
 
 
 def quiet(channel: Channel, now: int) -> bool:

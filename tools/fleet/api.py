@@ -17,9 +17,9 @@ from ninja.security import HttpBearer
 from agent import VERSION
 from agent.summary.metrics import METRICS
 from tools import clock
-from tools.fleet import figures, inventory, tags, tokens, views
+from tools.fleet import figures, inventory, tags, tokens, verdicts, views
 from tools.fleet.estimate import Estimate
-from tools.fleet.judgement import Standing, standings
+from tools.fleet.judgement import GRADES, Standing, standings
 from tools.fleet.models import Deed, Gateway, Token
 from tools.fleet.reading import KEPT_DAYS
 
@@ -171,9 +171,11 @@ def gateways(
     limit: Annotated[int, Query(ge=1, le=MOST)] = 100,
 ) -> dict[str, Any]:
     """List gateways, the worst first."""
-    rows = inventory.sought(inventory.current(), q, group, tag)
-    found = [one for one in standings(rows, int(clock.seconds())) if grade in {"", one.grade}]
-    return {"count": len(found), "gateways": [_row(one) for one in found[offset : offset + limit]]}
+    verdicts.renew(int(clock.seconds()), verdicts.SOON)
+    rows = inventory.sought(verdicts.listed(), q, group, tag)
+    if grade:
+        rows = rows.filter(grade=GRADES.index(grade))
+    return {"count": rows.count(), "gateways": [_row(one) for one in verdicts.standings(rows[offset : offset + limit])]}
 
 
 @API.get("/gateways/{ident}", response=GatewayFacts, auth=_Bearer("gateways"))
@@ -221,11 +223,11 @@ def days(request: HttpRequest, span: Annotated[Span, Query()]) -> list[dict[str,
 
 @API.get("/figures/weeks", response=list[WeekFigure], auth=_Bearer("figures"))
 def weeks(
-    request: HttpRequest, span: Annotated[Span, Query()], count: Annotated[int, Query(ge=1, le=KEPT_DAYS // 7)] = 8
+    request: HttpRequest, span: Annotated[Span, Query()], count: Annotated[int, Query(ge=1, le=added.WEEKS)] = added.WEEKS
 ) -> list[dict[str, Any]]:
-    """Give the mean day of each of the weeks that end with `last`, of the same gateways in each."""
+    """Give the mean day of each of the weeks that end with `last`, of the same gateways in each; of a large fleet, of the newest weeks."""
     _, last = _days(span, figures.newest_day())
-    return [_figure(one) | {"first": _date(first), "gateways": told} for first, one, told in figures.weekly_means(last, count, span.group)]
+    return [_figure(one) | {"first": _date(first), "gateways": told} for first, one, told in added.of(last).means(count, span.group)]
 
 
 @API.get("/groups", response=list[str], auth=_Bearer("gateways"))

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.db import connection, transaction
+from django.db.models import F
 from django.db.utils import DataError, IntegrityError
 
 from tools.fleet import checkpoints
@@ -25,6 +26,7 @@ from tools.fleet.models import CELLS, VALUES, Gateway, Message
 from tools.fleet.reading import METRIC, Reading, Refused, addressed, read
 
 SILENT = 86_400  # seconds without a word after which a gateway counts as silent
+AGAIN = 3600  # seconds after which a retired gateway that speaks is in the list again
 BOOTS = 4  # boot ids that are remembered: as many as the column holds whole
 ALTERNATING = 2  # boot ids that came back within a day: two gateways have one id
 SUMMARIES = 12_000, 30  # of one gateway at once, and seconds until one more; it sends 28 a day, and a spool of a year at once
@@ -132,9 +134,9 @@ class Intake:
         return fates
 
     def _store(self, readings: list[tuple[Arrival, Reading]], fates: Fates, now: int) -> None:
-        gateways = self._gateways({reading.gateway for _, reading in readings}, now)
+        gateways = self._gateways({reading.gateway for _, reading in readings}, {name for name, _ in fates if name}, now)
         spoke: set[int] = set()  # primary keys of those that are alive
-        changed: set[int] = set()  # and of those whose row says something else now
+        changed: set[int] = set()  # and of those whose row, or how they stand, is something else now
         healthy: set[int] = set()  # and of those whose health says what the one before said
         episodes = Episodes({gateways[one.gateway].pk for _, one in readings if one.kind in _SPOKEN}, now)
         told: list[checkpoints.Told] = []
@@ -164,26 +166,32 @@ class Intake:
                 spoke.add(gateway.pk)
         self._summaries([rows[key] for key in sorted(rows)], {one.pk: one for one in gateways.values()}, fates)
         for gateway in gateways.values():
-            if gateway.pk in spoke:
-                _heard(gateway, episodes, now)
+            if gateway.pk in spoke and _heard(gateway, episodes, now):
+                changed.add(gateway.pk)
         checkpoints.note(told, episodes, now)
         episodes.save()
+        changed |= {gateways[name].pk for name, _ in fates if name in gateways}  # of those a message was refused
         rows_of = sorted((one for one in gateways.values() if one.pk in changed), key=lambda one: one.pk)
+        for one in rows_of:
+            one.due = 0
         Gateway.objects.bulk_create(rows_of, update_conflicts=True, unique_fields=["id"], update_fields=_TOLD)
         for quiet, times in (((healthy & spoke) - changed, {"seen": now, "health_at": now}), (spoke - healthy - changed, {"seen": now})):
             if quiet:
-                Gateway.objects.filter(pk__in=quiet).update(**times)
+                Gateway.objects.filter(pk__in=quiet).update(**times, due=F("due"))
         _tally(fates, gateways, now)
 
-    def _gateways(self, names: set[str], now: int) -> dict[str, Gateway]:
-        """Return these gateways' rows, locked, new ones made; FullError where there would be over the limit."""
-        found = {one.ident: one for one in Gateway.objects.select_for_update().filter(ident__in=names).order_by("pk")}
+    def _gateways(self, names: set[str], refused: set[str], now: int) -> dict[str, Gateway]:
+        """Return the rows of these gateways, and of those `refused` that are known, locked, new ones made.
+
+        FullError where there would be more than the limit.
+        """
+        found = {one.ident: one for one in Gateway.objects.select_for_update().filter(ident__in=names | refused).order_by("pk")}
         new = sorted(names - set(found))
         if new:
             if Gateway.objects.count() + len(new) > self._limit:
                 raise FullError(self._limit)
             Gateway.objects.bulk_create([Gateway(ident=name, first_seen=now, seen=0) for name in new], ignore_conflicts=True)
-            found = {one.ident: one for one in Gateway.objects.select_for_update().filter(ident__in=names).order_by("pk")}
+            found = {one.ident: one for one in Gateway.objects.select_for_update().filter(ident__in=names | refused).order_by("pk")}
         return found
 
     def _summaries(self, rows: Sequence[tuple[Any, ...]], gateways: dict[int, Gateway], fates: Fates) -> None:
@@ -202,7 +210,7 @@ class Intake:
         add_totals(totals)
 
 
-_TOLD = ("seen", "state", "version", "config", "expected", "boots", "returns", "returned", "health", "health_at", "unknown")
+_TOLD = ("seen", "state", "version", "config", "expected", "boots", "returns", "returned", "health", "health_at", "unknown", "due")
 _COMPARED = ("start", "end", "b_over", "b_under", *VALUES)
 
 
@@ -265,10 +273,12 @@ def _set_apart(gateway: Gateway, reading: Reading, now: int) -> bool:
     return True
 
 
-def _heard(gateway: Gateway, episodes: Episodes, now: int) -> None:
-    if gateway.seen and now - gateway.seen > SILENT:
-        episodes.over(gateway.pk, "silent", gateway.seen)
-    gateway.seen = max(gateway.seen, now)
+def _heard(gateway: Gateway, episodes: Episodes, now: int) -> bool:
+    """Note that a gateway spoke; return True if that changes how it stands: it was silent, or retired."""
+    former, gateway.seen = gateway.seen, max(gateway.seen, now)
+    if former and now - former > SILENT:
+        episodes.over(gateway.pk, "silent", former)
+    return now - former > SILENT or (gateway.retired > 0 and former <= gateway.retired + AGAIN)
 
 
 def _state(gateway: Gateway, content: dict[str, Any], arrival: Arrival, episodes: Episodes, now: int) -> None:
@@ -321,11 +331,9 @@ def _health(gateway: Gateway, content: dict[str, Any], arrival: Arrival, episode
 
 def _tally(fates: Fates, gateways: dict[str, Gateway], now: int) -> None:
     """Count fates by day; what was refused also by its gateway, if that is one we know."""
-    strangers = {name for name, _ in fates if name and name not in gateways}
-    known = gateways | {one.ident: one for one in Gateway.objects.filter(ident__in=strangers)}
     counts: dict[tuple[int, int, str], list[int]] = {}
     for (name, fate), count in fates.items():
-        row = (known[name].pk if name and name in known else 0, now // _DAY, fate)
+        row = (gateways[name].pk if name and name in gateways else 0, now // _DAY, fate)
         counts.setdefault(row, [0])[0] += count
     _grow("fleet_tally", ("gateway", "day", "fate"), ("count",), counts)
 

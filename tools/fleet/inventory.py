@@ -2,11 +2,12 @@
 """The operator's gateways, spoken or not: those expected, what they are called, those that are no more."""
 
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from zoneinfo import available_timezones
 
 from django.db import transaction
-from django.db.models import F, Q, QuerySet
+from django.db.models import QuerySet, Value
+from django.db.models.functions import Concat
 
 from tools.fleet import figures, listing
 from tools.fleet.delivery import GATEWAYS
@@ -14,7 +15,6 @@ from tools.fleet.listing import Listed, ListError
 from tools.fleet.models import Gateway
 
 ACTS = ("group", "tag", "untag", "zone", "retire", "restore")  # what may be done with many gateways at once
-AGAIN = 3600  # seconds after which a retired gateway that speaks is in the list again
 
 
 class FullError(ListError):
@@ -28,7 +28,7 @@ def expect(rows: Sequence[Listed], now: int) -> int:
     """
     with transaction.atomic():
         idents = [row.ident for row in rows]
-        Gateway.objects.filter(ident__in=idents).update(retired=0)
+        Gateway.objects.filter(ident__in=idents).exclude(retired=0).update(retired=0)
         known = {one.ident: one for one in Gateway.objects.select_for_update().filter(ident__in=idents)}
         new = [row for row in rows if row.ident not in known]
         if Gateway.objects.count() + len(new) > GATEWAYS:
@@ -51,26 +51,20 @@ def rename(row: Gateway, name: str, group: str) -> set[str]:
     return {former, group} if former != group else set()
 
 
-def current() -> "QuerySet[Gateway]":
-    """Return the gateways that are looked at: all but the retired ones that are silent."""
-    return Gateway.objects.filter(Q(retired=0) | Q(seen__gt=F("retired") + AGAIN))
-
-
 def tags() -> list[str]:
     """Return every tag that a gateway has, in their order."""
     return sorted({tag for kept in Gateway.objects.exclude(tags="").values_list("tags", flat=True).distinct() for tag in kept.split()})
 
 
-def sought(rows: Iterable[Gateway], text: str, group: str, tag: str) -> list[Gateway]:
-    """Return gateways with a text in name, id or tags, and with a group and a tag; "" asks for nothing."""
-    wanted = folded(text)
-    return [
-        row
-        for row in rows
-        if (not wanted or wanted in row.ident or wanted in folded(f"{row.name} {row.tags}"))
-        and (not group or row.group == group)
-        and (not tag or tag in row.tags.split())
-    ]
+def sought(rows: "QuerySet[Gateway]", text: str, group: str, tag: str) -> "QuerySet[Gateway]":
+    """Return the gateways whose name, id or tags hold a text, and that have a group and a tag; what is empty asks for nothing."""
+    if wanted := folded(text):
+        rows = rows.filter(folded__contains=wanted)
+    if group:
+        rows = rows.filter(group=group)
+    if tag:
+        rows = rows.annotate(words=Concat(Value(" "), "tags", Value(" "))).filter(words__contains=f" {tag} ")
+    return rows
 
 
 def put(idents: Sequence[str], act: str, value: str, now: int) -> int:

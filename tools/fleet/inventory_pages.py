@@ -3,7 +3,7 @@
 
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse, QueryDict
@@ -12,10 +12,13 @@ from django.urls import reverse
 from django.views.decorators.http import require_GET, require_POST
 
 from tools import clock
-from tools.fleet import figures, listing, words
+from tools.fleet import figures, listing, verdicts, words
 from tools.fleet import inventory as stock
 from tools.fleet.listing import Listed, ListError
 from tools.fleet.models import Gateway
+
+if TYPE_CHECKING:
+    from django.db.models import QuerySet
 
 PER_PAGE = 200
 
@@ -24,19 +27,21 @@ def _asked(query: QueryDict) -> dict[str, str]:
     return {name: query.get(name, "")[:64].strip() for name in ("q", "group", "tag")}
 
 
-def _sought(asked: dict[str, str]) -> list[Gateway]:
+def _sought(asked: dict[str, str]) -> "QuerySet[Gateway]":
     """Return what a question is for, retired ones too, by group and name."""
+    if asked["q"]:
+        verdicts.renew(int(clock.seconds()), verdicts.SOON)
     rows = Gateway.objects.order_by("group", "name", "ident").only("ident", "name", "group", "tags", "seen", "retired")
     return stock.sought(rows, asked["q"], asked["group"], asked["tag"])
 
 
 def _page(request: HttpRequest, query: QueryDict, wrong: Sequence[str] = ()) -> HttpResponse:
     asked = _asked(query)
-    rows = _sought(asked)
+    page = Paginator(_sought(asked), PER_PAGE).get_page(query.get("page"))
     context: dict[str, Any] = {
         **asked,
-        "page": Paginator(rows, PER_PAGE).get_page(query.get("page")),
-        "count": len(rows),
+        "page": page,
+        "count": page.paginator.count,
         "groups": [name for name in figures.groups() if name],
         "tags": stock.tags(),
         "wrong": wrong,
@@ -54,7 +59,7 @@ def inventory(request: HttpRequest) -> HttpResponse:
 @require_GET
 def inventory_csv(request: HttpRequest) -> HttpResponse:
     """Hand out the gateways that are asked for, as the list that can be taken in again."""
-    rows = (Listed(row.ident, row.name, row.group, row.tags) for row in _sought(_asked(request.GET)))
+    rows = (Listed(row.ident, row.name, row.group, row.tags) for row in _sought(_asked(request.GET)).iterator())
     response = HttpResponse(listing.text(rows), content_type="text/csv; charset=utf-8")
     day = time.strftime("%Y-%m-%d", time.gmtime(clock.seconds()))
     response.headers["Content-Disposition"] = f'attachment; filename="oubli-gateways-{day}.csv"'
@@ -69,7 +74,7 @@ def change_inventory(request: HttpRequest) -> HttpResponse:
         if query.get("act") == "import":
             done = _taken(request, now)
         elif query.get("act") in stock.ACTS:
-            idents = [row.ident for row in _sought(_asked(query))] if query.get("every") else query.getlist("gateway")
+            idents = list(_sought(_asked(query)).values_list("ident", flat=True)) if query.get("every") else query.getlist("gateway")
             done = stock.put(idents, query["act"], query.get("value", "")[:512], now)
         else:
             return redirect("inventory")

@@ -9,15 +9,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from django.db.models import F, Window
-from django.db.models.functions import RowNumber
+from django.db.models import Exists, OuterRef, Q, QuerySet
 
-from tools.fleet.intake import SILENT
+from tools.fleet.intake import AGAIN, SILENT
 from tools.fleet.models import Episode, Gateway, Tally
 
 BREACH, WARNING = "breach", "warning"
 KEYS_SOON = 10  # days of keys left at which a bundle is to be renewed
-PAST = 20  # findings that are over, of each gateway: none pushes another's off the page
+PAST = 20  # findings that are over, of each gateway: none pushes another's out of sight
 _DAY = 86_400
 _RECENT = 7  # days in which a refused message is still spoken of
 
@@ -47,6 +46,7 @@ KINDS = {
     "offline": (WARNING, "Not connected to the broker"),
     "newer": (WARNING, "Says what this collector doesn't know ({names}): upgrade the collector"),
 }
+GRADES = (BREACH, WARNING, "good")
 ORDER = {kind: place for place, kind in enumerate(KINDS)}
 SETTLED = ("cut", "rewritten", "forked", "duplicate")  # stay until a person says that it is settled
 
@@ -157,32 +157,73 @@ def judge(gateway: Gateway, episodes: Iterable[Episode], refused: Iterable[str],
     return Standing(gateway, tuple(sorted(found.values(), key=lambda one: ORDER[one.kind])))
 
 
+def lasts(gateway: Gateway, refused: Iterable[int], now: int) -> int | None:
+    """Return until when a standing judged at `now` holds if nothing is told meanwhile; None: for good. `refused`: days of what was."""
+    ends = [said + _RECENT * _DAY for _, said in gateway.unknown.values()] + [(day + _RECENT) * _DAY for day in refused]
+    if gateway.seen:
+        ends.append(gateway.seen + SILENT + 1)
+    return min((end for end in ends if end > now), default=None)
+
+
+def looked_at(gateway: Gateway) -> bool:
+    """Return True for every gateway but a retired one that is silent."""
+    return not gateway.retired or gateway.seen > gateway.retired + AGAIN
+
+
+class Evidence:
+    """What else than their rows says how some gateways stand: their open episodes, and what was refused of late, by two queries."""
+
+    def __init__(self, gateways: Iterable[int], now: int) -> None:
+        names = list(gateways)
+        self._now = now
+        self._open: dict[int, list[Episode]] = {}
+        self._refused: dict[int, list[tuple[int, str]]] = {}
+        for episode in Episode.objects.filter(ended=None, gateway__in=names):
+            self._open.setdefault(episode.gateway_id, []).append(episode)
+        recent = Tally.objects.filter(day__gt=now // _DAY - _RECENT, gateway__in=names)
+        for number, day, fate in recent.values_list("gateway", "day", "fate"):
+            self._refused.setdefault(number, []).append((day, fate))
+
+    def standing(self, row: Gateway) -> Standing:
+        """Return how a gateway stands."""
+        return judge(row, self._open.get(row.pk, ()), (fate for _, fate in self._refused.get(row.pk, ())), self._now)
+
+    def lasts(self, row: Gateway) -> int | None:
+        """Return until when that holds by itself."""
+        return lasts(row, (day for day, _ in self._refused.get(row.pk, ())), self._now)
+
+
 def standings(gateways: Iterable[Gateway], now: int) -> list[Standing]:
-    """Return how gateways stand, the worst first, then by name; three queries however many they are."""
+    """Return how some gateways stand, the worst first, then by name, judged anew; for a list of all, tools/fleet/verdicts.py."""
     rows = list(gateways)
-    names = [row.pk for row in rows]
-    narrow = {"gateway__in": names} if len(names) < 50 else {}
-    open_ones: dict[int, list[Episode]] = {}
-    for episode in Episode.objects.filter(ended=None, **narrow):
-        open_ones.setdefault(episode.gateway_id, []).append(episode)
-    refused: dict[int, list[str]] = {}
-    for number, fate in Tally.objects.filter(day__gt=now // _DAY - _RECENT, gateway__gt=0, **narrow).values_list("gateway", "fate"):
-        refused.setdefault(number, []).append(fate)
-    judged = [judge(row, open_ones.get(row.pk, ()), refused.get(row.pk, ()), now) for row in rows]
-    return sorted(judged, key=_rank)
+    evidence = Evidence((row.pk for row in rows), now)
+    return sorted(map(evidence.standing, rows), key=_rank)
 
 
 def _rank(standing: Standing) -> tuple[int, int, str, str]:
-    grade = (BREACH, WARNING, "good").index(standing.grade)
-    return grade, ORDER[standing.findings[0].kind] if standing.findings else 0, standing.gateway.name.lower(), standing.gateway.ident
+    return grade(standing.findings), rank(standing.findings), standing.gateway.name.lower(), standing.gateway.ident
 
 
-def history(now: int, days: int, gateway: Gateway | None = None) -> list[tuple[Gateway, Finding]]:
-    """Return what was wrong of late and is over, newest first, of one gateway or of all (PAST of each)."""
-    rows = Episode.objects.filter(ended__isnull=False, ended__gt=now - days * _DAY, kind__in=KINDS).select_related("gateway")
-    if gateway is None:
-        order = Window(RowNumber(), partition_by=F("gateway"), order_by=[F("ended").desc(), F("pk").desc()])
-        rows = rows.annotate(order=order).filter(order__lte=PAST)
-    else:
-        rows = rows.filter(gateway=gateway)
-    return [(one.gateway, Finding(one.kind, one.began, {}, one.ended)) for one in rows.order_by("-ended")[:1000]]
+def grade(findings: Iterable[Finding]) -> int:
+    """Return the place of the worst grade among GRADES."""
+    return min((GRADES.index(one.grade) for one in findings), default=GRADES.index("good"))
+
+
+def rank(findings: Iterable[Finding]) -> int:
+    """Return the place of the worst kind among KINDS; 0 where nothing is wrong."""
+    return min((ORDER[one.kind] for one in findings), default=0)
+
+
+def history(now: int, days: int, gateway: Gateway | None = None) -> "QuerySet[Episode]":
+    """Return what was wrong in the last days and is over, newest first: of one gateway, or of all, the newest PAST of each."""
+    over = Episode.objects.filter(ended__gt=now - days * _DAY, kind__in=KINDS)
+    if gateway is not None:
+        return over.filter(gateway=gateway).order_by("-ended", "-pk")
+    newer = Q(ended__gt=OuterRef("ended")) | Q(ended=OuterRef("ended"), pk__gt=OuterRef("pk"))
+    others = Episode.objects.filter(newer, gateway=OuterRef("gateway"), kind__in=KINDS).order_by("-ended", "-pk")
+    return over.filter(~Exists(others[PAST - 1 : PAST])).select_related("gateway").order_by("-ended", "-pk")
+
+
+def past(episode: Episode) -> Finding:
+    """Return the finding that an episode was."""
+    return Finding(episode.kind, episode.began, {}, episode.ended)

@@ -6,11 +6,15 @@ message's numbers stand in columns v0..v8 (no metric has more than nine cells), 
 gateway/metric/day/slot: a repeat is harmless whatever its way here.
 """
 
+from collections.abc import Iterable
+from typing import Any
+
 from django.conf import settings
 from django.db import models
 
 CELLS = 9
 VALUES = tuple(f"v{cell}" for cell in range(CELLS))
+OUT = 3  # the grade of a gateway that nobody has looked at yet, or that is retired and silent; the others are 0 to 2, the worst first
 
 
 class Setting(models.Model):
@@ -20,8 +24,20 @@ class Setting(models.Model):
     value = models.CharField(max_length=128)
 
 
+class _Gateways(models.QuerySet["Gateway"]):
+    """Gateways; whatever is changed of some makes them due to be judged again, unless `due` is said too."""
+
+    def update(self, **values: Any) -> int:  # noqa: ANN401 (Django's)
+        """Change them."""
+        return super().update(**{"due": 0} | values)
+
+
 class Gateway(models.Model):
-    """One gateway as it last spoke. `seen` is when its last message came, `expected` the configuration that the operator took as right."""
+    """One gateway as it last spoke. `seen` is when its last message came, `expected` the configuration that the operator took as right.
+
+    `grade`, `rank` and `folded` are what lists sort and search by. tools/fleet/verdicts.py makes them anew of every row whose `due` has
+    come: 0, for a row that was changed, or when time alone changes how it stands (seconds since the epoch); null: never.
+    """
 
     ident = models.CharField(max_length=16, unique=True)
     name = models.CharField(max_length=64, default="", blank=True)
@@ -41,11 +57,43 @@ class Gateway(models.Model):
     health_at = models.BigIntegerField(default=0)
     retired = models.BigIntegerField(default=0)  # when a person took it out of the list; 0: it is in it
     unknown = models.JSONField(default=dict)  # kind of message -> [what it said that we have no schema of, as text, when]
+    grade = models.SmallIntegerField(default=OUT)
+    rank = models.SmallIntegerField(default=0)  # the place of its worst finding's kind among all
+    folded = models.CharField(max_length=400, default="")  # name, tags and id, without accents and capitals
+    due = models.BigIntegerField(null=True, default=0)
+
+    objects = _Gateways.as_manager()
 
     class Meta:
         """Table."""
 
-        indexes = [models.Index(fields=["group"], name="gateway_group")]
+        indexes = [
+            models.Index(fields=["group", "name", "ident"], name="gateway_group"),
+            models.Index(fields=["grade", "rank", "folded"], name="gateway_list"),
+            models.Index(fields=["due"], name="gateway_due"),
+            models.Index(fields=["retired"], name="gateway_retired", condition=models.Q(retired__gt=0)),
+        ]
+
+    def save(self, *words: Any, update_fields: Iterable[str] | None = None, **more: Any) -> None:  # noqa: ANN401 (Django's)
+        """Write it, due to be judged."""
+        self.due = 0
+        super().save(*words, update_fields=None if update_fields is None else {*update_fields, "due"}, **more)
+
+
+class Wrong(models.Model):
+    """One thing that is wrong with a gateway now, as it was judged: `kind` of tools/fleet/judgement.py, and its text's words."""
+
+    pk = models.CompositePrimaryKey("gateway_id", "kind")
+    gateway = models.ForeignKey(Gateway, on_delete=models.CASCADE, db_index=False)
+    kind = models.CharField(max_length=16)
+    rank = models.SmallIntegerField()  # the kind's place among all; breaches come first
+    since = models.BigIntegerField()
+    words = models.JSONField(default=dict)
+
+    class Meta:
+        """Table."""
+
+        indexes = [models.Index(fields=["rank", "gateway"], name="wrong_rank")]
 
 
 class Message(models.Model):
@@ -133,7 +181,12 @@ class Episode(models.Model):
     class Meta:
         """Table."""
 
-        indexes = [models.Index(fields=["gateway", "kind"], name="episode_gateway"), models.Index(fields=["began"], name="episode_began")]
+        indexes = [
+            models.Index(fields=["gateway", "kind"], name="episode_gateway"),
+            models.Index(fields=["began"], name="episode_began"),
+            models.Index(fields=["ended", "id"], name="episode_ended"),
+            models.Index(fields=["gateway", "ended", "id"], name="episode_over"),
+        ]
 
 
 class Head(models.Model):

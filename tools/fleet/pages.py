@@ -2,7 +2,6 @@
 """The page's views: the list of gateways, one gateway, compliance. Everything but the log-in is behind it."""
 
 import time
-from collections import Counter
 from contextlib import suppress
 from typing import Any
 from zoneinfo import available_timezones
@@ -13,15 +12,16 @@ from django.contrib.auth.forms import AuthenticationForm
 from django.contrib.auth.views import LoginView
 from django.core.paginator import Paginator
 from django.db import transaction
+from django.db.models import Count
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.decorators import method_decorator
 from django.views.decorators.http import require_GET, require_POST
 
 from tools import clock
-from tools.fleet import figure_pages, figures, inventory, listing, people, sheet, words
+from tools.fleet import figure_pages, figures, inventory, listing, people, sheet, verdicts, words
 from tools.fleet.guard import TRIED
-from tools.fleet.judgement import BREACH, SETTLED, WARNING, history, standings
+from tools.fleet.judgement import BREACH, GRADES, SETTLED, history, past, standings
 from tools.fleet.listing import ListError
 from tools.fleet.models import Episode, Gateway, Tally
 from tools.fleet.reading import REASONS
@@ -41,6 +41,7 @@ HEADS = (  # of the list: a column, and what it says
     ("Duty", "Who answers the authorities' requests at this place."),
 )
 HISTORY = 30  # days of compliance
+FINDINGS = 100  # of a page of compliance
 _DAY = 86_400
 
 
@@ -94,19 +95,20 @@ def gateways(request: HttpRequest) -> HttpResponse:
     wanted = request.GET.get("q", "")[:64].strip()
     show, group, tag = request.GET.get("show", ""), request.GET.get("group", "")[:64], request.GET.get("tag", "")[:64]
     retired = Gateway.objects.filter(retired__gt=0)
-    everyone = standings(retired if show == "retired" else inventory.current(), now)
-    counts = Counter(standing.grade for standing in everyone)
-    sought = {row.pk for row in inventory.sought([standing.gateway for standing in everyone], wanted, group, tag)}
-    graded = show in {BREACH, WARNING, "good"}
-    rows = [standing for standing in everyone if standing.gateway.pk in sought and (not graded or standing.grade == show)]
-    page = Paginator(rows, PER_PAGE).get_page(request.GET.get("page"))
-    grades = [(name, counts[name], name == show) for name in (BREACH, WARNING, "good")]
+    verdicts.renew(now, verdicts.SOON)
+    counts = verdicts.counts()
+    rows = retired.order_by("folded") if show == "retired" else verdicts.listed()
+    if show in GRADES:
+        rows = rows.filter(grade=GRADES.index(show))
+    page = Paginator(inventory.sought(rows, wanted, group, tag), PER_PAGE).get_page(request.GET.get("page"))
+    page.object_list = standings(page.object_list, now) if show == "retired" else verdicts.standings(page.object_list)
+    grades = [(name, counts[name], name == show) for name in GRADES]
     names = [name for name in figures.groups() if name]
     context = {
         "page": page,
         "heads": HEADS,
         "grades": grades,
-        "count": len(everyone),
+        "count": counts.total(),
         "retired": retired.count(),
         "q": wanted,
         "show": show,
@@ -140,7 +142,7 @@ def gateway(request: HttpRequest, ident: str) -> HttpResponse:
     }
     tallies = Tally.objects.filter(gateway=row.pk, day__gt=now // _DAY - HISTORY).order_by("-day").values_list("day", "fate", "count")
     context["refused"] = [(day, REASONS.get(fate, fate), count) for day, fate, count in tallies[:20]]
-    context["past"] = [finding for _, finding in history(now, HISTORY, row)]
+    context["past"] = [past(one) for one in history(now, HISTORY, row)[:FINDINGS]]
     context |= figure_pages.gateway_context(request, row)
     return render(request, "fleet/gateway.html", context)
 
@@ -169,35 +171,38 @@ def change(request: HttpRequest, ident: str) -> HttpResponse:
             row.save(update_fields=["expected"])
         if request.POST.get("settle") in SETTLED:
             Episode.objects.filter(gateway=row, kind=request.POST["settle"], ended=None).update(ended=int(clock.seconds()))
+            row.save(update_fields=["due"])
     return redirect("gateway", ident=ident)
-
-
-def _compliance(now: int) -> dict[str, Any]:
-    everyone = standings(inventory.current(), now)
-    rows = [(standing.gateway, finding) for standing in everyone for finding in standing.findings]
-    rows.sort(key=lambda row: row[1].grade != BREACH)
-    counts = Counter(standing.grade for standing in everyone)
-    return {
-        "rows": rows,
-        "past": history(now, HISTORY),
-        "count": len(everyone),
-        "clean": counts["good"],
-        "breached": counts[BREACH],
-        "now": now,
-    }
 
 
 @require_GET
 def compliance(request: HttpRequest) -> HttpResponse:
-    """Show what is wrong, and what was of late."""
-    return render(request, "fleet/compliance.html", _compliance(int(clock.seconds())) | {"history": HISTORY})
+    """Show what is wrong, and what was of late, a page at a time."""
+    now = int(clock.seconds())
+    verdicts.renew(now, verdicts.SOON)
+    counts = verdicts.counts()
+    page = Paginator(verdicts.findings().select_related("gateway"), FINDINGS).get_page(request.GET.get("page"))
+    context = {
+        "page": page,
+        "rows": [(row.gateway, verdicts.finding(row)) for row in page.object_list],
+        "past": [(one.gateway, past(one)) for one in history(now, HISTORY)[:FINDINGS]],
+        "count": counts.total(),
+        "clean": counts["good"],
+        "breached": counts[BREACH],
+        "now": now,
+        "history": HISTORY,
+        "most": FINDINGS,
+    }
+    return render(request, "fleet/compliance.html", context)
 
 
 @require_GET
 def compliance_csv(_request: HttpRequest) -> HttpResponse:
     """Hand it out for a spreadsheet."""
     now = int(clock.seconds())
-    found = _compliance(now)
+    verdicts.renew(now)
+    found = [(row.gateway, verdicts.finding(row)) for row in verdicts.findings().select_related("gateway").iterator()]
+    found += [(one.gateway, past(one)) for one in history(now, HISTORY).iterator()]
     head = [words.say(name) for name in ("gateway", "name", "group", "grade", "finding", "since (UTC)", "until (UTC)")]
     stamp = "%Y-%m-%d %H:%M"
     rows = [
@@ -206,7 +211,7 @@ def compliance_csv(_request: HttpRequest) -> HttpResponse:
             time.strftime(stamp, time.gmtime(finding.since)) if finding.since else "",
             time.strftime(stamp, time.gmtime(finding.until)) if finding.until else "",
         )
-        for one, finding in (*found["rows"], *found["past"])
+        for one, finding in found
     ]  # fmt: skip
     response = HttpResponse(sheet.text(head, rows), content_type="text/csv; charset=utf-8")
     response.headers["Content-Disposition"] = f'attachment; filename="oubli-compliance-{time.strftime("%Y-%m-%d", time.gmtime(now))}.csv"'

@@ -4,14 +4,14 @@
 Read from the store at each scrape, so that any number of processes agree.
 
 Behind a token for metrics, or HTTP basic authentication with a user of the page who has no second factor. A published figure is three
-samples, estimate, low and high: none stands without its band.
+samples, estimate, low and high: none stands without its band. Gateways are named where something is wrong with them, the NAMED worst
+findings, so that an answer stays below a megabyte however many gateways there are.
 """
 
-from collections import Counter
 from collections.abc import Iterator
 
 from django.contrib.auth.decorators import login_not_required
-from django.db.models import Sum
+from django.db.models import Count, Max, Sum
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.http import require_GET
 from prometheus_client import CollectorRegistry, generate_latest
@@ -20,11 +20,13 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.registry import Collector
 
 from tools import clock
-from tools.fleet import figures, inventory, tokens
+from tools.fleet import figures, tokens, verdicts
 from tools.fleet.guard import by_basic
-from tools.fleet.judgement import KINDS, standings
-from tools.fleet.models import Tally
+from tools.fleet.judgement import BREACH, KINDS
+from tools.fleet.models import Gateway, Tally
 from tools.fleet.reading import FATES, REASONS
+
+NAMED = 5000  # findings
 
 
 class Store(Collector):
@@ -32,32 +34,32 @@ class Store(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Yield every family."""
-        now = int(clock.seconds())
-        everyone = standings(inventory.current(), now)
-        grades = Counter(standing.grade for standing in everyone)
+        verdicts.renew(int(clock.seconds()), verdicts.SOON)
+        grades = verdicts.counts()
         count = GaugeMetricFamily("oubli_gateways", "Gateways by how they stand.", labels=["grade"])
         for grade in ("good", "warning", "breach"):
             count.add_metric([grade], grades[grade])
         yield count
-        found = Counter((standing.gateway.group, finding.kind) for standing in everyone for finding in standing.findings)
+        found = verdicts.findings().order_by().values_list("gateway__group", "kind").annotate(count=Count("*"))
         kinds = GaugeMetricFamily("oubli_findings", "Gateways with a finding, by kind and group.", labels=["kind", "grade", "group"])
-        for (group, kind), number in sorted(found.items()):
+        for group, kind, number in sorted(found):
             kinds.add_metric([kind, KINDS[kind][0], group], number)
         yield kinds
         breach = GaugeMetricFamily("oubli_gateway_breach", "1 for each gateway in breach, by kind.", labels=["gateway", "kind"])
         warning = GaugeMetricFamily("oubli_gateway_warning", "1 for each gateway with a warning, by kind.", labels=["gateway", "kind"])
-        seen = GaugeMetricFamily(
-            "oubli_gateway_seen_seconds", "When a gateway was last heard of, seconds since the epoch.", labels=["gateway"]
-        )
-        keys = GaugeMetricFamily("oubli_gateway_key_days", "Days of keys that a custodian's bundle still has.", labels=["gateway"])
-        for standing in everyone:
-            seen.add_metric([standing.gateway.ident], standing.gateway.seen)
-            if standing.days_of_keys is not None:
-                keys.add_metric([standing.gateway.ident], standing.days_of_keys)
-            for finding in standing.findings:
-                family = breach if finding.grade == "breach" else warning
-                family.add_metric([standing.gateway.ident, finding.kind], 1)
-        yield from (breach, warning, seen, keys)
+        keys = GaugeMetricFamily("oubli_gateway_key_days", "Days of keys left, of gateways that run out of them.", labels=["gateway"])
+        for ident, kind, words in verdicts.findings().values_list("gateway__ident", "kind", "words")[:NAMED]:
+            family = breach if KINDS[kind][0] == BREACH else warning
+            family.add_metric([ident, kind], 1)
+            if kind in {"keys", "keys_soon"}:
+                keys.add_metric([ident], words["days"])
+        yield from (breach, warning, keys)
+        unnamed = GaugeMetricFamily("oubli_findings_unnamed", f"Findings beyond the {NAMED} worst: counted in oubli_findings alone.")
+        unnamed.add_metric([], max(sum(number for *_, number in found) - NAMED, 0))
+        yield unnamed
+        heard = GaugeMetricFamily("oubli_heard_seconds", "When any gateway was last heard of, seconds since the epoch.")
+        heard.add_metric([], Gateway.objects.aggregate(Max("seen"))["seen__max"] or 0)
+        yield heard
         yield from _terminals()
         messages = CounterMetricFamily("oubli_messages", "Messages by what became of them.", labels=["fate"])
         fates: dict[str, int] = dict(Tally.objects.values("fate").annotate(sum=Sum("count")).values_list("fate", "sum"))

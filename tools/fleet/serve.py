@@ -83,6 +83,7 @@ class Consumers:
         self.refused = False
         self._work = [(FIGURES, number) for number in range(1, count + 1)] + [(STATUS, 1)] * (count > 0)
         self.processes: list[Any] = [self._start(*work) for work in self._work]
+        self._upkeep = Upkeep()
         self._thread = threading.Thread(target=self._watch, daemon=True)
         self._thread.start()
 
@@ -92,9 +93,6 @@ class Consumers:
         return process
 
     def _watch(self) -> None:
-        from tools.fleet.retention import prune
-
-        pruned = 0.0
         while not self._stop.wait(_REPLACED_AFTER):
             for place, process in enumerate(self.processes):
                 if process.exitcode == _REFUSED:
@@ -106,15 +104,12 @@ class Consumers:
                     log(f"{kind} {number} ended with {process.exitcode}: another takes its place")
                     process.close()
                     self.processes[place] = self._start(kind, number)
-            if time.monotonic() > pruned:
-                pruned = time.monotonic() + _PRUNED_EVERY
-                with contextlib.suppress(Error):
-                    prune(int(clock.seconds()))
 
     def close(self) -> None:
         """End them, and wait until they have committed what they hold."""
         self._stop.set()
         self._thread.join()
+        self._upkeep.close()
         for process in self.processes:
             process.terminate()
         for process in self.processes:
@@ -122,6 +117,38 @@ class Consumers:
             if process.is_alive():
                 process.kill()
                 process.join()
+
+
+class Upkeep:
+    """Keeps the store's derived rows true and its size bounded, in a thread until `close`."""
+
+    EVERY = 2  # seconds
+
+    def __init__(self) -> None:
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        from django.db import close_old_connections, connections
+
+        from tools.fleet import retention, verdicts
+
+        pruned = 0.0
+        while not self._stop.wait(self.EVERY):
+            with contextlib.suppress(Error):  # the consumers say why the store can't be used
+                close_old_connections()
+                now = int(clock.seconds())
+                verdicts.renew(now)
+                if time.monotonic() > pruned:
+                    pruned = time.monotonic() + _PRUNED_EVERY
+                    retention.prune(now)
+        connections.close_all()
+
+    def close(self) -> None:
+        """End it; what it is at is committed, or begun anew next time."""
+        self._stop.set()
+        self._thread.join(30)
 
 
 class Alerting:

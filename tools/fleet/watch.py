@@ -2,21 +2,21 @@
 """`oubli-fleet watch`: the list of gateways in a terminal, the worst first, renewed while one looks."""
 
 import time
-from collections import Counter
 from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from tools.fleet import inventory
-from tools.fleet.judgement import BREACH, WARNING, Standing, standings
+from tools.fleet import verdicts
+from tools.fleet.judgement import BREACH, WARNING, Standing
 
 _LOOKS = {BREACH: ("◆", "bold red"), WARNING: ("▲", "yellow"), "good": ("●", "green")}
 
 
 def data(now: int) -> list[dict[str, Any]]:
     """Return how every gateway stands, for `--json`."""
+    verdicts.renew(now)
     return [
         {
             "gateway": one.gateway.ident,
@@ -30,14 +30,14 @@ def data(now: int) -> list[dict[str, Any]]:
             "config": one.gateway.config,
             "health": one.gateway.health,
         }
-        for one in standings(inventory.current(), now)
+        for one in verdicts.standings(verdicts.listed())
     ]
 
 
 def shown(now: int, height: int) -> RenderableType:
     """Return the table, cut to so many lines."""
-    everyone = standings(inventory.current(), now)
-    counts = Counter(one.grade for one in everyone)
+    verdicts.renew(now, verdicts.SOON)
+    counts = verdicts.counts()
     head = Text(
         "  ".join(f"{_LOOKS[grade][0]} {counts[grade]} {grade}" for grade in _LOOKS)
         + f"   {time.strftime('%H:%M:%S', time.gmtime(now))} UTC"
@@ -46,9 +46,9 @@ def shown(now: int, height: int) -> RenderableType:
     for name in ("", "gateway", "seen", "state", "version", "clock", "capture", "keys", "finding"):
         table.add_column(name, no_wrap=name != "finding", overflow="ellipsis")
     room = max(1, height - 4)
-    for one in everyone[:room]:
+    for one in verdicts.standings(verdicts.listed()[:room]):
         table.add_row(*_row(one, now))
-    rest = Text(f"and {len(everyone) - room} more" if len(everyone) > room else "", style="dim")
+    rest = Text(f"and {counts.total() - room} more" if counts.total() > room else "", style="dim")
     return Group(head, table, rest)
 
 

@@ -461,6 +461,7 @@ FRENCH = {
     "Since (UTC)": "Depuis (UTC)",
     "Until (UTC)": "Jusqu'à (UTC)",
     "Over, in the last {n} days": "Terminé, ces {n} derniers jours",
+    "The newest {n}; the file has all.": "Les {n} plus récents ; le fichier les contient tous.",
     "What was wrong and is over": "Ce qui n'allait pas et qui est terminé",
     "Was": "Était",
     "gateway": "passerelle",

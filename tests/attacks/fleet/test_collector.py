@@ -181,9 +181,9 @@ def test_nobody_pushes_anothers_breach_off_the_page(store):
     one, other = Gateway.objects.get(ident=ONE), Gateway.objects.get(ident=OTHER)
     Episode.objects.create(gateway=other, kind="late", began=NOW - 9000, ended=NOW - 8000)
     Episode.objects.bulk_create([Episode(gateway=one, kind="stopped", began=NOW - 5000 + n, ended=NOW - 4999 + n) for n in range(1200)])
-    found = Counter(gateway.ident for gateway, _ in judgement.history(NOW, 30))
+    found = Counter(episode.gateway.ident for episode in judgement.history(NOW, 30))
     assert found == {ONE: judgement.PAST, OTHER: 1}
-    assert [finding.kind for _, finding in judgement.history(NOW, 30, other)] == ["late"]
+    assert [episode.kind for episode in judgement.history(NOW, 30, other)] == ["late"]
 
 
 def test_a_flood_of_summaries_is_refused_before_it_is_read_and_a_year_of_backlog_is_not():
