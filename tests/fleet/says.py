@@ -8,7 +8,7 @@ from agent.outbox import topics
 from agent.summary import messages
 from agent.summary.metrics import METRICS, scale
 from tools.fleet import simulated
-from tools.fleet.intake import Arrival
+from tools.fleet.delivery import Arrival
 from tools.fleet.load import name
 from tools.fleet.reading import METRIC
 

@@ -23,8 +23,7 @@ from tests.support.interpreters import PROJECT
 from tools.fleet import load
 from tools.fleet.broker import address
 from tools.fleet.consumer import Consumer
-from tools.fleet.delivery import FIGURES
-from tools.fleet.intake import Arrival
+from tools.fleet.delivery import FIGURES, Arrival
 from tools.fleet.models import Gateway, Message, Tally
 from tools.fleet.mosquitto import Mosquitto
 
@@ -182,7 +181,7 @@ def test_sixty_forwarders_killed_consumers_and_a_restarted_broker_lose_and_doubl
     log = tmp_path / "log"
     with Mosquitto(tmp_path) as broker, collector(database, broker.port, log) as running:
         until(lambda: connected(log, 2), "two consumers")
-        load.prepare(memory / "fleet", broker.port, range(FORWARDERS), EACH, int(time.time()))
+        load.prepare(memory / "fleet", range(FORWARDERS), EACH, int(time.time()), load.plain(broker.port))
         words = [sys.executable, "-m", "tools.fleet.load", str(memory / "fleet"), "0", str(FORWARDERS), "400"]
         gateways = subprocess.Popen(words, cwd=PROJECT, stdin=subprocess.DEVNULL)
         try:

@@ -26,13 +26,15 @@ from django.db import connections
 from typer.testing import CliRunner
 
 from agent.outbox import topics
+from host_sim.driver.ports import free_port
 from tests.fleet import says
 from tests.fleet.test_collector import children, until
 from tests.fleet.test_store import totals_agree
 from tests.support.interpreters import PROJECT
 from tools.fleet import enrol, simulated, site, staging
 from tools.fleet.__main__ import app
-from tools.fleet.intake import Arrival, Intake
+from tools.fleet.delivery import Arrival
+from tools.fleet.intake import Intake
 from tools.fleet.models import VALUES, Gateway, Message
 from tools.fleet.mosquitto import Mosquitto
 from tools.fleet.starting import Progress
@@ -378,3 +380,11 @@ def test_the_page_over_tls_beyond_loopback_and_no_orphans(sqlite, tmp_path):
             process.kill()
             process.wait()
         until(lambda: not any(Path(f"/proc/{one}").exists() for one in consumers), "the consumers end too")
+
+
+def test_streams_needs_no_store():
+    """In a process of its own, as an operator runs it: no module of the store may be asked for before one is named."""
+    command = [sys.executable, "-m", "tools.fleet", "streams", "--broker", f"nats://127.0.0.1:{free_port()}"]
+    done = subprocess.run(command, cwd=PROJECT, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+    assert "can't be used" in done.stderr

@@ -36,7 +36,8 @@ from tests.fleet import says
 from tests.fleet.test_collector import until
 from tests.support.interpreters import PROJECT
 from tools.fleet import guard, simulated, staging
-from tools.fleet.intake import Arrival, Intake
+from tools.fleet.delivery import Arrival
+from tools.fleet.intake import Intake
 from tools.fleet.reading import FATES, REASONS, read
 from tools.fleet.schemas import KINDS, VERSIONS, schema
 

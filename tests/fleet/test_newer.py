@@ -18,7 +18,8 @@ from tests.fleet import says
 from tests.fleet.test_store import totals_agree
 from tests.support.interpreters import PROJECT
 from tools.fleet import newer
-from tools.fleet.intake import UNKNOWN, Arrival, Intake
+from tools.fleet.delivery import Arrival
+from tools.fleet.intake import UNKNOWN, Intake
 from tools.fleet.judgement import standings
 from tools.fleet.models import Gateway, Message
 from tools.fleet.reading import Refused, read

@@ -27,8 +27,7 @@ from tools.fleet import enrol
 from tools.fleet.amqp import Amqp
 from tools.fleet.broker import Address, BrokerError, address
 from tools.fleet.consumer import Consumer
-from tools.fleet.delivery import FIGURES
-from tools.fleet.intake import Arrival
+from tools.fleet.delivery import FIGURES, Arrival
 from tools.fleet.models import Gateway, Message, Tally
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import threading
 from collections import Counter
 from dataclasses import replace
 from io import StringIO
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from django.core.management import call_command
@@ -21,10 +21,13 @@ from agent.outbox import topics
 from tests.fleet import says
 from tests.fleet.says import DAY, NOW
 from tools.fleet import retention, site
-from tools.fleet.intake import Arrival, FullError, Intake
+from tools.fleet.intake import FullError, Intake
 from tools.fleet.judgement import standings
 from tools.fleet.models import CELLS, VALUES, Episode, Gateway, Head, Message, Setting, Tally, Total
 from tools.fleet.reading import KEPT_DAYS, REASONS, Refused, read
+
+if TYPE_CHECKING:
+    from tools.fleet.delivery import Arrival
 
 ONE, OTHER = says.name(1), says.name(2)
 

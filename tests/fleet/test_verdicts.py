@@ -15,7 +15,8 @@ from agent.outbox import topics
 from tests.fleet import says
 from tools import clock
 from tools.fleet import inventory, judgement, prometheus, simulated, verdicts
-from tools.fleet.intake import AGAIN, SILENT, Arrival, Intake
+from tools.fleet.delivery import Arrival
+from tools.fleet.intake import AGAIN, SILENT, Intake
 from tools.fleet.judgement import looked_at
 from tools.fleet.listing import Listed
 from tools.fleet.models import Gateway, Wrong

@@ -6,6 +6,7 @@ import io
 import re
 from dataclasses import replace
 from random import Random
+from typing import TYPE_CHECKING
 
 import pytest
 from django.contrib.auth import get_user_model
@@ -15,8 +16,11 @@ from agent.summary.noise import Sampler
 from tests.fleet import says
 from tools.fleet import charts, figures, files, simulated, views, weeks
 from tools.fleet.estimate import Estimate
-from tools.fleet.intake import Arrival, Intake
+from tools.fleet.intake import Intake
 from tools.fleet.models import Gateway
+
+if TYPE_CHECKING:
+    from tools.fleet.delivery import Arrival
 
 
 def told(count: int, days: int = 1) -> list[Gateway]:

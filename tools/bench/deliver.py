@@ -99,7 +99,7 @@ def deliver(folder: Path, forwarders: int, each: int) -> dict[str, Any]:
 
 
 def _publish(folder: Path, port: int, numbers: range, each: int, rate: float, parts: int) -> list[subprocess.Popen[bytes]]:
-    load.prepare(folder, port, numbers, each, int(clock.seconds()))
+    load.prepare(folder, numbers, each, int(clock.seconds()), load.plain(port))
     step = -(-len(numbers) // parts)
     words = [[str(first), str(min(first + step, numbers.stop)), str(rate / parts)] for first in range(numbers.start, numbers.stop, step)]
     return [

@@ -26,7 +26,8 @@ def measure(folder: Path, counts: Sequence[int]) -> Iterator[tuple[int, float]]:
         from django.db import connection, connections
 
         from agent.outbox import topics
-        from tools.fleet.intake import Arrival, Intake
+        from tools.fleet.delivery import Arrival
+        from tools.fleet.intake import Intake
 
         now, known, taken = int(clock.seconds()), 0, Intake()
 
@@ -70,7 +71,8 @@ def costs(folder: Path, gateways: int) -> dict[str, dict[str, float]]:
         from agent.outbox import topics
         from tools.fleet import simulated, verdicts
         from tools.fleet.consumer import BATCH as TOGETHER
-        from tools.fleet.intake import Arrival, Intake
+        from tools.fleet.delivery import Arrival
+        from tools.fleet.intake import Intake
 
         now, taken = int(clock.seconds()) // 3600 * 3600, Intake()
         names = [load.name(number) for number in range(gateways)]

@@ -15,8 +15,7 @@ from pika.credentials import ExternalCredentials, PlainCredentials
 from pika.exceptions import AMQPError, ChannelClosedByBroker, ProbableAccessDeniedError, ProbableAuthenticationError
 
 from tools.fleet.broker import Address, BrokerError
-from tools.fleet.delivery import FIGURES, STATUS, Delivery, Lost
-from tools.fleet.intake import Arrival
+from tools.fleet.delivery import FIGURES, STATUS, Arrival, Delivery, Lost
 from tools.fleet.reading import LARGEST
 
 QUEUES = {FIGURES: "oubli-figures", STATUS: "oubli-health"}

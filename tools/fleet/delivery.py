@@ -5,14 +5,10 @@ Two kinds of work have a process each, so that neither waits for the other: `FIG
 (state and health, of which the newest counts).
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
 
 from agent.outbox import topics
-
-if TYPE_CHECKING:
-    from tools.fleet.intake import Arrival  # at run time it needs the store's settings
 
 FIGURES, STATUS = "figures", "status"
 SUMMARIES, STATES, HEALTHS = topics.summary("+", "+"), topics.state("+"), topics.health("+")
@@ -29,6 +25,16 @@ class Lost(Exception):  # noqa: N818 (a state of the connection)
     def __init__(self, reason: str, *, taken_over: bool = False) -> None:
         super().__init__(reason)
         self.taken_over = taken_over
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """What the broker handed over. `retained`: it was said before we asked; `again`: the broker isn't sure that we hadn't it already."""
+
+    topic: str
+    payload: bytes
+    retained: bool = False
+    again: bool = False
 
 
 class Delivery(NamedTuple):

@@ -23,9 +23,9 @@ from agent.outbox import topics
 from agent.summary.metrics import METRICS, half_width
 from tools import clock
 from tools.fleet import figures, sheet, views
-from tools.fleet.delivery import GATEWAYS
+from tools.fleet.delivery import GATEWAYS, Arrival
 from tools.fleet.estimate import Estimate
-from tools.fleet.intake import Arrival, Intake
+from tools.fleet.intake import Intake
 from tools.fleet.models import CELLS, VALUES, Gateway, Message
 from tools.fleet.reading import LARGEST, METRIC
 

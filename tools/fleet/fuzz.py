@@ -80,7 +80,8 @@ def run(count: int, seed: int) -> dict[str, int]:
     from django.db.models import Sum
 
     from tools.fleet import simulated
-    from tools.fleet.intake import Arrival, Intake
+    from tools.fleet.delivery import Arrival
+    from tools.fleet.intake import Intake
     from tools.fleet.models import Message, Total
 
     draw, intake = random.Random(seed), Intake()

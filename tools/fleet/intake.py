@@ -12,7 +12,6 @@ message; it is left out and counted for its gateway. A gateway that sends more t
 import time
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from django.db import connection, transaction
@@ -20,7 +19,7 @@ from django.db.models import F
 from django.db.utils import DataError, IntegrityError
 
 from tools.fleet import checkpoints
-from tools.fleet.delivery import GATEWAYS
+from tools.fleet.delivery import GATEWAYS, Arrival
 from tools.fleet.episodes import Episodes
 from tools.fleet.models import CELLS, VALUES, Gateway, Message
 from tools.fleet.reading import METRIC, Reading, Refused, addressed, read
@@ -38,16 +37,6 @@ _KEY = ("gateway_id", "metric", "day", "slot")
 _COLUMNS = (*_KEY, "start", '"end"', "b_over", "b_under", "received", "late", *VALUES)
 Fates = Counter[tuple[str | None, str]]  # how many messages of a gateway (None: not told apart) had a fate
 _TOTAL_KEY = ("metric", "day", "slot", '"group"', "b_over", "b_under")
-
-
-@dataclass(frozen=True)
-class Arrival:
-    """What the broker handed over. `retained`: it was said before we asked; `again`: the broker isn't sure that we hadn't it already."""
-
-    topic: str
-    payload: bytes
-    retained: bool = False
-    again: bool = False
 
 
 class FullError(Exception):

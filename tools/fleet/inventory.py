@@ -5,6 +5,7 @@ import unicodedata
 from collections.abc import Sequence
 from zoneinfo import available_timezones
 
+from django.core.paginator import Page, Paginator
 from django.db import transaction
 from django.db.models import QuerySet, Value
 from django.db.models.functions import Concat
@@ -63,8 +64,19 @@ def sought(rows: "QuerySet[Gateway]", text: str, group: str, tag: str) -> "Query
     if group:
         rows = rows.filter(group=group)
     if tag:
-        rows = rows.annotate(words=Concat(Value(" "), "tags", Value(" "))).filter(words__contains=f" {tag} ")
+        rows = rows.annotate(words=Concat(Value(" "), "tags", Value(" "))).filter(
+            folded__contains=f" {folded(tag)} ", words__contains=f" {tag} "
+        )
     return rows
+
+
+def page(rows: "QuerySet[Gateway]", number: str | None, size: int) -> "Page[Gateway]":
+    """Return a page of gateways: their keys are looked up by an index alone, and only those of the page are read."""
+    found = Paginator(rows.values_list("pk", flat=True), size).get_page(number)
+    keys = list(found.object_list)
+    known = Gateway.objects.in_bulk(keys)
+    found.object_list = [known[key] for key in keys if key in known]
+    return found
 
 
 def put(idents: Sequence[str], act: str, value: str, now: int) -> int:

@@ -5,7 +5,6 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -27,17 +26,17 @@ def _asked(query: QueryDict) -> dict[str, str]:
     return {name: query.get(name, "")[:64].strip() for name in ("q", "group", "tag")}
 
 
-def _sought(asked: dict[str, str]) -> "QuerySet[Gateway]":
-    """Return what a question is for, retired ones too, by group and name."""
-    if asked["q"]:
-        verdicts.renew(int(clock.seconds()), verdicts.SOON)
+def _sought(asked: dict[str, str], most: int | None = None) -> "QuerySet[Gateway]":
+    """Return what a question is for, retired ones too, by group and name; `most`: as it was, where more than so many have changed."""
+    if asked["q"] or asked["tag"]:
+        verdicts.renew(int(clock.seconds()), most)
     rows = Gateway.objects.order_by("group", "name", "ident").only("ident", "name", "group", "tags", "seen", "retired")
     return stock.sought(rows, asked["q"], asked["group"], asked["tag"])
 
 
 def _page(request: HttpRequest, query: QueryDict, wrong: Sequence[str] = ()) -> HttpResponse:
     asked = _asked(query)
-    page = Paginator(_sought(asked), PER_PAGE).get_page(query.get("page"))
+    page = stock.page(_sought(asked, verdicts.SOON), query.get("page"), PER_PAGE)
     context: dict[str, Any] = {
         **asked,
         "page": page,

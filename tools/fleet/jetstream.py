@@ -22,8 +22,7 @@ from nats.js.client import JetStreamContext
 from nats.js.errors import BadRequestError, NotFoundError
 
 from tools.fleet.broker import Address, BrokerError
-from tools.fleet.delivery import FIGURES, HEALTHS, STATES, STATUS, SUMMARIES, Delivery, Lost
-from tools.fleet.intake import Arrival
+from tools.fleet.delivery import FIGURES, HEALTHS, STATES, STATUS, SUMMARIES, Arrival, Delivery, Lost
 from tools.fleet.reading import LARGEST
 
 STREAMS = {FIGURES: "OUBLI-FIGURES", STATUS: "OUBLI-HEALTH"}

@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from agent.config import config
@@ -34,14 +35,19 @@ def spool_of(root: Path) -> Path:
     return root / "srv/oubli-spool"
 
 
-def prepare(folder: Path, port: int, numbers: range, count: int, now: int) -> None:
-    """Make the folders of these gateways with `count` messages each, of the newest days before `now`."""
+def plain(port: int) -> Callable[[str], str]:
+    """Return what gives the lines of a gateway's configuration for a broker on loopback without TLS."""
+    return lambda _: f" option host '127.0.0.1'\n option port '{port}'\n option insecure '1'\n"
+
+
+def prepare(folder: Path, numbers: range, count: int, now: int, options: Callable[[str], str]) -> None:
+    """Make the folders of these gateways with `count` messages each, of the newest days before `now`; `options` of each, by its id."""
     for number in numbers:
         root = folder / name(number)
         for path in (spool_of(root), root / "var/run/oubli-live", root / "etc/config"):
             path.mkdir(parents=True)
-        options = f"option host '127.0.0.1'\n option port '{port}'\n option insecure '1'\n"
-        (root / "etc/config/oubli").write_text(f"config gateway\n option id '{name(number)}'\nconfig mqtt\n {options}")
+        configuration = f"config gateway\n option id '{name(number)}'\nconfig mqtt\n{options(name(number))}"
+        (root / "etc/config/oubli").write_text(configuration)
         for place in range(count):
             end, metric, text = message(number, place, now)
             (spool_of(root) / f"{end + 60:012}-{metric}-{place % 24:02}").write_bytes(text)

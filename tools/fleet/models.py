@@ -59,7 +59,9 @@ class Gateway(models.Model):
     unknown = models.JSONField(default=dict)  # kind of message -> [what it said that we have no schema of, as text, when]
     grade = models.SmallIntegerField(default=OUT)
     rank = models.SmallIntegerField(default=0)  # the place of its worst finding's kind among all
-    folded = models.CharField(max_length=400, default="")  # name, tags and id, without accents and capitals
+    folded = models.CharField(
+        max_length=400, default=""
+    )  # name, tags with blanks around them, and id: a line each, without accents and capitals
     due = models.BigIntegerField(null=True, default=0)
 
     objects = _Gateways.as_manager()
@@ -69,7 +71,7 @@ class Gateway(models.Model):
 
         indexes = [
             models.Index(fields=["group", "name", "ident"], name="gateway_group"),
-            models.Index(fields=["grade", "rank", "folded"], name="gateway_list"),
+            models.Index(fields=["grade", "rank", "folded", "id"], name="gateway_list"),
             models.Index(fields=["due"], name="gateway_due"),
             models.Index(fields=["retired"], name="gateway_retired", condition=models.Q(retired__gt=0)),
         ]

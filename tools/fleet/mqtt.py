@@ -25,8 +25,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from tools.fleet import trouble
 from tools.fleet.broker import Address, BrokerError
-from tools.fleet.delivery import AWAY, FIGURES, HEALTHS, STATES, SUMMARIES, Delivery, Lost
-from tools.fleet.intake import Arrival
+from tools.fleet.delivery import AWAY, FIGURES, HEALTHS, STATES, SUMMARIES, Arrival, Delivery, Lost
 from tools.fleet.reading import LARGEST
 
 WINDOW = 512  # messages that the broker hands over before it waits for an acknowledgement

@@ -100,7 +100,7 @@ def gateways(request: HttpRequest) -> HttpResponse:
     rows = retired.order_by("folded") if show == "retired" else verdicts.listed()
     if show in GRADES:
         rows = rows.filter(grade=GRADES.index(show))
-    page = Paginator(inventory.sought(rows, wanted, group, tag), PER_PAGE).get_page(request.GET.get("page"))
+    page = inventory.page(inventory.sought(rows, wanted, group, tag), request.GET.get("page"), PER_PAGE)
     page.object_list = standings(page.object_list, now) if show == "retired" else verdicts.standings(page.object_list)
     grades = [(name, counts[name], name == show) for name in GRADES]
     names = [name for name in figures.groups() if name]

@@ -17,7 +17,7 @@ from agent.outbox import topics
 from agent.summary import messages
 from agent.summary.metrics import METRICS, PROFILES, Metric, scale
 from agent.summary.noise import Sampler
-from tools.fleet.intake import Arrival
+from tools.fleet.delivery import Arrival
 
 _DAY = 86_400
 _CITIES = ("Lyon", "Brest", "Lille", "Nantes", "Paris", "Metz", "Nice", "Dijon", "Rennes", "Tours")

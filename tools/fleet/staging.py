@@ -6,7 +6,8 @@ from random import Random
 
 from agent.summary.noise import Sampler
 from tools.fleet import simulated
-from tools.fleet.intake import Arrival, Intake
+from tools.fleet.delivery import Arrival
+from tools.fleet.intake import Intake
 from tools.fleet.models import Gateway
 
 _DAY = 86_400

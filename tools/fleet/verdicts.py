@@ -48,7 +48,7 @@ def _renew(now: int) -> int:
         values: list[int | str | None] = []
         for one in judged:
             row = one.gateway
-            text = f"{folded(row.name)}\n{folded(row.tags)}\n{row.ident}"[:_FOLDED]
+            text = f"{folded(row.name)}\n {folded(row.tags)} \n{row.ident}"[:_FOLDED]
             values += [row.pk, grade(one.findings) if looked_at(row) else OUT, rank(one.findings), text, evidence.lasts(row)]
         if rows:
             with connection.cursor() as cursor:
@@ -77,7 +77,7 @@ def _note(judged: Iterable[Standing], rows: Sequence[Gateway]) -> None:
 
 def listed() -> "QuerySet[Gateway]":
     """Return the gateways that are looked at, the worst first, then by name."""
-    return Gateway.objects.filter(grade__lt=OUT).order_by("grade", "rank", "folded")
+    return Gateway.objects.filter(grade__lt=OUT).order_by("grade", "rank", "folded", "pk")
 
 
 def counts() -> Counter[str]:

@@ -136,7 +136,7 @@ from pathlib import Path
 from tools.fleet import site
 site.configure("sqlite:///:memory:")
 from tests.fleet.test_collector import publish
-from tools.fleet.intake import Arrival
+from tools.fleet.delivery import Arrival
 from tools.fleet.mosquitto import SHIPPED, Mosquitto
 
 subprocess.run(["ip", "link", "set", "lo", "up"], check=True)

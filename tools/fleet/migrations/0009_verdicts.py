@@ -16,7 +16,7 @@ class Migration(migrations.Migration):
         migrations.AddField("gateway", "due", models.BigIntegerField(default=0, null=True)),
         migrations.RemoveIndex("gateway", "gateway_group"),
         migrations.AddIndex("gateway", models.Index(fields=["group", "name", "ident"], name="gateway_group")),
-        migrations.AddIndex("gateway", models.Index(fields=["grade", "rank", "folded"], name="gateway_list")),
+        migrations.AddIndex("gateway", models.Index(fields=["grade", "rank", "folded", "id"], name="gateway_list")),
         migrations.AddIndex("gateway", models.Index(fields=["due"], name="gateway_due")),
         migrations.AddIndex("gateway", models.Index(condition=models.Q(("retired__gt", 0)), fields=["retired"], name="gateway_retired")),
         migrations.CreateModel(
