@@ -251,15 +251,17 @@ def sheets(result: dict[str, Any]) -> list[Sheet]:
     steady, used = one["steady"], one["cpu_seconds"]
     lost = "every message once" if not any("lost" in finding for finding in result["findings"]) else "NOT every message once"
     took = ", ".join(f"{name} {ms['median']} ({ms['slowest']}; {ms['cpu']})" for name, ms in asked["ms"].items())
-    costs = result["costs"].items()
     until = f"median {steady['p50_ms']} ms, p99 {steady['p99_ms']} ms until committed"
     rows = [
         ("flood", f"{one['forwarders']:,} forwarders, {one['messages']:,} messages, two consumers killed, broker restarted: {lost}"),
         ("", f"{one['messages_a_second']} messages/s; CPU s: consumers {used['consumers']}, mosquitto {used['mosquitto']}"),
         ("", f"peak MiB: a consumer {one['peak_mib']['consumer']}, mosquitto {one['peak_mib']['mosquitto']}"),
         ("steady", f"{steady['messages_a_second']} messages/s: {until}"),
-        ("costs", "ms of CPU, Python + PostgreSQL: " + ", ".join(f"{kind} {' + '.join(map(str, one.values()))}" for kind, one in costs)),
         ("pages", f"{asked['messages']:,} messages of {asked['gateways']:,} gateways; ms, median (slowest; CPU) of ten: {took}"),
-        ("", f"every gateway judged anew: {asked['judged_seconds']} s; /metrics {asked['ms']['metrics']['octets']:,} octets"),
     ]
+    if "costs" in result:  # figures that were kept before there were these
+        costs = ", ".join(f"{kind} {' + '.join(map(str, one.values()))}" for kind, one in result["costs"].items())
+        rows.append(("costs", f"ms of CPU a message, Python + PostgreSQL: {costs}"))
+        octets = asked["ms"]["metrics"]["octets"]
+        rows.append(("", f"every gateway judged anew: {asked['judged_seconds']} s; /metrics {octets:,} octets"))
     return [Sheet("From forwarders through Mosquitto into PostgreSQL, and the fleet's pages", ("", ""), rows, (0, 1))]
