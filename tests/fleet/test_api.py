@@ -15,7 +15,7 @@ from django.test import Client
 from django.urls import get_resolver
 
 from tests.fleet import says
-from tools.fleet import figures, guard, people, simulated, staging, tokens, weeks
+from tools.fleet import figures, guard, people, simulated, staging, tokens
 from tools.fleet.intake import Intake
 from tools.fleet.models import Deed, Gateway, Token
 from tools.fleet.options import ROLES
@@ -189,7 +189,7 @@ def test_figures_are_the_pages_with_their_bands(filled):
         (one.value, one.half_width, told) for one, told in figures.fleet_days(newest - 27, newest).values()
     ]
     (week,) = ask(token, "figures/weeks", count="1").json()
-    ((_, mean, told),) = weeks.of(newest).means(1)
+    ((_, mean, told),) = figures.weekly_means(newest, 1)
     assert (week["value"], week["half_width"], week["gateways"]) == (mean.value, mean.half_width, told)
     day = days[-1]["day"]
     cells = ask(token, "gateways/{ident}/cells", first=day, last=day).json()

@@ -223,11 +223,11 @@ def days(request: HttpRequest, span: Annotated[Span, Query()]) -> list[dict[str,
 
 @API.get("/figures/weeks", response=list[WeekFigure], auth=_Bearer("figures"))
 def weeks(
-    request: HttpRequest, span: Annotated[Span, Query()], count: Annotated[int, Query(ge=1, le=added.WEEKS)] = added.WEEKS
+    request: HttpRequest, span: Annotated[Span, Query()], count: Annotated[int, Query(ge=1, le=KEPT_DAYS // 7)] = 8
 ) -> list[dict[str, Any]]:
-    """Give the mean day of each of the weeks that end with `last`, of the same gateways in each; of a large fleet, of the newest weeks."""
+    """Give the mean day of each of the weeks that end with `last`, of the same gateways in each."""
     _, last = _days(span, figures.newest_day())
-    return [_figure(one) | {"first": _date(first), "gateways": told} for first, one, told in added.of(last).means(count, span.group)]
+    return [_figure(one) | {"first": _date(first), "gateways": told} for first, one, told in figures.weekly_means(last, count, span.group)]
 
 
 @API.get("/groups", response=list[str], auth=_Bearer("gateways"))
