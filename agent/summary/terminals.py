@@ -14,7 +14,8 @@ File, little-endian: a header of 128 octets, then rows of 32.
 
     header   0 magic 8   8 rows u32   12 agent-day u32 (days since the epoch, 0: none)   16 rows used u32
              20 1 where the table filled u8   21 first hour counted u8   24 boot id 32 ASCII   64 day key 16
-             80 marks of drawn messages u32   88 end of the day i64 (ns since boot)   96 number and noise of each metric u16 x 15
+             80 marks of drawn messages u32   88 end of the day i64 (ns since boot)
+             96 number and noise of each metric u16 x 15
     row      0 hash 8 (60 of its bits, first word zero: free)   8 quarter-hours with traffic, 96 bits   20 KiB u32
              24 service classes as bits u16   26 sixth of an hour of the day in which it was first heard of u8
              27 1 where its terminal objected u8   28 octets below a KiB u32
