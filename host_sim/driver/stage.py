@@ -318,7 +318,7 @@ class Stage:
         return path
 
     def _uninstall(self, _true: int, _length: int) -> None:
-        """The package's removal: the recorder ends, what is kept is destroyed (`oubli forget everything`), its files go."""
+        """The package's removal: the recorder ends, `oubli forget everything` destroys what is kept, its files go."""
         self.recorder.close()
         self.recorder, paths = None, Paths(self.root)
         expiry.erase_all(paths, self.root)  # stores lie at their usual places

@@ -180,7 +180,7 @@ class Portal:
         return {mac: (guest.consent, guest.state) for mac, guest in self.guests.items()}
 
     def restored(self, former: dict[bytes, tuple[int, str]]) -> None:
-        """Consents lie there again as in a copy: what was resumed since is suspended again, and a withdrawal stands (L34-VI-5)."""
+        """Consents lie there as in a copy: what was resumed since is suspended, a withdrawal stands (L34-VI-5)."""
         for mac, guest in self.guests.items():
             if guest.state == ACTIVE and former.get(mac) == (guest.consent, SUSPENDED):
                 guest.state = SUSPENDED

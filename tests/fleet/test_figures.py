@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the pages of figures show: any days, a venue's hours, weeks and years side by side, files, a group's picture for elsewhere."""
+"""What the pages of figures show: any days, a venue's hours, weeks and years, files, a group's picture."""
 
 from __future__ import annotations
 

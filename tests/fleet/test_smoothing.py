@@ -33,7 +33,7 @@ def truth(size: int, story: str, draw: np.random.Generator) -> tuple[np.ndarray,
 
 
 def published(counts: np.ndarray, size: int, draw: np.random.Generator) -> tuple[Smooth, Smooth]:
-    """Return (values, variances of noise) of days' totals and of arrivals' cells, under the profile meant for the size."""
+    """Return (values, variances of noise) of days' totals and arrivals' cells, under the size's own profile."""
     answers = accuracy.answers(accuracy.profile_for(size))
     number = next(number for number, name in enumerate(answers) if ROWS[name].like == "arrivals")
     totals, cells = [], []

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How gateways stand is kept in the store: it must be what judging every one anew would say, whatever happened, at every second."""
+"""How gateways stand is kept in the store: at every second what judging each anew would say, whatever happened."""
 
 from __future__ import annotations
 

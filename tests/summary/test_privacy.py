@@ -546,7 +546,7 @@ def test_losses_that_a_guest_causes_are_on_no_log_line_and_in_no_message(memory)
 
 
 def test_the_guest_who_floods_takes_every_place_and_the_room_on_flash(memory):
-    """So that the attack above is one: associations are given up, forged neighbours among them, and his rows displace the store's."""
+    """So that the attack above is one: associations are given up, forged neighbours too; rows displace the store's."""
     trial = attack.Trial(memory / "floods", victim=attack.FLOODING)
     counts = []
     for signs in (NOBODY, attack.FLOODING):

@@ -18,25 +18,30 @@ LARGEST = 1_000_000  # octets of /metrics
 GROUPS = 50
 _DAY = 86_400
 _FILLED = """
-INSERT INTO fleet_gateway (ident, name, "group", tags, first_seen, seen, state, version, config, expected, boots, returns, returned,
-                           health, health_at, retired, unknown, grade, rank, folded, due)
-SELECT 'y' || translate(lpad(g::text, 15, '0'), '0189', 'abcd'), 'Café ' || g, 'Group ' || g %% %(groups)s, 'zone-' || g %% 20, 0,
+INSERT INTO fleet_gateway (ident, name, "group", tags, first_seen, seen, state, version, config, expected, boots,
+                           returns, returned, health, health_at, retired, unknown, grade, rank, folded, due)
+SELECT 'y' || translate(lpad(g::text, 15, '0'), '0189', 'abcd'), 'Café ' || g, 'Group ' || g %% %(groups)s,
+       'zone-' || g %% 20, 0,
        CASE WHEN g %% 50 = 7 THEN %(now)s - 200000 ELSE %(now)s - g %% 300 END, 'online', '0.1.0', 'c', 'c', '', 0, 0,
-       CASE WHEN g %% 20 = 3 THEN %(trouble)s::jsonb ELSE %(health)s::jsonb END, %(now)s - g %% 300, 0, '{}', 3, 0, '', 0
+       CASE WHEN g %% 20 = 3 THEN %(trouble)s::jsonb ELSE %(health)s::jsonb END, %(now)s - g %% 300,
+       0, '{}', 3, 0, '', 0
 FROM generate_series(1, %(gateways)s) g;
 INSERT INTO fleet_episode (gateway_id, kind, began, ended)
-SELECT id, 'late', %(now)s - d * 86400 - 9000, %(now)s - d * 86400 - id %% 9000 FROM fleet_gateway, generate_series(1, 28) d
+SELECT id, 'late', %(now)s - d * 86400 - 9000, %(now)s - d * 86400 - id %% 9000
+FROM fleet_gateway, generate_series(1, 28) d
 WHERE (id + d) %% 50 = 1;
-INSERT INTO fleet_message (gateway_id, metric, day, slot, start, "end", b_over, b_under, received, late, v0, v1, v2, v3, v4, v5, v6, v7, v8)
-SELECT id, m.metric, d, s, d * 86400 + 10800 + s * 3600, d * 86400 + 14400 + s * 3600, m.over, m.under, d * 86400 + 15000 + s * 3600, false,
-       random() * 90 - 5, x[1], x[2], x[3], x[4], x[5], x[6], x[7], x[8]
+INSERT INTO fleet_message (gateway_id, metric, day, slot, start, "end", b_over, b_under, received, late,
+                           v0, v1, v2, v3, v4, v5, v6, v7, v8)
+SELECT id, m.metric, d, s, d * 86400 + 10800 + s * 3600, d * 86400 + 14400 + s * 3600, m.over, m.under,
+       d * 86400 + 15000 + s * 3600, false, random() * 90 - 5, x[1], x[2], x[3], x[4], x[5], x[6], x[7], x[8]
 FROM fleet_gateway, generate_series(%(last)s - %(told)s + 1, %(last)s) d,
      (VALUES (0, 4, 1, 23), (1, 5, 1, 0), (2, 5, 1, 0), (3, 40, 3, 0), (4, 10, 1, 0)) m (metric, over, under, slots),
      LATERAL generate_series(0, m.slots) s,
      LATERAL (SELECT CASE m.metric WHEN 0 THEN '{}' WHEN 3 THEN '{60,40,30,20,10}' WHEN 4 THEN '{60,40,30,20,10,9,8,7}'
                                    ELSE '{60,40,20,10}' END::int[] x) v;
 INSERT INTO fleet_total (metric, day, slot, "group", b_over, b_under, count, v0, v1, v2, v3, v4, v5, v6, v7, v8)
-SELECT m.metric, d, s, 'Group ' || g, m.over, m.under, %(gateways)s / %(groups)s, 40 * %(gateways)s / %(groups)s, 60, 40, 20, 10, 0, 0, 0, 0
+SELECT m.metric, d, s, 'Group ' || g, m.over, m.under, %(gateways)s / %(groups)s,
+       40 * %(gateways)s / %(groups)s, 60, 40, 20, 10, 0, 0, 0, 0
 FROM generate_series(0, %(groups)s - 1) g, generate_series(%(first)s, %(last)s) d,
      (VALUES (0, 4, 1, 23), (1, 5, 1, 0), (2, 5, 1, 0), (3, 40, 3, 0), (4, 10, 1, 0)) m (metric, over, under, slots),
      LATERAL generate_series(0, m.slots) s;

@@ -87,7 +87,7 @@ def fleet(request: HttpRequest) -> HttpResponse:
 
 
 def _compared(week: Any, year: Any) -> list[tuple[str, str, str, str, int]]:  # noqa: ANN401 (what figures.against returns)
-    """Return the rows of a comparison: against what, the mean then, the mean now, by how much they differ, of how many gateways."""
+    """Return a comparison's rows: against what, the mean then and now, their difference, of how many gateways."""
     found = []
     for what, pair in (("the week before", week), ("the same week a year ago", year)):
         if pair is not None:

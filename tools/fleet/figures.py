@@ -194,7 +194,7 @@ def week_profile(first: int, last: int, group: str | None = None, zone: tzinfo =
 
 
 def against(last: int, back: int, group: str | None = None) -> tuple[Estimate, Estimate, int] | None:
-    """Return the mean day of the week that ends with `last`, that of the week so many days before, and of how many gateways both are.
+    """Return the mean day of the week to `last`, that of the week so many days before, and how many gateways told.
 
     They are those that told of a day at least in each; None where there is none.
     """

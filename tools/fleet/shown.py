@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The charts that a page shows, as data: what is drawn, stands in the table below, and is handed out as CSV, Parquet, SVG and PNG is one.
+"""The charts that a page shows, as data: one for drawing, for the table below, and for CSV, Parquet, SVG and PNG.
 
 `charts` has the geometry of the page's own drawing, tools/fleet/drawing.py makes pictures for elsewhere.
 """

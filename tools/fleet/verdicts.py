@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How gateways stand, kept in the store: in each row its grade, in `Wrong` what is wrong, so that lists and counts are queries.
+"""How gateways stand, kept in the store: in each row its grade, in `Wrong` what is wrong, for lists and counts.
 
 Whatever changes a gateway sets `due` to 0; where time alone changes how it stands, `due` is that time. `renew` judges anew what is due:
 a page before it reads, a thread of `oubli-fleet serve` the rest. So a page is true as of its own second, unless thousands became due at
@@ -21,7 +21,8 @@ SOON = 500  # gateways that a page judges itself
 _FOLDED = 400  # characters
 _PUT = """
 WITH judged (id, grade, rank, folded, due) AS (VALUES {places})
-UPDATE fleet_gateway SET grade = judged.grade, rank = judged.rank, folded = judged.folded, due = CAST(judged.due AS bigint)
+UPDATE fleet_gateway SET grade = judged.grade, rank = judged.rank, folded = judged.folded,
+                         due = CAST(judged.due AS bigint)
 FROM judged WHERE fleet_gateway.id = judged.id"""
 
 
